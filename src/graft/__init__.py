@@ -1,0 +1,25 @@
+"""graft: fine-tune a small language model on your own data, prove that it got better, and ship it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Example": "graft.data.example",
+    "GraftError": "graft.errors",
+    "InputError": "graft.errors",
+    "evaluate_model": "graft.workflow.evaluate",
+    "finetune": "graft.workflow.finetune",
+}
+
+__all__ = ["Example", "GraftError", "InputError", "__version__", "evaluate_model", "finetune"]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first used: importing graft imports no torch."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'graft' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

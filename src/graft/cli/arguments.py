@@ -1,0 +1,107 @@
+"""The command line as plain names and values; settings classes then say what is right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graft.errors import InputError
+
+SHORT = {"-o": "output_path", "-m": "model_name_or_path", "-d": "data_files", "-h": "help", "-V": "version"}
+FLAGS = {"help", "help_all", "json", "debug", "dry_run", "version"}
+COMMON = {*FLAGS, "config", "log_level"}
+_NUMBER = re.compile(r"-\.?\d")
+
+
+@dataclass
+class Arguments:
+    """What was typed: positional words, and options by their underscored names."""
+
+    words: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, name: str, default: Any = None) -> Any:
+        return self.options.pop(name, default)
+
+    def flag(self, name: str) -> bool:
+        return str(self.options.pop(name, "false")).lower() not in {"false", "0", "no"}
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """``--name value``, ``--na-me=value``, ``--name v1 v2``, ``--flag``, ``--no_flag``, ``-o value``, and words.
+
+    Raises:
+        InputError: for an option given twice, or a short option that does not exist.
+    """
+    found = Arguments()
+    name: str | None = None
+    for word in argv:
+        if word.startswith("--") and len(word) > 2:
+            name = _long(found, word[2:])
+        elif word in SHORT:
+            name = SHORT[word]
+            _put(found, name, None)
+        elif word.startswith("-") and len(word) > 1 and not _NUMBER.match(word):
+            raise InputError(f"unknown option {word}", remedy=f"short ones are {', '.join(SHORT)}")
+        elif name is None or name in FLAGS:
+            found.words.append(word)
+        else:
+            _value(found, name, word)
+    found.options = {key: True if value is None else value for key, value in found.options.items()}
+    return found
+
+
+def _long(found: Arguments, text: str) -> str | None:
+    key, equals, value = text.partition("=")
+    key = key.replace("-", "_")
+    if not equals and key.startswith("no_") and key[3:] not in FLAGS and key != "no_cuda":
+        _put(found, key[3:], "false")
+        return None
+    _put(found, key, value if equals else None)
+    return None if equals else key
+
+
+def _put(found: Arguments, name: str, value: Any) -> None:
+    if name in found.options:
+        raise InputError(f"--{name} is given twice")
+    found.options[name] = value
+
+
+def _value(found: Arguments, name: str, word: str) -> None:
+    before = found.options[name]
+    if before is None:
+        found.options[name] = word
+    else:
+        found.options[name] = [*before, word] if isinstance(before, list) else [before, word]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A YAML file of settings, in which ``1e-4`` is a number.
+
+    Raises:
+        InputError: when there is no such file, or it is not YAML, or not a mapping.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML 1.1 takes ``1e-4`` for a string; people mean a number."""
+
+    Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:\d[\d_]*\.?\d*(?:[eE][-+]?\d+)|\d[\d_]*\.\d*|\.\d+(?:[eE][-+]?\d+)?|\.inf|\.nan)$"),
+        list("-+.0123456789"),
+    )
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path)) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"this is not YAML: {error}", where=str(path)) from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise InputError("a mapping of settings is wanted, one `name: value` a line", where=str(path))
+    return {str(key): value for key, value in document.items()}

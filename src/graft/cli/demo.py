@@ -1,0 +1,37 @@
+"""graft demo."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from graft.cli.arguments import Arguments
+from graft.cli.console import Screen
+from graft.cli.results import print_result
+from graft.errors import InputError
+from graft.settings import FinetuneSettings, Settings, build
+
+SETTINGS: tuple[type[Settings], ...] = ()
+DEMO = {"model_name_or_path": "smollm2-135m-instruct", "max_steps": 110, "max_eval_samples": 128, "evaluate": False}
+
+
+def run(arguments: Arguments) -> int:
+    """Tune on the tone of tweets, then compare base and tuned on the 571 test rows."""
+    as_json = arguments.flag("json")
+    output = Path(str(arguments.take("output_path", "demo-run")))
+    overwrite = arguments.flag("overwrite")
+    if arguments.words or arguments.options:
+        unknown = [*arguments.words, *[f"--{name}" for name in arguments.options]]
+        raise InputError(f"graft demo takes no {', '.join(unknown)}", remedy="graft demo [-o OUT] [--overwrite]")
+    from graft.workflow.evaluate import evaluate_model
+    from graft.workflow.finetune import finetune
+
+    data = files("graft.demo_data")
+    with Screen(quiet=as_json) as screen, as_file(data / "tone-train.jsonl") as train, as_file(data / "tone-test.jsonl") as test:
+        screen.note("The tone of tweets (vaderSentiment, MIT): positive, negative or neutral, in one word.")
+        given = {**DEMO, "data_files": str(train), "output_path": str(output), "overwrite": overwrite}
+        settings: FinetuneSettings = build(FinetuneSettings, given)
+        folder = finetune(settings, screen)
+        evaluate_model(folder, test, watcher=screen)
+    print_result(folder, as_json)
+    return 0

@@ -1,0 +1,41 @@
+"""What a command prints on stdout when it is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from graft.evaluation.table import rows, verdict
+
+
+def print_result(run: Path, as_json: bool) -> None:
+    """The run's scores, its verdict, and where to look next."""
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    path = run / "evaluation.json"
+    document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if as_json:
+        print(json.dumps({"run": str(run), "manifest": manifest, "evaluation": document}, ensure_ascii=False, indent=2))
+        return
+    if document is not None:
+        print_evaluation(document)
+    print(f"report: {run / 'report.html'}")
+    print(f"next:   graft chat {run}")
+
+
+def print_evaluation(document: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    names = list(document["predictors"])
+    table = Table(title=f"{document['data']['rows']:,} rows of {Path(document['data']['path']).name}", title_justify="left")
+    table.add_column("metric")
+    for name in names:
+        table.add_column(name, justify="right")
+    if len(names) > 1:
+        table.add_column("difference")
+    for row in rows(document):
+        table.add_row(*[str(cell) for cell in row])
+    console.print(table)
+    console.print(verdict(document), soft_wrap=True, markup=False)

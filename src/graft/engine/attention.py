@@ -1,0 +1,123 @@
+"""Attention over a layout, registered with transformers; without a layout it is plain SDPA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from graft.engine.layout import Layout, Level
+
+NAME = "graft_packed"
+_packed: ContextVar[bool] = ContextVar("packed", default=False)
+
+
+class _Rearrange(torch.autograd.Function):
+    """Selects along dim 2, in both directions: index_select's own backward adds row by row, which is slow."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, there: torch.Tensor, back: torch.Tensor, keep: Any) -> torch.Tensor:
+        ctx.save_for_backward(back)
+        ctx.keep = keep
+        return x.index_select(2, there)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (back,) = ctx.saved_tensors
+        grad = grads[0].index_select(2, back)
+        return (grad if ctx.keep is None else grad * ctx.keep[:, None]), None, None, None
+
+
+def pad(x: torch.Tensor, level: Level) -> torch.Tensor:
+    """(1, heads, tokens, d) -> (nodes, heads, longest, d)."""
+    if level.nodes == 1:
+        return x
+    spread = _Rearrange.apply(x, level.padded, level.unpadded, None)
+    return spread.view(x.shape[1], level.nodes, level.longest, x.shape[3]).transpose(0, 1)  # type: ignore[no-any-return]
+
+
+def unpad(x: torch.Tensor, level: Level) -> torch.Tensor:
+    """(nodes, heads, longest, d) -> (1, heads, tokens, d)."""
+    if level.nodes == 1:
+        return x
+    flat = x.transpose(0, 1).reshape(1, x.shape[1], level.nodes * level.longest, x.shape[3])
+    return _Rearrange.apply(flat, level.unpadded, level.padded, level.valid)  # type: ignore[no-any-return]
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    layout: Layout | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """query (1, heads, T, d), key and value (1, kv heads, T, d) -> (1, T, heads, d)."""
+    if layout is None:
+        output, _ = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return output, None
+    groups = query.shape[1] // key.shape[1]
+    outputs: list[torch.Tensor] = []
+    context: tuple[torch.Tensor, torch.Tensor] | None = None
+    for level in layout.levels:
+        own = slice(level.start, level.stop)
+        q, k, v = (pad(x[:, :, own], level) for x in (query, key, value))
+        if context is not None:
+            k, v = (torch.cat([_ahead(c, level), x], dim=2) for c, x in zip(context, (k, v), strict=True))
+        context = (k, v)
+        k, v = _repeat(k, groups), _repeat(v, groups)
+        attended = scaled_dot_product_attention(
+            q, k, v, attn_mask=level.mask, dropout_p=dropout, is_causal=level.mask is None, scale=scaling
+        )
+        outputs.append(unpad(attended, level))
+    whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
+    return whole.transpose(1, 2).contiguous(), None
+
+
+def _ahead(context: torch.Tensor, level: Level) -> torch.Tensor:
+    """What stands before each node: its parent's context."""
+    if level.parents is None:
+        return context.expand(level.nodes, -1, -1, -1)
+    return context.index_select(0, level.parents)
+
+
+def _repeat(x: torch.Tensor, groups: int) -> torch.Tensor:
+    """Grouped heads: each key and value head serves ``groups`` query heads."""
+    if groups == 1:
+        return x
+    nodes, heads, length, d = x.shape
+    return x[:, :, None].expand(nodes, heads, groups, length, d).reshape(nodes, heads * groups, length, d)
+
+
+def _mask(*args: Any, **kwargs: Any) -> Any:
+    """No mask is made for a packed batch: the layout says who sees whom."""
+    return None if _packed.get() else sdpa_mask(*args, **kwargs)
+
+
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, _mask)
+
+
+@contextmanager
+def packed(model: torch.nn.Module) -> Iterator[None]:
+    """For a forward pass with a layout. The implementation stays set: recomputing activations needs it later."""
+    config: Any = model.config
+    if config._attn_implementation != NAME:
+        config._attn_implementation = NAME
+    token = _packed.set(True)
+    try:
+        yield
+    finally:
+        _packed.reset(token)

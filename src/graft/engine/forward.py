@@ -1,0 +1,86 @@
+"""The loss of a batch: packed, and padded as the reference it equals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from graft.data.tokens import Encoded
+from graft.engine.attention import packed
+from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
+
+Batch = dict[str, Any]
+IGNORED = -100
+
+
+def pack(rows: Sequence[Encoded]) -> Batch:
+    """Rows as one sequence of T tokens with N targets.
+
+    ``input_ids`` and ``position_ids`` (1, T), ``labels`` and ``target_positions`` (N), ``layout``. Each row keeps its
+    own copy of the token that predicts its first target.
+    """
+    ids = [row.input_ids for row in rows]
+    firsts = [max(1, row.prompt_length) for row in rows]
+    prefix = common_prefix(ids, min(firsts) - 1) if len(rows) > 1 else 0
+    prefix = prefix if prefix >= SHORTEST_PREFIX else 0
+    nodes = [Node(row[prefix:]) for row in ids]
+    tokens, positions, layout = lay_out([[Node(ids[0][:prefix])], nodes] if prefix else [nodes])
+    labels: list[int] = []
+    places: list[int] = []
+    start = prefix
+    for row, first in zip(ids, firsts, strict=True):
+        labels += row[first:]
+        places += range(start + first - 1 - prefix, start + len(row) - 1 - prefix)
+        start += len(row) - prefix
+    return {
+        "input_ids": torch.tensor([tokens]),
+        "position_ids": torch.tensor([positions]),
+        "labels": torch.tensor(labels),
+        "target_positions": torch.tensor(places),
+        "layout": layout,
+    }
+
+
+def packed_logits(model: torch.nn.Module, batch: Batch, **kwargs: Any) -> Any:
+    """The model's output with logits (1, N, vocabulary) at the target positions alone."""
+    with packed(model):
+        return model(
+            input_ids=batch["input_ids"],
+            position_ids=batch["position_ids"],
+            logits_to_keep=batch["target_positions"],
+            layout=batch["layout"],
+            **{"use_cache": False, **kwargs},
+        )
+
+
+def packed_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | int | None = None) -> torch.Tensor:
+    """Cross-entropy in nats: the sum over targets divided by ``num_items`` (the batch's own targets when None)."""
+    logits = packed_logits(model, batch).logits[0]
+    total = cross_entropy(logits.float(), batch["labels"], reduction="sum")
+    return total / (len(batch["labels"]) if num_items is None else num_items)
+
+
+def plain_collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+    """Padded on the right: ``input_ids``, ``attention_mask`` and ``labels`` (rows, longest), labels -100 on prompts."""
+    longest = max(len(row.input_ids) for row in rows)
+    ids = torch.full((len(rows), longest), pad_token_id)
+    mask = torch.zeros_like(ids)
+    labels = torch.full_like(ids, IGNORED)
+    for index, row in enumerate(rows):
+        length, first = len(row.input_ids), max(1, row.prompt_length)
+        ids[index, :length] = torch.tensor(row.input_ids)
+        mask[index, :length] = 1
+        labels[index, first:length] = ids[index, first:length]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def plain_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | int | None = None) -> torch.Tensor:
+    """As ``packed_loss``, of a padded batch."""
+    output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+    labels = batch["labels"][:, 1:].reshape(-1)
+    logits = output.logits[:, :-1].reshape(len(labels), -1)
+    total = cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum")
+    return total / (int((labels != IGNORED).sum()) if num_items is None else num_items)

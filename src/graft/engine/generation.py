@@ -1,0 +1,127 @@
+"""Greedy generation in batches; a prefix that the prompts share is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from graft.engine.forward import packed_logits
+from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
+from graft.engine.support import supports
+
+Progress = Callable[[int, int], None]
+Ids = Sequence[int]
+ROWS_AT_ONCE = 32
+TOKENS_AT_ONCE = 4096
+
+
+@torch.no_grad()
+def generate(
+    model: Any,
+    prompts: Sequence[Ids],
+    max_new_tokens: int,
+    eos_ids: Collection[int],
+    pad_id: int,
+    progress: Progress | None = None,
+) -> list[list[int]]:
+    """The likeliest continuation of each prompt, token by token, up to an end token (left out) or the limit."""
+    model.eval()
+    found: list[list[int]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    longest = max(map(len, prompts), default=0) + max_new_tokens
+    packable = supports(model, longest) is None
+    done = 0
+    while done < len(order):
+        size = max(1, min(ROWS_AT_ONCE, TOKENS_AT_ONCE // (len(prompts[order[-1]]) + max_new_tokens)))
+        batch = order[done : done + (size if packable else 1)]
+        rows = [prompts[i] for i in batch]
+        answers = (
+            _packed(model, rows, max_new_tokens, set(eos_ids))
+            if packable
+            else _plain(model, rows[0], max_new_tokens, set(eos_ids), pad_id)
+        )
+        for index, answer in zip(batch, answers, strict=True):
+            found[index] = answer
+        done += len(batch)
+        if progress:
+            progress(done, len(prompts))
+    return found
+
+
+def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
+    logits, cache, mask = _prefill(model, prompts)
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    alive = list(range(len(prompts)))
+    answers: list[list[int]] = [[] for _ in prompts]
+    for step in range(max_new_tokens):
+        tokens = logits.argmax(-1).tolist()
+        going = [place for place, token in enumerate(tokens) if token not in eos_ids]
+        for place in going:
+            answers[alive[place]].append(tokens[place])
+        if not going or step == max_new_tokens - 1:
+            break
+        if len(going) < len(alive):
+            kept = torch.tensor(going)
+            cache.batch_select_indices(kept)
+            mask, alive = mask[kept], [alive[place] for place in going]
+        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+        output = model(
+            input_ids=torch.tensor([[tokens[place]] for place in going]),
+            position_ids=(lengths[alive] + step)[:, None],
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = output.logits[:, -1]
+    return answers
+
+
+def _prefill(model: Any, prompts: Sequence[Ids]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
+    """Logits after each prompt (rows, vocabulary), a cache of rows padded on the left of what is their own, its mask."""
+    prefix = common_prefix(prompts, min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
+    prefix = prefix if prefix >= SHORTEST_PREFIX else 0
+    nodes = [Node(prompt[prefix:]) for prompt in prompts]
+    tokens, positions, layout = lay_out([[Node(prompts[0][:prefix])], nodes] if prefix else [nodes])
+    lengths = torch.tensor([len(node.tokens) for node in nodes])
+    stops = prefix + lengths.cumsum(0)
+    batch = {
+        "input_ids": torch.tensor([tokens]),
+        "position_ids": torch.tensor([positions]),
+        "target_positions": stops - 1,
+        "layout": layout,
+    }
+    output = packed_logits(model, batch, use_cache=True, past_key_values=DynamicCache())
+    longest = int(lengths.max())
+    offsets = torch.arange(-longest, 0)[None, :]
+    valid = offsets >= -lengths[:, None]
+    places = torch.where(valid, stops[:, None] + offsets, 0)
+    shared = torch.arange(prefix)[None, :].expand(len(nodes), -1)
+    index = torch.cat([shared, places], dim=1)
+    cache = DynamicCache()
+    for number, layer in enumerate(output.past_key_values.layers):
+        cache.update(_rows(layer.keys, index), _rows(layer.values, index), number)
+    mask = torch.cat([torch.ones_like(shared), valid.long()], dim=1)
+    return output.logits[0], cache, mask
+
+
+def _rows(packed: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """(1, heads, T, d) -> (rows, heads, length, d)."""
+    return packed[0][:, index].transpose(0, 1).contiguous()
+
+
+def _plain(model: Any, prompt: Ids, max_new_tokens: int, eos_ids: set[int], pad_id: int) -> list[list[int]]:
+    ids = torch.tensor([list(prompt)])
+    output = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=sorted(eos_ids),
+        pad_token_id=pad_id,
+    )
+    answer = output[0, len(prompt) :].tolist()
+    ended = [place for place, token in enumerate(answer) if token in eos_ids]
+    return [answer[: ended[0]] if ended else answer]

@@ -1,0 +1,113 @@
+"""Rows as one sequence: no padding, and what rows have in common is there once.
+
+The tokens of a batch form a forest: a node is a run of tokens that follows its parent's. A token attends to its node's
+ancestors and, causally, to its own node. Nodes of one depth are a level; levels stand one behind the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+SHORTEST_PREFIX = 4
+"""A shorter common prefix is not worth a level of its own."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Nodes of one depth.
+
+    start, stop: the level's tokens in the sequence. ``padded`` (nodes * longest) gives for each place of the padded
+    form the token it holds (0 where it is padding), ``valid`` the same places as a mask, and ``unpadded`` (tokens)
+    goes back. ``parents`` (nodes) are places in the level before; None where there is one parent for all, or none.
+    ``mask`` (nodes or 1, 1, longest, context + longest) says who sees whom; None is plainly causal.
+    """
+
+    start: int
+    stop: int
+    nodes: int
+    longest: int
+    padded: torch.Tensor
+    valid: torch.Tensor
+    unpadded: torch.Tensor
+    parents: torch.Tensor | None
+    mask: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A run of tokens; ``parent`` is the place of its parent in the level before."""
+
+    tokens: Sequence[int]
+    parent: int = 0
+
+
+def common_prefix(rows: Sequence[Sequence[int]], limit: int) -> int:
+    """The number of leading tokens all rows share, at most ``limit``."""
+    first = rows[0]
+    for index in range(min(limit, *(len(row) for row in rows))):
+        token = first[index]
+        if any(row[index] != token for row in rows):
+            return index
+    return max(0, min(limit, *(len(row) for row in rows)))
+
+
+def lay_out(levels: Sequence[Sequence[Node]]) -> tuple[list[int], list[int], Layout]:
+    """The tokens, their positions, and the layout. Each level but the first has its parents in the one before."""
+    import torch
+
+    tokens: list[int] = []
+    positions: list[int] = []
+    ends: list[int] = []
+    made: list[Level] = []
+    context_valid: torch.Tensor | None = None
+    for depth, nodes in enumerate(levels):
+        start = len(tokens)
+        starts = [ends[node.parent] if depth else 0 for node in nodes]
+        for node, first in zip(nodes, starts, strict=True):
+            tokens.extend(node.tokens)
+            positions.extend(range(first, first + len(node.tokens)))
+        ends = [first + len(node.tokens) for node, first in zip(nodes, starts, strict=True)]
+        lengths = torch.tensor([len(node.tokens) for node in nodes])
+        parents = torch.tensor([node.parent for node in nodes])
+        level, context_valid = _level(start, len(tokens), lengths, parents, context_valid)
+        made.append(level)
+    return tokens, positions, Layout(tuple(made))
+
+
+def _level(
+    start: int, stop: int, lengths: torch.Tensor, parents: torch.Tensor, context: torch.Tensor | None
+) -> tuple[Level, torch.Tensor]:
+    import torch
+
+    nodes, longest = len(lengths), int(lengths.max())
+    places = torch.arange(longest)
+    valid = places[None, :] < lengths[:, None]
+    firsts = lengths.cumsum(0) - lengths
+    padded = torch.where(valid, firsts[:, None] + places[None, :], 0).reshape(-1)
+    unpadded = valid.reshape(-1).nonzero().squeeze(1)
+    one_parent = context is None or context.shape[0] == 1
+    seen = None if context is None else context.expand(nodes, -1) if one_parent else context[parents]
+    mask = None
+    if seen is not None:
+        # Padding stands at the end of a node, so causality hides it from every real token.
+        causal = (places[:, None] >= places[None, :])[None, None]
+        ahead = seen if not bool(seen.all()) else seen[:1]
+        count = ahead.shape[0]
+        mask = torch.cat(
+            [ahead[:, None, None, :].expand(-1, 1, longest, -1), causal.expand(count, 1, -1, -1)], dim=-1
+        )
+    whole = valid if seen is None else torch.cat([seen, valid], dim=1)
+    level = Level(
+        start, stop, nodes, longest, padded, valid.reshape(-1), unpadded, None if one_parent else parents, mask
+    )
+    return level, whole

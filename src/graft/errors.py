@@ -1,0 +1,94 @@
+"""The error tree: GraftError > InputError > MissingExtra; GateError; Interrupted."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: what (with the value), where (a file and line, an option), and what to do."""
+
+    what: str
+    where: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        remedy = f"\n    {self.remedy}" if self.remedy else ""
+        return f"{place}{self.what}{remedy}"
+
+
+class GraftError(Exception):
+    """Base of all errors a user may meet; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+    def __init__(self, *problems: Problem | str, where: str = "", remedy: str = "") -> None:
+        self.problems = tuple(p if isinstance(p, Problem) else Problem(p, where, remedy) for p in problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class InputError(GraftError):
+    """The input was wrong: nothing was written and nothing was loaded."""
+
+    exit_code = 2
+
+
+class MissingExtra(InputError):
+    """An optional dependency is not installed."""
+
+
+class GateError(GraftError):
+    """A gate that the user asked for was not met."""
+
+    exit_code = 3
+
+
+class Interrupted(GraftError):
+    """The user stopped the work; it can be resumed."""
+
+    exit_code = 130
+
+
+@dataclass
+class Problems:
+    """Collects everything wrong with one input, so that it is said together."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, what: str, where: str | Path = "", remedy: str = "") -> None:
+        self.found.append(Problem(what, str(where), remedy))
+
+    def __bool__(self) -> bool:
+        return bool(self.found)
+
+    def raise_if_any(self) -> None:
+        """Raises:
+        InputError: with all that was found, when anything was.
+        """
+        if self.found:
+            raise InputError(*self.found)
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The likeliest name meant by ``name``, or None when nothing is near."""
+    matches = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """``did you mean X?``, or an empty string."""
+    near = nearest(name, names)
+    return f"did you mean {near}?" if near else ""
+
+
+def need_extra(extra: str, module: str) -> MissingExtra:
+    """The error for a missing optional dependency: ``raise need_extra("onnx", "onnxruntime") from error``."""
+    return MissingExtra(
+        f"this needs the package {module}, which is not installed",
+        remedy=f'pip install "graft-slm[{extra}]"',
+    )

@@ -1,0 +1,88 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from graft.errors import GraftError
+
+TEMPORARY = ".graft-tmp"
+"""How the names of unfinished files end; a killed process can leave some behind."""
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Give ``path`` this content; whoever reads it, at any time, sees the old one or the new one and never a part.
+
+    Raises:
+        GraftError: when it cannot be written; the old file stays as it was.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with saying_what_failed(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        # In the same folder: os.replace is atomic within a file system only.
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=TEMPORARY, dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(mode)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add one line, in one write.
+
+    Raises:
+        GraftError: when it cannot be written.
+    """
+    with saying_what_failed(path), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(line + "\n")
+
+
+@contextmanager
+def saying_what_failed(path: Path) -> Iterator[None]:
+    """An OSError within becomes a GraftError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> GraftError:
+    """The same failure in words a user can act on: a full disk with the folder and the room that is left."""
+    if error.errno in _FULL:
+        return GraftError(
+            f"no space left to write {path.name}: {_free(path.parent)} free",
+            where=str(path.parent),
+            remedy="free some room there, or choose a folder on another disk",
+        )
+    reason = error.strerror or str(error)
+    return GraftError(f"cannot write {path.name}: {reason}", where=str(path.parent), remedy="choose another folder")
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB"
+    except OSError:
+        return "an unknown number of bytes"
+
+
+def _umask() -> int:
+    """The mask that new files get; ``mkstemp`` makes private ones, which a run's files are not."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

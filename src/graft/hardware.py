@@ -1,0 +1,77 @@
+"""What this machine has, and what a process uses of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def machine() -> dict[str, Any]:
+    """CPU, cores, memory in GB, GPUs, system: plain values for a manifest."""
+    return {
+        "cpu": cpu_name(),
+        "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
+        "logical_cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": gpu_names(),
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def cpu_name() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def memory_available_mb() -> float:
+    return float(psutil.virtual_memory().available / 2**20)
+
+
+def gpu_names() -> list[str]:
+    """NVIDIA GPUs by nvidia-ml-py, where it and a driver are there."""
+    return [name for name, _, _ in _gpus()]
+
+
+def _gpus() -> list[tuple[str, float, float]]:
+    """Name, memory used in MB, utilisation in percent."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no package, no driver, no permission: no GPU to speak of
+        return []
+    found = []
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        used = pynvml.nvmlDeviceGetMemoryInfo(handle).used / 2**20
+        rate = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
+        found.append((str(pynvml.nvmlDeviceGetName(handle)), float(used), float(rate)))
+    return found
+
+
+class Resources:
+    """Samples what this process uses: resident memory in MB and its peak, CPU in percent of one core, GPUs."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+        self._has_gpu = bool(_gpus())
+
+    def sample(self) -> dict[str, float]:
+        found = {
+            "rss_mb": round(self._process.memory_info().rss / 2**20, 1),
+            "cpu_percent": self._process.cpu_percent(),
+        }
+        if self._has_gpu:
+            for index, (_, memory, rate) in enumerate(_gpus()):
+                found |= {f"gpu_{index}_memory_mb": round(memory, 1), f"gpu_{index}_percent": rate}
+        return found

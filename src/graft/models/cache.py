@@ -1,0 +1,59 @@
+"""graft's own cache: converted models and hashes, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_dir
+
+from graft.errors import GraftError
+
+
+def cache_folder() -> Path:
+    """``$GRAFT_CACHE``, or the user's cache directory as the system has it."""
+    given = os.environ.get("GRAFT_CACHE")
+    return Path(given).expanduser().absolute() if given else Path(user_cache_dir("graft", appauthor=False))
+
+
+def filled(folder: Path, fill: Callable[[Path], None], intact: Callable[[Path], bool]) -> Path:
+    """``folder``, filled by ``fill`` unless it is ``intact``.
+
+    The work is done in a temporary sibling that takes the folder's place when it is complete, by one process at a
+    time; another that asks for the same folder waits and finds it there.
+
+    Raises:
+        GraftError: when the cache cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    if intact(folder):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(folder.name + ".lock")):
+            if not intact(folder):
+                _fill(folder, fill)
+    except (OSError, SafetensorError) as error:
+        raise GraftError(
+            f"cannot write the model cache: {error}",
+            where=str(folder),
+            remedy="make room or permissions there, or name another folder with the environment variable GRAFT_CACHE",
+        ) from error
+    return folder
+
+
+def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
+    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    temporary.mkdir()
+    try:
+        fill(temporary)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

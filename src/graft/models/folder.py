@@ -1,0 +1,97 @@
+"""A model folder as transformers writes it: checked without loading anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graft.errors import Problems, nearest
+from graft.models.licence import find_licence
+from graft.models.weights import find_weights, sha256_of
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A model to start from, always a local folder.
+
+    ``name`` is what finds it again: the embedded name, the hub id, or the absolute path of the folder or GGUF file.
+    ``kind`` is ``embedded``, ``hub``, ``gguf`` or ``folder``; ``sha256`` is of the weight files (see ``sha256_of``).
+    """
+
+    name: str
+    path: Path
+    kind: str
+    sha256: str
+    licence: str | None = None
+    trust_remote_code: bool = False
+    config: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """A short name to show to people."""
+        return Path(self.name).name if self.kind in ("folder", "gguf") else self.name
+
+
+def open_folder(path: Path, name: str, kind: str, trust_remote_code: bool = False) -> Base:
+    """The base in ``path``, checked.
+
+    Raises:
+        InputError: with everything that is missing, cut short or unknown, at once.
+    """
+    problems = Problems()
+    config = _read_config(path, problems)
+    weights = find_weights(path, problems)
+    if not any((path / file).exists() for file in _TOKENIZER_FILES):
+        problems.add("there is no tokenizer in this model folder", path, f"one of {', '.join(_TOKENIZER_FILES)}")
+    if config:
+        _check_architecture(config, path, trust_remote_code, problems)
+    problems.raise_if_any()
+    licence = find_licence(path, config, Path(name).name if kind in ("folder", "gguf") else name)
+    return Base(name, path.absolute(), kind, sha256_of(weights), licence, trust_remote_code, config)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether ``path`` holds a configuration and whole weights."""
+    problems = Problems()
+    if path.is_dir():
+        _read_config(path, problems)
+        find_weights(path, problems)
+    return path.is_dir() and not problems
+
+
+def _read_config(path: Path, problems: Problems) -> dict[str, Any]:
+    file = path / "config.json"
+    if not file.is_file():
+        problems.add("there is no config.json in this model folder", path)
+        return {}
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        problems.add(f"this is not JSON: {error}", file)
+        return {}
+    if not isinstance(config, dict) or "model_type" not in config:
+        problems.add("this names no model_type, so it is not a configuration of transformers", file)
+        return {}
+    return config
+
+
+def _check_architecture(config: dict[str, Any], path: Path, trusted: bool, problems: Problems) -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
+
+    kind = str(config["model_type"])
+    if kind in CONFIG_MAPPING_NAMES or trusted:
+        return
+    if "auto_map" in config:
+        problems.add(
+            f"the architecture {kind!r} is code that comes with the model",
+            path / "config.json",
+            "read that code, and give --trust_remote_code if you trust it",
+        )
+    else:
+        near = nearest(kind, CONFIG_MAPPING_NAMES)
+        hint = f"the nearest known one is {near!r}" if near else "a newer version of transformers may know it"
+        problems.add(f"the architecture {kind!r} is not known to transformers", path / "config.json", hint)

@@ -1,0 +1,88 @@
+"""The licence of a base model, and what it means for commercial use."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+UNKNOWN = "unknown"
+
+# Families whose licence is the same for every size, by what their names look like.
+_FAMILIES = (
+    (r"llama-?4", "llama4"),
+    (r"llama-?3\.3", "llama3.3"),
+    (r"llama-?3\.2", "llama3.2"),
+    (r"llama-?3\.1", "llama3.1"),
+    (r"llama-?3(?![.\d])", "llama3"),
+    (r"llama-?2(?![.\d])|code-?llama", "llama2"),
+    (r"gemma-?[123](?![.\d]*\d)|(^|/)gemma-", "gemma"),
+    (r"smollm", "apache-2.0"),
+    (r"tinyllama", "apache-2.0"),
+    (r"(^|/)(distil)?gpt2|dialogpt|(^|/)phi-[234]", "mit"),
+)
+
+_LICENCE_TEXTS = (
+    (r"LLAMA (\d(?:\.\d)?) COMMUNITY LICENSE", r"llama\1"),
+    (r"Gemma Terms of Use", "gemma"),
+    (r"Apache License\s+Version 2\.0", "apache-2.0"),
+    (r"MIT License|Permission is hereby granted, free of charge", "mit"),
+)
+
+
+def find_licence(folder: Path, config: dict[str, Any], name: str = "") -> str:
+    """The licence by the model card, the licence file, or the family's name; ``unknown`` when none says."""
+    return _from_card(folder) or _from_text(folder) or _from_name(name, config) or UNKNOWN
+
+
+def _from_card(folder: Path) -> str | None:
+    """The ``license`` of the front matter of README.md, as the hub wants it."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    front = re.match(r"\ufeff?---\s*\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    if front is None:
+        return None
+    lines = dict(re.findall(r"^(license|license_name)\s*:[ \t]*['\"]?([^'\"\n#]+)", front[1], re.MULTILINE))
+    found = lines.get("license", UNKNOWN).strip().lower()
+    if found == "other":
+        found = lines.get("license_name", found).strip().lower()
+    return found if found != UNKNOWN else None
+
+
+def _from_text(folder: Path) -> str | None:
+    for file in sorted(folder.glob("LICEN[SC]E*")):
+        text = file.read_text(encoding="utf-8", errors="replace")[:2000]
+        for pattern, licence in _LICENCE_TEXTS:
+            if match := re.search(pattern, text, re.IGNORECASE):
+                return match.expand(licence)
+    return None
+
+
+def _from_name(name: str, config: dict[str, Any]) -> str | None:
+    for text in (name, str(config.get("_name_or_path", ""))):
+        for pattern, licence in _FAMILIES:
+            if re.search(pattern, text.replace("\\", "/").replace("_", "-").lower()):
+                return licence
+    return None
+
+
+def commercial_use(licence: str | None) -> str:
+    """One sentence: whether the licence allows commercial use. A pointer, not legal advice."""
+    licence = (licence or UNKNOWN).lower()
+    if licence in ("apache-2.0", "mit", "cc0-1.0", "unlicense", "cc-by-4.0", "isc") or licence.startswith("bsd"):
+        return "commercial use is allowed; keep the notice"
+    if licence.startswith("llama"):
+        return (
+            "commercial use is allowed below 700 million monthly users, under Meta's acceptable-use policy; "
+            "the name must begin with Llama and 'Built with Llama' must be shown (from Llama 3 on)"
+        )
+    if licence == "gemma":
+        return "commercial use is allowed under Google's prohibited-use policy, which must be passed on"
+    if "openrail" in licence:
+        return "commercial use is allowed under the licence's use restrictions, which must be passed on"
+    if re.search(r"(^|[-_])nc([-_.]|$)|research|non-?commercial", licence):
+        return "no commercial use"
+    if licence == UNKNOWN:
+        return "the licence is not known: ask whoever made the model before any commercial use"
+    return f"read the licence ({licence}) before any commercial use"

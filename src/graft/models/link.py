@@ -1,0 +1,55 @@
+"""A run's ``model/``: the base by link, so that its bytes are on the disk once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from graft.errors import Problems
+from graft.models.folder import Base
+from graft.models.weights import find_weights
+
+_SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "README.md", "LICEN[SC]E*")
+
+
+def link(base: Base, folder: Path) -> None:
+    """Make ``folder`` a model folder that loads as ``base`` does.
+
+    Weights become hard links; where the file system has none, symbolic links; else copies. Small files are copied, so
+    that changing them (a chat template, say) leaves the base as it is.
+
+    Raises:
+        InputError: when the base's weights are gone.
+    """
+    problems = Problems()
+    weights = find_weights(base.path, problems)
+    problems.raise_if_any()
+    folder.mkdir(parents=True, exist_ok=True)
+    small = {file for pattern in _SMALL for file in base.path.glob(pattern) if file.is_file()}
+    for file in sorted(small - {base.path / "graft.json"}):
+        _fresh(folder / file.name)
+        shutil.copyfile(file, folder / file.name)
+    for file in weights:
+        if not _same(file, folder / file.name):
+            _fresh(folder / file.name)
+            _link_file(file.resolve(), folder / file.name)
+
+
+def _same(file: Path, other: Path) -> bool:
+    return other.exists() and file.samefile(other)
+
+
+def _fresh(file: Path) -> None:
+    """Take away what is there: writing into a link would change the other end."""
+    file.unlink(missing_ok=True)
+
+
+def _link_file(file: Path, target: Path) -> None:
+    for make in (os.link, os.symlink, shutil.copyfile):
+        try:
+            make(file, target)
+            return
+        except OSError:
+            if make is shutil.copyfile:
+                raise

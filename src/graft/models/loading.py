@@ -1,0 +1,167 @@
+"""From a model folder to a model and a tokenizer in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graft.errors import InputError
+from graft.models.folder import Base
+
+# Tokens that models have for padding or have no other use for, best first.
+_PADDINGS = ("<|finetune_right_pad_id|>", "<pad>", "<|pad|>", "[PAD]", "<|padding|>", "<PAD>", "<|endoftext|>", "<unk>")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """transformers' progress bars and hints are about its own API; errors still come through as exceptions."""
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def load_model(base: Base, *, dtype: str = "float32", attn_implementation: str | None = None) -> Any:
+    """The causal language model in ``base.path``, in evaluation mode.
+
+    Raises:
+        InputError: when it is an encoder, or the weights don't fit the configuration.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    _refuse_encoders(base)
+    options: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
+    try:
+        with quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                base.path,
+                dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+                trust_remote_code=base.trust_remote_code,
+                local_files_only=True,
+                weights_only=True,
+                output_loading_info=True,
+                **options,
+            )
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            "the weights are a pickle that holds more than tensors, which could run code: it is not loaded",
+            where=str(base.path),
+            remedy="get the model's safetensors",
+        ) from error
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+        raise InputError(f"the model does not load: {_first_lines(error)}", where=str(base.path)) from error
+    model, info = loaded
+    refuse_missing(info, str(base.path))
+    model.name_or_path = model.config._name_or_path = base.name
+    return model
+
+
+def _refuse_encoders(base: Base) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as GENERATING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    kind = base.config.get("model_type", "")
+    generates = kind in GENERATING and (kind not in MASKED or base.config.get("is_decoder"))
+    if kind in MASKED and not generates and "AutoModelForCausalLM" not in base.config.get("auto_map", {}):
+        raise InputError(
+            f"{base.name} is an encoder ({kind}): it reads text, but cannot write any",
+            where=str(base.path),
+            remedy="take a causal language model, such as smollm2-135m-instruct",
+        )
+
+
+def refuse_missing(info: dict[str, Any], where: str) -> None:
+    """Layers that the weight files lack would stay random, and nobody would know.
+
+    Raises:
+        InputError: naming them.
+    """
+    missing = sorted(info.get("missing_keys", ()))
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise InputError(
+            f"the weights lack {len(missing)} of the model's tensors: {shown}",
+            where=where,
+            remedy="the weight file is not complete, or belongs to another model",
+        )
+
+
+def load_tokenizer(base: Base, chat_template: str | None = None) -> Any:
+    """The tokenizer in ``base.path``; ``chat_template`` (Jinja, or a file with it) replaces its own.
+
+    The padding token is one that is not the end token wherever the model has such a one: else a collator that masks
+    padding masks the end of each answer, and the tuned model never stops.
+
+    Raises:
+        InputError: when there is no tokenizer that loads, or the template is not Jinja.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(
+                base.path, trust_remote_code=base.trust_remote_code, local_files_only=True
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
+        raise InputError(f"the tokenizer does not load: {_first_lines(error)}", where=str(base.path)) from error
+    set_padding(tokenizer)
+    if chat_template is not None:
+        tokenizer.chat_template = read_chat_template(chat_template)
+    return tokenizer
+
+
+def set_padding(tokenizer: Any) -> None:
+    """Give ``tokenizer`` a padding token: its own, an unused one of its vocabulary, else the end token."""
+    if tokenizer.pad_token is not None and tokenizer.pad_token != tokenizer.eos_token:
+        return
+    vocabulary = tokenizer.get_vocab()
+    in_use = {tokenizer.eos_token, tokenizer.bos_token}
+    free = [token for token in (*_PADDINGS, tokenizer.unk_token) if token in vocabulary and token not in in_use]
+    tokenizer.pad_token = free[0] if free else tokenizer.eos_token
+
+
+def read_chat_template(given: str) -> str:
+    """Jinja text, or the text of the file that is named.
+
+    Raises:
+        InputError: when it is neither.
+    """
+    import jinja2
+
+    is_file_name = "{" not in given
+    if is_file_name and not Path(given).is_file():
+        raise InputError("no such chat template file", where=given)
+    text = Path(given).read_text(encoding="utf-8") if is_file_name else given
+    try:
+        jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_without_generation_tags(text))
+    except jinja2.TemplateSyntaxError as error:
+        where = f"{given}:{error.lineno}" if is_file_name else f"chat_template, line {error.lineno}"
+        raise InputError(f"the chat template is not Jinja: {error.message}", where=where) from error
+    return text
+
+
+def _without_generation_tags(text: str) -> str:
+    """``{% generation %}`` is transformers' own tag, which plain Jinja doesn't know."""
+    text = re.sub(r"\{%(-?)\s*generation\s*(-?)%\}", r"{%\1 if true \2%}", text)
+    return re.sub(r"\{%(-?)\s*endgeneration\s*(-?)%\}", r"{%\1 endif \2%}", text)
+
+
+def _first_lines(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:3])[:500] or type(error).__name__

@@ -1,0 +1,84 @@
+"""From what a user calls a model to a local, checked folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from graft.errors import InputError, did_you_mean
+from graft.models.embedded import EMBEDDED, fetch
+from graft.models.folder import Base, open_folder
+from graft.models.gguf import open_gguf
+from graft.models.hub import snapshot
+from graft.settings import ModelSettings
+
+Say = Callable[[str], None]
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def silent(message: str) -> None:
+    """For callers that tell nobody."""
+
+
+def resolve(settings: ModelSettings, say: Say = silent) -> Base:
+    """The base that ``settings`` name: a folder, a ``.gguf`` file, an embedded name, or a hub id, in this order.
+
+    Raises:
+        InputError: when there is no such model, or its folder is not whole.
+        GraftError: when it has to be downloaded and cannot be.
+    """
+    name = settings.model_name_or_path
+    if not name:
+        raise InputError("no model is given", where="model_name_or_path", remedy=f"for example {next(iter(EMBEDDED))}")
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _from_folder(path, settings.trust_remote_code, say)
+    if path.suffix.lower() == ".gguf":
+        return open_gguf(path, say)
+    if path.is_file():
+        raise InputError(
+            "a model is a folder or a .gguf file, not this file",
+            where=str(path),
+            remedy=f"give its folder, {path.parent}",
+        )
+    if name.lower() in EMBEDDED:
+        return open_folder(fetch(name.lower(), say), name.lower(), "embedded")
+    if not _HUB_ID.fullmatch(name) or name.startswith("."):
+        raise InputError(f"there is no model folder {name!r}", remedy=_beside(path))
+    folder = snapshot(name, settings.model_revision, settings.token, settings.trust_remote_code, say)
+    return open_folder(folder, name, "hub", settings.trust_remote_code)
+
+
+def _from_folder(path: Path, trust_remote_code: bool, say: Say) -> Base:
+    _refuse_other_folders(path)
+    files = sorted(path.glob("*.gguf"))
+    if files and not (path / "config.json").exists():
+        if len(files) > 1:
+            names = ", ".join(file.name for file in files)
+            raise InputError(
+                f"there are several GGUF files in this folder: {names}", where=str(path), remedy="give one"
+            )
+        return open_gguf(files[0], say)
+    return open_folder(path, str(path.resolve()), "folder", trust_remote_code)
+
+
+def _refuse_other_folders(path: Path) -> None:
+    """A run or an adapter is no base: starting from it would drop what it learned without a word."""
+    if (path / "config.json").exists():
+        return
+    if (path / "manifest.json").is_file() and (path / "model").is_dir():
+        raise InputError("this is a run folder, not a model", where=str(path), remedy=f"its model is {path / 'model'}")
+    if (path / "adapter_config.json").is_file():
+        raise InputError(
+            "this is an adapter, not a model", where=str(path), remedy="give the model that it was trained on"
+        )
+
+
+def _beside(path: Path) -> str:
+    """What lies where the folder was looked for."""
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    if not names:
+        return f"there is no folder {str(path.parent)!r} either"
+    return did_you_mean(path.name, names)

@@ -1,0 +1,235 @@
+"""``README.md`` of a run: a model card as the Hugging Face hub takes it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.models.licence import commercial_use
+from graft.report import facts, usage, words
+from graft.report.read import RunView, is_path
+from graft.runs import write_atomically
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCardData
+
+HUB_IDS = {
+    "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+}
+HUB_METRICS = {
+    "macro_f1": "f1",
+    "token_f1": "f1",
+    "field_f1": "f1",
+    "rouge1": "rouge",
+    "rouge2": "rouge",
+    "rougeL": "rouge",
+}
+# Of https://huggingface.co/docs/hub/repositories-licenses, those of models that people tune.
+_LICENCES = """
+afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
+bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsl-1.0 cc cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
+cc-by-nc-nd-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 creativeml-openrail-m gemma gpl gpl-2.0
+gpl-3.0 intel-research isc lgpl lgpl-3.0 llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 mit mpl-2.0 ms-pl ncsa openrail
+unlicense zlib
+"""
+
+
+def write_card(run: Path) -> Path:
+    """Write ``README.md`` into the run folder ``run`` from its files, whatever there is of them."""
+    path = run / "README.md"
+    write_atomically(path, render(RunView.read(run)))
+    return path
+
+
+def render(view: RunView) -> str:
+    """Front matter and text."""
+    return f"---\n{card_data(view).to_yaml()}\n---\n\n{_text(view)}"
+
+
+def card_data(view: RunView) -> ModelCardData:
+    """The front matter, with the scores of the tuned model as its ``model-index``."""
+    from huggingface_hub import ModelCardData
+
+    adapter = usage.has_adapter(view.path)
+    base, licence = base_id(view), str(view.section("base").get("licence") or "unknown").lower()
+    known = licence in _LICENCES.split()
+    named = not known and licence != "unknown"
+    results = _results(view)
+    language = view.section("data", "summary").get("language")
+    found: dict[str, Any] = {
+        "base_model": base,
+        "base_model_relation": ("adapter" if adapter else "finetune") if base else None,
+        "datasets": data_set_id(view),
+        "language": language if isinstance(language, str) and re.fullmatch(r"[a-z]{2,3}", language) else None,
+        "library_name": "peft" if adapter else "transformers",
+        "license": licence if known else "other" if named else None,
+        "license_name": re.sub(r"[^a-z0-9.-]+", "-", licence).strip("-") if named else None,
+        "license_link": f"https://huggingface.co/{base}" if named and base else None,
+        "metrics": list(dict.fromkeys(result.metric_type for result in results)) or None,
+        "pipeline_tag": "text-generation",
+        "tags": [tag for tag in ("graft", view.method if adapter else "", str(_kind(view))) if tag],
+    }
+    if results:
+        found |= {"model_name": model_name(view), "eval_results": results}
+    return ModelCardData(**{name: value for name, value in found.items() if value is not None})
+
+
+def model_name(view: RunView) -> str:
+    """The run's title in the letters that the hub takes for a repository."""
+    name = re.sub(r"[^\w.-]+", "-", view.title, flags=re.ASCII).strip("-._")
+    return re.sub(r"-{2,}|\.{2,}", "-", name)[:96] or "graft-run"
+
+
+def base_id(view: RunView) -> str | None:
+    """The hub id of the base; None of a local folder or file."""
+    name = str(view.section("base").get("name") or "")
+    return HUB_IDS.get(name, name if _is_hub_id(name) else None)
+
+
+def data_set_id(view: RunView) -> str | None:
+    """The hub id of the data set; None of local files, which may look like one."""
+    name = str(view.section("settings").get("data_name") or "")
+    path = str(view.section("data", "train").get("path") or "")
+    local = path and path != name and path.replace("\\", "/").rstrip("/").endswith(name)
+    return None if local or Path(name).suffix.lower() in _DATA_FILES or not _is_hub_id(name) else name
+
+
+_DATA_FILES = {".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow"}
+
+
+def _is_hub_id(name: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    if is_path(name) or "/" not in name:
+        return False
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def _kind(view: RunView) -> str:
+    kind = str(view.section("data").get("kind") or "")
+    return "text-classification" if view.labels else re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-")
+
+
+def _results(view: RunView) -> list[Any]:
+    from huggingface_hub import EvalResult
+
+    name = "tuned" if "tuned" in view.scores else next(iter(view.scores), None)
+    path = str((view.evaluation.get("data") or {}).get("path") or "")
+    data_set = Path(path.replace("\\", "/"))
+    stem = view.title if data_set.parent.name == "data" and data_set.stem == "eval" else data_set.stem
+    slug = re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-") or "held-out"
+    return [
+        EvalResult(
+            task_type="text-generation",
+            task_name="Text generation",
+            dataset_type=data_set_id(view) or slug,
+            dataset_name=f"{stem} (held out)" if stem != data_set.stem else stem or "held-out rows",
+            metric_type=HUB_METRICS.get(metric, metric),
+            metric_name=words.metric_title(metric),
+            metric_value=round(view.scores[name][metric].value, 6),
+        )
+        for metric in view.metric_names
+        if name and metric in view.scores[name]
+    ]
+
+
+def _text(view: RunView) -> str:
+    parts = [
+        f"# {_inline(view.title)}",
+        _inline(facts.sentence(view)),
+        _what_it_is(view),
+        _scores(view),
+        _how_to_use(view),
+        _listed("## Data", facts.data_facts(view)),
+        _label_line(view),
+        _listed("## Training", [*facts.training_facts(view), *_given(view)]),
+        _listed("## Provenance", [*facts.base_facts(view), *facts.machine_facts(view), *facts.version_facts(view)]),
+        _limits(view),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _what_it_is(view: RunView) -> str:
+    base, adapter = base_id(view), usage.has_adapter(view.path)
+    name = f"[{base}](https://huggingface.co/{base})" if base else f"`{view.base_name}`"
+    what = f"A {_METHODS.get(view.method, view.method)} adapter for {name}" if adapter else f"{name}, fine-tuned"
+    rows = words.count(view.section("data").get("train_rows"))
+    task = f" to answer with one of: {', '.join(_inline(label) for label in view.labels[:20])}" if view.labels else ""
+    return f"{what}, trained{' on ' + rows + ' rows' if rows else ''}{task}. Made with graft."
+
+
+_METHODS = {"lora": "LoRA", "qlora": "QLoRA", "adapters": "bottleneck"}
+
+
+def _how_to_use(view: RunView) -> str:
+    if not usage.has_weights(view):
+        return f"## How to go on\n\n```bash\n{usage.resume_command(view)}\n```"
+    commands = "\n".join(command for _, command in usage.commands(view))
+    return (
+        f"## How to use it\n\n```python\n{usage.snippet(view)}\n```\n\n"
+        f"On the command line, with graft:\n\n```bash\n{commands}\n```"
+    )
+
+
+def _scores(view: RunView) -> str:
+    if not view.scores:
+        return ""
+    names = view.predictors
+    lines = [
+        f"| metric | {' | '.join(_inline(name) for name in names)} | difference | rows |",
+        f"|---|{'---|' * len(names)}---|---|",
+    ]
+    for metric in view.metric_names:
+        estimates = [view.scores[name].get(metric) for name in names]
+        cells = [_bracketed(words.score(metric, e.value), words.interval(metric, e)) if e else "" for e in estimates]
+        d = view.difference(metric)
+        gain = _bracketed(words.signed(metric, d.value), words.interval(metric, d)) if d else ""
+        rows = words.count(next((e.n for e in estimates if e), None))
+        lines.append(f"| {words.metric_title(metric)} | {' | '.join(cells)} | {gain} | {rows} |")
+    lines.append("\nRows the training never saw; 95 % bootstrap intervals in brackets, differences paired by row.")
+    return "## Scores\n\n" + "\n".join(lines)
+
+
+def _bracketed(value: str, interval: str) -> str:
+    return f"{value} ({interval})" if interval else value
+
+
+def _listed(heading: str, pairs: facts.Facts) -> str:
+    return f"{heading}\n\n" + "\n".join(f"- {name}: {_inline(value)}" for name, value in pairs) if pairs else ""
+
+
+def _label_line(view: RunView) -> str:
+    counts = facts.label_counts(view)[:30]
+    return f"Labels: {', '.join(f'{_inline(name)} {words.count(rows)}' for name, rows in counts)}." if counts else ""
+
+
+_TOLD = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "lora_r", "target_modules")
+
+
+def _given(view: RunView) -> facts.Facts:
+    found = {setting.name: setting.value for setting in facts.settings(view)}
+    return [(name, found[name]) for name in _TOLD if found.get(name, "none") != "none"]
+
+
+def _limits(view: RunView) -> str:
+    licence = view.section("base").get("licence")
+    n = words.count(next((e.n for values in view.scores.values() for e in values.values()), None))
+    judged = f"It was judged on {n} rows of the same kind as it was trained on" if n else "It was not judged"
+    return (
+        f"## Limits\n\n- {judged}: on other texts expect less.\n"
+        f"- What is wrong or one-sided in the base model or in the data is likely in this model, too.\n"
+        f"- Licence of the base: {licence or 'unknown'}; {commercial_use(str(licence) if licence else None)}. "
+        f"The licence of the data may set further bounds."
+    )
+
+
+def _inline(text: str) -> str:
+    """One line of plain text: nothing in it is read as Markdown, HTML or a table's end."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,188 @@
+"""The page's two charts: loss curves, and scores with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from graft.report import svg
+from graft.report.read import Estimate, Loss
+from graft.report.words import figure, interval, metric_title, score
+
+LOG_FROM = 20.0
+"""Losses whose largest is so many times the smallest are drawn on a logarithmic axis."""
+MOST_POINTS = 150
+"""Points one can hover over; longer curves are drawn whole but only every so many points answer."""
+DENSE = 40
+"""Points of longer curves are only seen when hovered over."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the curves go, in the pixels of the drawing."""
+
+    width: float
+    height: float
+    left: float = 46
+    right: float = 16
+    top: float = 14
+    bottom: float = 40
+
+    @property
+    def end(self) -> float:
+        return self.width - self.right
+
+    @property
+    def floor(self) -> float:
+        return self.height - self.bottom
+
+
+def loss_chart(
+    training: Sequence[Loss], held_out: Sequence[Loss], best: Loss | None, frame: Frame, ident: str, class_: str
+) -> Markup | None:
+    """Both curves over the steps; None without at least two points of one."""
+    if max(len(training), len(held_out)) < 2:
+        return None
+    values = [loss.value for loss in (*training, *held_out)]
+    last = max(loss.step for loss in (*training, *held_out))
+    y, y_ticks = _loss_axis(min(values), max(values), frame)
+    x = svg.linear(0, last, frame.left, frame.end)
+    x_ticks = [tick for tick in svg.ticks(0, last, 4 if frame.width < 500 else 7) if tick <= last]
+    return svg.figure(
+        frame.width,
+        frame.height,
+        ident,
+        "Loss while training",
+        _describe(training, held_out, best),
+        _axes(frame, x, y, x_ticks, y_ticks),
+        _best_line(best, x, y, frame),
+        svg.path([(x(loss.step), y(loss.value)) for loss in training], "curve training"),
+        svg.path([(x(loss.step), y(loss.value)) for loss in held_out], "curve held-out"),
+        *_points(training, x, y, "training", "training loss", 1.8),
+        *_points(held_out, x, y, "held-out", "held-out loss", 3.2),
+        svg.circle(x(best.step), y(best.value), 6.5, "best-ring") if best else Markup(""),
+        class_=class_,
+    )
+
+
+def _loss_axis(low: float, high: float, frame: Frame) -> tuple[svg.Scale, list[float]]:
+    if low > 0 and high / low >= LOG_FROM:
+        marks = svg.log_ticks(low, high)
+        return svg.logarithmic(marks[0], marks[-1], frame.floor, frame.top), marks
+    marks = svg.ticks(min(low, 0.0) if low < 0.4 * high else low, high, 5)
+    return svg.linear(marks[0], marks[-1], frame.floor, frame.top), marks
+
+
+def _axes(frame: Frame, x: svg.Scale, y: svg.Scale, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> Markup:
+    parts = [svg.line(frame.left, y(tick), frame.end, y(tick), "rule") for tick in y_ticks]
+    parts += [svg.text(frame.left - 8, y(tick) + 4, figure(tick), "tick", "end") for tick in y_ticks]
+    parts += [svg.text(x(tick), frame.floor + 17, figure(tick), "tick", "middle") for tick in x_ticks]
+    parts += [svg.line(x(tick), frame.floor, x(tick), frame.floor + 4, "axis") for tick in x_ticks]
+    parts.append(svg.line(frame.left, frame.floor, frame.end, frame.floor, "axis"))
+    parts.append(svg.text((frame.left + frame.end) / 2, frame.height - 5, "step", "axis-name", "middle"))
+    return Markup("").join(parts)
+
+
+def _best_line(best: Loss | None, x: svg.Scale, y: svg.Scale, frame: Frame) -> Markup:
+    if best is None:
+        return Markup("")
+    at = x(best.step)
+    on_left = at > (frame.left + frame.end) / 2
+    words = f"best: step {best.step}, {figure(best.value)}"
+    label = svg.text(at - 8 if on_left else at + 8, frame.top + 10, words, "best-label", "end" if on_left else "start")
+    return svg.line(at, frame.top, at, frame.floor, "best-line") + label
+
+
+def _points(losses: Sequence[Loss], x: svg.Scale, y: svg.Scale, class_: str, name: str, radius: float) -> list[Markup]:
+    every = -(-len(losses) // MOST_POINTS) or 1
+    return [
+        svg.element(
+            "g",
+            svg.element("title", f"step {loss.step}: {name} {figure(loss.value)}"),
+            svg.circle(x(loss.step), y(loss.value), radius, f"dot {class_}"),
+            svg.circle(x(loss.step), y(loss.value), 9, "target"),
+            class_="point dense" if len(losses) > DENSE else "point",
+        )
+        for loss in losses[::every]
+    ]
+
+
+def _describe(training: Sequence[Loss], held_out: Sequence[Loss], best: Loss | None) -> str:
+    parts = []
+    for name, losses in (("Training", training), ("Held-out", held_out)):
+        if losses:
+            first, last = losses[0], losses[-1]
+            parts.append(
+                f"{name} loss goes from {figure(first.value)} at step {first.step} "
+                f"to {figure(last.value)} at step {last.step}."
+            )
+    if best:
+        parts.append(f"The best held-out loss is {figure(best.value)}, at step {best.step}.")
+    return " ".join(parts)
+
+
+def interval_plot(
+    scores: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str], commonest: float | None = None
+) -> Markup | None:
+    """A dot for each score and a whisker for its interval, all metrics of 0 to 1 (BLEU: 0 to 100) on one axis.
+
+    ``commonest`` marks what always giving the commonest answer would reach in accuracy. Perplexity has no such axis.
+    """
+    shown = [metric for metric in metrics if _on_unit_axis(scores, metric)]
+    if not shown or not scores:
+        return None
+    step = 15.0
+    row = (28 if len(shown) < 5 else 16) + step * len(scores)
+    width, left, top = 450.0, 106.0, 12.0
+    floor = top + row * len(shown)
+    x = svg.linear(0, 1, left, width - 22)
+    parts = [svg.line(x(tick / 4), top, x(tick / 4), floor, "rule") for tick in range(5)]
+    parts += [svg.text(x(tick / 4), floor + 18, figure(tick / 4), "tick", "middle") for tick in range(5)]
+    for index, metric in enumerate(shown):
+        centre = top + row * (index + 0.5)
+        parts.append(svg.text(left - 12, centre + 4, metric_title(metric), "row-name", "end"))
+        if metric == "accuracy" and commonest is not None:
+            parts.append(_commonest_mark(x(commonest), centre, row, commonest))
+        for place, (name, values) in enumerate(scores.items()):
+            if metric in values:
+                height = centre + (place - (len(scores) - 1) / 2) * step
+                parts.append(_whisker(name, metric, values[metric], x, height))
+    described = "; ".join(
+        f"{metric_title(metric)}: "
+        + ", ".join(
+            f"{name} {_in_words(metric, values[metric])}" for name, values in scores.items() if metric in values
+        )
+        for metric in shown
+    )
+    return svg.figure(width, floor + 28, "intervals", "Scores with 95 % intervals", described, *parts)
+
+
+def _on_unit_axis(scores: Mapping[str, Mapping[str, Estimate]], metric: str) -> bool:
+    found = [values[metric] for values in scores.values() if metric in values]
+    top = 100.0 if metric == "bleu" else 1.0
+    return metric != "perplexity" and bool(found) and all(0 <= estimate.value <= top for estimate in found)
+
+
+def _whisker(name: str, metric: str, estimate: Estimate, x: svg.Scale, y: float) -> Markup:
+    top = 100.0 if metric == "bleu" else 1.0
+    kind = name if name in ("base", "tuned") else "other"
+    parts = [svg.element("title", f"{metric_title(metric)}, {name}: {_in_words(metric, estimate)}")]
+    if estimate.low is not None and estimate.high is not None:
+        low, high = x(estimate.low / top), x(estimate.high / top)
+        parts.append(svg.line(low, y, high, y, f"whisker {kind}"))
+        parts += [svg.line(end, y - 4, end, y + 4, f"whisker {kind}") for end in (low, high)]
+    parts.append(svg.circle(x(estimate.value / top), y, 5, f"dot {kind}"))
+    return svg.element("g", *parts, class_="point")
+
+
+def _commonest_mark(x: float, centre: float, row: float, value: float) -> Markup:
+    words = f"always giving the commonest answer: {figure(value)}"
+    mark = svg.line(x, centre - row / 2 + 4, x, centre + row / 2 - 4, "commonest")
+    return svg.element("g", svg.element("title", words), mark)
+
+
+def _in_words(metric: str, estimate: Estimate) -> str:
+    found = interval(metric, estimate)
+    return f"{score(metric, estimate.value)} ({found})" if found else score(metric, estimate.value)

@@ -1,0 +1,223 @@
+"""``report.html``: one file that needs nothing else, runs no script, and reads well on a phone and on a wall."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from graft.report import facts, usage, words
+from graft.report.changes import Changes, cut, find_changes, marked
+from graft.report.charts import Frame, interval_plot, loss_chart
+from graft.report.matrices import class_rows, commonest_share, matrices, mistakes, with_classes
+from graft.report.read import Difference, Estimate, Loss, RunView
+from graft.runs import write_atomically
+
+FIRST = 20
+"""Changed rows shown at once; the others unfold."""
+MOST = 200
+"""Changed rows on the page in all; predictions.jsonl has every one."""
+STATUSES = {
+    "finished": ("Finished", "good"),
+    "evaluated": ("Evaluated", "good"),
+    "running": ("Not finished", "waiting"),
+    "interrupted": ("Interrupted", "waiting"),
+    "failed": ("Failed", "bad"),
+}
+
+
+@dataclass(frozen=True)
+class ScoreCell:
+    value: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    metric: str
+    meaning: str
+    cells: list[ScoreCell]
+    difference: ScoreCell | None
+    verdict: str
+    n: str
+
+
+@dataclass(frozen=True)
+class Hero:
+    """The headline: what was before, what is now, and the difference."""
+
+    metric: str
+    meaning: str
+    before: ScoreCell | None
+    after: ScoreCell
+    after_name: str
+    difference: ScoreCell | None
+    verdict: str
+    p: str
+    n: str
+
+
+def write_report(run: Path) -> Path:
+    """Write ``report.html`` into the run folder ``run`` from its files, whatever there is of them."""
+    path = run / "report.html"
+    write_atomically(path, render(RunView.read(run)))
+    return path
+
+
+def render(view: RunView) -> str:
+    """The page as a string."""
+    style = Markup(files("graft.report").joinpath("templates/report.css").read_text(encoding="utf-8"))
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return _environment().get_template("report.html.j2").render(style=style, style_hash=digest, **_context(view))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("graft.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"marked": marked, "cut": cut}
+    environment.globals |= {"count": words.count, "metric_title": words.metric_title}
+    return environment
+
+
+def _context(view: RunView) -> dict[str, Any]:
+    changes = find_changes(view)
+    status, status_kind = STATUSES.get(view.status, ("Status unknown", "waiting"))
+    settings = facts.settings(view)
+    return {
+        "view": view,
+        "sentence": facts.sentence(view),
+        "subtitle": facts.subtitle(view),
+        "status": status,
+        "status_kind": status_kind,
+        "date": words.when(view.manifest.get("finished") or view.manifest.get("started")),
+        "error": str(view.manifest.get("error") or ""),
+        "resume": usage.resume_command(view) if view.status in ("interrupted", "failed", "running") else "",
+        "hero": _hero(view),
+        "plot": interval_plot(view.scores, view.metric_names, commonest_share(view)),
+        "commonest": commonest_share(view),
+        "scores": [_score_row(view, metric) for metric in view.metric_names],
+        "losses": _loss_charts(view),
+        "loss_rows": _loss_rows(view),
+        "matrices": matrices(view),
+        "mistakes": mistakes(view),
+        "class_predictors": with_classes(view),
+        "class_rows": class_rows(view, with_classes(view)),
+        "changes": changes,
+        "change_lists": _change_lists(changes),
+        "data_facts": facts.data_facts(view),
+        "label_counts": _bars(facts.label_counts(view)),
+        "warnings": facts.warnings(view),
+        "training_facts": facts.training_facts(view),
+        "machine_facts": facts.machine_facts(view),
+        "version_facts": facts.version_facts(view),
+        "base_facts": facts.base_facts(view),
+        "chosen": [s for origin in ("given", "inferred") for s in settings if s.origin == origin],
+        "defaults": [setting for setting in settings if setting.origin == "default"],
+        "usable": usage.has_weights(view),
+        "commands": usage.commands(view),
+        "snippet": usage.snippet(view),
+        "FIRST": FIRST,
+    }
+
+
+def _hero(view: RunView) -> Hero | None:
+    metric = view.headline
+    after_name = next((name for name in ("tuned", *reversed(view.predictors)) if name in view.scores), None)
+    if metric is None or after_name is None or metric not in view.scores[after_name]:
+        return None
+    after = view.scores[after_name][metric]
+    before = view.scores.get("base", {}).get(metric) if after_name != "base" else None
+    difference = view.difference(metric, "base", after_name)
+    return Hero(
+        words.metric_title(metric),
+        words.MEANINGS.get(metric, ""),
+        _cell(metric, before) if before else None,
+        _cell(metric, after),
+        after_name,
+        ScoreCell(words.signed(metric, difference.value), words.interval(metric, difference)) if difference else None,
+        _judged(view, metric, difference),
+        words.probability(difference.p) if difference else "",
+        words.count(after.n),
+    )
+
+
+def _score_row(view: RunView, metric: str) -> ScoreRow:
+    estimates = [view.scores[name].get(metric) for name in view.predictors]
+    difference = view.difference(metric)
+    return ScoreRow(
+        words.metric_title(metric),
+        words.MEANINGS.get(metric, ""),
+        [_cell(metric, estimate) if estimate else ScoreCell("", "") for estimate in estimates],
+        ScoreCell(words.signed(metric, difference.value), words.interval(metric, difference)) if difference else None,
+        _judged(view, metric, difference),
+        words.count(next((estimate.n for estimate in estimates if estimate), None)),
+    )
+
+
+def _cell(metric: str, estimate: Estimate) -> ScoreCell:
+    return ScoreCell(words.score(metric, estimate.value), words.interval(metric, estimate))
+
+
+def _judged(view: RunView, metric: str, difference: Difference | None) -> str:
+    """``better`` or ``worse`` where the interval of the difference leaves out zero, else ``open``."""
+    if difference is None or difference.low is None or difference.high is None:
+        return "open"
+    if difference.low <= 0 <= difference.high:
+        return "open"
+    rises = difference.low > 0
+    return "better" if rises != (metric in view.lower_is_better) else "worse"
+
+
+def _loss_charts(view: RunView) -> list[Markup]:
+    """The same chart for wide and for narrow windows; the style shows one of them."""
+    frames = {"wide": Frame(600, 280), "narrow": Frame(356, 270, left=38, right=10)}
+    charts = [
+        loss_chart(view.training_losses, view.held_out_losses, view.best, frame, f"loss-{name}", name)
+        for name, frame in frames.items()
+    ]
+    return [chart for chart in charts if chart]
+
+
+def _loss_rows(view: RunView) -> list[tuple[str, str, str]]:
+    """Step, training loss, held-out loss: at the steps that were evaluated, or else the last logged."""
+    training = {loss.step: loss.value for loss in view.training_losses}
+    held_out = {loss.step: loss.value for loss in view.held_out_losses}
+    steps = sorted(held_out) if held_out else sorted(training)[-FIRST:]
+    return [
+        (words.count(step), words.figure(_before(view.training_losses, step)), words.figure(held_out.get(step)))
+        for step in steps
+    ]
+
+
+def _before(losses: list[Loss], step: int) -> float | None:
+    return next((loss.value for loss in reversed(losses) if loss.step <= step), None)
+
+
+def _change_lists(changes: Changes | None) -> list[dict[str, Any]]:
+    if changes is None:
+        return []
+    names = ("fixed", "broke") if changes.binary else ("made better", "made worse")
+    lists = zip(names, ("good", "bad"), (changes.fixed, changes.broken), strict=True)
+    return [
+        {"name": name, "kind": kind, "total": len(rows), "first": rows[:FIRST], "rest": rows[FIRST:MOST]}
+        for name, kind, rows in lists
+    ]
+
+
+def _bars(counts: list[tuple[str, int]]) -> list[tuple[str, str, str, float]]:
+    """Label, count, share, and the bar's length in percent of the longest."""
+    whole, longest = sum(value for _, value in counts) or 1, max((value for _, value in counts), default=1) or 1
+    return [(name, words.count(value), words.share(value / whole), 100 * value / longest) for name, value in counts]

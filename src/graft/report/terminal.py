@@ -1,0 +1,108 @@
+"""``graft show``: a run in the terminal, and as one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from graft.report import facts, words
+from graft.report.changes import find_changes
+from graft.report.read import RunView
+
+STYLES = {"finished": "green", "evaluated": "green", "failed": "red", "interrupted": "yellow", "running": "yellow"}
+FILES = ("report.html", "README.md", "adapter", "model", "evaluation.json", "predictions.jsonl", "metrics.jsonl")
+
+
+def show(run: Path, console: Console) -> None:
+    """Print the run in ``run``: status, verdict, scores, data, training, files."""
+    view = RunView.read(run)
+    heading = Text(view.title, style="bold")
+    heading.append(f"  {view.status}", style=STYLES.get(view.status, ""))
+    if facts.subtitle(view):
+        heading.append(f"  {facts.subtitle(view)}", style="dim")
+    console.print(heading)
+    console.print(Text(facts.sentence(view), style="bold"))
+    if view.scores:
+        console.print()
+        console.print(_scores(view))
+    if changes := find_changes(view):
+        fixed, broken = f"{len(changes.fixed):,} rows", f"{len(changes.broken):,}"
+        said = f"fixed {fixed} and broke {broken}" if changes.binary else f"made {fixed} better and {broken} worse"
+        console.print(Text(f"The tuning {said}."))
+    for title, pairs in (("Data", facts.data_facts(view)), ("Training", facts.training_facts(view))):
+        _section(console, title, pairs)
+    for warning in facts.warnings(view):
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    _section(console, "Files", _files(run))
+
+
+def summary(run: Path) -> dict[str, Any]:
+    """The same for programs: plain values of the run's files, nothing formatted."""
+    view = RunView.read(run)
+    changes = find_changes(view)
+    return {
+        "run": str(run),
+        "title": view.title,
+        "status": view.status,
+        "verdict": facts.sentence(view),
+        "base": dict(view.section("base")),
+        "method": view.method,
+        "scores": view.evaluation.get("predictors") or {},
+        "differences": view.evaluation.get("differences") or [],
+        "fixed": len(changes.fixed) if changes else None,
+        "broken": len(changes.broken) if changes else None,
+        "data": dict(view.section("data")),
+        "training": dict(view.section("training")),
+        "warnings": facts.warnings(view),
+        "error": view.manifest.get("error"),
+        "files": dict(_files(run)),
+    }
+
+
+def _scores(view: RunView) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("metric")
+    for name in view.predictors:
+        table.add_column(name, justify="right")
+    table.add_column("difference", justify="right")
+    table.add_column("rows", justify="right")
+    for metric in view.metric_names:
+        estimates = [view.scores[name].get(metric) for name in view.predictors]
+        difference = view.difference(metric)
+        table.add_row(
+            words.metric_title(metric),
+            *[_cell(words.score, metric, estimate) for estimate in estimates],
+            _cell(words.signed, metric, difference),
+            words.count(next((estimate.n for estimate in estimates if estimate), None)),
+        )
+    return table
+
+
+def _cell(write: Callable[[str, float], str], metric: str, found: Any) -> Text:
+    if found is None:
+        return Text("")
+    cell = Text(write(metric, found.value), style="bold")
+    interval = words.interval(metric, found)
+    return cell.append(f" ({interval})", style="not bold dim") if interval else cell
+
+
+def _section(console: Console, title: str, pairs: facts.Facts) -> None:
+    if not pairs:
+        return
+    console.print()
+    console.print(Text(title, style="bold"))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(Text(name), Text(value))
+    console.print(table)
+
+
+def _files(run: Path) -> facts.Facts:
+    return [(name, str(run / name)) for name in FILES if (run / name).exists()]

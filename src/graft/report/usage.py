@@ -1,0 +1,139 @@
+"""How to go on with a run: the commands, and a piece of Python that works as it stands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from graft.report.changes import shared
+from graft.report.read import RunView
+
+BLANK = "YOUR TEXT"
+LOOKED_AT = 100
+"""Rows from which the form of the prompts is read."""
+_MARKERS = ("<|", "[INST]", "<start_of_turn>", "### ")
+
+
+def commands(view: RunView) -> list[tuple[str, str]]:
+    """What it does -> the command, to be typed where the run was started."""
+    name = shlex.quote(location(view))
+    return [
+        ("Talk to it, and to its base beside it", f"graft chat {name}"),
+        ("Judge it on other rows", f"graft evaluate {name} --data_files rows.jsonl"),
+        ("See the run in the terminal", f"graft show {name}"),
+    ]
+
+
+def resume_command(view: RunView) -> str:
+    return f"graft finetune --resume --output_path {shlex.quote(location(view))}"
+
+
+def location(view: RunView) -> str:
+    """The run folder as it was named when the run was started; only its name when that is absolute or has changed."""
+    inferences = view.manifest.get("inferences") or ()
+    inferred = (i.get("value") for i in inferences if isinstance(i, dict) and i.get("name") == "output_path")
+    named = Path(str(view.section("settings").get("output_path") or next(inferred, "")))
+    name = view.path.resolve().name
+    return name if named.is_absolute() or ".." in named.parts or named.name != name else named.as_posix()
+
+
+def has_adapter(run: Path) -> bool:
+    return (run / "adapter" / "adapter_config.json").is_file()
+
+
+def has_weights(view: RunView) -> bool:
+    """Whether there is a tuned model to use."""
+    return view.status in ("finished", "evaluated")
+
+
+def snippet(view: RunView) -> str:
+    """Python that loads the run's model and lets it answer a prompt of its form; run it beside the run folder."""
+    lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer"]
+    if has_adapter(view.path):
+        lines.insert(0, "from peft import PeftModel")
+    lines += [
+        "",
+        f"run = {json.dumps(location(view), ensure_ascii=False)}  # the run folder",
+        'tokenizer = AutoTokenizer.from_pretrained(f"{run}/model")',
+        'model = AutoModelForCausalLM.from_pretrained(f"{run}/model", dtype="float32")',
+    ]
+    if has_adapter(view.path):
+        lines.append('model = PeftModel.from_pretrained(model, f"{run}/adapter")')
+    lines += ["", *_inputs(view)]
+    lines += [
+        f"output = model.generate(**inputs, max_new_tokens={_new_tokens(view)}, do_sample=False)",
+        'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
+    ]
+    return "\n".join(lines)
+
+
+def _inputs(view: RunView) -> list[str]:
+    prompt = prompt_shape(view)
+    if isinstance(prompt, list) and _has_chat_template(view.path):
+        messages = ",\n".join(f"    {json.dumps(message, ensure_ascii=False)}" for message in prompt)
+        return [
+            f"messages = [\n{messages},\n]",
+            "inputs = tokenizer.apply_chat_template(",
+            '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
+            ")",
+        ]
+    text = prompt if isinstance(prompt, str) else "\n".join(str(message.get("content", "")) for message in prompt)
+    special = ", add_special_tokens=False" if any(marker in text for marker in _MARKERS[:3]) else ""
+    return [
+        f"prompt = {json.dumps(text, ensure_ascii=False)}",
+        f'inputs = tokenizer(prompt, return_tensors="pt"{special})',
+    ]
+
+
+def prompt_shape(view: RunView) -> str | list[dict[str, Any]]:
+    """The form of the run's prompts with ``YOUR TEXT`` where the rows differ: a card that is published shows no row.
+
+    Messages, or the very text the model reads.
+    """
+    prompts = _prompts(view.path / "data" / "train.jsonl") or _prompts(view.path / "data" / "eval.jsonl")
+    texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+    if texts and len(texts) == len(prompts):
+        return _blanked(texts)
+    chats = [prompt for prompt in prompts if isinstance(prompt, list) and prompt]
+    if not chats:
+        shown = [str(row.get("prompt")) for row in view.predictions if isinstance(row.get("prompt"), str)]
+        text = _blanked(shown)
+        return text if any(marker in text for marker in _MARKERS) else [{"role": "user", "content": text}]
+    systems = {str(chat[0].get("content")) for chat in chats if chat[0].get("role") == "system"}
+    system = [{"role": "system", "content": systems.pop()}] if len(systems) == 1 else []
+    return [*system, {"role": "user", "content": _blanked([str(chat[-1].get("content")) for chat in chats])}]
+
+
+def _blanked(texts: list[str]) -> str:
+    opening, ending = shared(texts, enough=1)
+    return f"{opening}{BLANK}{ending}"
+
+
+def _prompts(path: Path) -> list[Any]:
+    """Of the first rows of a file of the run's data."""
+    found = []
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in islice(lines, LOOKED_AT):
+                found.append(json.loads(line).get("prompt"))
+    except (OSError, ValueError, AttributeError):
+        return found
+    return found
+
+
+def _has_chat_template(run: Path) -> bool:
+    if (run / "model" / "chat_template.jinja").is_file():
+        return True
+    try:
+        config = json.loads((run / "model" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return not (run / "model").is_dir()  # nothing to look at: most tuned models are chat models
+    return bool(config.get("chat_template"))
+
+
+def _new_tokens(view: RunView) -> int:
+    given = view.section("settings").get("max_new_tokens")
+    return given if isinstance(given, int) and given > 0 else 16 if view.labels else 128

@@ -1,0 +1,158 @@
+"""The run folder: one manifest, files that are whole or not there, one owner at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from graft.errors import GraftError, InputError
+
+MANIFEST = "manifest.json"
+PARTS = ("data", "model", "adapter", "checkpoints", "logs")
+FILES = (MANIFEST, "config.yaml", "metrics.jsonl", "evaluation.json", "predictions.jsonl", "report.html", "README.md")
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a whole file or leave what was there.
+
+    Raises:
+        GraftError: when the disk is full; nothing is left behind.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        free = shutil.disk_usage(path.parent).free // 2**20
+        raise GraftError(
+            f"could not write {path.name}: {error.strerror}", where=str(path.parent), remedy=f"{free} MB are free there"
+        ) from error
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class RunFolder:
+    """A folder with a manifest. ``create`` for a new run, ``open`` for one that is there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, overwrite: bool = False, resume: bool = False) -> RunFolder:
+        """A folder for a run. What ``overwrite`` removes is the run that was there, and nothing else.
+
+        Raises:
+            InputError: when another run is in it, or files that are no run's.
+        """
+        run = cls(path)
+        if path.exists() and not path.is_dir():
+            raise InputError("the output folder is a file", where=str(path))
+        there = [entry.name for entry in path.iterdir() if entry.name != ".lock"] if path.is_dir() else []
+        if MANIFEST in there:
+            if overwrite and not resume:
+                with run.lock():
+                    run._clear()
+            elif not resume:
+                raise InputError(
+                    f"there is a run in this folder already ({run.manifest.get('status')})",
+                    where=str(path),
+                    remedy="--overwrite replaces it, --resume goes on with it, or choose another --output_path",
+                )
+        elif there and not resume:
+            shown = ", ".join(sorted(there)[:5])
+            raise InputError(
+                f"the output folder holds files that are no run's: {shown}",
+                where=str(path),
+                remedy="choose another --output_path, or empty it yourself",
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The run in ``path``.
+
+        Raises:
+            InputError: when there is none.
+        """
+        if not (path / MANIFEST).is_file():
+            raise InputError("this is not a run folder: there is no manifest.json in it", where=str(path))
+        return cls(path)
+
+    def _clear(self) -> None:
+        for name in PARTS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in FILES:
+            (self.path / name).unlink(missing_ok=True)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        path = self.path / MANIFEST
+        if not path.is_file():
+            return {}
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return document
+
+    def update_manifest(self, **values: Any) -> None:
+        self.write_json(MANIFEST, {**self.manifest, **values})
+
+    def write_json(self, name: str, document: Any) -> None:
+        self.write_text(name, json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, text)
+
+    def append_metrics(self, line: dict[str, Any]) -> None:
+        """One line more in metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def truncate_metrics(self, step: int) -> None:
+        """Forget what was logged after ``step``: a resumed run logs it again. A line cut short goes, too."""
+        path = self.path / "metrics.jsonl"
+        if not path.is_file():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError):
+                continue
+        self.write_text("metrics.jsonl", "".join(kept))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Raises:
+            InputError: when another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                "another graft is working in this folder",
+                where=str(self.path),
+                remedy="wait for it, stop it, or choose another --output_path",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,199 @@
+"""Every setting declared once: its type, default, bounds, help, and the other names users know it by.
+
+The command line, YAML files, the JSON schema and the reference page are made from these classes. ``None`` means
+"not given": what is then used is inferred from the data, the model and the machine, printed, and recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from graft.errors import Problem, Problems, did_you_mean
+
+
+def _listed(value: Any) -> Any:
+    """``a,b`` or one value is a list, too."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _unescaped(value: Any) -> Any:
+    r"""A ``\n`` or ``\t`` typed in a shell means the character; every other letter stays as it is."""
+    return value.replace("\\n", "\n").replace("\\t", "\t") if isinstance(value, str) else value
+
+
+Listed = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Template = Annotated[str, BeforeValidator(_unescaped)]
+
+
+def setting(default: Any, help: str, *aliases: str, group: str = "", **bounds: Any) -> Any:
+    """A field of a settings class; ``aliases`` are other names by which users know it."""
+    extra: dict[str, Any] = {"aliases": list(aliases), "group": group}
+    return Field(default=default, description=help, json_schema_extra=extra, **bounds)
+
+
+class Settings(BaseModel):
+    """Base of all settings classes: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelSettings(Settings):
+    model_name_or_path: str | None = setting(
+        None, "model: a folder, a .gguf file, a hub id, or smollm2-135m-instruct", "model", "base_model", "model_id"
+    )
+    model_revision: str | None = setting(None, "branch, tag or commit of a hub model", "revision")
+    trust_remote_code: bool = setting(False, "let the model or the data set run code of its own")
+    token: str | None = setting(None, "access token for the hub; HF_TOKEN is used otherwise", "hf_token")
+    chat_template: str | None = setting(None, "Jinja chat template, or a file with one, instead of the model's own")
+
+
+class DataSettings(Settings):
+    data_name: str | None = setting(
+        None, "data: a hub id, a folder, or a file", "dataset", "dataset_name", "data", "dataset_id"
+    )
+    data_files: Listed | None = setting(None, "data: one or several files, globs too", "train_files", "train_file")
+    data_config_name: str | None = setting(None, "configuration of a hub data set", "dataset_config_name", "subset")
+    train_split: str | None = setting(None, 'rows to train on, such as "train" or "train[:4096]"', "split")
+    eval_split: str | None = setting(None, 'rows to hold out, such as "train[4096:4224]"')
+    eval_data_files: Listed | None = setting(
+        None, "files with the rows to hold out", "eval_files", "eval_file", "validation_file", "validation_files"
+    )
+    eval_share: float | None = setting(
+        None,
+        "share of the rows to hold out when none are given (default: 0.1 to 0.2 by size)",
+        "val_size",
+        "val_set_size",
+        "test_size",
+        gt=0,
+        lt=1,
+    )
+    text_template: Template | None = setting(
+        None, 'the whole text with {column} placeholders, as in "User: {input}\\nAssistant: {output}"'
+    )
+    prompt_template: Template | None = setting(None, "the prompt with {column} placeholders")
+    completion_template: Template | None = setting(None, "the answer with {column} placeholders", "response_template")
+    system_prompt: Template | None = setting(None, "system message put before every prompt", "system", "default_system")
+    instruction: Template | None = setting(None, "what to do with `text`, put before it (inferred for labelled text)")
+    loss_on: Literal["completion", "all"] = setting("completion", "which tokens are trained on")
+    max_length: int | None = setting(
+        None,
+        "longest row in tokens (default: what the data needs, at most 1024 and the model's limit)",
+        "max_seq_length",
+        "max_seq_len",
+        "cutoff_len",
+        "sequence_len",
+        gt=7,
+    )
+    max_train_samples: int | None = setting(None, "use no more than so many rows for training", "max_samples", gt=1)
+    max_eval_samples: int | None = setting(None, "hold out no more than so many rows", gt=0)
+
+
+class MethodSettings(Settings):
+    method: str = setting("lora", "how to tune: lora, full, …", "finetuning_type", "train_type")
+    lora_r: int = setting(16, "rank of the LoRA matrices", "r", "lora_rank", "rank", gt=0)
+    lora_alpha: float | None = setting(None, "LoRA's scale is alpha / r (default: twice r)", "alpha", gt=0)
+    lora_dropout: float = setting(0.0, "dropout before the LoRA matrices", ge=0, lt=1)
+    target_modules: Listed | None = setting(
+        None, "layers that get an adapter: names or suffixes (default: all-linear)", "lora_target", "lora_target_modules"
+    )
+    modules_to_save: Listed | None = setting(
+        None, "layers trained whole and saved beside the adapter", "additional_target", "lora_modules_to_save"
+    )
+    use_rslora: bool = setting(False, "scale by alpha / sqrt(r) (Kalajdzievski 2023)", "rslora")
+    use_dora: bool = setting(False, "weight-decomposed LoRA (Liu et al. 2024)", "dora")
+
+
+class TrainingSettings(Settings):
+    """What graft itself decides when it is not given; every other ``TrainingArguments`` field passes through."""
+
+    output_path: Path | None = setting(None, "the run folder", "output_dir", "o")
+    task_name: str | None = setting(None, "a name for this task, kept in the manifest")
+    learning_rate: float | None = setting(None, "peak learning rate (default: by the method)", "lr", gt=0, le=10)
+    max_steps: int | None = setting(None, "stop after so many optimiser steps", "iters", gt=0)
+    num_train_epochs: float | None = setting(None, "passes over the data (default: by its size)", "epochs", gt=0)
+    per_device_train_batch_size: int | None = setting(
+        None, "rows a step (default: by memory, at most 16)", "batch_size", "micro_batch_size", gt=0
+    )
+    per_device_eval_batch_size: int | None = setting(None, "rows at once in evaluation", gt=0)
+    gradient_accumulation_steps: int = setting(1, "batches a step", gt=0)
+    lr_scheduler_type: str = setting("cosine", "learning-rate schedule", "lr_scheduler")
+    warmup_ratio: float = setting(0.05, "share of the steps in which the learning rate rises", ge=0, lt=1)
+    weight_decay: float = setting(0.0, "AdamW's weight decay", ge=0)
+    logging_steps: float | None = setting(None, "write metrics every so many steps", gt=0)
+    eval_steps: float | None = setting(None, "evaluate every so many steps", gt=0)
+    save_steps: float | None = setting(None, "write a checkpoint every so many steps", gt=0)
+    save_total_limit: int = setting(2, "checkpoints to keep besides the best", gt=0)
+    early_stopping_patience: int = setting(
+        3, "stop after so many evaluations without a better held-out loss; 0: never", ge=0
+    )
+    load_best_model_at_end: bool = setting(True, "keep the weights of the best evaluation")
+    report_to: Listed = setting((), "tensorboard, and what else transformers can report to")
+    logging_dir: Path | None = setting(None, "folder for TensorBoard (default: RUN/logs)")
+    seed: int = setting(42, "seed of everything random", ge=0, lt=2**32)
+    engine: Literal["auto", "packed", "plain"] = setting(
+        "auto", "packed: no padding, shared prefixes computed once, the same numbers; plain: padded batches"
+    )
+    resume: bool = setting(False, "go on where an interrupted run stopped")
+    overwrite: bool = setting(False, "replace the run that is in the output folder", "overwrite_output_dir")
+    training_arguments: Mapping[str, Any] = setting(
+        {}, "further fields of transformers.TrainingArguments, on the command line as --field value"
+    )
+
+
+class EvaluationSettings(Settings):
+    metrics: Listed | None = setting(None, "metrics to compute (default: those that fit the data)", "metric_type")
+    max_new_tokens: int | None = setting(None, "longest answer (default: by the longest reference)", gt=0)
+    bootstrap_samples: int = setting(1000, "resamples for the 95 % intervals", ge=100)
+    evaluate: bool = setting(True, "compare base and tuned on the held-out rows after training")
+
+
+class FinetuneSettings(ModelSettings, DataSettings, MethodSettings, TrainingSettings, EvaluationSettings):
+    """Everything ``graft finetune`` takes."""
+
+
+def option_names(cls: type[Settings]) -> dict[str, str]:
+    """Every accepted name of every setting -> the setting: aliases included."""
+    names: dict[str, str] = {}
+    for field, info in cls.model_fields.items():
+        extra = info.json_schema_extra
+        aliases = extra.get("aliases", []) if isinstance(extra, dict) else []
+        for name in (field, *[str(alias) for alias in aliases if isinstance(alias, str)]):
+            names[name] = field
+    return names
+
+
+def build(cls: type[Settings], given: Mapping[str, Any], where: str = "") -> Any:
+    """Validate ``given`` (names or aliases to values) into ``cls``.
+
+    Raises:
+        InputError: with every unknown name, doubled name, and value out of type or bounds, all at once.
+    """
+    problems = Problems()
+    names = option_names(cls)
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        key = name.replace("-", "_")
+        if key not in names:
+            problems.add(f"unknown setting {name!r}", where, did_you_mean(key, names))
+        elif names[key] in values and values[names[key]] != value:
+            problems.add(f"{name!r} and {names[key]!r} are one setting, given twice with different values", where)
+        else:
+            values[names[key]] = value
+    problems.found.extend(_invalid(cls, values, where))
+    problems.raise_if_any()
+    return cls(**values)
+
+
+def _invalid(cls: type[Settings], values: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    try:
+        cls(**values)
+    except ValidationError as error:
+        for detail in error.errors():
+            name = ".".join(str(part) for part in detail["loc"])
+            yield Problem(f"{name}: {detail['msg'].lower()}, not {detail['input']!r}", where)

@@ -1,0 +1,110 @@
+"""From settings to ``transformers.TrainingArguments``."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.errors import InputError, Problems, did_you_mean
+from graft.settings import TrainingSettings
+from graft.training.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+RENAMED = {"evaluation_strategy": "eval_strategy", "no_cuda": "use_cpu"}
+"""Fields that users still type and transformers has renamed."""
+
+
+@functools.cache
+def field_names() -> set[str]:
+    """Every field of ``TrainingArguments`` that may be given besides graft's own settings."""
+    from transformers import TrainingArguments
+
+    return {field.name for field in dataclasses.fields(TrainingArguments)} | set(RENAMED)
+
+
+def check_fields(given: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    """The values in the types ``TrainingArguments`` declares.
+
+    Raises:
+        InputError: naming every unknown option at once, each with the nearest right name, and every value out of type.
+    """
+    from pydantic import TypeAdapter, ValidationError
+    from transformers import TrainingArguments
+
+    types = typing.get_type_hints(TrainingArguments)
+    problems = Problems()
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        field = RENAMED.get(name, name)
+        if field not in field_names():
+            problems.add(f"unknown option --{name}", remedy=did_you_mean(name, known | field_names()))
+            continue
+        try:
+            values[field] = TypeAdapter(types[field]).validate_python(_parsed(value))
+        except ValidationError as error:
+            problems.add(f"--{name}: {error.errors()[0]['msg'].lower()}, not {value!r}")
+    problems.raise_if_any()
+    return values
+
+
+def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path, held_out: bool) -> TrainingArguments:
+    """The Trainer's arguments: graft's decisions, then what the user passed through.
+
+    Raises:
+        InputError: when transformers refuses a value.
+    """
+    import torch
+    from transformers import HfArgumentParser, TrainingArguments
+
+    values: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": plan.batch_size,
+        "per_device_eval_batch_size": plan.eval_batch_size,
+        "gradient_accumulation_steps": plan.accumulation,
+        "max_steps": plan.steps,
+        "learning_rate": plan.learning_rate,
+        "lr_scheduler_type": settings.lr_scheduler_type,
+        "warmup_steps": settings.warmup_ratio,
+        "weight_decay": settings.weight_decay,
+        "logging_steps": plan.logging_steps,
+        "eval_strategy": "steps" if held_out else "no",
+        "eval_steps": plan.eval_steps,
+        "save_strategy": "steps",
+        "save_steps": plan.save_steps,
+        "save_total_limit": None,
+        "metric_for_best_model": "eval_loss",
+        "greater_is_better": False,
+        "load_best_model_at_end": False,
+        "report_to": list(settings.report_to) or "none",
+        "seed": settings.seed,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "optim": "adamw_torch",
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+    values.update(check_fields(settings.training_arguments, set()))
+    try:
+        (arguments,) = HfArgumentParser([TrainingArguments]).parse_dict(values)  # type: ignore[arg-type]
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise InputError(f"transformers refuses these training arguments: {error}") from error
+    return arguments  # type: ignore[no-any-return]
+
+
+def _parsed(value: Any) -> Any:
+    """A value typed on the command line is read as YAML reads it: ``true``, ``4``, ``1e-4``, ``{"a": 1}``."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value.lower() if value.lower() in {"true", "false"} else value)
+    except json.JSONDecodeError:
+        try:
+            return float(value)
+        except ValueError:
+            return value

@@ -1,0 +1,55 @@
+"""Which checkpoints are whole: a marker is written last, and only what carries one counts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+MARKER = "complete.json"
+
+
+def seal(checkpoint: Path) -> None:
+    """Mark a checkpoint as written to its end."""
+    sizes = {
+        str(path.relative_to(checkpoint)): path.stat().st_size
+        for path in sorted(checkpoint.rglob("*"))
+        if path.is_file() and path.name != MARKER
+    }
+    temporary = checkpoint / f"{MARKER}.tmp"
+    temporary.write_text(json.dumps(sizes), encoding="utf-8")
+    temporary.replace(checkpoint / MARKER)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether every file is there in the length it had when the checkpoint was sealed."""
+    try:
+        sizes = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all((checkpoint / name).is_file() and (checkpoint / name).stat().st_size == n for name, n in sizes.items())
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints, oldest step first."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdigit() and is_whole(path)]
+    return sorted(found, key=step_of)
+
+
+def remove_broken(folder: Path) -> list[str]:
+    """Remove what an interrupted save left behind; returns the names."""
+    broken = [path for path in folder.glob("checkpoint-*") if path.is_dir() and not is_whole(path)]
+    for path in broken:
+        shutil.rmtree(path)
+    return [path.name for path in broken]
+
+
+def rotate(folder: Path, limit: int, best_step: int | None) -> None:
+    """Keep the newest ``limit`` checkpoints and the best one."""
+    for path in whole_checkpoints(folder)[:-limit]:
+        if step_of(path) != best_step:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,139 @@
+"""Training, from tokenised rows and a prepared model to the best weights."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graft.data.tokens import Encoded
+from graft.engine import pack, packed_loss, plain_collate, plain_loss, supports
+from graft.errors import InputError
+from graft.settings import TrainingSettings
+from graft.training.arguments import make_arguments
+from graft.training.checkpoints import remove_broken, step_of, whole_checkpoints
+from graft.training.plan import TrainingPlan
+from graft.training.trainer import Batch, Collate, EncodedRows, GraftTrainer, Loss
+from graft.training.watch import BestKeeper, Interrupt, Recorder, TrainingProgress
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a training: the model now holds the best weights (or the last, where nothing was held out)."""
+
+    steps: int
+    best_step: int | None
+    best_eval_loss: float | None
+    early_stopped: bool
+    interrupted: bool
+    rows_per_second: float
+    tokens_per_second: float
+    seconds: float
+    engine: str
+    engine_reason: str | None
+
+
+def choose_engine(wanted: str, model: torch.nn.Module) -> tuple[str, str | None]:
+    """``packed`` where the model can, else ``plain`` and why.
+
+    Raises:
+        InputError: when ``packed`` was asked for and the model cannot.
+    """
+    if wanted == "plain":
+        return "plain", None
+    reason = supports(model)
+    if reason is None:
+        return "packed", None
+    if wanted == "packed":
+        raise InputError(f"--engine packed cannot run this model: {reason}", remedy="leave --engine away, or plain")
+    return "plain", reason
+
+
+def train(
+    model: Any,
+    pad_token_id: int,
+    rows: Sequence[Encoded],
+    held_out: Sequence[Encoded],
+    settings: TrainingSettings,
+    plan: TrainingPlan,
+    folder: Path,
+    write_metrics: Callable[[dict[str, Any]], None],
+    rewind_metrics: Callable[[int], None],
+    progress: TrainingProgress,
+) -> TrainResult:
+    """Train ``model`` in place; checkpoints go to ``folder``.
+
+    With ``settings.resume`` it goes on from the newest whole checkpoint, or from the start where there is none;
+    ``rewind_metrics`` is told the step it goes on from.
+    """
+    if "tensorboard" in settings.report_to:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or folder.parent / "logs")
+    engine, reason = choose_engine(settings.engine, model)
+    arguments = make_arguments(settings, plan, folder, bool(held_out))
+    if arguments.use_cpu or not torch.cuda.is_available():
+        arguments.dataloader_pin_memory = False
+    collate, loss = _collate_and_loss(engine, pad_token_id)
+    keeper = BestKeeper(settings.early_stopping_patience, settings.load_best_model_at_end)
+    interrupt = Interrupt(progress)
+    recorder = Recorder(write_metrics, progress)
+    trainer = GraftTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=EncodedRows(rows),
+        eval_dataset=EncodedRows(held_out) if held_out else None,
+        callbacks=[recorder, keeper, interrupt],
+        collate=collate,
+        loss=loss,
+        keep=settings.save_total_limit,
+    )
+    recorder.trainer = trainer
+    start = _resume_point(folder, settings.resume, rewind_metrics, progress)
+    began = time.perf_counter()
+    with interrupt.listening():
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    seconds = time.perf_counter() - began
+    if not interrupt.asked and settings.load_best_model_at_end and trainer.state.best_model_checkpoint:
+        trainer._load_best_model()
+    train_seconds = max(trainer.train_seconds, 1e-9)
+    return TrainResult(
+        steps=trainer.state.global_step,
+        best_step=trainer.state.best_global_step,
+        best_eval_loss=trainer.state.best_metric,
+        early_stopped=keeper.stopped,
+        interrupted=interrupt.asked and trainer.state.global_step < trainer.state.max_steps,
+        rows_per_second=trainer.rows_seen / train_seconds,
+        tokens_per_second=trainer.tokens_seen / train_seconds,
+        seconds=seconds,
+        engine=engine,
+        engine_reason=reason,
+    )
+
+
+def _resume_point(
+    folder: Path, resume: bool, rewind: Callable[[int], None], progress: TrainingProgress
+) -> Path | None:
+    if not resume:
+        return None
+    for name in remove_broken(folder):
+        progress.note(f"{name} was not written to its end and is left out.")
+    whole = whole_checkpoints(folder)
+    start = whole[-1] if whole else None
+    rewind(step_of(start) if start else 0)
+    progress.note(f"Going on from {start.name}." if start else "There is no checkpoint yet: starting from the first step.")
+    return start
+
+
+def _collate_and_loss(engine: str, pad_token_id: int) -> tuple[Collate, Loss]:
+    if engine == "packed":
+        return partial(_with_counts, pack), packed_loss
+    return partial(_with_counts, partial(plain_collate, pad_token_id=pad_token_id)), plain_loss
+
+
+def _with_counts(collate: Callable[[Sequence[Encoded]], Batch], rows: Sequence[Encoded]) -> Batch:
+    return {**collate(rows), "rows": len(rows), "tokens": sum(len(row.input_ids) for row in rows)}

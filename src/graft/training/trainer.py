@@ -1,0 +1,124 @@
+"""The one subclass of ``transformers.Trainer``: graft's batches, its loss, its checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer
+
+from graft.data.tokens import Encoded
+from graft.engine import plan_batches
+from graft.training.checkpoints import rotate, seal
+
+Batch = dict[str, Any]
+Collate = Callable[[Sequence[Encoded]], Batch]
+Loss = Callable[[torch.nn.Module, Batch, Any], torch.Tensor]
+
+
+class EncodedRows(Dataset[Encoded]):
+    def __init__(self, rows: Sequence[Encoded]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Encoded:
+        return self.rows[index]
+
+
+class PlannedBatches:
+    """A batch sampler whose order depends on the seed and the epoch alone, so that a resumed run goes on alike."""
+
+    def __init__(self, rows: Sequence[Encoded], batch_size: int, seed: int) -> None:
+        self.rows, self.batch_size, self.seed, self.epoch = rows, batch_size, seed, 0
+        self.drop_last = False
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from plan_batches(self.rows, self.batch_size, self.seed, self.epoch)
+
+
+class GraftTrainer(Trainer):
+    def __init__(self, *args: Any, collate: Collate, loss: Loss, keep: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.collate, self.loss, self.keep = collate, loss, keep
+        self.loss_is_scaled_for_ga = True
+        self.can_return_loss = True
+        self.rows_seen, self.tokens_seen, self.train_seconds = 0, 0, 0.0
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        rows = self.train_dataset.rows  # type: ignore[union-attr]
+        loader: DataLoader[Any] = DataLoader(
+            self.train_dataset,  # type: ignore[arg-type]
+            batch_sampler=PlannedBatches(rows, self._train_batch_size, self.args.seed),  # type: ignore[arg-type]
+            collate_fn=self.collate,
+            num_workers=self.args.dataloader_num_workers,
+        )
+        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
+        """Tokens trained on in all batches of a step: accumulation averages over tokens, not over batches."""
+        count = sum((batch["labels"] != -100).sum() for batch in batch_samples)
+        return torch.as_tensor(count, device=device)
+
+    def training_step(self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        started = time.perf_counter()
+        self.rows_seen += inputs["rows"]
+        self.tokens_seen += inputs["tokens"]
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.train_seconds += time.perf_counter() - started
+        return loss
+
+    def compute_loss(  # type: ignore[override]
+        self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        batch = {name: value for name, value in inputs.items() if name not in {"rows", "tokens"}}
+        return self.loss(model, batch, num_items_in_batch)
+
+    def floating_point_ops(self, inputs: Batch) -> int:
+        return 0
+
+    @torch.no_grad()
+    def evaluate(  # type: ignore[override]
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """The held-out loss in nats a trained token, over all rows, whatever the batches."""
+        rows = (eval_dataset or self.eval_dataset).rows
+        size = self.args.per_device_eval_batch_size
+        model = self.model
+        assert model is not None
+        model.eval()
+        total, tokens = 0.0, 0
+        started = time.perf_counter()
+        # Rows of like length meet, which wastes least where batches are padded.
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids))
+        for start in range(0, len(order), size):
+            batch = self._prepare_inputs(self.collate([rows[i] for i in order[start : start + size]]))
+            with self.compute_loss_context_manager():
+                total += float(self.compute_loss(model, batch, num_items_in_batch=1))
+            tokens += int((batch["labels"] != -100).sum())
+        seconds = time.perf_counter() - started
+        metrics = {
+            f"{metric_key_prefix}_loss": total / max(tokens, 1),
+            f"{metric_key_prefix}_rows_per_second": len(rows) / max(seconds, 1e-9),
+        }
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        model.train()
+        return metrics
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        folder = Path(self._get_output_dir(trial))
+        seal(folder / f"checkpoint-{self.state.global_step}")
+        rotate(folder, self.keep, self.state.best_global_step)

@@ -1,0 +1,82 @@
+"""A conversation with a run's models, base and tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from graft.data.example import Example, Message, Origin
+from graft.data.render import Renderer
+from graft.data.roles import shape_prompt
+from graft.evaluation.torch_predictor import TorchPredictor
+from graft.methods.peft_folder import load_adapter
+from graft.models.base import load_model, load_tokenizer, open_run_or_model
+from graft.runs import RunFolder
+from graft.settings import DataSettings, ModelSettings
+from graft.workflow.evaluate import recorded_data_settings
+
+TYPED = Origin("typed", 1)
+
+
+@dataclass
+class Conversation:
+    """Who may answer, who does, and what was said.
+
+    A run shapes what is typed as it shaped its rows: the same system message, instruction or template. Rows of one
+    turn make a model of one turn, so only a conversation with such a shape forgets each turn.
+    """
+
+    voices: dict[str, TorchPredictor]
+    longest: int
+    shape: DataSettings | None = None
+    speaking: list[str] = field(default_factory=list)
+    said: dict[str, list[Message]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, name: str, settings: ModelSettings, longest: int, say: Callable[[str], None]) -> Conversation:
+        """Load a run, a model folder, or a model by name."""
+        opened = open_run_or_model(name, say, settings.trust_remote_code)
+        tokenizer = load_tokenizer(opened.base, settings.chat_template)
+        model = load_model(opened.base)
+        renderer = Renderer(tokenizer)
+        voices: dict[str, TorchPredictor] = {}
+        if opened.adapter is not None:
+            model = load_adapter(model, opened.adapter)
+            voices["tuned"] = TorchPredictor("tuned", model, tokenizer, renderer, adapter=True)
+            voices["base"] = TorchPredictor("base", model, tokenizer, renderer, adapter=False)
+        else:
+            voices["model"] = TorchPredictor("model", model, tokenizer, renderer)
+        shape = None
+        if opened.run is not None:
+            recorded: dict[str, Any] = recorded_data_settings(RunFolder.open(opened.run))
+            shape = DataSettings(**recorded)
+        return cls(voices, longest, shape, [next(iter(voices))])
+
+    def command(self, text: str) -> str:
+        """``tuned``, ``base``, ``both``, ``new``; returns what to tell the user."""
+        if text in self.voices:
+            self.speaking = [text]
+            return f"{text} answers now"
+        if text == "both" and len(self.voices) > 1:
+            self.speaking = list(self.voices)
+            return "both answer now"
+        if text == "new":
+            self.said.clear()
+            return "forgotten"
+        return f"there is no /{text}; there are /{', /'.join([*self.voices, 'new', 'quit'])}"
+
+    def say(self, text: str) -> list[tuple[str, str]]:
+        """The answers of those who speak, by name."""
+        return [(name, self._answer(name, text)) for name in self.speaking]
+
+    def _answer(self, name: str, text: str) -> str:
+        shaped = shape_prompt(text, self.shape)
+        if isinstance(shaped, str):
+            return self.voices[name].generate([Example(shaped, "", TYPED)], self.longest)[0]
+        single = self.shape is not None and bool(self.shape.instruction or self.shape.prompt_template)
+        before = [] if single else self.said.get(name, [])
+        messages = [*before, *(shaped if not before else [m for m in shaped if m["role"] != "system"])]
+        answer = self.voices[name].generate([Example(tuple(messages), "", TYPED)], self.longest)[0]
+        self.said[name] = [*messages, {"role": "assistant", "content": answer}]
+        return answer

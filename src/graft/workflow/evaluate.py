@@ -1,0 +1,202 @@
+"""``graft evaluate``: base and tuned on the same rows, judged by the same code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from graft.data.example import Example, Origin
+from graft.data.load import sha256_of
+from graft.data.prepare import read_examples
+from graft.data.render import Renderer
+from graft.errors import InputError
+from graft.evaluation import Evaluation, evaluate, headline
+from graft.evaluation.torch_predictor import TorchPredictor
+from graft.methods.peft_folder import load_adapter
+from graft.models.base import Opened, load_model, load_tokenizer, open_run_or_model, untuned
+from graft.runs import RunFolder
+from graft.settings import DataSettings, EvaluationSettings, ModelSettings, build
+from graft.workflow.finetune import Silent, Watcher, write_pages
+from graft.workflow.plan import RunPlan
+
+
+def evaluate_model(
+    model_path: str | Path,
+    test_dataset: str | Path | Sequence[str | Path] | None = None,
+    metric_type: str | Sequence[str] | None = None,
+    output_path: str | Path | None = None,
+    watcher: Watcher | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Evaluate a run (base and tuned), a model folder, or a model by name, on rows it has not seen.
+
+    Args:
+        model_path: a run folder, a model or adapter folder, an embedded name, or a hub id.
+        test_dataset: one or several data files; a run's held-out rows when not given.
+        metric_type: ``"accuracy"`` or several names; those that fit the data when not given.
+        output_path: a folder for evaluation.json and predictions.jsonl (default: the run folder).
+        settings: fields of ``DataSettings``, ``ModelSettings`` and ``EvaluationSettings``.
+
+    Returns:
+        The document of evaluation.json.
+
+    Raises:
+        InputError: when the model or the data are wrong.
+    """
+    watcher = watcher or Silent()
+    split = _split_settings(settings)
+    chosen: EvaluationSettings = split[EvaluationSettings].model_copy(
+        update={"metrics": (metric_type,) if isinstance(metric_type, str) else metric_type}
+        if metric_type is not None
+        else {}
+    )
+    opened = open_run_or_model(model_path, watcher.note, split[ModelSettings].trust_remote_code)
+    run = RunFolder.open(opened.run) if opened.run else None
+    examples, labels, source, kind = _rows(run, test_dataset, split[DataSettings])
+    renderer_source = split[ModelSettings].chat_template
+    tokenizer = load_tokenizer(opened.base, renderer_source)
+    with _predictors(opened, run, tokenizer, watcher) as predictors:
+        result = _evaluate(predictors, examples, labels, source, chosen, watcher)
+    if output_path is not None:
+        folder = Path(output_path)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(RunFolder(folder), result)
+    elif run is not None:
+        record(run, result)
+        write_pages(run.path)
+    return result.document
+
+
+def compare_run(run: RunFolder, model: Any, plan: RunPlan, watcher: Watcher) -> None:
+    """Base and tuned on the held-out rows of the run that was just trained, without loading anything again."""
+    examples = plan.data.eval
+    path = run.path / "data" / "eval.jsonl"
+    source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
+    renderer = Renderer(plan.tokenizer)
+    if (run.path / "adapter").is_dir():
+        tuned = TorchPredictor("tuned", model, plan.tokenizer, renderer, adapter=True)
+        base = TorchPredictor("base", model, plan.tokenizer, renderer, adapter=False)
+    else:
+        tuned = TorchPredictor("tuned", model, plan.tokenizer, renderer)
+        base = TorchPredictor("base", load_model(plan.base), plan.tokenizer, renderer)
+    result = _evaluate([base, tuned], examples, plan.data.recipe.labels, source, plan.settings, watcher)
+    record(run, result)
+
+
+def record(run: RunFolder, result: Evaluation) -> None:
+    """Keep an evaluation in the run folder, its headline in the manifest."""
+    _write(run, result)
+    run.update_manifest(scores=headline(result.document))
+
+
+def _write(folder: RunFolder, result: Evaluation) -> None:
+    folder.write_json("evaluation.json", result.document)
+    rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in result.predictions)
+    folder.write_text("predictions.jsonl", rows)
+
+
+def _evaluate(
+    predictors: Sequence[TorchPredictor],
+    examples: Sequence[Example],
+    labels: list[str] | None,
+    source: dict[str, Any],
+    settings: EvaluationSettings,
+    watcher: Watcher,
+) -> Evaluation:
+    return evaluate(
+        predictors,
+        examples,
+        metrics=settings.metrics,
+        labels=labels,
+        source=source,
+        bootstrap_samples=settings.bootstrap_samples,
+        max_new_tokens=settings.max_new_tokens,
+        seed=42,
+        progress=watcher.advance,
+    )
+
+
+def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
+    class Everything(ModelSettings, DataSettings, EvaluationSettings):
+        pass
+
+    whole = build(Everything, given)
+    chosen = {name: getattr(whole, name) for name in whole.model_fields_set}
+    return {
+        cls: cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
+        for cls in (ModelSettings, DataSettings, EvaluationSettings)
+    }
+
+
+def _rows(
+    run: RunFolder | None, files: Any, given: DataSettings
+) -> tuple[list[Example], list[str] | None, dict[str, Any], str]:
+    """The rows to evaluate on, shaped as the run shaped its own."""
+    listed = None
+    if files is not None:
+        listed = tuple(str(file) for file in ([files] if isinstance(files, (str, Path)) else files))
+    elif given.data_files or given.data_name:
+        listed = given.data_files
+    if run is not None and listed is None and given.data_name is None:
+        path = run.path / "data" / "eval.jsonl"
+        examples = [from_row(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not examples:
+            raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
+        source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
+        return examples, run.manifest["data"]["labels"], source, run.manifest["data"]["kind"]
+    if listed is None and given.data_name is None:
+        raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
+    recorded = recorded_data_settings(run) if run is not None else {}
+    chosen = {name: getattr(given, name) for name in given.model_fields_set}
+    update = {"data_files": listed, "data_name": given.data_name if listed is None else None}
+    settings = DataSettings(**{**recorded, **chosen, **update})
+    labels = run.manifest["data"]["labels"] if run is not None else None
+    read = read_examples(settings, labels)
+    return read.examples, labels or read.recipe.labels, asdict(read.source), read.recipe.kind
+
+
+def recorded_data_settings(run: RunFolder) -> dict[str, Any]:
+    """How the run shaped its rows: its data settings, and what was inferred for those left open."""
+    where = {"data_name", "data_files", "train_split", "eval_split", "eval_data_files", "eval_share"}
+    where |= {"max_train_samples", "max_eval_samples", "data_config_name"}
+    names = set(DataSettings.model_fields) - where
+    settings = {name: value for name, value in run.manifest["settings"].items() if name in names and value is not None}
+    for inference in run.manifest["inferences"]:
+        if inference["name"] in names:
+            settings.setdefault(inference["name"], inference["value"])
+    return settings
+
+
+def from_row(row: dict[str, Any]) -> Example:
+    """A line of ``data/*.jsonl`` as an example."""
+    file, _, line = str(row.get("origin", ":0")).rpartition(":")
+    prompt = row["prompt"] if isinstance(row["prompt"], str) else tuple(row["prompt"])
+    optional = {name: row.get(name) for name in ("label", "tools", "answer")}
+    return Example(prompt, row["completion"], Origin(file, int(line)), **optional)
+
+
+@contextmanager
+def _predictors(
+    opened: Opened, run: RunFolder | None, tokenizer: Any, watcher: Watcher
+) -> Iterator[list[TorchPredictor]]:
+    renderer = Renderer(tokenizer)
+    watcher.note(f"loading {opened.name}")
+    if opened.adapter is not None:
+        model = load_adapter(load_model(opened.base), opened.adapter)
+        yield [
+            TorchPredictor("base", model, tokenizer, renderer, adapter=False),
+            TorchPredictor("tuned", model, tokenizer, renderer, adapter=True),
+        ]
+    elif run is not None:
+        yield [
+            TorchPredictor("base", load_model(untuned(opened, watcher.note)), tokenizer, renderer),
+            TorchPredictor("tuned", load_model(opened.base), tokenizer, renderer),
+        ]
+    else:
+        yield [TorchPredictor("base", load_model(opened.base), tokenizer, renderer)]
+
+

@@ -1,0 +1,241 @@
+"""``graft finetune``: data and a model in, a tuned and compared model out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from graft.data.example import Example
+from graft.errors import InputError, Interrupted, Problems
+from graft.hardware import machine
+from graft.methods import METHODS
+from graft.methods.base import trainable_parameters
+from graft.models.base import link, load_model
+from graft.runs import RunFolder
+from graft.settings import FinetuneSettings, build
+from graft.workflow.plan import RunPlan, as_graft_error, plan_run
+
+
+class Watcher(Protocol):
+    """What shows the work to a person (``graft.cli.console.Screen`` in the terminal)."""
+
+    def note(self, text: str) -> None: ...
+
+    def step(self, step: int, steps: int, figures: dict[str, float]) -> None: ...
+
+    def advance(self, what: str, done: int, total: int, detail: str = "") -> None: ...
+
+
+class Silent:
+    def note(self, text: str) -> None:
+        pass
+
+    def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
+        pass
+
+    def advance(self, what: str, done: int, total: int, detail: str = "") -> None:
+        pass
+
+
+def finetune(settings: FinetuneSettings | Mapping[str, Any], watcher: Watcher | None = None) -> Path:
+    """Tune, compare, report. Returns the run folder.
+
+    Raises:
+        InputError: when settings, data or model are wrong; nothing has been written then.
+        Interrupted: after Ctrl-C; ``resume=True`` goes on.
+        GraftError: when the work failed; the manifest says so, and the last whole checkpoint is kept.
+    """
+    given = settings if isinstance(settings, FinetuneSettings) else build(FinetuneSettings, settings)
+    watcher = watcher or Silent()
+    plan = plan_run(with_recorded(given) if given.resume else given, watcher.note)
+    return carry_out(plan, watcher)
+
+
+def carry_out(plan: RunPlan, watcher: Watcher) -> Path:
+    """Do what ``plan`` says."""
+    settings = plan.settings
+    run = RunFolder.create(plan.output, overwrite=settings.overwrite, resume=settings.resume)
+    with run.lock():
+        try:
+            _begin(run, plan)
+            _train(run, plan, watcher)
+        except KeyboardInterrupt:
+            _end(run, "interrupted")
+            raise Interrupted(f"interrupted; {plan.output} can be resumed", remedy=_resume_line(plan)) from None
+        except Interrupted:
+            _end(run, "interrupted")
+            raise
+        except Exception as error:
+            failure = as_graft_error(error)
+            _end(run, "failed", str(failure))
+            raise failure from error
+    return plan.output
+
+
+def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
+    """The settings of the run to resume.
+
+    Raises:
+        InputError: when there is no run, or a given setting differs from the recorded one.
+    """
+    if given.output_path is None:
+        raise InputError("--resume needs the run folder", remedy="--output_path OUT")
+    path = given.output_path / "config.yaml"
+    if not path.is_file():
+        return given
+    recorded = build(FinetuneSettings, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    problems = Problems()
+    for name in given.model_fields_set - {"resume", "overwrite", "output_path"}:
+        if getattr(given, name) != getattr(recorded, name):
+            was = getattr(recorded, name)
+            problems.add(f"--{name} {getattr(given, name)} differs from the run to resume, which has {was}", str(path))
+    problems.raise_if_any()
+    return recorded.model_copy(update={"resume": True, "output_path": given.output_path})
+
+
+def _begin(run: RunFolder, plan: RunPlan) -> None:
+    settings = plan.settings
+    recorded = settings.model_dump(mode="json", exclude={"resume", "overwrite", "token"}, exclude_defaults=True)
+    run.write_text("config.yaml", yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True))
+    (run.path / "data").mkdir(exist_ok=True)
+    run.write_text("data/train.jsonl", _lines(plan.data.train))
+    run.write_text("data/eval.jsonl", _lines(plan.data.eval))
+    summary = plan.data.summary
+    run.update_manifest(
+        graft=version("graft-slm"),
+        command="finetune",
+        status="running",
+        task_name=settings.task_name,
+        settings=settings.model_dump(mode="json", exclude={"token"}),
+        inferences=[asdict(inference) for inference in plan.inferences],
+        versions={name: version(name) for name in ("torch", "transformers", "peft")}
+        | {"python": platform.python_version(), "graft": version("graft-slm")},
+        seed=settings.seed,
+        machine=machine(),
+        base={
+            "name": plan.base.name,
+            "path": str(plan.base.path),
+            "sha256": plan.base.sha256,
+            "licence": plan.base.licence,
+        },
+        data={
+            "train": asdict(plan.data.source),
+            "eval": asdict(plan.data.eval_source) if plan.data.eval_source else None,
+            "train_rows": len(plan.rows),
+            "held_out_rows": len(plan.held_out),
+            "labels": plan.data.recipe.labels,
+            "kind": plan.data.recipe.kind,
+            "trained_token_share": round(plan.trained_tokens / max(plan.tokens, 1), 4),
+            "tokens": plan.tokens,
+            "summary": summary,
+        },
+        started=_now(),
+        finished=None,
+    )
+
+
+def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
+    import transformers
+
+    from graft.training.train import train
+
+    settings = plan.settings
+    transformers.set_seed(settings.seed)
+    method = METHODS.get(settings.method)
+    model = method.prepare(load_model(plan.base), settings)
+    tuned, total = trainable_parameters(model)
+    watcher.note(f"{settings.method}: {tuned:,} of {total:,} parameters are trained ({tuned / total:.2%})")
+    checkpoints = run.path / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    result = train(
+        model,
+        plan.tokenizer.pad_token_id,
+        plan.rows,
+        plan.monitored,
+        settings,
+        plan.training,
+        checkpoints,
+        run.append_metrics,
+        run.truncate_metrics,
+        watcher,
+    )
+    if result.engine_reason:
+        watcher.note(f"padded batches were used: {result.engine_reason}")
+    if result.interrupted:
+        raise Interrupted(f"interrupted after step {result.steps}; the checkpoint is kept", remedy=_resume_line(plan))
+    if result.early_stopped:
+        watcher.note(f"stopped early after {result.steps} steps: best held-out loss at step {result.best_step}")
+    link(plan.base, run.path / "model")
+    method.save(model, run.path)
+    run.update_manifest(
+        training={
+            **{name: value for name, value in asdict(result).items() if name not in {"interrupted"}},
+            "trainable_parameters": tuned,
+            "parameters": total,
+            "peak_rss_mb": _peak_rss_mb(run),
+        },
+        adapter={"sha256": _sha256(run.path / "adapter" / "adapter_model.safetensors")},
+    )
+    if settings.evaluate and plan.data.eval:
+        from graft.workflow.evaluate import compare_run
+
+        compare_run(run, model, plan, watcher)
+    _end(run, "finished")
+    write_pages(run.path)
+
+
+def write_pages(run: Path) -> None:
+    from graft.report import write_card, write_report
+
+    write_report(run)
+    write_card(run)
+
+
+def _end(run: RunFolder, status: str, error: str | None = None) -> None:
+    run.update_manifest(status=status, finished=_now(), **({"error": error} if error else {}))
+
+
+def _resume_line(plan: RunPlan) -> str:
+    return f"graft finetune --resume --output_path {plan.output}"
+
+
+def _peak_rss_mb(run: RunFolder) -> float | None:
+    path = run.path / "metrics.jsonl"
+    if not path.is_file():
+        return None
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return max((line["rss_mb"] for line in lines if "rss_mb" in line), default=None)
+
+
+def _lines(examples: list[Example]) -> str:
+    return "".join(json.dumps(as_row(example), ensure_ascii=False) + "\n" for example in examples)
+
+
+def as_row(example: Example) -> dict[str, Any]:
+    """An example as a line of ``data/*.jsonl``; ``from_row`` reads it back."""
+    prompt = example.prompt if isinstance(example.prompt, str) else [dict(message) for message in example.prompt]
+    row: dict[str, Any] = {"prompt": prompt, "completion": example.completion, "origin": str(example.origin)}
+    for name in ("label", "tools", "answer"):
+        value = getattr(example, name)
+        if value is not None:
+            row[name] = value
+    return row
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+

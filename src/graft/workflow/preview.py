@@ -1,0 +1,63 @@
+"""``--dry_run``: the plan, and the exact first rows as trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from graft.workflow.plan import RunPlan
+
+ROWS_SHOWN = 3
+
+
+def preview(plan: RunPlan) -> dict[str, Any]:
+    """The plan as a plain document."""
+    training = plan.training
+    return {
+        "model": plan.base.name,
+        "output_path": str(plan.output),
+        "rows": {"train": len(plan.rows), "held_out": len(plan.held_out)},
+        "kind": plan.data.recipe.kind,
+        "labels": plan.data.recipe.labels,
+        "tokens": {
+            "all": plan.tokens,
+            "trained": plan.trained_tokens,
+            "trained_share": round(plan.trained_tokens / max(plan.tokens, 1), 4),
+            "longest_row": max(len(row.input_ids) for row in plan.rows),
+        },
+        "steps": training.steps,
+        "batch_size": training.batch_size,
+        "gradient_accumulation_steps": training.accumulation,
+        "learning_rate": training.learning_rate,
+        "inferences": [asdict(inference) for inference in plan.inferences],
+        "data": plan.data.summary,
+        "first_rows": [_row(plan, index) for index in range(min(ROWS_SHOWN, len(plan.rows)))],
+    }
+
+
+def _row(plan: RunPlan, index: int) -> dict[str, Any]:
+    row = plan.rows[index]
+    decode = plan.tokenizer.decode
+    return {
+        "origin": str(row.origin),
+        "prompt": decode(row.input_ids[: row.prompt_length]),
+        "trained": decode(row.input_ids[row.prompt_length :]),
+        "tokens": [row.prompt_length, len(row.input_ids) - row.prompt_length],
+    }
+
+
+def print_preview(plan: RunPlan) -> None:
+    """The plan for a person, on stdout."""
+    document = preview(plan)
+    tokens = document["tokens"]
+    print(f"model      {document['model']}")
+    print(f"output     {document['output_path']}")
+    print(f"rows       {document['rows']['train']:,} to train on, {document['rows']['held_out']:,} held out ({document['kind']})")
+    print(f"tokens     {tokens['all']:,}, of which {tokens['trained_share']:.1%} are trained on; longest row {tokens['longest_row']}")
+    print(f"steps      {document['steps']:,} of {document['batch_size']} rows × {document['gradient_accumulation_steps']}")
+    for inference in document["inferences"]:
+        print(f"inferred   {inference['name']} = {str(inference['value'])!r}: {inference['why']}")
+    for row in document["first_rows"]:
+        print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens of prompt, {row['tokens'][1]} trained on")
+        print(f"{row['prompt']}⟦{row['trained']}⟧")
+    print("\n⟦…⟧ is what the loss is on. Nothing was trained.")

@@ -1,0 +1,56 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from graft.cli.main import COMMANDS, main
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_help(name, capsys):
+    assert main([name, "--help"]) == 0
+    assert f"graft {name}" in capsys.readouterr().out
+
+
+def test_unknown_command_names_the_nearest(capsys):
+    assert main(["finetun"]) == 2
+    assert "did you mean finetune?" in capsys.readouterr().err
+
+
+def test_unknown_options_are_all_named_at_once(capsys):
+    code = main(["finetune", "m", "d.jsonl", "--max_step", "100", "--lerning_rate", "1"])
+    err = capsys.readouterr().err
+    assert code == 2
+    assert "--max_step" in err and "did you mean max_steps?" in err
+    assert "--lerning_rate" in err and "did you mean learning_rate?" in err
+
+
+def test_nothing_given_says_all_that_is_missing(capsys):
+    assert main(["finetune"]) == 2
+    err = capsys.readouterr().err
+    assert "no model is given" in err and "no data is given" in err
+
+
+def test_errors_as_json(capsys):
+    assert main(["finetune", "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == 2 and len(document["error"]) == 2
+
+
+def test_bad_log_level(capsys):
+    assert main(["show", "x", "--log_level", "7"]) == 2
+    assert "--log_level" in capsys.readouterr().err
+
+
+def test_importing_graft_and_help_import_no_torch():
+    code = "import sys, graft; from graft.cli.main import main; main(['--help']); main(['finetune', '--help']);" + (
+        "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'datasets', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,154 @@
+import random
+
+import pytest
+import torch
+from tiny_models import tiny_model
+
+from graft.data.example import Origin
+from graft.data.tokens import Encoded
+from graft.engine import generate, pack, packed_loss, plain_collate, plain_loss, plan_batches, score, supports
+from graft.engine.support import TESTED
+
+HERE = Origin("here", 1)
+FAMILIES = ("llama", "qwen2", "qwen3", "phi3", "mistral", "gpt2")
+PAD = 3
+
+
+def rows_of(chance, count, prefix, everything=False):
+    """Rows with a common prefix of ``prefix`` tokens, prompts and completions of random lengths."""
+    common = [chance.randrange(10, 300) for _ in range(prefix)]
+    rows = []
+    for _ in range(count):
+        prompt = common + [chance.randrange(10, 300) for _ in range(chance.randrange(1, 12))]
+        answer = [chance.randrange(10, 300) for _ in range(chance.randrange(1, 6))]
+        rows.append(Encoded(prompt + answer, 0 if everything else len(prompt), HERE))
+    return rows
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request):
+    return tiny_model(request.param).double()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_loss_and_gradients_equal_the_padded_ones(model, seed):
+    chance = random.Random(seed)
+    rows = rows_of(chance, chance.randrange(1, 9), chance.choice([0, 2, 7, 20]), everything=seed == 5)
+    expected = plain_loss(model, plain_collate(rows, PAD))
+    wanted = gradients(model, expected)
+    found = packed_loss(model, pack(rows))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    for name, gradient in gradients(model, found).items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [Encoded([9, 8, 7, 6, 5, 4], 5, HERE)] * 3,
+        [Encoded([9, 8, 7, 6, 5, 4, 3], 6, HERE), Encoded([9, 8, 7, 6, 5, 4, 2], 6, HERE)],
+        [Encoded([9, 8, 7, 6, 5, 4], 5, HERE), Encoded([9, 8, 7, 6, 5, 1, 1, 1], 5, HERE)],
+        [Encoded([5, 6], 1, HERE)],
+    ],
+    ids=["the same row", "targets right after the prefix", "one ends where the other goes on", "two tokens"],
+)
+def test_corners(rows):
+    model = tiny_model("llama").double()
+    expected = plain_loss(model, plain_collate(rows, PAD))
+    found = packed_loss(model, pack(rows))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    for (_, a), (_, b) in zip(gradients(model, found).items(), gradients(model, expected).items(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-8)
+
+
+def test_what_rows_share_is_there_once():
+    rows = rows_of(random.Random(0), 8, 20)
+    batch = pack(rows)
+    assert batch["input_ids"].shape[1] == sum(len(row.input_ids) for row in rows) - 7 * 20
+
+
+def test_accumulation_averages_over_tokens():
+    model = tiny_model("llama").double()
+    rows = rows_of(random.Random(3), 16, 10)
+    targets = len(pack(rows)["labels"])
+    whole = gradients(model, packed_loss(model, pack(rows)))
+    model.zero_grad()
+    for start in range(0, 16, 4):
+        packed_loss(model, pack(rows[start : start + 4]), targets).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, whole[name], rtol=1e-5, atol=1e-8)
+
+
+def test_checkpointed_activations_give_the_same_gradients():
+    model = tiny_model("llama").double()
+    batch = pack(rows_of(random.Random(4), 5, 10))
+    wanted = gradients(model, packed_loss(model, batch))
+    model.gradient_checkpointing_enable()
+    model.train()
+    for name, gradient in gradients(model, packed_loss(model, batch)).items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("prefix", [0, 9])
+def test_scores_equal_those_row_by_row(model, prefix):
+    chance = random.Random(prefix)
+    prompts = [row.input_ids[: row.prompt_length] for row in rows_of(chance, 7, prefix)]
+    answers = [[[5, 6], [5], [7, 8, 9]], [[5]], [[6, 7]], [[1, 2]], [[3]], [[4], [5]], [[5, 6], [5, 6]]]
+    seen = []
+    found = score(model, prompts, answers, lambda done, total: seen.append((done, total)))
+    for prompt, completions, scores in zip(prompts, answers, found, strict=True):
+        for completion, (nats, tokens) in zip(completions, scores, strict=True):
+            logits = model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+            assert tokens == len(completion)
+            assert nats == pytest.approx(sum(logits[i, t].item() for i, t in enumerate(completion)), rel=1e-5)
+    assert seen[-1] == (7, 7)
+
+
+@pytest.mark.parametrize("prefix", [0, 9])
+def test_generation_equals_that_row_by_row(model, prefix):
+    prompts = [row.input_ids[: row.prompt_length] for row in rows_of(random.Random(prefix + 1), 7, prefix)]
+    plain = []
+    for prompt in prompts:
+        ids = torch.tensor([prompt])
+        out = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False, eos_token_id=2, pad_token_id=PAD
+        )[0, len(prompt) :].tolist()
+        plain.append(out[: out.index(2)] if 2 in out else out)
+    eos = plain[0][1]  # an end token that does occur: rows end at different steps
+    cut = [answer[: answer.index(eos)] if eos in answer else answer for answer in plain]
+    assert generate(model, prompts, 8, {2}, PAD) == plain
+    assert generate(model, prompts, 8, {2, eos}, PAD) == cut
+
+
+def test_the_plain_path_is_taken_and_says_why():
+    gemma = tiny_model("gemma2")
+    assert "gemma2" in (supports(gemma) or "")
+    found = score(gemma, [[9, 8, 7], [6, 5]], [[[1, 2]], [[3]]])
+    assert [tokens for row in found for _, tokens in row] == [2, 1]
+    assert len(generate(gemma, [[9, 8, 7]], 4, {2}, PAD)[0]) <= 4
+
+
+def test_a_window_shorter_than_the_rows_is_honoured():
+    mistral = tiny_model("mistral")
+    assert supports(mistral) is None
+    mistral.config.sliding_window = 64
+    assert "64" in (supports(mistral) or "")
+    assert supports(mistral, 32) is None
+    assert set(FAMILIES) <= TESTED
+
+
+def test_batches_are_decided_by_seed_and_epoch():
+    rows = rows_of(random.Random(0), 30, 14) + rows_of(random.Random(1), 21, 14)
+    plan = plan_batches(rows, 8, 42, 1)
+    assert sorted(index for batch in plan for index in batch) == list(range(51))
+    assert len(plan) == 7
+    assert plan == plan_batches(rows, 8, 42, 1)
+    assert plan != plan_batches(rows, 8, 42, 2) != plan_batches(rows, 8, 7, 2)
+    mixed = [batch for batch in plan if min(batch) < 30 <= max(batch)]
+    assert len(mixed) <= 1 + len(rows) // 8 // 3

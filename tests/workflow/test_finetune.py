@@ -1,0 +1,176 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from graft.errors import GraftError, InputError, Interrupted
+from graft.training.checkpoints import whole_checkpoints
+from graft.workflow.finetune import Silent, finetune
+
+FILES = {"manifest.json", "config.yaml", "metrics.jsonl", "evaluation.json", "predictions.jsonl", "report.html", "README.md"}
+
+
+def weights(run):
+    return (Path(run) / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def manifest(run):
+    return json.loads((Path(run) / "manifest.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_leaves_the_folder_of_the_contract(given):
+    run = finetune(given)
+    assert {path.name for path in run.iterdir()} >= FILES | {"data", "model", "adapter", "checkpoints"}
+    said = manifest(run)
+    assert said["status"] == "finished"
+    assert said["training"]["steps"] == 6 and said["training"]["engine"] == "packed"
+    assert said["data"]["labels"] == ["bad", "good"]
+    document = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    assert {"accuracy", "macro_f1", "perplexity"} <= set(document["predictors"]["tuned"])
+    assert document["data"]["rows"] == said["data"]["held_out_rows"]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert any("eval_loss" in line for line in lines)
+    assert any({"loss", "learning_rate", "grad_norm", "tokens_per_second", "rss_mb"} <= set(line) for line in lines)
+    origin = json.loads((run / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()[0])["origin"]
+    assert origin.rpartition(":")[0].endswith("tone.jsonl")
+
+
+def test_the_run_loads_with_plain_peft(given):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    run = finetune(given | {"evaluate": False})
+    base = AutoModelForCausalLM.from_pretrained(run / "model")
+    tokens = AutoTokenizer.from_pretrained(run / "model")("fine day", return_tensors="pt")
+    before = base(**tokens).logits
+    tuned = PeftModel.from_pretrained(base, run / "adapter")
+    assert not torch.equal(before, tuned(**tokens).logits)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(given, tmp_path):
+    quick = given | {"evaluate": False}
+    first = finetune(quick)
+    second = finetune(quick | {"output_path": str(tmp_path / "again")})
+    other = finetune(quick | {"output_path": str(tmp_path / "other"), "seed": 7})
+    assert weights(first) == weights(second) != weights(other)
+
+
+def test_config_yaml_does_the_same_run_again(given, tmp_path):
+    first = finetune(given | {"evaluate": False})
+    recorded = yaml.safe_load((first / "config.yaml").read_text(encoding="utf-8"))
+    again = finetune(recorded | {"output_path": str(tmp_path / "again")})
+    assert weights(first) == weights(again)
+
+
+class StopAt(Silent):
+    """Presses Ctrl-C when training comes to a step."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def step(self, step, steps, figures):
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("at", [1, 3, 4])
+def test_ctrl_c_and_resume_give_the_same_weights(given, tmp_path, at):
+    whole = finetune(given | {"evaluate": False, "output_path": str(tmp_path / "whole")})
+    with pytest.raises(Interrupted):
+        finetune(given | {"evaluate": False}, StopAt(at))
+    assert manifest(given["output_path"])["status"] == "interrupted"
+    resumed = finetune({"output_path": given["output_path"], "resume": True})
+    assert weights(whole) == weights(resumed)
+    assert _steps(whole) == _steps(resumed)
+
+
+def _steps(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return sorted({line["step"] for line in lines if "eval_loss" in line})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("after", ["data/train.jsonl", "checkpoints/checkpoint-2", "checkpoints/checkpoint-4/optimizer.pt"])
+def test_sigkill_and_resume_give_the_same_weights(given, tmp_path, after):
+    whole = finetune(given | {"evaluate": False, "output_path": str(tmp_path / "whole")})
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(given | {"evaluate": False}), encoding="utf-8")
+    run = Path(given["output_path"])
+    command = [sys.executable, "-m", "graft.cli.main", "finetune", "--config", str(config)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (run / after).exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert (run / after).exists()
+    if manifest(run)["status"] != "finished":
+        finetune({"output_path": str(run), "resume": True})
+    assert weights(whole) == weights(run)
+
+
+def test_resuming_with_another_setting_is_refused(given):
+    with pytest.raises(Interrupted):
+        finetune(given | {"evaluate": False}, StopAt(2))
+    with pytest.raises(InputError, match="learning_rate"):
+        finetune({"output_path": given["output_path"], "resume": True, "learning_rate": 1e-5})
+
+
+def test_a_folder_with_another_run_is_refused_and_kept(given):
+    first = finetune(given | {"evaluate": False})
+    before = weights(first)
+    with pytest.raises(InputError, match="overwrite"):
+        finetune(given | {"seed": 1})
+    assert weights(first) == before
+    assert weights(finetune(given | {"seed": 1, "overwrite": True, "evaluate": False})) != before
+
+
+class FullDiskAt(Silent):
+    """From a step on, no file may grow beyond 30 KB: what a full disk does to the large files."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def step(self, step, steps, figures):
+        import resource
+
+        if step == self.at:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no resource limits")
+def test_a_full_disk_keeps_the_last_whole_checkpoint(given, tmp_path):
+    import resource
+
+    whole = finetune(given | {"evaluate": False, "output_path": str(tmp_path / "whole")})
+    try:
+        with pytest.raises(GraftError, match="disk"):
+            finetune(given | {"evaluate": False}, FullDiskAt(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    run = Path(given["output_path"])
+    assert manifest(run)["status"] == "failed"
+    assert [path.name for path in whole_checkpoints(run / "checkpoints")] == ["checkpoint-2"]
+    assert weights(finetune({"output_path": str(run), "resume": True})) == weights(whole)
+
+
+def test_wrong_input_writes_nothing_and_says_it_all(given, tmp_path):
+    wrong = given | {"model_name_or_path": str(tmp_path / "nowhere"), "data_files": str(tmp_path / "none.jsonl")}
+    with pytest.raises(InputError) as caught:
+        finetune(wrong)
+    assert len(caught.value.problems) >= 2
+    assert not Path(given["output_path"]).exists()
+
+
+def test_every_training_argument_passes_through(given):
+    run = finetune(given | {"training_arguments": {"max_grad_norm": "0.5", "adam_beta2": 0.98}, "evaluate": False})
+    assert manifest(run)["settings"]["training_arguments"] == {"max_grad_norm": "0.5", "adam_beta2": 0.98}
+    with pytest.raises(InputError, match="training arguments"):
+        finetune(given | {"training_arguments": {"optim": "no_such"}, "overwrite": True})
