@@ -13,13 +13,12 @@ LABELS = ["negative", "neutral", "positive"]
 INSTRUCTION = "Classify the tone of the text as one of: negative, neutral, positive.\n\n"
 HOSTILE = "<script>document.title='owned'</script><img src=\"https://example.org/x.png\" onerror=alert(1)> & </style>"
 
-BEST_LOSS = 0.3517
 _SENTENCES = {
     "negative": [
         "papercuts suck worse. RT @anonymous: I hate paperwork.",
         "I'm starting to wonder if my old landlord really owned the building we were in.",
         "Yet again, an HP employee almost runs me over in the parking lot #stillbitter",
-        "I am okay with losing when it's due to my lack of skill. But I hate losing due to technical difficulty. So mad",
+        "I am okay with losing when it's my lack of skill. But I hate losing due to technical difficulty. So mad",
         "My hometown paper misspells the former president's name, and has *classy* comments: http://url_removed",
     ],
     "neutral": [
@@ -184,8 +183,8 @@ def _half(metric: str, value: float, n: int) -> float:
 def _answered_texts(draw: random.Random) -> list[dict[str, Any]]:
     long = (
         "The colormap package provides simple utilities to convert colors between RGB, HEX, HLS, HUV and a class to "
-        "easily build colormaps for matplotlib. All matplotlib colormaps and some R colormaps are available altogether. "
-        "The plot_colormap method (see below) is handy to quickly pick up a colormap. This package installs the library "
+        "easily build colormaps for matplotlib. All colormaps of matplotlib and some of R are available altogether. "
+        "The plot_colormap method (see below) is handy to pick up a colormap. This package installs the library "
         "for Python 3."
     )
     rambling = (
@@ -249,16 +248,20 @@ def _manifest(kind: str, status: str, task: str | None) -> dict[str, Any]:
         ("per_device_train_batch_size", 16, "95 % of the rows have at most 96 tokens, and 21 GB are free"),
         ("eval_steps", 11, "about 10 evaluations in 110 steps"),
     ]
-    settings: dict[str, Any] = {"model_name_or_path": "smollm2-135m-instruct", "data_files": ["tone-train.jsonl"], "method": "lora"}
-    settings |= {
+    settings: dict[str, Any] = {
+        "model_name_or_path": "smollm2-135m-instruct",
+        "data_files": ["tone-train.jsonl"],
+        "method": "lora",
         "max_steps": 110,
         "lora_r": 16,
         "lora_dropout": 0.0,
         "seed": 42,
         "learning_rate": None,
         "loss_on": "completion",
+        "output_path": "runs/tone",
+        "report_to": [],
+        "training_arguments": {"adam_beta2": 0.98},
     }
-    settings |= {"output_path": "runs/tone", "report_to": [], "training_arguments": {"adam_beta2": 0.98}}
     versions = {"python": "3.11.2", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2", "graft": "0.1.0"}
     return {
         "graft": "0.1.0",
@@ -293,9 +296,20 @@ def _manifest(kind: str, status: str, task: str | None) -> dict[str, Any]:
                 "warnings": ["4 texts occur twice with different labels, first tone-train.jsonl:17 and :904"],
             },
         },
-        "training": {"steps": 110, "best_step": 99, "best_eval_loss": BEST_LOSS, "early_stopped": False}
-        | {"rows_per_second": 9.61, "tokens_per_second": 702.0, "seconds": 183.0, "peak_rss_mb": 3391.0}
-        | {"trainable_parameters": 4_884_480, "parameters": 139_399_488, "engine": "packed", "engine_reason": None},
+        "training": {
+            "steps": 110,
+            "best_step": 99,
+            "best_eval_loss": 0.3517,
+            "early_stopped": False,
+            "rows_per_second": 9.61,
+            "tokens_per_second": 702.0,
+            "seconds": 183.0,
+            "peak_rss_mb": 3391.0,
+            "trainable_parameters": 4_884_480,
+            "parameters": 139_399_488,
+            "engine": "packed",
+            "engine_reason": None,
+        },
         "scores": {"metric": "accuracy" if kind == "classification" else "rougeL"},
         "started": "2026-05-04T10:21:07+00:00",
         "finished": "2026-05-04T10:25:31+00:00",

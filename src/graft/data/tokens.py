@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from graft.data.example import Origin
+from graft.data.clean import shorten
+from graft.data.example import Example, Origin
+from graft.data.render import Rendered, Renderer
+from graft.errors import GraftError, Problems
 
 
 @dataclass(frozen=True)
@@ -14,3 +19,57 @@ class Encoded:
     input_ids: list[int]
     prompt_length: int
     origin: Origin
+    cut: int = 0
+    """Tokens that ``max_length`` left no room for."""
+
+
+def prompt_ids(tokenizer: Any, text: str) -> list[int]:
+    """The prompt's tokens; the beginning token stands before it where the model wants one and the text has none."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    wanted = tokenizer("", add_special_tokens=True)["input_ids"][:1]
+    start = tokenizer.bos_token_id
+    if start is not None and wanted == [start] and ids[:1] != [start]:
+        return [start, *ids]
+    return ids
+
+
+def completion_ids(tokenizer: Any, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def encode(example: Example, renderer: Renderer, max_length: int) -> Encoded:
+    """Prompt and completion are tokenised apart, as they meet when the model answers, and joined.
+
+    A row longer than ``max_length`` is cut on the right.
+    """
+    rendered: Rendered = renderer.render(example)
+    prompt = prompt_ids(renderer.tokenizer, rendered.prompt)
+    ids = prompt + completion_ids(renderer.tokenizer, rendered.completion)
+    first = 0 if renderer.loss_on == "all" else len(prompt)
+    return Encoded(ids[:max_length], min(first, max_length), example.origin, max(0, len(ids) - max_length))
+
+
+def encode_all(
+    examples: Sequence[Example], renderer: Renderer, max_length: int, problems: Problems
+) -> list[Encoded]:
+    """All rows; one with nothing left to train on becomes a problem that names its file and line."""
+    found = Problems()
+    rows: list[Encoded] = []
+    for example in examples:
+        try:
+            row = encode(example, renderer, max_length)
+        except GraftError as error:
+            found.found.extend(error.problems)
+            continue
+        if len(row.input_ids) <= max(1, row.prompt_length):
+            long = len(row.input_ids) + row.cut
+            found.add(
+                f"nothing of the answer is left: the row has {long} tokens, the limit is {max_length}",
+                str(row.origin),
+                "a larger --max_length, or a shorter prompt",
+            )
+        rows.append(row)
+    shorten(found, "rows like these")
+    problems.found.extend(found.found)
+    return rows

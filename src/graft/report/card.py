@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from graft.files import write_whole
 from graft.models.licence import commercial_use
 from graft.report import facts, usage, words
 from graft.report.read import RunView, is_path
-from graft.runs import write_atomically
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -29,7 +29,8 @@ HUB_METRICS = {
 # Of https://huggingface.co/docs/hub/repositories-licenses, those of models that people tune.
 _LICENCES = """
 afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
-bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsl-1.0 cc cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
+bigscience-openrail-m bsd
+bsd-2-clause bsd-3-clause bsl-1.0 cc cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
 cc-by-nc-nd-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 creativeml-openrail-m gemma gpl gpl-2.0
 gpl-3.0 intel-research isc lgpl lgpl-3.0 llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 mit mpl-2.0 ms-pl ncsa openrail
 unlicense zlib
@@ -39,7 +40,7 @@ unlicense zlib
 def write_card(run: Path) -> Path:
     """Write ``README.md`` into the run folder ``run`` from its files, whatever there is of them."""
     path = run / "README.md"
-    write_atomically(path, render(RunView.read(run)))
+    write_whole(path, render(RunView.read(run)))
     return path
 
 
@@ -122,8 +123,8 @@ def _results(view: RunView) -> list[Any]:
 
     name = "tuned" if "tuned" in view.scores else next(iter(view.scores), None)
     path = str((view.evaluation.get("data") or {}).get("path") or "")
-    data_set = Path(path.replace("\\", "/"))
-    stem = view.title if data_set.parent.name == "data" and data_set.stem == "eval" else data_set.stem
+    data_set = PurePath(path.replace("\\", "/"))
+    stem = view.title if facts.is_held_out(data_set) else data_set.stem
     slug = re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-") or "held-out"
     return [
         EvalResult(
@@ -193,7 +194,7 @@ def _scores(view: RunView) -> str:
         gain = _bracketed(words.signed(metric, d.value), words.interval(metric, d)) if d else ""
         rows = words.count(next((e.n for e in estimates if e), None))
         lines.append(f"| {words.metric_title(metric)} | {' | '.join(cells)} | {gain} | {rows} |")
-    lines.append("\nRows the training never saw; 95 % bootstrap intervals in brackets, differences paired by row.")
+    lines.append(f"\n{_inline(facts.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
     return "## Scores\n\n" + "\n".join(lines)
 
 

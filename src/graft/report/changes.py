@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,14 +88,21 @@ def shared(prompts: Sequence[str], enough: int = SHARED_ENOUGH) -> tuple[str, st
     """What all prompts begin and end with, cut between words; empty where it is less than ``enough`` characters."""
     if len(prompts) < 3:
         return "", ""
-    opening = os.path.commonprefix(list(prompts))
+    opening = _common(prompts)
     cut = max(opening.rfind(mark) for mark in (" ", "\n", ">")) + 1
     opening = opening[:cut] if cut >= enough else ""
     rests = [prompt[len(opening) :] for prompt in prompts]
-    ending = os.path.commonprefix([rest[::-1] for rest in rests])[::-1]
+    ending = _common([rest[::-1] for rest in rests])[::-1]
     space = re.search(r"\s|<", ending)
     ending = ending[space.start() :] if space and len(ending) - space.start() >= enough else ""
     return opening, ending
+
+
+def _common(texts: Sequence[str]) -> str:
+    """What all begin with: that of the first and the last in order is that of all."""
+    first, last = min(texts), max(texts)
+    same = next((place for place, letter in enumerate(first) if letter != last[place]), len(first))
+    return first[:same]
 
 
 def marked(text: str, reference: str) -> Markup:

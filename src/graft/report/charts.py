@@ -135,7 +135,7 @@ def interval_plot(
         return None
     step = 15.0
     row = (28 if len(shown) < 5 else 16) + step * len(scores)
-    width, left, top = 450.0, 106.0, 12.0
+    width, left, top = 400.0, 104.0, 12.0
     floor = top + row * len(shown)
     x = svg.linear(0, 1, left, width - 22)
     parts = [svg.line(x(tick / 4), top, x(tick / 4), floor, "rule") for tick in range(5)]

@@ -42,7 +42,12 @@ def sentence(view: RunView) -> str:
     if view.scores:
         try:
             return verdict(dict(view.evaluation))
-        except (KeyError, TypeError, ValueError, StopIteration):  # an evaluation from elsewhere, or of one model only
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            StopIteration,
+        ):  # one model only, or from elsewhere
             return _plain_scores(view)
     if view.manifest:
         return "The model was tuned but not compared with its base: no evaluation was asked for, or no rows held out."
@@ -69,6 +74,20 @@ def subtitle(view: RunView) -> str:
     )
     rows = count(view.section("data").get("train_rows") or view.section("data", "train").get("rows"))
     return f"{view.base_name}{', tuned with ' + method if method else ''}{' on ' + rows + ' rows' if rows else ''}"
+
+
+def judged_on(view: RunView) -> str:
+    """``On 571 rows of tone-test.jsonl``: whether the training saw them is only known of the run's own rows."""
+    data = _table(view.evaluation.get("data"))
+    path, rows = PurePath(str(data.get("path") or "").replace("\\", "/")), count(data.get("rows"))
+    if is_held_out(path):
+        return f"On the {rows + ' ' if rows else ''}rows that were held out from the training"
+    return f"On {rows + ' ' if rows else 'the '}rows of {path.name}" if path.name else "On the rows compared"
+
+
+def is_held_out(path: PurePath) -> bool:
+    """Whether it is the run's own file of held-out rows."""
+    return path.parts[-2:] == ("data", "eval.jsonl")
 
 
 def present(pairs: Iterable[tuple[str, str]]) -> Facts:
@@ -159,7 +178,7 @@ def data_facts(view: RunView) -> Facts:
             ("Rows trained on", count(data.get("train_rows"))),
             ("Held out", f"{held_out} rows" if held_out else ""),
             ("Held-out data", _source(view.section("data", "eval"))),
-            ("Compared on", _source(_table(view.evaluation.get("data")))),
+            ("Compared on", judged_on(view).removeprefix("On ") if view.evaluation else ""),
             ("Tokens", count(data.get("tokens"))),
             ("Trained token share", share(data.get("trained_token_share"))),
             *[(_title(name), _lengths(value)) for name, value in summary.items() if _is_lengths(name, value)],

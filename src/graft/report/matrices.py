@@ -45,7 +45,7 @@ def matrices(view: RunView) -> list[Matrix]:
 
 
 def mistakes(view: RunView, most: int = 10) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Predictor -> (reference, answer, count) of the commonest mistakes, where there are too many labels for a matrix."""
+    """Predictor -> (reference, answer, count) of the commonest mistakes, where a matrix would be too large."""
     if len(view.labels) <= LARGEST:
         return []
     listed = []

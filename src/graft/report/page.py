@@ -13,12 +13,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from graft.files import write_whole
 from graft.report import facts, usage, words
 from graft.report.changes import Changes, cut, find_changes, marked
 from graft.report.charts import Frame, interval_plot, loss_chart
 from graft.report.matrices import class_rows, commonest_share, matrices, mistakes, with_classes
 from graft.report.read import Difference, Estimate, Loss, RunView
-from graft.runs import write_atomically
 
 FIRST = 20
 """Changed rows shown at once; the others unfold."""
@@ -67,7 +67,7 @@ class Hero:
 def write_report(run: Path) -> Path:
     """Write ``report.html`` into the run folder ``run`` from its files, whatever there is of them."""
     path = run / "report.html"
-    write_atomically(path, render(RunView.read(run)))
+    write_whole(path, render(RunView.read(run)))
     return path
 
 
@@ -98,6 +98,7 @@ def _context(view: RunView) -> dict[str, Any]:
     settings = facts.settings(view)
     return {
         "view": view,
+        "judged_on": facts.judged_on(view),
         "sentence": facts.sentence(view),
         "subtitle": facts.subtitle(view),
         "status": status,

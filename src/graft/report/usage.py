@@ -46,7 +46,7 @@ def has_adapter(run: Path) -> bool:
 
 def has_weights(view: RunView) -> bool:
     """Whether there is a tuned model to use."""
-    return view.status in ("finished", "evaluated")
+    return view.status == "finished"
 
 
 def snippet(view: RunView) -> str:

@@ -45,7 +45,7 @@ def metric_title(metric: str) -> str:
 
 def score(metric: str, value: float) -> str:
     """Three decimals within 0 to 1, fewer for the metrics that go further."""
-    if metric == "perplexity" or metric not in METRICS and abs(value) > 1:
+    if metric == "perplexity" or (metric not in METRICS and abs(value) > 1):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
     return f"{value:.1f}" if metric == "bleu" else f"{value:.3f}"
 

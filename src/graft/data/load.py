@@ -1,0 +1,220 @@
+"""Data by file, glob, folder or hub id, in splits and slices of them."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.data.example import Origin
+from graft.data.formats import READERS, Row, load_file
+from graft.errors import GraftError, InputError, Problems, did_you_mean
+from graft.settings import DataSettings
+
+_PART = re.compile(r"^(\w[\w-]*)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?$")
+_DATASET_FILES = ("dataset_dict.json", "state.json")
+Splits = dict[str, list[Row]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows came from. ``sha256`` is over the files' bytes, in order; None for a hub data set."""
+
+    path: str
+    rows: int
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    train: list[Row]
+    eval: list[Row] | None
+    source: Source
+    eval_source: Source | None
+
+
+def load_rows(settings: DataSettings, trust_remote_code: bool = False) -> Loaded:
+    """The rows to train on and, where they are given, those to hold out.
+
+    Raises:
+        InputError: with everything that is wrong with the files, splits and slices.
+    """
+    splits, path, sha256 = _read(settings, trust_remote_code)
+    wanted = settings.train_split or ("train" if "train" in splits else next(iter(splits)))
+    train = take(splits, wanted, "--train_split")
+    held: list[Row] | None = None
+    eval_source: Source | None = None
+    if settings.eval_data_files:
+        files = find_files(settings.eval_data_files)
+        held = [row for file in files for row in load_file(file)]
+        eval_source = Source(_named(files), len(held), sha256_of(*files))
+    elif settings.eval_split or (settings.train_split is None and "validation" in splits and wanted != "validation"):
+        held = take(splits, settings.eval_split or "validation", "--eval_split")
+        eval_source = Source(f"{path} {settings.eval_split or 'validation'}", len(held), sha256)
+    if settings.max_train_samples:
+        train = train[: settings.max_train_samples]
+    return Loaded(train, held, Source(path, len(train), sha256), eval_source)
+
+
+def _read(settings: DataSettings, trust_remote_code: bool) -> tuple[Splits, str, str | None]:
+    if settings.data_files and settings.data_name and not Path(settings.data_name).exists():
+        # As in `datasets`: a loader's name ("json", "csv") beside the files it is for.
+        if settings.data_name not in {"json", "csv", "parquet", "text", "arrow"}:
+            raise InputError("--data_name and --data_files are both given", remedy="one of them is enough")
+    if settings.data_files:
+        files = find_files(settings.data_files)
+        return {"train": _rows(files)}, _named(files), sha256_of(*files)
+    name = str(settings.data_name)
+    path = Path(name).expanduser()
+    if path.is_file():
+        return {"train": load_file(path)}, str(path), sha256_of(path)
+    if path.is_dir():
+        return _folder(path)
+    return _hub(settings, trust_remote_code)
+
+
+def _rows(files: Sequence[Path]) -> list[Row]:
+    """The rows of several files; what is wrong in any of them is said together."""
+    problems = Problems()
+    rows: list[Row] = []
+    for file in files:
+        try:
+            rows += load_file(file)
+        except InputError as error:
+            problems.found.extend(error.problems)
+    problems.raise_if_any()
+    return rows
+
+
+def find_files(patterns: Sequence[str]) -> list[Path]:
+    """The files named, globs spread out.
+
+    Raises:
+        InputError: naming every one that is not there, with the nearest that is.
+    """
+    problems = Problems()
+    files: list[Path] = []
+    for pattern in patterns:
+        path = Path(pattern).expanduser()
+        found = [path] if path.is_file() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        found = [file for file in found if file.is_file()]
+        if not found:
+            what = "this is a folder, not a file" if path.is_dir() else "no such file"
+            problems.add(what, pattern, "--data_name takes a folder" if path.is_dir() else _near(path))
+        files += found
+    problems.raise_if_any()
+    return files
+
+
+def _near(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no folder {str(path.parent)!r} either"
+    return did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])
+
+
+def _folder(path: Path) -> tuple[Splits, str, str | None]:
+    if any((path / name).is_file() for name in _DATASET_FILES):
+        from datasets import Dataset, load_from_disk
+
+        found = load_from_disk(str(path))
+        splits = {"train": found} if isinstance(found, Dataset) else dict(found)
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return {str(n): _of_dataset(s, f"{path} {n}") for n, s in splits.items()}, str(path), sha256_of(*files)
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in READERS)
+    if not files:
+        raise InputError(f"there are no data files ({', '.join(READERS)}) in this folder", where=str(path))
+    named: dict[str, list[Path]] = {}
+    for file in files:
+        named.setdefault(_split_of(file.stem), []).append(file)
+    return {name: _rows(files) for name, files in named.items()}, str(path), sha256_of(*files)
+
+
+def _split_of(stem: str) -> str:
+    """``tone-test`` is a test split; a file without such a word is for training."""
+    words = re.split(r"[^a-z]+", stem.lower())
+    for name, spellings in (("test", {"test"}), ("validation", {"validation", "valid", "val", "dev", "eval"})):
+        if spellings & set(words):
+            return name
+    return "train"
+
+
+def _hub(settings: DataSettings, trust_remote_code: bool) -> tuple[Splits, str, str | None]:
+    name = str(settings.data_name)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix.lower() in READERS:
+        raise InputError("no such file or folder", where=name, remedy=_near(Path(name)))
+    from datasets import load_dataset
+
+    try:
+        found = load_dataset(name, settings.data_config_name)
+    except GraftError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"there is no file or folder {name!r}, and the hub did not give a data set of that name: {reason}",
+            remedy="check the connection and the name, or give a local file by --data_files",
+        ) from error
+    return {str(split): _of_dataset(rows, f"{name} {split}") for split, rows in found.items()}, name, None
+
+
+def _of_dataset(dataset: Any, name: str) -> list[Row]:
+    """Rows of a ``datasets`` split, class numbers as their names."""
+    names = {key: feature.names for key, feature in dataset.features.items() if hasattr(feature, "int2str")}
+    rows = []
+    for number, values in enumerate(dataset, 1):
+        columns = dict(values)
+        for key, classes in names.items():
+            if isinstance(columns[key], int) and 0 <= columns[key] < len(classes):
+                columns[key] = classes[columns[key]]
+        rows.append(Row(columns, Origin(name, number)))
+    return rows
+
+
+def take(splits: Splits, spec: str, option: str) -> list[Row]:
+    """``train``, ``train[:4096]``, ``train[10%:20%]``, ``train[-100:]``, and sums of them by ``+``.
+
+    Raises:
+        InputError: for another form, a split that is not there, or a slice without rows.
+    """
+    rows: list[Row] = []
+    for part in spec.replace(" ", "").split("+"):
+        match = _PART.match(part)
+        if match is None:
+            raise InputError(f"{part!r} is not of the form train, train[:100] or train[10%:]", where=option)
+        name, start, stop = match.groups()
+        if name not in splits:
+            raise InputError(
+                f"there is no split {name!r}; there are: {', '.join(splits)}",
+                where=option,
+                remedy=did_you_mean(name, splits),
+            )
+        count = len(splits[name])
+        rows += splits[name][_place(start, count, 0) : _place(stop, count, count)]
+    if not rows:
+        raise InputError(f"{spec} holds no rows", where=option, remedy=f"there are {len(splits[name])} in {name}")
+    return rows
+
+
+def _place(text: str | None, count: int, otherwise: int) -> int:
+    if text is None:
+        return otherwise
+    if text.endswith("%"):
+        return round(int(text[:-1]) / 100 * count)
+    return int(text)
+
+
+def _named(files: Sequence[Path]) -> str:
+    return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+
+
+def sha256_of(*files: Path) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            for chunk in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,83 @@
+"""Holding rows out: the same mix of classes on both sides, no text on two."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from graft.data.clean import prompt_key
+from graft.data.example import Example
+from graft.errors import InputError, Problems
+
+FEWEST_ROWS = 4
+
+
+def usual_share(rows: int) -> float:
+    """20 % up to 500 rows, 10 % from 2,000 on, and in between what lies between."""
+    return min(0.2, max(0.1, 0.2 - 0.1 * (rows - 500) / 1500))
+
+
+def check_learnable(examples: Sequence[Example], labels: Sequence[str] | None, whole: bool) -> None:
+    """Whether there is something to learn, and enough to hold some out (``whole``: nothing is held out yet).
+
+    Raises:
+        InputError: for too few rows, for answers that are all alike, and for a class with a single row.
+    """
+    problems = Problems()
+    remedy = "add rows, or give the rows to hold out by --eval_data_files"
+    if len(examples) < FEWEST_ROWS:
+        count = "is only 1 row" if len(examples) == 1 else f"are only {len(examples)} rows"
+        problems.add(f"there {count}; {FEWEST_ROWS} are the least, a few hundred are usual", _place(examples), remedy)
+    answers = {example.completion for example in examples}
+    if len(examples) > 1 and len(answers) == 1 and all(example.answer is None for example in examples):
+        shown = next(iter(answers))[:60]
+        problems.add(f"every answer is {shown!r}: there is nothing to learn", _place(examples), "add other answers")
+    elif labels and whole:
+        for label, count in Counter(example.completion for example in examples).items():
+            if count == 1:
+                origin = next(example.origin for example in examples if example.completion == label)
+                problems.add(f"the label {label!r} occurs once, so it cannot be on both sides", str(origin), remedy)
+    problems.raise_if_any()
+
+
+def _place(examples: Sequence[Example]) -> str:
+    return examples[0].origin.file if examples else ""
+
+
+def hold_out(
+    examples: Sequence[Example], share: float | None, seed: int, labels: Sequence[str] | None = None
+) -> tuple[list[Example], list[Example]]:
+    """Rows to train on and rows to hold out, both in their first order, decided by the seed.
+
+    Rows with the same prompt stay together. With ``labels`` each class gives its share, at least one row.
+
+    Raises:
+        InputError: when nothing would be left on one side.
+    """
+    wanted = usual_share(len(examples)) if share is None else share
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        groups[prompt_key(example)].append(index)
+    strata: dict[str, list[list[int]]] = defaultdict(list)
+    for members in groups.values():
+        strata[examples[members[0]].completion if labels else ""].append(members)
+    chance = random.Random(seed)
+    held: set[int] = set()
+    for name in sorted(strata):
+        stratum = strata[name]
+        chance.shuffle(stratum)
+        rows = sum(len(members) for members in stratum)
+        goal = max(1, round(wanted * rows))
+        for members in stratum:
+            if goal <= 0 or len(held) + len(members) >= len(examples):
+                break
+            if len(members) > goal and len(stratum) > 1 and members is not stratum[-1]:
+                continue
+            held.update(members)
+            goal -= len(members)
+    train = [example for index, example in enumerate(examples) if index not in held]
+    evaluation = [example for index, example in enumerate(examples) if index in held]
+    if not train or not evaluation:
+        raise InputError("the rows all have the same prompt, so none can be held out", where=_place(examples))
+    return train, evaluation
