@@ -103,9 +103,10 @@ def test_scores_equal_those_row_by_row(model, prefix):
     seen = []
     found = score(model, prompts, answers, lambda done, total: seen.append((done, total)))
     for prompt, completions, scores in zip(prompts, answers, found, strict=True):
-        for completion, (nats, tokens) in zip(completions, scores, strict=True):
+        for completion, (nats, tokens, greedy) in zip(completions, scores, strict=True):
             logits = model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
             assert tokens == len(completion)
+            assert greedy == (logits.argmax(-1).tolist() == completion)
             assert nats == pytest.approx(sum(logits[i, t].item() for i, t in enumerate(completion)), rel=1e-5)
     assert seen[-1] == (7, 7)
 
@@ -130,7 +131,7 @@ def test_the_plain_path_is_taken_and_says_why():
     gemma = tiny_model("gemma2")
     assert "gemma2" in (supports(gemma) or "")
     found = score(gemma, [[9, 8, 7], [6, 5]], [[[1, 2]], [[3]]])
-    assert [tokens for row in found for _, tokens in row] == [2, 1]
+    assert [tokens for row in found for _, tokens, _ in row] == [2, 1]
     assert len(generate(gemma, [[9, 8, 7]], 4, {2}, PAD)[0]) <= 4
 
 

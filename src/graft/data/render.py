@@ -26,7 +26,7 @@ class Renderer:
         self.loss_on = loss_on
         self.end: str = tokenizer.eos_token or ""
         self._chat = bool(tokenizer.chat_template)
-        self._turn_end = self._end_of_turn() if self._chat else self.end
+        self.turn_end = self._end_of_turn() if self._chat else self.end
 
     def render(self, example: Example) -> Rendered:
         """Raises:
@@ -39,7 +39,7 @@ class Renderer:
         prompt = self._template(example.prompt, example, prompt=True)
         answer = example.answer
         if answer is None and not example.completion:
-            return Rendered(prompt, self._turn_end)
+            return Rendered(prompt, self.turn_end)
         message = answer or {"role": "assistant", "content": example.completion}
         whole = self._template([*example.prompt, message], example, prompt=False)
         if whole.startswith(prompt):
@@ -48,7 +48,7 @@ class Renderer:
                 return Rendered(prompt, completion)
         # Templates may write an answer otherwise once it is past (trimmed, without its thinking): then it is written
         # as the model would write it after the prompt.
-        return Rendered(prompt, example.completion + self._turn_end)
+        return Rendered(prompt, example.completion + self.turn_end)
 
     def generation_prompt(self) -> str | None:
         """What the template puts before an answer."""
@@ -59,13 +59,13 @@ class Renderer:
         return asked[len(self._apply(messages, None, False)) :]
 
     def _ended(self, completion: str) -> str:
-        ends = {self.end, self._turn_end} - {""}
+        ends = {self.end, self.turn_end} - {""}
         bare = completion.rstrip("\n") if any(completion.rstrip("\n").endswith(end) for end in ends) else completion
         return bare if any(bare.endswith(end) for end in ends) else bare + self.end
 
     def _cut(self, completion: str) -> str:
         """Up to and with the end of the turn: what a template puts behind it is no one's answer."""
-        end = self._turn_end
+        end = self.turn_end
         place = completion.rfind(end) if end else -1
         return completion[: place + len(end)] if place >= 0 else completion.rstrip("\n") + self.end
 

@@ -13,6 +13,7 @@ from graft.engine.support import supports
 
 Progress = Callable[[int, int], None]
 Ids = Sequence[int]
+Scored = tuple[float, int, bool]
 TOKENS_AT_ONCE = 2048
 TARGETS_AT_ONCE = 1024
 
@@ -23,13 +24,14 @@ def score(
     prompts: Sequence[Ids],
     completions: Sequence[Sequence[Ids]],
     progress: Progress | None = None,
-) -> list[list[tuple[float, int]]]:
-    """For each prompt and each of its completions: the sum of log-likelihoods in nats, and the number of tokens.
+) -> list[list[Scored]]:
+    """For each prompt and each of its completions: the sum of log-likelihoods in nats, the number of tokens, and
+    whether each of them is the likeliest where it stands (so that greedy generation would write just this).
 
     Prompts hold at least one token.
     """
     model.eval()
-    found: list[list[tuple[float, int]]] = [[] for _ in prompts]
+    found: list[list[Scored]] = [[] for _ in prompts]
     done = 0
     longest = max((len(p) + len(c) for p, cs in zip(prompts, completions, strict=True) for c in cs), default=0)
     one_by_one = supports(model, longest) is not None
@@ -65,7 +67,7 @@ def _batches(
 
 def _packed(
     model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]
-) -> list[list[tuple[float, int]]]:
+) -> list[list[Scored]]:
     prefix = common_prefix(prompts, min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
     prefix = prefix if prefix >= SHORTEST_PREFIX else 0
     heads = [Node(prompt[prefix:]) for prompt in prompts]
@@ -87,9 +89,17 @@ def _packed(
         "layout": layout,
     }
     logits = packed_logits(model, batch).logits[0].float()
-    nats = -torch.nn.functional.cross_entropy(logits, torch.tensor(labels), reduction="none")
-    sums = iter(part.sum().item() for part in nats.split([len(answer.tokens) for answer in answers]))
-    return [[(next(sums), len(c)) for c in cs] for cs in completions]
+    scored = iter(_scored(logits, labels, [len(answer.tokens) for answer in answers]))
+    return [[next(scored) for _ in cs] for cs in completions]
+
+
+def _scored(logits: torch.Tensor, labels: Sequence[int], lengths: Sequence[int]) -> list[Scored]:
+    """logits (tokens, vocabulary) of completions of these lengths, one behind the other."""
+    wanted = torch.tensor(labels)
+    nats = -torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+    likeliest = logits.argmax(-1) == wanted
+    parts = zip(nats.split(list(lengths)), likeliest.split(list(lengths)), lengths, strict=True)
+    return [(part.sum().item(), length, bool(best.all())) for part, best, length in parts]
 
 
 def _ends(prefix: int, heads: Sequence[Node]) -> Iterator[int]:
@@ -102,13 +112,12 @@ def _ends(prefix: int, heads: Sequence[Node]) -> Iterator[int]:
 
 def _plain(
     model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]
-) -> list[list[tuple[float, int]]]:
+) -> list[list[Scored]]:
     found = []
     for prompt, answers in zip(prompts, completions, strict=True):
         scores = []
         for answer in answers:
             logits = model(input_ids=torch.tensor([[*prompt, *answer]]), use_cache=False).logits[0].float()
-            chosen = logits[len(prompt) - 1 : -1].log_softmax(-1).gather(1, torch.tensor(answer)[:, None])
-            scores.append((chosen.sum().item(), len(answer)))
+            scores += _scored(logits[len(prompt) - 1 : -1], answer, [len(answer)])
         found.append(scores)
     return found

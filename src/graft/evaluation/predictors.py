@@ -14,10 +14,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Score:
-    """The log-likelihood of a completion: its sum in nats (end token included) and its number of tokens."""
+    """The log-likelihood of a completion: its sum in nats (end token included) and its number of tokens.
+
+    ``greedy``: each of its tokens, the end included, is the likeliest one where it stands, so that it is what greedy
+    generation writes.
+    """
 
     log_likelihood: float
     tokens: int
+    greedy: bool = False
 
 
 class Predictor(Protocol):

@@ -14,7 +14,8 @@ from graft.data.load import sha256_of
 from graft.data.prepare import read_examples
 from graft.data.render import Renderer
 from graft.errors import InputError
-from graft.evaluation import Evaluation, evaluate, headline
+from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.table import headline
 from graft.evaluation.torch_predictor import TorchPredictor
 from graft.methods.peft_folder import load_adapter
 from graft.models.base import Opened, load_model, load_tokenizer, open_run_or_model, untuned

@@ -1,0 +1,81 @@
+"""The metrics by name, and which of them fit which data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from graft.errors import GraftError, InputError, Problems
+from graft.evaluation.metrics.base import Metric, Outcome, own_metric
+from graft.evaluation.metrics.structured import parsed
+from graft.registry import Registry
+
+__all__ = ["METRICS", "Metric", "Outcome", "choose", "get"]
+
+_HERE = "graft.evaluation.metrics"
+METRICS = Registry(
+    "metric",
+    {
+        "accuracy": f"{_HERE}.classes:ACCURACY",
+        "macro_f1": f"{_HERE}.classes:MACRO_F1",
+        "exact_match": f"{_HERE}.texts:EXACT_MATCH",
+        "token_f1": f"{_HERE}.texts:TOKEN_F1",
+        "rouge1": f"{_HERE}.texts:ROUGE_1",
+        "rouge2": f"{_HERE}.texts:ROUGE_2",
+        "rougeL": f"{_HERE}.texts:ROUGE_L",
+        "bleu": f"{_HERE}.texts:BLEU",
+        "json_valid": f"{_HERE}.structured:JSON_VALID",
+        "field_f1": f"{_HERE}.structured:FIELD_F1",
+        "perplexity": f"{_HERE}.likelihood:PERPLEXITY",
+    },
+)
+ALIASES = {"f1": "macro_f1", "rouge": "rougeL", "em": "exact_match", "exact": "exact_match", "ppl": "perplexity"}
+FEW_WORDS = 3
+
+
+def get(name: str) -> Metric:
+    """A metric by name, by the name of an entry point, or a user's own by ``path/to/file.py:function``.
+
+    Raises:
+        InputError: when there is none.
+    """
+    by_case = {known.lower(): known for known in METRICS.names()}
+    key = ALIASES.get(name.lower(), name)
+    found = METRICS.get(by_case.get(key.lower(), key))
+    if isinstance(found, Metric):
+        return found
+    if not callable(found):
+        raise InputError(f"{name} is no function", remedy="a metric takes (references, answers) and gives a list")
+    return own_metric(name.rpartition(":")[2], found)
+
+
+def choose(names: Sequence[str] | None, references: Sequence[str], labels: Sequence[str] | None) -> list[Metric]:
+    """The metrics asked for, or those that fit: the first is the headline.
+
+    Raises:
+        InputError: naming every unknown one, and those that need classes where there are none.
+    """
+    problems = Problems()
+    chosen = []
+    for name in names if names is not None else fitting(references, labels):
+        try:
+            metric = get(name)
+        except GraftError as error:
+            problems.found.extend(error.problems)
+            continue
+        if metric.needs == "choice" and not labels:
+            problems.add(f"{metric.name} needs answers that are classes, and these are not", "--metrics")
+        chosen.append(metric)
+    problems.raise_if_any()
+    return chosen
+
+
+def fitting(references: Sequence[str], labels: Sequence[str] | None) -> list[str]:
+    """What the answers are tells what is worth measuring."""
+    if labels:
+        return ["accuracy", "macro_f1", "exact_match", "perplexity"]
+    if all(isinstance(parsed(reference), (dict, list)) for reference in references):
+        return ["field_f1", "json_valid", "exact_match", "perplexity"]
+    if median(len(reference.split()) for reference in references) <= FEW_WORDS:
+        return ["exact_match", "token_f1", "perplexity"]
+    return ["rougeL", "rouge1", "rouge2", "bleu", "token_f1", "exact_match", "perplexity"]

@@ -1,0 +1,60 @@
+"""Classification: the class is the label that is likeliest after the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graft.evaluation.metrics.base import Array, Metric, Outcome, mean_metric
+
+ACCURACY = mean_metric("accuracy", "choice", lambda reference, choice: float(reference == choice))
+
+
+def _counts(outcome: Outcome) -> Array:
+    """(n, 3 * labels): hit, chosen and wanted, each as one of the labels."""
+    assert outcome.labels is not None and outcome.choices is not None
+    place = {label: index for index, label in enumerate(outcome.labels)}
+    size = len(place)
+    found = np.zeros((len(outcome.references), 3 * size))
+    for row, (reference, choice) in enumerate(zip(outcome.references, outcome.choices, strict=True)):
+        found[row, size + place[choice]] = 1
+        if reference in place:
+            found[row, 2 * size + place[reference]] = 1
+            found[row, place[reference]] = float(reference == choice)
+    return found
+
+
+def _macro_f1(sums: Array) -> Array:
+    """The mean over classes of 2 hits / (chosen + wanted), 0 for a class without either (as scikit-learn)."""
+    hits, chosen, wanted = np.split(sums, 3, axis=1)
+    below = chosen + wanted
+    return np.asarray(np.divide(2 * hits, below, out=np.zeros_like(hits), where=below > 0).mean(axis=1))
+
+
+MACRO_F1 = Metric("macro_f1", "choice", _counts, _macro_f1)
+
+
+def confusion(references: Sequence[str], choices: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+    """Rows: the reference; columns: the choice; both in the order of ``labels``."""
+    place = {label: index for index, label in enumerate(labels)}
+    matrix = [[0] * len(labels) for _ in labels]
+    for reference, choice in zip(references, choices, strict=True):
+        if reference in place:
+            matrix[place[reference]][place[choice]] += 1
+    return matrix
+
+
+def per_class(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Precision, recall, F1 and support of each class; 0 where nothing was chosen or wanted."""
+    found = {}
+    for index, label in enumerate(labels):
+        hits = matrix[index][index]
+        chosen = sum(row[index] for row in matrix)
+        support = sum(matrix[index])
+        precision = hits / chosen if chosen else 0.0
+        recall = hits / support if support else 0.0
+        f1 = 2 * hits / (chosen + support) if chosen + support else 0.0
+        found[label] = {"precision": precision, "recall": recall, "f1": f1, "support": support}
+    return found

@@ -1,0 +1,48 @@
+"""JSON answers: whether they are JSON, and how many of their fields are right."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from graft.evaluation.metrics.base import Array, Metric, Outcome, mean_metric
+
+
+def parsed(text: str) -> Any:
+    """The JSON value, or None when the text is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def fields(value: Any, path: str = "") -> Counter[tuple[str, str]]:
+    """Every leaf as (path, value); the places in lists don't count, their values do."""
+    if isinstance(value, dict):
+        return sum((fields(item, f"{path}.{key}") for key, item in value.items()), Counter())
+    if isinstance(value, list):
+        return sum((fields(item, f"{path}[]") for item in value), Counter())
+    return Counter() if value is None and not path else Counter([(path, json.dumps(value, ensure_ascii=False))])
+
+
+def _field_statistics(outcome: Outcome) -> Array:
+    """(n, 3): right fields, answered fields, wanted fields."""
+    assert outcome.answers is not None
+    found = []
+    for reference, answer in zip(outcome.references, outcome.answers, strict=True):
+        wanted, given = fields(parsed(reference)), fields(parsed(answer))
+        found.append([(wanted & given).total(), given.total(), wanted.total()])
+    return np.array(found, dtype=float)
+
+
+def _field_f1(sums: Array) -> Array:
+    """2 right / (answered + wanted) over all rows (micro-F1); an answer that is no JSON has no fields."""
+    below = sums[:, 1] + sums[:, 2]
+    return np.asarray(np.divide(2 * sums[:, 0], below, out=np.zeros(len(sums)), where=below > 0))
+
+
+JSON_VALID = mean_metric("json_valid", "generation", lambda _, answer: float(parsed(answer) is not None))
+FIELD_F1 = Metric("field_f1", "generation", _field_statistics, _field_f1)

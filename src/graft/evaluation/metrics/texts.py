@@ -1,0 +1,90 @@
+"""Free text: exact match, token F1, ROUGE and BLEU."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from graft.evaluation.metrics.base import Array, Metric, Outcome, mean_metric
+
+_WORD = re.compile(r"[^\W_]+")
+_ORDER = 4
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words of any alphabet; for ASCII the tokens of rouge-score's own tokenizer."""
+    return _WORD.findall(text.lower())
+
+
+def exact(reference: str, answer: str) -> float:
+    return float(reference.strip() == answer.strip())
+
+
+def token_f1(reference: str, answer: str) -> float:
+    """The F1 of the two bags of words (Rajpurkar et al. 2016, SQuAD, without its rules for English articles)."""
+    wanted, found = Counter(words(reference)), Counter(words(answer))
+    if not wanted or not found:
+        return float(wanted == found)
+    return 2 * (wanted & found).total() / (wanted.total() + found.total())
+
+
+class _Words:
+    def tokenize(self, text: str) -> list[str]:
+        return words(text)
+
+
+@cache
+def _rouge_scorer() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())
+
+
+def _rouge(name: str) -> Metric:
+    """The mean F-measure (Lin 2004)."""
+    return mean_metric(
+        name, "generation", lambda reference, answer: float(_rouge_scorer().score(reference, answer)[name].fmeasure)
+    )
+
+
+@cache
+def _bleu() -> Any:
+    from sacrebleu.metrics import BLEU
+
+    return BLEU(effective_order=True)
+
+
+def _bleu_statistics(outcome: Outcome) -> Array:
+    """(n, 10): the answer's length, the reference's, and hits and n-grams of orders 1 to 4."""
+    assert outcome.answers is not None
+    found = []
+    for reference, answer in zip(outcome.references, outcome.answers, strict=True):
+        score = _bleu().sentence_score(answer, [reference])
+        found.append([score.sys_len, score.ref_len, *score.counts, *score.totals])
+    return np.array(found, dtype=float)
+
+
+def _bleu_value(sums: Array) -> Array:
+    """Corpus BLEU, 0 to 100 (Papineni et al. 2002; Post 2018, sacrebleu)."""
+    compute = _bleu().compute_bleu
+    return np.array(
+        [
+            compute(
+                correct=row[2 : 2 + _ORDER].astype(int).tolist(),
+                total=row[2 + _ORDER :].astype(int).tolist(),
+                sys_len=int(row[0]),
+                ref_len=int(row[1]),
+            ).score
+            for row in sums
+        ]
+    )
+
+
+EXACT_MATCH = mean_metric("exact_match", "generation", exact)
+TOKEN_F1 = mean_metric("token_f1", "generation", token_f1)
+ROUGE_1, ROUGE_2, ROUGE_L = _rouge("rouge1"), _rouge("rouge2"), _rouge("rougeL")
+BLEU = Metric("bleu", "generation", _bleu_statistics, _bleu_value)
