@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from graft import __version__
 from graft.data.example import Example
 from graft.errors import InputError, Interrupted, Problems
 from graft.hardware import machine
@@ -111,14 +112,14 @@ def _begin(run: RunFolder, plan: RunPlan) -> None:
     run.write_text("data/eval.jsonl", _lines(plan.data.eval))
     summary = plan.data.summary
     run.update_manifest(
-        graft=version("graft-slm"),
+        graft=__version__,
         command="finetune",
         status="running",
         task_name=settings.task_name,
         settings=settings.model_dump(mode="json", exclude={"token"}),
         inferences=[asdict(inference) for inference in plan.inferences],
         versions={name: version(name) for name in ("torch", "transformers", "peft")}
-        | {"python": platform.python_version(), "graft": version("graft-slm")},
+        | {"python": platform.python_version(), "graft": __version__},
         seed=settings.seed,
         machine=machine(),
         base={
