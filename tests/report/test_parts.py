@@ -57,8 +57,8 @@ def test_losses_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
 
 def test_scores_in_words() -> None:
     assert words.score("accuracy", 0.85342) == "0.853"
-    assert words.score("bleu", 31.237) == "31.2"
-    assert words.score("perplexity", 12345.6) == "12,346"
+    assert words.score("bleu", 31.237) == "31.24"
+    assert words.score("perplexity", 12345.6) == "12345.60"
     assert words.signed("accuracy", -0.0504) == "−0.050"
     assert words.signed("accuracy", -0.0001) == "0.000"
     assert words.interval("accuracy", Estimate(0.5, 0.45, 0.55)) == "0.450–0.550"

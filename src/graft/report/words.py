@@ -5,21 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from graft.evaluation import table
+from graft.evaluation.table import NAMES
 from graft.report.read import Difference, Estimate, number
-
-METRICS = {
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "exact_match": "Exact match",
-    "perplexity": "Perplexity",
-    "bleu": "BLEU",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "token_f1": "Token F1",
-    "json_valid": "Valid JSON",
-    "field_f1": "Field F1",
-}
 
 MEANINGS = {
     "accuracy": "the label the model finds likeliest is the right one",
@@ -40,14 +28,13 @@ DASH = "\N{EN DASH}"
 
 
 def metric_title(metric: str) -> str:
-    return METRICS.get(metric, metric.replace("_", " "))
+    name = NAMES.get(metric, metric.replace("_", " "))
+    return name[:1].upper() + name[1:]
 
 
 def score(metric: str, value: float) -> str:
-    """Three decimals within 0 to 1, fewer for the metrics that go further."""
-    if metric == "perplexity" or (metric not in METRICS and abs(value) > 1):
-        return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
-    return f"{value:.1f}" if metric == "bleu" else f"{value:.3f}"
+    """As the terminal's table has it: three decimals for shares, two for what goes further."""
+    return table.figure(metric, value)
 
 
 def interval(metric: str, estimate: Estimate | Difference) -> str:
@@ -128,9 +115,7 @@ def took(started: Any, finished: Any) -> str:
 
 
 def probability(p: float | None) -> str:
-    if p is None:
-        return ""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return "" if p is None else table.p_text(p)
 
 
 def listed(value: Any) -> str:

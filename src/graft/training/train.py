@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PrinterCallback
 
 from graft.data.tokens import Encoded
 from graft.engine import pack, packed_loss, plain_collate, plain_loss, supports
@@ -93,6 +94,7 @@ def train(
         keep=settings.save_total_limit,
     )
     recorder.trainer = trainer
+    trainer.remove_callback(PrinterCallback)
     start = _resume_point(folder, settings.resume, rewind_metrics, progress)
     began = time.perf_counter()
     with interrupt.listening():

@@ -107,14 +107,12 @@ def _begin(run: RunFolder, plan: RunPlan) -> None:
     settings = plan.settings
     recorded = settings.model_dump(mode="json", exclude={"resume", "overwrite", "token"}, exclude_defaults=True)
     run.write_text("config.yaml", yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True))
+    run.update_manifest(graft=__version__, command="finetune", status="running", started=_now())
     (run.path / "data").mkdir(exist_ok=True)
     run.write_text("data/train.jsonl", _lines(plan.data.train))
     run.write_text("data/eval.jsonl", _lines(plan.data.eval))
     summary = plan.data.summary
     run.update_manifest(
-        graft=__version__,
-        command="finetune",
-        status="running",
         task_name=settings.task_name,
         settings=settings.model_dump(mode="json", exclude={"token"}),
         inferences=[asdict(inference) for inference in plan.inferences],
@@ -139,7 +137,6 @@ def _begin(run: RunFolder, plan: RunPlan) -> None:
             "tokens": plan.tokens,
             "summary": summary,
         },
-        started=_now(),
         finished=None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,12 +132,15 @@ def _free_output(settings: FinetuneSettings) -> Path:
     return folder
 
 
+FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
 def as_graft_error(error: Exception) -> GraftError:
     """The same failure in words a user can act on."""
     if isinstance(error, GraftError):
         return error
     text = str(error)
-    if "No space left" in text or getattr(error, "errno", None) == 28:
+    if getattr(error, "errno", None) in FULL_DISK or any(f"os error {number}" in text for number in FULL_DISK):
         return GraftError("the disk is full; the last whole checkpoint is kept", remedy="free some room, then --resume")
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         remedy = "--per_device_train_batch_size 1 --gradient_accumulation_steps 16 --gradient_checkpointing true"
