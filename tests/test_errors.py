@@ -1,6 +1,6 @@
 import pytest
 
-from graft.errors import InputError, Problem, Problems, need_extra, nearest
+from graft.errors import InputError, Problem, Problems, nearest, need_extra
 from graft.registry import Registry, load_attribute
 
 

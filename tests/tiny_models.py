@@ -154,7 +154,8 @@ def _gguf_tensors(model: Any) -> Iterator[tuple[str, Any]]:
 
     config = model.config
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
-    for name, tensor in model.state_dict().items():
+    for name, weight in model.state_dict().items():
+        tensor = weight
         if name == "lm_head.weight":  # tied
             continue
         heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}

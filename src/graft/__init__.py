@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graft.data.example import Example
+    from graft.errors import GraftError, InputError
+    from graft.workflow.evaluate import evaluate_model
+    from graft.workflow.finetune import finetune
 
 __version__ = "0.1.0"
 

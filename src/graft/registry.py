@@ -75,6 +75,4 @@ class Registry:
             if entry.name == name:
                 return entry.load()
         hint = did_you_mean(name, self.names())
-        raise InputError(
-            f"there is no {self.kind} called {name!r}; there are: {', '.join(self.names())}", remedy=hint
-        )
+        raise InputError(f"there is no {self.kind} called {name!r}; there are: {', '.join(self.names())}", remedy=hint)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,36 +11,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from graft.errors import GraftError, InputError
+from graft.errors import InputError
+from graft.files import append_line, write_whole
 
 MANIFEST = "manifest.json"
 PARTS = ("data", "model", "adapter", "checkpoints", "logs")
 FILES = (MANIFEST, "config.yaml", "metrics.jsonl", "evaluation.json", "predictions.jsonl", "report.html", "README.md")
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file or leave what was there.
-
-    Raises:
-        GraftError: when the disk is full; nothing is left behind.
-    """
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        free = shutil.disk_usage(path.parent).free // 2**20
-        raise GraftError(
-            f"could not write {path.name}: {error.strerror}", where=str(path.parent), remedy=f"{free} MB are free there"
-        ) from error
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 class RunFolder:
@@ -114,12 +88,11 @@ class RunFolder:
         self.write_text(name, json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        write_atomically(self.path / name, text)
+        write_whole(self.path / name, text)
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """One line more in metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.path / "metrics.jsonl", json.dumps(line))
 
     def truncate_metrics(self, step: int) -> None:
         """Forget what was logged after ``step``: a resumed run logs it again. A line cut short goes, too."""

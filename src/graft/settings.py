@@ -100,7 +100,10 @@ class MethodSettings(Settings):
     lora_alpha: float | None = setting(None, "LoRA's scale is alpha / r (default: twice r)", "alpha", gt=0)
     lora_dropout: float = setting(0.0, "dropout before the LoRA matrices", ge=0, lt=1)
     target_modules: Listed | None = setting(
-        None, "layers that get an adapter: names or suffixes (default: all-linear)", "lora_target", "lora_target_modules"
+        None,
+        "layers that get an adapter: names or suffixes (default: all-linear)",
+        "lora_target",
+        "lora_target_modules",
     )
     modules_to_save: Listed | None = setting(
         None, "layers trained whole and saved beside the adapter", "additional_target", "lora_modules_to_save"
@@ -162,8 +165,8 @@ def option_names(cls: type[Settings]) -> dict[str, str]:
     names: dict[str, str] = {}
     for field, info in cls.model_fields.items():
         extra = info.json_schema_extra
-        aliases = extra.get("aliases", []) if isinstance(extra, dict) else []
-        for name in (field, *[str(alias) for alias in aliases if isinstance(alias, str)]):
+        aliases = extra.get("aliases") if isinstance(extra, dict) else None
+        for name in (field, *map(str, aliases if isinstance(aliases, list) else ())):
             names[name] = field
     return names
 

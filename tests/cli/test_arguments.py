@@ -10,7 +10,9 @@ def test_spellings_of_an_option_are_one():
 
 
 def test_words_flags_lists_and_negative_numbers():
-    found = parse(["model", "data.jsonl", "-o", "out", "--dry_run", "--target_modules", "a", "b", "--x", "-1e-3", "--no_evaluate"])
+    found = parse(
+        ["model", "data.jsonl", "-o", "out", "--dry_run", "--target_modules", "a", "b", "--x", "-1e-3", "--no_evaluate"]
+    )
     assert found.words == ["model", "data.jsonl"]
     assert found.options == {
         "output_path": "out",
@@ -27,7 +29,9 @@ def test_an_option_given_twice_is_said():
 
 
 def test_template_with_other_letters_survives():
-    assert parse(["--text_template", "プロンプト {a}\\n答え {b}"]).options["text_template"] == "プロンプト {a}\\n答え {b}"
+    assert (
+        parse(["--text_template", "プロンプト {a}\\n答え {b}"]).options["text_template"] == "プロンプト {a}\\n答え {b}"
+    )
 
 
 def test_yaml_numbers_people_write(tmp_path):

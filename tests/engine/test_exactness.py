@@ -2,12 +2,12 @@ import random
 
 import pytest
 import torch
-from tiny_models import tiny_model
 
 from graft.data.example import Origin
 from graft.data.tokens import Encoded
 from graft.engine import generate, pack, packed_loss, plain_collate, plain_loss, plan_batches, score, supports
 from graft.engine.support import TESTED
+from tiny_models import tiny_model
 
 HERE = Origin("here", 1)
 FAMILIES = ("llama", "qwen2", "qwen3", "phi3", "mistral", "gpt2")
@@ -118,7 +118,12 @@ def test_generation_equals_that_row_by_row(model, prefix):
     for prompt in prompts:
         ids = torch.tensor([prompt])
         out = model.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False, eos_token_id=2, pad_token_id=PAD
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=8,
+            do_sample=False,
+            eos_token_id=2,
+            pad_token_id=PAD,
         )[0, len(prompt) :].tolist()
         plain.append(out[: out.index(2)] if 2 in out else out)
     eos = plain[0][1]  # an end token that does occur: rows end at different steps

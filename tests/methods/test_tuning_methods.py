@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import FAMILIES, tiny_gguf, tiny_model_folder
 
 from graft.errors import GraftError, InputError
 from graft.methods import METHODS
@@ -22,6 +21,7 @@ from graft.methods.lora import load_adapter
 from graft.models.base import link, load_model, load_tokenizer, open_run_or_model, resolve, untuned
 from graft.models.weights import file_sha256
 from graft.settings import FinetuneSettings, ModelSettings
+from tiny_models import FAMILIES, tiny_gguf, tiny_model_folder
 
 LORA, FULL = METHODS.get("lora"), METHODS.get("full")
 IDS = torch.arange(4, 24)[None]

@@ -8,13 +8,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_gguf, tiny_model_folder
 
 from graft.errors import GraftError
 from graft.models.base import load_model, load_tokenizer, resolve
 from graft.models.embedded import EMBEDDED, Embedded
 from graft.models.weights import file_sha256
 from graft.settings import ModelSettings
+from tiny_models import tiny_gguf, tiny_model_folder
 
 
 def wheel(folder: Path, files: dict[str, Path]) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import gguf
 import pytest
 import torch
-from tiny_models import CHATML, tiny_gguf, tiny_model
 
 from graft.errors import InputError
 from graft.models.base import load_model, load_tokenizer, resolve
 from graft.settings import ModelSettings
+from tiny_models import CHATML, tiny_gguf, tiny_model
 
 
 def named(name: Path) -> ModelSettings:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import FAMILIES, tiny_model_folder
 
 from graft.errors import InputError
 from graft.models.base import link, load_model, load_tokenizer, resolve
 from graft.models.weights import file_sha256
 from graft.settings import ModelSettings
+from tiny_models import FAMILIES, tiny_model_folder
 
 
 def named(name: str | Path, **settings: object) -> ModelSettings:

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_model_folder
 
 from graft.errors import GraftError, InputError
 from graft.models.base import open_run_or_model, resolve
 from graft.models.licence import commercial_use, find_licence
 from graft.settings import ModelSettings
+from tiny_models import tiny_model_folder
 
 
 def named(name: str | Path) -> ModelSettings:

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from tiny_models import tiny_model_folder
 
 GOOD = ["fine day", "lovely cake", "what a joy", "great work", "so happy", "nice and warm", "love it", "well done"]

@@ -13,7 +13,15 @@ from graft.errors import GraftError, InputError, Interrupted
 from graft.training.checkpoints import whole_checkpoints
 from graft.workflow.finetune import Silent, finetune
 
-FILES = {"manifest.json", "config.yaml", "metrics.jsonl", "evaluation.json", "predictions.jsonl", "report.html", "README.md"}
+FILES = {
+    "manifest.json",
+    "config.yaml",
+    "metrics.jsonl",
+    "evaluation.json",
+    "predictions.jsonl",
+    "report.html",
+    "README.md",
+}
 
 
 def weights(run):
@@ -97,7 +105,9 @@ def _steps(run):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-@pytest.mark.parametrize("after", ["data/train.jsonl", "checkpoints/checkpoint-2", "checkpoints/checkpoint-4/optimizer.pt"])
+@pytest.mark.parametrize(
+    "after", ["data/train.jsonl", "checkpoints/checkpoint-2", "checkpoints/checkpoint-4/optimizer.pt"]
+)
 def test_sigkill_and_resume_give_the_same_weights(given, tmp_path, after):
     whole = finetune(given | {"evaluate": False, "output_path": str(tmp_path / "whole")})
     config = tmp_path / "config.yaml"

@@ -89,7 +89,7 @@ def read_config(path: Path) -> dict[str, Any]:
     class Loader(yaml.SafeLoader):
         """YAML 1.1 takes ``1e-4`` for a string; people mean a number."""
 
-    Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+    Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float",
         re.compile(r"^[-+]?(?:\d[\d_]*\.?\d*(?:[eE][-+]?\d+)|\d[\d_]*\.\d*|\.\d+(?:[eE][-+]?\d+)?|\.inf|\.nan)$"),
         list("-+.0123456789"),

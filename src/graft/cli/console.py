@@ -54,7 +54,12 @@ class Screen:
             self.close()
             self._what = what
             columns = (TextColumn("{task.description:<10}"), BarColumn(24), TextColumn("{task.completed}/{task.total}"))
-            times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[detail]}"))
+            times = (
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[detail]}"),
+            )
             self._bar = Progress(*columns, *times, console=self.console)
             self._bar.start()
             self._task = self._bar.add_task(what, total=total, detail=detail)

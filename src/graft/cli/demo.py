@@ -27,7 +27,11 @@ def run(arguments: Arguments) -> int:
     from graft.workflow.finetune import finetune
 
     data = files("graft.demo_data")
-    with Screen(quiet=as_json) as screen, as_file(data / "tone-train.jsonl") as train, as_file(data / "tone-test.jsonl") as test:
+    with (
+        Screen(quiet=as_json) as screen,
+        as_file(data / "tone-train.jsonl") as train,
+        as_file(data / "tone-test.jsonl") as test,
+    ):
         screen.note("The tone of tweets (vaderSentiment, MIT): positive, negative or neutral, in one word.")
         given = {**DEMO, "data_files": str(train), "output_path": str(output), "overwrite": overwrite}
         settings: FinetuneSettings = build(FinetuneSettings, given)

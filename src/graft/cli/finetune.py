@@ -52,7 +52,7 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
     """
     config = arguments.take("config")
     values: dict[str, Any] = read_config(Path(str(config))) if config else {}
-    typed = {name: value for name, value in arguments.options.items()}
+    typed = dict(arguments.options)
     for name, word in zip(("model_name_or_path", "data"), arguments.words, strict=False):
         typed.update(_positional(name, word))
     if len(arguments.words) > 2:

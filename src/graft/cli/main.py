@@ -38,12 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except Exception as error:
         if debug:
             raise
-        print(f"error: {type(error).__name__}: {error}\n    this is not your mistake; --debug shows where", file=sys.stderr)
+        print(
+            f"error: {type(error).__name__}: {error}\n    this is not your mistake; --debug shows where",
+            file=sys.stderr,
+        )
         return 1
 
 
@@ -89,7 +92,9 @@ def _level(given: object) -> int:
         return (int(text) + 1) * 10
     if text in LEVELS:
         return LEVELS[text]
-    raise InputError(f"--log_level is 0 (debug) to 4 (critical) or a name, not {given!r}", remedy=did_you_mean(text, LEVELS))
+    raise InputError(
+        f"--log_level is 0 (debug) to 4 (critical) or a name, not {given!r}", remedy=did_you_mean(text, LEVELS)
+    )
 
 
 def _say_error(error: GraftError, as_json: bool) -> None:

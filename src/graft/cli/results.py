@@ -29,7 +29,9 @@ def print_result(run: Path, as_json: bool) -> None:
 def print_evaluation(document: dict[str, Any]) -> None:
     console = Console(highlight=False)
     names = list(document["predictors"])
-    table = Table(title=f"{document['data']['rows']:,} rows of {Path(document['data']['path']).name}", title_justify="left")
+    table = Table(
+        title=f"{document['data']['rows']:,} rows of {Path(document['data']['path']).name}", title_justify="left"
+    )
     table.add_column("metric")
     for name in names:
         table.add_column(name, justify="right")

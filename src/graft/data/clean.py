@@ -27,7 +27,9 @@ def to_examples(rows: Sequence[Row], recipe: Recipe) -> list[Example]:
         if missing:
             there = ", ".join(row.columns) or "none"
             what = "there is no" if any(name not in row.columns for name in missing) else "there is nothing in"
-            problems.add(f"{what} {', '.join(missing)} (the columns are {there})", row.origin.file + f":{row.origin.line}")
+            problems.add(
+                f"{what} {', '.join(missing)} (the columns are {there})", row.origin.file + f":{row.origin.line}"
+            )
             continue
         try:
             made = recipe.convert(row.columns, row.origin)
@@ -73,7 +75,8 @@ def prompt_key(example: Example) -> str:
 def without_duplicates(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     """What is kept, and what stands a second time: the same prompt with the same answer."""
     seen: set[tuple[str, str]] = set()
-    kept, doubled = [], []
+    kept: list[Example] = []
+    doubled: list[Example] = []
     for example in examples:
         key = (prompt_key(example), str(example.answer or example.completion))
         (doubled if key in seen else kept).append(example)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import re
 from collections.abc import Sequence
@@ -61,10 +60,9 @@ def load_rows(settings: DataSettings, trust_remote_code: bool = False) -> Loaded
 
 
 def _read(settings: DataSettings, trust_remote_code: bool) -> tuple[Splits, str, str | None]:
-    if settings.data_files and settings.data_name and not Path(settings.data_name).exists():
-        # As in `datasets`: a loader's name ("json", "csv") beside the files it is for.
-        if settings.data_name not in {"json", "csv", "parquet", "text", "arrow"}:
-            raise InputError("--data_name and --data_files are both given", remedy="one of them is enough")
+    # As in `datasets`: a loader's name ("json", "csv") may stand beside the files it is for.
+    if settings.data_files and settings.data_name not in {None, "json", "csv", "parquet", "text", "arrow"}:
+        raise InputError("--data_name and --data_files are both given", remedy="one of them is enough")
     if settings.data_files:
         files = find_files(settings.data_files)
         return {"train": _rows(files)}, _named(files), sha256_of(*files)
@@ -100,7 +98,7 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for pattern in patterns:
         path = Path(pattern).expanduser()
-        found = [path] if path.is_file() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        found = [path] if path.is_file() else _spread(path)
         found = [file for file in found if file.is_file()]
         if not found:
             what = "this is a folder, not a file" if path.is_dir() else "no such file"
@@ -108,6 +106,15 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
         files += found
     problems.raise_if_any()
     return files
+
+
+def _spread(pattern: Path) -> list[Path]:
+    """The files a glob means, in order."""
+    anchor = Path(pattern.anchor)
+    try:
+        return sorted(anchor.glob(str(pattern.relative_to(anchor))))
+    except (ValueError, NotImplementedError, IndexError):  # such as an empty pattern, or a/**b
+        return []
 
 
 def _near(path: Path) -> str:

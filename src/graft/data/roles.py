@@ -51,7 +51,7 @@ def recognise(
     if settings.prompt_template is not None or settings.completion_template is not None:
         return _by_two_templates(settings, columns, shape)
     for find in (_messages, _conversations, _pairs, _alpaca, _questions, _classes, _summaries, _inputs, _tags, _text):
-        recipe = find(columns, rows, settings, shape, labels)
+        recipe: Recipe | None = find(columns, rows, settings, shape, labels)
         if recipe is not None:
             return recipe
     example = f'--prompt_template "{{{columns[0]}}}" --completion_template "{{{columns[-1]}}}"'
@@ -116,7 +116,10 @@ def _by_two_templates(settings: DataSettings, columns: list[str], shape: _Shape)
         given, other = ("completion", "prompt") if settings.prompt_template is None else ("prompt", "completion")
         problems.add(f"--{given}_template is given without --{other}_template", remedy="the two go together")
         problems.raise_if_any()
-    prompt, completion = parse_template(str(settings.prompt_template)), parse_template(str(settings.completion_template))
+    prompt, completion = (
+        parse_template(str(settings.prompt_template)),
+        parse_template(str(settings.completion_template)),
+    )
     check_names(prompt, columns, "--prompt_template", problems)
     check_names(completion, columns, "--completion_template", problems)
     problems.raise_if_any()

@@ -34,8 +34,8 @@ def check_learnable(examples: Sequence[Example], labels: Sequence[str] | None, w
         shown = next(iter(answers))[:60]
         problems.add(f"every answer is {shown!r}: there is nothing to learn", _place(examples), "add other answers")
     elif labels and whole:
-        for label, count in Counter(example.completion for example in examples).items():
-            if count == 1:
+        for label, rows in Counter(example.completion for example in examples).items():
+            if rows == 1:
                 origin = next(example.origin for example in examples if example.completion == label)
                 problems.add(f"the label {label!r} occurs once, so it cannot be on both sides", str(origin), remedy)
     problems.raise_if_any()

@@ -50,9 +50,7 @@ def encode(example: Example, renderer: Renderer, max_length: int) -> Encoded:
     return Encoded(ids[:max_length], min(first, max_length), example.origin, max(0, len(ids) - max_length))
 
 
-def encode_all(
-    examples: Sequence[Example], renderer: Renderer, max_length: int, problems: Problems
-) -> list[Encoded]:
+def encode_all(examples: Sequence[Example], renderer: Renderer, max_length: int, problems: Problems) -> list[Encoded]:
     """All rows; one with nothing left to train on becomes a problem that names its file and line."""
     found = Problems()
     rows: list[Encoded] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -35,12 +35,15 @@ class _Rearrange(torch.autograd.Function):
         return (grad if ctx.keep is None else grad * ctx.keep[:, None]), None, None, None
 
 
+_rearrange: Callable[..., torch.Tensor] = _Rearrange.apply
+
+
 def pad(x: torch.Tensor, level: Level) -> torch.Tensor:
     """(1, heads, tokens, d) -> (nodes, heads, longest, d)."""
     if level.nodes == 1:
         return x
-    spread = _Rearrange.apply(x, level.padded, level.unpadded, None)
-    return spread.view(x.shape[1], level.nodes, level.longest, x.shape[3]).transpose(0, 1)  # type: ignore[no-any-return]
+    spread = _rearrange(x, level.padded, level.unpadded, None)
+    return spread.view(x.shape[1], level.nodes, level.longest, x.shape[3]).transpose(0, 1)
 
 
 def unpad(x: torch.Tensor, level: Level) -> torch.Tensor:
@@ -48,7 +51,7 @@ def unpad(x: torch.Tensor, level: Level) -> torch.Tensor:
     if level.nodes == 1:
         return x
     flat = x.transpose(0, 1).reshape(1, x.shape[1], level.nodes * level.longest, x.shape[3])
-    return _Rearrange.apply(flat, level.unpadded, level.padded, level.valid)  # type: ignore[no-any-return]
+    return _rearrange(flat, level.unpadded, level.padded, level.valid)
 
 
 def packed_attention(

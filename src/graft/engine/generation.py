@@ -80,7 +80,7 @@ def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: se
 
 
 def _prefill(model: Any, prompts: Sequence[Ids]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
-    """Logits after each prompt (rows, vocabulary), a cache of rows padded on the left of what is their own, its mask."""
+    """Logits after each prompt (rows, vocabulary), a cache with what is each row's own padded on the left, its mask."""
     prefix = common_prefix(prompts, min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
     prefix = prefix if prefix >= SHORTEST_PREFIX else 0
     nodes = [Node(prompt[prefix:]) for prompt in prompts]

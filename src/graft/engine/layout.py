@@ -103,9 +103,7 @@ def _level(
         causal = (places[:, None] >= places[None, :])[None, None]
         ahead = seen if not bool(seen.all()) else seen[:1]
         count = ahead.shape[0]
-        mask = torch.cat(
-            [ahead[:, None, None, :].expand(-1, 1, longest, -1), causal.expand(count, 1, -1, -1)], dim=-1
-        )
+        mask = torch.cat([ahead[:, None, None, :].expand(-1, 1, longest, -1), causal.expand(count, 1, -1, -1)], dim=-1)
     whole = valid if seen is None else torch.cat([seen, valid], dim=1)
     level = Level(
         start, stop, nodes, longest, padded, valid.reshape(-1), unpadded, None if one_parent else parents, mask

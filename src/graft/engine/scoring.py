@@ -46,9 +46,7 @@ def score(
     return found
 
 
-def _batches(
-    prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]], one_by_one: bool
-) -> Iterator[list[int]]:
+def _batches(prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]], one_by_one: bool) -> Iterator[list[int]]:
     """Prompts of like length together, as many as the budget of tokens holds."""
     batch: list[int] = []
     tokens = targets = 0
@@ -65,9 +63,7 @@ def _batches(
         yield batch
 
 
-def _packed(
-    model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]
-) -> list[list[Scored]]:
+def _packed(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]) -> list[list[Scored]]:
     prefix = common_prefix(prompts, min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
     prefix = prefix if prefix >= SHORTEST_PREFIX else 0
     heads = [Node(prompt[prefix:]) for prompt in prompts]
@@ -98,7 +94,7 @@ def _scored(logits: torch.Tensor, labels: Sequence[int], lengths: Sequence[int])
     wanted = torch.tensor(labels)
     nats = -torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
     likeliest = logits.argmax(-1) == wanted
-    parts = zip(nats.split(list(lengths)), likeliest.split(list(lengths)), lengths, strict=True)
+    parts = zip(torch.split(nats, list(lengths)), torch.split(likeliest, list(lengths)), lengths, strict=True)
     return [(part.sum().item(), length, bool(best.all())) for part, best, length in parts]
 
 
@@ -110,9 +106,7 @@ def _ends(prefix: int, heads: Sequence[Node]) -> Iterator[int]:
         yield place
 
 
-def _plain(
-    model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]
-) -> list[list[Scored]]:
+def _plain(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]) -> list[list[Scored]]:
     found = []
     for prompt, answers in zip(prompts, completions, strict=True):
         scores = []

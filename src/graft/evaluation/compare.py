@@ -84,7 +84,9 @@ def _ask(
     scores = None
     todo = list(range(len(examples)))
     if labels and needs & {"choice", "likelihood"}:
-        scored = predictor.score(examples, [list(labels)] * len(examples), _watch(progress, f"{predictor.name}: scoring"))
+        scored = predictor.score(
+            examples, [list(labels)] * len(examples), _watch(progress, f"{predictor.name}: scoring")
+        )
         choices = [labels[max(range(len(labels)), key=lambda i: row[i].log_likelihood)] for row in scored]
         scores = [row[labels.index(reference)] for row, reference in zip(scored, references, strict=True)]
         # A label that is the likeliest token by token is what generation would write: no need to ask again.

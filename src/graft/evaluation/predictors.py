@@ -30,9 +30,7 @@ class Predictor(Protocol):
 
     name: str
 
-    def generate(
-        self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None
-    ) -> list[str]:
+    def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         """The greedy answer to each example's prompt, end token cut off."""
         ...
 

@@ -16,14 +16,10 @@ from graft.evaluation.predictors import Progress, Score
 class TorchPredictor:
     """``adapter``: True and False use a PEFT model with its adapter and without; None is for any other model."""
 
-    def __init__(
-        self, name: str, model: Any, tokenizer: Any, renderer: Renderer, adapter: bool | None = None
-    ) -> None:
+    def __init__(self, name: str, model: Any, tokenizer: Any, renderer: Renderer, adapter: bool | None = None) -> None:
         self.name, self.model, self.tokenizer, self.renderer, self.adapter = name, model, tokenizer, renderer, adapter
 
-    def generate(
-        self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None
-    ) -> list[str]:
+    def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         from graft.engine import generate
 
         prompts = [self._prompt(example) for example in examples]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -56,9 +55,9 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         if folder.exists():
             for file in sorted(temporary.iterdir()):
-                os.replace(file, folder / file.name)
+                Path(file).replace(folder / file.name)
         else:
-            os.replace(temporary, folder)
+            Path(temporary).replace(folder)
     except (OSError, SafetensorError) as error:
         raise GraftError(f"cannot be written: {error}", where=str(folder), remedy="make room, then go on") from error
     finally:

@@ -54,6 +54,6 @@ def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
         fill(temporary)
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        Path(temporary).replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

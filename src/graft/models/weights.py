@@ -121,7 +121,7 @@ def _remembered_sha256(file: Path) -> str:
         handle, temporary = tempfile.mkstemp(dir=memory.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(found)
-        os.replace(temporary, memory)
+        Path(temporary).replace(memory)
     except OSError:
         pass  # without a cache to write to it is hashed again the next time
     return found

@@ -99,7 +99,7 @@ def _context(view: RunView) -> dict[str, Any]:
     return {
         "view": view,
         "judged_on": facts.judged_on(view),
-        "sentence": facts.sentence(view),
+        "sentence": _headline(facts.sentence(view)),
         "subtitle": facts.subtitle(view),
         "status": status,
         "status_kind": status_kind,
@@ -132,6 +132,14 @@ def _context(view: RunView) -> dict[str, Any]:
         "snippet": usage.snippet(view),
         "FIRST": FIRST,
     }
+
+
+def _headline(sentence: str) -> tuple[str, str]:
+    """What is said first, and the figures in brackets behind it; ``n = 571`` and ``95 %`` stay on one line."""
+    for sign in ("n = ", " %", "p < ", "p = "):
+        sentence = sentence.replace(sign, sign.replace(" ", "\N{NO-BREAK SPACE}"))
+    said, bracket, figures = sentence.partition(" (")
+    return said, f"({figures}" if bracket else ""
 
 
 def _hero(view: RunView) -> Hero | None:

@@ -8,7 +8,7 @@ import json
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from graft.errors import InputError, Problems, did_you_mean
 from graft.settings import TrainingSettings
@@ -91,10 +91,11 @@ def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path,
     }
     values.update(check_fields(settings.training_arguments, set()))
     try:
-        (arguments,) = HfArgumentParser([TrainingArguments]).parse_dict(values)  # type: ignore[arg-type]
+        parser: Any = HfArgumentParser
+        (arguments,) = parser([TrainingArguments]).parse_dict(values)
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
         raise InputError(f"transformers refuses these training arguments: {error}") from error
-    return arguments  # type: ignore[no-any-return]
+    return cast("TrainingArguments", arguments)
 
 
 def _parsed(value: Any) -> Any:

@@ -89,7 +89,9 @@ def _batch(
     while fitting > 1 and fitting * row_tokens * token_megabytes(model_config) > memory_mb / 2:
         fitting //= 2
     why = "at least ten steps an epoch" if wanted < LARGEST_BATCH else "suits small data"
-    said.append(Inference("per_device_train_batch_size", fitting, why if fitting == wanted else "what the memory holds"))
+    said.append(
+        Inference("per_device_train_batch_size", fitting, why if fitting == wanted else "what the memory holds")
+    )
     if fitting < wanted and accumulation == 1:
         accumulation = wanted // fitting
         said.append(Inference("gradient_accumulation_steps", accumulation, f"{wanted} rows a step all the same"))

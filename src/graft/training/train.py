@@ -117,9 +117,7 @@ def train(
     )
 
 
-def _resume_point(
-    folder: Path, resume: bool, rewind: Callable[[int], None], progress: TrainingProgress
-) -> Path | None:
+def _resume_point(folder: Path, resume: bool, rewind: Callable[[int], None], progress: TrainingProgress) -> Path | None:
     if not resume:
         return None
     for name in remove_broken(folder):
@@ -127,7 +125,9 @@ def _resume_point(
     whole = whole_checkpoints(folder)
     start = whole[-1] if whole else None
     rewind(step_of(start) if start else 0)
-    progress.note(f"Going on from {start.name}." if start else "There is no checkpoint yet: starting from the first step.")
+    progress.note(
+        f"Going on from {start.name}." if start else "There is no checkpoint yet: starting from the first step."
+    )
     return start
 
 

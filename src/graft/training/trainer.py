@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ class PlannedBatches:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return math.ceil(len(self.rows) / self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         yield from plan_batches(self.rows, self.batch_size, self.seed, self.epoch)
@@ -57,10 +58,11 @@ class GraftTrainer(Trainer):
         self.rows_seen, self.tokens_seen, self.train_seconds = 0, 0, 0.0
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        rows = self.train_dataset.rows  # type: ignore[union-attr]
+        dataset: Any = self.train_dataset
+        rows = dataset.rows
         loader: DataLoader[Any] = DataLoader(
-            self.train_dataset,  # type: ignore[arg-type]
-            batch_sampler=PlannedBatches(rows, self._train_batch_size, self.args.seed),  # type: ignore[arg-type]
+            dataset,
+            batch_sampler=PlannedBatches(rows, self._train_batch_size, self.args.seed),
             collate_fn=self.collate,
             num_workers=self.args.dataloader_num_workers,
         )
@@ -79,7 +81,7 @@ class GraftTrainer(Trainer):
         self.train_seconds += time.perf_counter() - started
         return loss
 
-    def compute_loss(  # type: ignore[override]
+    def compute_loss(
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         batch = {name: value for name, value in inputs.items() if name not in {"rows", "tokens"}}
@@ -89,11 +91,12 @@ class GraftTrainer(Trainer):
         return 0
 
     @torch.no_grad()
-    def evaluate(  # type: ignore[override]
+    def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """The held-out loss in nats a trained token, over all rows, whatever the batches."""
-        rows = (eval_dataset or self.eval_dataset).rows
+        dataset: Any = eval_dataset or self.eval_dataset
+        rows = dataset.rows
         size = self.args.per_device_eval_batch_size
         model = self.model
         assert model is not None

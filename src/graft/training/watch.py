@@ -42,9 +42,7 @@ class Recorder(TrainerCallback):
         self.figures |= {k: v for k, v in line.items() if isinstance(v, (int, float))}
         self.progress.step(state.global_step, state.max_steps, self.figures)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.progress.step(state.global_step, state.max_steps, self.figures)
 
     def _throughput(self) -> dict[str, float]:
@@ -66,9 +64,7 @@ class BestKeeper(TrainerCallback):
         self.patience, self.keep_best = patience, keep_best
         self.stopped = False
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         losses = [line["eval_loss"] for line in state.log_history if "eval_loss" in line]
         best = min(range(len(losses)), key=losses.__getitem__)
         if self.keep_best and best == len(losses) - 1:
@@ -103,9 +99,7 @@ class Interrupt(TrainerCallback):
         self.asked = True
         self.progress.note("Stopping after this step, with a checkpoint; Ctrl-C again stops at once.")
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.asked:
             control.should_save = True
             control.should_training_stop = True

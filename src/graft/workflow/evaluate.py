@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -57,7 +57,7 @@ def evaluate_model(
     )
     opened = open_run_or_model(model_path, watcher.note, split[ModelSettings].trust_remote_code)
     run = RunFolder.open(opened.run) if opened.run else None
-    examples, labels, source, kind = _rows(run, test_dataset, split[DataSettings])
+    examples, labels, source, _ = _rows(run, test_dataset, split[DataSettings])
     renderer_source = split[ModelSettings].chat_template
     tokenizer = load_tokenizer(opened.base, renderer_source)
     with _predictors(opened, run, tokenizer, watcher) as predictors:
@@ -176,7 +176,7 @@ def from_row(row: dict[str, Any]) -> Example:
     """A line of ``data/*.jsonl`` as an example."""
     file, _, line = str(row.get("origin", ":0")).rpartition(":")
     prompt = row["prompt"] if isinstance(row["prompt"], str) else tuple(row["prompt"])
-    optional = {name: row.get(name) for name in ("label", "tools", "answer")}
+    optional: dict[str, Any] = {name: row.get(name) for name in ("label", "tools", "answer")}
     return Example(prompt, row["completion"], Origin(file, int(line)), **optional)
 
 
@@ -199,5 +199,3 @@ def _predictors(
         ]
     else:
         yield [TorchPredictor("base", load_model(opened.base), tokenizer, renderer)]
-
-

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -93,7 +93,7 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
     path = given.output_path / "config.yaml"
     if not path.is_file():
         return given
-    recorded = build(FinetuneSettings, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    recorded: FinetuneSettings = build(FinetuneSettings, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     problems = Problems()
     for name in given.model_fields_set - {"resume", "overwrite", "output_path"}:
         if getattr(given, name) != getattr(recorded, name):
@@ -106,7 +106,9 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
 def _begin(run: RunFolder, plan: RunPlan) -> None:
     settings = plan.settings
     recorded = settings.model_dump(mode="json", exclude={"resume", "overwrite", "token"}, exclude_defaults=True)
-    run.write_text("config.yaml", yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True))
+    run.write_text(
+        "config.yaml", yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True)
+    )
     run.update_manifest(graft=__version__, command="finetune", status="running", started=_now())
     (run.path / "data").mkdir(exist_ok=True)
     run.write_text("data/train.jsonl", _lines(plan.data.train))
@@ -234,6 +236,4 @@ def _sha256(path: Path) -> str | None:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
+    return datetime.now(UTC).isoformat(timespec="seconds")

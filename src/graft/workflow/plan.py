@@ -68,7 +68,12 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     problems.raise_if_any()
     lengths = sorted(len(row.input_ids) for row in rows)
     training = make_plan(
-        settings, method.learning_rate, len(rows), lengths[int(0.95 * (len(lengths) - 1))], _config(base), memory_available_mb()
+        settings,
+        method.learning_rate,
+        len(rows),
+        lengths[int(0.95 * (len(lengths) - 1))],
+        _config(base),
+        memory_available_mb(),
     )
     output = settings.output_path or _free_output(settings)
     if settings.output_path is None:

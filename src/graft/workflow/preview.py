@@ -50,11 +50,14 @@ def print_preview(plan: RunPlan) -> None:
     """The plan for a person, on stdout."""
     document = preview(plan)
     tokens = document["tokens"]
+    rows, kind = document["rows"], document["kind"]
+    share, longest = tokens["trained_share"], tokens["longest_row"]
+    per_step = f"{document['batch_size']} rows × {document['gradient_accumulation_steps']}"
     print(f"model      {document['model']}")
     print(f"output     {document['output_path']}")
-    print(f"rows       {document['rows']['train']:,} to train on, {document['rows']['held_out']:,} held out ({document['kind']})")
-    print(f"tokens     {tokens['all']:,}, of which {tokens['trained_share']:.1%} are trained on; longest row {tokens['longest_row']}")
-    print(f"steps      {document['steps']:,} of {document['batch_size']} rows × {document['gradient_accumulation_steps']}")
+    print(f"rows       {rows['train']:,} to train on, {rows['held_out']:,} held out ({kind})")
+    print(f"tokens     {tokens['all']:,}, of which {share:.1%} are trained on; longest row {longest}")
+    print(f"steps      {document['steps']:,} of {per_step}")
     for inference in document["inferences"]:
         print(f"inferred   {inference['name']} = {str(inference['value'])!r}: {inference['why']}")
     for row in document["first_rows"]:

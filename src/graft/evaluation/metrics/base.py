@@ -1,6 +1,7 @@
 """A metric as sufficient statistics: numbers a row, whose sums over any rows give the value.
 
-So the bootstrap resamples rows by weighting them, and a corpus metric such as BLEU or macro-F1 costs no more than a mean.
+So the bootstrap resamples rows by weighting them, and a corpus metric such as BLEU or macro-F1 costs no more than a
+mean.
 """
 
 from __future__ import annotations

@@ -1,0 +1,34 @@
+# `make demo` and `make test` start from nothing: both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test check bench clean
+
+setup: $(READY)
+
+# torch comes first and pinned: a looser range would fetch a CUDA build of gigabytes.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[auto-opt,dev]'
+	touch $(READY)
+
+demo: setup
+	$(BIN)/graft demo --overwrite
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lint-imports --no-logo
+
+test: setup
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term
+
+bench: setup
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build dist demo-run runs .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
