@@ -6,6 +6,7 @@ The command line, YAML files, the JSON schema and the reference page are made fr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,8 +28,27 @@ def _unescaped(value: Any) -> Any:
     return value.replace("\\n", "\n").replace("\\t", "\t") if isinstance(value, str) else value
 
 
+def _pairs(value: Any) -> Any:
+    """``a=1,b=2``, a list of such, or JSON is a mapping, too; values are read as JSON where they are that."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        return _json(value)
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all("=" in str(part) for part in parts):
+        return value
+    split = (str(part).partition("=") for part in parts)
+    return {name.strip(): _json(text.strip()) for name, _, text in split}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 Listed = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Template = Annotated[str, BeforeValidator(_unescaped)]
+Pairs = Annotated[Mapping[str, Any], BeforeValidator(_pairs)]
 
 
 def setting(default: Any, help: str, *aliases: str, group: str = "", **bounds: Any) -> Any:
@@ -149,6 +169,16 @@ class TrainingSettings(Settings):
     )
 
 
+class LossSettings(Settings):
+    loss: str = setting(
+        "cross-entropy",
+        "what is made small: cross-entropy, label-smoothing, focal, class-weighted, distillation; one's own as "
+        "path/to/file.py:Name or module:function",
+    )
+    loss_arguments: Pairs = setting({}, "arguments of the loss: gamma=2, or as JSON")
+    teacher: str | None = setting(None, "model or run whose distribution is learned, too (distillation)")
+
+
 class EvaluationSettings(Settings):
     metrics: Listed | None = setting(None, "metrics to compute (default: those that fit the data)", "metric_type")
     max_new_tokens: int | None = setting(None, "longest answer (default: by the longest reference)", gt=0)
@@ -156,7 +186,7 @@ class EvaluationSettings(Settings):
     evaluate: bool = setting(True, "compare base and tuned on the held-out rows after training")
 
 
-class FinetuneSettings(ModelSettings, DataSettings, MethodSettings, TrainingSettings, EvaluationSettings):
+class FinetuneSettings(ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings):
     """Everything ``graft finetune`` takes."""
 
 

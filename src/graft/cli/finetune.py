@@ -14,6 +14,7 @@ from graft.settings import (
     DataSettings,
     EvaluationSettings,
     FinetuneSettings,
+    LossSettings,
     MethodSettings,
     ModelSettings,
     TrainingSettings,
@@ -21,7 +22,7 @@ from graft.settings import (
     option_names,
 )
 
-SETTINGS = (ModelSettings, DataSettings, MethodSettings, TrainingSettings, EvaluationSettings)
+SETTINGS = (ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings)
 
 
 def run(arguments: Arguments) -> int:

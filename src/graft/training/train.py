@@ -19,6 +19,9 @@ from graft.errors import InputError
 from graft.settings import TrainingSettings
 from graft.training.arguments import make_arguments
 from graft.training.checkpoints import remove_broken, step_of, whole_checkpoints
+from graft.training.losses.choose import ChosenLoss
+from graft.training.losses.distillation import Distillation
+from graft.training.losses.engine import over_tokens, packed_targets, plain_targets
 from graft.training.plan import TrainingPlan
 from graft.training.trainer import Batch, Collate, EncodedRows, GraftTrainer, Loss
 from graft.training.watch import BestKeeper, Interrupt, Recorder, TrainingProgress
@@ -67,6 +70,7 @@ def train(
     write_metrics: Callable[[dict[str, Any]], None],
     rewind_metrics: Callable[[int], None],
     progress: TrainingProgress,
+    loss: ChosenLoss | None = None,
 ) -> TrainResult:
     """Train ``model`` in place; checkpoints go to ``folder``.
 
@@ -76,10 +80,12 @@ def train(
     if "tensorboard" in settings.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or folder.parent / "logs")
     engine, reason = choose_engine(settings.engine, model)
+    if engine == "packed" and loss is not None and loss.teacher_model is not None:
+        engine, reason = choose_engine(settings.engine, loss.teacher_model)
     arguments = make_arguments(settings, plan, folder, bool(held_out))
     if arguments.use_cpu or not torch.cuda.is_available():
         arguments.dataloader_pin_memory = False
-    collate, loss = _collate_and_loss(engine, pad_token_id)
+    collate, compute = _collate_and_loss(engine, pad_token_id, loss, arguments.device)
     keeper = BestKeeper(settings.early_stopping_patience, settings.load_best_model_at_end)
     interrupt = Interrupt(progress)
     recorder = Recorder(write_metrics, progress)
@@ -90,7 +96,7 @@ def train(
         eval_dataset=EncodedRows(held_out) if held_out else None,
         callbacks=[recorder, keeper, interrupt],
         collate=collate,
-        loss=loss,
+        loss=compute,
         keep=settings.save_total_limit,
     )
     recorder.trainer = trainer
@@ -131,11 +137,28 @@ def _resume_point(folder: Path, resume: bool, rewind: Callable[[int], None], pro
     return start
 
 
-def _collate_and_loss(engine: str, pad_token_id: int) -> tuple[Collate, Loss]:
-    if engine == "packed":
-        return partial(_with_counts, pack), packed_loss
-    return partial(_with_counts, partial(plain_collate, pad_token_id=pad_token_id)), plain_loss
+def _collate_and_loss(
+    engine: str, pad_token_id: int, loss: ChosenLoss | None, device: torch.device
+) -> tuple[Collate, Loss]:
+    packed = engine == "packed"
+    collate = partial(_with_counts, pack if packed else partial(plain_collate, pad_token_id=pad_token_id))
+    if loss is None or loss.call is None:
+        return collate, packed_loss if packed else plain_loss
+    logits_of = packed_targets if packed else plain_targets
+    if isinstance(loss.call, torch.nn.Module):
+        loss.call.to(device)
+    if isinstance(loss.call, Distillation):
+        loss.call.learn_from(loss.teacher_model.to(device), logits_of)
+    return collate, over_tokens(loss.call, logits_of)
 
 
 def _with_counts(collate: Callable[[Sequence[Encoded]], Batch], rows: Sequence[Encoded]) -> Batch:
-    return {**collate(rows), "rows": len(rows), "tokens": sum(len(row.input_ids) for row in rows)}
+    """``target_rows`` (N) says which row of the batch each target is of; ``rows`` and ``tokens`` count for speeds."""
+    targets = torch.tensor([len(row.input_ids) - max(1, row.prompt_length) for row in rows])
+    target_rows = torch.arange(len(rows)).repeat_interleave(targets)
+    return {
+        **collate(rows),
+        "target_rows": target_rows,
+        "rows": len(rows),
+        "tokens": sum(len(row.input_ids) for row in rows),
+    }

@@ -20,7 +20,7 @@ from graft.errors import InputError, Interrupted, Problems
 from graft.hardware import machine
 from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
-from graft.models.base import link, load_model
+from graft.models.base import Opened, link, load_model
 from graft.runs import RunFolder
 from graft.settings import FinetuneSettings, build
 from graft.workflow.plan import RunPlan, as_graft_error, plan_run
@@ -167,6 +167,7 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         run.append_metrics,
         run.truncate_metrics,
         watcher,
+        plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
     )
     if result.engine_reason:
         watcher.note(f"padded batches were used: {result.engine_reason}")
@@ -191,6 +192,14 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         compare_run(run, model, plan, watcher)
     _end(run, "finished")
     write_pages(run.path)
+
+
+def load_teacher(teacher: Opened) -> Any:
+    """The teacher's weights, its adapter over them where it has one."""
+    from graft.methods.peft_folder import load_adapter
+
+    model = load_model(teacher.base)
+    return load_adapter(model, teacher.adapter) if teacher.adapter else model
 
 
 def write_pages(run: Path) -> None:

@@ -18,6 +18,7 @@ from graft.hardware import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
 from graft.settings import FinetuneSettings
+from graft.training.losses.choose import ChosenLoss, choose_loss
 from graft.training.plan import TrainingPlan, make_plan
 
 MONITORED_ROWS = 256
@@ -34,6 +35,7 @@ class RunPlan:
     rows: list[Encoded]
     held_out: list[Encoded]
     training: TrainingPlan
+    loss: ChosenLoss
     inferences: list[Inference] = field(default_factory=list)
 
     @property
@@ -66,6 +68,7 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     rows = encode_all(data.train, renderer, length, problems)
     held_out = encode_all(data.eval, renderer, length, problems)
     problems.raise_if_any()
+    loss = choose_loss(settings, rows, tokenizer, int(_config(base).get("vocab_size") or len(tokenizer)), say)
     lengths = sorted(len(row.input_ids) for row in rows)
     training = make_plan(
         settings,
@@ -79,7 +82,7 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     if settings.output_path is None:
         inferences.append(Inference("output_path", str(output), "no --output_path was given"))
     said = [*data.inferences, *inferences, *training.inferences]
-    return RunPlan(settings, output, base, tokenizer, data, rows, held_out, training, said)
+    return RunPlan(settings, output, base, tokenizer, data, rows, held_out, training, loss, said)
 
 
 def _require(settings: FinetuneSettings) -> None:

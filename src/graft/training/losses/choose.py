@@ -1,0 +1,84 @@
+"""What a run is trained on: decided, with all that can be wrong with it, before anything is loaded or written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graft.data.tokens import Encoded
+from graft.errors import InputError
+from graft.models.base import Opened, load_tokenizer, open_run_or_model
+from graft.settings import FinetuneSettings
+from graft.training.losses import DEFAULT
+from graft.training.losses.load import load_loss
+
+DISTILLATION = "distillation"
+
+
+@dataclass(frozen=True)
+class ChosenLoss:
+    """``call(logits, labels, batch)``, or None for the engine's own cross-entropy; ``teacher`` where one is needed."""
+
+    name: str
+    call: Callable[..., Any] | None = None
+    teacher: Opened | None = None
+    teacher_model: Any = None
+
+    def with_teacher(self, model: Any) -> ChosenLoss:
+        return replace(self, teacher_model=model)
+
+
+def choose_loss(
+    settings: FinetuneSettings,
+    rows: Sequence[Encoded],
+    tokenizer: Any,
+    vocabulary: int,
+    say: Callable[[str], None],
+) -> ChosenLoss:
+    """The loss that ``settings`` name, fit for these rows and this vocabulary.
+
+    Raises:
+        InputError: when there is none, it cannot be called, or it does not fit the data or the teacher.
+    """
+    name, arguments = _named(settings)
+    if name == DEFAULT and not arguments:
+        return ChosenLoss(name)
+    call = load_loss(name, arguments, classes=vocabulary)
+    if hasattr(call, "prepare"):
+        call.prepare(rows, tokenizer)
+    if name != DISTILLATION:
+        return ChosenLoss(name, call)
+    return ChosenLoss(name, call, _teacher(settings, tokenizer, say))
+
+
+def _named(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
+    """transformers' own ``label_smoothing_factor`` and a ``--teacher`` name a loss, too."""
+    smoothing = float(settings.training_arguments.get("label_smoothing_factor") or 0)
+    said = {f"--loss {settings.loss}"} if settings.loss != DEFAULT else set()
+    if smoothing and settings.loss != "label-smoothing":
+        said.add("--label_smoothing_factor")
+    if settings.teacher and settings.loss != DISTILLATION:
+        said.add("--teacher")
+    if len(said) > 1:
+        raise InputError(f"{' and '.join(sorted(said))} are different losses", remedy="give one of them")
+    if smoothing:
+        return "label-smoothing", {"smoothing": smoothing, **settings.loss_arguments}
+    return (DISTILLATION if settings.teacher else settings.loss), settings.loss_arguments
+
+
+def _teacher(settings: FinetuneSettings, tokenizer: Any, say: Callable[[str], None]) -> Opened:
+    if settings.teacher is None:
+        raise InputError("--loss distillation needs a teacher", remedy="--teacher MODEL_OR_RUN")
+    teacher = open_run_or_model(settings.teacher, say, settings.trust_remote_code)
+    taught = load_tokenizer(teacher.base).get_vocab()
+    own = tokenizer.get_vocab()
+    if taught != own:
+        others = sum(taught.get(token) != index for token, index in own.items())
+        raise InputError(
+            f"the teacher reads other tokens: its vocabulary has {len(taught):,} tokens, the model's {len(own):,}, and "
+            f"{others:,} of the model's are not the same there",
+            where="--teacher",
+            remedy="take a teacher of the same family, with the same tokenizer",
+        )
+    return teacher
