@@ -17,6 +17,7 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "model": plan.base.name,
         "output_path": str(plan.output),
         "rows": {"train": len(plan.rows), "held_out": len(plan.held_out)},
+        "task": plan.task.name,
         "kind": plan.data.recipe.kind,
         "labels": plan.data.recipe.labels,
         "tokens": {
@@ -37,11 +38,11 @@ def preview(plan: RunPlan) -> dict[str, Any]:
 
 def _row(plan: RunPlan, index: int) -> dict[str, Any]:
     row = plan.rows[index]
-    decode = plan.tokenizer.decode
+    prompt, trained = plan.task.show(row, plan.codec)
     return {
         "origin": str(row.origin),
-        "prompt": decode(row.input_ids[: row.prompt_length]),
-        "trained": decode(row.input_ids[row.prompt_length :]),
+        "prompt": prompt,
+        "trained": trained,
         "tokens": [row.prompt_length, len(row.input_ids) - row.prompt_length],
     }
 
@@ -54,6 +55,7 @@ def print_preview(plan: RunPlan) -> None:
     share, longest = tokens["trained_share"], tokens["longest_row"]
     per_step = f"{document['batch_size']} rows × {document['gradient_accumulation_steps']}"
     print(f"model      {document['model']}")
+    print(f"task       {document['task']}")
     print(f"output     {document['output_path']}")
     print(f"rows       {rows['train']:,} to train on, {rows['held_out']:,} held out ({kind})")
     print(f"tokens     {tokens['all']:,}, of which {share:.1%} are trained on; longest row {longest}")

@@ -1,0 +1,42 @@
+"""What a model with a head is trained on: batches, outputs, and a loss of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from graft.data.tokens import Encoded
+from graft.training.losses.signature import Kind
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """``collate``: rows and the padding token -> a batch with ``labels``, -100 where nothing is trained.
+
+    ``outputs``: a model and a batch -> what the loss is called with: logits (N, classes) and labels (N), or two
+    embeddings (B, d) and a label (B) that is 1 where they differ. ``names`` are the classes.
+    """
+
+    collate: Callable[[Sequence[Encoded], int], Batch]
+    outputs: Callable[[Any, Mapping[str, Any]], tuple[torch.Tensor, ...]]
+    loss: str = "cross-entropy"
+    kind: Kind = "targets"
+    names: tuple[str, ...] = ()
+    losses: Mapping[str, str] = field(default_factory=dict)
+    """Losses that mean something of its own here: name -> ``module:attribute``."""
+
+    def over_outputs(self, loss: Callable[..., torch.Tensor]) -> Callable[[Any, Any, Any], torch.Tensor]:
+        """``loss`` averaged over all labels of a step: ``(model, batch, labels in the step) -> loss``."""
+
+        def total(model: Any, batch: Mapping[str, Any], num_items: torch.Tensor | int | None = None) -> torch.Tensor:
+            given = self.outputs(model, batch)
+            found = loss(*given) if self.kind == "pairs" else loss(*given, batch)
+            count = given[-1].numel()
+            return found.mean() * count / (count if num_items is None else num_items)
+
+        return total
