@@ -32,7 +32,7 @@ def tiny_bert_tokenizer() -> Any:
 
 
 def tiny_bert_folder(folder: Path, seed: int = 0) -> Path:
-    """A BERT without a head: 2 layers, hidden size 32, 64 places."""
+    """A BERT without a head: 2 layers, hidden size 32, 64 places; its weights are large enough to tell words apart."""
     import torch
     from transformers import BertConfig, BertModel
 
@@ -44,6 +44,7 @@ def tiny_bert_folder(folder: Path, seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=64,
+        initializer_range=0.2,
     )
     path = folder / "tiny-bert"
     with torch.random.fork_rng():

@@ -125,3 +125,6 @@ class GraftTrainer(Trainer):
         folder = Path(self._get_output_dir(trial))
         seal(folder / f"checkpoint-{self.state.global_step}")
         rotate(folder, self.keep, self.state.best_global_step)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """A checkpoint holds tied weights once, which is not worth the warning that transformers gives for it."""
