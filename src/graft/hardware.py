@@ -36,6 +36,12 @@ def memory_available_mb() -> float:
     return float(psutil.virtual_memory().available / 2**20)
 
 
+def memory_mb() -> tuple[float, float, float]:
+    """In MB: what is available, what there is, and what this process holds."""
+    memory = psutil.virtual_memory()
+    return memory.available / 2**20, memory.total / 2**20, psutil.Process().memory_info().rss / 2**20
+
+
 def gpu_names() -> list[str]:
     """NVIDIA GPUs by nvidia-ml-py, where it and a driver are there."""
     return [name for name, _, _ in _gpus()]

@@ -52,7 +52,7 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
         InputError: when anything is unknown or out of bounds; all of it at once.
     """
     config = arguments.take("config")
-    values: dict[str, Any] = read_config(Path(str(config))) if config else {}
+    values: dict[str, Any] = read_configs(config)
     typed = dict(arguments.options)
     for name, word in zip(("model_name_or_path", "data"), arguments.words, strict=False):
         typed.update(_positional(name, word))
@@ -70,6 +70,17 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
         own["training_arguments"] = {**dict(own.get("training_arguments", {})), **extra}
     settings: FinetuneSettings = build(FinetuneSettings, own, str(config or ""))
     return settings
+
+
+def read_configs(given: Any) -> dict[str, Any]:
+    """The settings of the files after ``--config``; what lies over what: a later file wins."""
+    known = option_names(FinetuneSettings)
+    values: dict[str, Any] = {}
+    for path in given if isinstance(given, list) else [given] if given else []:
+        read = read_config(Path(str(path)))
+        named = {known.get(name, name) for name in read}
+        values = {name: value for name, value in values.items() if known.get(name, name) not in named} | read
+    return values
 
 
 def _positional(name: str, word: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from graft.report.changes import shared
 from graft.report.read import RunView
+from graft.training.remedies import PATCHES
 
 BLANK = "YOUR TEXT"
 LOOKED_AT = 100
@@ -25,6 +26,17 @@ def commands(view: RunView) -> list[tuple[str, str]]:
         ("Judge it on other rows", f"graft evaluate {name} --data_files rows.jsonl"),
         ("See the run in the terminal", f"graft show {name}"),
     ]
+
+
+def patch_commands(view: RunView) -> dict[str, str]:
+    """For each sign whose remedy the run folder holds as YAML: the command that does the run again with it."""
+    name = location(view)
+    return {
+        kind: f"graft finetune --config {shlex.quote(f'{name}/config.yaml')} {shlex.quote(f'{name}/{file}')} "
+        f"--output_path {shlex.quote(f'{name}-again')}"
+        for kind, file in PATCHES.items()
+        if (view.path / file).is_file()
+    }
 
 
 def resume_command(view: RunView) -> str:

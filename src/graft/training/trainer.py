@@ -49,6 +49,10 @@ class PlannedBatches:
         yield from plan_batches(self.rows, self.batch_size, self.seed, self.epoch)
 
 
+class NotFinite(Exception):
+    """The loss or the weights are NaN or infinite: whatever came after it would be, too."""
+
+
 class GraftTrainer(Trainer):
     def __init__(self, *args: Any, collate: Collate, loss: Loss, keep: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,6 +60,7 @@ class GraftTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self.can_return_loss = True
         self.rows_seen, self.tokens_seen, self.train_seconds = 0, 0, 0.0
+        self.step_loss = 0.0
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         dataset: Any = self.train_dataset
@@ -79,6 +84,9 @@ class GraftTrainer(Trainer):
         self.tokens_seen += inputs["tokens"]
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.train_seconds += time.perf_counter() - started
+        self.step_loss += float(loss)
+        if not math.isfinite(self.step_loss):
+            raise NotFinite(f"the loss became {self.step_loss} at step {self.state.global_step + 1}")
         return loss
 
     def compute_loss(
@@ -121,6 +129,8 @@ class GraftTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
+            raise NotFinite(f"the weights are no longer finite after step {self.state.global_step}")
         super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial))
         seal(folder / f"checkpoint-{self.state.global_step}")

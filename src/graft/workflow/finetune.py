@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -16,13 +17,16 @@ import yaml
 
 from graft import __version__
 from graft.data.example import Example
-from graft.errors import InputError, Interrupted, Problems
+from graft.errors import GraftError, InputError, Interrupted, Problems
 from graft.hardware import machine
 from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
 from graft.models.base import Opened, link, load_model
+from graft.report.read import RunView
 from graft.runs import RunFolder
 from graft.settings import FinetuneSettings, build
+from graft.training.remedies import PATCHES, patch
+from graft.training.signs import learning_rate_out_of_range
 from graft.workflow.plan import RunPlan, as_graft_error, plan_run
 
 
@@ -78,6 +82,7 @@ def carry_out(plan: RunPlan, watcher: Watcher) -> Path:
         except Exception as error:
             failure = as_graft_error(error)
             _end(run, "failed", str(failure))
+            _write_what_there_is(run.path)
             raise failure from error
     return plan.output
 
@@ -156,6 +161,7 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
     watcher.note(f"{settings.method}: {tuned:,} of {total:,} parameters are trained ({tuned / total:.2%})")
     checkpoints = run.path / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
+    _say_learning_rate(run, plan, method.learning_rate, watcher)
     result = train(
         model,
         plan.tokenizer.pad_token_id,
@@ -169,12 +175,15 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         watcher,
         plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
     )
+    _write_patches(run, plan)
     if result.engine_reason:
         watcher.note(f"padded batches were used: {result.engine_reason}")
     if result.interrupted:
         raise Interrupted(f"interrupted after step {result.steps}; the checkpoint is kept", remedy=_resume_line(plan))
     if result.early_stopped:
         watcher.note(f"stopped early after {result.steps} steps: best held-out loss at step {result.best_step}")
+    if result.diverged and result.kept_step is None:
+        raise _diverged(run, result.diverged, "no checkpoint had been written yet")
     link(plan.base, run.path / "model")
     method.save(model, run.path)
     run.update_manifest(
@@ -186,6 +195,8 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         },
         adapter={"sha256": _sha256(run.path / "adapter" / "adapter_model.safetensors")},
     )
+    if result.diverged:
+        raise _diverged(run, result.diverged, f"what is kept are the weights of step {result.kept_step}")
     if settings.evaluate and plan.data.eval:
         from graft.workflow.evaluate import compare_run
 
@@ -194,12 +205,41 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
     write_pages(run.path)
 
 
+def _say_learning_rate(run: RunFolder, plan: RunPlan, usual: float, watcher: Watcher) -> None:
+    sign = learning_rate_out_of_range(plan.training.learning_rate, usual, plan.settings.method)
+    if sign:
+        watcher.note(f"{sign.what[:1].upper()}{sign.what[1:]}: {'; '.join(sign.remedies)}")
+        if not plan.settings.resume:
+            run.append_metrics({"step": 0, "sign": sign.kind, "what": sign.what})
+
+
+def _write_patches(run: RunFolder, plan: RunPlan) -> None:
+    """For each sign with a remedy in settings, the YAML that lies over the run's config.yaml."""
+    settings = plan.settings.model_dump(mode="json")
+    for sign in RunView.read(run.path).signs:
+        if sign.kind in PATCHES:
+            text = patch(sign.kind, settings, plan.training.learning_rate, run.path.as_posix(), sign.what)
+            run.write_text(PATCHES[sign.kind], text)
+
+
+def _diverged(run: RunFolder, what: str, kept: str) -> GraftError:
+    name = run.path.as_posix()
+    again = f"graft finetune --config {name}/config.yaml {name}/{PATCHES['divergence']} --output_path {name}-again"
+    return GraftError(f"{what}; {kept}", remedy=again)
+
+
 def load_teacher(teacher: Opened) -> Any:
     """The teacher's weights, its adapter over them where it has one."""
     from graft.methods.peft_folder import load_adapter
 
     model = load_model(teacher.base)
     return load_adapter(model, teacher.adapter) if teacher.adapter else model
+
+
+def _write_what_there_is(run: Path) -> None:
+    """A failed run's page says where it went wrong; the failure itself is what matters if that fails, too."""
+    with contextlib.suppress(Exception):
+        write_pages(run)
 
 
 def write_pages(run: Path) -> None:
