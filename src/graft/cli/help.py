@@ -13,6 +13,7 @@ USAGE = {
     "evaluate": "graft evaluate RUN [--data_files FILE …] [--output_path DIR]",
     "chat": "graft chat RUN",
     "show": "graft show RUN",
+    "doctor": "graft doctor RUN",
     "demo": "graft demo [-o OUT]",
 }
 

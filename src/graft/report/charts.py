@@ -109,7 +109,8 @@ def _overfitting_span(step: int | None, x: svg.Scale, last: int, frame: Frame) -
     start, end = x(step), x(last)
     words = "overfitting"
     inside = end - start > 80
-    label = svg.text(end - 6 if inside else start - 8, frame.floor - 8, words, "overfitting-label", "end")
+    place, anchor = (start + 8, "start") if inside else (start - 8, "end")
+    label = svg.text(place, frame.top + 27, words, "overfitting-label", anchor)  # below the best step's label
     span = svg.element(
         "rect", x=start, y=frame.top, width=end - start, height=frame.floor - frame.top, class_="overfitting-span"
     )

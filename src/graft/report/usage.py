@@ -28,9 +28,12 @@ def commands(view: RunView) -> list[tuple[str, str]]:
     ]
 
 
-def patch_commands(view: RunView) -> dict[str, str]:
-    """For each sign whose remedy the run folder holds as YAML: the command that does the run again with it."""
-    name = location(view)
+def patch_commands(view: RunView, name: str | None = None) -> dict[str, str]:
+    """For each sign whose remedy the run folder holds as YAML: the command that does the run again with it.
+
+    ``name`` is the folder as one would type it, when that is known better than the run's own record.
+    """
+    name = name or location(view)
     return {
         kind: f"graft finetune --config {shlex.quote(f'{name}/config.yaml')} {shlex.quote(f'{name}/{file}')} "
         f"--output_path {shlex.quote(f'{name}-again')}"
@@ -39,8 +42,8 @@ def patch_commands(view: RunView) -> dict[str, str]:
     }
 
 
-def resume_command(view: RunView) -> str:
-    return f"graft finetune --resume --output_path {shlex.quote(location(view))}"
+def resume_command(view: RunView, name: str | None = None) -> str:
+    return f"graft finetune --resume --output_path {shlex.quote(name or location(view))}"
 
 
 def location(view: RunView) -> str:

@@ -40,7 +40,7 @@ class Sign:
 
 
 AGAINST_OVERFITTING = (
-    "a smaller model of the change: lower lora_r and lora_alpha",
+    "less freedom to learn by heart: lower lora_r and lora_alpha; --method lora instead of full",
     "more regularisation: lora_dropout 0.1, weight_decay 0.01",
     "more rows, and more varied ones; or fewer steps",
 )
@@ -54,6 +54,7 @@ AGAINST_STANDSTILL = (
     "--dry_run shows the first rows as trained: is the answer there, and does the prompt determine it?",
     "more of the model to tune: a higher lora_r, target_modules all-linear",
 )
+AGAINST_ODD_RATES = ("leave --learning_rate away: the method's usual one is taken then",)
 AGAINST_FULL_MEMORY = (
     "--per_device_train_batch_size 1 --gradient_accumulation_steps 16: the same step in less memory",
     "--gradient_checkpointing true: activations are computed twice instead of kept",
@@ -67,6 +68,7 @@ REMEDIES = {
     "spike": AGAINST_DIVERGENCE,
     "standstill": AGAINST_STANDSTILL,
     "memory": AGAINST_FULL_MEMORY,
+    "learning_rate": AGAINST_ODD_RATES,
 }
 
 
@@ -160,7 +162,7 @@ def learning_rate_out_of_range(rate: float, usual: float, method: str) -> Sign |
     what = (
         f"a learning rate of {rate:g} is {word} for {method}: from {low:g} to {high:g} is usual, and it may well {then}"
     )
-    return Sign("learning_rate", what, (f"--learning_rate {usual:g}, or leave it away",))
+    return Sign("learning_rate", what, (f"--learning_rate {usual:g}", *AGAINST_ODD_RATES))
 
 
 def memory_nearly_full(available_mb: float, total_mb: float, used_mb: float) -> Sign | None:
