@@ -120,6 +120,8 @@ def train(
     kept = _back_to_the_last_good(trainer, folder, diverged) if diverged else None
     if not diverged and not interrupt.asked and settings.load_best_model_at_end and trainer.state.best_model_checkpoint:
         trainer._load_best_model()
+    # Autocast was wrapped around the model's forward; what comes after training is computed in the weights' own format.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     train_seconds = max(trainer.train_seconds, 1e-9)
     return TrainResult(
         steps=trainer.state.global_step,

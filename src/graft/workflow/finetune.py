@@ -101,7 +101,8 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
     recorded: FinetuneSettings = build(FinetuneSettings, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     problems = Problems()
     for name in given.model_fields_set - {"resume", "overwrite", "output_path"}:
-        if getattr(given, name) != getattr(recorded, name):
+        measured = name == "precision" and given.precision == "auto"
+        if getattr(given, name) != getattr(recorded, name) and not measured:
             was = getattr(recorded, name)
             problems.add(f"--{name} {getattr(given, name)} differs from the run to resume, which has {was}", str(path))
     problems.raise_if_any()
@@ -111,6 +112,8 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
 def _begin(run: RunFolder, plan: RunPlan) -> None:
     settings = plan.settings
     recorded = settings.model_dump(mode="json", exclude={"resume", "overwrite", "token"}, exclude_defaults=True)
+    if settings.precision == "auto":  # measured once: a run that is resumed or done again computes as this one did
+        recorded["precision"] = plan.training.precision
     run.write_text(
         "config.yaml", yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from graft.models.base import Base, load_tokenizer, resolve
 from graft.settings import FinetuneSettings
 from graft.training.losses.choose import ChosenLoss, choose_loss
 from graft.training.plan import TrainingPlan, make_plan
+from graft.training.precision import choose_precision
 
 MONITORED_ROWS = 256
 """Held-out rows the loss is watched on while training; the comparison afterwards takes all of them."""
@@ -78,6 +79,8 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
         _config(base),
         memory_available_mb(),
     )
+    precision, why = choose_precision(settings, _config(base), _device(settings))
+    training = replace(training, precision=precision, inferences=[*training.inferences, *why])
     output = settings.output_path or _free_output(settings)
     if settings.output_path is None:
         inferences.append(Inference("output_path", str(output), "no --output_path was given"))
@@ -113,6 +116,13 @@ def _together(find_model: Callable[[], Base], read_data: Callable[[], object]) -
 
 def _config(base: Base) -> dict[str, Any]:
     return {**base.config, **base.config.get("text_config", {})}
+
+
+def _device(settings: FinetuneSettings) -> str:
+    import torch
+
+    cpu = str(settings.training_arguments.get("use_cpu", settings.training_arguments.get("no_cuda", ""))).lower()
+    return "cuda" if torch.cuda.is_available() and cpu != "true" else "cpu"
 
 
 def _max_length(
