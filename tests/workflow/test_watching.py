@@ -44,6 +44,7 @@ def test_overfitting_is_told_as_it_happens_and_leaves_a_patch(by_heart):
     run = finetune(by_heart | {"evaluate": False}, heard)
     told = [note for note in heard.notes if note.startswith("Overfitting: since step")]
     assert len(told) == 1 and "weight_decay" in told[0]
+    assert any(f"{run}/overfitting.yaml --output_path" in note for note in heard.notes)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     (step,) = [line["step"] for line in lines if line.get("sign") == "overfitting"]
     assert step < 160  # while it happened

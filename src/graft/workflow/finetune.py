@@ -178,7 +178,7 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         watcher,
         plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
     )
-    _write_patches(run, plan)
+    _write_patches(run, plan, watcher)
     if result.engine_reason:
         watcher.note(f"padded batches were used: {result.engine_reason}")
     if result.interrupted:
@@ -216,19 +216,24 @@ def _say_learning_rate(run: RunFolder, plan: RunPlan, usual: float, watcher: Wat
             run.append_metrics({"step": 0, "sign": sign.kind, "what": sign.what})
 
 
-def _write_patches(run: RunFolder, plan: RunPlan) -> None:
+def _write_patches(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
     """For each sign with a remedy in settings, the YAML that lies over the run's config.yaml."""
     settings = plan.settings.model_dump(mode="json")
+    name = run.path.as_posix()
     for sign in RunView.read(run.path).signs:
         if sign.kind in PATCHES:
-            text = patch(sign.kind, settings, plan.training.learning_rate, run.path.as_posix(), sign.what)
-            run.write_text(PATCHES[sign.kind], text)
+            run.write_text(PATCHES[sign.kind], patch(sign.kind, settings, plan.training.learning_rate, name, sign.what))
+            watcher.note(
+                f"against {sign.kind}, the same settings with a remedy over them:\n    {_again(name, sign.kind)}"
+            )
 
 
 def _diverged(run: RunFolder, what: str, kept: str) -> GraftError:
-    name = run.path.as_posix()
-    again = f"graft finetune --config {name}/config.yaml {name}/{PATCHES['divergence']} --output_path {name}-again"
-    return GraftError(f"{what}; {kept}", remedy=again)
+    return GraftError(f"{what}; {kept}", remedy=_again(run.path.as_posix(), "divergence"))
+
+
+def _again(name: str, kind: str) -> str:
+    return f"graft finetune --config {name}/config.yaml {name}/{PATCHES[kind]} --output_path {name}-again"
 
 
 def load_teacher(teacher: Opened) -> Any:
