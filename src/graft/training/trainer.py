@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
@@ -127,6 +128,13 @@ class GraftTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         model.train()
         return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """PEFT, left to itself, asks the hub at every checkpoint whether the base's vocabulary was changed."""
+        if not isinstance(self.model, PeftModel):
+            super()._save(output_dir, state_dict)
+        elif self.args.should_save:
+            self.model.save_pretrained(str(output_dir or self.args.output_dir), save_embedding_layers=False)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
