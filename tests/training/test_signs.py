@@ -72,6 +72,15 @@ def test_a_standstill_is_told_once_there_is_enough_to_see():
     assert signs.standstill(curve([0.01] * 40)) is None
 
 
+def test_held_out_losses_decide_whether_it_stands_still():
+    noisy = curve([2.1, 2.2, 2.0, 2.1] * 5 + [2.0, 2.1, 1.9, 2.0] * 5)
+    assert signs.standstill(noisy) is None
+    assert signs.standstill(noisy, curve([2.05, 2.05, 2.045], every=10)) is not None
+    assert signs.standstill(noisy, curve([2.05, 2.0, 1.9], every=10)) is None
+    learned_early = curve([2.0] * 10 + [0.5] * 30)
+    assert signs.standstill(learned_early, curve([0.5, 0.5, 0.5], every=10)) is None
+
+
 @pytest.mark.parametrize(("rate", "word"), [(1e-2, "high"), (1e-6, "low"), (2e-4, None), (1e-5, None), (2e-3, None)])
 def test_learning_rates_are_judged_by_the_method(rate, word):
     found = signs.learning_rate_out_of_range(rate, 2e-4, "lora")

@@ -106,6 +106,13 @@ def test_a_learning_rate_out_of_all_proportion_diverges_and_is_told_before(given
     assert manifest(run)["training"]["steps"] < 60
 
 
+def test_a_loss_that_does_not_move_is_told(given):
+    heard = Listener()
+    finetune(given | {"evaluate": False, "learning_rate": 1e-9, "max_steps": 36, "eval_steps": 10}, heard)
+    assert any(note.startswith("The loss does not move") and "higher learning rate" in note for note in heard.notes)
+    assert any("learning rate of 1e-09 is low for lora" in note for note in heard.notes)
+
+
 def test_checkpoints_come_every_save_steps_and_only_so_many_stay(given):
     run = finetune(
         given

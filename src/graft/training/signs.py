@@ -17,6 +17,8 @@ CLEARLY = 1.03
 STUCK_STEPS = 30
 STUCK_BELOW = 0.01
 """A loss that falls by less than this share does not move."""
+CLEAR_FALL = 0.1
+"""So much the training loss falls whatever batches it meets."""
 LEARNED = 0.05
 """Below so many nats there is nothing left to move."""
 ABOVE_START = 1.5
@@ -141,13 +143,22 @@ def _start(steps: Curve) -> float:
     return median(value for _, value in steps[:SUSTAINED])
 
 
-def standstill(training: Curve) -> Sign | None:
-    """Over all steps so far the loss has hardly fallen, and is not low."""
+def standstill(training: Curve, held_out: Curve = ()) -> Sign | None:
+    """Over all steps so far the loss has hardly fallen, and is not low.
+
+    Batches differ, so the training loss moves by itself; where there are held-out losses, always of the same rows, they
+    decide, and of the training loss only a clear fall counts.
+    """
     if len(training) < 6 or training[-1][0] < STUCK_STEPS:
         return None
     third = len(training) // 3
     first, last = (fmean(value for _, value in part) for part in (training[:third], training[-third:]))
-    if last < LEARNED or first - last > STUCK_BELOW * first:
+    judged = [value for _, value in held_out]
+    if len(judged) > 2:
+        stuck = judged[0] - min(judged) <= STUCK_BELOW * judged[0] and first - last <= CLEAR_FALL * first
+    else:
+        stuck = first - last <= STUCK_BELOW * first
+    if last < LEARNED or not stuck:
         return None
     what = f"the loss does not move: {first:.3f} at first, {last:.3f} by step {training[-1][0]}"
     return Sign("standstill", what, AGAINST_STANDSTILL, training[0][0], training[-1][0])

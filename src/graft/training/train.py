@@ -108,14 +108,8 @@ def train(
     trainer.remove_callback(PrinterCallback)
     start = _resume_point(folder, settings.resume, rewind_metrics, progress)
     began = time.perf_counter()
-    diverged: Sign | None = None
     with interrupt.listening():
-        try:
-            trainer.train(resume_from_checkpoint=str(start) if start else None)
-        except NotFinite as error:
-            diverged = Sign("divergence", str(error), AGAINST_DIVERGENCE, trainer.state.global_step + 1)
-            guard.say(diverged, trainer.state.global_step)
-    diverged = diverged or guard.diverged
+        diverged = _fit(trainer, start, guard)
     seconds = time.perf_counter() - began
     kept = _back_to_the_last_good(trainer, folder, diverged) if diverged else None
     if not diverged and not interrupt.asked and settings.load_best_model_at_end and trainer.state.best_model_checkpoint:
@@ -137,6 +131,17 @@ def train(
         diverged=diverged.what if diverged else None,
         kept_step=kept,
     )
+
+
+def _fit(trainer: GraftTrainer, start: Path | None, guard: Guard) -> Sign | None:
+    """Train to the end, or until it diverges."""
+    try:
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    except NotFinite as error:
+        sign = Sign("divergence", str(error), AGAINST_DIVERGENCE, trainer.state.global_step + 1)
+        guard.say(sign, trainer.state.global_step)
+        return sign
+    return guard.diverged
 
 
 def _back_to_the_last_good(trainer: GraftTrainer, folder: Path, diverged: Sign) -> int | None:

@@ -86,7 +86,7 @@ class Guard(TrainerCallback):
         self.say(memory_nearly_full(*memory_mb()), state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.say(standstill(self.steps), state.global_step)
+        self.say(standstill(self.steps, _curve(state, "eval_loss")), state.global_step)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.say(overfitting(self.steps, _curve(state, "eval_loss")), state.global_step)
