@@ -8,6 +8,8 @@ from typing import Any
 
 ROWS, INNER, COLUMNS = 512, 1024, 1024
 """Tokens of a small batch times a layer of a small model."""
+MOST_HIDDEN, MOST_INNER = 1536, 4096
+"""Of larger layers a part is measured: the formats compare alike, and a pass takes no second."""
 ROUNDS = 3
 """Formats take turns, and the best turn counts: a neighbour who is busy for a moment slows one turn of one format."""
 
@@ -24,15 +26,58 @@ def gemm_rates(seconds: float = 0.6, device: str = "cpu", threads: int | None = 
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        products = {name: product for name, product in _products(device).items() if _runs(product)}
-        turn = seconds / ROUNDS / max(len(products), 1)
-        best = dict.fromkeys(products, 0.0)
-        for _ in range(ROUNDS):
-            for name, product in products.items():
-                best[name] = max(best[name], _rate(product, turn, device))
+        return _in_turns(_products(device), seconds, device, operations=2 * ROWS * INNER * COLUMNS)
     finally:
         torch.set_num_threads(before)
+
+
+def _in_turns(works: dict[str, Callable[[], Any]], seconds: float, device: str, operations: float) -> dict[str, float]:
+    """GFLOP/s of each that runs, by its best turn of several."""
+    works = {name: work for name, work in works.items() if _runs(work)}
+    turn = seconds / ROUNDS / max(len(works), 1)
+    best = dict.fromkeys(works, 0.0)
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            best[name] = max(best[name], _rate(work, turn, device) * operations / 1e9)
     return {name: round(rate, 1) for name, rate in best.items()}
+
+
+def training_rates(
+    hidden: int = 576, inner: int = 1536, seconds: float = 1.2, device: str = "cpu", formats: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """GFLOP/s of a forward and a backward pass by format, casts and element-wise work and all: what training feels.
+
+    Two gated MLP blocks of ``hidden`` and ``inner`` features with frozen float32 weights and 512 tokens; the other
+    ``formats`` (bfloat16, float16) by autocast. One that cannot be computed here is left out.
+    """
+    hidden, inner = min(hidden, MOST_HIDDEN), min(inner, MOST_INNER)
+    passes = {name: _pass(hidden, inner, device, name) for name in ("float32", *formats)}
+    return _in_turns(passes, seconds, device, operations=2 * 2 * 2 * 3 * ROWS * hidden * inner)
+
+
+def _pass(hidden: int, inner: int, device: str, name: str) -> Callable[[], Any]:
+    """Two blocks, forwards and backwards: the weights are frozen, so each product is done twice."""
+    import torch
+    from torch.nn.functional import linear, rms_norm, silu
+
+    generator = torch.Generator().manual_seed(0)
+
+    def weight(rows: int, columns: int) -> Any:
+        return (torch.randn(rows, columns, generator=generator) / columns**0.5).to(device)
+
+    blocks = [(weight(inner, hidden), weight(inner, hidden), weight(hidden, inner)) for _ in range(2)]
+    tokens = weight(ROWS, hidden).requires_grad_()
+    dtype = getattr(torch, name)
+
+    def both_ways() -> None:
+        x = tokens
+        with torch.autocast(device.partition(":")[0], dtype=dtype, enabled=dtype != torch.float32):
+            for gate, up, down in blocks:
+                normed = rms_norm(x, (hidden,))
+                x = x + linear(silu(linear(normed, gate)) * linear(normed, up), down)
+        torch.autograd.grad(x.float().sum(), tokens)
+
+    return both_ways
 
 
 def _products(device: str) -> dict[str, Callable[[], Any]]:
@@ -80,7 +125,7 @@ def _runs(product: Callable[[], Any]) -> bool:
 
 
 def _rate(product: Callable[[], Any], seconds: float, device: str) -> float:
-    """Products go on for ``seconds``; on a GPU they are waited for."""
+    """How often a second, over ``seconds``; on a GPU each is waited for."""
     import torch
 
     def finish() -> None:
@@ -94,4 +139,4 @@ def _rate(product: Callable[[], Any], seconds: float, device: str) -> float:
         product()
         finish()
         count += 1
-    return 2 * ROWS * INNER * COLUMNS * count / (time.perf_counter() - began) / 1e9
+    return count / (time.perf_counter() - began)

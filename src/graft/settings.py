@@ -51,6 +51,15 @@ Template = Annotated[str, BeforeValidator(_unescaped)]
 Pairs = Annotated[Mapping[str, Any], BeforeValidator(_pairs)]
 
 
+def _format(value: Any) -> Any:
+    """Number formats as people write them."""
+    short = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "no": "float32"}
+    return short.get(value, value) if isinstance(value, str) else value
+
+
+Precision = Annotated[Literal["auto", "float32", "bfloat16", "float16"], BeforeValidator(_format)]
+
+
 def setting(default: Any, help: str, *aliases: str, group: str = "", **bounds: Any) -> Any:
     """A field of a settings class; ``aliases`` are other names by which users know it."""
     extra: dict[str, Any] = {"aliases": list(aliases), "group": group}
@@ -167,6 +176,12 @@ class TrainingSettings(Settings):
     report_to: Listed = setting((), "tensorboard, and what else transformers can report to")
     logging_dir: Path | None = setting(None, "folder for TensorBoard (default: RUN/logs)")
     seed: int = setting(42, "seed of everything random", ge=0, lt=2**32)
+    precision: Precision | None = setting(
+        None,
+        "what is computed in: float32 (the default on a CPU), bfloat16, float16 (GPUs alone), or auto: what is "
+        "measured to be quickest here; weights stay float32",
+        "mixed_precision",
+    )
     engine: Literal["auto", "packed", "plain"] = setting(
         "auto", "packed: no padding, shared prefixes computed once, the same numbers; plain: padded batches"
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,29 +13,32 @@ from graft.models.cache import cache_folder, filled
 from graft.models.weights import file_sha256, sha256_of
 
 
+def _fill(folder: Path) -> None:
+    (folder / "model").write_text("weights", encoding="utf-8")
+
+
 def _intact(folder: Path) -> bool:
     return (folder / "model").is_file()
 
 
-def _fill(folder: Path) -> None:
+WORKER = """
+import os, sys, time
+from pathlib import Path
+from graft.models.cache import filled
+
+def fill(folder):
     with (folder.parent / "fills.log").open("a", encoding="utf-8") as log:
-        log.write(f"{os.getpid()}\n")
+        log.write(f"{os.getpid()}\\n")
     time.sleep(0.5)
     (folder / "model").write_text("weights", encoding="utf-8")
 
-
-def _work(folder: str) -> None:
-    filled(Path(folder), _fill, _intact)
+filled(Path(sys.argv[1]), fill, lambda folder: (folder / "model").is_file())
+"""
 
 
 def test_two_processes_fill_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_work, args=(str(tmp_path / "m"),)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0]
+    workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path / "m")]) for _ in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
     assert len((tmp_path / "fills.log").read_text(encoding="utf-8").split()) == 1
     assert (tmp_path / "m" / "model").read_text(encoding="utf-8") == "weights"
 

@@ -1,4 +1,5 @@
-"""The page in a real browser, where there is one: nothing sticks out, nothing is blocked, no script runs."""
+"""The page in a real browser, where there is one: nothing sticks out or is squeezed, nothing is blocked, no script
+runs."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ addEventListener("load", () => {{
   const inside = e => e.parentElement.closest(".scroll, pre, svg, .hidden, details:not([open])");
   const wide = [...inner.querySelectorAll("main *, header *")].filter(e =>
     e.getBoundingClientRect().right > {width} + 1 && !inside(e) && !e.matches(".skip, .hidden"));
-  const found = wide.map(e => e.outerHTML.slice(0, 80));
+  const thin = [...inner.querySelectorAll("th[scope=row]")].filter(e => e.offsetWidth && e.offsetWidth < 40);
+  const found = [...wide, ...thin].map(e => e.outerHTML.slice(0, 80));
   document.title = JSON.stringify([page.scrollWidth, found, open.length, inner.title]);
 }});
 </script>"""

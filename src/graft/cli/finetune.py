@@ -18,8 +18,6 @@ from graft.settings import (
     MethodSettings,
     ModelSettings,
     TrainingSettings,
-    build,
-    option_names,
 )
 
 SETTINGS = (ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings)
@@ -52,24 +50,29 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
         InputError: when anything is unknown or out of bounds; all of it at once.
     """
     config = arguments.take("config")
-    values: dict[str, Any] = read_config(Path(str(config))) if config else {}
+    values: dict[str, Any] = read_configs(config)
     typed = dict(arguments.options)
     for name, word in zip(("model_name_or_path", "data"), arguments.words, strict=False):
         typed.update(_positional(name, word))
     if len(arguments.words) > 2:
         raise InputError(f"too many words: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT")
-    known = option_names(FinetuneSettings)
-    fields = {known[name] for name in typed if name in known}
-    merged = {name: value for name, value in values.items() if known.get(name) not in fields} | typed
-    extra = {name: value for name, value in merged.items() if name not in known}
-    own = {name: value for name, value in merged.items() if name in known}
-    if extra:
-        from graft.training.arguments import check_fields
+    from graft.workflow.configuration import finetune_settings, laid_over
 
-        check_fields(extra, set(known))
-        own["training_arguments"] = {**dict(own.get("training_arguments", {})), **extra}
-    settings: FinetuneSettings = build(FinetuneSettings, own, str(config or ""))
-    return settings
+    return finetune_settings(laid_over(values, typed), _shown(config))
+
+
+def _shown(config: Any) -> str:
+    return ", ".join(map(str, config)) if isinstance(config, list) else str(config or "")
+
+
+def read_configs(given: Any) -> dict[str, Any]:
+    """The settings of the files after ``--config``; what lies over what: a later file wins."""
+    from graft.workflow.configuration import laid_over
+
+    values: dict[str, Any] = {}
+    for path in given if isinstance(given, list) else [given] if given else []:
+        values = laid_over(values, read_config(Path(str(path))))
+    return values
 
 
 def _positional(name: str, word: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from graft.report import snippets
 from graft.report.changes import shared
 from graft.report.read import RunView
+from graft.training.remedies import PATCHES
 
 BLANK = "YOUR TEXT"
 LOOKED_AT = 100
@@ -28,8 +29,22 @@ def commands(view: RunView) -> list[tuple[str, str]]:
     ]
 
 
-def resume_command(view: RunView) -> str:
-    return f"graft finetune --resume --output_path {shlex.quote(location(view))}"
+def patch_commands(view: RunView, name: str | None = None) -> dict[str, str]:
+    """For each sign whose remedy the run folder holds as YAML: the command that does the run again with it.
+
+    ``name`` is the folder as one would type it, when that is known better than the run's own record.
+    """
+    name = name or location(view)
+    return {
+        kind: f"graft finetune --config {shlex.quote(f'{name}/config.yaml')} {shlex.quote(f'{name}/{file}')} "
+        f"--output_path {shlex.quote(f'{name}-again')}"
+        for kind, file in PATCHES.items()
+        if (view.path / file).is_file()
+    }
+
+
+def resume_command(view: RunView, name: str | None = None) -> str:
+    return f"graft finetune --resume --output_path {shlex.quote(name or location(view))}"
 
 
 def location(view: RunView) -> str:

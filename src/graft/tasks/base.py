@@ -13,6 +13,7 @@ from graft.data.roles import Recipe
 from graft.data.tokens import Encoded
 from graft.errors import InputError, Problems
 from graft.evaluation.predictors import Predictor
+from graft.methods.base import Method
 from graft.models.base import Base
 from graft.models.loading import Kind, kind_of
 from graft.settings import DataSettings
@@ -141,3 +142,8 @@ class Task(Protocol):
     def metrics(self, head: Head) -> tuple[str, ...] | None:
         """What is measured when nothing is asked for, the headline first; None: what fits the answers."""
         ...
+
+
+def usual_rate(task: Task, method: Method) -> float:
+    """The learning rate to start from, where none is given."""
+    return task.learning_rates.get(method.name, method.learning_rate)

@@ -24,8 +24,9 @@ from graft.training.losses.distillation import Distillation
 from graft.training.losses.engine import over_tokens, packed_targets, plain_targets
 from graft.training.objective import Objective
 from graft.training.plan import TrainingPlan
-from graft.training.trainer import Batch, Collate, EncodedRows, GraftTrainer, Loss
-from graft.training.watch import BestKeeper, Interrupt, Recorder, TrainingProgress
+from graft.training.signs import AGAINST_DIVERGENCE, Sign
+from graft.training.trainer import Batch, Collate, EncodedRows, GraftTrainer, Loss, NotFinite
+from graft.training.watch import BestKeeper, Guard, Interrupt, Recorder, TrainingProgress
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class TrainResult:
     seconds: float
     engine: str
     engine_reason: str | None
+    diverged: str | None = None
+    """Why the run was stopped; the model then holds the weights of ``kept_step``, or nothing good when that is None."""
+    kept_step: int | None = None
 
 
 def choose_engine(wanted: str, model: torch.nn.Module) -> tuple[str, str | None]:
@@ -96,25 +100,29 @@ def train(
     keeper = BestKeeper(settings.early_stopping_patience, settings.load_best_model_at_end)
     interrupt = Interrupt(progress)
     recorder = Recorder(write_metrics, progress)
+    guard = Guard(write_metrics, progress)
     trainer = GraftTrainer(
         model=model,
         args=arguments,
         train_dataset=EncodedRows(rows),
         eval_dataset=EncodedRows(held_out) if held_out else None,
-        callbacks=[recorder, keeper, interrupt],
+        callbacks=[recorder, guard, keeper, interrupt],
         collate=collate,
         loss=compute,
         keep=settings.save_total_limit,
     )
-    recorder.trainer = trainer
+    recorder.trainer = guard.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     start = _resume_point(folder, settings.resume, rewind_metrics, progress)
     began = time.perf_counter()
     with interrupt.listening():
-        trainer.train(resume_from_checkpoint=str(start) if start else None)
+        diverged = _fit(trainer, start, guard)
     seconds = time.perf_counter() - began
-    if not interrupt.asked and settings.load_best_model_at_end and trainer.state.best_model_checkpoint:
+    kept = _back_to_the_last_good(trainer, folder, diverged) if diverged else None
+    if not diverged and not interrupt.asked and settings.load_best_model_at_end and trainer.state.best_model_checkpoint:
         trainer._load_best_model()
+    # Autocast was wrapped around the model's forward; what comes after training is computed in the weights' own format.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     train_seconds = max(trainer.train_seconds, 1e-9)
     return TrainResult(
         steps=trainer.state.global_step,
@@ -127,7 +135,32 @@ def train(
         seconds=seconds,
         engine=engine,
         engine_reason=reason,
+        diverged=diverged.what if diverged else None,
+        kept_step=kept,
     )
+
+
+def _fit(trainer: GraftTrainer, start: Path | None, guard: Guard) -> Sign | None:
+    """Train to the end, or until it diverges."""
+    try:
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    except NotFinite as error:
+        sign = Sign("divergence", str(error), AGAINST_DIVERGENCE, trainer.state.global_step + 1)
+        guard.say(sign, trainer.state.global_step)
+        return sign
+    return guard.diverged
+
+
+def _back_to_the_last_good(trainer: GraftTrainer, folder: Path, diverged: Sign) -> int | None:
+    """Load the best checkpoint, or else the newest from before the divergence began; its step, or None."""
+    good = [path for path in whole_checkpoints(folder) if diverged.step is None or step_of(path) < diverged.step]
+    best = [path for path in good if step_of(path) == trainer.state.best_global_step]
+    if not good:
+        return None
+    checkpoint = (best or good)[-1]
+    trainer.state.best_model_checkpoint = str(checkpoint)
+    trainer._load_best_model()
+    return step_of(checkpoint)
 
 
 def _resume_point(folder: Path, resume: bool, rewind: Callable[[int], None], progress: TrainingProgress) -> Path | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
@@ -49,6 +50,10 @@ class PlannedBatches:
         yield from plan_batches(self.rows, self.batch_size, self.seed, self.epoch)
 
 
+class NotFinite(Exception):
+    """The loss or the weights are NaN or infinite: whatever came after it would be, too."""
+
+
 class GraftTrainer(Trainer):
     def __init__(self, *args: Any, collate: Collate, loss: Loss, keep: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,6 +61,7 @@ class GraftTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self.can_return_loss = True
         self.rows_seen, self.tokens_seen, self.train_seconds = 0, 0, 0.0
+        self.step_loss = 0.0
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         dataset: Any = self.train_dataset
@@ -79,6 +85,9 @@ class GraftTrainer(Trainer):
         self.tokens_seen += inputs["tokens"]
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.train_seconds += time.perf_counter() - started
+        self.step_loss += float(loss)
+        if not math.isfinite(self.step_loss):
+            raise NotFinite(f"the loss became {self.step_loss} at step {self.state.global_step + 1}")
         return loss
 
     def compute_loss(
@@ -120,7 +129,16 @@ class GraftTrainer(Trainer):
         model.train()
         return metrics
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """PEFT, left to itself, asks the hub at every checkpoint whether the base's vocabulary was changed."""
+        if not isinstance(self.model, PeftModel):
+            super()._save(output_dir, state_dict)
+        elif self.args.should_save:
+            self.model.save_pretrained(str(output_dir or self.args.output_dir), save_embedding_layers=False)
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
+            raise NotFinite(f"the weights are no longer finite after step {self.state.global_step}")
         super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial))
         seal(folder / f"checkpoint-{self.state.global_step}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -16,14 +17,18 @@ import yaml
 
 from graft import __version__
 from graft.data.example import Example
-from graft.errors import InputError, Interrupted, Problems
+from graft.errors import GraftError, InputError, Interrupted, Problems
 from graft.hardware import machine
 from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
 from graft.models.base import Opened, link, load_model
+from graft.report.read import RunView
 from graft.runs import RunFolder
 from graft.settings import FinetuneSettings, build
+from graft.tasks.base import usual_rate
 from graft.tasks.models import load_for, with_head_trained, write_config
+from graft.training.remedies import PATCHES, patch
+from graft.training.signs import learning_rate_out_of_range
 from graft.workflow.plan import RunPlan, as_graft_error, plan_run
 
 
@@ -79,6 +84,7 @@ def carry_out(plan: RunPlan, watcher: Watcher) -> Path:
         except Exception as error:
             failure = as_graft_error(error)
             _end(run, "failed", str(failure))
+            _write_what_there_is(run.path)
             raise failure from error
     return plan.output
 
@@ -97,7 +103,8 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
     recorded: FinetuneSettings = build(FinetuneSettings, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     problems = Problems()
     for name in given.model_fields_set - {"resume", "overwrite", "output_path"}:
-        if getattr(given, name) != getattr(recorded, name):
+        measured = name == "precision" and given.precision == "auto"
+        if getattr(given, name) != getattr(recorded, name) and not measured:
             was = getattr(recorded, name)
             problems.add(f"--{name} {getattr(given, name)} differs from the run to resume, which has {was}", str(path))
     problems.raise_if_any()
@@ -107,6 +114,8 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
 def _begin(run: RunFolder, plan: RunPlan) -> None:
     settings = plan.settings
     recorded = settings.model_dump(mode="json", exclude={"resume", "overwrite", "token"}, exclude_defaults=True)
+    if settings.precision == "auto":  # measured once: a run that is resumed or done again computes as this one did
+        recorded["precision"] = plan.training.precision
     run.write_text(
         "config.yaml", yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True)
     )
@@ -159,6 +168,7 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
     watcher.note(f"{settings.method}: {tuned:,} of {total:,} parameters are trained ({tuned / total:.2%})")
     checkpoints = run.path / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
+    _say_learning_rate(run, plan, usual_rate(plan.task, method), watcher)
     result = train(
         model,
         plan.tokenizer.pad_token_id,
@@ -173,12 +183,15 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
         plan.objective,
     )
+    _write_patches(run, plan, watcher)
     if result.engine_reason:
         watcher.note(f"padded batches were used: {result.engine_reason}")
     if result.interrupted:
         raise Interrupted(f"interrupted after step {result.steps}; the checkpoint is kept", remedy=_resume_line(plan))
     if result.early_stopped:
         watcher.note(f"stopped early after {result.steps} steps: best held-out loss at step {result.best_step}")
+    if result.diverged and result.kept_step is None:
+        raise _diverged(run, result.diverged, "no checkpoint had been written yet")
     link(plan.base, run.path / "model")
     if plan.codec.head.names:
         write_config(model, run.path / "model")
@@ -192,6 +205,8 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         },
         adapter={"sha256": _sha256(run.path / "adapter" / "adapter_model.safetensors")},
     )
+    if result.diverged:
+        raise _diverged(run, result.diverged, f"what is kept are the weights of step {result.kept_step}")
     if settings.evaluate and plan.data.eval:
         from graft.workflow.evaluate import compare_run
 
@@ -200,12 +215,46 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
     write_pages(run.path)
 
 
+def _say_learning_rate(run: RunFolder, plan: RunPlan, usual: float, watcher: Watcher) -> None:
+    sign = learning_rate_out_of_range(plan.training.learning_rate, usual, plan.settings.method)
+    if sign:
+        watcher.note(f"{sign.what[:1].upper()}{sign.what[1:]}: {'; '.join(sign.remedies)}")
+        if not plan.settings.resume:
+            run.append_metrics({"step": 0, "sign": sign.kind, "what": sign.what})
+
+
+def _write_patches(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
+    """For each sign with a remedy in settings, the YAML that lies over the run's config.yaml."""
+    settings = plan.settings.model_dump(mode="json")
+    name = run.path.as_posix()
+    for sign in RunView.read(run.path).signs:
+        if sign.kind in PATCHES:
+            run.write_text(PATCHES[sign.kind], patch(sign.kind, settings, plan.training.learning_rate, name, sign.what))
+            watcher.note(
+                f"against {sign.kind}, the same settings with a remedy over them:\n    {_again(name, sign.kind)}"
+            )
+
+
+def _diverged(run: RunFolder, what: str, kept: str) -> GraftError:
+    return GraftError(f"{what}; {kept}", remedy=_again(run.path.as_posix(), "divergence"))
+
+
+def _again(name: str, kind: str) -> str:
+    return f"graft finetune --config {name}/config.yaml {name}/{PATCHES[kind]} --output_path {name}-again"
+
+
 def load_teacher(teacher: Opened) -> Any:
     """The teacher's weights, its adapter over them where it has one."""
     from graft.methods.peft_folder import load_adapter
 
     model = load_model(teacher.base)
     return load_adapter(model, teacher.adapter) if teacher.adapter else model
+
+
+def _write_what_there_is(run: Path) -> None:
+    """A failed run's page says where it went wrong; the failure itself is what matters if that fails, too."""
+    with contextlib.suppress(Exception):
+        write_pages(run)
 
 
 def write_pages(run: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from graft.hardware import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
 from graft.settings import FinetuneSettings
-from graft.tasks.base import Codec, Task, longest_row, text_config
+from graft.tasks.base import Codec, Task, longest_row, text_config, usual_rate
 from graft.tasks.choose import choose_task, task_for_data
 from graft.training.losses.choose import ChosenLoss, choose_loss
 from graft.training.objective import Objective
 from graft.training.plan import TrainingPlan, make_plan
+from graft.training.precision import choose_precision
 
 MONITORED_ROWS = 256
 """Held-out rows the loss is watched on while training; the comparison afterwards takes all of them."""
@@ -84,12 +85,14 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     lengths = sorted(len(row.input_ids) for row in rows)
     training = make_plan(
         settings,
-        task.learning_rates.get(method.name, method.learning_rate),
+        usual_rate(task, method),
         len(rows),
         lengths[int(0.95 * (len(lengths) - 1))],
         text_config(base),
         memory_available_mb(),
     )
+    precision, why = choose_precision(settings, text_config(base), _device(settings))
+    training = replace(training, precision=precision, inferences=[*training.inferences, *why])
     output = settings.output_path or _free_output(settings)
     if settings.output_path is None:
         inferences.append(Inference("output_path", str(output), "no --output_path was given"))
@@ -127,6 +130,13 @@ def _together(find_model: Callable[[], Base], read_data: Callable[[], object]) -
     if problems or base is None:
         raise InputError(*problems)
     return base
+
+
+def _device(settings: FinetuneSettings) -> str:
+    import torch
+
+    cpu = str(settings.training_arguments.get("use_cpu", settings.training_arguments.get("no_cuda", ""))).lower()
+    return "cuda" if torch.cuda.is_available() and cpu != "true" else "cpu"
 
 
 def _cut_rows(rows: Sequence[Encoded], length: int) -> list[Inference]:
