@@ -31,8 +31,8 @@ class ClassWeighted(nn.Module):
         if isinstance(weights, str) and weights != "balanced":
             raise ValueError(f'weights are "balanced" or {{class: weight}}, not {weights!r}')
         self.weights = weights
-        self.by_class: torch.Tensor
-        self.register_buffer("by_class", torch.empty(0))
+        self.by_class: torch.Tensor | None
+        self.register_buffer("by_class", None)
 
     def prepare(self, rows: Sequence[Encoded], names: Sequence[str]) -> None:
         """Learn the weights from the training rows' targets.
@@ -55,9 +55,9 @@ class ClassWeighted(nn.Module):
         weights = balanced_weights(counts)
         return torch.tensor([weights.get(index, 1.0) for index in range(classes)])
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
         loss = cross_entropy(logits, labels, reduction="none")
-        return loss * self.by_class[labels]
+        return loss if self.by_class is None else loss * self.by_class[labels]
 
 
 class LabelWeighted(ClassWeighted):
@@ -67,7 +67,7 @@ class LabelWeighted(ClassWeighted):
         held = torch.tensor([row.target for row in rows]).sum(0)
         return (len(rows) - held) / held.clamp(min=1)
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
         return binary_cross_entropy_with_logits(logits, labels, reduction="none", pos_weight=self.by_class)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from graft.data.tokens import Encoded
+from graft.engine.forward import IGNORED
 from graft.training.losses.signature import Kind
 
 Batch = dict[str, Any]
@@ -35,8 +36,14 @@ class Objective:
 
         def total(model: Any, batch: Mapping[str, Any], num_items: torch.Tensor | int | None = None) -> torch.Tensor:
             given = self.outputs(model, batch)
-            found = loss(*given) if self.kind == "pairs" else loss(*given, batch)
+            found = loss(*given) if self.kind == "pairs" else loss(*given, {**batch, "target_rows": _rows(batch)})
             count = given[-1].numel()
             return found.mean() * count / (count if num_items is None else num_items)
 
         return total
+
+
+def _rows(batch: Mapping[str, Any]) -> torch.Tensor:
+    """Which row of the batch each target is of; with several labels a row, (N * classes)."""
+    labels: torch.Tensor = batch["labels"]
+    return (labels.reshape(len(labels), -1) != IGNORED).nonzero()[:, 0]
