@@ -29,7 +29,7 @@ class Summarization:
     name = "summarization"
     kinds: tuple[Kind, ...] = ("encoder-decoder",)
     auto_class = "AutoModelForSeq2SeqLM"
-    learning_rates: Mapping[str, float] = {"lora": 1e-3, "full": 1e-4}
+    learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         return False

@@ -30,7 +30,7 @@ class TextClassification:
     name = "text-classification"
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     auto_class = "AutoModelForSequenceClassification"
-    learning_rates: Mapping[str, float] = {"lora": 1e-3, "full": 1e-4}
+    learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     recognise = staticmethod(labelled_texts)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:

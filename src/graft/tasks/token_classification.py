@@ -26,7 +26,7 @@ class TokenClassification:
     name = "token-classification"
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     auto_class = "AutoModelForTokenClassification"
-    learning_rates: Mapping[str, float] = {"lora": 1e-3, "full": 1e-4}
+    learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     recognise = staticmethod(tagged_words)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:

@@ -20,8 +20,8 @@ from graft.methods.peft_folder import load_adapter
 from graft.models.base import Opened, load_tokenizer, open_run_or_model, untuned
 from graft.runs import RunFolder
 from graft.settings import DataSettings, EvaluationSettings, ModelSettings, build
-from graft.tasks.base import Codec, Task, longest_row
-from graft.tasks.choose import task_of
+from graft.tasks.base import Codec, Head, Task, longest_row
+from graft.tasks.choose import get_task, task_of
 from graft.tasks.models import load_for
 from graft.workflow.finetune import Silent, Watcher, write_pages
 from graft.workflow.plan import RunPlan
@@ -60,7 +60,7 @@ def evaluate_model(
     opened = open_run_or_model(model_path, watcher.note, split[ModelSettings].trust_remote_code)
     run = RunFolder.open(opened.run) if opened.run else None
     task, codec = task_and_codec(opened, split[ModelSettings], split[DataSettings])
-    examples, labels, source = _rows(run, test_dataset, split[DataSettings], task, codec)
+    examples, labels, source, _ = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head)
     with _predictors(opened, run, task, codec, watcher) as predictors:
         result = _evaluate(predictors, examples, labels, source, chosen, watcher, task.metrics(codec.head))
     if output_path is not None:
@@ -150,9 +150,9 @@ def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
     }
 
 
-def _rows(
-    run: RunFolder | None, files: Any, given: DataSettings, task: Task, codec: Codec
-) -> tuple[list[Example], list[str] | None, dict[str, Any]]:
+def rows_to_judge(
+    run: RunFolder | None, files: Any, given: DataSettings, task: Task | None = None, head: Head | None = None
+) -> tuple[list[Example], list[str] | None, dict[str, Any], str]:
     """The rows to evaluate on, shaped as the run shaped its own."""
     listed = None
     if files is not None:
@@ -165,16 +165,17 @@ def _rows(
         if not examples:
             raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
         source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
-        return examples, run.manifest["data"]["labels"], source
+        return examples, run.manifest["data"]["labels"], source, run.manifest["data"]["kind"]
     if listed is None and given.data_name is None:
         raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
     recorded = recorded_data_settings(run) if run is not None else {}
     chosen = {name: getattr(given, name) for name in given.model_fields_set}
     update = {"data_files": listed, "data_name": given.data_name if listed is None else None}
     settings = DataSettings(**{**recorded, **chosen, **update})
-    labels = run.manifest["data"]["labels"] if run is not None else list(codec.head.names) or None
-    read = read_examples(settings, labels, recognise=task.recognise)
-    return read.examples, read.recipe.labels, asdict(read.source)
+    known = list(head.names) if head is not None else []
+    labels = run.manifest["data"]["labels"] if run is not None else known or None
+    read = read_examples(settings, labels, recognise=(task or get_task("text-generation")).recognise)
+    return read.examples, read.recipe.labels, asdict(read.source), read.recipe.kind
 
 
 def recorded_data_settings(run: RunFolder) -> dict[str, Any]:
