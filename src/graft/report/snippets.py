@@ -39,8 +39,8 @@ def using(task: str, text: str, several: bool = False) -> list[str]:
     if task == "token-classification":
         return [
             'tag = pipeline("token-classification", model=model, tokenizer=tokenizer)',
-            f'for word in tag({text}, aggregation_strategy="first"):',
-            '    print(word["word"], word["entity_group"])',
+            f'found = tag({text}, aggregation_strategy="first")',
+            'print([(part["word"], part["entity_group"]) for part in found])',
         ]
     if task == "feature-extraction":
         return [
