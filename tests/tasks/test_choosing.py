@@ -102,3 +102,17 @@ def test_held_out_classes_that_training_lacks_are_named(given, write):
     settings = build(FinetuneSettings, given("bert", "classes", eval_data_files=other))
     with pytest.raises(InputError, match="no class 'perhaps'"):
         plan_run(settings, lambda text: None)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "metrics", "said"),
+    [
+        ("bert", "tagged", "perplexity", "perplexity cannot be measured of token-classification.*entity_f1"),
+        ("bert", "several", "perplexity", "perplexity cannot be measured of text-classification.*label_f1"),
+        ("bert", "pairs", "accuracy", "accuracy needs answers that are classes"),
+        ("llama", "classes", "acuracy", "did you mean accuracy"),
+    ],
+)
+def test_a_metric_that_does_not_fit_is_said_before_training(given, model, kind, metrics, said):
+    with pytest.raises(InputError, match=f"(?s){said}"):
+        plan_run(build(FinetuneSettings, given(model, kind, metrics=metrics)), lambda text: None)

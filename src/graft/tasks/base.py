@@ -12,6 +12,8 @@ from graft.data.prepare import Prepared
 from graft.data.roles import Recipe
 from graft.data.tokens import Encoded
 from graft.errors import InputError, Problems
+from graft.evaluation.metrics import choose
+from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor
 from graft.methods.base import Method
 from graft.models.base import Base
@@ -139,6 +141,10 @@ class Task(Protocol):
         """The model as evaluation asks it; ``adapter`` as ``TorchPredictor`` has it."""
         ...
 
+    def answers(self, head: Head) -> tuple[Need, ...]:
+        """What the predictor can be asked for."""
+        ...
+
     def metrics(self, head: Head) -> tuple[str, ...] | None:
         """What is measured when nothing is asked for, the headline first; None: what fits the answers."""
         ...
@@ -147,3 +153,18 @@ class Task(Protocol):
 def usual_rate(task: Task, method: Method) -> float:
     """The learning rate to start from, where none is given."""
     return task.learning_rates.get(method.name, method.learning_rate)
+
+
+def check_metrics(names: Sequence[str] | None, task: Task, head: Head, labels: Sequence[str] | None) -> None:
+    """Whether what is asked for exists and can be measured: said before any training.
+
+    Raises:
+        InputError: naming every metric that is unknown, or needs what the task doesn't give.
+    """
+    if names is None:
+        return
+    wrong = [metric.name for metric in choose(names, [], labels) if metric.needs not in task.answers(head)]
+    if wrong:
+        usual = ", ".join(task.metrics(head) or ())
+        remedy = f"--metrics {usual}" if usual else "leave --metrics away"
+        raise InputError(f"{', '.join(wrong)} cannot be measured of {task.name}", where="--metrics", remedy=remedy)

@@ -13,6 +13,7 @@ from graft.data.labelled import flat_text, pair_columns, text_pairs
 from graft.data.prepare import Prepared
 from graft.data.tokens import Encoded
 from graft.errors import InputError, Problems
+from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
 from graft.tasks.base import Codec, Head
@@ -55,6 +56,9 @@ class FeatureExtraction:
 
     def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
         return Comparer(name, model, codec, adapter)
+
+    def answers(self, head: Head) -> tuple[Need, ...]:
+        return ("generation",)
 
     def metrics(self, head: Head) -> tuple[str, ...] | None:
         return ("spearman", "pearson")

@@ -24,6 +24,12 @@ def load_for(task: Task, codec: Codec, base: Base, seed: int) -> Any:
     return model
 
 
+def is_new_head(task: Task, codec: Codec, base: Base) -> bool:
+    """Whether the head is not among the base's weights, so that the base can only guess."""
+    ending = task.auto_class.replace("AutoModel", "")
+    return bool(codec.head.names) and not str((base.config.get("architectures") or [""])[0]).endswith(ending)
+
+
 def with_head_trained(settings: FinetuneSettings, model: Any) -> FinetuneSettings:
     """``settings`` that train and save the layers of a head beside an adapter."""
     layers = [name for name in head_layers(model) if not name.endswith("lm_head")]

@@ -14,6 +14,7 @@ from graft.data.prepare import Prepared
 from graft.data.roles import Recipe, recognise
 from graft.data.tokens import Encoded
 from graft.errors import Problems
+from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
 from graft.settings import DataSettings
@@ -64,6 +65,9 @@ class Summarization:
 
     def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
         return Writer(name, model, codec, adapter)
+
+    def answers(self, head: Head) -> tuple[Need, ...]:
+        return ("generation", "choice", "likelihood")
 
     def metrics(self, head: Head) -> tuple[str, ...] | None:
         return None

@@ -15,6 +15,7 @@ from graft.data.prepare import Prepared
 from graft.data.roles import LABELS, TEXTS, first_of
 from graft.data.tokens import Encoded
 from graft.errors import InputError, Problems
+from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
 from graft.tasks.base import Codec, Head
@@ -79,6 +80,9 @@ class TextClassification:
 
     def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
         return Classifier(name, model, codec, adapter)
+
+    def answers(self, head: Head) -> tuple[Need, ...]:
+        return ("generation",) if head.problem == SEVERAL else ("generation", "choice", "likelihood")
 
     def metrics(self, head: Head) -> tuple[str, ...] | None:
         return ("label_f1", "exact_match") if head.problem == SEVERAL else ("accuracy", "macro_f1")

@@ -11,6 +11,7 @@ from graft.data.render import Renderer
 from graft.data.roles import recognise
 from graft.data.tokens import Encoded, encode_all
 from graft.errors import Problems
+from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor
 from graft.evaluation.torch_predictor import TorchPredictor
 from graft.models.loading import CAUSAL, Kind
@@ -43,6 +44,9 @@ class TextGeneration:
 
     def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
         return TorchPredictor(name, model, codec.tokenizer, Renderer(codec.tokenizer), adapter)
+
+    def answers(self, head: Head) -> tuple[Need, ...]:
+        return ("generation", "choice", "likelihood")
 
     def metrics(self, head: Head) -> tuple[str, ...] | None:
         return None

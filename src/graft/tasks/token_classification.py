@@ -15,6 +15,7 @@ from graft.data.prepare import Prepared
 from graft.data.roles import TEXTS, first_of
 from graft.data.tokens import Encoded
 from graft.errors import InputError, Problems
+from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
 from graft.tasks.base import Codec, Head
@@ -72,6 +73,9 @@ class TokenClassification:
 
     def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
         return Tagger(name, model, codec, adapter)
+
+    def answers(self, head: Head) -> tuple[Need, ...]:
+        return ("generation",)
 
     def metrics(self, head: Head) -> tuple[str, ...] | None:
         return ("entity_f1", "entity_precision", "entity_recall", "tag_accuracy")

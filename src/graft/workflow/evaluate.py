@@ -20,9 +20,9 @@ from graft.methods.peft_folder import load_adapter
 from graft.models.base import Opened, load_tokenizer, open_run_or_model, untuned
 from graft.runs import RunFolder
 from graft.settings import DataSettings, EvaluationSettings, ModelSettings, build
-from graft.tasks.base import Codec, Head, Task, longest_row
+from graft.tasks.base import Codec, Head, Task, check_metrics, longest_row
 from graft.tasks.choose import get_task, task_of
-from graft.tasks.models import load_for
+from graft.tasks.models import is_new_head, load_for
 from graft.workflow.finetune import Silent, Watcher, write_pages
 from graft.workflow.plan import RunPlan
 
@@ -61,6 +61,7 @@ def evaluate_model(
     run = RunFolder.open(opened.run) if opened.run else None
     task, codec = task_and_codec(opened, split[ModelSettings], split[DataSettings])
     examples, labels, source, _ = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head)
+    check_metrics(chosen.metrics, task, codec.head, labels)
     with _predictors(opened, run, task, codec, watcher) as predictors:
         result = _evaluate(predictors, examples, labels, source, chosen, watcher, task.metrics(codec.head))
     if output_path is not None:
@@ -99,6 +100,8 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, watcher: Watcher) -> 
     else:
         tuned = task.predictor("tuned", model, codec)
         base = task.predictor("base", load_for(task, codec, plan.base, plan.settings.seed), codec)
+    if is_new_head(task, codec, plan.base):
+        watcher.note("The base's head is a new one and was not trained: it guesses, and the tuned model must not.")
     labels, usual = plan.data.recipe.labels, task.metrics(codec.head)
     result = _evaluate([base, tuned], examples, labels, source, plan.settings, watcher, usual)
     record(run, result)

@@ -17,7 +17,7 @@ from graft.hardware import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
 from graft.settings import FinetuneSettings
-from graft.tasks.base import Codec, Task, longest_row, text_config, usual_rate
+from graft.tasks.base import Codec, Task, check_metrics, longest_row, text_config, usual_rate
 from graft.tasks.choose import choose_task, task_for_data
 from graft.training.losses.choose import ChosenLoss, choose_loss
 from graft.training.objective import Objective
@@ -74,6 +74,7 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     tokenizer = load_tokenizer(base, settings.chat_template)
     data = prepare(settings, settings.seed, tokenizer, task.recognise)
     codec = Codec(tokenizer, task.head(data), longest_row(settings, tokenizer, base), settings.loss_on)
+    check_metrics(settings.metrics if settings.evaluate else None, task, codec.head, data.recipe.labels)
     problems = Problems()
     rows = task.encode(data.train, codec, problems)
     held_out = task.encode(data.eval, codec, problems)
