@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from graft.errors import InputError
 from graft.report.read import RunView
 from graft.report.usage import snippet
 from graft.workflow.evaluate import evaluate_model
@@ -125,3 +126,33 @@ def test_chat_answers_with_the_class(given):
     talk = Conversation.open(str(run), ModelSettings(), 16, lambda text: None)
     ((name, answer),) = talk.say("good cake")
     assert name == "tuned" and answer in {"yes", "no"}
+
+
+OWN = """
+from dataclasses import replace
+
+from graft.tasks.text_classification import TextClassification
+
+
+class Opening(TextClassification):
+    \"\"\"Classes of texts by their first word alone.\"\"\"
+
+    name = "opening"
+
+    def encode(self, examples, codec, problems):
+        return super().encode([replace(e, prompt=e.prompt.split()[0]) for e in examples], codec, problems)
+
+
+OPENING = Opening()
+"""
+
+
+def test_a_task_of_ones_own(given, tmp_path):
+    (tmp_path / "own_task.py").write_text(OWN, encoding="utf-8")
+    named = f"{tmp_path / 'own_task.py'}:OPENING"
+    run = finetune(given("bert", "classes", task=named, evaluate=False, max_steps=4))
+    assert document(run, "manifest.json")["task"]["name"] == "opening"
+    found = evaluate_model(run, task=named, bootstrap_samples=100)
+    assert set(found["predictors"]["tuned"]) == {"accuracy", "macro_f1"}
+    with pytest.raises(InputError, match="no task called 'opening'"):  # whose code a run folder must not name
+        evaluate_model(run)

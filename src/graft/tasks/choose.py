@@ -102,9 +102,10 @@ def task_of(opened: Opened, manifest: Mapping[str, Any], name: str | None) -> tu
     """
     recorded = manifest.get("task")
     if recorded:
-        task = get_task(recorded["name"])
-        if name is not None and get_task(name) is not task:
-            raise InputError(f"this run's task is {task.name}, not {name}", where="--task", remedy="leave --task away")
+        task = get_task(name or recorded["name"])
+        if task.name != recorded["name"]:
+            said = f"this run's task is {recorded['name']}, not {task.name}"
+            raise InputError(said, where="--task", remedy="leave --task away")
         return task, Head.of_record(recorded.get("head") or {})
     architecture = str((opened.base.config.get("architectures") or [""])[0])
     found = next((task for ending, task in _HEADS.items() if architecture.endswith(ending)), None)

@@ -58,11 +58,13 @@ def print_preview(plan: RunPlan) -> None:
     print(f"task       {document['task']}")
     print(f"output     {document['output_path']}")
     print(f"rows       {rows['train']:,} to train on, {rows['held_out']:,} held out ({kind})")
-    print(f"tokens     {tokens['all']:,}, of which {share:.1%} are trained on; longest row {longest}")
+    of_which = "" if plan.codec.head.names else f", of which {share:.1%} are trained on"
+    print(f"tokens     {tokens['all']:,}{of_which}; longest row {longest}")
     print(f"steps      {document['steps']:,} of {per_step}")
     for inference in document["inferences"]:
         print(f"inferred   {inference['name']} = {str(inference['value'])!r}: {inference['why']}")
     for row in document["first_rows"]:
-        print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens of prompt, {row['tokens'][1]} trained on")
+        trained = f" of prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""
+        print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens{trained}")
         print(f"{row['prompt']}⟦{row['trained']}⟧")
     print("\n⟦…⟧ is what the loss is on. Nothing was trained.")
