@@ -18,6 +18,7 @@ from graft.errors import InputError
 from graft.settings import FinetuneSettings, build
 from graft.tasks.losses import ClassWeighted, Contrastive, Cosine, LabelWeighted
 from graft.tasks.models import load_for
+from graft.training.objective import batches_by_length
 from graft.workflow.finetune import finetune
 from graft.workflow.plan import plan_run
 from loss_files import write_losses
@@ -144,3 +145,14 @@ def test_a_loss_that_does_not_fit_the_task_is_said_before_training(given, tmp_pa
     with pytest.raises(InputError, match=f"(?s){said}"):
         finetune(given("bert", kind, loss=named))
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_of_like_length_meet_and_each_comes_once():
+    draw = np.random.default_rng(0)
+    given = [Encoded([1] * int(length), 0, Origin("f", line)) for line, length in enumerate(draw.integers(3, 60, 107))]
+    batches = batches_by_length(given, 8, seed=1, epoch=0)
+    assert sorted(index for batch in batches for index in batch) == list(range(107))
+    assert len(batches) == 14 and max(map(len, batches)) == 8
+    padded = sum(max(len(given[i].input_ids) for i in batch) * len(batch) for batch in batches)
+    assert padded < 1.15 * sum(len(row.input_ids) for row in given)
+    assert batches == batches_by_length(given, 8, seed=1, epoch=0) != batches_by_length(given, 8, seed=1, epoch=1)

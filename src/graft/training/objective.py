@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from graft.engine.forward import IGNORED
 from graft.training.losses.signature import Kind
 
 Batch = dict[str, Any]
+WINDOW = 50
+"""Batches within which rows are sorted by length."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +50,21 @@ def _rows(batch: Mapping[str, Any]) -> torch.Tensor:
     """Which row of the batch each target is of; with several labels a row, (N * classes)."""
     labels: torch.Tensor = batch["labels"]
     return (labels.reshape(len(labels), -1) != IGNORED).nonzero()[:, 0]
+
+
+def batches_by_length(rows: Sequence[Encoded], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Every row once, ``ceil(rows / batch_size)`` batches; rows of like length meet, which leaves little to pad.
+
+    As transformers' ``group_by_length``: rows are shuffled, sorted within windows of many batches, and the batches
+    shuffled.
+    """
+    chance = random.Random(f"{seed}/{epoch}")
+    order = list(range(len(rows)))
+    chance.shuffle(order)
+    window = WINDOW * batch_size
+    batches: list[list[int]] = []
+    for start in range(0, len(order), window):
+        part = sorted(order[start : start + window], key=lambda index: len(rows[index].input_ids))
+        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    chance.shuffle(batches)
+    return batches

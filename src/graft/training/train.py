@@ -14,7 +14,7 @@ import torch
 from transformers import PrinterCallback
 
 from graft.data.tokens import Encoded
-from graft.engine import pack, packed_loss, plain_collate, plain_loss, supports
+from graft.engine import pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
 from graft.errors import InputError
 from graft.settings import TrainingSettings
 from graft.training.arguments import make_arguments
@@ -22,7 +22,7 @@ from graft.training.checkpoints import remove_broken, step_of, whole_checkpoints
 from graft.training.losses.choose import ChosenLoss
 from graft.training.losses.distillation import Distillation
 from graft.training.losses.engine import over_tokens, packed_targets, plain_targets
-from graft.training.objective import Objective
+from graft.training.objective import Objective, batches_by_length
 from graft.training.plan import TrainingPlan
 from graft.training.signs import AGAINST_DIVERGENCE, Sign
 from graft.training.trainer import Batch, Collate, EncodedRows, GraftTrainer, Loss, NotFinite
@@ -110,6 +110,7 @@ def train(
         collate=collate,
         loss=compute,
         keep=settings.save_total_limit,
+        plan=plan_batches if objective is None else batches_by_length,
     )
     recorder.trainer = guard.trainer = trainer
     trainer.remove_callback(PrinterCallback)
