@@ -126,6 +126,8 @@ def test_chat_answers_with_the_class(given):
     talk = Conversation.open(str(run), ModelSettings(), 16, lambda text: None)
     ((name, answer),) = talk.say("good cake")
     assert name == "tuned" and answer in {"yes", "no"}
+    talk.say("bad rain")
+    assert talk.say("good cake") == [(name, answer)]  # each text is judged by itself
 
 
 OWN = """

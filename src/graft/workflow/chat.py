@@ -25,7 +25,8 @@ class Conversation:
     """Who may answer, who does, and what was said.
 
     A run shapes what is typed as it shaped its rows: the same system message, instruction or template. Rows of one
-    turn make a model of one turn, so only a conversation with such a shape forgets each turn.
+    turn make a model of one turn, so a conversation with such a shape forgets each turn, and so does one
+    with a model that classifies (``one_turn``).
     """
 
     voices: dict[str, Predictor]
@@ -33,6 +34,7 @@ class Conversation:
     shape: DataSettings | None = None
     speaking: list[str] = field(default_factory=list)
     said: dict[str, list[Message]] = field(default_factory=dict)
+    one_turn: bool = False
 
     @classmethod
     def open(cls, name: str, settings: ModelSettings, longest: int, say: Callable[[str], None]) -> Conversation:
@@ -53,7 +55,7 @@ class Conversation:
         if opened.run is not None:
             recorded: dict[str, Any] = recorded_data_settings(RunFolder.open(opened.run))
             shape = DataSettings(**recorded)
-        return cls(voices, longest, shape, [next(iter(voices))])
+        return cls(voices, longest, shape, [next(iter(voices))], one_turn=task.name != "text-generation")
 
     def command(self, text: str) -> str:
         """``tuned``, ``base``, ``both``, ``new``; returns what to tell the user."""
@@ -76,7 +78,8 @@ class Conversation:
         shaped = shape_prompt(text, self.shape)
         if isinstance(shaped, str):
             return self.voices[name].generate([Example(shaped, "", TYPED)], self.longest)[0]
-        single = self.shape is not None and bool(self.shape.instruction or self.shape.prompt_template)
+        shape = self.shape
+        single = self.one_turn or (shape is not None and bool(shape.instruction or shape.prompt_template))
         before = [] if single else self.said.get(name, [])
         messages = [*before, *(shaped if not before else [m for m in shaped if m["role"] != "system"])]
         answer = self.voices[name].generate([Example(tuple(messages), "", TYPED)], self.longest)[0]
