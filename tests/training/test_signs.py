@@ -63,6 +63,7 @@ def test_a_spike_is_one_step():
     assert signs.spike(curve([2.0] + [0.5] * 10 + [4.0])).step == 12
     assert signs.spike(curve([2.0] + [0.5] * 10 + [1.2])) is None
     assert signs.spike(curve([2.0] + [0.5] * 10 + [4.0, 0.5])) is None
+    assert signs.spike(curve([1.9, 1.5, 1.6, 0.3, 0.9, 1.7, 0.2, 2.2])) is None  # batches of four rows jump about
 
 
 def test_a_standstill_is_told_once_there_is_enough_to_see():
