@@ -112,4 +112,6 @@ def test_a_second_patch_goes_further():
     assert twice["lora_r"] == 4 and twice["lora_dropout"] > 0.1 and twice["weight_decay"] > 0.01
     full = changes("overfitting", FinetuneSettings(method="full").model_dump(), 2e-5)
     assert full == {"learning_rate": 1e-5, "weight_decay": 0.01}
+    narrower = changes("overfitting", {"method": "adapters", "reduction_factor": 16.0}, 1e-4)
+    assert narrower == {"reduction_factor": 32.0, "lora_dropout": 0.1, "weight_decay": 0.01}
     assert changes("divergence", {"warmup_ratio": 0.05}, 2e-3) == {"learning_rate": 5e-4, "warmup_ratio": 0.1}
