@@ -78,6 +78,11 @@ class ModelSettings(Settings):
     )
     model_revision: str | None = setting(None, "branch, tag or commit of a hub model", "revision")
     trust_remote_code: bool = setting(False, "let the model or the data set run code of its own")
+    task: str | None = setting(
+        None,
+        "text-generation, text-classification, token-classification, feature-extraction (pairs of texts), "
+        "summarization (default: by the model and the data)",
+    )
     token: str | None = setting(None, "access token for the hub; HF_TOKEN is used otherwise", "hf_token")
     chat_template: str | None = setting(None, "Jinja chat template, or a file with one, instead of the model's own")
 
@@ -109,6 +114,9 @@ class DataSettings(Settings):
     completion_template: Template | None = setting(None, "the answer with {column} placeholders", "response_template")
     system_prompt: Template | None = setting(None, "system message put before every prompt", "system", "default_system")
     instruction: Template | None = setting(None, "what to do with `text`, put before it (inferred for labelled text)")
+    pair_label: Literal["similar", "different"] = setting(
+        "similar", "what a pair's label says of its two texts; a loss is told whether they differ"
+    )
     loss_on: Literal["completion", "all"] = setting("completion", "which tokens are trained on")
     max_length: int | None = setting(
         None,
@@ -187,7 +195,8 @@ class TrainingSettings(Settings):
 class LossSettings(Settings):
     loss: str = setting(
         "cross-entropy",
-        "what is made small: cross-entropy, label-smoothing, focal, class-weighted, distillation; one's own as "
+        "what is made small: cross-entropy, label-smoothing, focal, class-weighted, distillation; cosine and "
+        "contrastive for pairs; one's own as "
         "path/to/file.py:Name or module:function",
     )
     loss_arguments: Pairs = setting({}, "arguments of the loss: gamma=2, or as JSON")

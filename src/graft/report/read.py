@@ -80,6 +80,10 @@ class RunView:
         return str(self.manifest.get("status") or ("evaluated" if self.evaluation else "unknown"))
 
     @property
+    def task(self) -> str:
+        return str(self.section("task").get("name") or "text-generation")
+
+    @property
     def title(self) -> str:
         return str(self.manifest.get("task_name") or self.path.resolve().name)
 

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from graft.report import snippets
 from graft.report.changes import shared
 from graft.report.read import RunView
 from graft.training.remedies import PATCHES
@@ -66,6 +67,8 @@ def has_weights(view: RunView) -> bool:
 
 def snippet(view: RunView) -> str:
     """Python that loads the run's model and lets it answer a prompt of its form; run it beside the run folder."""
+    if view.task in snippets.CLASSES:
+        return _task_snippet(view)
     lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer"]
     if has_adapter(view.path):
         lines.insert(0, "from peft import PeftModel")
@@ -83,6 +86,16 @@ def snippet(view: RunView) -> str:
         'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
     ]
     return "\n".join(lines)
+
+
+def _task_snippet(view: RunView) -> str:
+    run = json.dumps(location(view), ensure_ascii=False)
+    shape = prompt_shape(view)
+    text = shape if isinstance(shape, str) else str(shape[-1].get("content", ""))
+    head = view.section("task", "head")
+    several = str(head.get("problem") or "").startswith("multi")
+    lines = snippets.loading(view.task, run, has_adapter(view.path))
+    return "\n".join([*lines, "", *snippets.using(view.task, json.dumps(text, ensure_ascii=False), several)])
 
 
 def _inputs(view: RunView) -> list[str]:

@@ -14,7 +14,7 @@ import torch
 from transformers import PrinterCallback
 
 from graft.data.tokens import Encoded
-from graft.engine import pack, packed_loss, plain_collate, plain_loss, supports
+from graft.engine import pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
 from graft.errors import InputError
 from graft.settings import TrainingSettings
 from graft.training.arguments import make_arguments
@@ -22,6 +22,7 @@ from graft.training.checkpoints import remove_broken, step_of, whole_checkpoints
 from graft.training.losses.choose import ChosenLoss
 from graft.training.losses.distillation import Distillation
 from graft.training.losses.engine import over_tokens, packed_targets, plain_targets
+from graft.training.objective import Objective, batches_by_length
 from graft.training.plan import TrainingPlan
 from graft.training.signs import AGAINST_DIVERGENCE, Sign
 from graft.training.trainer import Batch, Collate, EncodedRows, GraftTrainer, Loss, NotFinite
@@ -75,6 +76,7 @@ def train(
     rewind_metrics: Callable[[int], None],
     progress: TrainingProgress,
     loss: ChosenLoss | None = None,
+    objective: Objective | None = None,
 ) -> TrainResult:
     """Train ``model`` in place; checkpoints go to ``folder``.
 
@@ -83,13 +85,18 @@ def train(
     """
     if "tensorboard" in settings.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or folder.parent / "logs")
-    engine, reason = choose_engine(settings.engine, model)
+    engine, reason = choose_engine(settings.engine, model) if objective is None else ("plain", None)
     if engine == "packed" and loss is not None and loss.teacher_model is not None:
         engine, reason = choose_engine(settings.engine, loss.teacher_model)
     arguments = make_arguments(settings, plan, folder, bool(held_out))
     if arguments.use_cpu or not torch.cuda.is_available():
         arguments.dataloader_pin_memory = False
-    collate, compute = _collate_and_loss(engine, pad_token_id, loss, arguments.device)
+    if objective is None:
+        collate, compute = _collate_and_loss(engine, pad_token_id, loss, arguments.device)
+    else:
+        assert loss is not None and loss.call is not None
+        collate = partial(_counted, lambda rows: objective.collate(rows, pad_token_id))
+        compute = objective.over_outputs(loss.call)
     keeper = BestKeeper(settings.early_stopping_patience, settings.load_best_model_at_end)
     interrupt = Interrupt(progress)
     recorder = Recorder(write_metrics, progress)
@@ -103,6 +110,7 @@ def train(
         collate=collate,
         loss=compute,
         keep=settings.save_total_limit,
+        plan=plan_batches if objective is None else batches_by_length,
     )
     recorder.trainer = guard.trainer = trainer
     trainer.remove_callback(PrinterCallback)
@@ -202,9 +210,8 @@ def _with_counts(collate: Callable[[Sequence[Encoded]], Batch], rows: Sequence[E
     """``target_rows`` (N) says which row of the batch each target is of; ``rows`` and ``tokens`` count for speeds."""
     targets = torch.tensor([len(row.input_ids) - max(1, row.prompt_length) for row in rows])
     target_rows = torch.arange(len(rows)).repeat_interleave(targets)
-    return {
-        **collate(rows),
-        "target_rows": target_rows,
-        "rows": len(rows),
-        "tokens": sum(len(row.input_ids) for row in rows),
-    }
+    return {**_counted(collate, rows), "target_rows": target_rows}
+
+
+def _counted(collate: Callable[[Sequence[Encoded]], Batch], rows: Sequence[Encoded]) -> Batch:
+    return {**collate(rows), "rows": len(rows), "tokens": sum(len(row.input_ids) for row in rows)}

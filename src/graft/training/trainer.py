@@ -19,6 +19,7 @@ from graft.training.checkpoints import rotate, seal
 
 Batch = dict[str, Any]
 Collate = Callable[[Sequence[Encoded]], Batch]
+Plan = Callable[[Sequence[Encoded], int, int, int], list[list[int]]]
 Loss = Callable[[torch.nn.Module, Batch, Any], torch.Tensor]
 
 
@@ -36,8 +37,8 @@ class EncodedRows(Dataset[Encoded]):
 class PlannedBatches:
     """A batch sampler whose order depends on the seed and the epoch alone, so that a resumed run goes on alike."""
 
-    def __init__(self, rows: Sequence[Encoded], batch_size: int, seed: int) -> None:
-        self.rows, self.batch_size, self.seed, self.epoch = rows, batch_size, seed, 0
+    def __init__(self, rows: Sequence[Encoded], batch_size: int, seed: int, plan: Plan = plan_batches) -> None:
+        self.rows, self.batch_size, self.seed, self.epoch, self.plan = rows, batch_size, seed, 0, plan
         self.drop_last = False
 
     def set_epoch(self, epoch: int) -> None:
@@ -47,7 +48,7 @@ class PlannedBatches:
         return math.ceil(len(self.rows) / self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        yield from plan_batches(self.rows, self.batch_size, self.seed, self.epoch)
+        yield from self.plan(self.rows, self.batch_size, self.seed, self.epoch)
 
 
 class NotFinite(Exception):
@@ -55,8 +56,11 @@ class NotFinite(Exception):
 
 
 class GraftTrainer(Trainer):
-    def __init__(self, *args: Any, collate: Collate, loss: Loss, keep: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, collate: Collate, loss: Loss, keep: int, plan: Plan = plan_batches, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.plan = plan
         self.collate, self.loss, self.keep = collate, loss, keep
         self.loss_is_scaled_for_ga = True
         self.can_return_loss = True
@@ -68,7 +72,7 @@ class GraftTrainer(Trainer):
         rows = dataset.rows
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            batch_sampler=PlannedBatches(rows, self._train_batch_size, self.args.seed),
+            batch_sampler=PlannedBatches(rows, self._train_batch_size, self.args.seed, self.plan),
             collate_fn=self.collate,
             num_workers=self.args.dataloader_num_workers,
         )
@@ -143,3 +147,6 @@ class GraftTrainer(Trainer):
         folder = Path(self._get_output_dir(trial))
         seal(folder / f"checkpoint-{self.state.global_step}")
         rotate(folder, self.keep, self.state.best_global_step)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """A checkpoint holds tied weights once, which is not worth the warning that transformers gives for it."""

@@ -25,6 +25,8 @@ from graft.models.base import Opened, link, load_model
 from graft.report.read import RunView
 from graft.runs import RunFolder
 from graft.settings import FinetuneSettings, build
+from graft.tasks.base import usual_rate
+from graft.tasks.models import load_for, with_head_trained, write_config
 from graft.training.remedies import PATCHES, patch
 from graft.training.signs import learning_rate_out_of_range
 from graft.workflow.plan import RunPlan, as_graft_error, plan_run
@@ -124,6 +126,7 @@ def _begin(run: RunFolder, plan: RunPlan) -> None:
     summary = plan.data.summary
     run.update_manifest(
         task_name=settings.task_name,
+        task={"name": plan.task.name, "head": plan.codec.head.as_record(), "max_length": plan.codec.max_length},
         settings=settings.model_dump(mode="json", exclude={"token"}),
         inferences=[asdict(inference) for inference in plan.inferences],
         versions={name: version(name) for name in ("torch", "transformers", "peft")}
@@ -159,12 +162,13 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
     settings = plan.settings
     transformers.set_seed(settings.seed)
     method = METHODS.get(settings.method)
-    model = method.prepare(load_model(plan.base), settings)
+    model = load_for(plan.task, plan.codec, plan.base, settings.seed)
+    model = method.prepare(model, with_head_trained(settings, model))
     tuned, total = trainable_parameters(model)
     watcher.note(f"{settings.method}: {tuned:,} of {total:,} parameters are trained ({tuned / total:.2%})")
     checkpoints = run.path / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
-    _say_learning_rate(run, plan, method.learning_rate, watcher)
+    _say_learning_rate(run, plan, usual_rate(plan.task, method), watcher)
     result = train(
         model,
         plan.tokenizer.pad_token_id,
@@ -177,6 +181,7 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         run.truncate_metrics,
         watcher,
         plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
+        plan.objective,
     )
     _write_patches(run, plan, watcher)
     if result.engine_reason:
@@ -188,6 +193,8 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
     if result.diverged and result.kept_step is None:
         raise _diverged(run, result.diverged, "no checkpoint had been written yet")
     link(plan.base, run.path / "model")
+    if plan.codec.head.names:
+        write_config(model, run.path / "model")
     method.save(model, run.path)
     run.update_manifest(
         training={
@@ -281,7 +288,7 @@ def as_row(example: Example) -> dict[str, Any]:
     """An example as a line of ``data/*.jsonl``; ``from_row`` reads it back."""
     prompt = example.prompt if isinstance(example.prompt, str) else [dict(message) for message in example.prompt]
     row: dict[str, Any] = {"prompt": prompt, "completion": example.completion, "origin": str(example.origin)}
-    for name in ("label", "tools", "answer"):
+    for name in ("label", "tools", "answer", "words", "second"):
         value = getattr(example, name)
         if value is not None:
             row[name] = value

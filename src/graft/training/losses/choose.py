@@ -10,8 +10,9 @@ from graft.data.tokens import Encoded
 from graft.errors import InputError
 from graft.models.base import Opened, load_tokenizer, open_run_or_model
 from graft.settings import FinetuneSettings
-from graft.training.losses import DEFAULT
+from graft.training.losses import DEFAULT, LOSSES
 from graft.training.losses.load import load_loss
+from graft.training.objective import Objective
 
 DISTILLATION = "distillation"
 
@@ -35,13 +36,16 @@ def choose_loss(
     tokenizer: Any,
     vocabulary: int,
     say: Callable[[str], None],
+    objective: Objective | None = None,
 ) -> ChosenLoss:
-    """The loss that ``settings`` name, fit for these rows and this vocabulary.
+    """The loss that ``settings`` name, fit for these rows and this vocabulary, or for the ``objective`` of a head.
 
     Raises:
         InputError: when there is none, it cannot be called, or it does not fit the data or the teacher.
     """
     name, arguments = _named(settings)
+    if objective is not None:
+        return _of_head(name, arguments, rows, objective, vocabulary)
     if name == DEFAULT and not arguments:
         return ChosenLoss(name)
     call = load_loss(name, arguments, classes=vocabulary)
@@ -50,6 +54,25 @@ def choose_loss(
     if name != DISTILLATION:
         return ChosenLoss(name, call)
     return ChosenLoss(name, call, _teacher(settings, tokenizer, say))
+
+
+def _of_head(
+    name: str, arguments: Mapping[str, Any], rows: Sequence[Encoded], objective: Objective, vocabulary: int
+) -> ChosenLoss:
+    """What a name means to the head's task; the task's own loss where none was asked for."""
+    if name == DISTILLATION:
+        what = "a teacher's distribution is learned by text-generation only"
+        raise InputError(what, where="--teacher", remedy="leave --teacher away, or --task text-generation")
+    several = bool(rows) and isinstance(rows[0].target, list) and isinstance(rows[0].target[0], float)
+    known = objective.losses.get(name, name)
+    if (several or objective.kind == "pairs") and known in LOSSES.builtin:
+        fitting = ", ".join(sorted(set(objective.losses) - {DEFAULT}))
+        what = "pairs" if objective.kind == "pairs" else "several labels a row"
+        raise InputError(f"{name} is no loss of {what}", where="--loss", remedy=f"{fitting}, or one of your own")
+    call = load_loss(known, arguments, objective.kind, len(objective.names) or vocabulary, several)
+    if hasattr(call, "prepare"):
+        call.prepare(rows, objective.names)
+    return ChosenLoss(objective.loss if name == DEFAULT else name, call)
 
 
 def _named(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:

@@ -15,11 +15,16 @@ TRIAL_TARGETS = 4
 
 
 def load_loss(
-    reference: str, arguments: Mapping[str, Any] | None = None, kind: Kind = "targets", classes: int = 16
+    reference: str,
+    arguments: Mapping[str, Any] | None = None,
+    kind: Kind = "targets",
+    classes: int = 16,
+    several: bool = False,
 ) -> Callable[..., Any]:
     """The loss that ``reference`` names, to be called ``(logits, labels, batch)``, or ``(output1, output2, label)``.
 
-    One that a user brings is tried once on a few random values of ``classes`` classes.
+    One that a user brings is tried once on a few random values of ``classes`` classes; with ``several``, labels say of
+    each class whether it holds.
 
     Raises:
         InputError: when there is no such loss, its constructor or signature does not fit, or the trial fails.
@@ -31,7 +36,10 @@ def load_loss(
     called = loss if kind == "pairs" or signature.takes_batch else _WithoutBatch(loss)
     if reference not in LOSSES.builtin:
         _refuse_parameters(loss, name)
-        (_try_targets if kind == "targets" else _try_pairs)(called, name, classes)
+        if kind == "pairs":
+            _try_pairs(called, name)
+        else:
+            _try_targets(called, name, classes, several)
     return called
 
 
@@ -89,28 +97,31 @@ def _refuse_parameters(loss: Any, name: str) -> None:
         )
 
 
-def _try_targets(loss: Callable[..., Any], name: str, classes: int) -> None:
+def _try_targets(loss: Callable[..., Any], name: str, classes: int, several: bool) -> None:
     import torch
 
     labels = torch.arange(TRIAL_TARGETS) % classes
+    if several:
+        labels = torch.nn.functional.one_hot(labels, classes).float()
     logits = torch.randn(TRIAL_TARGETS, classes, generator=torch.Generator().manual_seed(0)).requires_grad_()
     batch = {
         "input_ids": torch.zeros(1, TRIAL_TARGETS + 1, dtype=torch.long),
         "labels": labels,
         "target_rows": torch.zeros(TRIAL_TARGETS, dtype=torch.long),
     }
-    _try(loss, (logits, labels, batch), name, "targets", TRIAL_TARGETS)
+    _try(loss, (logits, labels, batch), name, "targets", 2 if several else 1)
 
 
-def _try_pairs(loss: Callable[..., Any], name: str, classes: int) -> None:
+def _try_pairs(loss: Callable[..., Any], name: str) -> None:
     import torch
 
     generator = torch.Generator().manual_seed(0)
     pair = [torch.randn(TRIAL_TARGETS, 8, generator=generator).requires_grad_() for _ in range(2)]
-    _try(loss, (*pair, torch.tensor([0.0, 1.0] * (TRIAL_TARGETS // 2))), name, "pairs", TRIAL_TARGETS)
+    _try(loss, (*pair, torch.tensor([0.0, 1.0] * (TRIAL_TARGETS // 2))), name, "pairs", 1)
 
 
-def _try(loss: Callable[..., Any], given: tuple[Any, ...], name: str, kind: Kind, count: int) -> None:
+def _try(loss: Callable[..., Any], given: tuple[Any, ...], name: str, kind: Kind, most: int) -> None:
+    """``most``: dimensions of what the loss may return."""
     import torch
 
     shapes = ", ".join(str(tuple(value.shape)) for value in given if isinstance(value, torch.Tensor))
@@ -122,17 +133,17 @@ def _try(loss: Callable[..., Any], given: tuple[Any, ...], name: str, kind: Kind
         said = f"{type(error).__name__}: {error}"
         what = f"{name} fails on tensors of shape {shapes}: {said}"
         raise InputError(what, where="--loss", remedy=_expected(kind)) from error
-    wrong = _what_is_wrong(found, count)
+    wrong = _what_is_wrong(found, TRIAL_TARGETS, most)
     if wrong:
         raise InputError(f"{name} returns {wrong}", where="--loss", remedy=_expected(kind))
 
 
-def _what_is_wrong(found: Any, count: int) -> str:
+def _what_is_wrong(found: Any, count: int, most: int) -> str:
     import torch
 
     if not isinstance(found, torch.Tensor):
         return f"a {type(found).__name__}, not a tensor"
-    if found.shape not in {(), (count,)}:
+    if found.shape[:1] not in {(), (count,)} or found.ndim > most:
         return f"a tensor of shape {tuple(found.shape)} for {count} targets"
     if not found.requires_grad:
         return "a tensor without a gradient: nothing could be learned from it"
