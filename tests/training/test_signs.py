@@ -63,6 +63,7 @@ def test_a_spike_is_one_step():
     assert signs.spike(curve([2.0] + [0.5] * 10 + [4.0])).step == 12
     assert signs.spike(curve([2.0] + [0.5] * 10 + [1.2])) is None
     assert signs.spike(curve([2.0] + [0.5] * 10 + [4.0, 0.5])) is None
+    assert signs.spike(curve([1.9, 1.5, 1.6, 0.3, 0.9, 1.7, 0.2, 2.2])) is None  # batches of four rows jump about
 
 
 def test_a_standstill_is_told_once_there_is_enough_to_see():
@@ -111,4 +112,6 @@ def test_a_second_patch_goes_further():
     assert twice["lora_r"] == 4 and twice["lora_dropout"] > 0.1 and twice["weight_decay"] > 0.01
     full = changes("overfitting", FinetuneSettings(method="full").model_dump(), 2e-5)
     assert full == {"learning_rate": 1e-5, "weight_decay": 0.01}
+    narrower = changes("overfitting", {"method": "adapters", "reduction_factor": 16.0}, 1e-4)
+    assert narrower == {"reduction_factor": 32.0, "lora_dropout": 0.1, "weight_decay": 0.01}
     assert changes("divergence", {"warmup_ratio": 0.05}, 2e-3) == {"learning_rate": 5e-4, "warmup_ratio": 0.1}

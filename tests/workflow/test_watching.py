@@ -8,6 +8,8 @@ import yaml
 from graft.cli.arguments import parse
 from graft.cli.finetune import read_settings
 from graft.errors import GraftError
+from graft.report.doctor import diagnose
+from graft.report.read import RunView
 from graft.training.checkpoints import whole_checkpoints
 from graft.workflow.finetune import Silent, finetune
 
@@ -48,6 +50,7 @@ def test_overfitting_is_told_as_it_happens_and_leaves_a_patch(by_heart):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     (step,) = [line["step"] for line in lines if line.get("sign") == "overfitting"]
     assert step < 160  # while it happened
+    assert "overfitting" in {finding.kind for finding in diagnose(RunView.read(run))}
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "learned by heart" in page and "overfitting-span" in page
     settings = read_settings(
@@ -82,6 +85,8 @@ def test_nan_stops_the_run_with_the_last_good_checkpoint(given, tmp_path):
     assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == saved
     again = yaml.safe_load((run / "divergence.yaml").read_text(encoding="utf-8"))
     assert float(again["learning_rate"]) == pytest.approx(0.0025)
+    finding = diagnose(RunView.read(run))[0]
+    assert finding.kind == "divergence" and any("divergence.yaml" in remedy for remedy in finding.remedies)
     assert "nan at step" in (run / "report.html").read_text(encoding="utf-8")
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from graft.cli.arguments import read_config
+from graft.cli.arguments import parse, read_config
+from graft.cli.finetune import read_settings
 from graft.cli.main import main
 from graft.errors import InputError
 from graft.settings import FinetuneSettings
@@ -141,6 +142,21 @@ def test_the_walkthroughs_remedies_are_settings(walkthrough, tmp_path):
     assert (step.settings.lora_alpha, step.settings.lora_dropout, step.settings.weight_decay) == (16, 0.1, 0.01)
     assert step.settings.lr_scheduler_type == "cosine"
     assert step.settings.training_arguments == {"fp16": True, "dataloader_num_workers": 4, "optim": "adamw_torch"}
+
+
+def test_finetune_reads_the_same_files(walkthrough, tmp_path):
+    """One over the other: the walkthrough's workflow, its two remedies, and what is typed."""
+    slow, against = tmp_path / "slow.yaml", tmp_path / "overfitting.yaml"
+    slow.write_text(SLOW + "max_grad_norm: 0.5\n", encoding="utf-8")
+    against.write_text(OVERFITTING, encoding="utf-8")
+    files = [str(walkthrough), str(slow), str(against)]
+    settings = read_settings(parse(["--config", *files, "--max_steps", "7"]))
+    assert settings.target_modules == ("c_attn", "c_proj") and settings.max_steps == 7
+    assert (settings.method, settings.lora_alpha, settings.weight_decay) == ("lora", 16, 0.01)
+    assert {"fp16": True, "max_grad_norm": 0.5}.items() <= settings.training_arguments.items()
+    against.write_text("passes: {lora: {type: LoRA}, size: {type: Other}}", encoding="utf-8")
+    with pytest.raises(InputError, match="more than tuning: lora, size"):
+        read_settings(parse(["--config", str(against)]))
 
 
 def test_the_command_line_wins(walkthrough):

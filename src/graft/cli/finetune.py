@@ -67,11 +67,11 @@ def _shown(config: Any) -> str:
 
 def read_configs(given: Any) -> dict[str, Any]:
     """The settings of the files after ``--config``; what lies over what: a later file wins."""
-    from graft.workflow.configuration import laid_over
+    from graft.workflow.configuration import flat_settings, laid_over
 
     values: dict[str, Any] = {}
     for path in given if isinstance(given, list) else [given] if given else []:
-        values = laid_over(values, read_config(Path(str(path))))
+        values = laid_over(values, flat_settings(read_config(Path(str(path))), str(path)))
     return values
 
 

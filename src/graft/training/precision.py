@@ -10,8 +10,9 @@ from graft.errors import InputError
 from graft.probe import training_rates
 from graft.settings import TrainingSettings
 
-WORTH_IT = 1.1
-"""Half the digits are worth it for a tenth more speed, and not for less."""
+WORTH_IT = 1.25
+"""Half the digits are worth it for a tenth more speed, and not for less. A whole step has more besides than the layers
+measured: SmolLM2's took 1.29 times as long in float32 as in bfloat16, by turns, where the layers took 1.7 times."""
 SWITCHES = {"bf16": "bfloat16", "fp16": "float16"}
 """transformers' own arguments for the same."""
 

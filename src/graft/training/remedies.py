@@ -14,10 +14,13 @@ def changes(kind: str, settings: Mapping[str, Any], learning_rate: float) -> dic
     if kind == "divergence":
         return {"learning_rate": _round(learning_rate / 4), "warmup_ratio": max(0.1, _number(settings, "warmup_ratio"))}
     decay = max(0.01, 2 * _number(settings, "weight_decay"))
+    dropout = round(min(0.5, max(0.1, _number(settings, "lora_dropout") + 0.05)), 3)
     if settings.get("method") in {"lora", "qlora"}:
         r = max(1, int(settings.get("lora_r") or 16) // 2)
-        dropout = min(0.5, max(0.1, _number(settings, "lora_dropout") + 0.05))
-        return {"lora_r": r, "lora_alpha": r, "lora_dropout": round(dropout, 3), "weight_decay": decay}
+        return {"lora_r": r, "lora_alpha": r, "lora_dropout": dropout, "weight_decay": decay}
+    if settings.get("method") == "adapters" and settings.get("reduction_factor"):
+        factor = 2 * _number(settings, "reduction_factor")
+        return {"reduction_factor": factor, "lora_dropout": dropout, "weight_decay": decay}
     return {"learning_rate": _round(learning_rate / 2), "weight_decay": decay}
 
 

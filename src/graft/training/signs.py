@@ -127,13 +127,13 @@ def divergence(steps: Curve) -> Sign | None:
 
 
 def spike(steps: Curve) -> Sign | None:
-    """The last step's loss far above those before it, and above the start's."""
+    """The last step's loss far above those before it, each of them, and above the start's."""
     before = [value for _, value in steps[-21:-1]]
     if len(before) < SUSTAINED:
         return None
     step, value = steps[-1]
     usual = median(before)
-    if value <= max(SPIKE * usual, usual + 1.0, _start(steps)):
+    if value <= max(SPIKE * usual, usual + 1.0, _start(steps), ABOVE_START * max(before)):
         return None
     what = f"a spike: the loss is {value:.3f} at step {step}, and was about {usual:.3f} before"
     return Sign("spike", what, AGAINST_DIVERGENCE, step, step)

@@ -124,18 +124,31 @@ def train(
         trainer._load_best_model()
     # Autocast was wrapped around the model's forward; what comes after training is computed in the weights' own format.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    interrupted = interrupt.asked and trainer.state.global_step < trainer.state.max_steps
+    return _result(trainer, seconds, (engine, reason), keeper.stopped, interrupted, diverged, kept)
+
+
+def _result(
+    trainer: GraftTrainer,
+    seconds: float,
+    engine: tuple[str, str | None],
+    early_stopped: bool,
+    interrupted: bool,
+    diverged: Sign | None,
+    kept: int | None,
+) -> TrainResult:
     train_seconds = max(trainer.train_seconds, 1e-9)
     return TrainResult(
         steps=trainer.state.global_step,
         best_step=trainer.state.best_global_step,
         best_eval_loss=trainer.state.best_metric,
-        early_stopped=keeper.stopped,
-        interrupted=interrupt.asked and trainer.state.global_step < trainer.state.max_steps,
+        early_stopped=early_stopped,
+        interrupted=interrupted,
         rows_per_second=trainer.rows_seen / train_seconds,
         tokens_per_second=trainer.tokens_seen / train_seconds,
         seconds=seconds,
-        engine=engine,
-        engine_reason=reason,
+        engine=engine[0],
+        engine_reason=engine[1],
         diverged=diverged.what if diverged else None,
         kept_step=kept,
     )

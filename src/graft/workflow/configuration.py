@@ -72,10 +72,23 @@ def read_workflow(document: Mapping[str, Any], where: str, over: Mapping[str, An
     Raises:
         InputError: with everything unknown or out of place in it.
     """
-    if not any(isinstance(document.get(section), (dict, list)) for section in SECTIONS[:4]):
+    if not _has_sections(document):
         settings = finetune_settings(laid_over(document, over), where)
         return Workflow((Step("finetune", pass_class("finetune"), settings),), settings.output_path)
     return _Reader(where).workflow(document, over)
+
+
+def flat_settings(document: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What a file says to ``graft finetune``: its settings, those of a workflow's only pass among them.
+
+    Raises:
+        InputError: when it is a workflow of something else.
+    """
+    return _Reader(where).flat(document) if _has_sections(document) else dict(document)
+
+
+def _has_sections(document: Mapping[str, Any]) -> bool:
+    return any(isinstance(document.get(section), (dict, list)) for section in SECTIONS[:5])
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,23 +105,43 @@ class _Reader:
         self.where, self.problems = where, Problems()
 
     def workflow(self, document: Mapping[str, Any], over: Mapping[str, Any]) -> Workflow:
+        common, data, passes = self._parts(document)
+        if not passes:
+            self.problems.add("there are no passes", self.where, "passes: {lora: {type: LoRA}}")
+        steps = [self._step(name, entry, common, data, over) for name, entry in passes.items()]
+        self.problems.raise_if_any()
+        output = over.get("output_path", common.get("output_path"))
+        return Workflow(tuple(step for step in steps if step), Path(str(output)) if output else None)
+
+    def flat(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        common, data, passes = self._parts(document)
+        name, entry = next(iter(passes.items()), ("finetune", {}))
+        kind, config = self._pass(name, entry)
+        if len(passes) > 1 or not is_tuning(kind):
+            self.problems.add(
+                f"these passes are more than tuning: {', '.join(passes)}", self.where, "graft run --config"
+            )
+        values = self._tuning(name, kind, config, common, data)
+        self.problems.raise_if_any()
+        return values
+
+    def _parts(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any]]:
+        """Settings for every tuning pass, the data configurations by name, and the passes."""
         known = option_names(FinetuneSettings)
-        for name in document:
-            if name not in SECTIONS and name not in known:
+        common = {name: value for name, value in document.items() if name not in SECTIONS or name == "output_path"}
+        unknown = set(common) - set(known)
+        if unknown:
+            from graft.training.arguments import field_names
+
+            for name in sorted(unknown - field_names()):
                 self._unknown(name, "", [*SECTIONS, *known])
-        common = {name: value for name, value in document.items() if name not in SECTIONS and name in known}
+                del common[name]
         common |= self._model(document.get("model", document.get("input_model")))
         if document.get("workflow_id"):
             common["task_name"] = str(document["workflow_id"])
-        training = self._mapping(document.get("training_config"), "training_config")
+        common |= self._mapping(document.get("training_config"), "training_config")
         data = self._data_configs(document.get("data_configs"))
-        passes = self._mapping(document.get("passes"), "passes")
-        if not passes:
-            self.problems.add("there are no passes", self.where, "passes: {lora: {type: LoRA}}")
-        steps = [self._step(str(name), entry, {**common, **training}, data, over) for name, entry in passes.items()]
-        self.problems.raise_if_any()
-        output = over.get("output_path", document.get("output_path", common.get("output_dir")))
-        return Workflow(tuple(step for step in steps if step), Path(str(output)) if output else None)
+        return common, data, self._mapping(document.get("passes"), "passes")
 
     def _model(self, given: Any) -> dict[str, Any]:
         if given is None or isinstance(given, str):
@@ -154,21 +187,36 @@ class _Reader:
         over: Mapping[str, Any],
     ) -> Step | None:
         place = f"{self.where}: passes.{name}"
-        given = self._mapping(entry, f"passes.{name}")
-        kind = str(given.get("type", name))
-        config = {k: v for k, v in given.items() if k not in {"type", "config"}} | self._config(given, f"passes.{name}")
+        kind, config = self._pass(name, entry)
         try:
             cls = pass_class(kind)
             if not is_tuning(kind):
-                settings_class = getattr(cls, "settings_class", Settings)
-                return Step(name, cls, build(settings_class, config, place))
-            config |= self._mapping(config.pop("training_args", None), f"passes.{name}.training_args")
-            method = {} if kind.lower() == "finetune" else {"method": kind.lower()}
-            values = {**common, **self._data(config, data, place)}
-            return Step(name, cls, finetune_settings(laid_over({**laid_over(values, config), **method}, over), place))
+                return Step(name, cls, build(getattr(cls, "settings_class", Settings), config, place))
+            values = self._tuning(name, kind, config, common, data)
+            return Step(name, cls, finetune_settings(laid_over(values, over), place))
         except InputError as error:
             self.problems.found.extend(error.problems)
             return None
+
+    def _pass(self, name: str, entry: Any) -> tuple[str, dict[str, Any]]:
+        """A pass's type, and its settings, whether they stand in ``config`` or beside ``type``."""
+        given = self._mapping(entry, f"passes.{name}")
+        beside = {key: value for key, value in given.items() if key not in {"type", "config"}}
+        return str(given.get("type", name)), beside | self._config(given, f"passes.{name}")
+
+    def _tuning(
+        self,
+        name: str,
+        kind: str,
+        config: dict[str, Any],
+        common: Mapping[str, Any],
+        data: Mapping[str, Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """Settings of a tuning pass: its own over the data's over what holds for all."""
+        config |= self._mapping(config.pop("training_args", None), f"passes.{name}.training_args")
+        values = laid_over(common, self._data(config, data, f"{self.where}: passes.{name}"))
+        method = {} if kind.lower() == "finetune" else {"method": kind.lower()}
+        return {**laid_over(values, config), **method}
 
     def _data(self, config: dict[str, Any], data: Mapping[str, Mapping[str, Any]], place: str) -> dict[str, Any]:
         """What the pass trains on and is judged by, of the data configurations it names."""
