@@ -44,16 +44,20 @@ class Read:
 
 
 def prepare(
-    settings: DataSettings, seed: int, tokenizer: Any = None, recognise: Callable[..., Recipe] = recognise
+    settings: DataSettings,
+    seed: int,
+    tokenizer: Any = None,
+    recognise: Callable[..., Recipe] = recognise,
+    loaded: Loaded | None = None,
 ) -> Prepared:
-    """Load, recognise, clean and split.
+    """Load (unless they are ``loaded``), recognise, clean and split.
 
     ``tokenizer`` tells where its turns begin, for a ``text_template``; ``recognise`` finds what the columns are for.
 
     Raises:
         InputError: with everything that is wrong with the data.
     """
-    loaded = load_rows(settings)
+    loaded = loaded or load_rows(settings)
     generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
     recipe = recognise(loaded.train, settings, generation)
     examples, held = _both(loaded, recipe, settings)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.inference import Inference
-from graft.data.load import load_rows
+from graft.data.load import Loaded, load_rows
 from graft.data.prepare import Prepared, prepare
 from graft.data.tokens import Encoded
 from graft.errors import GraftError, InputError, Problem, Problems
@@ -69,10 +69,10 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     """
     _require(settings)
     method = METHODS.get(settings.method)
-    base = _together(lambda: resolve(settings, say), lambda: _read(settings))
-    task, inferences = choose_task(settings.task, base, load_rows(settings).train)
+    base, loaded = _together(lambda: resolve(settings, say), lambda: _read(settings))
+    task, inferences = choose_task(settings.task, base, loaded.train)
     tokenizer = load_tokenizer(base, settings.chat_template)
-    data = prepare(settings, settings.seed, tokenizer, task.recognise)
+    data = prepare(settings, settings.seed, tokenizer, task.recognise, loaded)
     codec = Codec(tokenizer, task.head(data), longest_row(settings, tokenizer, base), settings.loss_on)
     check_metrics(settings.metrics if settings.evaluate else None, task, codec.head, data.recipe.labels)
     problems = Problems()
@@ -110,27 +110,30 @@ def _require(settings: FinetuneSettings) -> None:
     problems.raise_if_any()
 
 
-def _read(settings: FinetuneSettings) -> None:
-    """Read the data as they must be meant, whatever the model: what is wrong with them is said with what it is."""
-    task = task_for_data(settings.task, load_rows(settings).train)
-    prepare(settings, settings.seed, recognise=task.recognise)
+def _read(settings: FinetuneSettings) -> Loaded:
+    """The rows, tried as they must be meant whatever the model is, so that what is wrong with both is said at once."""
+    loaded = load_rows(settings)
+    task = task_for_data(settings.task, loaded.train)
+    prepare(settings, settings.seed, recognise=task.recognise, loaded=loaded)
+    return loaded
 
 
-def _together(find_model: Callable[[], Base], read_data: Callable[[], object]) -> Base:
+def _together(find_model: Callable[[], Base], read_data: Callable[[], Loaded]) -> tuple[Base, Loaded]:
     """Do both, so that what is wrong with the data and with the model is said at once."""
     problems: list[Problem] = []
     base: Base | None = None
+    loaded: Loaded | None = None
     try:
-        read_data()
+        loaded = read_data()
     except InputError as error:
         problems.extend(error.problems)
     try:
         base = find_model()
     except InputError as error:
         problems.extend(error.problems)
-    if problems or base is None:
+    if base is None or loaded is None:
         raise InputError(*problems)
-    return base
+    return base, loaded
 
 
 def _device(settings: FinetuneSettings) -> str:
