@@ -3,32 +3,13 @@ import random
 import pytest
 import torch
 
-from graft.data.example import Origin
 from graft.data.tokens import Encoded
 from graft.engine import generate, pack, packed_loss, plain_collate, plain_loss, plan_batches, score, supports
 from graft.engine.support import TESTED
+from packed_rows import HERE, PAD, gradients, rows_of
 from tiny_models import tiny_model
 
-HERE = Origin("here", 1)
 FAMILIES = ("llama", "qwen2", "qwen3", "phi3", "mistral", "gpt2")
-PAD = 3
-
-
-def rows_of(chance, count, prefix, everything=False):
-    """Rows with a common prefix of ``prefix`` tokens, prompts and completions of random lengths."""
-    common = [chance.randrange(10, 300) for _ in range(prefix)]
-    rows = []
-    for _ in range(count):
-        prompt = common + [chance.randrange(10, 300) for _ in range(chance.randrange(1, 12))]
-        answer = [chance.randrange(10, 300) for _ in range(chance.randrange(1, 6))]
-        rows.append(Encoded(prompt + answer, 0 if everything else len(prompt), HERE))
-    return rows
-
-
-def gradients(model, loss):
-    model.zero_grad()
-    loss.backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -70,7 +51,7 @@ def test_corners(rows):
 def test_what_rows_share_is_there_once():
     rows = rows_of(random.Random(0), 8, 20)
     batch = pack(rows)
-    assert batch["input_ids"].shape[1] == sum(len(row.input_ids) for row in rows) - 7 * 20
+    assert batch["input_ids"].shape[1] == sum(len(row.input_ids) - 1 for row in rows) - 7 * 20
 
 
 def test_accumulation_averages_over_tokens():

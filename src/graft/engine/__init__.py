@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from graft.engine.batches import plan_batches
 from graft.engine.forward import pack, packed_loss, plain_collate, plain_loss
+from graft.engine.fused import fused
 from graft.engine.generation import generate
 from graft.engine.scoring import score
 from graft.engine.support import supports
 
-__all__ = ["generate", "pack", "packed_loss", "plain_collate", "plain_loss", "plan_batches", "score", "supports"]
+__all__ = [
+    "fused",
+    "generate",
+    "pack",
+    "packed_loss",
+    "plain_collate",
+    "plain_loss",
+    "plan_batches",
+    "score",
+    "supports",
+]

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from graft.data.tokens import Encoded
 from graft.engine.attention import packed
 from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
+from graft.engine.loss import chunked_cross_entropy, frozen_head, passed_through
 
 Batch = dict[str, Any]
 IGNORED = -100
@@ -20,13 +21,13 @@ def pack(rows: Sequence[Encoded]) -> Batch:
     """Rows as one sequence of T tokens with N targets.
 
     ``input_ids`` and ``position_ids`` (1, T), ``labels`` and ``target_positions`` (N), ``layout``. Each row keeps its
-    own copy of the token that predicts its first target.
+    own copy of the token that predicts its first target; its last token, which predicts nothing, is left away.
     """
     ids = [row.input_ids for row in rows]
     firsts = [max(1, row.prompt_length) for row in rows]
     prefix = common_prefix(ids, min(firsts) - 1) if len(rows) > 1 else 0
     prefix = prefix if prefix >= SHORTEST_PREFIX else 0
-    nodes = [Node(row[prefix:]) for row in ids]
+    nodes = [Node(row[prefix:-1]) for row in ids]
     tokens, positions, layout = lay_out([[Node(ids[0][:prefix])], nodes] if prefix else [nodes])
     labels: list[int] = []
     places: list[int] = []
@@ -34,7 +35,7 @@ def pack(rows: Sequence[Encoded]) -> Batch:
     for row, first in zip(ids, firsts, strict=True):
         labels += row[first:]
         places += range(start + first - 1 - prefix, start + len(row) - 1 - prefix)
-        start += len(row) - prefix
+        start += len(row) - 1 - prefix
     return {
         "input_ids": torch.tensor([tokens]),
         "position_ids": torch.tensor([positions]),
@@ -58,8 +59,14 @@ def packed_logits(model: torch.nn.Module, batch: Batch, **kwargs: Any) -> Any:
 
 def packed_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | int | None = None) -> torch.Tensor:
     """Cross-entropy in nats: the sum over targets divided by ``num_items`` (the batch's own targets when None)."""
-    logits = packed_logits(model, batch).logits[0]
-    total = cross_entropy(logits.float(), batch["labels"], reduction="sum")
+    head = frozen_head(model)
+    if head is None:
+        logits = packed_logits(model, batch).logits[0]
+        total = cross_entropy(logits.float(), batch["labels"], reduction="sum")
+    else:
+        with passed_through(head):
+            hidden = packed_logits(model, batch).logits[0]
+        total = chunked_cross_entropy(hidden, head.weight, head.bias, batch["labels"])
     return total / (len(batch["labels"]) if num_items is None else num_items)
 
 

@@ -9,6 +9,7 @@ import torch
 from transformers import DynamicCache
 
 from graft.engine.forward import packed_logits
+from graft.engine.fused import fused
 from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.support import supports
 
@@ -38,11 +39,12 @@ def generate(
         size = max(1, min(ROWS_AT_ONCE, TOKENS_AT_ONCE // (len(prompts[order[-1]]) + max_new_tokens)))
         batch = order[done : done + (size if packable else 1)]
         rows = [prompts[i] for i in batch]
-        answers = (
-            _packed(model, rows, max_new_tokens, set(eos_ids))
-            if packable
-            else _plain(model, rows[0], max_new_tokens, set(eos_ids), pad_id)
-        )
+        with fused(model):
+            answers = (
+                _packed(model, rows, max_new_tokens, set(eos_ids))
+                if packable
+                else _plain(model, rows[0], max_new_tokens, set(eos_ids), pad_id)
+            )
         for index, answer in zip(batch, answers, strict=True):
             found[index] = answer
         done += len(batch)

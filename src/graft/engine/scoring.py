@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from graft.engine.forward import packed_logits
+from graft.engine.fused import fused
 from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.support import supports
 
@@ -37,7 +38,8 @@ def score(
     one_by_one = supports(model, longest) is not None
     for batch in _batches(prompts, completions, one_by_one):
         chosen = [prompts[i] for i in batch], [completions[i] for i in batch]
-        scored = _plain(model, *chosen) if one_by_one else _packed(model, *chosen)
+        with fused(model):
+            scored = _plain(model, *chosen) if one_by_one else _packed(model, *chosen)
         for index, scores in zip(batch, scored, strict=True):
             found[index] = scores
         done += len(batch)

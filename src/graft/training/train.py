@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from transformers import PrinterCallback
 
 from graft.data.tokens import Encoded
-from graft.engine import pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
+from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
 from graft.errors import InputError
 from graft.settings import TrainingSettings
 from graft.training.arguments import make_arguments
@@ -116,7 +117,7 @@ def train(
     trainer.remove_callback(PrinterCallback)
     start = _resume_point(folder, settings.resume, rewind_metrics, progress)
     began = time.perf_counter()
-    with interrupt.listening():
+    with interrupt.listening(), fused(model) if engine == "packed" else nullcontext():
         diverged = _fit(trainer, start, guard)
     seconds = time.perf_counter() - began
     kept = _back_to_the_last_good(trainer, folder, diverged) if diverged else None

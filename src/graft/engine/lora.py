@@ -1,0 +1,126 @@
+"""LoRA beside frozen linear layers as one autograd function: few passes over memory, and little kept for backward.
+
+Layers that read the same input (q, k and v; gate and up) are computed together: their input is read once by the A
+matrices, and its gradient is summed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A frozen layer y = x Wᵀ + b with its low-rank part: y += scale · drop(x) Aᵀ Bᵀ (Hu et al. 2021, section 4.1).
+
+    weight (out, in), bias (out) or None; a (r, in) and b (out, r), or None where there is no adapter.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    a: torch.Tensor | None = None
+    b: torch.Tensor | None = None
+    scale: float = 1.0
+
+
+def keep_mask(shape: Sequence[int], p: float, device: torch.device | None = None) -> tuple[torch.Tensor, float]:
+    """Booleans that are true with probability 1 - p (to 2**-16), and what to multiply by to keep the expectation.
+
+    Four places take one random number of 64 bits, where a Bernoulli call draws one for each.
+    """
+    count = 1
+    for size in shape:
+        count *= size
+    drop = min(round(p * 65536), 65535)
+    numbers = torch.empty((count + 3) // 4, dtype=torch.int64, device=device).random_(-(2**63), None)
+    mask = numbers.view(torch.int16)[:count].view(*shape) >= drop - 32768
+    return mask, 65536 / (65536 - drop)
+
+
+class _Together(torch.autograd.Function):
+    """x (T, in) -> one (T, out) for each layer. Only x, the products with A and the dropout mask are kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, scales: tuple[float, ...], dropout: float, *flat: torch.Tensor | None
+    ) -> tuple[torch.Tensor, ...]:
+        layers = _layers(flat, scales)
+        mask, up = keep_mask(x.shape, dropout, x.device) if dropout else (None, 1.0)
+        dropped = x if mask is None else x * mask
+        stacked = _stack([layer.a for layer in layers])
+        h = None if stacked is None else dropped @ stacked.t()
+        outputs, start = [], 0
+        for layer in layers:
+            y = torch.mm(x, layer.weight.t()) if layer.bias is None else torch.addmm(layer.bias, x, layer.weight.t())
+            if layer.b is not None and h is not None:
+                rank = layer.b.shape[1]
+                y.addmm_(h[:, start : start + rank], layer.b.t(), alpha=layer.scale * up)
+                start += rank
+            outputs.append(y)
+        ctx.save_for_backward(x, mask, h, *flat)
+        ctx.scales, ctx.up = scales, up
+        return tuple(outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, mask, h, *flat = ctx.saved_tensors
+        layers = _layers(flat, ctx.scales)
+        g: list[torch.Tensor] = []
+        grads_b: list[torch.Tensor | None] = []
+        start = 0
+        for layer, grad in zip(layers, grads, strict=True):
+            if layer.b is None:
+                grads_b.append(None)
+                continue
+            rank, scale = layer.b.shape[1], layer.scale * ctx.up
+            g.append(torch.mm(grad, layer.b).mul_(scale))
+            grads_b.append(torch.mm(grad.t(), h[:, start : start + rank]).mul_(scale))
+            start += rank
+        stacked = _stack([layer.a for layer in layers])
+        joined = _stack(g, dim=1)
+        grads_a: Iterator[torch.Tensor] = iter(())
+        if joined is not None:
+            dropped = x if mask is None else x * mask
+            grads_a = iter(torch.split(torch.mm(joined.t(), dropped), [part.shape[1] for part in g]))
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = torch.mm(grads[0], layers[0].weight)
+            for layer, grad in zip(layers[1:], grads[1:], strict=True):
+                grad_x.addmm_(grad, layer.weight)
+            if joined is not None and stacked is not None and mask is None:
+                grad_x.addmm_(joined, stacked)
+            elif joined is not None and stacked is not None:
+                grad_x.addcmul_(torch.mm(joined, stacked), mask.to(grad_x.dtype))
+        adapters: list[torch.Tensor | None] = []
+        for layer, grad_b in zip(layers, grads_b, strict=True):
+            adapters += [None, None, next(grads_a) if layer.a is not None else None, grad_b]
+        return grad_x, None, None, *adapters
+
+
+_together: Callable[..., tuple[torch.Tensor, ...]] = _Together.apply
+
+
+def together(x: torch.Tensor, layers: Sequence[Linear], dropout: float = 0.0) -> tuple[torch.Tensor, ...]:
+    """x (..., in) -> (..., out) for each layer; the weights and biases are frozen and get no gradient.
+
+    ``dropout`` is of the adapters' input, one mask for all of ``layers``.
+    """
+    flat = [tensor for layer in layers for tensor in (layer.weight, layer.bias, layer.a, layer.b)]
+    outputs = _together(x.reshape(-1, x.shape[-1]), tuple(layer.scale for layer in layers), dropout, *flat)
+    return tuple(y.view(*x.shape[:-1], y.shape[-1]) for y in outputs)
+
+
+def _layers(flat: Sequence[Any], scales: Sequence[float]) -> list[Linear]:
+    fours = zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], scales, strict=True)
+    return [Linear(*four) for four in fours]
+
+
+def _stack(parts: Sequence[torch.Tensor | None], dim: int = 0) -> torch.Tensor | None:
+    there = [part for part in parts if part is not None]
+    return None if not there else there[0] if len(there) == 1 else torch.cat(there, dim=dim)

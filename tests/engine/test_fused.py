@@ -1,0 +1,125 @@
+import random
+
+import pytest
+import torch
+
+from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss
+from graft.engine.lora import Linear, keep_mask, together
+from graft.engine.loss import chunked_cross_entropy
+from graft.methods import METHODS
+from graft.settings import FinetuneSettings
+from packed_rows import PAD, gradients, rows_of
+from tiny_models import tiny_model
+
+FAMILIES = ("llama", "qwen2", "qwen3", "phi3", "mistral", "gpt2")
+OPTIONS = {
+    "plain": {},
+    "some": {"target_modules": ("q_proj", "up_proj")},
+    "dora": {"use_dora": True},
+    "rslora": {"use_rslora": True},
+    "saved": {"modules_to_save": ("lm_head",)},
+}
+
+
+def tuned(family="llama", **options):
+    """A LoRA model in float64 whose B matrices are not zero any more."""
+    model = METHODS.get("lora").prepare(tiny_model(family), FinetuneSettings(lora_r=4, **options)).double()
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("family", "option"), [(f, "plain") for f in FAMILIES] + [("llama", o) for o in OPTIONS if o != "plain"]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_and_gradients_equal_those_of_peft(family, option, seed):
+    model = tuned(family, **OPTIONS[option]).train(family != "gpt2")  # which has dropout of its own
+    chance = random.Random(seed)
+    rows = rows_of(chance, chance.randrange(2, 9), chance.choice([0, 7, 20]), everything=seed == 2)
+    expected = plain_loss(model, plain_collate(rows, PAD))
+    wanted = gradients(model, expected)
+    if seed == 1:
+        model.gradient_checkpointing_enable()
+    with fused(model):
+        found = packed_loss(model, pack(rows))
+        grads = gradients(model, found)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert set(grads) == set(wanted)
+    for name, gradient in grads.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-5, atol=1e-8)
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_adapters_switched_off_or_merged_are_honoured():
+    model = tuned()
+    ids = torch.arange(4, 24)[None]
+    base = tiny_model("llama").double()(ids).logits
+    with torch.no_grad(), fused(model):
+        with model.disable_adapter():
+            torch.testing.assert_close(model(ids).logits, base)
+        wanted = model(ids).logits
+        model.merge_adapter()
+        torch.testing.assert_close(model(ids).logits, wanted)
+    assert not torch.allclose(wanted, base)
+
+
+def test_the_mask_keeps_expectation_and_variance():
+    torch.manual_seed(0)
+    for p in (0.05, 0.1, 0.5):
+        mask, up = keep_mask((1000, 777), p)
+        scaled = mask.double() * up
+        assert mask.shape == (1000, 777)
+        assert scaled.mean().item() == pytest.approx(1, abs=0.005)
+        assert scaled.var().item() == pytest.approx(p / (1 - p), rel=0.02)
+        for lane in range(4):  # the places that share a random number are independent
+            assert mask.reshape(-1)[lane::4].double().mean().item() == pytest.approx(1 - p, abs=0.005)
+        pair = (mask.reshape(-1)[0::4] & mask.reshape(-1)[1::4][: len(mask.reshape(-1)[0::4])]).double().mean()
+        assert pair.item() == pytest.approx((1 - p) ** 2, abs=0.005)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_gradients_of_layers_that_share_their_input(dropout):
+    torch.manual_seed(0)
+    frozen = [torch.randn(size, 6, dtype=torch.float64) for size in (5, 3, 4)]
+    bias = torch.randn(5, dtype=torch.float64)
+    shapes = [(7, 6), (2, 6), (5, 2), (3, 6), (3, 3)]
+    tensors = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+
+    def outputs(x, a, b, c, d):
+        torch.manual_seed(5)  # the same mask each time
+        layers = [Linear(frozen[0], bias, a, b, 2.0), Linear(frozen[1], None, c, d, 0.5), Linear(frozen[2], None)]
+        return together(x, layers, dropout)
+
+    assert torch.autograd.gradcheck(outputs, tensors)
+
+
+def test_dropout_is_of_the_adapter_alone():
+    model = tuned(lora_dropout=0.4)
+    batch = pack(rows_of(random.Random(0), 4, 7))
+    with fused(model), torch.no_grad():
+        quiet = packed_loss(model, batch)
+        model.train()
+        torch.manual_seed(5)
+        losses = [packed_loss(model, batch).item() for _ in range(40)]
+        torch.manual_seed(5)
+        assert packed_loss(model, batch).item() == losses[0]
+        assert len(set(losses)) == 40
+        assert sum(losses) / 40 == pytest.approx(quiet.item(), rel=0.01)
+        with model.disable_adapter():
+            assert packed_loss(model, batch) == packed_loss(model, batch)
+
+
+def test_the_cross_entropy_in_chunks(monkeypatch):
+    monkeypatch.setattr("graft.engine.loss.LOGITS_AT_ONCE", 300)
+    torch.manual_seed(0)
+    hidden = torch.randn(23, 8, dtype=torch.float64, requires_grad=True)
+    weight, bias = torch.randn(100, 8, dtype=torch.float64), torch.randn(100, dtype=torch.float64)
+    labels = torch.randint(100, (23,))
+    found = chunked_cross_entropy(hidden, weight, bias, labels)
+    expected = torch.nn.functional.cross_entropy(hidden @ weight.t() + bias, labels, reduction="sum")
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(3 * found, hidden)[0], torch.autograd.grad(3 * expected, hidden)[0])
