@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from graft.cli.arguments import Arguments, read_config
+from pydantic import ValidationError
+
+from graft.cli.arguments import Arguments
 from graft.cli.console import Screen
+from graft.cli.given import given_settings
 from graft.cli.results import print_result
-from graft.errors import InputError
+from graft.errors import InputError, Problems
 from graft.settings import (
     DataSettings,
     EvaluationSettings,
@@ -50,25 +55,47 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
     Raises:
         InputError: when anything is unknown or out of bounds; all of it at once.
     """
-    config = arguments.take("config")
-    values: dict[str, Any] = read_config(Path(str(config))) if config else {}
     typed = dict(arguments.options)
     for name, word in zip(("model_name_or_path", "data"), arguments.words, strict=False):
         typed.update(_positional(name, word))
     if len(arguments.words) > 2:
         raise InputError(f"too many words: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT")
+    given = given_settings(arguments, FinetuneSettings, typed)
     known = option_names(FinetuneSettings)
-    fields = {known[name] for name in typed if name in known}
-    merged = {name: value for name, value in values.items() if known.get(name) not in fields} | typed
-    extra = {name: value for name, value in merged.items() if name not in known}
-    own = {name: value for name, value in merged.items() if name in known}
+    own = {name: value for name, value in given.values.items() if name.replace("-", "_") in known}
+    extra = {name: value for name, value in given.values.items() if name not in own}
+    problems = Problems()
+    settings: FinetuneSettings | None = None
     if extra:
         from graft.training.arguments import check_fields
 
-        check_fields(extra, set(known))
-        own["training_arguments"] = {**dict(own.get("training_arguments", {})), **extra}
-    settings: FinetuneSettings = build(FinetuneSettings, own, str(config or ""))
+        with problems.collecting():
+            check_fields(extra, set(known), given.where)
+        own["training_arguments"] = {**dict(own.get("training_arguments") or {}), **extra}
+    with problems.collecting():
+        settings = build(FinetuneSettings, own, given.where)
+    if problems:
+        with problems.collecting():
+            _look_at_data(own)
+    problems.raise_if_any()
+    assert settings is not None
     return settings
+
+
+def _look_at_data(given: Mapping[str, Any]) -> None:
+    """Files that are not there or do not read are said beside what is wrong with the options.
+
+    Raises:
+        InputError: with what is wrong with them.
+    """
+    from graft.data.load import load_rows
+
+    where = ("data_name", "data_files", "data_config_name", "train_split", "eval_split", "eval_data_files")
+    names = {name: setting for name, setting in option_names(DataSettings).items() if setting in where}
+    with suppress(ValidationError):
+        settings = DataSettings(**{names[name]: value for name, value in given.items() if name in names})
+        if settings.data_files or (settings.data_name and Path(settings.data_name).exists()):
+            load_rows(settings)
 
 
 def _positional(name: str, word: str) -> dict[str, Any]:

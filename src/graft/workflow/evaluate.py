@@ -13,13 +13,13 @@ from graft.data.example import Example, Origin
 from graft.data.load import sha256_of
 from graft.data.prepare import read_examples
 from graft.data.render import Renderer
-from graft.errors import InputError
+from graft.errors import InputError, Problems
 from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.table import headline
 from graft.evaluation.torch_predictor import TorchPredictor
 from graft.methods.peft_folder import load_adapter
 from graft.models.base import Opened, load_model, load_tokenizer, open_run_or_model, untuned
-from graft.runs import RunFolder
+from graft.runs import RunFolder, check_folder
 from graft.settings import DataSettings, EvaluationSettings, ModelSettings, build
 from graft.workflow.finetune import Silent, Watcher, write_pages
 from graft.workflow.plan import RunPlan
@@ -55,9 +55,18 @@ def evaluate_model(
         if metric_type is not None
         else {}
     )
-    opened = open_run_or_model(model_path, watcher.note, split[ModelSettings].trust_remote_code)
-    run = RunFolder.open(opened.run) if opened.run else None
-    examples, labels, source, _ = _rows(run, test_dataset, split[DataSettings])
+    problems = Problems()
+    opened: Opened | None = None
+    if output_path is not None:
+        with problems.collecting():
+            check_folder(Path(output_path))
+    with problems.collecting():
+        opened = open_run_or_model(model_path, watcher.note, split[ModelSettings].trust_remote_code)
+    run = RunFolder.open(opened.run) if opened is not None and opened.run else None
+    with problems.collecting():
+        examples, labels, source, _ = _rows(run, test_dataset, split[DataSettings])
+    problems.raise_if_any()
+    assert opened is not None
     renderer_source = split[ModelSettings].chat_template
     tokenizer = load_tokenizer(opened.base, renderer_source)
     with _predictors(opened, run, tokenizer, watcher) as predictors:

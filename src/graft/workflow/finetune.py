@@ -7,7 +7,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
 from graft.models.base import link, load_model
 from graft.runs import RunFolder
-from graft.settings import FinetuneSettings, build
+from graft.settings import SECRET, FinetuneSettings, build
 from graft.workflow.plan import RunPlan, as_graft_error, plan_run
 
 
@@ -95,17 +95,25 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
         return given
     recorded: FinetuneSettings = build(FinetuneSettings, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     problems = Problems()
-    for name in given.model_fields_set - {"resume", "overwrite", "output_path"}:
-        if getattr(given, name) != getattr(recorded, name):
-            was = getattr(recorded, name)
-            problems.add(f"--{name} {getattr(given, name)} differs from the run to resume, which has {was}", str(path))
+    now, then = (settings.model_dump(exclude=SECRET) for settings in (given, recorded))
+    for name in now.keys() & (given.model_fields_set - {"resume", "overwrite", "output_path"}):
+        if now[name] != then[name]:
+            problems.add(
+                f"--{name} {now[name]} differs from the run to resume, which has {then[name]}",
+                str(path),
+                "leave it away, or start anew with --overwrite",
+            )
     problems.raise_if_any()
-    return recorded.model_copy(update={"resume": True, "output_path": given.output_path})
+    passed = {**recorded.training_arguments, **given.training_arguments}
+    update = {"resume": True, "output_path": given.output_path, "token": given.token, "training_arguments": passed}
+    return recorded.model_copy(update=update)
 
 
 def _begin(run: RunFolder, plan: RunPlan) -> None:
     settings = plan.settings
-    recorded = settings.model_dump(mode="json", exclude={"resume", "overwrite", "token"}, exclude_defaults=True)
+    recorded = settings.model_dump(
+        mode="json", exclude={"resume": True, "overwrite": True, **SECRET}, exclude_defaults=True
+    )
     run.write_text(
         "config.yaml", yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True)
     )
@@ -116,7 +124,7 @@ def _begin(run: RunFolder, plan: RunPlan) -> None:
     summary = plan.data.summary
     run.update_manifest(
         task_name=settings.task_name,
-        settings=settings.model_dump(mode="json", exclude={"token"}),
+        settings=settings.model_dump(mode="json", exclude=SECRET),
         inferences=[asdict(inference) for inference in plan.inferences],
         versions={name: version(name) for name in ("torch", "transformers", "peft")}
         | {"python": platform.python_version(), "graft": __version__},
@@ -236,4 +244,4 @@ def _sha256(path: Path) -> str | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

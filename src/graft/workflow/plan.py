@@ -13,10 +13,11 @@ from graft.data.inference import Inference
 from graft.data.prepare import Prepared, prepare
 from graft.data.render import Renderer
 from graft.data.tokens import Encoded, encode_all
-from graft.errors import GraftError, InputError, Problem, Problems
+from graft.errors import GraftError, Problems
 from graft.hardware import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
+from graft.runs import RunFolder
 from graft.settings import FinetuneSettings
 from graft.training.plan import TrainingPlan, make_plan
 
@@ -55,9 +56,8 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     Raises:
         InputError: with all that is wrong with the settings, the data and the model together.
     """
-    _require(settings)
+    base = _look(settings, say)
     method = METHODS.get(settings.method)
-    base = _together(lambda: resolve(settings, say), lambda: prepare(settings, settings.seed))
     tokenizer = load_tokenizer(base, settings.chat_template)
     data = prepare(settings, settings.seed, tokenizer)
     renderer = Renderer(tokenizer, settings.loss_on)
@@ -91,20 +91,25 @@ def _require(settings: FinetuneSettings) -> None:
     problems.raise_if_any()
 
 
-def _together(find_model: Callable[[], Base], read_data: Callable[[], object]) -> Base:
-    """Do both, so that what is wrong with the data and with the model is said at once."""
-    problems: list[Problem] = []
+def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> Base:
+    """The model; what is wrong with it, the method, the output folder and the data is said at once."""
+    problems = Problems()
     base: Base | None = None
-    try:
-        read_data()
-    except InputError as error:
-        problems.extend(error.problems)
-    try:
-        base = find_model()
-    except InputError as error:
-        problems.extend(error.problems)
-    if problems or base is None:
-        raise InputError(*problems)
+    with problems.collecting():
+        METHODS.get(settings.method)
+    if settings.output_path is not None:
+        with problems.collecting():
+            RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
+    with problems.collecting():
+        _require(settings)
+    if settings.data_name is not None or settings.data_files is not None:
+        with problems.collecting():
+            prepare(settings, settings.seed)
+    if settings.model_name_or_path is not None:
+        with problems.collecting():
+            base = resolve(settings, say)
+    problems.raise_if_any()
+    assert base is not None
     return base
 
 
