@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -17,7 +18,7 @@ def machine() -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
         "logical_cores": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gb": round(memory_mb()[1] / 2**10, 1),
         "gpu": gpu_names(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -33,7 +34,36 @@ def cpu_name() -> str:
 
 
 def memory_available_mb() -> float:
-    return float(psutil.virtual_memory().available / 2**20)
+    return memory_mb()[0]
+
+
+def memory_mb() -> tuple[float, float, float]:
+    """In MB: what is available, what there is, and what this process holds."""
+    memory = psutil.virtual_memory()
+    available, total = float(memory.available), float(memory.total)
+    limit, used = container_memory()
+    if limit < total:
+        available, total = min(available, limit - used), limit
+    return available / 2**20, total / 2**20, psutil.Process().memory_info().rss / 2**20
+
+
+def container_memory(folder: Path = Path("/sys/fs/cgroup")) -> tuple[float, float]:
+    """The limit of the container this runs in (infinite where there is none), and what of it is used, in bytes.
+
+    The kernel's file cache counts as used there, but is given back when it is needed.
+    """
+    for limit, used, cache in (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    ):
+        try:
+            most = float((folder / limit).read_text(encoding="ascii").replace("max", "inf"))
+            taken = float((folder / used).read_text(encoding="ascii"))
+            stat = dict(line.split() for line in (folder / cache).read_text(encoding="ascii").splitlines())
+        except (OSError, ValueError):
+            continue
+        return most, max(0.0, taken - float(stat.get("inactive_file", 0)))
+    return math.inf, 0.0
 
 
 def gpu_names() -> list[str]:

@@ -45,7 +45,10 @@ def _module_of_file(path: Path) -> Any:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file may raise
+        raise InputError(f"this file cannot be imported: {type(error).__name__}: {error}", where=str(path)) from error
     return module
 
 

@@ -16,7 +16,17 @@ from graft.files import append_line, write_whole
 
 MANIFEST = "manifest.json"
 PARTS = ("data", "model", "adapter", "checkpoints", "logs")
-FILES = (MANIFEST, "config.yaml", "metrics.jsonl", "evaluation.json", "predictions.jsonl", "report.html", "README.md")
+FILES = (
+    MANIFEST,
+    "config.yaml",
+    "overfitting.yaml",
+    "divergence.yaml",
+    "metrics.jsonl",
+    "evaluation.json",
+    "predictions.jsonl",
+    "report.html",
+    "README.md",
+)
 
 
 def check_folder(path: Path) -> None:

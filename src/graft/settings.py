@@ -6,6 +6,7 @@ The command line, YAML files, the JSON schema and the reference page are made fr
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -29,8 +30,36 @@ def _unescaped(value: Any) -> Any:
     return value.replace("\\n", "\n").replace("\\t", "\t") if isinstance(value, str) else value
 
 
+def _pairs(value: Any) -> Any:
+    """``a=1,b=2``, a list of such, or JSON is a mapping, too; values are read as JSON where they are that."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        return _json(value)
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all("=" in str(part) for part in parts):
+        return value
+    split = (str(part).partition("=") for part in parts)
+    return {name.strip(): _json(text.strip()) for name, _, text in split}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 Listed = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Template = Annotated[str, BeforeValidator(_unescaped)]
+Pairs = Annotated[Mapping[str, Any], BeforeValidator(_pairs)]
+
+
+def _format(value: Any) -> Any:
+    """Number formats as people write them."""
+    short = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "no": "float32"}
+    return short.get(value, value) if isinstance(value, str) else value
+
+
+Precision = Annotated[Literal["auto", "float32", "bfloat16", "float16"], BeforeValidator(_format)]
 
 
 def setting(default: Any, help: str, *aliases: str, group: str = "", **bounds: Any) -> Any:
@@ -51,6 +80,11 @@ class ModelSettings(Settings):
     )
     model_revision: str | None = setting(None, "branch, tag or commit of a hub model", "revision")
     trust_remote_code: bool = setting(False, "let the model or the data set run code of its own")
+    task: str | None = setting(
+        None,
+        "text-generation, text-classification, token-classification, feature-extraction (pairs of texts), "
+        "summarization (default: by the model and the data)",
+    )
     token: str | None = setting(None, "access token for the hub; HF_TOKEN is used otherwise", "hf_token")
     chat_template: str | None = setting(None, "Jinja chat template, or a file with one, instead of the model's own")
 
@@ -82,6 +116,9 @@ class DataSettings(Settings):
     completion_template: Template | None = setting(None, "the answer with {column} placeholders", "response_template")
     system_prompt: Template | None = setting(None, "system message put before every prompt", "system", "default_system")
     instruction: Template | None = setting(None, "what to do with `text`, put before it (inferred for labelled text)")
+    pair_label: Literal["similar", "different"] = setting(
+        "similar", "what a pair's label says of its two texts; a loss is told whether they differ"
+    )
     loss_on: Literal["completion", "all"] = setting("completion", "which tokens are trained on")
     max_length: int | None = setting(
         None,
@@ -141,6 +178,12 @@ class TrainingSettings(Settings):
     report_to: Listed = setting((), "tensorboard, and what else transformers can report to")
     logging_dir: Path | None = setting(None, "folder for TensorBoard (default: RUN/logs)")
     seed: int = setting(42, "seed of everything random", ge=0, lt=2**32)
+    precision: Precision | None = setting(
+        None,
+        "what is computed in: float32 (the default on a CPU), bfloat16, float16 (GPUs alone), or auto: what is "
+        "measured to be quickest here; weights stay float32",
+        "mixed_precision",
+    )
     engine: Literal["auto", "packed", "plain"] = setting(
         "auto", "packed: no padding, shared prefixes computed once, the same numbers; plain: padded batches"
     )
@@ -149,6 +192,17 @@ class TrainingSettings(Settings):
     training_arguments: Mapping[str, Any] = setting(
         {}, "further fields of transformers.TrainingArguments, on the command line as --field value"
     )
+
+
+class LossSettings(Settings):
+    loss: str = setting(
+        "cross-entropy",
+        "what is made small: cross-entropy, label-smoothing, focal, class-weighted, distillation; cosine and "
+        "contrastive for pairs; one's own as "
+        "path/to/file.py:Name or module:function",
+    )
+    loss_arguments: Pairs = setting({}, "arguments of the loss: gamma=2, or as JSON")
+    teacher: str | None = setting(None, "model or run whose distribution is learned, too (distillation)")
 
 
 class EvaluationSettings(Settings):
@@ -175,7 +229,7 @@ SECRET: dict[str, Any] = {"token": True, "training_arguments": {"hub_token": Tru
 """What is written nowhere, in the form of pydantic's ``exclude``."""
 
 
-class FinetuneSettings(ModelSettings, DataSettings, MethodSettings, TrainingSettings, EvaluationSettings):
+class FinetuneSettings(ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings):
     """Everything ``graft finetune`` takes."""
 
 

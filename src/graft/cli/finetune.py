@@ -10,23 +10,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from graft.cli.arguments import Arguments
+from graft.cli.arguments import Arguments, read_config
 from graft.cli.console import Screen
-from graft.cli.given import given_settings
 from graft.cli.results import print_result
 from graft.errors import InputError, Problems
 from graft.settings import (
     DataSettings,
     EvaluationSettings,
     FinetuneSettings,
+    LossSettings,
     MethodSettings,
     ModelSettings,
     TrainingSettings,
-    build,
     option_names,
 )
 
-SETTINGS = (ModelSettings, DataSettings, MethodSettings, TrainingSettings, EvaluationSettings)
+SETTINGS = (ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings)
 
 
 def run(arguments: Arguments) -> int:
@@ -55,31 +54,38 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
     Raises:
         InputError: when anything is unknown or out of bounds; all of it at once.
     """
+    config = arguments.take("config")
+    values: dict[str, Any] = read_configs(config)
     typed = dict(arguments.options)
     for name, word in zip(("model_name_or_path", "data"), arguments.words, strict=False):
         typed.update(_positional(name, word))
     if len(arguments.words) > 2:
         raise InputError(f"too many words: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT")
-    given = given_settings(arguments, FinetuneSettings, typed)
-    known = option_names(FinetuneSettings)
-    own = {name: value for name, value in given.values.items() if name.replace("-", "_") in known}
-    extra = {name: value for name, value in given.values.items() if name not in own}
-    problems = Problems()
-    settings: FinetuneSettings | None = None
-    if extra:
-        from graft.training.arguments import check_fields
+    from graft.workflow.configuration import finetune_settings, laid_over
 
-        with problems.collecting():
-            check_fields(extra, set(known), given.where)
-        own["training_arguments"] = {**dict(own.get("training_arguments") or {}), **extra}
+    given = laid_over(values, typed)
+    problems = Problems()
     with problems.collecting():
-        settings = build(FinetuneSettings, own, given.where)
-    if problems:
-        with problems.collecting():
-            _look_at_data(own)
-    problems.raise_if_any()
-    assert settings is not None
-    return settings
+        return finetune_settings(given, lambda name: "" if name in typed else _shown(config))
+    with problems.collecting():
+        _look_at_data(given)
+    raise InputError(*problems.found)
+
+
+def _shown(config: Any) -> str:
+    return ", ".join(map(str, config)) if isinstance(config, list) else str(config or "")
+
+
+def read_configs(given: Any) -> dict[str, Any]:
+    """The settings of the files after ``--config``; what lies over what: a later file wins."""
+    from graft.workflow.configuration import flat_settings, laid_over
+
+    if given is True:
+        raise InputError("--config takes a file", remedy="--config settings.yaml")
+    values: dict[str, Any] = {}
+    for path in given if isinstance(given, list) else [given] if given else []:
+        values = laid_over(values, flat_settings(read_config(Path(str(path))), str(path)))
+    return values
 
 
 def _look_at_data(given: Mapping[str, Any]) -> None:

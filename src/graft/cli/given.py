@@ -20,8 +20,8 @@ class Given:
     where: Callable[[str], str]
 
 
-def given_settings(arguments: Arguments, cls: type[Settings], typed: dict[str, Any] | None = None) -> Given:
-    """``typed`` (the options, when not given) wins over the file, whichever of its names a setting is called by.
+def given_settings(arguments: Arguments, cls: type[Settings]) -> Given:
+    """The options win over the file, whichever of its names a setting is called by.
 
     Raises:
         InputError: when there is no such file, or it is not YAML.
@@ -30,7 +30,7 @@ def given_settings(arguments: Arguments, cls: type[Settings], typed: dict[str, A
     if config is True or isinstance(config, list):
         raise InputError("--config takes one file", remedy="--config settings.yaml")
     from_file = read_config(Path(str(config))) if config is not None else {}
-    above = {name: value for name, value in (typed or arguments.options).items() if name != "config"}
+    above = arguments.options
     known = option_names(cls)
     taken = {_setting(name, known) for name in above}
     below = {name: value for name, value in from_file.items() if _setting(name, known) not in taken}

@@ -13,6 +13,8 @@ USAGE = {
     "evaluate": "graft evaluate RUN [--data_files FILE …] [--output_path DIR]",
     "chat": "graft chat RUN",
     "show": "graft show RUN",
+    "run": "graft run --config FILE.yaml [--setup] [--dry_run] [--option value …]",
+    "doctor": "graft doctor RUN",
     "demo": "graft demo [-o OUT]",
 }
 

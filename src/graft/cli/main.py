@@ -17,6 +17,8 @@ COMMANDS = {
     "evaluate": "compare base and tuned on rows neither has seen",
     "chat": "talk to a model, base and tuned switchable",
     "show": "print what a run was and what came of it",
+    "run": "carry out a workflow file: its passes, one after the other",
+    "doctor": "say what went wrong in a run, with evidence, and what to do next",
     "demo": "the whole way on tweets: data, training, proof, report",
 }
 REGISTRY = Registry("command", {name: f"graft.cli.{name}:run" for name in COMMANDS})

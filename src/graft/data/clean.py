@@ -56,7 +56,7 @@ def normalised(example: Example) -> Example:
 def prompt_key(example: Example) -> str:
     """What makes two prompts the same text: letter case and white space don't."""
     if isinstance(example.prompt, str):
-        text = example.prompt or example.completion
+        text = "\n".join(filter(None, (example.prompt or example.completion, example.second)))
     else:
         text = "\n".join(str(message.get("content")) for message in example.prompt)
     return re.sub(r"\s+", " ", text).strip().casefold()

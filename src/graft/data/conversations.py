@@ -30,7 +30,7 @@ def from_messages(row: Mapping[str, Any], origin: Origin, system: str | None = N
     Raises:
         InputError: when a message has no known role, or no answer is among them.
     """
-    messages = _decoded(row.get("messages"))
+    messages = decoded(row.get("messages"))
     if not isinstance(messages, list) or not all(isinstance(m, dict) and m.get("role") in ROLES for m in messages):
         raise InputError(
             f"messages is a list of objects with a role ({', '.join(sorted(ROLES))}) and content", where=str(origin)
@@ -38,7 +38,7 @@ def from_messages(row: Mapping[str, Any], origin: Origin, system: str | None = N
     turns: list[Message] = [{k: v for k, v in m.items() if v is not None or k == "content"} for m in messages]
     if system and not (turns and turns[0]["role"] == "system"):
         turns.insert(0, {"role": "system", "content": system})
-    tools = _decoded(row.get("tools"))
+    tools = decoded(row.get("tools"))
     examples = [
         _example(turns, place, tools or None, origin)
         for place, message in enumerate(turns)
@@ -64,7 +64,7 @@ def _texts(content: Any) -> str:
     return "" if content is None else str(content)
 
 
-def _decoded(value: Any) -> Any:
+def decoded(value: Any) -> Any:
     """A list that is kept as a JSON string, as Parquet and CSV files do, is the list."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
@@ -81,7 +81,7 @@ def from_conversation(row: Mapping[str, Any], name: str, origin: Origin, system:
         InputError: as ``from_messages``, and for an unknown speaker.
     """
     turns = []
-    listed = _decoded(row.get(name))
+    listed = decoded(row.get(name))
     for turn in listed if isinstance(listed, list) else []:
         speaker = turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
         if speaker not in SPEAKERS:

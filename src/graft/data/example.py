@@ -28,6 +28,9 @@ class Example:
     ``prompt`` is a list of messages, which the model's chat template renders, or a string, which is the very text
     the model reads (from ``--text_template``). ``answer`` is given where the answer is more than text (tool calls):
     the last message as the chat template takes it; ``completion`` then holds its content.
+
+    For heads ``prompt`` is the text itself and ``completion`` what is said of it: a class; a JSON list of several; a
+    tag for each of ``words``, with blanks between them; or how alike ``prompt`` and ``second`` are, as a number.
     """
 
     prompt: tuple[Message, ...] | str
@@ -36,4 +39,6 @@ class Example:
     label: str | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
     answer: Message | None = None
+    words: tuple[str, ...] | None = None
+    second: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)

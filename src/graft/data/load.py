@@ -178,15 +178,22 @@ def _hub(settings: DataSettings, trust_remote_code: bool) -> tuple[Splits, str, 
 
 def _of_dataset(dataset: Any, name: str) -> list[Row]:
     """Rows of a ``datasets`` split, class numbers as their names."""
-    names = {key: feature.names for key, feature in dataset.features.items() if hasattr(feature, "int2str")}
+    classes_of = {key: getattr(feature, "feature", feature) for key, feature in dataset.features.items()}
+    names = {key: feature.names for key, feature in classes_of.items() if hasattr(feature, "int2str")}
     rows = []
     for number, values in enumerate(dataset, 1):
         columns = dict(values)
         for key, classes in names.items():
-            if isinstance(columns[key], int) and 0 <= columns[key] < len(classes):
-                columns[key] = classes[columns[key]]
+            columns[key] = _class_name(columns[key], classes)
         rows.append(Row(columns, Origin(name, number)))
     return rows
+
+
+def _class_name(value: Any, classes: Sequence[str]) -> Any:
+    """The name of a class number; those of a list, as tags are."""
+    if isinstance(value, list):
+        return [_class_name(item, classes) for item in value]
+    return classes[value] if isinstance(value, int) and 0 <= value < len(classes) else value
 
 
 def take(splits: Splits, spec: str, option: str) -> list[Row]:

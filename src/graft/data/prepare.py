@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,10 +43,12 @@ class Read:
     source: Source
 
 
-def prepare(settings: DataSettings, seed: int, tokenizer: Any = None) -> Prepared:
+def prepare(
+    settings: DataSettings, seed: int, tokenizer: Any = None, recognise: Callable[..., Recipe] = recognise
+) -> Prepared:
     """Load, recognise, clean and split.
 
-    ``tokenizer`` tells where its turns begin, for a ``text_template``.
+    ``tokenizer`` tells where its turns begin, for a ``text_template``; ``recognise`` finds what the columns are for.
 
     Raises:
         InputError: with everything that is wrong with the data.
@@ -55,7 +57,7 @@ def prepare(settings: DataSettings, seed: int, tokenizer: Any = None) -> Prepare
     generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
     recipe = recognise(loaded.train, settings, generation)
     examples, held = _both(loaded, recipe, settings)
-    recipe = replace(recipe, labels=recipe.labels or find_labels(examples))
+    recipe = replace(recipe, labels=_classes(recipe, examples))
     examples, doubled = without_duplicates(examples)
     check_learnable(examples, recipe.labels, held is None)
     said = list(recipe.inferences)
@@ -90,6 +92,10 @@ def _sample(examples: list[Example], count: int, seed: int, labels: Sequence[str
     return kept[:count]
 
 
+def _classes(recipe: Recipe, examples: Sequence[Example], known: list[str] | None = None) -> list[str] | None:
+    return None if recipe.names is not None else known or recipe.labels or find_labels(examples)
+
+
 def find_labels(examples: Sequence[Example]) -> list[str] | None:
     """The classes, where answers are few, short, and each given often."""
     if any(example.answer is not None or example.prompt == "" for example in examples):
@@ -101,7 +107,12 @@ def find_labels(examples: Sequence[Example]) -> list[str] | None:
     return None
 
 
-def read_examples(settings: DataSettings, labels: list[str] | None = None, tokenizer: Any = None) -> Read:
+def read_examples(
+    settings: DataSettings,
+    labels: list[str] | None = None,
+    tokenizer: Any = None,
+    recognise: Callable[..., Recipe] = recognise,
+) -> Read:
     """All rows of some files as examples, in the shape ``settings`` say; nothing is held out or left out.
 
     Of a folder or a hub data set it is the test split, where there is one.
@@ -113,5 +124,4 @@ def read_examples(settings: DataSettings, labels: list[str] | None = None, token
     generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
     recipe = recognise(loaded.train, settings, generation, labels)
     examples = to_examples(loaded.train, recipe)
-    found = labels or recipe.labels or find_labels(examples)
-    return Read(examples, replace(recipe, labels=found), loaded.source)
+    return Read(examples, replace(recipe, labels=_classes(recipe, examples, labels)), loaded.source)

@@ -28,13 +28,17 @@ MOST_LABELS_NAMED = 40
 
 @dataclass(frozen=True)
 class Recipe:
-    """How rows become examples. ``columns`` are those that are read; ``labels`` the classes, where answers are such."""
+    """How rows become examples. ``columns`` are those that are read; ``labels`` the classes, where answers are such.
+
+    ``names`` is given where answers are no classes: what they are made of (tags, several labels), or nothing.
+    """
 
     kind: str
     columns: tuple[str, ...]
     convert: Convert
     labels: list[str] | None = None
     inferences: list[Inference] = field(default_factory=list)
+    names: list[str] | None = None
 
 
 def recognise(
@@ -170,7 +174,7 @@ def _by_two_templates(settings: DataSettings, columns: list[str], shape: _Shape)
     return Recipe("templates", tuple(dict.fromkeys((*prompt.names, *completion.names))), convert)
 
 
-def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
+def first_of(columns: Sequence[str], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in columns), None)
 
 
@@ -187,7 +191,7 @@ def _messages(columns: list[str], rows: Sequence[Row], settings: DataSettings, s
 
 
 def _conversations(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
-    name = _first(columns, ("conversations", "conversation"))
+    name = first_of(columns, ("conversations", "conversation"))
     if name is None:
         return None
     return _simple(
@@ -196,7 +200,7 @@ def _conversations(columns: list[str], rows: Sequence[Row], settings: DataSettin
 
 
 def _pairs(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
-    answer = _first([name for name in columns if name != "prompt"], ANSWERS)
+    answer = first_of([name for name in columns if name != "prompt"], ANSWERS)
     if "prompt" not in columns or answer is None:
         return None
 
@@ -220,7 +224,7 @@ def _is_messages(value: Any) -> bool:
 
 
 def _alpaca(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
-    answer = _first(columns, ("output", "response", "completion", "answer"))
+    answer = first_of(columns, ("output", "response", "completion", "answer"))
     if "instruction" not in columns or answer is None:
         return None
 
@@ -233,7 +237,7 @@ def _alpaca(columns: list[str], rows: Sequence[Row], settings: DataSettings, sha
 
 
 def _questions(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
-    answer = _first(columns, ("answer", "answers"))
+    answer = first_of(columns, ("answer", "answers"))
     if "question" not in columns or answer is None:
         return None
 
@@ -250,7 +254,7 @@ def _questions(columns: list[str], rows: Sequence[Row], settings: DataSettings, 
 
 
 def _classes(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
-    text, label = _first(columns, TEXTS), _first(columns, LABELS)
+    text, label = first_of(columns, TEXTS), first_of(columns, LABELS)
     if text is None or label is None:
         return None
     values = {text_of(row.columns[label]) for row in rows if row.columns.get(label) is not None}
@@ -279,7 +283,7 @@ def _classify(labels: Sequence[str]) -> str:
 
 
 def _summaries(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
-    text, summary = _first(columns, DOCUMENTS), _first(columns, SUMMARIES)
+    text, summary = first_of(columns, DOCUMENTS), first_of(columns, SUMMARIES)
     if text is None or summary is None:
         return None
     instruction = settings.instruction or "Summarize the text."
@@ -292,7 +296,7 @@ def _summaries(columns: list[str], rows: Sequence[Row], settings: DataSettings, 
 
 
 def _inputs(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
-    answer = _first([name for name in columns if name != "input"], (*ANSWERS, *LABELS))
+    answer = first_of([name for name in columns if name != "input"], (*ANSWERS, *LABELS))
     if "input" not in columns or answer is None:
         return None
     return _simple(
@@ -303,7 +307,7 @@ def _inputs(columns: list[str], rows: Sequence[Row], settings: DataSettings, sha
 
 
 def _tags(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
-    tags = _first(columns, ("tags", "ner_tags", "labels"))
+    tags = first_of(columns, ("tags", "ner_tags", "labels"))
     if "tokens" not in columns or tags is None:
         return None
     instruction = settings.instruction or "Extract the parts as JSON."

@@ -30,7 +30,8 @@ def check_learnable(examples: Sequence[Example], labels: Sequence[str] | None, w
         count = "is only 1 row" if len(examples) == 1 else f"are only {len(examples)} rows"
         problems.add(f"there {count}; {FEWEST_ROWS} are the least, a few hundred are usual", _place(examples), remedy)
     answers = {example.completion for example in examples}
-    if len(examples) > 1 and len(answers) == 1 and all(example.answer is None for example in examples):
+    are_answers = all(example.answer is None and example.words is None for example in examples)
+    if len(examples) > 1 and len(answers) == 1 and are_answers:
         shown = next(iter(answers))[:60]
         problems.add(f"every answer is {shown!r}: there is nothing to learn", _place(examples), "add other answers")
     elif labels and whole:

@@ -20,6 +20,8 @@ class Encoded:
     origin: Origin
     cut: int = 0
     """Tokens that ``max_length`` left no room for."""
+    target: Any = None
+    """What a head is trained on: a class, a number for each of several, a tag for each token, or a likeness."""
 
 
 def prompt_ids(tokenizer: Any, text: str) -> list[int]:

@@ -60,6 +60,9 @@ def evaluate(
     if labels and choices:
         document["confusion"] = {name: confusion(references, made, labels) for name, made in choices.items()}
         document["classes"] = {name: per_class(m, labels) for name, m in document["confusion"].items()}
+    for metric in chosen:
+        if metric.by_class is not None:
+            document["classes"] = {name: metric.by_class(outcome) for name, outcome in outcomes.items()}
     return Evaluation(document, _predictions(examples, outcomes, chosen))
 
 

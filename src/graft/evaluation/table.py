@@ -15,6 +15,13 @@ NAMES = {
     "bleu": "BLEU",
     "json_valid": "valid JSON",
     "field_f1": "field F1",
+    "label_f1": "label F1",
+    "entity_f1": "entity F1",
+    "entity_precision": "entity precision",
+    "entity_recall": "entity recall",
+    "tag_accuracy": "tag accuracy",
+    "pearson": "Pearson's r",
+    "spearman": "Spearman's rho",
 }
 
 

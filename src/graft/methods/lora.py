@@ -49,7 +49,7 @@ def lora_config(model: Any, settings: FinetuneSettings) -> Any:
     Raises:
         InputError: as ``Lora.prepare``.
     """
-    from peft import LoraConfig, TaskType
+    from peft import LoraConfig
 
     _check_names(model, settings)
     alpha = 2 * settings.lora_r if settings.lora_alpha is None else settings.lora_alpha
@@ -59,12 +59,32 @@ def lora_config(model: Any, settings: FinetuneSettings) -> Any:
         lora_dropout=settings.lora_dropout,
         target_modules=ALL_LINEAR if _wants_all(settings.target_modules) else list(settings.target_modules or ()),
         modules_to_save=list(settings.modules_to_save) if settings.modules_to_save else None,
+        exclude_modules=_trained_whole(settings),
         use_rslora=settings.use_rslora,
         use_dora=settings.use_dora,
         fan_in_fan_out=_stores_transposed(model, settings.target_modules),
-        task_type=TaskType.CAUSAL_LM,
+        task_type=task_type(model),
         base_model_name_or_path=model.name_or_path or None,
     )
+
+
+def task_type(model: Any) -> Any:
+    """PEFT's word for what the model does, by its class."""
+    from peft import TaskType
+
+    name = type(model).__name__
+    endings = {
+        "ForSequenceClassification": TaskType.SEQ_CLS,
+        "ForTokenClassification": TaskType.TOKEN_CLS,
+        "ForConditionalGeneration": TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
+    }
+    found = next((kind for ending, kind in endings.items() if name.endswith(ending)), None)
+    return found or (TaskType.FEATURE_EXTRACTION if model.base_model is model else TaskType.CAUSAL_LM)
+
+
+def _trained_whole(settings: FinetuneSettings) -> list[str] | None:
+    """What ``all-linear`` leaves out: a layer that is trained whole needs no matrices beside it."""
+    return list(settings.modules_to_save or ()) or None if _wants_all(settings.target_modules) else None
 
 
 def _wants_all(target_modules: tuple[str, ...] | None) -> bool:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from graft.models.folder import Base
 from graft.models.link import link
-from graft.models.loading import load_model, load_tokenizer
+from graft.models.loading import head_layers, kind_of, load_model, load_tokenizer
 from graft.models.opened import Opened, open_run_or_model, untuned
 from graft.models.resolve import resolve
 
-__all__ = ["Base", "Opened", "link", "load_model", "load_tokenizer", "open_run_or_model", "resolve", "untuned"]
+__all__ = [
+    "Base",
+    "Opened",
+    "head_layers",
+    "kind_of",
+    "link",
+    "load_model",
+    "load_tokenizer",
+    "open_run_or_model",
+    "resolve",
+    "untuned",
+]

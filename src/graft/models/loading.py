@@ -6,9 +6,9 @@ import contextlib
 import io
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from graft.errors import InputError
 from graft.models.folder import Base
@@ -35,27 +35,46 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def load_model(base: Base, *, dtype: str = "float32", attn_implementation: str | None = None) -> Any:
-    """The causal language model in ``base.path``, in evaluation mode.
+CAUSAL = "AutoModelForCausalLM"
+
+
+def load_model(
+    base: Base,
+    auto_class: str = CAUSAL,
+    head: Mapping[str, Any] | None = None,
+    *,
+    dtype: str = "float32",
+    attn_implementation: str | None = None,
+    seed: int = 42,
+) -> Any:
+    """The model in ``base.path``, in evaluation mode: a causal language model, or what ``auto_class`` makes of it.
+
+    ``head``: entries of the configuration (labels, problem type) of a head that the weights may lack; it is then
+    initialised by ``seed``.
 
     Raises:
-        InputError: when it is an encoder, or the weights don't fit the configuration.
+        InputError: when it is an encoder that should write, or the weights don't fit the configuration.
     """
     import torch
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
-    _refuse_encoders(base)
-    options: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
+    if auto_class == CAUSAL:
+        _refuse_encoders(base)
+    options: dict[str, Any] = dict(head or {})
+    if attn_implementation:
+        options["attn_implementation"] = attn_implementation
     try:
-        with quiet():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+        with quiet(), torch.random.fork_rng():
+            torch.manual_seed(seed)
+            loaded: Any = getattr(transformers, auto_class).from_pretrained(
                 base.path,
                 dtype=dtype if dtype == "auto" else getattr(torch, dtype),
                 trust_remote_code=base.trust_remote_code,
                 local_files_only=True,
                 weights_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=head is not None,
                 **options,
             )
     except pickle.UnpicklingError as error:
@@ -67,23 +86,55 @@ def load_model(base: Base, *, dtype: str = "float32", attn_implementation: str |
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         raise InputError(f"the model does not load: {_first_lines(error)}", where=str(base.path)) from error
     model, info = loaded
-    refuse_missing(info, str(base.path))
+    refuse_missing(info if head is None else without_head(info, model), str(base.path))
     model.name_or_path = model.config._name_or_path = base.name
     return model
 
 
-def _refuse_encoders(base: Base) -> None:
+Kind = Literal["causal", "encoder", "encoder-decoder"]
+
+
+def kind_of(config: Mapping[str, Any]) -> Kind:
+    """What a model of this configuration is; an unknown one counts as causal."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as GENERATING
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
-    kind = base.config.get("model_type", "")
-    generates = kind in GENERATING and (kind not in MASKED or base.config.get("is_decoder"))
-    if kind in MASKED and not generates and "AutoModelForCausalLM" not in base.config.get("auto_map", {}):
+    if config.get("is_encoder_decoder"):
+        return "encoder-decoder"
+    kind = config.get("model_type", "")
+    generates = kind in GENERATING and (kind not in MASKED or config.get("is_decoder"))
+    encoder = kind in MASKED and not generates and CAUSAL not in config.get("auto_map", {})
+    return "encoder" if encoder else "causal"
+
+
+def _refuse_encoders(base: Base) -> None:
+    if kind_of(base.config) == "encoder":
         raise InputError(
-            f"{base.name} is an encoder ({kind}): it reads text, but cannot write any",
+            f"{base.name} is an encoder ({base.config.get('model_type')}): it reads text, but cannot write any",
             where=str(base.path),
             remedy="take a causal language model, such as smollm2-135m-instruct",
         )
+
+
+def without_head(info: dict[str, Any], model: Any) -> dict[str, Any]:
+    """``info`` without what a new head is made of: what stands beside the body, and the pooler between the two."""
+    body = f"{model.base_model_prefix}."
+    own = model.base_model is not model
+    missing = [key for key in info.get("missing_keys", ()) if "pooler." not in key and not (own and body not in key)]
+    return {**info, "missing_keys": missing}
+
+
+def head_layers(model: Any) -> list[str]:
+    """The layers with weights that stand beside the body: a classifier; of a model without a head, none."""
+    body = model.base_model
+    if body is model:
+        return []
+    inside = {id(module) for module in body.modules()}
+    return [
+        name
+        for name, module in model.named_modules()
+        if name and id(module) not in inside and next(module.parameters(recurse=False), None) is not None
+    ]
 
 
 def refuse_missing(info: dict[str, Any], where: str) -> None:

@@ -18,7 +18,16 @@ HUB_IDS = {
     "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
     "all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2",
 }
+PIPELINES = {"feature-extraction": "sentence-similarity"}
+"""Where the hub has a better word for it."""
 HUB_METRICS = {
+    "label_f1": "f1",
+    "entity_f1": "f1",
+    "entity_precision": "precision",
+    "entity_recall": "recall",
+    "tag_accuracy": "accuracy",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
     "macro_f1": "f1",
     "token_f1": "f1",
     "field_f1": "f1",
@@ -69,7 +78,7 @@ def card_data(view: RunView) -> ModelCardData:
         "license_name": re.sub(r"[^a-z0-9.-]+", "-", licence).strip("-") if named else None,
         "license_link": f"https://huggingface.co/{base}" if named and base else None,
         "metrics": list(dict.fromkeys(result.metric_type for result in results)) or None,
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": PIPELINES.get(view.task, view.task),
         "tags": [tag for tag in ("graft", view.method if adapter else "", str(_kind(view))) if tag],
     }
     if results:
@@ -128,8 +137,8 @@ def _results(view: RunView) -> list[Any]:
     slug = re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-") or "held-out"
     return [
         EvalResult(
-            task_type="text-generation",
-            task_name="Text generation",
+            task_type=PIPELINES.get(view.task, view.task),
+            task_name=PIPELINES.get(view.task, view.task).replace("-", " ").capitalize(),
             dataset_type=data_set_id(view) or slug,
             dataset_name=f"{stem} (held out)" if stem != data_set.stem else stem or "held-out rows",
             metric_type=HUB_METRICS.get(metric, metric),

@@ -40,9 +40,15 @@ class Frame:
 
 
 def loss_chart(
-    training: Sequence[Loss], held_out: Sequence[Loss], best: Loss | None, frame: Frame, ident: str, class_: str
+    training: Sequence[Loss],
+    held_out: Sequence[Loss],
+    best: Loss | None,
+    frame: Frame,
+    ident: str,
+    class_: str,
+    overfitting: int | None = None,
 ) -> Markup | None:
-    """Both curves over the steps; None without at least two points of one."""
+    """Both curves over the steps; None without at least two points of one. ``overfitting`` is the step it begins at."""
     if max(len(training), len(held_out)) < 2:
         return None
     values = [loss.value for loss in (*training, *held_out)]
@@ -55,7 +61,8 @@ def loss_chart(
         frame.height,
         ident,
         "Loss while training",
-        _describe(training, held_out, best),
+        _describe(training, held_out, best) + (f" It overfits from step {overfitting} on." if overfitting else ""),
+        _overfitting_span(overfitting, x, last, frame),
         _axes(frame, x, y, x_ticks, y_ticks),
         _best_line(best, x, y, frame),
         svg.path([(x(loss.step), y(loss.value)) for loss in training], "curve training"),
@@ -93,6 +100,21 @@ def _best_line(best: Loss | None, x: svg.Scale, y: svg.Scale, frame: Frame) -> M
     words = f"best: step {best.step}, {figure(best.value)}"
     label = svg.text(at - 8 if on_left else at + 8, frame.top + 10, words, "best-label", "end" if on_left else "start")
     return svg.line(at, frame.top, at, frame.floor, "best-line") + label
+
+
+def _overfitting_span(step: int | None, x: svg.Scale, last: int, frame: Frame) -> Markup:
+    """The part of the training in which rows are learned by heart, from the lowest held-out loss on."""
+    if step is None or step >= last:
+        return Markup("")
+    start, end = x(step), x(last)
+    words = "overfitting"
+    inside = end - start > 80
+    place, anchor = (start + 8, "start") if inside else (start - 8, "end")
+    label = svg.text(place, frame.top + 27, words, "overfitting-label", anchor)  # below the best step's label
+    span = svg.element(
+        "rect", x=start, y=frame.top, width=end - start, height=frame.floor - frame.top, class_="overfitting-span"
+    )
+    return span + label
 
 
 def _points(losses: Sequence[Loss], x: svg.Scale, y: svg.Scale, class_: str, name: str, radius: float) -> list[Markup]:

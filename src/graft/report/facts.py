@@ -241,9 +241,13 @@ def _numbers(value: Any) -> list[tuple[str, int]]:
 
 def warnings(view: RunView) -> list[str]:
     """What was found wrong with the data, and signs of trouble in training."""
+    return [*data_warnings(view), *[sign.what for sign in view.signs]]
+
+
+def data_warnings(view: RunView) -> list[str]:
     found: list[str] = []
-    for source in (view.section("data", "summary"), view.section("data"), view.section("training")):
-        listed_here = source.get("warnings") or source.get("signs") or ()
+    for source in (view.section("data", "summary"), view.section("data")):
+        listed_here = source.get("warnings") or ()
         found += [str(entry) for entry in listed_here] if isinstance(listed_here, Sequence) else []
     return list(dict.fromkeys(found))
 

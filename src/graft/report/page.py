@@ -120,7 +120,9 @@ def _context(view: RunView) -> dict[str, Any]:
         "change_lists": _change_lists(changes),
         "data_facts": facts.data_facts(view),
         "label_counts": _bars(facts.label_counts(view)),
-        "warnings": facts.warnings(view),
+        "warnings": facts.data_warnings(view),
+        "signs": view.signs,
+        "patches": usage.patch_commands(view),
         "training_facts": facts.training_facts(view),
         "machine_facts": facts.machine_facts(view),
         "version_facts": facts.version_facts(view),
@@ -194,10 +196,16 @@ def _loss_charts(view: RunView) -> list[Markup]:
     """The same chart for wide and for narrow windows; the style shows one of them."""
     frames = {"wide": Frame(600, 280), "narrow": Frame(356, 270, left=38, right=10)}
     charts = [
-        loss_chart(view.training_losses, view.held_out_losses, view.best, frame, f"loss-{name}", name)
+        loss_chart(
+            view.training_losses, view.held_out_losses, view.best, frame, f"loss-{name}", name, overfitting_since(view)
+        )
         for name, frame in frames.items()
     ]
     return [chart for chart in charts if chart]
+
+
+def overfitting_since(view: RunView) -> int | None:
+    return next((sign.step for sign in view.signs if sign.kind == "overfitting"), None)
 
 
 def _loss_rows(view: RunView) -> list[tuple[str, str, str]]:

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
+from graft.training.signs import REMEDIES, Sign, overfitting
+
 Table = Mapping[str, Any]
 
 HEADLINES = ("accuracy", "field_f1", "exact_match", "rougeL", "token_f1", "bleu", "perplexity")
@@ -76,6 +78,10 @@ class RunView:
     @property
     def status(self) -> str:
         return str(self.manifest.get("status") or ("evaluated" if self.evaluation else "unknown"))
+
+    @property
+    def task(self) -> str:
+        return str(self.section("task").get("name") or "text-generation")
 
     @property
     def title(self) -> str:
@@ -147,6 +153,20 @@ class RunView:
         return _losses(self.metrics, "eval_loss")
 
     @cached_property
+    def signs(self) -> list[Sign]:
+        """Signs of trouble, as they were said while training and as the curves now show them; one of a kind."""
+        said = {str(line["sign"]): line for line in self.metrics if line.get("sign") and line.get("what")}
+        found = {kind: _sign(kind, line) for kind, line in said.items()}
+        by_heart = overfitting(
+            *([(loss.step, loss.value) for loss in c] for c in (self.training_losses, self.held_out_losses))
+        )
+        if by_heart:
+            found["overfitting"] = by_heart
+        elif len(self.held_out_losses) > 1:  # said too early: it has become better again
+            found.pop("overfitting", None)
+        return list(found.values())
+
+    @cached_property
     def best(self) -> Loss | None:
         """The evaluation whose weights were kept, or else the lowest so far."""
         step = self.section("training").get("best_step")
@@ -164,6 +184,12 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _sign(kind: str, line: Table) -> Sign:
+    step = number(line.get("step"))
+    at = int(step) if step is not None else None
+    return Sign(kind, str(line["what"]), REMEDIES.get(kind, ()), at, at)
 
 
 def _document(path: Path) -> Table:

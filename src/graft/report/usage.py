@@ -8,8 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from graft.report import snippets
 from graft.report.changes import shared
 from graft.report.read import RunView
+from graft.training.remedies import PATCHES
 
 BLANK = "YOUR TEXT"
 LOOKED_AT = 100
@@ -27,8 +29,22 @@ def commands(view: RunView) -> list[tuple[str, str]]:
     ]
 
 
-def resume_command(view: RunView) -> str:
-    return f"graft finetune --resume --output_path {shlex.quote(location(view))}"
+def patch_commands(view: RunView, name: str | None = None) -> dict[str, str]:
+    """For each sign whose remedy the run folder holds as YAML: the command that does the run again with it.
+
+    ``name`` is the folder as one would type it, when that is known better than the run's own record.
+    """
+    name = name or location(view)
+    return {
+        kind: f"graft finetune --config {shlex.quote(f'{name}/config.yaml')} {shlex.quote(f'{name}/{file}')} "
+        f"--output_path {shlex.quote(f'{name}-again')}"
+        for kind, file in PATCHES.items()
+        if (view.path / file).is_file()
+    }
+
+
+def resume_command(view: RunView, name: str | None = None) -> str:
+    return f"graft finetune --resume --output_path {shlex.quote(name or location(view))}"
 
 
 def location(view: RunView) -> str:
@@ -51,6 +67,8 @@ def has_weights(view: RunView) -> bool:
 
 def snippet(view: RunView) -> str:
     """Python that loads the run's model and lets it answer a prompt of its form; run it beside the run folder."""
+    if view.task in snippets.CLASSES:
+        return _task_snippet(view)
     lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer"]
     if has_adapter(view.path):
         lines.insert(0, "from peft import PeftModel")
@@ -68,6 +86,16 @@ def snippet(view: RunView) -> str:
         'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
     ]
     return "\n".join(lines)
+
+
+def _task_snippet(view: RunView) -> str:
+    run = json.dumps(location(view), ensure_ascii=False)
+    shape = prompt_shape(view)
+    text = shape if isinstance(shape, str) else str(shape[-1].get("content", ""))
+    head = view.section("task", "head")
+    several = str(head.get("problem") or "").startswith("multi")
+    lines = snippets.loading(view.task, run, has_adapter(view.path))
+    return "\n".join([*lines, "", *snippets.using(view.task, json.dumps(text, ensure_ascii=False), several)])
 
 
 def _inputs(view: RunView) -> list[str]:

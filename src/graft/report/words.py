@@ -21,6 +21,13 @@ MEANINGS = {
     "token_f1": "words shared with the reference, precision and recall balanced",
     "json_valid": "the answer parses as JSON",
     "field_f1": "fields with the right value, precision and recall balanced",
+    "label_f1": "labels that are right, precision and recall balanced",
+    "entity_f1": "entities found whole and of the right kind, precision and recall balanced",
+    "entity_precision": "of the entities given, those that are right",
+    "entity_recall": "of the entities wanted, those that were found",
+    "tag_accuracy": "words with the right tag",
+    "pearson": "how the likeness of pairs goes with their labels, −1 to 1",
+    "spearman": "how the order of pairs by likeness goes with that by label, −1 to 1",
 }
 
 MINUS = "\N{MINUS SIGN}"

@@ -95,6 +95,9 @@ def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
     values.update(check_fields(settings.training_arguments, set()))
+    values |= {"bf16": plan.precision == "bfloat16", "fp16": plan.precision == "float16"}
+    if values["bf16"] and not torch.cuda.is_available():
+        values["use_cpu"] = True  # transformers refuses bf16 otherwise
     try:
         parser: Any = HfArgumentParser
         (arguments,) = parser([TrainingArguments]).parse_dict(values)

@@ -27,6 +27,7 @@ class TrainingPlan:
     eval_steps: int
     save_steps: int
     logging_steps: int
+    precision: str = "float32"
     inferences: list[Inference] = field(default_factory=list)
 
 

@@ -14,14 +14,19 @@ import torch
 from transformers import PrinterCallback
 
 from graft.data.tokens import Encoded
-from graft.engine import pack, packed_loss, plain_collate, plain_loss, supports
+from graft.engine import pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
 from graft.errors import InputError
 from graft.settings import TrainingSettings
 from graft.training.arguments import make_arguments
 from graft.training.checkpoints import remove_broken, step_of, whole_checkpoints
+from graft.training.losses.choose import ChosenLoss
+from graft.training.losses.distillation import Distillation
+from graft.training.losses.engine import over_tokens, packed_targets, plain_targets
+from graft.training.objective import Objective, batches_by_length
 from graft.training.plan import TrainingPlan
-from graft.training.trainer import Batch, Collate, EncodedRows, GraftTrainer, Loss
-from graft.training.watch import BestKeeper, Interrupt, Recorder, TrainingProgress
+from graft.training.signs import AGAINST_DIVERGENCE, Sign
+from graft.training.trainer import Batch, Collate, EncodedRows, GraftTrainer, Loss, NotFinite
+from graft.training.watch import BestKeeper, Guard, Interrupt, Recorder, TrainingProgress
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ class TrainResult:
     seconds: float
     engine: str
     engine_reason: str | None
+    diverged: str | None = None
+    """Why the run was stopped; the model then holds the weights of ``kept_step``, or nothing good when that is None."""
+    kept_step: int | None = None
 
 
 def choose_engine(wanted: str, model: torch.nn.Module) -> tuple[str, str | None]:
@@ -67,6 +75,8 @@ def train(
     write_metrics: Callable[[dict[str, Any]], None],
     rewind_metrics: Callable[[int], None],
     progress: TrainingProgress,
+    loss: ChosenLoss | None = None,
+    objective: Objective | None = None,
 ) -> TrainResult:
     """Train ``model`` in place; checkpoints go to ``folder``.
 
@@ -75,46 +85,96 @@ def train(
     """
     if "tensorboard" in settings.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or folder.parent / "logs")
-    engine, reason = choose_engine(settings.engine, model)
+    engine, reason = choose_engine(settings.engine, model) if objective is None else ("plain", None)
+    if engine == "packed" and loss is not None and loss.teacher_model is not None:
+        engine, reason = choose_engine(settings.engine, loss.teacher_model)
     arguments = make_arguments(settings, plan, folder, bool(held_out))
     if arguments.use_cpu or not torch.cuda.is_available():
         arguments.dataloader_pin_memory = False
-    collate, loss = _collate_and_loss(engine, pad_token_id)
+    if objective is None:
+        collate, compute = _collate_and_loss(engine, pad_token_id, loss, arguments.device)
+    else:
+        assert loss is not None and loss.call is not None
+        collate = partial(_counted, lambda rows: objective.collate(rows, pad_token_id))
+        compute = objective.over_outputs(loss.call)
     keeper = BestKeeper(settings.early_stopping_patience, settings.load_best_model_at_end)
     interrupt = Interrupt(progress)
     recorder = Recorder(write_metrics, progress)
+    guard = Guard(write_metrics, progress)
     trainer = GraftTrainer(
         model=model,
         args=arguments,
         train_dataset=EncodedRows(rows),
         eval_dataset=EncodedRows(held_out) if held_out else None,
-        callbacks=[recorder, keeper, interrupt],
+        callbacks=[recorder, guard, keeper, interrupt],
         collate=collate,
-        loss=loss,
+        loss=compute,
         keep=settings.save_total_limit,
+        plan=plan_batches if objective is None else batches_by_length,
     )
-    recorder.trainer = trainer
+    recorder.trainer = guard.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     start = _resume_point(folder, settings.resume, rewind_metrics, progress)
     began = time.perf_counter()
     with interrupt.listening():
-        trainer.train(resume_from_checkpoint=str(start) if start else None)
+        diverged = _fit(trainer, start, guard)
     seconds = time.perf_counter() - began
-    if not interrupt.asked and settings.load_best_model_at_end and trainer.state.best_model_checkpoint:
+    kept = _back_to_the_last_good(trainer, folder, diverged) if diverged else None
+    if not diverged and not interrupt.asked and settings.load_best_model_at_end and trainer.state.best_model_checkpoint:
         trainer._load_best_model()
+    # Autocast was wrapped around the model's forward; what comes after training is computed in the weights' own format.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    interrupted = interrupt.asked and trainer.state.global_step < trainer.state.max_steps
+    return _result(trainer, seconds, (engine, reason), keeper.stopped, interrupted, diverged, kept)
+
+
+def _result(
+    trainer: GraftTrainer,
+    seconds: float,
+    engine: tuple[str, str | None],
+    early_stopped: bool,
+    interrupted: bool,
+    diverged: Sign | None,
+    kept: int | None,
+) -> TrainResult:
     train_seconds = max(trainer.train_seconds, 1e-9)
     return TrainResult(
         steps=trainer.state.global_step,
         best_step=trainer.state.best_global_step,
         best_eval_loss=trainer.state.best_metric,
-        early_stopped=keeper.stopped,
-        interrupted=interrupt.asked and trainer.state.global_step < trainer.state.max_steps,
+        early_stopped=early_stopped,
+        interrupted=interrupted,
         rows_per_second=trainer.rows_seen / train_seconds,
         tokens_per_second=trainer.tokens_seen / train_seconds,
         seconds=seconds,
-        engine=engine,
-        engine_reason=reason,
+        engine=engine[0],
+        engine_reason=engine[1],
+        diverged=diverged.what if diverged else None,
+        kept_step=kept,
     )
+
+
+def _fit(trainer: GraftTrainer, start: Path | None, guard: Guard) -> Sign | None:
+    """Train to the end, or until it diverges."""
+    try:
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    except NotFinite as error:
+        sign = Sign("divergence", str(error), AGAINST_DIVERGENCE, trainer.state.global_step + 1)
+        guard.say(sign, trainer.state.global_step)
+        return sign
+    return guard.diverged
+
+
+def _back_to_the_last_good(trainer: GraftTrainer, folder: Path, diverged: Sign) -> int | None:
+    """Load the best checkpoint, or else the newest from before the divergence began; its step, or None."""
+    good = [path for path in whole_checkpoints(folder) if diverged.step is None or step_of(path) < diverged.step]
+    best = [path for path in good if step_of(path) == trainer.state.best_global_step]
+    if not good:
+        return None
+    checkpoint = (best or good)[-1]
+    trainer.state.best_model_checkpoint = str(checkpoint)
+    trainer._load_best_model()
+    return step_of(checkpoint)
 
 
 def _resume_point(folder: Path, resume: bool, rewind: Callable[[int], None], progress: TrainingProgress) -> Path | None:
@@ -131,11 +191,27 @@ def _resume_point(folder: Path, resume: bool, rewind: Callable[[int], None], pro
     return start
 
 
-def _collate_and_loss(engine: str, pad_token_id: int) -> tuple[Collate, Loss]:
-    if engine == "packed":
-        return partial(_with_counts, pack), packed_loss
-    return partial(_with_counts, partial(plain_collate, pad_token_id=pad_token_id)), plain_loss
+def _collate_and_loss(
+    engine: str, pad_token_id: int, loss: ChosenLoss | None, device: torch.device
+) -> tuple[Collate, Loss]:
+    packed = engine == "packed"
+    collate = partial(_with_counts, pack if packed else partial(plain_collate, pad_token_id=pad_token_id))
+    if loss is None or loss.call is None:
+        return collate, packed_loss if packed else plain_loss
+    logits_of = packed_targets if packed else plain_targets
+    if isinstance(loss.call, torch.nn.Module):
+        loss.call.to(device)
+    if isinstance(loss.call, Distillation):
+        loss.call.learn_from(loss.teacher_model.to(device), logits_of)
+    return collate, over_tokens(loss.call, logits_of)
 
 
 def _with_counts(collate: Callable[[Sequence[Encoded]], Batch], rows: Sequence[Encoded]) -> Batch:
+    """``target_rows`` (N) says which row of the batch each target is of; ``rows`` and ``tokens`` count for speeds."""
+    targets = torch.tensor([len(row.input_ids) - max(1, row.prompt_length) for row in rows])
+    target_rows = torch.arange(len(rows)).repeat_interleave(targets)
+    return {**_counted(collate, rows), "target_rows": target_rows}
+
+
+def _counted(collate: Callable[[Sequence[Encoded]], Batch], rows: Sequence[Encoded]) -> Batch:
     return {**collate(rows), "rows": len(rows), "tokens": sum(len(row.input_ids) for row in rows)}

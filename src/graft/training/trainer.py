@@ -19,6 +19,7 @@ from graft.training.checkpoints import rotate, seal
 
 Batch = dict[str, Any]
 Collate = Callable[[Sequence[Encoded]], Batch]
+Plan = Callable[[Sequence[Encoded], int, int, int], list[list[int]]]
 Loss = Callable[[torch.nn.Module, Batch, Any], torch.Tensor]
 
 
@@ -36,8 +37,8 @@ class EncodedRows(Dataset[Encoded]):
 class PlannedBatches:
     """A batch sampler whose order depends on the seed and the epoch alone, so that a resumed run goes on alike."""
 
-    def __init__(self, rows: Sequence[Encoded], batch_size: int, seed: int) -> None:
-        self.rows, self.batch_size, self.seed, self.epoch = rows, batch_size, seed, 0
+    def __init__(self, rows: Sequence[Encoded], batch_size: int, seed: int, plan: Plan = plan_batches) -> None:
+        self.rows, self.batch_size, self.seed, self.epoch, self.plan = rows, batch_size, seed, 0, plan
         self.drop_last = False
 
     def set_epoch(self, epoch: int) -> None:
@@ -47,23 +48,31 @@ class PlannedBatches:
         return math.ceil(len(self.rows) / self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        yield from plan_batches(self.rows, self.batch_size, self.seed, self.epoch)
+        yield from self.plan(self.rows, self.batch_size, self.seed, self.epoch)
+
+
+class NotFinite(Exception):
+    """The loss or the weights are NaN or infinite: whatever came after it would be, too."""
 
 
 class GraftTrainer(Trainer):
-    def __init__(self, *args: Any, collate: Collate, loss: Loss, keep: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, collate: Collate, loss: Loss, keep: int, plan: Plan = plan_batches, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.plan = plan
         self.collate, self.loss, self.keep = collate, loss, keep
         self.loss_is_scaled_for_ga = True
         self.can_return_loss = True
         self.rows_seen, self.tokens_seen, self.train_seconds = 0, 0, 0.0
+        self.step_loss = 0.0
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         dataset: Any = self.train_dataset
         rows = dataset.rows
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            batch_sampler=PlannedBatches(rows, self._train_batch_size, self.args.seed),
+            batch_sampler=PlannedBatches(rows, self._train_batch_size, self.args.seed, self.plan),
             collate_fn=self.collate,
             num_workers=self.args.dataloader_num_workers,
         )
@@ -80,6 +89,9 @@ class GraftTrainer(Trainer):
         self.tokens_seen += inputs["tokens"]
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.train_seconds += time.perf_counter() - started
+        self.step_loss += float(loss)
+        if not math.isfinite(self.step_loss):
+            raise NotFinite(f"the loss became {self.step_loss} at step {self.state.global_step + 1}")
         return loss
 
     def compute_loss(
@@ -129,7 +141,12 @@ class GraftTrainer(Trainer):
             self.model.save_pretrained(str(output_dir or self.args.output_dir), save_embedding_layers=False)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
+            raise NotFinite(f"the weights are no longer finite after step {self.state.global_step}")
         super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial))
         seal(folder / f"checkpoint-{self.state.global_step}")
         rotate(folder, self.keep, self.state.best_global_step)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """A checkpoint holds tied weights once, which is not worth the warning that transformers gives for it."""

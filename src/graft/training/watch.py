@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from graft.hardware import Resources
+from graft.hardware import Resources, memory_mb
+from graft.training.signs import Sign, divergence, memory_nearly_full, overfitting, spike, standstill
 
 
 class TrainingProgress(Protocol):
@@ -52,6 +53,57 @@ class Recorder(TrainerCallback):
         if seconds <= 0:
             return {}
         return {"rows_per_second": round(rows / seconds, 3), "tokens_per_second": round(tokens / seconds, 1)}
+
+
+class Guard(TrainerCallback):
+    """Says signs of trouble as they show, once each, writes them among the metrics, and stops a run that diverges.
+
+    What was logged before a resumed run went on it reads from the log history, which checkpoints carry.
+    """
+
+    def __init__(self, write: Callable[[dict[str, Any]], None], progress: TrainingProgress) -> None:
+        self.write, self.progress = write, progress
+        self.trainer: Any = None
+        self.diverged: Sign | None = None
+        self.steps: list[tuple[int, float]] = []
+        self._said: set[str] = set()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.steps = _curve(state, "loss")
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.steps.append((state.global_step, self.trainer.step_loss))
+        self.trainer.step_loss = 0.0
+        self.diverged = divergence(self.steps)
+        if self.diverged:
+            control.should_training_stop = True
+            control.should_save = control.should_evaluate = False
+            self.say(self.diverged, state.global_step)
+            return
+        self.say(spike(self.steps), state.global_step)
+        self.say(memory_nearly_full(*memory_mb()), state.global_step)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.say(standstill(self.steps, _curve(state, "eval_loss")), state.global_step)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.say(overfitting(self.steps, _curve(state, "eval_loss")), state.global_step)
+
+    def say(self, sign: Sign | None, step: int) -> None:
+        """Once a kind of sign: what, and what to do."""
+        if sign is None or sign.kind in self._said:
+            return
+        self._said.add(sign.kind)
+        self.write({"step": step, "sign": sign.kind, "what": sign.what})
+        self.progress.note(
+            "\n".join([f"{sign.what[:1].upper()}{sign.what[1:]}", *(f"    - {r}" for r in sign.remedies)])
+        )
+
+
+def _curve(state: TrainerState, name: str) -> list[tuple[int, float]]:
+    return [(int(line["step"]), float(line[name])) for line in state.log_history if name in line]
 
 
 class BestKeeper(TrainerCallback):

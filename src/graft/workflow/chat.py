@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graft.data.example import Example, Message, Origin
-from graft.data.render import Renderer
 from graft.data.roles import shape_prompt
-from graft.evaluation.torch_predictor import TorchPredictor
+from graft.errors import InputError
+from graft.evaluation.predictors import Predictor
 from graft.methods.peft_folder import load_adapter
-from graft.models.base import load_model, load_tokenizer, open_run_or_model
+from graft.models.base import open_run_or_model
 from graft.runs import RunFolder
 from graft.settings import DataSettings, ModelSettings
-from graft.workflow.evaluate import recorded_data_settings
+from graft.tasks.models import load_for
+from graft.workflow.evaluate import recorded_data_settings, task_and_codec
 
 TYPED = Origin("typed", 1)
 
@@ -24,34 +25,37 @@ class Conversation:
     """Who may answer, who does, and what was said.
 
     A run shapes what is typed as it shaped its rows: the same system message, instruction or template. Rows of one
-    turn make a model of one turn, so only a conversation with such a shape forgets each turn.
+    turn make a model of one turn, so a conversation with such a shape forgets each turn, and so does one
+    with a model that classifies (``one_turn``).
     """
 
-    voices: dict[str, TorchPredictor]
+    voices: dict[str, Predictor]
     longest: int
     shape: DataSettings | None = None
     speaking: list[str] = field(default_factory=list)
     said: dict[str, list[Message]] = field(default_factory=dict)
+    one_turn: bool = False
 
     @classmethod
     def open(cls, name: str, settings: ModelSettings, longest: int, say: Callable[[str], None]) -> Conversation:
         """Load a run, a model folder, or a model by name."""
         opened = open_run_or_model(name, say, settings.trust_remote_code)
-        tokenizer = load_tokenizer(opened.base, settings.chat_template)
-        model = load_model(opened.base)
-        renderer = Renderer(tokenizer)
-        voices: dict[str, TorchPredictor] = {}
+        task, codec = task_and_codec(opened, settings, DataSettings())
+        if task.name == "feature-extraction":
+            raise InputError(f"{opened.name} compares texts and answers none", remedy=f"graft evaluate {name}")
+        model = load_for(task, codec, opened.base, seed=0)
+        voices: dict[str, Predictor] = {}
         if opened.adapter is not None:
             model = load_adapter(model, opened.adapter)
-            voices["tuned"] = TorchPredictor("tuned", model, tokenizer, renderer, adapter=True)
-            voices["base"] = TorchPredictor("base", model, tokenizer, renderer, adapter=False)
+            voices["tuned"] = task.predictor("tuned", model, codec, adapter=True)
+            voices["base"] = task.predictor("base", model, codec, adapter=False)
         else:
-            voices["model"] = TorchPredictor("model", model, tokenizer, renderer)
+            voices["model"] = task.predictor("model", model, codec)
         shape = None
         if opened.run is not None:
             recorded: dict[str, Any] = recorded_data_settings(RunFolder.open(opened.run))
             shape = DataSettings(**recorded)
-        return cls(voices, longest, shape, [next(iter(voices))])
+        return cls(voices, longest, shape, [next(iter(voices))], one_turn=task.name != "text-generation")
 
     def command(self, text: str) -> str:
         """``tuned``, ``base``, ``both``, ``new``; returns what to tell the user."""
@@ -74,7 +78,8 @@ class Conversation:
         shaped = shape_prompt(text, self.shape)
         if isinstance(shaped, str):
             return self.voices[name].generate([Example(shaped, "", TYPED)], self.longest)[0]
-        single = self.shape is not None and bool(self.shape.instruction or self.shape.prompt_template)
+        shape = self.shape
+        single = self.one_turn or (shape is not None and bool(shape.instruction or shape.prompt_template))
         before = [] if single else self.said.get(name, [])
         messages = [*before, *(shaped if not before else [m for m in shaped if m["role"] != "system"])]
         answer = self.voices[name].generate([Example(tuple(messages), "", TYPED)], self.longest)[0]

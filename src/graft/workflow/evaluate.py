@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.example import Example, Origin
-from graft.data.load import sha256_of
+from graft.data.load import find_files, sha256_of
 from graft.data.prepare import read_examples
-from graft.data.render import Renderer
 from graft.errors import InputError, Problems
 from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.predictors import Predictor
 from graft.evaluation.table import headline
-from graft.evaluation.torch_predictor import TorchPredictor
 from graft.methods.peft_folder import load_adapter
-from graft.models.base import Opened, load_model, load_tokenizer, open_run_or_model, untuned
+from graft.models.base import Opened, load_tokenizer, open_run_or_model, untuned
 from graft.runs import RunFolder, check_folder
 from graft.settings import DataSettings, EvaluationSettings, ModelSettings, build
+from graft.tasks.base import Codec, Head, Task, check_metrics, longest_row
+from graft.tasks.choose import get_task, task_of
+from graft.tasks.models import is_new_head, load_for
 from graft.workflow.finetune import Silent, Watcher, write_pages
 from graft.workflow.plan import RunPlan
 
@@ -55,22 +57,13 @@ def evaluate_model(
         if metric_type is not None
         else {}
     )
-    problems = Problems()
-    opened: Opened | None = None
-    if output_path is not None:
-        with problems.collecting():
-            check_folder(Path(output_path))
-    with problems.collecting():
-        opened = open_run_or_model(model_path, watcher.note, split[ModelSettings].trust_remote_code)
-    run = RunFolder.open(opened.run) if opened is not None and opened.run else None
-    with problems.collecting():
-        examples, labels, source, _ = _rows(run, test_dataset, split[DataSettings])
-    problems.raise_if_any()
-    assert opened is not None
-    renderer_source = split[ModelSettings].chat_template
-    tokenizer = load_tokenizer(opened.base, renderer_source)
-    with _predictors(opened, run, tokenizer, watcher) as predictors:
-        result = _evaluate(predictors, examples, labels, source, chosen, watcher)
+    opened = _opened(model_path, test_dataset, output_path, split, watcher)
+    run = RunFolder.open(opened.run) if opened.run else None
+    task, codec = task_and_codec(opened, split[ModelSettings], split[DataSettings])
+    examples, labels, source, _ = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head)
+    check_metrics(chosen.metrics, task, codec.head, labels)
+    with _predictors(opened, run, task, codec, watcher) as predictors:
+        result = _evaluate(predictors, examples, labels, source, chosen, watcher, task.metrics(codec.head))
     if output_path is not None:
         folder = Path(output_path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,19 +74,63 @@ def evaluate_model(
     return result.document
 
 
+def _opened(
+    name: str | Path, files: Any, output_path: str | Path | None, split: dict[type, Any], watcher: Watcher
+) -> Opened:
+    """The run or model; what is wrong with it, with the data files and with the output folder is said at once."""
+    problems = Problems()
+    if output_path is not None:
+        with problems.collecting():
+            check_folder(Path(output_path))
+    listed = _listed(files, split[DataSettings])
+    if listed is not None:
+        with problems.collecting():
+            find_files(listed)
+    opened: Opened | None = None
+    with problems.collecting():
+        opened = open_run_or_model(name, watcher.note, split[ModelSettings].trust_remote_code)
+    problems.raise_if_any()
+    assert opened is not None
+    return opened
+
+
+def _listed(files: Any, given: DataSettings) -> tuple[str, ...] | None:
+    """The data files that are named, by argument or setting."""
+    if files is None:
+        return given.data_files
+    return tuple(str(file) for file in ([files] if isinstance(files, (str, Path)) else files))
+
+
+def task_and_codec(opened: Opened, model: ModelSettings, data: DataSettings) -> tuple[Task, Codec]:
+    """What a run or a model does, and its tokens, labels and limits.
+
+    Raises:
+        InputError: when ``model.task`` names something it cannot do.
+    """
+    manifest = RunFolder.open(opened.run).manifest if opened.run else {}
+    task, head = task_of(opened, manifest, model.task)
+    tokenizer = load_tokenizer(opened.base, model.chat_template)
+    recorded = (manifest.get("task") or {}).get("max_length")
+    longest = recorded if recorded and data.max_length is None else longest_row(data, tokenizer, opened.base)
+    return task, Codec(tokenizer, head, longest)
+
+
 def compare_run(run: RunFolder, model: Any, plan: RunPlan, watcher: Watcher) -> None:
     """Base and tuned on the held-out rows of the run that was just trained, without loading anything again."""
     examples = plan.data.eval
     path = run.path / "data" / "eval.jsonl"
     source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
-    renderer = Renderer(plan.tokenizer)
+    task, codec = plan.task, plan.codec
     if (run.path / "adapter").is_dir():
-        tuned = TorchPredictor("tuned", model, plan.tokenizer, renderer, adapter=True)
-        base = TorchPredictor("base", model, plan.tokenizer, renderer, adapter=False)
+        tuned = task.predictor("tuned", model, codec, adapter=True)
+        base = task.predictor("base", model, codec, adapter=False)
     else:
-        tuned = TorchPredictor("tuned", model, plan.tokenizer, renderer)
-        base = TorchPredictor("base", load_model(plan.base), plan.tokenizer, renderer)
-    result = _evaluate([base, tuned], examples, plan.data.recipe.labels, source, plan.settings, watcher)
+        tuned = task.predictor("tuned", model, codec)
+        base = task.predictor("base", load_for(task, codec, plan.base, plan.settings.seed), codec)
+    if is_new_head(task, codec, plan.base):
+        watcher.note("The base's head is a new one and was not trained: it guesses, and the tuned model must not.")
+    labels, usual = plan.data.recipe.labels, task.metrics(codec.head)
+    result = _evaluate([base, tuned], examples, labels, source, plan.settings, watcher, usual)
     record(run, result)
 
 
@@ -110,17 +147,18 @@ def _write(folder: RunFolder, result: Evaluation) -> None:
 
 
 def _evaluate(
-    predictors: Sequence[TorchPredictor],
+    predictors: Sequence[Predictor],
     examples: Sequence[Example],
     labels: list[str] | None,
     source: dict[str, Any],
     settings: EvaluationSettings,
     watcher: Watcher,
+    usual: tuple[str, ...] | None,
 ) -> Evaluation:
     return evaluate(
         predictors,
         examples,
-        metrics=settings.metrics,
+        metrics=usual if settings.metrics is None else settings.metrics,
         labels=labels,
         source=source,
         bootstrap_samples=settings.bootstrap_samples,
@@ -142,15 +180,11 @@ def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
     }
 
 
-def _rows(
-    run: RunFolder | None, files: Any, given: DataSettings
+def rows_to_judge(
+    run: RunFolder | None, files: Any, given: DataSettings, task: Task | None = None, head: Head | None = None
 ) -> tuple[list[Example], list[str] | None, dict[str, Any], str]:
     """The rows to evaluate on, shaped as the run shaped its own."""
-    listed = None
-    if files is not None:
-        listed = tuple(str(file) for file in ([files] if isinstance(files, (str, Path)) else files))
-    elif given.data_files or given.data_name:
-        listed = given.data_files
+    listed = _listed(files, given)
     if run is not None and listed is None and given.data_name is None:
         path = run.path / "data" / "eval.jsonl"
         examples = [from_row(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -164,9 +198,10 @@ def _rows(
     chosen = {name: getattr(given, name) for name in given.model_fields_set}
     update = {"data_files": listed, "data_name": given.data_name if listed is None else None}
     settings = DataSettings(**{**recorded, **chosen, **update})
-    labels = run.manifest["data"]["labels"] if run is not None else None
-    read = read_examples(settings, labels)
-    return read.examples, labels or read.recipe.labels, asdict(read.source), read.recipe.kind
+    known = list(head.names) if head is not None else []
+    labels = run.manifest["data"]["labels"] if run is not None else known or None
+    read = read_examples(settings, labels, recognise=(task or get_task("text-generation")).recognise)
+    return read.examples, read.recipe.labels, asdict(read.source), read.recipe.kind
 
 
 def recorded_data_settings(run: RunFolder) -> dict[str, Any]:
@@ -185,26 +220,27 @@ def from_row(row: dict[str, Any]) -> Example:
     """A line of ``data/*.jsonl`` as an example."""
     file, _, line = str(row.get("origin", ":0")).rpartition(":")
     prompt = row["prompt"] if isinstance(row["prompt"], str) else tuple(row["prompt"])
-    optional: dict[str, Any] = {name: row.get(name) for name in ("label", "tools", "answer")}
+    optional: dict[str, Any] = {name: row.get(name) for name in ("label", "tools", "answer", "second")}
+    if row.get("words") is not None:
+        optional["words"] = tuple(row["words"])
     return Example(prompt, row["completion"], Origin(file, int(line)), **optional)
 
 
 @contextmanager
 def _predictors(
-    opened: Opened, run: RunFolder | None, tokenizer: Any, watcher: Watcher
-) -> Iterator[list[TorchPredictor]]:
-    renderer = Renderer(tokenizer)
+    opened: Opened, run: RunFolder | None, task: Task, codec: Codec, watcher: Watcher
+) -> Iterator[list[Predictor]]:
+    seed = int(run.manifest.get("seed") or 0) if run is not None else 0
     watcher.note(f"loading {opened.name}")
+    model = load_for(task, codec, opened.base, seed)
     if opened.adapter is not None:
-        model = load_adapter(load_model(opened.base), opened.adapter)
+        model = load_adapter(model, opened.adapter)
         yield [
-            TorchPredictor("base", model, tokenizer, renderer, adapter=False),
-            TorchPredictor("tuned", model, tokenizer, renderer, adapter=True),
+            task.predictor("base", model, codec, adapter=False),
+            task.predictor("tuned", model, codec, adapter=True),
         ]
     elif run is not None:
-        yield [
-            TorchPredictor("base", load_model(untuned(opened, watcher.note)), tokenizer, renderer),
-            TorchPredictor("tuned", load_model(opened.base), tokenizer, renderer),
-        ]
+        before = load_for(task, codec, untuned(opened, watcher.note), seed)
+        yield [task.predictor("base", before, codec), task.predictor("tuned", model, codec)]
     else:
-        yield [TorchPredictor("base", load_model(opened.base), tokenizer, renderer)]
+        yield [task.predictor("base", model, codec)]

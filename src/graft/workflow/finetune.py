@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -16,13 +17,18 @@ import yaml
 
 from graft import __version__
 from graft.data.example import Example
-from graft.errors import InputError, Interrupted, Problems
+from graft.errors import GraftError, InputError, Interrupted, Problems
 from graft.hardware import machine
 from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
-from graft.models.base import link, load_model
+from graft.models.base import Opened, link, load_model
+from graft.report.read import RunView
 from graft.runs import RunFolder
 from graft.settings import SECRET, FinetuneSettings, build
+from graft.tasks.base import usual_rate
+from graft.tasks.models import load_for, with_head_trained, write_config
+from graft.training.remedies import PATCHES, patch
+from graft.training.signs import learning_rate_out_of_range
 from graft.workflow.plan import RunPlan, as_graft_error, plan_run
 
 
@@ -78,6 +84,7 @@ def carry_out(plan: RunPlan, watcher: Watcher) -> Path:
         except Exception as error:
             failure = as_graft_error(error)
             _end(run, "failed", str(failure))
+            _write_what_there_is(run.path)
             raise failure from error
     return plan.output
 
@@ -97,7 +104,8 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
     problems = Problems()
     now, then = (settings.model_dump(exclude=SECRET) for settings in (given, recorded))
     for name in now.keys() & (given.model_fields_set - {"resume", "overwrite", "output_path"}):
-        if now[name] != then[name]:
+        measured = name == "precision" and given.precision == "auto"
+        if now[name] != then[name] and not measured:
             problems.add(
                 f"--{name} {now[name]} differs from the run to resume, which has {then[name]}",
                 str(path),
@@ -111,9 +119,10 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
 
 def _begin(run: RunFolder, plan: RunPlan) -> None:
     settings = plan.settings
-    recorded = settings.model_dump(
-        mode="json", exclude={"resume": True, "overwrite": True, **SECRET}, exclude_defaults=True
-    )
+    unwritten: dict[str, Any] = {"resume": True, "overwrite": True, **SECRET}
+    recorded = settings.model_dump(mode="json", exclude=unwritten, exclude_defaults=True)
+    if settings.precision == "auto":  # measured once: a run that is resumed or done again computes as this one did
+        recorded["precision"] = plan.training.precision
     run.write_text(
         "config.yaml", yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True)
     )
@@ -124,6 +133,7 @@ def _begin(run: RunFolder, plan: RunPlan) -> None:
     summary = plan.data.summary
     run.update_manifest(
         task_name=settings.task_name,
+        task={"name": plan.task.name, "head": plan.codec.head.as_record(), "max_length": plan.codec.max_length},
         settings=settings.model_dump(mode="json", exclude=SECRET),
         inferences=[asdict(inference) for inference in plan.inferences],
         versions={name: version(name) for name in ("torch", "transformers", "peft")}
@@ -159,11 +169,13 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
     settings = plan.settings
     transformers.set_seed(settings.seed)
     method = METHODS.get(settings.method)
-    model = method.prepare(load_model(plan.base), settings)
+    model = load_for(plan.task, plan.codec, plan.base, settings.seed)
+    model = method.prepare(model, with_head_trained(settings, model))
     tuned, total = trainable_parameters(model)
     watcher.note(f"{settings.method}: {tuned:,} of {total:,} parameters are trained ({tuned / total:.2%})")
     checkpoints = run.path / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
+    _say_learning_rate(run, plan, usual_rate(plan.task, method), watcher)
     result = train(
         model,
         plan.tokenizer.pad_token_id,
@@ -175,14 +187,21 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         run.append_metrics,
         run.truncate_metrics,
         watcher,
+        plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
+        plan.objective,
     )
+    _write_patches(run, plan, watcher)
     if result.engine_reason:
         watcher.note(f"padded batches were used: {result.engine_reason}")
     if result.interrupted:
         raise Interrupted(f"interrupted after step {result.steps}; the checkpoint is kept", remedy=_resume_line(plan))
     if result.early_stopped:
         watcher.note(f"stopped early after {result.steps} steps: best held-out loss at step {result.best_step}")
+    if result.diverged and result.kept_step is None:
+        raise _diverged(run, result.diverged, "no checkpoint had been written yet")
     link(plan.base, run.path / "model")
+    if plan.codec.head.names:
+        write_config(model, run.path / "model")
     method.save(model, run.path)
     run.update_manifest(
         training={
@@ -193,12 +212,56 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         },
         adapter={"sha256": _sha256(run.path / "adapter" / "adapter_model.safetensors")},
     )
+    if result.diverged:
+        raise _diverged(run, result.diverged, f"what is kept are the weights of step {result.kept_step}")
     if settings.evaluate and plan.data.eval:
         from graft.workflow.evaluate import compare_run
 
         compare_run(run, model, plan, watcher)
     _end(run, "finished")
     write_pages(run.path)
+
+
+def _say_learning_rate(run: RunFolder, plan: RunPlan, usual: float, watcher: Watcher) -> None:
+    sign = learning_rate_out_of_range(plan.training.learning_rate, usual, plan.settings.method)
+    if sign:
+        watcher.note(f"{sign.what[:1].upper()}{sign.what[1:]}: {'; '.join(sign.remedies)}")
+        if not plan.settings.resume:
+            run.append_metrics({"step": 0, "sign": sign.kind, "what": sign.what})
+
+
+def _write_patches(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
+    """For each sign with a remedy in settings, the YAML that lies over the run's config.yaml."""
+    settings = plan.settings.model_dump(mode="json")
+    name = run.path.as_posix()
+    for sign in RunView.read(run.path).signs:
+        if sign.kind in PATCHES:
+            run.write_text(PATCHES[sign.kind], patch(sign.kind, settings, plan.training.learning_rate, name, sign.what))
+            watcher.note(
+                f"against {sign.kind}, the same settings with a remedy over them:\n    {_again(name, sign.kind)}"
+            )
+
+
+def _diverged(run: RunFolder, what: str, kept: str) -> GraftError:
+    return GraftError(f"{what}; {kept}", remedy=_again(run.path.as_posix(), "divergence"))
+
+
+def _again(name: str, kind: str) -> str:
+    return f"graft finetune --config {name}/config.yaml {name}/{PATCHES[kind]} --output_path {name}-again"
+
+
+def load_teacher(teacher: Opened) -> Any:
+    """The teacher's weights, its adapter over them where it has one."""
+    from graft.methods.peft_folder import load_adapter
+
+    model = load_model(teacher.base)
+    return load_adapter(model, teacher.adapter) if teacher.adapter else model
+
+
+def _write_what_there_is(run: Path) -> None:
+    """A failed run's page says where it went wrong; the failure itself is what matters if that fails, too."""
+    with contextlib.suppress(Exception):
+        write_pages(run)
 
 
 def write_pages(run: Path) -> None:
@@ -232,7 +295,7 @@ def as_row(example: Example) -> dict[str, Any]:
     """An example as a line of ``data/*.jsonl``; ``from_row`` reads it back."""
     prompt = example.prompt if isinstance(example.prompt, str) else [dict(message) for message in example.prompt]
     row: dict[str, Any] = {"prompt": prompt, "completion": example.completion, "origin": str(example.origin)}
-    for name in ("label", "tools", "answer"):
+    for name in ("label", "tools", "answer", "words", "second"):
         value = getattr(example, name)
         if value is not None:
             row[name] = value

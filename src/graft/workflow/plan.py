@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from graft.data.example import Example
 from graft.data.inference import Inference
+from graft.data.load import load_rows
 from graft.data.prepare import Prepared, prepare
-from graft.data.render import Renderer
-from graft.data.tokens import Encoded, encode_all
+from graft.data.tokens import Encoded
 from graft.errors import GraftError, Problems
 from graft.hardware import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
 from graft.runs import RunFolder
 from graft.settings import FinetuneSettings
+from graft.tasks.base import Codec, Task, check_metrics, longest_row, text_config, usual_rate
+from graft.tasks.choose import choose_task, task_for_data
+from graft.training.losses.choose import ChosenLoss, choose_loss
+from graft.training.objective import Objective
 from graft.training.plan import TrainingPlan, make_plan
+from graft.training.precision import choose_precision
 
 MONITORED_ROWS = 256
 """Held-out rows the loss is watched on while training; the comparison afterwards takes all of them."""
@@ -30,16 +34,24 @@ class RunPlan:
     settings: FinetuneSettings
     output: Path
     base: Base
-    tokenizer: Any
+    task: Task
+    codec: Codec
     data: Prepared
     rows: list[Encoded]
     held_out: list[Encoded]
     training: TrainingPlan
+    loss: ChosenLoss
+    objective: Objective | None = None
     inferences: list[Inference] = field(default_factory=list)
 
     @property
+    def tokenizer(self) -> Any:
+        return self.codec.tokenizer
+
+    @property
     def trained_tokens(self) -> int:
-        return sum(len(row.input_ids) - row.prompt_length for row in self.rows)
+        """Tokens that the loss is on; with a head, all that are read."""
+        return sum(len(row.input_ids) - (row.prompt_length if row.target is None else 0) for row in self.rows)
 
     @property
     def tokens(self) -> int:
@@ -58,28 +70,35 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     """
     base = _look(settings, say)
     method = METHODS.get(settings.method)
+    task, inferences = choose_task(settings.task, base, load_rows(settings).train)
     tokenizer = load_tokenizer(base, settings.chat_template)
-    data = prepare(settings, settings.seed, tokenizer)
-    renderer = Renderer(tokenizer, settings.loss_on)
-    length, inferences = _max_length(settings, data.train + data.eval, renderer, _config(base))
+    data = prepare(settings, settings.seed, tokenizer, task.recognise)
+    codec = Codec(tokenizer, task.head(data), longest_row(settings, tokenizer, base), settings.loss_on)
+    check_metrics(settings.metrics if settings.evaluate else None, task, codec.head, data.recipe.labels)
     problems = Problems()
-    rows = encode_all(data.train, renderer, length, problems)
-    held_out = encode_all(data.eval, renderer, length, problems)
+    rows = task.encode(data.train, codec, problems)
+    held_out = task.encode(data.eval, codec, problems)
     problems.raise_if_any()
+    inferences += _cut_rows([*rows, *held_out], codec.max_length) if settings.max_length is None else []
+    objective = task.objective(codec.head)
+    vocabulary = int(text_config(base).get("vocab_size") or len(tokenizer))
+    loss = choose_loss(settings, rows, tokenizer, vocabulary, say, objective)
     lengths = sorted(len(row.input_ids) for row in rows)
     training = make_plan(
         settings,
-        method.learning_rate,
+        usual_rate(task, method),
         len(rows),
         lengths[int(0.95 * (len(lengths) - 1))],
-        _config(base),
+        text_config(base),
         memory_available_mb(),
     )
+    precision, why = choose_precision(settings, text_config(base), _device(settings))
+    training = replace(training, precision=precision, inferences=[*training.inferences, *why])
     output = settings.output_path or _free_output(settings)
     if settings.output_path is None:
         inferences.append(Inference("output_path", str(output), "no --output_path was given"))
     said = [*data.inferences, *inferences, *training.inferences]
-    return RunPlan(settings, output, base, tokenizer, data, rows, held_out, training, said)
+    return RunPlan(settings, output, base, task, codec, data, rows, held_out, training, loss, objective, said)
 
 
 def _require(settings: FinetuneSettings) -> None:
@@ -89,6 +108,12 @@ def _require(settings: FinetuneSettings) -> None:
     if settings.data_name is None and settings.data_files is None:
         problems.add("no data is given", remedy="--data_files rows.jsonl, or --data_name with a file, folder or hub id")
     problems.raise_if_any()
+
+
+def _read(settings: FinetuneSettings) -> None:
+    """Read the data as they must be meant, whatever the model: what is wrong with them is said with what it is."""
+    task = task_for_data(settings.task, load_rows(settings).train)
+    prepare(settings, settings.seed, recognise=task.recognise)
 
 
 def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> Base:
@@ -104,7 +129,7 @@ def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> Base:
         _require(settings)
     if settings.data_name is not None or settings.data_files is not None:
         with problems.collecting():
-            prepare(settings, settings.seed)
+            _read(settings)
     if settings.model_name_or_path is not None:
         with problems.collecting():
             base = resolve(settings, say)
@@ -113,21 +138,16 @@ def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> Base:
     return base
 
 
-def _config(base: Base) -> dict[str, Any]:
-    return {**base.config, **base.config.get("text_config", {})}
+def _device(settings: FinetuneSettings) -> str:
+    import torch
+
+    cpu = str(settings.training_arguments.get("use_cpu", settings.training_arguments.get("no_cuda", ""))).lower()
+    return "cuda" if torch.cuda.is_available() and cpu != "true" else "cpu"
 
 
-def _max_length(
-    settings: FinetuneSettings, examples: list[Example], renderer: Renderer, config: dict[str, Any]
-) -> tuple[int, list[Inference]]:
-    if settings.max_length is not None:
-        return settings.max_length, []
-    limit = min(1024, int(config.get("max_position_embeddings") or config.get("n_positions") or 1024))
-    rendered = (renderer.render(example) for example in examples)
-    longest = max((len(r.prompt) + len(r.completion) for r in rendered), default=limit)
-    if longest + 8 <= limit:  # in characters, which are never fewer than a byte-pair tokenizer's tokens
-        return limit, []
-    return limit, [Inference("max_length", limit, "the usual bound; longer rows are cut and counted")]
+def _cut_rows(rows: Sequence[Encoded], length: int) -> list[Inference]:
+    cut = sum(row.cut > 0 for row in rows)
+    return [Inference("max_length", length, f"the usual bound; {cut:,} longer rows are cut")] if cut else []
 
 
 def _free_output(settings: FinetuneSettings) -> Path:

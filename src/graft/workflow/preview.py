@@ -17,6 +17,7 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "model": plan.base.name,
         "output_path": str(plan.output),
         "rows": {"train": len(plan.rows), "held_out": len(plan.held_out)},
+        "task": plan.task.name,
         "kind": plan.data.recipe.kind,
         "labels": plan.data.recipe.labels,
         "tokens": {
@@ -37,11 +38,11 @@ def preview(plan: RunPlan) -> dict[str, Any]:
 
 def _row(plan: RunPlan, index: int) -> dict[str, Any]:
     row = plan.rows[index]
-    decode = plan.tokenizer.decode
+    prompt, trained = plan.task.show(row, plan.codec)
     return {
         "origin": str(row.origin),
-        "prompt": decode(row.input_ids[: row.prompt_length]),
-        "trained": decode(row.input_ids[row.prompt_length :]),
+        "prompt": prompt,
+        "trained": trained,
         "tokens": [row.prompt_length, len(row.input_ids) - row.prompt_length],
     }
 
@@ -54,13 +55,16 @@ def print_preview(plan: RunPlan) -> None:
     share, longest = tokens["trained_share"], tokens["longest_row"]
     per_step = f"{document['batch_size']} rows × {document['gradient_accumulation_steps']}"
     print(f"model      {document['model']}")
+    print(f"task       {document['task']}")
     print(f"output     {document['output_path']}")
     print(f"rows       {rows['train']:,} to train on, {rows['held_out']:,} held out ({kind})")
-    print(f"tokens     {tokens['all']:,}, of which {share:.1%} are trained on; longest row {longest}")
+    of_which = "" if plan.codec.head.names else f", of which {share:.1%} are trained on"
+    print(f"tokens     {tokens['all']:,}{of_which}; longest row {longest}")
     print(f"steps      {document['steps']:,} of {per_step}")
     for inference in document["inferences"]:
         print(f"inferred   {inference['name']} = {str(inference['value'])!r}: {inference['why']}")
     for row in document["first_rows"]:
-        print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens of prompt, {row['tokens'][1]} trained on")
+        trained = f" of prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""
+        print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens{trained}")
         print(f"{row['prompt']}⟦{row['trained']}⟧")
     print("\n⟦…⟧ is what the loss is on. Nothing was trained.")

@@ -26,10 +26,24 @@ METRICS = Registry(
         "bleu": f"{_HERE}.texts:BLEU",
         "json_valid": f"{_HERE}.structured:JSON_VALID",
         "field_f1": f"{_HERE}.structured:FIELD_F1",
+        "label_f1": f"{_HERE}.structured:LABEL_F1",
+        "entity_f1": f"{_HERE}.entities:ENTITY_F1",
+        "entity_precision": f"{_HERE}.entities:ENTITY_PRECISION",
+        "entity_recall": f"{_HERE}.entities:ENTITY_RECALL",
+        "tag_accuracy": f"{_HERE}.entities:TAG_ACCURACY",
+        "pearson": f"{_HERE}.numbers:PEARSON",
+        "spearman": f"{_HERE}.numbers:SPEARMAN",
         "perplexity": f"{_HERE}.likelihood:PERPLEXITY",
     },
 )
-ALIASES = {"f1": "macro_f1", "rouge": "rougeL", "em": "exact_match", "exact": "exact_match", "ppl": "perplexity"}
+ALIASES = {
+    "f1": "macro_f1",
+    "rouge": "rougeL",
+    "em": "exact_match",
+    "exact": "exact_match",
+    "ppl": "perplexity",
+    "seqeval": "entity_f1",
+}
 FEW_WORDS = 3
 
 

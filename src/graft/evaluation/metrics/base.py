@@ -39,6 +39,8 @@ class Metric:
     statistics: Callable[[Outcome], Array]
     value: Callable[[Array], Array]
     higher_is_better: bool = True
+    by_class: Callable[[Outcome], dict[str, dict[str, Any]]] | None = None
+    """Precision, recall, F1 and support of each class, where the metric has any."""
 
     def rows(self, outcome: Outcome) -> list[float]:
         """The value of each row by itself."""

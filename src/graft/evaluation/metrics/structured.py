@@ -46,3 +46,5 @@ def _field_f1(sums: Array) -> Array:
 
 JSON_VALID = mean_metric("json_valid", "generation", lambda _, answer: float(parsed(answer) is not None))
 FIELD_F1 = Metric("field_f1", "generation", _field_statistics, _field_f1)
+LABEL_F1 = Metric("label_f1", "generation", _field_statistics, _field_f1)
+"""Of JSON lists of labels: the same, their items being the fields."""

@@ -1,0 +1,49 @@
+"""graft run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from graft.cli.arguments import Arguments, read_config
+from graft.cli.console import Screen
+from graft.cli.results import print_result
+from graft.errors import InputError
+from graft.settings import Settings
+
+SETTINGS: tuple[type[Settings], ...] = ()
+
+
+def run(arguments: Arguments) -> int:
+    as_json, dry, setup = arguments.flag("json"), arguments.flag("dry_run"), arguments.flag("setup")
+    config = arguments.take("config") or (arguments.words.pop(0) if arguments.words else None)
+    if config is None or not isinstance(config, str) or arguments.words:
+        raise InputError("which workflow?", remedy="graft run --config FILE.yaml [--setup] [--option value …]")
+    document = read_config(Path(config))
+    with Screen(quiet=as_json) as screen:
+        from graft.workflow.configuration import read_workflow
+        from graft.workflow.run import run_workflow, set_up
+
+        workflow = read_workflow(document, config, arguments.options)
+        if dry:
+            shown = [
+                {"pass": step.name, "settings": step.settings.model_dump(mode="json", exclude_defaults=True)}
+                for step in workflow.steps
+            ]
+            print(json.dumps(shown, ensure_ascii=False, indent=2))
+            return 0
+        if setup:
+            set_up(workflow, screen)
+        left = run_workflow(workflow, screen, Path(config).stem)
+    return _print(left, as_json)
+
+
+def _print(left: list[Path], as_json: bool) -> int:
+    runs = [path for path in left if (path / "manifest.json").is_file()]
+    if len(left) == 1 and runs:
+        print_result(left[0], as_json)
+        return 0
+    listed: dict[str, Any] = {"passes": [str(path) for path in left]}
+    print(json.dumps(listed, indent=2) if as_json else "\n".join(listed["passes"]))
+    return 0

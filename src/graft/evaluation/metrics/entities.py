@@ -1,0 +1,88 @@
+"""Tags: whole entities found, and single tags right. References and answers are tags with blanks between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from graft.evaluation.metrics.base import Array, Metric, Outcome, ratio
+
+OUTSIDE = "O"
+Entity = tuple[str, int, int]
+_PREFIXES = ("B-", "I-", "E-", "S-")
+
+
+def has_prefixes(rows: Iterable[str]) -> bool:
+    """Whether the tags say where an entity begins (BIO, IOBES); plain ones don't."""
+    return all(tag == OUTSIDE or tag.startswith(_PREFIXES) for row in rows for tag in row.split())
+
+
+def entities(tags: str, prefixed: bool) -> set[Entity]:
+    """(kind, first word, last word) as conlleval and seqeval see them; of plain tags, the runs of the same tag."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    listed = tags.split()
+    if not prefixed:
+        listed = [
+            tag if tag == OUTSIDE else f"{'I' if place and listed[place - 1] == tag else 'B'}-{tag}"
+            for place, tag in enumerate(listed)
+        ]
+    return set(get_entities(listed))
+
+
+def _found(outcome: Outcome) -> list[tuple[set[Entity], set[Entity]]]:
+    """The entities wanted and given, row by row."""
+    assert outcome.answers is not None
+    prefixed = has_prefixes(outcome.references)
+    pairs = zip(outcome.references, outcome.answers, strict=True)
+    return [(entities(reference, prefixed), entities(answer, prefixed)) for reference, answer in pairs]
+
+
+def _statistics(outcome: Outcome) -> Array:
+    """(n, 3): entities that are right, given, and wanted."""
+    return np.array([[len(w & g), len(g), len(w)] for w, g in _found(outcome)], dtype=float)
+
+
+def _f1(sums: Array) -> Array:
+    """2 right / (given + wanted) over all rows (micro-F1)."""
+    return ratio(np.stack([2 * sums[:, 0], sums[:, 1] + sums[:, 2]], axis=1))
+
+
+def _by_kind(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    """Precision, recall, F1 and support of each kind of entity."""
+    right: Counter[str] = Counter()
+    given: Counter[str] = Counter()
+    wanted: Counter[str] = Counter()
+    for reference, answer in _found(outcome):
+        right.update(kind for kind, *_ in reference & answer)
+        given.update(kind for kind, *_ in answer)
+        wanted.update(kind for kind, *_ in reference)
+    return {
+        kind: {
+            "precision": right[kind] / given[kind] if given[kind] else 0.0,
+            "recall": right[kind] / wanted[kind] if wanted[kind] else 0.0,
+            "f1": 2 * right[kind] / (given[kind] + wanted[kind]),
+            "support": wanted[kind],
+        }
+        for kind in sorted(given | wanted)
+    }
+
+
+def _tag_statistics(outcome: Outcome) -> Array:
+    """(n, 2): tags that are right, and tags."""
+    assert outcome.answers is not None
+    pairs = [(r.split(), a.split()) for r, a in zip(outcome.references, outcome.answers, strict=True)]
+    return np.array([[_equal(wanted, given), len(wanted)] for wanted, given in pairs], dtype=float)
+
+
+def _equal(wanted: Sequence[str], given: Sequence[str]) -> int:
+    return sum(one == other for one, other in zip(wanted, given, strict=False))
+
+
+ENTITY_F1 = Metric("entity_f1", "generation", _statistics, _f1, by_class=_by_kind)
+ENTITY_PRECISION = Metric("entity_precision", "generation", _statistics, lambda sums: ratio(sums[:, [0, 1]]))
+ENTITY_RECALL = Metric("entity_recall", "generation", _statistics, lambda sums: ratio(sums[:, [0, 2]]))
+TAG_ACCURACY = Metric("tag_accuracy", "generation", _tag_statistics, ratio)

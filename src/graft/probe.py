@@ -1,0 +1,159 @@
+"""How fast this machine multiplies matrices in each number format: measured, since no list of processors says it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+ROWS, INNER, COLUMNS = 512, 1024, 1024
+"""Tokens of a small batch times a layer of a small model."""
+MOST_HIDDEN, MOST_INNER = 1536, 4096
+"""Of larger layers a part is measured: the formats compare alike, and a pass takes no second."""
+LAYERS, SEQUENCES, HEAD, RANK = 2, 8, 64, 16
+ROUNDS = 3
+"""Formats take turns, and the best turn counts: a neighbour who is busy for a moment slows one turn of one format."""
+
+
+def gemm_rates(seconds: float = 0.6, device: str = "cpu", threads: int | None = None) -> dict[str, float]:
+    """GFLOP/s (int8: GOP/s) of ``(512, 1024) @ (1024, 1024)``, by format: float32, bfloat16, float16, int8.
+
+    A format that cannot be computed here is left out. ``seconds`` is for all of them together, besides a first
+    product each that warms up. ``device`` is a torch device; ``threads`` as torch has it when None.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        return _in_turns(_products(device), seconds, device, operations=2 * ROWS * INNER * COLUMNS)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _in_turns(works: dict[str, Callable[[], Any]], seconds: float, device: str, operations: float) -> dict[str, float]:
+    """GFLOP/s of each that runs, by its best turn of several."""
+    works = {name: work for name, work in works.items() if _runs(work)}
+    turn = seconds / ROUNDS / max(len(works), 1)
+    best = dict.fromkeys(works, 0.0)
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            best[name] = max(best[name], _rate(work, turn, device) * operations / 1e9)
+    return {name: round(rate, 1) for name, rate in best.items()}
+
+
+def training_rates(
+    hidden: int = 576, inner: int = 1536, seconds: float = 0.8, device: str = "cpu", formats: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """GFLOP/s of the frozen layers in a forward and a backward pass, by format: what training feels of it.
+
+    Two decoder layers of ``hidden`` and ``inner`` features with frozen float32 weights, LoRA beside each of them, and
+    8 rows of 64 tokens; the other ``formats`` (bfloat16, float16) by autocast. The products alone would flatter them:
+    casts, attention and what is done element by element gain little. What cannot be computed here is left out.
+    """
+    hidden, inner = min(hidden, MOST_HIDDEN) // HEAD * HEAD or HEAD, min(inner, MOST_INNER)
+    passes = {name: _pass(hidden, inner, device, name) for name in ("float32", *formats)}
+    products = 4 * hidden * hidden + 3 * hidden * inner
+    return _in_turns(passes, seconds, device, operations=2 * LAYERS * 2 * ROWS * products)
+
+
+def _pass(hidden: int, inner: int, device: str, name: str) -> Callable[[], Any]:
+    """Forwards and backwards: the weights are frozen, so each of their products is done twice."""
+    import torch
+    from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+
+    generator = torch.Generator().manual_seed(0)
+
+    def weight(rows: int, columns: int) -> Any:
+        return (torch.randn(rows, columns, generator=generator) / columns**0.5).to(device)
+
+    def layer(rows: int, columns: int) -> tuple[Any, Any, Any]:
+        return weight(rows, columns), weight(RANK, columns).requires_grad_(), weight(rows, RANK).requires_grad_()
+
+    def tuned(x: Any, to: tuple[Any, Any, Any]) -> Any:
+        return linear(x, to[0]) + linear(linear(x, to[1]), to[2])
+
+    def heads(x: Any) -> Any:
+        return x.view(SEQUENCES, -1, hidden // HEAD, HEAD).transpose(1, 2)
+
+    shapes = [(hidden, hidden)] * 4 + [(inner, hidden)] * 2 + [(hidden, inner)]
+    layers = [[layer(*shape) for shape in shapes] for _ in range(LAYERS)]
+    wanted = [part for parts in layers for frozen in parts for part in frozen[1:]]
+    tokens, dtype = weight(ROWS, hidden), getattr(torch, name)
+
+    def both_ways() -> None:
+        x = tokens
+        with torch.autocast(device.partition(":")[0], dtype=dtype, enabled=dtype != torch.float32):
+            for q, k, v, o, gate, up, down in layers:
+                normed = rms_norm(x, (hidden,))
+                queries, keys, values = (heads(tuned(normed, to)) for to in (q, k, v))
+                attended = scaled_dot_product_attention(queries, keys, values, is_causal=True)
+                x = x + tuned(attended.transpose(1, 2).reshape(ROWS, hidden), o)
+                normed = rms_norm(x, (hidden,))
+                x = x + tuned(silu(tuned(normed, gate)) * tuned(normed, up), down)
+        torch.autograd.grad(x.float().sum(), wanted)
+
+    return both_ways
+
+
+def _products(device: str) -> dict[str, Callable[[], Any]]:
+    import torch
+    from torch.nn.functional import linear
+
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(ROWS, INNER, generator=generator).to(device)
+    right = torch.randn(COLUMNS, INNER, generator=generator).to(device)
+
+    def floating(dtype: torch.dtype) -> Callable[[], Any]:
+        a, b = left.to(dtype), right.to(dtype)
+        return lambda: linear(a, b)
+
+    found = {name: floating(getattr(torch, name)) for name in ("float32", "bfloat16", "float16")}
+    return found | ({"int8": _int8_product(left, right)} if device == "cpu" else {})
+
+
+def _int8_product(left: Any, right: Any) -> Callable[[], Any]:
+    """oneDNN's, with uint8 activations and weights scaled by row: what an int8 layer does."""
+    import torch
+
+    packed: list[Any] = []
+    tokens = left.mul(30).add(128).clamp(0, 255).to(torch.uint8)
+    scales, zeros = torch.full((COLUMNS,), 1 / 30), torch.zeros(COLUMNS, dtype=torch.int64)
+
+    def product() -> Any:
+        if not packed:
+            packed.append(
+                torch.ops.onednn.qlinear_prepack(right.mul(30).clamp(-127, 127).to(torch.int8), [ROWS, INNER])
+            )
+        return torch.ops.onednn.qlinear_pointwise(
+            tokens, 1 / 30, 128, packed[0], scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+
+    return product
+
+
+def _runs(product: Callable[[], Any]) -> bool:
+    try:
+        product()
+    except (RuntimeError, NotImplementedError, AttributeError, TypeError):
+        return False
+    return True
+
+
+def _rate(product: Callable[[], Any], seconds: float, device: str) -> float:
+    """How often a second, over ``seconds``; on a GPU each is waited for."""
+    import torch
+
+    def finish() -> None:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+
+    finish()
+    began = time.perf_counter()
+    count = 0
+    while count == 0 or time.perf_counter() - began < seconds:
+        product()
+        finish()
+        count += 1
+    return count / (time.perf_counter() - began)

@@ -1,0 +1,165 @@
+"""An encoder–decoder (T5, BART) reads a text and writes another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from graft.data.example import Example
+from graft.data.formats import Row
+from graft.data.labelled import flat_text
+from graft.data.prepare import Prepared
+from graft.data.roles import Recipe, recognise
+from graft.data.tokens import Encoded
+from graft.errors import Problems
+from graft.evaluation.metrics.base import Need
+from graft.evaluation.predictors import Predictor, Progress, Score
+from graft.models.loading import Kind
+from graft.settings import DataSettings
+from graft.tasks.base import Codec, Head
+from graft.tasks.inputs import IGNORED, Batch, evaluating, in_batches, padded, read, text_ids
+from graft.training.objective import Objective
+
+PREFIX = "summarize:"
+"""What T5 was trained to see before a text to summarise (Raffel et al. 2020, appendix D)."""
+
+
+class Summarization:
+    name = "summarization"
+    kinds: tuple[Kind, ...] = ("encoder-decoder",)
+    auto_class = "AutoModelForSeq2SeqLM"
+    learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
+
+    def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
+        return False
+
+    def recognise(
+        self,
+        rows: Sequence[Row],
+        settings: DataSettings,
+        generation_prompt: str | None = None,
+        labels: list[str] | None = None,
+    ) -> Recipe:
+        """As for text-generation; a text with its summary is put behind T5's own word for it."""
+        recipe = recognise(rows, settings, generation_prompt, labels)
+        if recipe.kind == "text/summary" and settings.instruction is None:
+            given = settings.model_copy(update={"instruction": PREFIX})
+            return recognise(rows, given, generation_prompt, labels)
+        return recipe
+
+    def head(self, data: Prepared) -> Head:
+        return Head()
+
+    def encode(self, examples: Sequence[Example], codec: Codec, problems: Problems) -> list[Encoded]:
+        """Source and target, one behind the other, each at most ``max_length``."""
+        return [_encoded(example, example.completion, codec) for example in examples]
+
+    def show(self, row: Encoded, codec: Codec) -> tuple[str, str]:
+        source, target = _split(row)
+        return codec.tokenizer.decode(source), codec.tokenizer.decode(target)
+
+    def objective(self, head: Head) -> Objective:
+        return Objective(collate, outputs)
+
+    def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
+        return Writer(name, model, codec, adapter)
+
+    def answers(self, head: Head) -> tuple[Need, ...]:
+        return ("generation", "choice", "likelihood")
+
+    def metrics(self, head: Head) -> tuple[str, ...] | None:
+        return None
+
+
+SUMMARIZATION = Summarization()
+
+
+def _encoded(example: Example, completion: str, codec: Codec) -> Encoded:
+    source, cut = _ended(codec.tokenizer, flat_text(example), codec.max_length)
+    target, _ = _ended(codec.tokenizer, completion, codec.max_length)
+    return Encoded([*source, *target], len(source), example.origin, cut)
+
+
+def _ended(tokenizer: Any, text: str, max_length: int) -> tuple[list[int], int]:
+    ids, cut = text_ids(tokenizer, text, max_length)
+    if ids[-1] != tokenizer.eos_token_id:
+        ids = [*ids[: max_length - 1], tokenizer.eos_token_id]
+    return ids, cut
+
+
+def _split(row: Encoded) -> tuple[list[int], list[int]]:
+    return row.input_ids[: row.prompt_length], row.input_ids[row.prompt_length :]
+
+
+def collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+    """``labels`` (rows, longest target), -100 on padding."""
+    pairs = [_split(row) for row in rows]
+    return {
+        **read([source for source, _ in pairs], pad_token_id),
+        "labels": padded([target for _, target in pairs], IGNORED),
+    }
+
+
+def _logits(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
+    """(rows, longest target, vocabulary); the decoder reads the labels, moved by one."""
+    found: torch.Tensor = model(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"], use_cache=False
+    ).logits
+    return found.float()
+
+
+def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    trained = batch["labels"] != IGNORED
+    return _logits(model, batch)[trained], batch["labels"][trained]
+
+
+class Writer:
+    """Greedy answers, and the likelihood of given ones."""
+
+    def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
+        self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
+
+    def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        tokenizer = self.codec.tokenizer
+        rows = [_encoded(example, "", self.codec) for example in examples]
+        answers = [""] * len(rows)
+        with evaluating(self.model, self.adapter) as model:
+            for places, batch in in_batches(rows, progress):
+                inputs = read([_split(row)[0] for row in batch], tokenizer.pad_token_id)
+                written = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
+                for place, ids in zip(places, written, strict=True):
+                    answers[place] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+        return answers
+
+    def score(
+        self,
+        examples: Sequence[Example],
+        completions: Sequence[Sequence[str]],
+        progress: Progress | None = None,
+    ) -> list[list[Score]]:
+        asked = [(place, text) for place, texts in enumerate(completions) for text in texts]
+        rows = [_encoded(examples[place], text, self.codec) for place, text in asked]
+        scores = [Score(0.0, 0)] * len(rows)
+        with evaluating(self.model, self.adapter) as model:
+            for places, batch in in_batches(rows, progress):
+                for place, score in zip(places, _scores(model, batch, self.codec), strict=True):
+                    scores[place] = score
+        found: list[list[Score]] = [[] for _ in examples]
+        for (place, _), score in zip(asked, scores, strict=True):
+            found[place].append(score)
+        return found
+
+
+def _scores(model: Any, rows: Sequence[Encoded], codec: Codec) -> list[Score]:
+    batch = collate(rows, codec.tokenizer.pad_token_id)
+    nats = _logits(model, batch).log_softmax(-1)
+    labels = batch["labels"]
+    chosen = nats.gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)
+    counted = labels != IGNORED
+    greedy = ((nats.argmax(-1) == labels) | ~counted).all(-1)
+    return [
+        Score(float(row[mask].sum()), int(mask.sum()), bool(best))
+        for row, mask, best in zip(chosen, counted, greedy, strict=True)
+    ]

@@ -1,0 +1,167 @@
+"""A head on the model chooses one class of a text, or says of each whether it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from graft.data.conversations import decoded
+from graft.data.example import Example
+from graft.data.labelled import flat_text, labelled_texts
+from graft.data.prepare import Prepared
+from graft.data.roles import LABELS, TEXTS, first_of
+from graft.data.tokens import Encoded
+from graft.errors import InputError, Problems
+from graft.evaluation.metrics.base import Need
+from graft.evaluation.predictors import Predictor, Progress, Score
+from graft.models.loading import Kind
+from graft.tasks.base import Codec, Head
+from graft.tasks.inputs import Batch, evaluating, in_batches, read, text_ids
+from graft.training.objective import Objective
+
+SEVERAL = "multi_label_classification"
+UNLIKELY = -50.0
+"""Nats of a class that the head doesn't know."""
+
+
+class TextClassification:
+    name = "text-classification"
+    kinds: tuple[Kind, ...] = ("encoder", "causal")
+    auto_class = "AutoModelForSequenceClassification"
+    learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
+    recognise = staticmethod(labelled_texts)
+
+    def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
+        label = first_of(columns, LABELS)
+        several = label is not None and isinstance(decoded(row.get(label)), list)
+        return first_of(columns, TEXTS) is not None and several and "tokens" not in columns
+
+    def head(self, data: Prepared) -> Head:
+        if data.recipe.names is not None:
+            return _checked(Head(tuple(data.recipe.names), SEVERAL), data)
+        if data.recipe.labels is None:
+            answers = {example.completion for example in data.train}
+            raise InputError(
+                f"--task text-classification needs classes, and {len(data.train):,} rows have {len(answers):,} "
+                "different answers",
+                where=data.source.path,
+                remedy="leave --task away to train the model to write the answers, or give rows with text and label",
+            )
+        return _checked(Head(tuple(data.recipe.labels), "single_label_classification"), data)
+
+    def encode(self, examples: Sequence[Example], codec: Codec, problems: Problems) -> list[Encoded]:
+        rows = []
+        for example in examples:
+            ids, cut = text_ids(codec.tokenizer, flat_text(example), codec.max_length)
+            try:
+                target = _target(example.completion, codec.head)
+            except KeyError as error:
+                known = ", ".join(codec.head.names)
+                problems.add(f"the training rows have no class {error}", str(example.origin), f"they have: {known}")
+                continue
+            rows.append(Encoded(ids, len(ids), example.origin, cut, target))
+        return rows
+
+    def show(self, row: Encoded, codec: Codec) -> tuple[str, str]:
+        chosen = [row.target] if isinstance(row.target, int) else [i for i, held in enumerate(row.target) if held]
+        return codec.tokenizer.decode(row.input_ids), ", ".join(codec.head.names[index] for index in chosen)
+
+    def objective(self, head: Head) -> Objective:
+        several = head.problem == SEVERAL
+        own = "graft.tasks.losses:"
+        losses = {"class-weighted": f"{own}{'LabelWeighted' if several else 'ClassWeighted'}"}
+        loss = "cross-entropy"
+        if several:
+            loss, losses["cross-entropy"] = f"{own}binary_cross_entropy", f"{own}binary_cross_entropy"
+        return Objective(collate, outputs, loss, names=head.names, losses=losses)
+
+    def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
+        return Classifier(name, model, codec, adapter)
+
+    def answers(self, head: Head) -> tuple[Need, ...]:
+        return ("generation",) if head.problem == SEVERAL else ("generation", "choice", "likelihood")
+
+    def metrics(self, head: Head) -> tuple[str, ...] | None:
+        return ("label_f1", "exact_match") if head.problem == SEVERAL else ("accuracy", "macro_f1")
+
+
+TEXT_CLASSIFICATION = TextClassification()
+
+
+def _checked(head: Head, data: Prepared) -> Head:
+    if len(head.names) < 2:
+        raise InputError(f"there is nothing to choose from: the only class is {head.names}", where=data.source.path)
+    return head
+
+
+def _target(answer: str, head: Head) -> int | list[float]:
+    """Raises:
+    KeyError: for a class the head doesn't have.
+    """
+    place = {name: index for index, name in enumerate(head.names)}
+    if head.problem != SEVERAL:
+        return place[answer]
+    chosen = {place[name] for name in json.loads(answer)}
+    return [float(index in chosen) for index in range(len(place))]
+
+
+def collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+    """``labels`` are classes (rows), or 0 and 1 for each (rows, classes)."""
+    return {
+        **read([row.input_ids for row in rows], pad_token_id),
+        "labels": torch.tensor([row.target for row in rows]),
+    }
+
+
+def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    return logits.float(), batch["labels"]
+
+
+class Classifier:
+    """Scores are the head's log-probabilities, an answer is what it chooses."""
+
+    def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
+        self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
+
+    def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        """The class; of several the JSON list of those above one half, as the references are."""
+        names = self.codec.head.names
+        logits = self._logits(examples, progress)
+        if self.codec.head.problem != SEVERAL:
+            return [names[index] for index in logits.argmax(-1).tolist()]
+        chosen = [sorted(names[index] for index in row.nonzero().flatten().tolist()) for row in logits > 0]
+        return [json.dumps(labels, ensure_ascii=False) for labels in chosen]
+
+    def score(
+        self,
+        examples: Sequence[Example],
+        completions: Sequence[Sequence[str]],
+        progress: Progress | None = None,
+    ) -> list[list[Score]]:
+        place = {name: index for index, name in enumerate(self.codec.head.names)}
+        logits = self._logits(examples, progress)
+        if self.codec.head.problem == SEVERAL:
+            raise InputError("with several labels a row, their likelihood is not defined", remedy="--metrics label_f1")
+        nats, best = logits.log_softmax(-1), logits.argmax(-1).tolist()
+        return [
+            [
+                Score(float(row[place[answer]]) if answer in place else UNLIKELY, 1, place.get(answer) == first)
+                for answer in answers
+            ]
+            for row, first, answers in zip(nats, best, completions, strict=True)
+        ]
+
+    def _logits(self, examples: Sequence[Example], progress: Callable[[int, int], None] | None) -> torch.Tensor:
+        """(examples, classes)"""
+        tokenizer, longest = self.codec.tokenizer, self.codec.max_length
+        rows = [Encoded(text_ids(tokenizer, flat_text(example), longest)[0], 0, example.origin) for example in examples]
+        found = torch.empty(len(rows), len(self.codec.head.names))
+        with evaluating(self.model, self.adapter) as model:
+            for places, batch in in_batches(rows, progress):
+                inputs = read([row.input_ids for row in batch], tokenizer.pad_token_id)
+                found[places] = model(**inputs).logits.float().cpu()
+        return found

@@ -1,0 +1,152 @@
+"""A head gives each word a tag; a word of several tokens is tagged at its first."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+
+from graft.data.example import Example
+from graft.data.labelled import OUTSIDE, SPANS, TAGS, WORDS, flat_text, tagged_words
+from graft.data.prepare import Prepared
+from graft.data.roles import TEXTS, first_of
+from graft.data.tokens import Encoded
+from graft.errors import InputError, Problems
+from graft.evaluation.metrics.base import Need
+from graft.evaluation.predictors import Predictor, Progress, Score
+from graft.models.loading import Kind
+from graft.tasks.base import Codec, Head
+from graft.tasks.inputs import IGNORED, Batch, evaluating, in_batches, padded, read
+from graft.training.objective import Objective
+
+
+class TokenClassification:
+    name = "token-classification"
+    kinds: tuple[Kind, ...] = ("encoder", "causal")
+    auto_class = "AutoModelForTokenClassification"
+    learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
+    recognise = staticmethod(tagged_words)
+
+    def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
+        tagged = first_of(columns, WORDS) is not None and first_of(columns, TAGS) is not None
+        return tagged or (first_of(columns, TEXTS) is not None and first_of(columns, SPANS) is not None)
+
+    def head(self, data: Prepared) -> Head:
+        """All tags of the training rows, and B- and I- of each kind where one of the two occurs."""
+        tags = {tag for example in data.train for tag in example.completion.split()}
+        tags |= {f"I-{tag[2:]}" for tag in tags if tag.startswith("B-")}
+        names = sorted(tags, key=lambda tag: (tag != OUTSIDE, tag[2:] if tag[1:2] == "-" else tag, tag))
+        if len(names) < 2:
+            raise InputError(f"there is nothing to choose from: the only tag is {names}", where=data.source.path)
+        return Head(tuple(names))
+
+    def encode(self, examples: Sequence[Example], codec: Codec, problems: Problems) -> list[Encoded]:
+        place = {name: index for index, name in enumerate(codec.head.names)}
+        rows = []
+        for example in examples:
+            tags = example.completion.split()
+            unknown = sorted(set(tags) - set(place))
+            if unknown:
+                known = f"they have: {', '.join(codec.head.names)}"
+                problems.add(f"the training rows have no tag {', '.join(unknown)}", str(example.origin), known)
+                continue
+            ids, firsts = align(codec.tokenizer, words_of(example), codec.max_length)
+            target = [IGNORED] * len(ids)
+            for tag, first in zip(tags, firsts, strict=True):
+                if first is not None:
+                    target[first] = place[tag]
+            cut = sum(first is None for first in firsts)
+            rows.append(Encoded(ids, len(ids), example.origin, cut, target))
+        return rows
+
+    def show(self, row: Encoded, codec: Codec) -> tuple[str, str]:
+        tokens = codec.tokenizer.convert_ids_to_tokens(row.input_ids)
+        marked = [f"{token}/{codec.head.names[tag]}" for token, tag in zip(tokens, row.target, strict=True) if tag >= 0]
+        return codec.tokenizer.decode(row.input_ids), " ".join(marked)
+
+    def objective(self, head: Head) -> Objective:
+        losses = {"class-weighted": "graft.tasks.losses:ClassWeighted"}
+        return Objective(collate, outputs, names=head.names, losses=losses)
+
+    def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
+        return Tagger(name, model, codec, adapter)
+
+    def answers(self, head: Head) -> tuple[Need, ...]:
+        return ("generation",)
+
+    def metrics(self, head: Head) -> tuple[str, ...] | None:
+        return ("entity_f1", "entity_precision", "entity_recall", "tag_accuracy")
+
+
+TOKEN_CLASSIFICATION = TokenClassification()
+
+
+def words_of(example: Example) -> list[str]:
+    return flat_text(example).split() if example.words is None else list(example.words)
+
+
+def align(tokenizer: Any, words: Sequence[str], max_length: int) -> tuple[list[int], list[int | None]]:
+    """The tokens of the words with a blank between them, and the place of each word's first token.
+
+    None where a word has no token of its own: it was cut off, or is nothing to the tokenizer. Tokens belong to words by
+    their places in the text, so that any fast tokenizer will do, whatever it makes of blanks.
+    """
+    text = " ".join(words)
+    found = tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True)
+    ends = [end - 1 for end in accumulate(len(word) + 1 for word in words)]
+    firsts: list[int | None] = [None] * len(words)
+    for place, (start, stop) in enumerate(found["offset_mapping"]):
+        visible = stop - len(text[start:stop].lstrip())
+        if visible < stop:  # else it is a mark of the model's own, or a blank
+            word = bisect_right(ends, visible)
+            if firsts[word] is None:
+                firsts[word] = place
+    return list(found["input_ids"]), firsts
+
+
+def collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+    """``labels`` (rows, longest): the tag at each word's first token, -100 elsewhere."""
+    return {
+        **read([row.input_ids for row in rows], pad_token_id),
+        "labels": padded([row.target for row in rows], IGNORED),
+    }
+
+
+def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    trained = batch["labels"] != IGNORED
+    return logits[trained].float(), batch["labels"][trained]
+
+
+class Tagger:
+    """An answer is a tag for each word, with blanks between them."""
+
+    def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
+        self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
+        names = codec.head.names
+        self.otherwise = OUTSIDE if OUTSIDE in names else names[0]
+
+    def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        tokenizer, names = self.codec.tokenizer, self.codec.head.names
+        aligned = [align(tokenizer, words_of(example), self.codec.max_length) for example in examples]
+        rows = [Encoded(ids, 0, e.origin) for (ids, _), e in zip(aligned, examples, strict=True)]
+        answers = [""] * len(examples)
+        with evaluating(self.model, self.adapter) as model:
+            for places, batch in in_batches(rows, progress):
+                inputs = read([row.input_ids for row in batch], tokenizer.pad_token_id)
+                best = model(**inputs).logits.argmax(-1).tolist()
+                for place, tags in zip(places, best, strict=True):
+                    firsts = aligned[place][1]
+                    answers[place] = " ".join(self.otherwise if f is None else names[tags[f]] for f in firsts)
+        return answers
+
+    def score(
+        self,
+        examples: Sequence[Example],
+        completions: Sequence[Sequence[str]],
+        progress: Progress | None = None,
+    ) -> list[list[Score]]:
+        raise InputError("the likelihood of tags is not measured", where="--metrics", remedy="--metrics entity_f1")

@@ -1,0 +1,21 @@
+"""Losses by name, by ``package.module:name``, or by ``path/to/file.py:Name``."""
+
+from __future__ import annotations
+
+from graft.registry import Registry
+
+LOSSES = Registry(
+    "loss",
+    {
+        "cross-entropy": "graft.training.losses.targets:cross_entropy",
+        "label-smoothing": "graft.training.losses.targets:LabelSmoothing",
+        "focal": "graft.training.losses.targets:Focal",
+        "class-weighted": "graft.training.losses.targets:ClassWeighted",
+        "distillation": "graft.training.losses.distillation:Distillation",
+    },
+)
+"""Each is a function or a class (constructed with ``--loss_arguments``), called as ``signature.EXPECTED`` says."""
+
+DEFAULT = "cross-entropy"
+
+__all__ = ["DEFAULT", "LOSSES"]

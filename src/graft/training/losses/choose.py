@@ -1,0 +1,107 @@
+"""What a run is trained on: decided, with all that can be wrong with it, before anything is loaded or written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graft.data.tokens import Encoded
+from graft.errors import InputError
+from graft.models.base import Opened, load_tokenizer, open_run_or_model
+from graft.settings import FinetuneSettings
+from graft.training.losses import DEFAULT, LOSSES
+from graft.training.losses.load import load_loss
+from graft.training.objective import Objective
+
+DISTILLATION = "distillation"
+
+
+@dataclass(frozen=True)
+class ChosenLoss:
+    """``call(logits, labels, batch)``, or None for the engine's own cross-entropy; ``teacher`` where one is needed."""
+
+    name: str
+    call: Callable[..., Any] | None = None
+    teacher: Opened | None = None
+    teacher_model: Any = None
+
+    def with_teacher(self, model: Any) -> ChosenLoss:
+        return replace(self, teacher_model=model)
+
+
+def choose_loss(
+    settings: FinetuneSettings,
+    rows: Sequence[Encoded],
+    tokenizer: Any,
+    vocabulary: int,
+    say: Callable[[str], None],
+    objective: Objective | None = None,
+) -> ChosenLoss:
+    """The loss that ``settings`` name, fit for these rows and this vocabulary, or for the ``objective`` of a head.
+
+    Raises:
+        InputError: when there is none, it cannot be called, or it does not fit the data or the teacher.
+    """
+    name, arguments = _named(settings)
+    if objective is not None:
+        return _of_head(name, arguments, rows, objective, vocabulary)
+    if name == DEFAULT and not arguments:
+        return ChosenLoss(name)
+    call = load_loss(name, arguments, classes=vocabulary)
+    if hasattr(call, "prepare"):
+        call.prepare(rows, tokenizer)
+    if name != DISTILLATION:
+        return ChosenLoss(name, call)
+    return ChosenLoss(name, call, _teacher(settings, tokenizer, say))
+
+
+def _of_head(
+    name: str, arguments: Mapping[str, Any], rows: Sequence[Encoded], objective: Objective, vocabulary: int
+) -> ChosenLoss:
+    """What a name means to the head's task; the task's own loss where none was asked for."""
+    if name == DISTILLATION:
+        what = "a teacher's distribution is learned by text-generation only"
+        raise InputError(what, where="--teacher", remedy="leave --teacher away, or --task text-generation")
+    several = bool(rows) and isinstance(rows[0].target, list) and isinstance(rows[0].target[0], float)
+    known = objective.losses.get(name, name)
+    if (several or objective.kind == "pairs") and known in LOSSES.builtin:
+        fitting = ", ".join(sorted(set(objective.losses) - {DEFAULT}))
+        what = "pairs" if objective.kind == "pairs" else "several labels a row"
+        raise InputError(f"{name} is no loss of {what}", where="--loss", remedy=f"{fitting}, or one of your own")
+    call = load_loss(known, arguments, objective.kind, len(objective.names) or vocabulary, several)
+    if hasattr(call, "prepare"):
+        call.prepare(rows, objective.names)
+    return ChosenLoss(objective.loss if name == DEFAULT else name, call)
+
+
+def _named(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
+    """transformers' own ``label_smoothing_factor`` and a ``--teacher`` name a loss, too."""
+    smoothing = float(settings.training_arguments.get("label_smoothing_factor") or 0)
+    said = {f"--loss {settings.loss}"} if settings.loss != DEFAULT else set()
+    if smoothing and settings.loss != "label-smoothing":
+        said.add("--label_smoothing_factor")
+    if settings.teacher and settings.loss != DISTILLATION:
+        said.add("--teacher")
+    if len(said) > 1:
+        raise InputError(f"{' and '.join(sorted(said))} are different losses", remedy="give one of them")
+    if smoothing:
+        return "label-smoothing", {"smoothing": smoothing, **settings.loss_arguments}
+    return (DISTILLATION if settings.teacher else settings.loss), settings.loss_arguments
+
+
+def _teacher(settings: FinetuneSettings, tokenizer: Any, say: Callable[[str], None]) -> Opened:
+    if settings.teacher is None:
+        raise InputError("--loss distillation needs a teacher", remedy="--teacher MODEL_OR_RUN")
+    teacher = open_run_or_model(settings.teacher, say, settings.trust_remote_code)
+    taught = load_tokenizer(teacher.base).get_vocab()
+    own = tokenizer.get_vocab()
+    if taught != own:
+        others = sum(taught.get(token) != index for token, index in own.items())
+        raise InputError(
+            f"the teacher reads other tokens: its vocabulary has {len(taught):,} tokens, the model's {len(own):,}, and "
+            f"{others:,} of the model's are not the same there",
+            where="--teacher",
+            remedy="take a teacher of the same family, with the same tokenizer",
+        )
+    return teacher

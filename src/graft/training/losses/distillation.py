@@ -1,0 +1,48 @@
+"""Knowledge distillation (Hinton et al. 2015, arXiv:1503.02531): the student learns the teacher's distribution, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, kl_div, log_softmax
+
+LogitsOf = Callable[[Any, Mapping[str, Any]], tuple[torch.Tensor, torch.Tensor]]
+"""A model and a batch -> logits (N, vocabulary) at the targets, and the labels (N)."""
+
+
+class Distillation(nn.Module):
+    """``alpha * T^2 * KL(teacher || student)`` at the temperature T, and ``1 - alpha`` of cross-entropy.
+
+    ``T^2`` keeps the two parts' gradients alike whatever T is (section 2 of the paper).
+    """
+
+    def __init__(self, temperature: float = 2.0, alpha: float = 0.5) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature is above zero, not {temperature}")
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha is a share from 0 to 1, not {alpha}")
+        self.temperature, self.alpha = temperature, alpha
+        self._teacher: Callable[[Mapping[str, Any]], torch.Tensor] | None = None
+
+    def learn_from(self, teacher: Any, logits_of: LogitsOf) -> None:
+        """Take ``teacher``'s logits for each batch, by the same means as the student's."""
+        teacher.eval().requires_grad_(False)
+
+        @torch.no_grad()
+        def answer(batch: Mapping[str, Any]) -> torch.Tensor:
+            return logits_of(teacher, batch)[0]
+
+        self._teacher = answer  # a closure: the teacher is no part of what is trained or saved
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+        assert self._teacher is not None
+        taught = self._teacher(batch)
+        width = min(logits.shape[-1], taught.shape[-1])  # vocabularies are padded to different multiples
+        student = log_softmax(logits[:, :width] / self.temperature, dim=-1)
+        teacher = log_softmax(taught[:, :width] / self.temperature, dim=-1)
+        divergence = kl_div(student, teacher, reduction="none", log_target=True).sum(-1) * self.temperature**2
+        return self.alpha * divergence + (1 - self.alpha) * cross_entropy(logits, labels, reduction="none")

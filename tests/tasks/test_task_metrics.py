@@ -1,0 +1,102 @@
+"""Entity F1 against seqeval, correlations against SciPy, and likelihoods of an encoder–decoder against its own."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr, spearmanr
+from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
+
+from graft.errors import InputError
+from graft.evaluation.metrics import get
+from graft.evaluation.metrics.base import Outcome
+from graft.evaluation.metrics.entities import entities
+
+KINDS = ["PER", "LOC", "B", "O-1"]
+
+
+def bio(draw, length):
+    """Any tags, also such as begin with I-, as a model may give them."""
+    return ["O" if draw.random() < 0.4 else f"{draw.choice('BI')}-{draw.choice(KINDS)}" for _ in range(length)]
+
+
+def value(name, outcome):
+    metric = get(name)
+    return float(metric.value(metric.statistics(outcome).sum(axis=0, keepdims=True))[0])
+
+
+def near(draw, tags):
+    return [tag if draw.random() < 0.7 else bio(draw, 1)[0] for tag in tags]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_entity_scores_are_seqevals(seed):
+    draw = random.Random(seed)
+    wanted = [bio(draw, draw.randrange(1, 12)) for _ in range(30)]
+    given = [near(draw, tags) for tags in wanted]
+    outcome = Outcome([" ".join(tags) for tags in wanted], [" ".join(tags) for tags in given])
+    assert value("entity_f1", outcome) == pytest.approx(f1_score(wanted, given))
+    assert value("entity_precision", outcome) == pytest.approx(precision_score(wanted, given))
+    assert value("entity_recall", outcome) == pytest.approx(recall_score(wanted, given))
+    report = classification_report(wanted, given, output_dict=True, zero_division=0)
+    classes = get("entity_f1").by_class(outcome)
+    for kind, figures in classes.items():
+        assert figures["f1"] == pytest.approx(report[kind]["f1-score"])
+        assert figures["support"] == report[kind]["support"]
+
+
+def test_plain_tags_are_entities_as_long_as_they_run():
+    assert entities("street street O street city", prefixed=False) == {
+        ("street", 0, 1),
+        ("street", 3, 3),
+        ("city", 4, 4),
+    }
+    outcome = Outcome(["Bahn Bahn O", "S-Bahn O O"], ["Bahn O O", "S-Bahn O O"])
+    assert value("entity_f1", outcome) == pytest.approx(2 * 1 / (2 + 2))
+    assert value("tag_accuracy", outcome) == pytest.approx(5 / 6)
+    assert get("seqeval") is get("entity_f1")
+
+
+def test_labels_are_counted_one_by_one():
+    outcome = Outcome(['["a", "b"]', "[]"], ['["b", "c"]', '["a"]'])
+    assert value("label_f1", outcome) == pytest.approx(2 * 1 / (3 + 2))
+
+
+def test_correlations_are_scipys():
+    draw = np.random.default_rng(0)
+    wanted = draw.integers(0, 5, 40) / 4
+    given = wanted + draw.normal(0, 0.4, 40)
+    outcome = Outcome([f"{x:g}" for x in wanted], [f"{y:.6f}" for y in given])
+    given = np.array([float(text) for text in outcome.answers])
+    assert value("pearson", outcome) == pytest.approx(pearsonr(wanted, given).statistic)
+    assert value("spearman", outcome) == pytest.approx(spearmanr(wanted, given).statistic)
+    assert value("pearson", Outcome(["1", "1"], ["0", "1"])) == 0
+    with pytest.raises(InputError, match="correlation"):
+        value("pearson", Outcome(["yes"], ["no"]))
+
+
+def test_an_encoder_decoders_scores_are_its_own_loss(given):
+    import torch
+
+    from graft.settings import FinetuneSettings, build
+    from graft.tasks.models import load_for
+    from graft.workflow.plan import plan_run
+
+    plan = plan_run(build(FinetuneSettings, given("t5", "summaries")), lambda text: None)
+    model = load_for(plan.task, plan.codec, plan.base, 0)
+    predictor = plan.task.predictor("base", model, plan.codec)
+    examples = plan.data.eval[:3]
+    written = predictor.generate(examples, 8)
+    asked = [[example.completion, "a good day in rome"] for example in examples]
+    scored = predictor.score(examples, asked)
+    for example, texts, scores in zip(examples, asked, scored, strict=True):
+        for text, score in zip(texts, scores, strict=True):
+            source = plan.tokenizer(f"{example.prompt[-1]['content']}")["input_ids"] + [plan.tokenizer.eos_token_id]
+            target = plan.tokenizer(text)["input_ids"] + [plan.tokenizer.eos_token_id]
+            with torch.no_grad():
+                loss = model(input_ids=torch.tensor([source]), labels=torch.tensor([target])).loss
+            assert score.tokens == len(target)
+            assert score.log_likelihood == pytest.approx(-float(loss) * len(target), rel=1e-4)
+    assert len(written) == 3

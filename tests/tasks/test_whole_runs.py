@@ -1,0 +1,160 @@
+"""Each task, trained and judged as a user would."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from graft.errors import InputError
+from graft.report.read import RunView
+from graft.report.usage import snippet
+from graft.workflow.evaluate import evaluate_model
+from graft.workflow.finetune import finetune
+
+CASES = [
+    ("bert", "lora", "classes", None, "text-classification", "accuracy"),
+    ("bert", "full", "several", None, "text-classification", "label_f1"),
+    ("bert", "lora", "tagged", None, "token-classification", "entity_f1"),
+    ("bert", "full", "spans", None, "token-classification", "entity_f1"),
+    ("bert", "lora", "pairs", None, "feature-extraction", "pearson"),
+    ("t5", "lora", "summaries", None, "summarization", "perplexity"),
+    ("t5", "full", "summaries", None, "summarization", "perplexity"),
+    ("llama", "lora", "classes", "text-classification", "text-classification", "accuracy"),
+    ("llama", "full", "tagged", "token-classification", "token-classification", "entity_f1"),
+    ("llama", "lora", "pairs", None, "feature-extraction", "pearson"),
+]
+
+
+def document(run: Path, name: str) -> dict:
+    return json.loads((run / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("model", "method", "kind", "named", "task", "metric"), CASES)
+def test_a_task_is_learned_and_judged_again_from_disk(
+    given, tmp_path, monkeypatch, model, method, kind, named, task, metric
+):
+    rate = 3e-3 if method == "full" and model == "bert" else 1e-2
+    run = finetune(given(model, kind, method=method, learning_rate=rate, max_steps=20, task=named))
+    manifest, first = document(run, "manifest.json"), document(run, "evaluation.json")
+    assert manifest["status"] == "finished"
+    assert manifest["task"]["name"] == task
+    base, tuned = (first["predictors"][name][metric]["value"] for name in ("base", "tuned"))
+    assert tuned < base if metric == "perplexity" else tuned > base
+    again = evaluate_model(run, output_path=tmp_path / "again", bootstrap_samples=100)
+    assert again["predictors"] == first["predictors"]
+
+    assert (run / "report.html").read_text(encoding="utf-8").count("<table")
+    card = (run / "README.md").read_text(encoding="utf-8")
+    assert f"pipeline_tag: {'sentence-similarity' if task == 'feature-extraction' else task}\n" in card
+    monkeypatch.chdir(run.parent)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(snippet(RunView.read(run)), {})
+    assert printed.getvalue().endswith("\n")
+
+
+def test_a_run_goes_on_where_it_stopped(given):
+    class StopAt(Exception):
+        pass
+
+    class Stopping:
+        def note(self, text):
+            pass
+
+        def advance(self, what, done, total, detail=""):
+            pass
+
+        def step(self, step, steps, figures):
+            if step == 8:
+                raise StopAt
+
+    settings = given("bert", "tagged", evaluate=False)
+    with pytest.raises(Exception, match="StopAt"):
+        finetune(settings, Stopping())
+    resumed = finetune({"output_path": settings["output_path"], "resume": True})
+    weights = (resumed / "adapter" / "adapter_model.safetensors").read_bytes()
+    whole = finetune(settings | {"overwrite": True})
+    assert (whole / "adapter" / "adapter_model.safetensors").read_bytes() == weights
+
+
+def test_other_rows_are_judged_in_the_runs_own_shape(given, write, tmp_path):
+    run = finetune(given("bert", "classes", evaluate=False))
+    rows = [{"text": f"good cake {i}", "label": "yes"} for i in range(5)] + [{"text": "rain", "label": "maybe"}]
+    found = evaluate_model(run, write("other", rows), output_path=tmp_path / "other", bootstrap_samples=100)
+    assert found["labels"] == ["no", "yes", "maybe"]
+    assert found["predictors"]["tuned"]["accuracy"]["value"] <= 5 / 6
+    with pytest.raises(Exception, match="this run's task is text-classification"):
+        evaluate_model(run, task="token-classification")
+
+
+def test_a_folder_with_a_head_is_judged_by_it(given, tmp_path):
+    """What ``--method full`` saves is an ordinary folder of transformers; its configuration says what it does."""
+    from transformers import AutoModelForSequenceClassification
+
+    settings = given("bert", "classes", method="full", learning_rate=3e-3)
+    run = finetune(settings)
+    model = AutoModelForSequenceClassification.from_pretrained(run / "model")
+    assert model.config.id2label == {0: "no", 1: "yes"}
+    by_run = document(run, "evaluation.json")["predictors"]["tuned"]["accuracy"]["value"]
+    held_out = run / "data" / "eval.jsonl"
+    rows = [json.loads(line) for line in held_out.read_text(encoding="utf-8").splitlines()]
+    plain = tmp_path / "plain.jsonl"
+    texts = [{"text": row["prompt"], "label": row["label"]} for row in rows]
+    plain.write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
+    found = evaluate_model(run / "model", plain, output_path=tmp_path / "x", bootstrap_samples=100)
+    assert found["predictors"]["base"]["accuracy"]["value"] == by_run
+
+
+def test_an_adapters_base_keeps_its_own_configuration(given, models):
+    before = (models["bert"] / "config.json").read_bytes()
+    run = finetune(given("bert", "classes", evaluate=False))
+    assert (models["bert"] / "config.json").read_bytes() == before
+    assert document(run, "model/config.json")["id2label"] == {"0": "no", "1": "yes"}
+    saved = document(run, "adapter/adapter_config.json")
+    assert saved["task_type"] == "SEQ_CLS" and "classifier" in saved["modules_to_save"]
+
+
+def test_chat_answers_with_the_class(given):
+    from graft.settings import ModelSettings
+    from graft.workflow.chat import Conversation
+
+    run = finetune(given("bert", "classes", evaluate=False))
+    talk = Conversation.open(str(run), ModelSettings(), 16, lambda text: None)
+    ((name, answer),) = talk.say("good cake")
+    assert name == "tuned" and answer in {"yes", "no"}
+    talk.say("bad rain")
+    assert talk.say("good cake") == [(name, answer)]  # each text is judged by itself
+
+
+OWN = """
+from dataclasses import replace
+
+from graft.tasks.text_classification import TextClassification
+
+
+class Opening(TextClassification):
+    \"\"\"Classes of texts by their first word alone.\"\"\"
+
+    name = "opening"
+
+    def encode(self, examples, codec, problems):
+        return super().encode([replace(e, prompt=e.prompt.split()[0]) for e in examples], codec, problems)
+
+
+OPENING = Opening()
+"""
+
+
+def test_a_task_of_ones_own(given, tmp_path):
+    (tmp_path / "own_task.py").write_text(OWN, encoding="utf-8")
+    named = f"{tmp_path / 'own_task.py'}:OPENING"
+    run = finetune(given("bert", "classes", task=named, evaluate=False, max_steps=4))
+    assert document(run, "manifest.json")["task"]["name"] == "opening"
+    found = evaluate_model(run, task=named, bootstrap_samples=100)
+    assert set(found["predictors"]["tuned"]) == {"accuracy", "macro_f1"}
+    with pytest.raises(InputError, match="no task called 'opening'"):  # whose code a run folder must not name
+        evaluate_model(run)

@@ -1,0 +1,117 @@
+import pytest
+import yaml
+
+from graft.settings import FinetuneSettings, build
+from graft.training import signs
+from graft.training.remedies import changes, patch
+
+
+def curve(values, every=1):
+    return [((index + 1) * every, value) for index, value in enumerate(values)]
+
+
+FALLING = curve([2.0 - 0.018 * n for n in range(100)])
+
+
+def test_overfitting_is_a_rising_held_out_loss_under_a_falling_training_loss():
+    found = signs.overfitting(FALLING, curve([1.6, 1.2, 1.0, 1.1, 1.2, 1.3], every=10))
+    assert found is not None and (found.step, found.noticed) == (30, 50)
+    assert "since step 30" in found.what and "1.000 to 1.300" in found.what
+    assert any("lora_r" in remedy for remedy in found.remedies)
+
+
+def test_one_rise_and_a_wobble_are_no_overfitting():
+    assert signs.overfitting(FALLING, curve([1.6, 1.2, 1.0, 1.1], every=10)) is None
+    assert signs.overfitting(FALLING, curve([1.6, 1.2, 1.0, 1.001, 1.002, 1.003], every=10)) is None
+    assert signs.overfitting(FALLING, curve([1.6, 1.2, 1.0, 1.1, 0.9], every=10)) is None
+
+
+def test_when_the_training_loss_rises_too_it_is_something_else():
+    rising = curve([1.0 + 0.01 * n for n in range(100)])
+    assert signs.overfitting(rising, curve([1.6, 1.2, 1.0, 1.1, 1.2, 1.3], every=10)) is None
+
+
+def test_held_out_losses_that_jump_about_above_the_lowest_are_overfitting_too():
+    found = signs.overfitting(FALLING, curve([1.6, 1.0, 1.3, 1.2, 1.3], every=10))
+    assert found is not None and found.step == 20
+
+
+def test_it_is_told_as_soon_as_it_shows():
+    held_out = curve([1.6, 1.2, 1.0, 1.1, 1.2, 1.3], every=10)
+    told = [end for end in range(1, 7) if signs.overfitting(FALLING, held_out[:end])]
+    assert told == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("values", "diverges"),
+    [
+        ([2.0, 1.5, 1.0] + [0.8] * 10 + [7.0] * 5, True),
+        ([2.0, 1.5, 1.0] + [0.8] * 10 + [7.0] * 4 + [0.9], False),
+        ([2.0] * 20, False),
+        ([0.01, 0.02, 0.01, 0.0, 0.01, 0.1, 0.2, 0.15, 0.3, 0.2, 0.1], False),  # small batches of what is known
+        ([2.0] * 4 + [9.0] * 5, False),  # too few steps to know where it started
+    ],
+)
+def test_divergence_is_a_loss_that_stays_above_its_start(values, diverges):
+    found = signs.divergence(curve(values))
+    assert (found is not None) == diverges
+    if found:
+        assert found.step == len(values) - 4
+
+
+def test_a_spike_is_one_step():
+    assert signs.spike(curve([2.0] + [0.5] * 10 + [4.0])).step == 12
+    assert signs.spike(curve([2.0] + [0.5] * 10 + [1.2])) is None
+    assert signs.spike(curve([2.0] + [0.5] * 10 + [4.0, 0.5])) is None
+    assert signs.spike(curve([1.9, 1.5, 1.6, 0.3, 0.9, 1.7, 0.2, 2.2])) is None  # batches of four rows jump about
+
+
+def test_a_standstill_is_told_once_there_is_enough_to_see():
+    assert signs.standstill(curve([2.0, 2.01, 1.99, 2.0] * 10)) is not None
+    assert signs.standstill(curve([2.0, 2.01, 1.99, 2.0] * 5)) is None
+    assert signs.standstill(FALLING) is None
+    assert signs.standstill(curve([0.01] * 40)) is None
+
+
+def test_held_out_losses_decide_whether_it_stands_still():
+    noisy = curve([2.1, 2.2, 2.0, 2.1] * 5 + [2.0, 2.1, 1.9, 2.0] * 5)
+    assert signs.standstill(noisy) is None
+    assert signs.standstill(noisy, curve([2.05, 2.05, 2.045], every=10)) is not None
+    assert signs.standstill(noisy, curve([2.05, 2.0, 1.9], every=10)) is None
+    learned_early = curve([2.0] * 10 + [0.5] * 30)
+    assert signs.standstill(learned_early, curve([0.5, 0.5, 0.5], every=10)) is None
+
+
+@pytest.mark.parametrize(("rate", "word"), [(1e-2, "high"), (1e-6, "low"), (2e-4, None), (1e-5, None), (2e-3, None)])
+def test_learning_rates_are_judged_by_the_method(rate, word):
+    found = signs.learning_rate_out_of_range(rate, 2e-4, "lora")
+    assert (found is None) == (word is None)
+    if found:
+        assert f"is {word} for lora" in found.what
+
+
+def test_memory_is_nearly_full_at_a_twentieth():
+    assert signs.memory_nearly_full(1300, 24_000, 3000) is None
+    found = signs.memory_nearly_full(1100, 24_000, 3000)
+    assert "1,100 of 24,000 MB" in found.what and any("qlora" in remedy for remedy in found.remedies)
+
+
+def test_the_patch_is_yaml_that_settings_accept():
+    settings = FinetuneSettings().model_dump(mode="json")
+    text = patch("overfitting", settings, 2e-4, "runs/tone", "overfitting: since step 30 …")
+    wanted = {"lora_r": 8, "lora_alpha": 8, "lora_dropout": 0.1, "weight_decay": 0.01}
+    assert yaml.safe_load(text) == wanted
+    assert build(FinetuneSettings, yaml.safe_load(text)).lora_r == 8
+    assert "lora_alpha: 8  # was 32" in text
+    assert "--config runs/tone/config.yaml runs/tone/overfitting.yaml" in text
+
+
+def test_a_second_patch_goes_further():
+    once = FinetuneSettings().model_copy(update=changes("overfitting", FinetuneSettings().model_dump(), 2e-4))
+    twice = changes("overfitting", once.model_dump(), 2e-4)
+    assert twice["lora_r"] == 4 and twice["lora_dropout"] > 0.1 and twice["weight_decay"] > 0.01
+    full = changes("overfitting", FinetuneSettings(method="full").model_dump(), 2e-5)
+    assert full == {"learning_rate": 1e-5, "weight_decay": 0.01}
+    narrower = changes("overfitting", {"method": "adapters", "reduction_factor": 16.0}, 1e-4)
+    assert narrower == {"reduction_factor": 32.0, "lora_dropout": 0.1, "weight_decay": 0.01}
+    assert changes("divergence", {"warmup_ratio": 0.05}, 2e-3) == {"learning_rate": 5e-4, "warmup_ratio": 0.1}
