@@ -12,10 +12,11 @@ from graft.data.inference import Inference
 from graft.data.load import Loaded, load_rows
 from graft.data.prepare import Prepared, prepare
 from graft.data.tokens import Encoded
-from graft.errors import GraftError, InputError, Problem, Problems
+from graft.errors import GraftError, Problems
 from graft.hardware import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
+from graft.runs import RunFolder
 from graft.settings import FinetuneSettings
 from graft.tasks.base import Codec, Task, check_metrics, longest_row, text_config, usual_rate
 from graft.tasks.choose import choose_task, task_for_data
@@ -67,9 +68,8 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     Raises:
         InputError: with all that is wrong with the settings, the data and the model together.
     """
-    _require(settings)
+    base, loaded = _look(settings, say)
     method = METHODS.get(settings.method)
-    base, loaded = _together(lambda: resolve(settings, say), lambda: _read(settings))
     task, inferences = choose_task(settings.task, base, loaded.train)
     tokenizer = load_tokenizer(base, settings.chat_template)
     data = prepare(settings, settings.seed, tokenizer, task.recognise, loaded)
@@ -118,21 +118,26 @@ def _read(settings: FinetuneSettings) -> Loaded:
     return loaded
 
 
-def _together(find_model: Callable[[], Base], read_data: Callable[[], Loaded]) -> tuple[Base, Loaded]:
-    """Do both, so that what is wrong with the data and with the model is said at once."""
-    problems: list[Problem] = []
+def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> tuple[Base, Loaded]:
+    """The model and the rows; what is wrong with them, the method and the output folder is said at once."""
+    problems = Problems()
     base: Base | None = None
     loaded: Loaded | None = None
-    try:
-        loaded = read_data()
-    except InputError as error:
-        problems.extend(error.problems)
-    try:
-        base = find_model()
-    except InputError as error:
-        problems.extend(error.problems)
-    if base is None or loaded is None:
-        raise InputError(*problems)
+    with problems.collecting():
+        METHODS.get(settings.method)
+    if settings.output_path is not None:
+        with problems.collecting():
+            RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
+    with problems.collecting():
+        _require(settings)
+    if settings.data_name is not None or settings.data_files is not None:
+        with problems.collecting():
+            loaded = _read(settings)
+    if settings.model_name_or_path is not None:
+        with problems.collecting():
+            base = resolve(settings, say)
+    problems.raise_if_any()
+    assert base is not None and loaded is not None
     return base, loaded
 
 
