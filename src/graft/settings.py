@@ -134,10 +134,15 @@ class DataSettings(Settings):
 
 
 class MethodSettings(Settings):
-    method: str = setting("lora", "how to tune: lora, full, …", "finetuning_type", "train_type")
+    method: str = setting(
+        "lora",
+        "how to tune: lora, qlora, full, adapters, or another of PEFT's by name",
+        "finetuning_type",
+        "train_type",
+    )
     lora_r: int = setting(16, "rank of the LoRA matrices", "r", "lora_rank", "rank", gt=0)
     lora_alpha: float | None = setting(None, "LoRA's scale is alpha / r (default: twice r)", "alpha", gt=0)
-    lora_dropout: float = setting(0.0, "dropout before the LoRA matrices", ge=0, lt=1)
+    lora_dropout: float = setting(0.0, "dropout before the LoRA matrices, or the adapters", ge=0, lt=1)
     target_modules: Listed | None = setting(
         None,
         "layers that get an adapter: names or suffixes (default: all-linear)",
@@ -149,6 +154,14 @@ class MethodSettings(Settings):
     )
     use_rslora: bool = setting(False, "scale by alpha / sqrt(r) (Kalajdzievski 2023)", "rslora")
     use_dora: bool = setting(False, "weight-decomposed LoRA (Liu et al. 2024)", "dora")
+    quantisation: Literal["auto", "int4", "nf4"] = setting(
+        "auto", "qlora's frozen base: int4 as it ships, nf4 by bitsandbytes (auto: nf4 with a CUDA GPU)", "quantization"
+    )
+    reduction_factor: float = setting(16, "adapters are so many times narrower than the model", ge=1)
+    adapter_placement: Literal["pfeiffer", "houlsby"] = setting(
+        "pfeiffer", "adapters after the feed-forward part of each layer, or after attention, too (houlsby)"
+    )
+    non_linearity: Literal["relu", "gelu", "silu", "tanh"] = setting("relu", "within an adapter", "adapter_activation")
 
 
 class TrainingSettings(Settings):
