@@ -163,6 +163,17 @@ def test_memory_of_the_frozen_weights(tmp_path: Path) -> None:
     assert 0 < held <= full / 4
 
 
+def test_the_file_it_was_loaded_from_is_let_go(tmp_path: Path) -> None:
+    """Tensors from safetensors lie in the mapped file: a single one left would keep the whole file in memory."""
+    base = base_of(tiny_model_folder(tmp_path))
+    model = load_model(base)
+    before = {id(p) for p in model.parameters()}
+    places = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    tuned = QLORA.prepare(model, FinetuneSettings(lora_r=4))
+    kept = [p for p in tuned.parameters() if id(p) in before]
+    assert kept and not places & {p.untyped_storage().data_ptr() for p in kept}
+
+
 def test_nf4_by_bitsandbytes(tmp_path: Path) -> None:
     """Its blocks are of 64, so the model is wider; it is in training mode, where no CPU repacks its weights."""
     pytest.importorskip("bitsandbytes")

@@ -87,10 +87,13 @@ def linear_layers(model: Any) -> list[str]:
 
 
 def to_int4(model: Any, names: Collection[str]) -> None:
+    """Quantise the layers called ``names`` in place, and let go of the file that they were loaded from."""
     for name in names:
         parent, _, leaf = name.rpartition(".")
         owner = model.get_submodule(parent)
         setattr(owner, leaf, Int4Linear.of(getattr(owner, leaf)))
+    for parameter in model.parameters():  # a single one that still lies in the mapped file would hold all of it
+        parameter.data = parameter.data.clone()
 
 
 def int4_weights(model: Any) -> dict[str, Int4Weight]:
