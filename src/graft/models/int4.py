@@ -105,6 +105,6 @@ def sha256_of_weights(weights: Mapping[str, Int4Weight]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
-        digest.update(weights[name].packed.contiguous().cpu().numpy())
-        digest.update(weights[name].scales.contiguous().cpu().numpy())
+        digest.update(weights[name].packed.contiguous().cpu().numpy().data)
+        digest.update(weights[name].scales.contiguous().cpu().numpy().data)
     return digest.hexdigest()
