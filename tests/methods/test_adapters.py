@@ -105,7 +105,23 @@ def test_named_layers_and_wrong_names(tmp_path: Path) -> None:
         ADAPTERS.prepare(load_model(base), FinetuneSettings(target_modules=("down_prj", "embed_tokens")))
     assert len(caught.value.problems) == 2 and "did you mean down_proj?" in str(caught.value)
     with pytest.raises(InputError, match="modules_to_save"):
-        ADAPTERS.prepare(load_model(base), FinetuneSettings(modules_to_save=("lm_head",)))
+        ADAPTERS.prepare(load_model(base), FinetuneSettings(modules_to_save=("head",)))
+
+
+def test_layers_trained_whole_beside_the_networks(tmp_path: Path) -> None:
+    base = base_of(tiny_model_folder(tmp_path))
+    tuned = ADAPTERS.prepare(load_model(base), FinetuneSettings(modules_to_save=("lm_head", "model.norm")))
+    plain = logits(load_model(base))
+    assert torch.equal(logits(tuned), plain)
+    train_a_little(tuned)
+    ADAPTERS.save(tuned, tmp_path)
+    again = load_adapter(load_model(base), tmp_path / "adapter")
+    assert again.bottlenecks.modules_to_save == ["model.norm", "lm_head"]
+    head = again.get_submodule("base_model.lm_head")
+    assert not torch.equal(head.trained.weight, head.base_layer.weight)
+    assert torch.equal(logits(again), logits(tuned))
+    with again.disable_adapter():
+        assert torch.equal(logits(again), plain)
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

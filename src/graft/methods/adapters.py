@@ -8,10 +8,19 @@ from typing import Any
 
 from graft.errors import InputError, Problems, did_you_mean
 from graft.methods.bottleneck import BottleneckConfig, BottleneckModel, save_bottlenecks
+from graft.methods.lora import check_names
 from graft.methods.quantised import linear_layers
 from graft.settings import FinetuneSettings
 
-ATTENTION = ("o_proj", "self_attn.dense", "attn.c_proj", "attention.output.dense", "attn.out_proj", "SelfAttention.o")
+ATTENTION = (
+    "o_proj",
+    "self_attn.dense",
+    "attn.c_proj",
+    "attention.output.dense",
+    "attn.out_proj",
+    "SelfAttention.o",
+    "EncDecAttention.o",
+)
 """How the models call the projection with which attention returns to the residual stream."""
 FEED_FORWARD = ("down_proj", "mlp.fc2", "mlp.c_proj", "output.dense", "DenseReluDense.wo", "fc2")
 """The same of the feed-forward part."""
@@ -26,14 +35,12 @@ class Adapters:
         """A ``BottleneckModel`` over ``model``.
 
         Raises:
-            InputError: when a name in ``target_modules`` is no linear layer of the model, or none is found.
+            InputError: when a name in ``target_modules`` or ``modules_to_save`` is no layer of the model, or the places
+                for networks are not known.
         """
         import torch
 
-        if settings.modules_to_save:
-            raise InputError(
-                "adapters train nothing but their networks", where="modules_to_save", remedy="--method lora has it"
-            )
+        check_names(model, settings.model_copy(update={"target_modules": None}))
         config = BottleneckConfig(
             layers=_placed(model, settings),
             reduction_factor=settings.reduction_factor,
@@ -41,6 +48,7 @@ class Adapters:
             dropout=settings.lora_dropout,
             placement=settings.adapter_placement,
             base_model_name_or_path=model.name_or_path or None,
+            modules_to_save=_whole(model, settings.modules_to_save or ()),
         )
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
@@ -69,6 +77,12 @@ def _placed(model: Any, settings: FinetuneSettings) -> list[str]:
             remedy=f"name the layers at the end of attention or feed-forward; there are: {kinds}",
         )
     return found
+
+
+def _whole(model: Any, names: tuple[str, ...]) -> list[str]:
+    """The outermost layers of these names."""
+    found = [name for name, _ in model.named_modules() if _ends(name, names)]
+    return [name for name in found if not any(name.startswith(f"{other}.") for other in found)]
 
 
 def _named(linear: list[str], targets: tuple[str, ...]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ class BottleneckConfig:
     dropout: float = 0.0
     placement: str = "pfeiffer"
     base_model_name_or_path: str | None = None
+    modules_to_save: list[str] = field(default_factory=list)
+    """The full names of layers that are trained whole beside the networks, such as a classifier's head."""
     peft_type: str = field(default=KIND, init=False)
 
 
@@ -69,9 +72,37 @@ class Bottlenecked(nn.Module):
         self.bottleneck = Bottleneck(features_of(base_layer), config)
         self.enabled = True
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """The layer's own: some models (T5) ask for its type."""
+        weight: torch.Tensor = self.base_layer.weight  # type: ignore[assignment]
+        return weight
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         output: torch.Tensor = self.base_layer(x)
         return self.bottleneck(output) if self.enabled else output
+
+
+class TrainedWhole(nn.Module):
+    """A layer and the copy of it that is trained; switched off, the first answers."""
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.trained = copy.deepcopy(base_layer).requires_grad_(True)
+        self.enabled = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return (self.trained if self.enabled else self.base_layer)(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Models look at their heads, as at ``weight``."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name in {"base_layer", "trained"}:
+                raise
+            return getattr(self.trained if self.enabled else self.base_layer, name)
 
 
 def features_of(layer: Any) -> int:
@@ -82,16 +113,16 @@ def features_of(layer: Any) -> int:
 class BottleneckModel(nn.Module):
     """``model`` with a network behind each of ``config.layers``; everything else is ``model``'s own.
 
-    Its state is that of the networks alone, so checkpoints hold nothing of the base.
+    Its state is what is trained alone, so checkpoints hold nothing of the base.
     """
 
     def __init__(self, model: Any, config: BottleneckConfig) -> None:
         super().__init__()
         model.requires_grad_(False)
         for name in config.layers:
-            parent, _, leaf = name.rpartition(".")
-            owner = model.get_submodule(parent)
-            setattr(owner, leaf, Bottlenecked(getattr(owner, leaf), config))
+            _replace(model, name, lambda layer: Bottlenecked(layer, config))
+        for name in config.modules_to_save:
+            _replace(model, name, TrainedWhole)
         self.base_model = model
         self.bottlenecks = config
         self.train(model.training)
@@ -116,7 +147,7 @@ class BottleneckModel(nn.Module):
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
         """The base alone answers within."""
-        before = [(layer, layer.enabled) for layer in self._layers()]
+        before = [(layer, layer.enabled) for _, layer in self._added()]
         try:
             for layer, _ in before:
                 layer.enabled = False
@@ -135,32 +166,45 @@ class BottleneckModel(nn.Module):
         )
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """The networks' tensors, each as LAYER.down.weight and so on."""
+        """What is trained: each tensor as LAYER.down.weight and so on."""
         return {
-            f"{name}.{part}": tensor.detach() if not kwargs.get("keep_vars") else tensor
-            for name, layer in zip(self.bottlenecks.layers, self._layers(), strict=True)
-            for part, tensor in layer.bottleneck.state_dict(keep_vars=True).items()
+            f"{name}.{part}": tensor if kwargs.get("keep_vars") else tensor.detach()
+            for name, layer in self._added()
+            for part, tensor in _trained(layer).state_dict(keep_vars=True).items()
         }
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Raises:
         RuntimeError: when tensors are missing, left over, or of another shape.
         """
-        networks = nn.ModuleDict({name.replace(".", "/"): layer.bottleneck for name, layer in self._named_layers()})
+        slashed = {name: name.replace(".", "/") for name, _ in self._added()}  # a module's name has no dots
+        parts = nn.ModuleDict({slashed[name]: _trained(layer) for name, layer in self._added()})
         renamed = {}
         for name, tensor in state_dict.items():
-            layer, module, kind = name.rsplit(".", 2)
-            renamed[f"{layer.replace('.', '/')}.{module}.{kind}"] = tensor
-        return networks.load_state_dict(renamed, strict=True, assign=assign)
+            layer = next((layer for layer in slashed if name.startswith(f"{layer}.")), None)
+            renamed[name if layer is None else slashed[layer] + name[len(layer) :]] = tensor
+        return parts.load_state_dict(renamed, strict=True, assign=assign)
 
-    def _named_layers(self) -> Iterator[tuple[str, Bottlenecked]]:
-        for name in self.bottlenecks.layers:
+    def set_trainable(self, trainable: bool) -> None:
+        """Only what was added is ever trained."""
+        for _, layer in self._added():
+            _trained(layer).requires_grad_(trainable)
+
+    def _added(self) -> Iterator[tuple[str, Bottlenecked | TrainedWhole]]:
+        for name in (*self.bottlenecks.layers, *self.bottlenecks.modules_to_save):
             layer = self.base_model.get_submodule(name)
-            assert isinstance(layer, Bottlenecked)
+            assert isinstance(layer, (Bottlenecked, TrainedWhole))
             yield name, layer
 
-    def _layers(self) -> list[Bottlenecked]:
-        return [layer for _, layer in self._named_layers()]
+
+def _replace(model: Any, name: str, make: Callable[[nn.Module], nn.Module]) -> None:
+    parent, _, leaf = name.rpartition(".")
+    owner = model.get_submodule(parent)
+    setattr(owner, leaf, make(getattr(owner, leaf)))
+
+
+def _trained(layer: Bottlenecked | TrainedWhole) -> nn.Module:
+    return layer.bottleneck if isinstance(layer, Bottlenecked) else layer.trained
 
 
 def save_bottlenecks(model: BottleneckModel, folder: Path) -> None:
@@ -204,8 +248,5 @@ def load_bottlenecks(model: Any, folder: Path, trainable: bool = False) -> Bottl
             where=str(folder),
             remedy="use the model the adapter was trained on; adapter_config.json names it",
         ) from error
-    for _, parameter in tuned.named_parameters():
-        parameter.requires_grad_(False)
-    for layer in tuned._layers():
-        layer.bottleneck.requires_grad_(trainable)
+    tuned.set_trainable(trainable)
     return tuned.train(trainable)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError
-from graft.methods.lora import alpha_of, check_names, fans_out, targets_of
+from graft.methods.lora import alpha_of, check_names, fans_out, targets_of, task_type
 from graft.methods.merge import mergeable
 from graft.methods.peft_folder import save_adapter
 from graft.settings import FinetuneSettings
@@ -79,7 +79,7 @@ class PeftMethod:
         return kind(
             target_modules=targets_of(settings),
             modules_to_save=list(settings.modules_to_save) if settings.modules_to_save else None,
-            task_type=peft.TaskType.CAUSAL_LM,
+            task_type=task_type(model),
             base_model_name_or_path=model.name_or_path or None,
             **values,
         )

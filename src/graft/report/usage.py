@@ -109,7 +109,7 @@ def _task_snippet(view: RunView) -> str:
     text = shape if isinstance(shape, str) else str(shape[-1].get("content", ""))
     head = view.section("task", "head")
     several = str(head.get("problem") or "").startswith("multi")
-    lines = snippets.loading(view.task, run, has_adapter(view.path))
+    lines = snippets.loading(view.task, run, has_adapter(view.path), needs_graft(view.path))
     return "\n".join([*lines, "", *snippets.using(view.task, json.dumps(text, ensure_ascii=False), several)])
 
 
