@@ -87,7 +87,8 @@ def test_the_record_and_the_weights_that_ship(tmp_path: Path) -> None:
         assert weight.zero_points is None and weight.packed.shape[1:] == (weight.shape[1] // 32, 16)
 
 
-def test_the_builder_makes_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["the base alone", "with the adapter in the graph"])
+def test_the_builder_makes_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool) -> None:
     """The model builder of onnxruntime-genai, at its defaults, on the run's own model folder."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime_genai.models")
@@ -96,7 +97,12 @@ def test_the_builder_makes_the_same_bits(tmp_path: Path, monkeypatch: pytest.Mon
     run, _ = a_run(tmp_path, base_of(tiny_model_folder(tmp_path)))
     given = ("", str(run / "model"), str(tmp_path / "onnx"), "int4", "cpu", str(tmp_path / "cache"))
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    create_model(*given, **parse_extra_options(*given, ["hf_token=false"]))
+    options = ["hf_token=false"]
+    if beside:
+        parts = [f"attn/{part}_proj" for part in "qkvo"] + [f"mlp/{part}_proj" for part in ("gate", "up", "down")]
+        nodes = [f"/model/layers.{n}/{part}/lora_{ab}/MatMul" for n in range(2) for part in parts for ab in "AB"]
+        options += [f"adapter_path={run / 'adapter'}", f"nodes_to_exclude={','.join(nodes)}"]
+    create_model(*given, **parse_extra_options(*given, options))
     graph = onnx.load(tmp_path / "onnx" / "model.onnx").graph
     tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     bits = {}
