@@ -197,8 +197,10 @@ class TrainingSettings(Settings):
         "measured to be quickest here; weights stay float32",
         "mixed_precision",
     )
-    engine: Literal["auto", "packed", "plain"] = setting(
-        "auto", "packed: no padding, shared prefixes computed once, the same numbers; plain: padded batches"
+    engine: Literal["exact", "int8", "bf16", "plain", "auto", "packed"] = setting(
+        "exact",
+        "exact: no padding, shared prefixes computed once, the same numbers (auto and packed are its older names); "
+        "int8, bf16: frozen layers in fewer bits, faster where the CPU has them, not exact; plain: padded batches",
     )
     resume: bool = setting(False, "go on where an interrupted run stopped")
     overwrite: bool = setting(False, "replace the run that is in the output folder", "overwrite_output_dir")

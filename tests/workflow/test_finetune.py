@@ -37,7 +37,7 @@ def test_a_run_leaves_the_folder_of_the_contract(given):
     assert {path.name for path in run.iterdir()} >= FILES | {"data", "model", "adapter", "checkpoints"}
     said = manifest(run)
     assert said["status"] == "finished"
-    assert said["training"]["steps"] == 6 and said["training"]["engine"] == "packed"
+    assert said["training"]["steps"] == 6 and said["training"]["engine"] == "exact"
     assert said["data"]["labels"] == ["bad", "good"]
     document = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert {"accuracy", "macro_f1", "perplexity"} <= set(document["predictors"]["tuned"])

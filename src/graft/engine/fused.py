@@ -16,14 +16,21 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from graft.engine.lora import Linear, together
+from graft.engine.lowered import LOWERED, Lowered
+
+Lower = Callable[[torch.Tensor], Lowered]
 
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers of one parent that models call with the very same input."""
 
 
 @contextmanager
-def fused(model: nn.Module) -> Iterator[None]:
-    """Within the context ``model`` computes by the faster functions; recomputed activations too."""
+def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
+    """Within the context ``model`` computes by the faster functions; recomputed activations too.
+
+    ``compute``: ``exact``, or ``int8`` or ``bf16`` for the products with frozen weights that have an adapter.
+    """
+    lowered = LOWERED.get(compute)
     exchanged: list[nn.Module] = []
 
     def exchange(module: nn.Module, forward: Callable[..., Any]) -> None:
@@ -32,26 +39,33 @@ def fused(model: nn.Module) -> Iterator[None]:
             exchanged.append(module)
 
     try:
-        _exchange_linears(model, exchange)
+        _exchange_linears(model, exchange, lowered)
         yield
     finally:
         for module in exchanged:
             del module.forward
 
 
-def _exchange_linears(model: nn.Module, exchange: Callable[[nn.Module, Callable[..., Any]], None]) -> None:
+def fusable(model: nn.Module) -> bool:
+    """Whether a layer of ``model`` is of a known kind."""
+    return any(_is_known(module) for module in model.modules())
+
+
+def _exchange_linears(
+    model: nn.Module, exchange: Callable[[nn.Module, Callable[..., Any]], None], lowered: Lower | None
+) -> None:
     grouped: set[int] = set()
     for parent in model.modules():
         for names in SIBLINGS:
             group: list[Any] = [getattr(parent, name, None) for name in names]
             if all(isinstance(module, LoraLinear) and _is_known(module) for module in group):
-                shared = _Shared(group)
+                shared = _Shared(group, lowered)
                 grouped.update(id(module) for module in group)
                 for place, module in enumerate(group):
                     exchange(module, shared.forward_of(place))
     for module in model.modules():
         if isinstance(module, LoraLinear) and id(module) not in grouped and _is_known(module):
-            exchange(module, _Shared([module]).forward_of(0))
+            exchange(module, _Shared([module], lowered).forward_of(0))
 
 
 def _is_known(layer: nn.Module) -> bool:
@@ -70,29 +84,36 @@ def _is_known(layer: nn.Module) -> bool:
     )
 
 
-def _described(layer: Any, dtype: torch.dtype) -> tuple[Linear, float] | None:
+def _described(layer: Any, dtype: torch.dtype, lowered: Lowered | None) -> tuple[Linear, float] | None:
     """The layer as it is now, and its dropout; None where PEFT's own forward is needed."""
     base = layer.base_layer
-    weight = base.weight.t() if type(base) is Conv1D else base.weight
+    weight = _oriented(base)
     if weight.dtype != dtype or layer.merged or any(p.requires_grad for p in base.parameters()):
         return None
     active = [name for name in layer.active_adapters if name in layer.lora_A]
     if layer.disable_adapters or not active:
-        return Linear(weight, base.bias), 0.0
+        return Linear(weight, base.bias, lowered=lowered), 0.0
     name = active[0]
     a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
     if len(active) > 1 or a.dtype != dtype or b.dtype != dtype:
         return None
     drop = layer.lora_dropout[name]
     active_drop = type(drop) is nn.Dropout and drop.training
-    return Linear(weight, base.bias, a, b, layer.scaling[name]), drop.p if active_drop else 0.0
+    return Linear(weight, base.bias, a, b, layer.scaling[name], lowered), drop.p if active_drop else 0.0
+
+
+def _oriented(base: Any) -> torch.Tensor:
+    """The weight as (out, in)."""
+    weight: torch.Tensor = base.weight.t() if type(base) is Conv1D else base.weight
+    return weight
 
 
 class _Shared:
     """Siblings: the first that is called with an input computes for all, the others take what is theirs."""
 
-    def __init__(self, layers: Sequence[Any]) -> None:
+    def __init__(self, layers: Sequence[Any], lower: Lower | None) -> None:
         self.layers = list(layers)
+        self.lowered = [lower(_oriented(layer.base_layer)) if lower else None for layer in layers]
         self.input: torch.Tensor | None = None
         self.ready: dict[int, torch.Tensor] = {}
 
@@ -104,7 +125,8 @@ class _Shared:
                 return type(layer).forward(layer, x, *args, **kwargs)  # type: ignore[no-any-return]
             if self.input is x and place in self.ready:
                 return self._take(place)
-            described = [_described(sibling, x.dtype) for sibling in self.layers]
+            pairs = zip(self.layers, self.lowered, strict=True)
+            described = [_described(sibling, x.dtype, lowered) for sibling, lowered in pairs]
             known = [d for d in described if d is not None]
             if len(known) < len(described) or len({dropout for _, dropout in known}) > 1:
                 return type(layer).forward(layer, x)  # type: ignore[no-any-return]

@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from graft.engine.lowered import Lowered, Prepared
+
 
 @dataclass(frozen=True)
 class Linear:
     """A frozen layer y = x Wᵀ + b with its low-rank part: y += scale · drop(x) Aᵀ Bᵀ (Hu et al. 2021, section 4.1).
 
-    weight (out, in), bias (out) or None; a (r, in) and b (out, r), or None where there is no adapter.
+    weight (out, in), bias (out) or None; a (r, in) and b (out, r), or None where there is no adapter. Where there is
+    a ``lowered`` weight, it computes in the place of the exact one.
     """
 
     weight: torch.Tensor
@@ -26,6 +29,7 @@ class Linear:
     a: torch.Tensor | None = None
     b: torch.Tensor | None = None
     scale: float = 1.0
+    lowered: Lowered | None = None
 
 
 def keep_mask(shape: Sequence[int], p: float, device: torch.device | None = None) -> tuple[torch.Tensor, float]:
@@ -47,30 +51,31 @@ class _Together(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, scales: tuple[float, ...], dropout: float, *flat: torch.Tensor | None
+        ctx: Any, x: torch.Tensor, plain: Sequence[tuple[float, Lowered | None]], dropout: float, *flat: Any
     ) -> tuple[torch.Tensor, ...]:
-        layers = _layers(flat, scales)
+        layers = _layers(flat, plain)
         mask, up = keep_mask(x.shape, dropout, x.device) if dropout else (None, 1.0)
         dropped = x if mask is None else x * mask
         stacked = _stack([layer.a for layer in layers])
         h = None if stacked is None else dropped @ stacked.t()
         outputs, start = [], 0
+        prepared = layers[0].lowered.prepare(x) if layers[0].lowered else None
         for layer in layers:
-            y = torch.mm(x, layer.weight.t()) if layer.bias is None else torch.addmm(layer.bias, x, layer.weight.t())
+            y = _forward(x, prepared, layer)
             if layer.b is not None and h is not None:
                 rank = layer.b.shape[1]
                 y.addmm_(h[:, start : start + rank], layer.b.t(), alpha=layer.scale * up)
                 start += rank
             outputs.append(y)
         ctx.save_for_backward(x, mask, h, *flat)
-        ctx.scales, ctx.up = scales, up
+        ctx.plain, ctx.up = plain, up
         return tuple(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, mask, h, *flat = ctx.saved_tensors
-        layers = _layers(flat, ctx.scales)
+        layers = _layers(flat, ctx.plain)
         g: list[torch.Tensor] = []
         grads_b: list[torch.Tensor | None] = []
         start = 0
@@ -90,9 +95,9 @@ class _Together(torch.autograd.Function):
             grads_a = iter(torch.split(torch.mm(joined.t(), dropped), [part.shape[1] for part in g]))
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = torch.mm(grads[0], layers[0].weight)
+            grad_x = _backward(grads[0], layers[0])
             for layer, grad in zip(layers[1:], grads[1:], strict=True):
-                grad_x.addmm_(grad, layer.weight)
+                grad_x = grad_x.add_(_backward(grad, layer)) if layer.lowered else grad_x.addmm_(grad, layer.weight)
             if joined is not None and stacked is not None and mask is None:
                 grad_x.addmm_(joined, stacked)
             elif joined is not None and stacked is not None:
@@ -112,13 +117,28 @@ def together(x: torch.Tensor, layers: Sequence[Linear], dropout: float = 0.0) ->
     ``dropout`` is of the adapters' input, one mask for all of ``layers``.
     """
     flat = [tensor for layer in layers for tensor in (layer.weight, layer.bias, layer.a, layer.b)]
-    outputs = _together(x.reshape(-1, x.shape[-1]), tuple(layer.scale for layer in layers), dropout, *flat)
+    outputs = _together(
+        x.reshape(-1, x.shape[-1]), tuple((layer.scale, layer.lowered) for layer in layers), dropout, *flat
+    )
     return tuple(y.view(*x.shape[:-1], y.shape[-1]) for y in outputs)
 
 
-def _layers(flat: Sequence[Any], scales: Sequence[float]) -> list[Linear]:
-    fours = zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], scales, strict=True)
-    return [Linear(*four) for four in fours]
+def _forward(x: torch.Tensor, prepared: Prepared | None, layer: Linear) -> torch.Tensor:
+    if layer.lowered is not None and prepared is not None:
+        y = layer.lowered.forward(prepared)
+        return y if layer.bias is None else y.add_(layer.bias)
+    return torch.mm(x, layer.weight.t()) if layer.bias is None else torch.addmm(layer.bias, x, layer.weight.t())
+
+
+def _backward(grad: torch.Tensor, layer: Linear) -> torch.Tensor:
+    if layer.lowered is not None:
+        return layer.lowered.backward(layer.lowered.prepare(grad))
+    return torch.mm(grad, layer.weight)
+
+
+def _layers(flat: Sequence[Any], plain: Sequence[tuple[float, Lowered | None]]) -> list[Linear]:
+    fours = zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], plain, strict=True)
+    return [Linear(weight, bias, a, b, *rest) for weight, bias, a, b, rest in fours]
 
 
 def _stack(parts: Sequence[torch.Tensor | None], dim: int = 0) -> torch.Tensor | None:

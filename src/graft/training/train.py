@@ -15,7 +15,7 @@ import torch
 from transformers import PrinterCallback
 
 from graft.data.tokens import Encoded
-from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
+from graft.engine import LOWERED, fusable, fused, pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
 from graft.errors import InputError
 from graft.settings import TrainingSettings
 from graft.training.arguments import make_arguments
@@ -28,6 +28,9 @@ from graft.training.plan import TrainingPlan
 from graft.training.signs import AGAINST_DIVERGENCE, Sign
 from graft.training.trainer import Batch, Collate, EncodedRows, GraftTrainer, Loss, NotFinite
 from graft.training.watch import BestKeeper, Guard, Interrupt, Recorder, TrainingProgress
+
+ALIASES = {"auto": "exact", "packed": "exact"}
+"""Engines by the names they had."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,21 @@ class TrainResult:
 
 
 def choose_engine(wanted: str, model: torch.nn.Module) -> tuple[str, str | None]:
-    """``packed`` where the model can, else ``plain`` and why.
+    """What was asked for where the model can, else ``plain`` and why.
 
     Raises:
-        InputError: when ``packed`` was asked for and the model cannot.
+        InputError: when fewer bits were asked for and the model cannot.
     """
     if wanted == "plain":
         return "plain", None
+    name = ALIASES.get(wanted, wanted)
     reason = supports(model)
+    if reason is None and name in LOWERED and not fusable(model):
+        reason = "no layer of it is a frozen one with a plain LoRA adapter"
     if reason is None:
-        return "packed", None
-    if wanted == "packed":
-        raise InputError(f"--engine packed cannot run this model: {reason}", remedy="leave --engine away, or plain")
+        return name, None
+    if name in LOWERED:
+        raise InputError(f"--engine {name} cannot run this model: {reason}", remedy="leave --engine away")
     return "plain", reason
 
 
@@ -87,7 +93,7 @@ def train(
     if "tensorboard" in settings.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or folder.parent / "logs")
     engine, reason = choose_engine(settings.engine, model) if objective is None else ("plain", None)
-    if engine == "packed" and loss is not None and loss.teacher_model is not None:
+    if engine != "plain" and loss is not None and loss.teacher_model is not None:
         engine, reason = choose_engine(settings.engine, loss.teacher_model)
     arguments = make_arguments(settings, plan, folder, bool(held_out))
     if arguments.use_cpu or not torch.cuda.is_available():
@@ -117,7 +123,7 @@ def train(
     trainer.remove_callback(PrinterCallback)
     start = _resume_point(folder, settings.resume, rewind_metrics, progress)
     began = time.perf_counter()
-    with interrupt.listening(), fused(model) if engine == "packed" else nullcontext():
+    with interrupt.listening(), fused(model, engine) if engine != "plain" else nullcontext():
         diverged = _fit(trainer, start, guard)
     seconds = time.perf_counter() - began
     kept = _back_to_the_last_good(trainer, folder, diverged) if diverged else None
@@ -195,7 +201,7 @@ def _resume_point(folder: Path, resume: bool, rewind: Callable[[int], None], pro
 def _collate_and_loss(
     engine: str, pad_token_id: int, loss: ChosenLoss | None, device: torch.device
 ) -> tuple[Collate, Loss]:
-    packed = engine == "packed"
+    packed = engine != "plain"
     collate = partial(_with_counts, pack if packed else partial(plain_collate, pad_token_id=pad_token_id))
     if loss is None or loss.call is None:
         return collate, packed_loss if packed else plain_loss

@@ -1,0 +1,67 @@
+import random
+
+import pytest
+import torch
+
+from graft.engine import LOWERED, fusable, fused, pack, packed_loss
+from graft.errors import InputError
+from graft.methods import METHODS
+from graft.settings import FinetuneSettings
+from graft.training.train import choose_engine
+from packed_rows import gradients, rows_of
+from tiny_models import tiny_model
+
+
+@pytest.mark.parametrize(("name", "error"), [("int8", 0.02), ("bf16", 0.01)])
+def test_products_in_both_directions_are_near(name, error):
+    torch.manual_seed(0)
+    weight, x, grad = torch.randn(24, 40), torch.randn(17, 40), torch.randn(17, 24)
+    x[3] *= 1000  # a row has its own scale,
+    x[5] = 0  # and zeros stay zeros
+    weight[7] *= 50
+    lowered = LOWERED[name](weight)
+    found = lowered.forward(lowered.prepare(x))
+    size = x.abs() @ weight.abs().t()  # what is summed, before it cancels
+    assert bool(((found - x @ weight.t()).abs() <= error * size).all())
+    back = lowered.backward(lowered.prepare(grad))
+    assert (back - grad @ weight).norm() <= error * (grad.abs() @ weight.abs()).norm()
+
+
+@pytest.mark.parametrize("name", ["int8", "bf16"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+def test_loss_and_gradients_are_near_and_not_the_same(family, name):
+    model = METHODS.get("lora").prepare(tiny_model(family), FinetuneSettings(lora_r=4))
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for key, parameter in model.named_parameters():
+            if "lora_B" in key:
+                parameter.normal_(std=0.1)
+    batch = pack(rows_of(random.Random(0), 6, 9))
+    with fused(model):
+        exact = packed_loss(model, batch)
+        wanted = torch.cat([g.flatten() for g in gradients(model, exact).values()])
+    with fused(model, name):
+        loss = packed_loss(model, batch)
+        found = torch.cat([g.flatten() for g in gradients(model, loss).values()])
+    assert loss.item() == pytest.approx(exact.item(), rel=0.01)
+    assert torch.nn.functional.cosine_similarity(found, wanted, dim=0) > 0.99
+    assert not torch.equal(found, wanted)
+
+
+def test_engines_are_chosen_by_what_the_model_can():
+    lora = METHODS.get("lora").prepare(tiny_model("llama"), FinetuneSettings())
+    full = tiny_model("llama")
+    assert fusable(lora) and not fusable(full)
+    assert [choose_engine(name, lora) for name in ("exact", "auto", "packed", "int8", "plain")] == [
+        ("exact", None),
+        ("exact", None),
+        ("exact", None),
+        ("int8", None),
+        ("plain", None),
+    ]
+    assert choose_engine("exact", full) == ("exact", None)
+    engine, reason = choose_engine("exact", tiny_model("gemma2"))
+    assert engine == "plain" and "gemma2" in (reason or "")
+    for model in (full, tiny_model("gemma2")):
+        with pytest.raises(InputError, match="int8"):
+            choose_engine("int8", model)
