@@ -27,6 +27,9 @@ def test_a_runs_adapter_is_folded_in_and_quantised(run, tmp_path, capsys):
     same, rows = said["parity"]["next_token_equal"]
     assert same >= rows - 2
     assert not list((tmp_path / "out").glob(".*"))
+    capsys.readouterr()
+    assert main(["chat", str(tmp_path / "out"), "--prompt", "x"]) == 2
+    assert "does not run in onnxruntime-genai" in capsys.readouterr().err
 
 
 def test_other_families_are_refused(tmp_path):

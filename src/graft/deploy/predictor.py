@@ -11,8 +11,9 @@ from graft.data.example import Example
 from graft.data.predictors import Progress, Score
 from graft.data.render import Renderer
 from graft.data.tokens import completion_ids, prompt_ids
-from graft.deploy.bundle import adapter_file, ends_of
+from graft.deploy.bundle import GENAI, adapter_file, ends_of, read_manifest
 from graft.deploy.session import Ids, Scored, Session
+from graft.errors import InputError
 
 
 class Runtime(Protocol):
@@ -39,8 +40,11 @@ class OnnxPredictor:
         """The bundle in ``folder``, with one of its adapters by name.
 
         Raises:
-            InputError: when there is no such adapter.
+            InputError: when there is no such adapter, or the bundle is for another runtime.
         """
+        if not (folder / GENAI).is_file():
+            kind = read_manifest(folder).get("format", "unknown")
+            raise InputError(f"this bundle ({kind}) does not run in onnxruntime-genai", where=str(folder))
         from transformers import AutoTokenizer
 
         session = Session(folder, adapter_file(folder, adapter))
