@@ -19,7 +19,6 @@ CHATML = (
 )
 
 _SHAPE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-_GROUPED = {**_SHAPE, "num_key_value_heads": 2, "max_position_embeddings": 512}
 
 
 def tiny_model_tokenizer(chat_template: str | None = CHATML) -> Any:
@@ -49,23 +48,24 @@ def tiny_model_tokenizer(chat_template: str | None = CHATML) -> Any:
     return fast
 
 
-def _config(family: str, **common: Any) -> Any:
+def _config(family: str, width: int, **common: Any) -> Any:
     import transformers as t
 
+    shape = {**_SHAPE, "hidden_size": width, "intermediate_size": 2 * width}
+    grouped = {**shape, "num_key_value_heads": 2, "max_position_embeddings": 512}
+    heads = {"head_dim": width // 4, "sliding_window": 16}
     makers: dict[str, Callable[[], Any]] = {
-        "llama": lambda: t.LlamaConfig(**_GROUPED, tie_word_embeddings=True, **common),
-        "mistral": lambda: t.MistralConfig(**_GROUPED, sliding_window=None, **common),
-        "qwen2": lambda: t.Qwen2Config(**_GROUPED, tie_word_embeddings=True, **common),
-        "qwen3": lambda: t.Qwen3Config(**_GROUPED, head_dim=8, tie_word_embeddings=True, **common),
-        "gemma": lambda: t.GemmaConfig(**_GROUPED, head_dim=8, **common),
-        "gemma2": lambda: t.Gemma2Config(**_GROUPED, head_dim=8, query_pre_attn_scalar=8, sliding_window=16, **common),
-        "gemma3": lambda: t.Gemma3TextConfig(
-            **_GROUPED, head_dim=8, query_pre_attn_scalar=8, sliding_window=16, **common
-        ),
-        "phi3": lambda: t.Phi3Config(**_GROUPED, original_max_position_embeddings=512, **common),
-        "phi": lambda: t.PhiConfig(**_GROUPED, **common),
-        "smollm3": lambda: t.SmolLM3Config(**_GROUPED, tie_word_embeddings=True, **common),
-        "gpt2": lambda: t.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=512, **common),
+        "llama": lambda: t.LlamaConfig(**grouped, tie_word_embeddings=True, **common),
+        "mistral": lambda: t.MistralConfig(**grouped, sliding_window=None, **common),
+        "qwen2": lambda: t.Qwen2Config(**grouped, tie_word_embeddings=True, **common),
+        "qwen3": lambda: t.Qwen3Config(**grouped, head_dim=width // 4, tie_word_embeddings=True, **common),
+        "gemma": lambda: t.GemmaConfig(**grouped, head_dim=width // 4, **common),
+        "gemma2": lambda: t.Gemma2Config(**grouped, **heads, query_pre_attn_scalar=8, **common),
+        "gemma3": lambda: t.Gemma3TextConfig(**grouped, **heads, query_pre_attn_scalar=8, **common),
+        "phi3": lambda: t.Phi3Config(**grouped, original_max_position_embeddings=512, **common),
+        "phi": lambda: t.PhiConfig(**grouped, **common),
+        "smollm3": lambda: t.SmolLM3Config(**grouped, tie_word_embeddings=True, **common),
+        "gpt2": lambda: t.GPT2Config(n_embd=width, n_layer=2, n_head=4, n_positions=512, **common),
     }
     return makers[family]()
 
@@ -73,14 +73,15 @@ def _config(family: str, **common: Any) -> Any:
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "mistral", "gpt2")
 
 
-def tiny_model(family: str = "llama", tokenizer: Any = None, seed: int = 0) -> Any:
-    """A random model: 2 layers, hidden size 32, the tiny tokenizer's vocabulary."""
+def tiny_model(family: str = "llama", tokenizer: Any = None, seed: int = 0, width: int = 32) -> Any:
+    """A random model: 2 layers of 4 heads, hidden size ``width``, the tiny tokenizer's vocabulary."""
     import torch
     from transformers import AutoModelForCausalLM
 
     tokenizer = tokenizer or tiny_model_tokenizer()
     config = _config(
         family,
+        width,
         vocab_size=len(tokenizer),
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -92,13 +93,19 @@ def tiny_model(family: str = "llama", tokenizer: Any = None, seed: int = 0) -> A
 
 
 def tiny_model_folder(
-    folder: Path, family: str = "llama", *, seed: int = 0, chat_template: str | None = CHATML, shards: bool = False
+    folder: Path,
+    family: str = "llama",
+    *,
+    seed: int = 0,
+    chat_template: str | None = CHATML,
+    shards: bool = False,
+    width: int = 32,
 ) -> Path:
     """``folder``/tiny-FAMILY with the model in safetensors and its tokenizer."""
     tokenizer = tiny_model_tokenizer(chat_template)
     path = folder / f"tiny-{family}"
     options: dict[str, Any] = {"max_shard_size": "40KB"} if shards else {}
-    tiny_model(family, tokenizer, seed).save_pretrained(path, **options)
+    tiny_model(family, tokenizer, seed, width).save_pretrained(path, **options)
     tokenizer.save_pretrained(path)
     return path
 

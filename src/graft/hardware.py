@@ -105,3 +105,39 @@ class Resources:
             for index, (_, memory, rate) in enumerate(_gpus()):
                 found |= {f"gpu_{index}_memory_mb": round(memory, 1), f"gpu_{index}_percent": rate}
         return found
+
+
+def peak_memory_mb() -> float:
+    """The most resident memory this process ever had."""
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset / 2**20)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+ISA = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16", "asimddp", "i8mm", "bf16")
+"""Instruction sets that matter for matrix products, as Linux names them."""
+
+
+def isa() -> list[str]:
+    """Those of ``ISA`` that this CPU has; only Linux says so in a file."""
+    if sys.platform != "linux":
+        return []
+    words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    return [name for name in ISA if name in words]
+
+
+def npu_names() -> list[str]:
+    """NPUs that Linux has a driver for."""
+    return sorted(entry.name for entry in Path("/sys/class/accel").glob("accel*")) if sys.platform == "linux" else []
+
+
+def providers() -> list[str]:
+    """onnxruntime's execution providers on this machine."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return []
+    return [str(name) for name in onnxruntime.get_available_providers()]

@@ -16,13 +16,16 @@ USAGE = {
     "run": "graft run --config FILE.yaml [--setup] [--dry_run] [--option value …]",
     "doctor": "graft doctor RUN",
     "demo": "graft demo [-o OUT]",
+    "auto-opt": "graft auto-opt RUN [-o OUT], or --model_name_or_path MODEL [--adapter_path ADAPTER] -o OUT",
+    "generate-adapter": "graft generate-adapter --base_model_path MODEL --adapter_paths A,NAME=B -o OUT",
+    "devices": "graft devices",
 }
 
 
-def command_help(name: str, text: str) -> str:
+def command_help(name: str, text: str, module: str) -> str:
     """Usage and, for each settings class the command takes, its options."""
     lines = [f"graft {name}: {text}", "", f"usage: {USAGE.get(name, 'graft ' + name)}", ""]
-    classes: tuple[type[Settings], ...] = load_attribute(f"graft.cli.{name}:SETTINGS")
+    classes: tuple[type[Settings], ...] = load_attribute(f"{module}:SETTINGS")
     for cls in classes:
         lines += _section(cls)
     if name == "finetune":

@@ -20,8 +20,19 @@ COMMANDS = {
     "run": "carry out a workflow file: its passes, one after the other",
     "doctor": "say what went wrong in a run, with evidence, and what to do next",
     "demo": "the whole way on tweets: data, training, proof, report",
+    "auto-opt": "make a folder that runs without PyTorch, and check that it answers the same",
+    "generate-adapter": "many adapters on one ONNX base, switchable by name",
+    "devices": "what this machine has, how fast it is, and what graft would choose",
 }
-REGISTRY = Registry("command", {name: f"graft.cli.{name}:run" for name in COMMANDS})
+SAME = {"optimize": "auto-opt"}
+"""Other names of commands."""
+
+
+def module_of(name: str) -> str:
+    return f"graft.cli.{SAME.get(name, name).replace('-', '_')}"
+
+
+REGISTRY = Registry("command", {name: f"{module_of(name)}:run" for name in (*COMMANDS, *SAME)})
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
@@ -61,7 +72,7 @@ def _dispatch(words: list[str]) -> int:
 
         print(f"graft {__version__}")
         return 0
-    name = words[0]
+    name = words[0].replace("_", "-")
     if name not in REGISTRY.names():
         raise InputError(f"there is no command {name!r}; graft --help lists them", remedy=did_you_mean(name, COMMANDS))
     arguments = parse(words[1:])
@@ -69,7 +80,7 @@ def _dispatch(words: list[str]) -> int:
     if arguments.flag("help"):
         from graft.cli.help import command_help
 
-        print(command_help(name, COMMANDS.get(name, "")))
+        print(command_help(name, COMMANDS.get(SAME.get(name, name), ""), module_of(name)))
         return 0
     set_up(arguments)
     command = REGISTRY.get(name)

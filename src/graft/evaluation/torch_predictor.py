@@ -24,7 +24,7 @@ class TorchPredictor:
 
         prompts = [self._prompt(example) for example in examples]
         with self._switched() as model:
-            answers = generate(model, prompts, max_new_tokens, self._ends(), self.tokenizer.pad_token_id, progress)
+            answers = generate(model, prompts, max_new_tokens, self.ends(), self.tokenizer.pad_token_id, progress)
         return [str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in answers]
 
     def score(
@@ -56,7 +56,7 @@ class TorchPredictor:
         start = self.tokenizer.bos_token_id
         return int(self.tokenizer.eos_token_id if start is None else start)
 
-    def _ends(self) -> set[int]:
+    def ends(self) -> set[int]:
         """Every token that ends an answer: the tokenizer's, the model's own list, and the end of a turn."""
         listed = getattr(self.model.generation_config, "eos_token_id", None)
         ends = set(listed if isinstance(listed, list) else [listed])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from graft.data.example import Example, Message, Origin
 from graft.data.roles import shape_prompt
+from graft.deploy.bundle import is_bundle, read_manifest
+from graft.deploy.predictor import OnnxPredictor
 from graft.errors import InputError
 from graft.evaluation.predictors import Predictor
 from graft.methods.peft_folder import load_adapter
@@ -34,11 +37,24 @@ class Conversation:
     shape: DataSettings | None = None
     speaking: list[str] = field(default_factory=list)
     said: dict[str, list[Message]] = field(default_factory=dict)
+    shapes: dict[str, DataSettings] = field(default_factory=dict)
+    """Of those voices that have a shape of their own: a bundle's adapters."""
     one_turn: bool = False
 
     @classmethod
-    def open(cls, name: str, settings: ModelSettings, longest: int, say: Callable[[str], None]) -> Conversation:
-        """Load a run, a model folder, or a model by name."""
+    def open(
+        cls,
+        name: str,
+        settings: ModelSettings,
+        longest: int,
+        say: Callable[[str], None],
+        adapter: str | None = None,
+    ) -> Conversation:
+        """Load a run, a bundle with ``adapter`` speaking first, a model folder, or a model by name."""
+        if is_bundle(Path(name)):
+            return cls._of_bundle(Path(name), longest, adapter)
+        if adapter is not None:
+            raise InputError("this is no bundle with adapters to choose from", where=name)
         opened = open_run_or_model(name, say, settings.trust_remote_code)
         task, codec = task_and_codec(opened, settings, DataSettings())
         if task.name == "feature-extraction":
@@ -56,6 +72,18 @@ class Conversation:
             recorded: dict[str, Any] = recorded_data_settings(RunFolder.open(opened.run))
             shape = DataSettings(**recorded)
         return cls(voices, longest, shape, [next(iter(voices))], one_turn=task.name != "text-generation")
+
+    @classmethod
+    def _of_bundle(cls, folder: Path, longest: int, adapter: str | None) -> Conversation:
+        manifest = read_manifest(folder)
+        listed = manifest.get("adapters") or {}
+        speaking = adapter or next(iter(listed), None)
+        voices: dict[str, Predictor] = {speaking or "model": OnnxPredictor.open(folder, speaking)}
+        for name in [] if adapter else [*list(listed)[1:], *(["base"] if listed else [])]:
+            voices[name] = OnnxPredictor.open(folder, name)
+        shapes = {name: DataSettings(**(entry.get("shape") or {})) for name, entry in listed.items()}
+        shape = DataSettings(**manifest["shape"]) if manifest.get("shape") else None
+        return cls(voices, longest, shape, [next(iter(voices))], shapes=shapes)
 
     def command(self, text: str) -> str:
         """``tuned``, ``base``, ``both``, ``new``; returns what to tell the user."""
@@ -75,10 +103,10 @@ class Conversation:
         return [(name, self._answer(name, text)) for name in self.speaking]
 
     def _answer(self, name: str, text: str) -> str:
-        shaped = shape_prompt(text, self.shape)
+        shape = self.shapes.get(name, self.shape)
+        shaped = shape_prompt(text, shape)
         if isinstance(shaped, str):
             return self.voices[name].generate([Example(shaped, "", TYPED)], self.longest)[0]
-        shape = self.shape
         single = self.one_turn or (shape is not None and bool(shape.instruction or shape.prompt_template))
         before = [] if single else self.said.get(name, [])
         messages = [*before, *(shaped if not before else [m for m in shaped if m["role"] != "system"])]

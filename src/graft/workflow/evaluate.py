@@ -12,6 +12,8 @@ from typing import Any
 from graft.data.example import Example, Origin
 from graft.data.load import find_files, sha256_of
 from graft.data.prepare import read_examples
+from graft.deploy.bundle import is_bundle, read_manifest
+from graft.deploy.predictor import OnnxPredictor
 from graft.errors import InputError, Problems
 from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.predictors import Predictor
@@ -57,6 +59,8 @@ def evaluate_model(
         if metric_type is not None
         else {}
     )
+    if is_bundle(Path(model_path)):
+        return _evaluate_bundle(Path(model_path), test_dataset, chosen, split[DataSettings], output_path, watcher)
     opened = _opened(model_path, test_dataset, output_path, split, watcher)
     run = RunFolder.open(opened.run) if opened.run else None
     task, codec = task_and_codec(opened, split[ModelSettings], split[DataSettings])
@@ -71,6 +75,24 @@ def evaluate_model(
     elif run is not None:
         record(run, result)
         write_pages(run.path)
+    return result.document
+
+
+def _evaluate_bundle(
+    folder: Path, files: Any, settings: EvaluationSettings, data: DataSettings, output: Any, watcher: Watcher
+) -> dict[str, Any]:
+    """A bundle's adapters, each beside the others; of the run it was made from come the rows and their shape."""
+    manifest = read_manifest(folder)
+    made_from = manifest.get("run")
+    run = RunFolder.open(Path(made_from)) if made_from and Path(made_from).is_dir() else None
+    examples, labels, source, _ = rows_to_judge(run, files, data)
+    names: list[str | None] = [*(["base", *manifest["adapters"]] if manifest.get("adapters") else [None])]
+    result = _evaluate(
+        [OnnxPredictor.open(folder, name) for name in names], examples, labels, source, settings, watcher, None
+    )
+    if output is not None:
+        Path(output).mkdir(parents=True, exist_ok=True)
+        _write(RunFolder(Path(output)), result)
     return result.document
 
 

@@ -1,0 +1,39 @@
+"""graft devices."""
+
+from __future__ import annotations
+
+import json
+
+from graft.cli.arguments import Arguments
+from graft.errors import InputError
+from graft.settings import Settings
+
+SETTINGS: tuple[type[Settings], ...] = ()
+
+
+def run(arguments: Arguments) -> int:
+    as_json = arguments.flag("json")
+    if arguments.words or arguments.options:
+        raise InputError("graft devices takes no options but --json")
+    from graft.workflow.devices import devices
+
+    found = devices()
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+        return 0
+    rates = [f"{name} {rate:g}" if rate is not None else f"{name} –" for name, rate in found["gflops"].items()]
+    torch, choice = found["torch"], found["choice"]
+    lines = {
+        "CPU": f"{found['cpu']}, {found['cores']} cores, {' '.join(found['isa']) or 'instruction sets unknown'}",
+        "memory": f"{found['memory_gb']} GB, {found['memory_available_gb']} GB free",
+        "GPU": ", ".join(found["gpu"]) or "none",
+        "NPU": ", ".join(found["npu"]) or "none",
+        "torch": f"{torch['version']}, {torch['threads']} threads, CUDA {torch['cuda']}, MPS {torch['mps']}",
+        "onnxruntime": ", ".join(found["providers"]) or 'not installed: pip install "graft-slm[cpu]"',
+        "GFLOP/s": " · ".join(rates) + "   (measured now; a busy machine shows less)",
+        "training": f"on {choice['train_on']}, frozen layers in {choice['quickest_precision_for_frozen_layers']}",
+        "deployment": f"{choice['deploy_to']}, {choice['deploy_precision']}",
+    }
+    for name, text in lines.items():
+        print(f"{name:<12} {text}")
+    return 0

@@ -1,0 +1,98 @@
+"""A bundle answering through onnxruntime-genai, as it will where it is deployed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graft.errors import GraftError, need_extra
+
+Ids = Sequence[int]
+Progress = Callable[[int, int], None]
+ROWS_AT_ONCE = 8
+
+
+class Genai:
+    """``adapters``: name -> .onnx_adapter file; the one named ``adapter`` answers."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import onnxruntime_genai
+        except ImportError as error:
+            raise need_extra("cpu", "onnxruntime_genai") from error
+        self._og: Any = onnxruntime_genai
+        try:
+            self.model = self._og.Model(str(folder))
+            self.tokenizer = self._og.Tokenizer(self.model)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise GraftError(f"onnxruntime-genai does not load this folder: {reason}", where=str(folder)) from error
+        self._adapters = self._og.Adapters(self.model)
+        self._loaded: set[str] = set()
+        self.adapter: str | None = None
+
+    def use(self, name: str | None, file: Path | None = None) -> None:
+        """Answer with the adapter ``name`` from now on; None is the bare base."""
+        if name is not None and name not in self._loaded:
+            self._adapters.load(str(file), name)
+            self._loaded.add(name)
+        self.adapter = name
+
+    def read(self, messages: Sequence[dict[str, Any]]) -> tuple[str, list[int]]:
+        """The prompt's text by the bundle's chat template, and its tokens, both as onnxruntime-genai makes them."""
+        text = self.tokenizer.apply_chat_template(json.dumps(list(messages)), add_generation_prompt=True)
+        return str(text), self.encode(text)
+
+    def encode(self, text: str) -> list[int]:
+        return [int(token) for token in self.tokenizer.encode(text)]
+
+    def generate(
+        self, prompts: Sequence[Ids], max_new_tokens: int, progress: Progress | None = None
+    ) -> list[tuple[list[int], bool]]:
+        """Greedy answers, end token cut off, each with whether an end token closed it, and not the limit."""
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        found: dict[int, tuple[list[int], bool]] = {}
+        for start in range(0, len(order), ROWS_AT_ONCE):
+            batch = order[start : start + ROWS_AT_ONCE]
+            written = self._batch([prompts[index] for index in batch], max_new_tokens)
+            found |= dict(zip(batch, written, strict=True))
+            if progress:
+                progress(len(found), len(prompts))
+        return [found[index] for index in range(len(prompts))]
+
+    def generator(self, rows: int, max_length: int, **options: Any) -> Any:
+        parameters = self._og.GeneratorParams(self.model)
+        parameters.set_search_options(
+            max_length=max_length, batch_size=rows, do_sample=False, num_beams=1, repetition_penalty=1.0, **options
+        )
+        generator = self._og.Generator(self.model, parameters)
+        if self.adapter is not None:
+            generator.set_active_adapter(self._adapters, self.adapter)
+        return generator
+
+    def _batch(self, prompts: Sequence[Ids], limit: int) -> list[tuple[list[int], bool]]:
+        longest = max(map(len, prompts))
+        generator = self.generator(len(prompts), longest + limit)
+        pad = self.tokenizer.pad_token_id
+        padded = np.array([[*prompt, *[pad] * (longest - len(prompt))] for prompt in prompts], np.int32)
+        generator.append_tokens(padded if len(prompts) > 1 else padded[0])
+        while not generator.is_done():
+            generator.generate_next_token()
+        # A row that is done gets padding until all rows are; onnxruntime-genai keeps its end token or leaves it out.
+        ends = {int(token) for token in self.tokenizer.eos_token_ids} | {pad}
+        answers = [_cut(generator.get_sequence(row)[longest:], ends) for row in range(len(prompts))]
+        return [(answer, len(answer) < limit) for answer in answers]
+
+    def last_logits(self, prompt: Ids) -> list[float]:
+        generator = self.generator(1, len(prompt) + 1)
+        generator.append_tokens(np.array(prompt, np.int32))
+        return [float(value) for value in generator.get_logits().reshape(-1)]
+
+
+def _cut(tokens: Sequence[int], ends: Collection[int]) -> list[int]:
+    answer = [int(token) for token in tokens]
+    return answer[: next((place for place, token in enumerate(answer) if token in ends), len(answer))]

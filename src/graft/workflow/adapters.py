@@ -1,0 +1,225 @@
+"""``graft generate-adapter``: many adapters on one ONNX base, each checked against its PyTorch twin."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from graft import __version__
+from graft.data.load import sha256_of
+from graft.data.render import Renderer
+from graft.deploy import bundle
+from graft.deploy.build import versions
+from graft.deploy.recipes import Kitchen, Recipe
+from graft.deploy.slots import add_slots, in_graph, linear_shapes, node_of, slot_options
+from graft.deploy.switchable import Switchable, check_shapes, name_paths, open_adapters, write_adapter
+from graft.errors import GateError, InputError
+from graft.evaluation.torch_predictor import TorchPredictor
+from graft.hardware import machine
+from graft.methods.peft_folder import load_adapter
+from graft.models.base import Base, load_model, load_tokenizer, open_run_or_model
+from graft.models.loading import quiet
+from graft.models.opened import Opened
+from graft.runs import RunFolder
+from graft.settings import AdapterSettings, DataSettings, DeploySettings, build
+from graft.workflow.evaluate import recorded_data_settings, rows_to_judge
+from graft.workflow.finetune import Silent, Watcher
+from graft.workflow.optimize import calibration
+from graft.workflow.proof import Proof, Remembering, reference
+
+
+def generate_adapter(settings: AdapterSettings | Mapping[str, Any], watcher: Watcher | None = None) -> Path:
+    """Build the base with slots and an adapter file each, or add adapters to a bundle. Returns the folder.
+
+    Raises:
+        InputError: when an adapter does not fit the base, or is of a kind that can't be switched; nothing is written.
+        GateError: when an adapter answers worse than its PyTorch twin; the folder is there, marked failed.
+    """
+    given = settings if isinstance(settings, AdapterSettings) else build(AdapterSettings, settings)
+    watcher = watcher or Silent()
+    if given.add:
+        return _add(given, watcher)
+    if given.base_model_path is None or not given.adapter_paths or given.output_path is None:
+        raise InputError(
+            "a base, adapters and an output folder are needed",
+            remedy="graft generate-adapter --base_model_path MODEL --adapter_paths a,b --output_path OUT",
+        )
+    bundle.check_output(given.output_path, given.overwrite)
+    base = open_run_or_model(given.base_model_path, watcher.note, given.trust_remote_code).base
+    adapters = open_adapters(name_paths(given.adapter_paths), base)
+    _check_against(base, adapters)
+    with bundle.staged(given.output_path, given.overwrite) as folder:
+        parity = _build(given, base, adapters, folder, watcher)
+    return _gated(given.output_path, parity)
+
+
+def _check_against(base: Base, adapters: Sequence[Switchable]) -> None:
+    """Shapes and names against the base's own weights, before anything is built."""
+    from safetensors import safe_open
+
+    shapes: dict[str, tuple[int, int]] = {}
+    for file in base.path.glob("*.safetensors"):
+        with safe_open(file, framework="np") as stream:
+            for name in stream.keys():  # noqa: SIM118  (not a mapping)
+                dims = stream.get_slice(name).get_shape()
+                parts = in_graph(name.removesuffix(".weight"))
+                if len(dims) == 2:
+                    shapes |= {node_of(part): (dims[1], dims[0] // len(parts)) for part in parts}
+    for adapter in adapters:
+        check_shapes(adapter, shapes)
+
+
+def _build(
+    settings: AdapterSettings, base: Base, adapters: Sequence[Switchable], folder: Path, watcher: Watcher
+) -> dict[str, Any]:
+    tokenizer = load_tokenizer(base, settings.chat_template)
+    work = folder / ".work"
+    model = load_model(base)
+    (work / "base").mkdir(parents=True)
+    with quiet():
+        model.save_pretrained(work / "base")
+        tokenizer.save_pretrained(work / "base")
+    ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
+    del model
+    modules = sorted({module for adapter in adapters for module in adapter.matrices})
+    watcher.note(f"building the base in {settings.precision} with {len(modules)} slots")
+    rows = [row for adapter in adapters for row in calibration(adapter.run, tokenizer)]
+    rows = rows[:: max(1, len(adapters))]
+    kitchen = Kitchen(work / "base", "cpu", rows, watcher.advance, slot_options(modules))
+    recipe = Recipe(settings.precision, "gptq" if rows else "k_quant")
+    kitchen.make(recipe, work / "made")
+    add_slots(work / "made", modules)
+    bundle.finish_tokenizer(work / "made", tokenizer, ends, share_buffer=False)
+    for file in sorted((work / "made").iterdir()):
+        file.replace(folder / file.name)
+    shutil.rmtree(work)
+    bundle.write_manifest(
+        folder,
+        graft=__version__,
+        command="generate-adapter",
+        kind="bundle",
+        status="running",
+        base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.licence},
+        precision=recipe.precision,
+        rounding=recipe.rounding if recipe.precision == "int4" else None,
+        provider="CPUExecutionProvider",
+        size_mb=bundle.size_mb(folder),
+        sha256=bundle.weights_sha256(folder),
+        slots=modules,
+        adapters={},
+        machine=machine(),
+        versions=versions(),
+    )
+    return _put(settings, base, adapters, folder, tokenizer, watcher)
+
+
+def _put(
+    settings: AdapterSettings,
+    base: Base,
+    adapters: Sequence[Switchable],
+    folder: Path,
+    tokenizer: Any,
+    watcher: Watcher,
+) -> dict[str, Any]:
+    """Adapter files into ``folder`` with their entries in the manifest, and what the gate said of each."""
+    shapes, slots = linear_shapes(folder), bundle.read_manifest(folder)["slots"]
+    for adapter in adapters:
+        check_shapes(adapter, shapes, slots)
+    for adapter in adapters:
+        write_adapter(adapter, folder / bundle.ADAPTERS / f"{adapter.name}.onnx_adapter")
+    listed = bundle.read_manifest(folder)["adapters"] | {a.name: _entry(a, folder) for a in adapters}
+    bundle.write_manifest(folder, adapters=listed)
+    said: dict[str, Any] = {}
+    for adapter in adapters:
+        said[adapter.name] = _judge(settings, base, adapter, folder, tokenizer, watcher)
+        listed[adapter.name]["parity"] = said[adapter.name] or "skipped: there are no rows, or --skip_parity"
+    failed = any(isinstance(one["parity"], dict) and not one["parity"]["passed"] for one in listed.values())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    _write_readme(folder, base, listed)
+    bundle.write_manifest(folder, adapters=listed, status="failed" if failed else "finished", finished=now)
+    return said
+
+
+def _entry(adapter: Switchable, folder: Path) -> dict[str, Any]:
+    file = folder / bundle.ADAPTERS / f"{adapter.name}.onnx_adapter"
+    return {
+        "file": f"{bundle.ADAPTERS}/{file.name}",
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "from": {
+            "path": str(adapter.run or adapter.path),
+            "sha256": sha256_of(adapter.path / "adapter_model.safetensors"),
+        },
+        "ranks": adapter.ranks,
+        "modules": len(adapter.matrices),
+        "size_mb": round(file.stat().st_size / 1e6, 1),
+        "shape": recorded_data_settings(RunFolder.open(adapter.run)) if adapter.run else None,
+    }
+
+
+def _judge(
+    settings: AdapterSettings,
+    base: Base,
+    adapter: Switchable,
+    folder: Path,
+    tokenizer: Any,
+    watcher: Watcher,
+) -> dict[str, Any] | None:
+    if settings.skip_parity or adapter.run is None:
+        return None
+    run = RunFolder.open(adapter.run)
+    examples, labels, origin, _ = rows_to_judge(run, None, DataSettings())
+    examples = examples[: settings.parity_rows]
+    model = load_adapter(load_model(base), adapter.path).merge_and_unload()
+    tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
+    answered = reference(model, tokenizer, examples, tuned.ends(), watcher)
+    proof = Proof(examples, labels, origin, tokenizer, [Remembering(tuned)], answered)
+    gate = DeploySettings(max_accuracy_drop=settings.max_accuracy_drop)
+    return proof.judge(folder, adapter.name, gate, watcher, adapter.name)
+
+
+def _add(settings: AdapterSettings, watcher: Watcher) -> Path:
+    folder = settings.output_path or Path(settings.base_model_path or "")
+    if not bundle.is_bundle(folder) or "slots" not in bundle.read_manifest(folder):
+        raise InputError(
+            "this is no multi-adapter bundle", where=str(folder), remedy="graft generate-adapter --add NAME=PATH BUNDLE"
+        )
+    manifest = bundle.read_manifest(folder)
+    named = name_paths(settings.add)
+    taken = sorted(set(named) & set(manifest["adapters"]))
+    if taken and not settings.overwrite:
+        raise InputError(f"the bundle has an adapter {taken[0]!r} already", where=str(folder), remedy="--overwrite")
+    base = _base_of(manifest, watcher)
+    adapters = open_adapters(named, base)
+    return _gated(folder, _put(settings, base, adapters, folder, load_tokenizer(base, settings.chat_template), watcher))
+
+
+def _base_of(manifest: dict[str, Any], watcher: Watcher) -> Base:
+    """The PyTorch model that the bundle's base was made from."""
+    recorded = manifest["base"]
+    path = Path(recorded["path"])
+    opened: Opened = open_run_or_model(path if path.is_dir() else recorded["name"], watcher.note)
+    if opened.base.sha256 != recorded["sha256"]:
+        raise InputError("the model the bundle was made from has changed", where=str(opened.base.path))
+    return opened.base
+
+
+def _write_readme(folder: Path, base: Base, listed: Mapping[str, Any]) -> None:
+    facts = [f"base: {base.label}, {bundle.size_mb(folder)} MB; licence: {base.licence or 'unknown'}"]
+    for name, entry in listed.items():
+        parity = entry["parity"]
+        said = parity["why"] if isinstance(parity, dict) else parity
+        facts.append(f"adapter {name}: {entry['size_mb']} MB, rank {', '.join(map(str, entry['ranks']))}; {said}")
+    title = f"{base.label} with {len(listed)} adapters"
+    bundle.readme(folder, title, facts, [{"role": "user", "content": "Hello"}], list(listed))
+
+
+def _gated(folder: Path, parity: Mapping[str, Any]) -> Path:
+    failed = {name: one for name, one in parity.items() if one is not None and not one["passed"]}
+    if failed:
+        said = "; ".join(f"{name}: {one['why']}" for name, one in failed.items())
+        raise GateError(f"adapters answer worse than their PyTorch twins: {said}", where=str(folder))
+    return folder

@@ -1,0 +1,337 @@
+"""``graft auto-opt``: from a tuned model to a folder that runs without PyTorch, checked before it is called done."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from graft import __version__
+from graft.data.example import Example
+from graft.data.load import sha256_of
+from graft.data.render import Renderer
+from graft.data.tokens import encode
+from graft.deploy import bundle
+from graft.deploy.build import choose_provider, runs_here, versions
+from graft.deploy.merge import check_mergeable, merged
+from graft.deploy.recipes import CALIBRATION_ROWS, Kitchen, Recipe
+from graft.deploy.worker import Worker
+from graft.errors import GateError, InputError
+from graft.evaluation.torch_predictor import TorchPredictor
+from graft.hardware import machine
+from graft.models.base import load_model, load_tokenizer, open_run_or_model, resolve, untuned
+from graft.models.opened import Opened, check_adapter
+from graft.runs import RunFolder
+from graft.settings import DataSettings, DeploySettings, ModelSettings, build
+from graft.workflow import encoders, gguf
+from graft.workflow.evaluate import from_row, record, recorded_data_settings, rows_to_judge, task_and_codec
+from graft.workflow.finetune import Silent, Watcher, write_pages
+from graft.workflow.proof import Proof, Remembering, reference
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One way that was built: its size, its speed, and what the gate said (None where it was skipped)."""
+
+    recipe: Recipe
+    folder: Path
+    size_mb: float
+    speed: dict[str, float]
+    parity: dict[str, Any] | None
+
+    @property
+    def passed(self) -> bool:
+        return self.parity is None or bool(self.parity["passed"])
+
+
+def optimize(settings: DeploySettings | Mapping[str, Any], watcher: Watcher | None = None) -> Path:
+    """Build, check, and put in place. Returns the bundle's folder.
+
+    Raises:
+        InputError: when the model, the adapter or the target is wrong; nothing has been written then.
+        GateError: when the bundle answers worse than allowed; its folder is there, marked failed.
+        GraftError: when the work failed; there is no folder then.
+    """
+    given = settings if isinstance(settings, DeploySettings) else build(DeploySettings, settings)
+    watcher = watcher or Silent()
+    provider, builder = choose_provider(given.device, given.provider, given.precision, given.format)
+    opened = source(given, watcher)
+    if opened.adapter is not None:
+        check_mergeable(opened.adapter)
+    task, codec = task_and_codec(opened, given, DataSettings())
+    if task.name in encoders.TASKS:
+        return encoders.write(given, opened, task, codec, watcher)
+    if task.name != "text-generation":
+        raise InputError(f"models for {task.name} are not exported yet", where=opened.name)
+    if given.format == "gguf":
+        return gguf.write(given, opened, watcher)
+    output = given.output_path or _beside(opened, given)
+    bundle.check_output(output, given.overwrite)
+    bundle.disk_room(output, 3 * sum(file.stat().st_size for file in opened.base.path.glob("*.safetensors")))
+    tokenizer = load_tokenizer(opened.base, given.chat_template)
+    with bundle.staged(output, given.overwrite) as folder:
+        parity = _optimize(given, opened, tokenizer, folder, provider, builder, watcher)
+    if parity is not None and not parity["passed"]:
+        raise GateError(
+            f"the bundle answers worse than the PyTorch model: {parity['why']}",
+            where=str(output),
+            remedy="--precision auto finds what passes; --max_accuracy_drop says what may be lost",
+        )
+    return output
+
+
+def source(settings: DeploySettings, watcher: Watcher) -> Opened:
+    """The model, its adapter, and the run they are from, if any.
+
+    Raises:
+        InputError: when they are not there.
+    """
+    named, adapter = settings.model_name_or_path, settings.adapter_path
+    if adapter is None:
+        if named is None:
+            raise InputError("which run or model?", remedy="graft auto-opt RUN, or --model_name_or_path MODEL")
+        return open_run_or_model(named, watcher.note, settings.trust_remote_code)
+    if not (adapter / "adapter_config.json").is_file():
+        raise InputError("this is no adapter: there is no adapter_config.json in it", where=str(adapter))
+    if named is None:
+        return open_run_or_model(adapter, watcher.note, settings.trust_remote_code)
+    check_adapter(adapter)
+    base = resolve(ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields))), watcher.note)
+    run = adapter.resolve().parent
+    is_run = adapter.resolve().name == "adapter" and (run / "manifest.json").is_file()
+    return Opened(base, adapter, run if is_run else None, adapter.resolve().name)
+
+
+def _beside(opened: Opened, settings: DeploySettings) -> Path:
+    if opened.run is None:
+        raise InputError("no output folder is given", remedy="--output_path FOLDER")
+    return opened.run / f"onnx-{settings.precision}"
+
+
+def _optimize(
+    settings: DeploySettings,
+    opened: Opened,
+    tokenizer: Any,
+    folder: Path,
+    provider: str,
+    builder: str,
+    watcher: Watcher,
+) -> dict[str, Any] | None:
+    """Fill ``folder``; returns what the gate said."""
+    here = runs_here(provider)
+    work = folder / ".work"
+    proof, model = _prepared(settings, opened, tokenizer, work / "merged", here, watcher)
+    ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
+    rows = calibration(opened.run, tokenizer)
+    kitchen = Kitchen(work / "merged", builder, rows, watcher.advance)
+    tried: list[Tried] = []
+    for recipe in recipes(settings, bool(rows), here):
+        watcher.note(f"building {recipe.label}")
+        made = work / f"made-{len(tried)}"
+        kitchen.make(recipe, made)
+        bundle.finish_tokenizer(made, tokenizer, ends)
+        tried.append(_tried(recipe, made, proof, here, settings, tokenizer, watcher))
+        if settings.precision != "auto" and tried[-1].passed:
+            break
+    chosen = choose(tried, settings)
+    for file in sorted(chosen.folder.iterdir()):
+        file.replace(folder / file.name)
+    shutil.rmtree(work)
+    _write_papers(folder, settings, opened, chosen, tried, provider, here)
+    if proof is not None and opened.run is not None and settings.data_files is None:
+        _add_column(RunFolder.open(opened.run), proof, chosen)
+    return chosen.parity
+
+
+def recipes(settings: DeploySettings, has_rows: bool, here: bool) -> Iterator[Recipe]:
+    """What to try, smallest first."""
+    precision = settings.precision
+    fine = "gptq" if has_rows else "k_quant"
+    if precision in {"int4", "auto"}:
+        rounding = fine if settings.rounding == "auto" else settings.rounding
+        yield Recipe("int4", rounding)
+        if here and (settings.rounding == "auto" or precision == "auto"):
+            yield Recipe("int4", rounding, head=8)
+    if precision in {"int8", "auto"}:
+        yield Recipe("int8")
+    if precision in {"fp32", "auto"}:
+        yield Recipe("fp32")
+    if precision == "fp16":
+        yield Recipe("fp16")
+
+
+def choose(tried: Sequence[Tried], settings: DeploySettings) -> Tried:
+    """The smallest that passes the gate and the bounds; where none does, the one that lost least.
+
+    Raises:
+        GateError: when what passes the gate is too large or too slow.
+    """
+    fits = [
+        one
+        for one in tried
+        if (settings.max_size is None or one.size_mb <= settings.max_size)
+        and one.speed.get("tokens_per_second", 0.0) >= (settings.min_tokens_per_second or 0.0)
+    ]
+    if not fits:
+        sizes = ", ".join(
+            f"{t.recipe.label}: {t.size_mb} MB, {t.speed.get('tokens_per_second')} tokens/s" for t in tried
+        )
+        raise GateError(
+            f"nothing that was tried is small and quick enough ({sizes})", remedy="--max_size, --min_tokens_per_second"
+        )
+    passing = [one for one in fits if one.passed]
+    if passing:
+        return min(passing, key=lambda one: one.size_mb)
+    return min(fits, key=lambda one: one.parity["drop"] if one.parity else 0.0)
+
+
+def _tried(
+    recipe: Recipe,
+    made: Path,
+    proof: Proof | None,
+    here: bool,
+    settings: DeploySettings,
+    tokenizer: Any,
+    watcher: Watcher,
+) -> Tried:
+    speed: dict[str, float] = {}
+    if here:
+        with Worker(made) as worker:
+            prompt = list(proof.reference.prompts[0]) if proof else tokenizer("The way to the sea")["input_ids"]
+            speed = worker.ask("speed", prompt=prompt, tokens=64)
+    parity = None if proof is None else proof.judge(made, f"onnx {recipe.precision}", settings, watcher)
+    found = Tried(recipe, made, bundle.size_mb(made), speed, parity)
+    watcher.note(f"{recipe.label}: {found.size_mb} MB" + (f", {parity['why']}" if parity else ""))
+    return found
+
+
+def _prepared(
+    settings: DeploySettings, opened: Opened, tokenizer: Any, folder: Path, here: bool, watcher: Watcher
+) -> tuple[Proof | None, Any]:
+    """The rows with PyTorch's answers to them, where there are rows and they are wanted; the merged model."""
+    rows = None if settings.skip_parity or not here else _rows(settings, opened)
+    watcher.note(f"loading {opened.name}")
+    base: Remembering | None = None
+    renderer = Renderer(tokenizer)
+    if rows is not None and opened.run is not None and settings.data_files is None:
+        base = _asked_base(opened, rows, tokenizer, watcher)
+    model = merged(opened.base, opened.adapter, tokenizer, folder)
+    if rows is None:
+        return None, model
+    examples, labels, origin = rows
+    tuned = TorchPredictor("tuned" if base else "model", model, tokenizer, renderer)
+    predictors = [*([base] if base else []), Remembering(tuned)]
+    answered = reference(model, tokenizer, examples, tuned.ends(), watcher)
+    return Proof(examples, labels, origin, tokenizer, predictors, answered), model
+
+
+def _asked_base(opened: Opened, rows: Any, tokenizer: Any, watcher: Watcher) -> Remembering:
+    """The untuned model, asked what evaluation asks; then it is out of memory again."""
+    from graft.evaluation.compare import evaluate
+
+    model = load_model(untuned(opened, watcher.note))
+    found = Remembering(TorchPredictor("base", model, tokenizer, Renderer(tokenizer)))
+    examples, labels, origin = rows
+    evaluate([found], examples, labels=labels, source=origin, progress=watcher.advance)
+    found.forget_model()
+    return found
+
+
+def _rows(settings: DeploySettings, opened: Opened) -> tuple[list[Example], list[str] | None, dict[str, Any]] | None:
+    run = RunFolder.open(opened.run) if opened.run else None
+    if run is None and settings.data_files is None:
+        raise InputError(
+            "there are no rows to compare the result with the PyTorch model on",
+            remedy="give the run folder, or --data_files rows.jsonl, or --skip_parity",
+        )
+    examples, labels, origin, _ = rows_to_judge(run, settings.data_files, DataSettings())
+    return examples[: settings.parity_rows], labels, origin
+
+
+def calibration(run: Path | None, tokenizer: Any) -> list[list[int]]:
+    """Rows the model was trained on, as it read them: for rounding, never the held-out ones."""
+    if run is None or not (run / "data" / "train.jsonl").is_file():
+        return []
+    lines = (run / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    step = max(1, len(lines) // CALIBRATION_ROWS)
+    renderer = Renderer(tokenizer)
+    return [encode(from_row(json.loads(line)), renderer, 512).input_ids for line in lines[::step][:CALIBRATION_ROWS]]
+
+
+def _add_column(run: RunFolder, proof: Proof, chosen: Tried) -> None:
+    """The bundle beside base and tuned in the run's evaluation and report."""
+    result = proof.evaluations[f"onnx {chosen.recipe.precision}"]
+    record(run, result)
+    write_pages(run.path)
+
+
+def _write_papers(
+    folder: Path,
+    settings: DeploySettings,
+    opened: Opened,
+    chosen: Tried,
+    tried: Sequence[Tried],
+    provider: str,
+    here: bool,
+) -> None:
+    parity = chosen.parity
+    weights = opened.adapter / "adapter_model.safetensors" if opened.adapter else None
+    if parity is None:
+        checked = "skipped (--skip_parity)" if here else f"not run here: there is no {provider} on this machine"
+    else:
+        checked = parity["why"]
+    recipe = chosen.recipe
+    facts = [
+        f"model: {opened.base.label}" + (f", with the adapter {opened.name} folded in" if opened.adapter else ""),
+        f"weights: {recipe.label}, {chosen.size_mb} MB; licence of the base: {opened.base.licence or 'unknown'}",
+        f"for: {provider}",
+        f"compared with PyTorch: {checked}",
+    ]
+    if parity and parity["token_ids_identical"][0] < parity["token_ids_identical"][1]:
+        same, n = parity["token_ids_identical"]
+        facts.append(
+            f"onnxruntime-genai splits the text of {n - same} of {n} prompts otherwise than the model's own tokenizer; "
+            "for the very tokens of training, `pip install tokenizers` and append "
+            '`tokenizers.Tokenizer.from_file("tokenizer.json").encode(prompt, add_special_tokens=False).ids`'
+        )
+    bundle.readme(folder, f"{opened.name}, {recipe.precision} ONNX", facts, [{"role": "user", "content": "Hello"}])
+    bundle.write_manifest(
+        folder,
+        graft=__version__,
+        command="auto-opt",
+        kind="bundle",
+        status="finished" if chosen.passed else "failed",
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.licence},
+        adapter={"name": opened.name, "sha256": sha256_of(weights)} if weights else None,
+        run=str(opened.run) if opened.run else None,
+        shape=recorded_data_settings(RunFolder.open(opened.run)) if opened.run else None,
+        precision=recipe.precision,
+        rounding=recipe.rounding if recipe.precision == "int4" else None,
+        device=settings.device,
+        provider=provider,
+        run_here=here,
+        size_mb=chosen.size_mb,
+        sha256=bundle.weights_sha256(folder),
+        speed=chosen.speed,
+        parity=parity if parity is not None else checked,
+        tried=[
+            {
+                **asdict(one.recipe),
+                "label": one.recipe.label,
+                "size_mb": one.size_mb,
+                **one.speed,
+                "metric": one.parity["metric"] if one.parity else None,
+                "value": one.parity["bundle"]["value"] if one.parity else None,
+                "pytorch": one.parity["pytorch"]["value"] if one.parity else None,
+                "passed": one.passed,
+            }
+            for one in tried
+        ],
+        machine=machine(),
+        versions=versions(),
+    )

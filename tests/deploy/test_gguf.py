@@ -1,0 +1,39 @@
+import pytest
+
+from graft.cli.main import main
+from graft.deploy.bundle import read_manifest
+from graft.errors import InputError
+from graft.workflow.optimize import optimize
+from tiny_models import tiny_model_folder
+
+
+# transformers' reader takes heads of 128 for granted with Qwen 3, as they all have.
+@pytest.mark.parametrize(("family", "width"), [("llama", 64), ("qwen2", 64), ("qwen3", 512)])
+def test_a_gguf_file_read_back_is_the_same_model(family, width, tmp_path):
+    model = tiny_model_folder(tmp_path, family, width=width)
+    folder = optimize(
+        {"model_name_or_path": str(model), "format": "gguf", "precision": "fp32", "output_path": str(tmp_path / "out")}
+    )
+    parity = read_manifest(folder)["parity"]
+    assert parity["greatest_logit_difference"] < 1e-4
+    assert parity["token_ids_identical"] == [3, 3]
+
+
+def test_a_runs_adapter_is_folded_in_and_quantised(run, tmp_path, capsys):
+    line = ["auto-opt", str(run), "--format", "gguf", "-o", str(tmp_path / "out")]
+    assert main(line) == 0
+    said = read_manifest(tmp_path / "out")
+    assert said["file"].endswith("-q4_1.gguf") and (tmp_path / "out" / said["file"]).is_file()
+    same, rows = said["parity"]["next_token_equal"]
+    assert same >= rows - 2
+    assert not list((tmp_path / "out").glob(".*"))
+    capsys.readouterr()
+    assert main(["chat", str(tmp_path / "out"), "--prompt", "x"]) == 2
+    assert "does not run in onnxruntime-genai" in capsys.readouterr().err
+
+
+def test_other_families_are_refused(tmp_path):
+    model = tiny_model_folder(tmp_path, "gpt2")
+    with pytest.raises(InputError, match="not for 'gpt2'"):
+        optimize({"model_name_or_path": str(model), "format": "gguf", "output_path": str(tmp_path / "out")})
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,21 @@
+"""Runs of a few steps, for tests of what comes after training."""
+
+from graft.workflow.finetune import finetune
+
+
+def tune(model, data, folder, **settings):
+    given = {
+        "model_name_or_path": str(model),
+        "data_files": str(data),
+        "output_path": str(folder),
+        "max_steps": 10,
+        "eval_share": 0.5,
+        "eval_steps": 120,
+        "per_device_train_batch_size": 16,
+        "learning_rate": 1e-2,
+        "lora_r": 8,
+        "early_stopping_patience": 0,
+        "bootstrap_samples": 100,
+        "evaluate": False,
+    }
+    return finetune(given | settings)
