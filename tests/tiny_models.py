@@ -57,11 +57,14 @@ def _config(family: str, **common: Any) -> Any:
         "mistral": lambda: t.MistralConfig(**_GROUPED, sliding_window=None, **common),
         "qwen2": lambda: t.Qwen2Config(**_GROUPED, tie_word_embeddings=True, **common),
         "qwen3": lambda: t.Qwen3Config(**_GROUPED, head_dim=8, tie_word_embeddings=True, **common),
+        "gemma": lambda: t.GemmaConfig(**_GROUPED, head_dim=8, **common),
         "gemma2": lambda: t.Gemma2Config(**_GROUPED, head_dim=8, query_pre_attn_scalar=8, sliding_window=16, **common),
         "gemma3": lambda: t.Gemma3TextConfig(
             **_GROUPED, head_dim=8, query_pre_attn_scalar=8, sliding_window=16, **common
         ),
         "phi3": lambda: t.Phi3Config(**_GROUPED, original_max_position_embeddings=512, **common),
+        "phi": lambda: t.PhiConfig(**_GROUPED, **common),
+        "smollm3": lambda: t.SmolLM3Config(**_GROUPED, tie_word_embeddings=True, **common),
         "gpt2": lambda: t.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=512, **common),
     }
     return makers[family]()

@@ -66,12 +66,36 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self.found)
 
+    def collecting(self) -> Problems:
+        """``with problems.collecting():`` keeps an InputError here, so that what comes after is looked at as well."""
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, InputError):
+            return False
+        self.found.extend(error.problems)
+        return True
+
     def raise_if_any(self) -> None:
         """Raises:
         InputError: with all that was found, when anything was.
         """
         if self.found:
             raise InputError(*self.found)
+
+
+MOST_SAID = 20
+
+
+def shorten(problems: Problems, what: str) -> None:
+    """Name the first, count the rest."""
+    more = len(problems.found) - MOST_SAID
+    if more > 0:
+        problems.found[MOST_SAID:] = []
+        problems.add(f"and {more} more {what}")
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -29,6 +29,18 @@ FILES = (
 )
 
 
+def check_folder(path: Path) -> None:
+    """Whether ``path`` is a folder or can become one.
+
+    Raises:
+        InputError: when it, or what should hold it, is a file.
+    """
+    above = next((folder for folder in (path, *path.parents) if folder.exists()), path)
+    if above.exists() and not above.is_dir():
+        what = "the output folder is a file" if above == path else f"{above} is a file, so it can hold no folder"
+        raise InputError(what, where=str(path), remedy="choose another --output_path")
+
+
 class RunFolder:
     """A folder with a manifest. ``create`` for a new run, ``open`` for one that is there."""
 
@@ -43,28 +55,38 @@ class RunFolder:
             InputError: when another run is in it, or files that are no run's.
         """
         run = cls(path)
-        if path.exists() and not path.is_dir():
-            raise InputError("the output folder is a file", where=str(path))
-        there = [entry.name for entry in path.iterdir() if entry.name != ".lock"] if path.is_dir() else []
-        if MANIFEST in there:
-            if overwrite and not resume:
-                with run.lock():
-                    run._clear()
-            elif not resume:
-                raise InputError(
-                    f"there is a run in this folder already ({run.manifest.get('status')})",
-                    where=str(path),
-                    remedy="--overwrite replaces it, --resume goes on with it, or choose another --output_path",
-                )
-        elif there and not resume:
-            shown = ", ".join(sorted(there)[:5])
-            raise InputError(
-                f"the output folder holds files that are no run's: {shown}",
-                where=str(path),
-                remedy="choose another --output_path, or empty it yourself",
-            )
+        run.check_free(overwrite, resume)
+        if overwrite and not resume and run.manifest:
+            with run.lock():
+                run._clear()
         path.mkdir(parents=True, exist_ok=True)
         return run
+
+    def check_free(self, overwrite: bool = False, resume: bool = False) -> None:
+        """Whether a run may go here. Writes nothing.
+
+        Raises:
+            InputError: when another run or another process is in it, or files that are no run's.
+        """
+        path, place = self.path, str(self.path)
+        check_folder(path)
+        there = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+        if ".lock" in there:
+            with self.lock():
+                pass
+        if MANIFEST in there and not (overwrite or resume):
+            raise InputError(
+                f"there is a run in this folder already ({self.manifest.get('status')})",
+                where=place,
+                remedy="--overwrite replaces it, --resume goes on with it, or choose another --output_path",
+            )
+        others = sorted(there - {".lock"})
+        if others and MANIFEST not in there and not (resume and "config.yaml" in there):
+            raise InputError(
+                f"the output folder holds files that are no run's: {', '.join(others[:5])}",
+                where=place,
+                remedy="choose another --output_path, or empty it yourself",
+            )
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:

@@ -7,11 +7,13 @@ The command line, YAML files, the JSON schema and the reference page are made fr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import typing
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from graft.errors import Problem, Problems, did_you_mean
 
@@ -69,7 +71,7 @@ def setting(default: Any, help: str, *aliases: str, group: str = "", **bounds: A
 class Settings(BaseModel):
     """Base of all settings classes: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True)
 
 
 class ModelSettings(Settings):
@@ -132,10 +134,15 @@ class DataSettings(Settings):
 
 
 class MethodSettings(Settings):
-    method: str = setting("lora", "how to tune: lora, full, …", "finetuning_type", "train_type")
+    method: str = setting(
+        "lora",
+        "how to tune: lora, qlora, full, adapters, or another of PEFT's by name",
+        "finetuning_type",
+        "train_type",
+    )
     lora_r: int = setting(16, "rank of the LoRA matrices", "r", "lora_rank", "rank", gt=0)
     lora_alpha: float | None = setting(None, "LoRA's scale is alpha / r (default: twice r)", "alpha", gt=0)
-    lora_dropout: float = setting(0.0, "dropout before the LoRA matrices", ge=0, lt=1)
+    lora_dropout: float = setting(0.0, "dropout before the LoRA matrices, or the adapters", ge=0, lt=1)
     target_modules: Listed | None = setting(
         None,
         "layers that get an adapter: names or suffixes (default: all-linear)",
@@ -147,6 +154,14 @@ class MethodSettings(Settings):
     )
     use_rslora: bool = setting(False, "scale by alpha / sqrt(r) (Kalajdzievski 2023)", "rslora")
     use_dora: bool = setting(False, "weight-decomposed LoRA (Liu et al. 2024)", "dora")
+    quantisation: Literal["auto", "int4", "nf4"] = setting(
+        "auto", "qlora's frozen base: int4 as it ships, nf4 by bitsandbytes (auto: nf4 with a CUDA GPU)", "quantization"
+    )
+    reduction_factor: float = setting(16, "adapters are so many times narrower than the model", ge=1)
+    adapter_placement: Literal["pfeiffer", "houlsby"] = setting(
+        "pfeiffer", "adapters after the feed-forward part of each layer, or after attention, too (houlsby)"
+    )
+    non_linearity: Literal["relu", "gelu", "silu", "tanh"] = setting("relu", "within an adapter", "adapter_activation")
 
 
 class TrainingSettings(Settings):
@@ -212,6 +227,23 @@ class EvaluationSettings(Settings):
     evaluate: bool = setting(True, "compare base and tuned on the held-out rows after training")
 
 
+class EvaluateSettings(DataSettings, EvaluationSettings, ModelSettings):
+    """Everything ``graft evaluate`` takes."""
+
+    output_path: Path | None = setting(
+        None, "folder for evaluation.json and predictions.jsonl (default: the run folder)", "output_dir", "o"
+    )
+
+
+class ChatSettings(ModelSettings):
+    prompt: str | None = setting(None, "answer this, and end")
+    max_new_tokens: int = setting(256, "longest answer in tokens", gt=0)
+
+
+SECRET: dict[str, Any] = {"token": True, "training_arguments": {"hub_token": True, "push_to_hub_token": True}}
+"""What is written nowhere, in the form of pydantic's ``exclude``."""
+
+
 class FinetuneSettings(ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings):
     """Everything ``graft finetune`` takes."""
 
@@ -227,8 +259,10 @@ def option_names(cls: type[Settings]) -> dict[str, str]:
     return names
 
 
-def build(cls: type[Settings], given: Mapping[str, Any], where: str = "") -> Any:
+def build(cls: type[Settings], given: Mapping[str, Any], where: str | Callable[[str], str] = "") -> Any:
     """Validate ``given`` (names or aliases to values) into ``cls``.
+
+    ``where`` is the file that the settings stand in, or says for each name in which, and "" for one typed as an option.
 
     Raises:
         InputError: with every unknown name, doubled name, and value out of type or bounds, all at once.
@@ -236,23 +270,69 @@ def build(cls: type[Settings], given: Mapping[str, Any], where: str = "") -> Any
     problems = Problems()
     names = option_names(cls)
     values: dict[str, Any] = {}
+    typed: dict[str, tuple[str, str]] = {}
     for name, value in given.items():
         key = name.replace("-", "_")
+        place = where(name) if callable(where) else where
+        shown = name if place else f"--{name}"
         if key not in names:
-            problems.add(f"unknown setting {name!r}", where, did_you_mean(key, names))
+            what = f"unknown setting {shown}" if place else f"unknown option {shown}"
+            problems.add(what, place, did_you_mean(key, names))
         elif names[key] in values and values[names[key]] != value:
-            problems.add(f"{name!r} and {names[key]!r} are one setting, given twice with different values", where)
+            other = typed[names[key]][0]
+            problems.add(f"{shown} and {other} are one setting, given twice with different values", place)
         else:
-            values[names[key]] = value
-    problems.found.extend(_invalid(cls, values, where))
+            values[names[key]], typed[names[key]] = value, (shown, place)
+    problems.found.extend(_invalid(cls, values, typed))
     problems.raise_if_any()
     return cls(**values)
 
 
-def _invalid(cls: type[Settings], values: Mapping[str, Any], where: str) -> Iterator[Problem]:
+def _invalid(cls: type[Settings], values: Mapping[str, Any], typed: Mapping[str, tuple[str, str]]) -> Iterator[Problem]:
+    # What is typed without a value is True, which pydantic would take for the number 1.
+    wrong = {field for field, value in values.items() if value is True and not _is_flag(cls.model_fields[field])}
     try:
         cls(**values)
     except ValidationError as error:
-        for detail in error.errors():
-            name = ".".join(str(part) for part in detail["loc"])
-            yield Problem(f"{name}: {detail['msg'].lower()}, not {detail['input']!r}", where)
+        wrong |= {str(detail["loc"][0]) for detail in error.errors()}
+    for field in filter(wrong.__contains__, values):
+        name, place = typed[field]
+        yield Problem(f"{name} {_refusal(cls.model_fields[field], values[field])}", place)
+
+
+def _is_flag(info: FieldInfo) -> bool:
+    return bool in (info.annotation, *typing.get_args(info.annotation))
+
+
+def _refusal(info: FieldInfo, value: Any) -> str:
+    """What the setting takes, and what it was given."""
+    kind, listed = _kind(info)
+    if isinstance(value, list) and not listed:
+        return f"takes one value, not {', '.join(map(str, value))}; words that belong to no option stand before them"
+    if value is True and kind != "true or false":
+        return f"is {kind}; no value is given"
+    return f"is {kind}, not {value!r}"
+
+
+def _kind(info: FieldInfo) -> tuple[str, bool]:
+    """What a setting takes, in words with its bounds, and whether it takes several."""
+    annotation = info.annotation
+    options = [option for option in typing.get_args(annotation) if option is not type(None)]
+    if typing.get_origin(annotation) is Literal:
+        return " or ".join(", ".join(map(str, options)).rsplit(", ", 1)), False
+    kind = options[0] if options and type(None) in typing.get_args(annotation) else annotation
+    if typing.get_origin(kind) is Annotated:
+        kind = typing.get_args(kind)[0]
+    if typing.get_origin(kind) is Literal:
+        return " or ".join(", ".join(map(str, typing.get_args(kind))).rsplit(", ", 1)), False
+    several = typing.get_origin(kind) in {tuple, list}
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+    said = "a list of names" if several else words.get(kind, "a mapping")  # type: ignore[arg-type]
+    return f"{said} {_bounds(info)}".strip(), several
+
+
+def _bounds(info: FieldInfo) -> str:
+    """``of at least 0 and below 1``."""
+    words = {"gt": "above", "ge": "of at least", "lt": "below", "le": "at most"}
+    bounds = [(words[sign], getattr(m, sign)) for m in info.metadata for sign in words if hasattr(m, sign)]
+    return " and ".join(f"{word} {bound:,}" for word, bound in bounds)

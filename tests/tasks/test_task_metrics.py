@@ -100,3 +100,34 @@ def test_an_encoder_decoders_scores_are_its_own_loss(given):
             assert score.tokens == len(target)
             assert score.log_likelihood == pytest.approx(-float(loss) * len(target), rel=1e-4)
     assert len(written) == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "task"),
+    [
+        ("bert", "classes", None),
+        ("llama", "classes", "text-classification"),
+        ("llama", "tagged", "token-classification"),
+        ("bert", "pairs", None),
+        ("t5", "summaries", None),
+    ],
+)
+def test_a_row_is_judged_alike_alone_and_among_longer_ones(given, model, kind, task):
+    """Padding is seen by nobody."""
+    import torch
+
+    from graft.settings import FinetuneSettings, build
+    from graft.tasks.models import load_for
+    from graft.workflow.plan import plan_run
+
+    plan = plan_run(build(FinetuneSettings, given(model, kind, task=task)), lambda text: None)
+    net = load_for(plan.task, plan.codec, plan.base, 0)
+    rows = sorted(plan.rows, key=lambda row: len(row.input_ids))
+    rows = [rows[0], rows[len(rows) // 2], rows[-1]]
+    pad = plan.tokenizer.pad_token_id
+    with torch.no_grad():
+        *together, labels = plan.objective.outputs(net, plan.objective.collate(rows, pad))
+        alone = [plan.objective.outputs(net, plan.objective.collate([row], pad)) for row in rows]
+    for place, output in enumerate(together):
+        assert torch.allclose(output, torch.cat([found[place] for found in alone]), atol=1e-5)
+    assert torch.equal(labels, torch.cat([found[-1] for found in alone]))

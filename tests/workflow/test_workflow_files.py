@@ -205,7 +205,7 @@ def test_everything_unknown_is_said_at_once(walkthrough):
         ("passes: {}\nmodel: {config: {model_path: x}}", "there are no passes"),
         ("passes: [lora]", "is a mapping"),
         ("passes: {lora: {type: LoRA}}\nmodel: {type: ONNXModel, config: {model_path: x}}", "cannot be tuned"),
-        ("passes: {lora: {type: LoRA, config: {r: -1}}}", "lora_r"),
+        ("passes: {lora: {type: LoRA, config: {r: -1}}}", "r is a whole number above 0, not -1"),
     ],
 )
 def test_what_is_out_of_place_is_said(text, said):

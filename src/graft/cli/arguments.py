@@ -98,7 +98,9 @@ def read_config(path: Path) -> dict[str, Any]:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
         raise InputError("no such file", where=str(path)) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"this is not YAML: {error}", where=str(path)) from None
     if document is None:
         return {}

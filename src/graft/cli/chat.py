@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 from graft.cli.arguments import Arguments
 from graft.cli.console import Screen
+from graft.cli.given import given_settings
 from graft.errors import InputError
-from graft.settings import ModelSettings, Settings, build
+from graft.settings import ChatSettings, Settings, build
 
-SETTINGS: tuple[type[Settings], ...] = (ModelSettings,)
+SETTINGS: tuple[type[Settings], ...] = (ChatSettings,)
 HELP = "/tuned, /base: who answers · /both: one after the other · /new: forget what was said · /quit"
 
 
 def run(arguments: Arguments) -> int:
     """Read a line, answer it; from a pipe as well as from a keyboard."""
-    longest = int(str(arguments.take("max_new_tokens", 256)))
-    one_shot = arguments.take("prompt")
-    if len(arguments.words) != 1:
+    as_json = arguments.flag("json")
+    given = given_settings(arguments, ChatSettings)
+    settings: ChatSettings = build(ChatSettings, given.values, given.where)
+    words = [*([settings.model_name_or_path] if settings.model_name_or_path else []), *arguments.words]
+    if len(words) != 1:
         raise InputError("which run or model?", remedy="graft chat RUN")
-    settings: ModelSettings = build(ModelSettings, arguments.options)
+    if as_json and settings.prompt is None:
+        raise InputError("--json goes with --prompt", remedy='graft chat RUN --prompt "…" --json')
     from graft.workflow.chat import Conversation
 
-    with Screen() as screen:
-        conversation = Conversation.open(arguments.words[0], settings, longest, screen.note)
-        if one_shot is not None:
-            print(conversation.say(str(one_shot))[0][1])
+    with Screen(quiet=as_json) as screen:
+        conversation = Conversation.open(words[0], settings, settings.max_new_tokens, screen.note)
+        if settings.prompt is not None:
+            ((name, answer),) = conversation.say(settings.prompt)
+            print(json.dumps({"model": name, "answer": answer}, ensure_ascii=False) if as_json else answer)
             return 0
         screen.note(HELP if len(conversation.voices) > 1 else "/new: forget what was said · /quit")
         _loop(conversation, screen)

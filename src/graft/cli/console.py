@@ -21,6 +21,7 @@ class Screen:
         self._task: TaskID | None = None
         self._what = ""
         self._last_line = 0.0
+        self._shown = ("", 0, 0)
 
     def note(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
@@ -70,11 +71,13 @@ class Screen:
 
     def _show_line(self, what: str, done: int, total: int, detail: str) -> None:
         now = time.monotonic()
+        if (what, done, total) == self._shown and done == total:
+            return
         if what == self._what and done < total and now - self._last_line < SECONDS_BETWEEN_LINES:
             return
         if what != self._what:
             self._began = now
-        self._what, self._last_line = what, now
+        self._what, self._last_line, self._shown = what, now, (what, done, total)
         left = (now - self._began) / done * (total - done) if done and now > self._began else None
         remaining = f" · {left:.0f} s left" if left is not None and done < total else ""
         self.note(f"{what} {done}/{total}{' · ' + detail if detail else ''}{remaining}")

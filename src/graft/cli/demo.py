@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
-from pathlib import Path
 
 from graft.cli.arguments import Arguments
 from graft.cli.console import Screen
@@ -18,7 +17,9 @@ DEMO = {"model_name_or_path": "smollm2-135m-instruct", "max_steps": 110, "max_ev
 def run(arguments: Arguments) -> int:
     """Tune on the tone of tweets, then compare base and tuned on the 571 test rows."""
     as_json = arguments.flag("json")
-    output = Path(str(arguments.take("output_path", "demo-run")))
+    output = arguments.take("output_path", "demo-run")
+    if not isinstance(output, str):
+        raise InputError("--output_path takes one folder", remedy="graft demo -o OUT")
     overwrite = arguments.flag("overwrite")
     if arguments.words or arguments.options:
         unknown = [*arguments.words, *[f"--{name}" for name in arguments.options]]
@@ -33,7 +34,7 @@ def run(arguments: Arguments) -> int:
         as_file(data / "tone-test.jsonl") as test,
     ):
         screen.note("The tone of tweets (vaderSentiment, MIT): positive, negative or neutral, in one word.")
-        given = {**DEMO, "data_files": str(train), "output_path": str(output), "overwrite": overwrite}
+        given = {**DEMO, "data_files": str(train), "output_path": output, "overwrite": overwrite}
         settings: FinetuneSettings = build(FinetuneSettings, given)
         folder = finetune(settings, screen)
         evaluate_model(folder, test, watcher=screen)

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
-from graft.cli.arguments import Arguments, read_config
+from graft.cli.arguments import Arguments
 from graft.cli.console import Screen
+from graft.cli.given import given_settings
 from graft.cli.results import print_evaluation
 from graft.errors import InputError
-from graft.settings import DataSettings, EvaluationSettings, ModelSettings
+from graft.settings import EvaluateSettings, build
 
-SETTINGS = (DataSettings, EvaluationSettings, ModelSettings)
+SETTINGS = (EvaluateSettings,)
 
 
 def run(arguments: Arguments) -> int:
     as_json = arguments.flag("json")
-    config = arguments.take("config")
-    options: dict[str, Any] = {**(read_config(Path(str(config))) if config else {}), **arguments.options}
-    output = options.pop("output_path", options.pop("output_dir", None))
-    named = options.pop("model_name_or_path", None)
-    model = arguments.words[0] if arguments.words else named
-    if model is None:
+    given = given_settings(arguments, EvaluateSettings)
+    settings: EvaluateSettings = build(EvaluateSettings, given.values, given.where)
+    chosen = {name: getattr(settings, name) for name in settings.model_fields_set}
+    output, named = chosen.pop("output_path", None), chosen.pop("model_name_or_path", None)
+    words = [*([named] if named else []), *arguments.words]
+    if not words:
         raise InputError("which run or model?", remedy="graft evaluate RUN [--data_files rows.jsonl]")
-    files = arguments.words[1:] or None
     with Screen(quiet=as_json) as screen:
         from graft.workflow.evaluate import evaluate_model
 
-        document = evaluate_model(str(model), files, output_path=output, watcher=screen, **options)
+        document = evaluate_model(words[0], words[1:] or None, output_path=output, watcher=screen, **chosen)
     if as_json:
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:

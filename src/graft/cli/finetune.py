@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from graft.cli.arguments import Arguments, read_config
 from graft.cli.console import Screen
 from graft.cli.results import print_result
-from graft.errors import InputError
+from graft.errors import InputError, Problems
 from graft.settings import (
     DataSettings,
     EvaluationSettings,
@@ -18,6 +22,7 @@ from graft.settings import (
     MethodSettings,
     ModelSettings,
     TrainingSettings,
+    option_names,
 )
 
 SETTINGS = (ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings)
@@ -58,7 +63,13 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
         raise InputError(f"too many words: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT")
     from graft.workflow.configuration import finetune_settings, laid_over
 
-    return finetune_settings(laid_over(values, typed), _shown(config))
+    given = laid_over(values, typed)
+    problems = Problems()
+    with problems.collecting():
+        return finetune_settings(given, lambda name: "" if name in typed else _shown(config))
+    with problems.collecting():
+        _look_at_data(given)
+    raise InputError(*problems.found)
 
 
 def _shown(config: Any) -> str:
@@ -69,10 +80,28 @@ def read_configs(given: Any) -> dict[str, Any]:
     """The settings of the files after ``--config``; what lies over what: a later file wins."""
     from graft.workflow.configuration import flat_settings, laid_over
 
+    if given is True:
+        raise InputError("--config takes a file", remedy="--config settings.yaml")
     values: dict[str, Any] = {}
     for path in given if isinstance(given, list) else [given] if given else []:
         values = laid_over(values, flat_settings(read_config(Path(str(path))), str(path)))
     return values
+
+
+def _look_at_data(given: Mapping[str, Any]) -> None:
+    """Files that are not there or do not read are said beside what is wrong with the options.
+
+    Raises:
+        InputError: with what is wrong with them.
+    """
+    from graft.data.load import load_rows
+
+    where = ("data_name", "data_files", "data_config_name", "train_split", "eval_split", "eval_data_files")
+    names = {name: setting for name, setting in option_names(DataSettings).items() if setting in where}
+    with suppress(ValidationError):
+        settings = DataSettings(**{names[name]: value for name, value in given.items() if name in names})
+        if settings.data_files or (settings.data_name and Path(settings.data_name).exists()):
+            load_rows(settings)
 
 
 def _positional(name: str, word: str) -> dict[str, Any]:

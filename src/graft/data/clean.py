@@ -9,9 +9,7 @@ from dataclasses import replace
 from graft.data.example import Example
 from graft.data.formats import Row
 from graft.data.roles import Recipe
-from graft.errors import GraftError, Problems
-
-MOST_ROWS_SAID = 20
+from graft.errors import GraftError, Problems, shorten
 
 
 def to_examples(rows: Sequence[Row], recipe: Recipe) -> list[Example]:
@@ -47,14 +45,6 @@ def to_examples(rows: Sequence[Row], recipe: Recipe) -> list[Example]:
 
 def _optional(recipe: Recipe, name: str) -> bool:
     return name == "tools"
-
-
-def shorten(problems: Problems, what: str) -> None:
-    """Name the first rows, count the rest."""
-    more = len(problems.found) - MOST_ROWS_SAID
-    if more > 0:
-        problems.found[MOST_ROWS_SAID:] = []
-        problems.add(f"and {more} more {what}")
 
 
 def normalised(example: Example) -> Example:

@@ -36,27 +36,37 @@ class Loaded:
     eval_source: Source | None
 
 
-def load_rows(settings: DataSettings, trust_remote_code: bool = False) -> Loaded:
+def load_rows(settings: DataSettings, trust_remote_code: bool = False, prefer: Sequence[str] = ("train",)) -> Loaded:
     """The rows to train on and, where they are given, those to hold out.
+
+    ``prefer``: the splits to take the rows from where no ``train_split`` is given, the first that is there.
 
     Raises:
         InputError: with everything that is wrong with the files, splits and slices.
     """
-    splits, path, sha256 = _read(settings, trust_remote_code)
-    wanted = settings.train_split or ("train" if "train" in splits else next(iter(splits)))
-    train = take(splits, wanted, "--train_split")
+    problems = Problems()
+    train: list[Row] = []
     held: list[Row] | None = None
-    eval_source: Source | None = None
+    source = eval_source = Source("", 0, None)
+    with problems.collecting():
+        splits, path, sha256 = _read(settings, trust_remote_code)
+        wanted = settings.train_split or next((name for name in prefer if name in splits), next(iter(splits)))
+        inside = settings.eval_split
+        if inside is None and settings.train_split is None and wanted == "train" and "validation" in splits:
+            inside = "validation"
+        if inside and not settings.eval_data_files:
+            with problems.collecting():
+                held = take(splits, inside, "--eval_split")
+                eval_source = Source(f"{path} {inside}", len(held), sha256)
+        train = take(splits, wanted, "--train_split")[: settings.max_train_samples]
+        source = Source(path, len(train), sha256)
     if settings.eval_data_files:
-        files = find_files(settings.eval_data_files)
-        held = [row for file in files for row in load_file(file)]
-        eval_source = Source(_named(files), len(held), sha256_of(*files))
-    elif settings.eval_split or (settings.train_split is None and "validation" in splits and wanted != "validation"):
-        held = take(splits, settings.eval_split or "validation", "--eval_split")
-        eval_source = Source(f"{path} {settings.eval_split or 'validation'}", len(held), sha256)
-    if settings.max_train_samples:
-        train = train[: settings.max_train_samples]
-    return Loaded(train, held, Source(path, len(train), sha256), eval_source)
+        with problems.collecting():
+            files = find_files(settings.eval_data_files)
+            held = _rows(files)
+            eval_source = Source(_named(files), len(held), sha256_of(*files))
+    problems.raise_if_any()
+    return Loaded(train, held, source, eval_source if held is not None else None)
 
 
 def _read(settings: DataSettings, trust_remote_code: bool) -> tuple[Splits, str, str | None]:
@@ -80,10 +90,8 @@ def _rows(files: Sequence[Path]) -> list[Row]:
     problems = Problems()
     rows: list[Row] = []
     for file in files:
-        try:
+        with problems.collecting():
             rows += load_file(file)
-        except InputError as error:
-            problems.found.extend(error.problems)
     problems.raise_if_any()
     return rows
 

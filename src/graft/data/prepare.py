@@ -15,7 +15,7 @@ from graft.data.load import Loaded, Source, load_rows
 from graft.data.render import Renderer
 from graft.data.roles import Recipe, recognise
 from graft.data.split import check_learnable, hold_out, usual_share
-from graft.errors import InputError, Problems
+from graft.errors import Problems
 from graft.settings import DataSettings
 
 MOST_CLASSES = 50
@@ -44,16 +44,20 @@ class Read:
 
 
 def prepare(
-    settings: DataSettings, seed: int, tokenizer: Any = None, recognise: Callable[..., Recipe] = recognise
+    settings: DataSettings,
+    seed: int,
+    tokenizer: Any = None,
+    recognise: Callable[..., Recipe] = recognise,
+    loaded: Loaded | None = None,
 ) -> Prepared:
-    """Load, recognise, clean and split.
+    """Load (unless they are ``loaded``), recognise, clean and split.
 
     ``tokenizer`` tells where its turns begin, for a ``text_template``; ``recognise`` finds what the columns are for.
 
     Raises:
         InputError: with everything that is wrong with the data.
     """
-    loaded = load_rows(settings)
+    loaded = loaded or load_rows(settings)
     generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
     recipe = recognise(loaded.train, settings, generation)
     examples, held = _both(loaded, recipe, settings)
@@ -81,10 +85,8 @@ def _both(loaded: Loaded, recipe: Recipe, settings: DataSettings) -> tuple[list[
     problems = Problems()
     sides: list[list[Example]] = []
     for rows in (loaded.train, loaded.eval or []):
-        try:
+        with problems.collecting():
             sides.append(to_examples(rows, recipe))
-        except InputError as error:
-            problems.found.extend(error.problems)
     problems.raise_if_any()
     return sides[0], None if loaded.eval is None else sides[1]
 
@@ -117,10 +119,12 @@ def read_examples(
 ) -> Read:
     """All rows of some files as examples, in the shape ``settings`` say; nothing is held out or left out.
 
+    Of a folder or a hub data set it is the test split, where there is one.
+
     Raises:
         InputError: with everything that is wrong with the data.
     """
-    loaded = load_rows(settings)
+    loaded = load_rows(settings, prefer=("test", "validation", "train"))
     generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
     recipe = recognise(loaded.train, settings, generation, labels)
     examples = to_examples(loaded.train, recipe)

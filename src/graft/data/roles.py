@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from graft.data.example import Example, Message, Origin
 from graft.data.formats import Row
 from graft.data.inference import Inference
 from graft.data.templates import check_names, parse_template, split_template, text_of
-from graft.errors import InputError, Problems
+from graft.errors import InputError, Problems, shorten
 from graft.settings import DataSettings
 
 Convert = Callable[[Mapping[str, Any], Origin], list[Example]]
@@ -48,22 +49,61 @@ def recognise(
     Raises:
         InputError: when a template names a column that is not there, or no role is known for the columns.
     """
-    columns = list(rows[0].columns)
     shape = _Shape(settings)
+    counts = Counter(name for row in rows for name in row.columns)
     if settings.text_template is not None:
-        return _by_text_template(settings.text_template, columns, generation_prompt)
+        return _by_text_template(settings.text_template, list(counts), generation_prompt)
     if settings.prompt_template is not None or settings.completion_template is not None:
-        return _by_two_templates(settings, columns, shape)
-    for find in (_messages, _conversations, _pairs, _alpaca, _questions, _classes, _summaries, _inputs, _tags, _text):
-        recipe: Recipe | None = find(columns, rows, settings, shape, labels)
-        if recipe is not None:
-            return recipe
+        return _by_two_templates(settings, list(counts), shape)
+    columns = [name for name, count in counts.items() if 2 * count >= len(rows)]
+    recipe = _by_names(columns, rows, settings, shape, labels)
+    if recipe is not None:
+        _refuse_other_kinds(recipe, columns, rows, lambda names: _by_names(names, rows, settings, shape, labels))
+        return recipe
+    columns = columns or list(rows[0].columns)
     example = f'--prompt_template "{{{columns[0]}}}" --completion_template "{{{columns[-1]}}}"'
     raise InputError(
         f"no roles are known for the columns {', '.join(columns)}",
         where=str(rows[0].origin),
         remedy=f"say what they are, such as {example}",
     )
+
+
+def _by_names(
+    columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: list[str] | None
+) -> Recipe | None:
+    for find in (_messages, _conversations, _pairs, _alpaca, _questions, _classes, _summaries, _inputs, _tags, _text):
+        recipe: Recipe | None = find(columns, rows, settings, shape, labels)
+        if recipe is not None:
+            return recipe
+    return None
+
+
+def _refuse_other_kinds(
+    recipe: Recipe, columns: list[str], rows: Sequence[Row], find: Callable[[list[str]], Recipe | None]
+) -> None:
+    """A row that has all that the others have, and besides would be read otherwise, would lose its answer in silence.
+
+    Raises:
+        InputError: naming such rows.
+    """
+    problems = Problems()
+    kinds: dict[tuple[str, ...], str] = {}
+    for row in rows:
+        names = tuple(row.columns)
+        if set(names) <= set(columns):
+            continue
+        if names not in kinds:
+            found = find(list(names))
+            kinds[names] = found.kind if found and set(recipe.columns) <= set(names) else recipe.kind
+        if kinds[names] != recipe.kind:
+            problems.add(
+                f"this row has {', '.join(names)} ({kinds[names]}), and most rows have {', '.join(columns)}",
+                str(row.origin),
+                "rows of one kind are wanted: split the file, or say by --text_template what is read",
+            )
+    shorten(problems, "rows like these")
+    problems.raise_if_any()
 
 
 @dataclass(frozen=True)
@@ -166,6 +206,9 @@ def _pairs(columns: list[str], rows: Sequence[Row], settings: DataSettings, shap
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         prompt, completion = row["prompt"], row[answer]
+        if _is_messages(completion) and isinstance(prompt, str):  # preferences: `chosen` may hold the prompt, too
+            turns = completion if len(completion) > 1 else [*shape.prompt(prompt), *completion]
+            return from_messages({"messages": turns}, origin, settings.system_prompt)[-1:]
         if isinstance(prompt, list):
             turns = [*prompt, *(completion if isinstance(completion, list) else [])]
             if not isinstance(completion, list):
@@ -174,6 +217,10 @@ def _pairs(columns: list[str], rows: Sequence[Row], settings: DataSettings, shap
         return [Example(shape.prompt(text_of(prompt)), text_of(completion), origin)]
 
     return _simple(f"prompt/{answer}", ("prompt", answer), convert)
+
+
+def _is_messages(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(turn, dict) and "role" in turn for turn in value)
 
 
 def _alpaca(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
@@ -211,6 +258,12 @@ def _classes(columns: list[str], rows: Sequence[Row], settings: DataSettings, sh
     if text is None or label is None:
         return None
     values = {text_of(row.columns[label]) for row in rows if row.columns.get(label) is not None}
+    if not labels and len(values) > MOST_LABELS_NAMED and 2 * len(values) > len(rows):  # no classes, but answers
+        return _simple(
+            f"{text}/{label}",
+            (text, label),
+            lambda row, origin: [Example(shape.prompt(text_of(row[text])), text_of(row[label]), origin)],
+        )
     known = labels or sorted(values)
     instruction = settings.instruction or _classify(known)
 
@@ -263,6 +316,8 @@ def _tags(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape
         words, names = row["tokens"], row[tags]
         if not isinstance(words, list) or not isinstance(names, list) or len(words) != len(names):
             raise InputError("tokens and tags are not lists of one length", where=str(origin))
+        if any(isinstance(name, int) for name in names):
+            raise InputError("the tags are numbers without names", where=str(origin), remedy="write their names")
         answer = json.dumps(join_tags(words, names), ensure_ascii=False)
         return [Example(shape.prompt(" ".join(map(str, words)), instruction), answer, origin)]
 
@@ -270,15 +325,22 @@ def _tags(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape
     return _simple("tokens/tags", ("tokens", tags), convert, *said)
 
 
-def join_tags(words: Sequence[Any], tags: Sequence[Any]) -> dict[str, str]:
-    """Tag -> its words, joined; BIO prefixes are taken off, ``O`` is no tag."""
+def join_tags(words: Sequence[Any], tags: Sequence[Any]) -> dict[str, str | list[str]]:
+    """Tag -> its words, joined, or a list where there are several of one tag; ``O`` is no tag.
+
+    In the BIO scheme (Ramshaw & Marcus 1995) ``B-`` begins another of its kind; plain tags are taken together.
+    """
     parts: dict[str, list[str]] = {}
     for word, tag in zip(words, tags, strict=True):
-        name = str(tag)
-        name = name[2:] if name[:2] in {"B-", "I-"} else name
-        if name != "O":
-            parts.setdefault(name, []).append(str(word))
-    return {name: " ".join(found) for name, found in parts.items()}
+        prefix, name = (str(tag)[:1], str(tag)[2:]) if str(tag)[:2] in {"B-", "I-"} else ("", str(tag))
+        if name == "O":
+            continue
+        found = parts.setdefault(name, [])
+        if found and prefix != "B":
+            found[-1] += f" {word}"
+        else:
+            found.append(str(word))
+    return {name: found[0] if len(found) == 1 else found for name, found in parts.items()}
 
 
 def _text(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:

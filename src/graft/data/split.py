@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from graft.data.clean import prompt_key
 from graft.data.example import Example
-from graft.errors import InputError, Problems
+from graft.errors import InputError, Problems, shorten
 
 FEWEST_ROWS = 4
 
@@ -35,10 +35,12 @@ def check_learnable(examples: Sequence[Example], labels: Sequence[str] | None, w
         shown = next(iter(answers))[:60]
         problems.add(f"every answer is {shown!r}: there is nothing to learn", _place(examples), "add other answers")
     elif labels and whole:
-        for label, rows in Counter(example.completion for example in examples).items():
-            if rows == 1:
-                origin = next(example.origin for example in examples if example.completion == label)
-                problems.add(f"the label {label!r} occurs once, so it cannot be on both sides", str(origin), remedy)
+        counts = Counter(example.completion for example in examples)
+        for example in examples:
+            if counts[example.completion] == 1:
+                what = f"the label {example.completion!r} occurs once, so it cannot be on both sides"
+                problems.add(what, str(example.origin), remedy)
+        shorten(problems, "labels like these")
     problems.raise_if_any()
 
 
@@ -51,34 +53,60 @@ def hold_out(
 ) -> tuple[list[Example], list[Example]]:
     """Rows to train on and rows to hold out, both in their first order, decided by the seed.
 
-    Rows with the same prompt stay together. With ``labels`` each class gives its share, at least one row.
+    Rows with the same prompt stay together, and so do the turns of a conversation. With ``labels`` each class gives
+    its share, at least one row, and keeps at least one.
 
     Raises:
         InputError: when nothing would be left on one side.
     """
     wanted = usual_share(len(examples)) if share is None else share
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, example in enumerate(examples):
-        groups[prompt_key(example)].append(index)
     strata: dict[str, list[list[int]]] = defaultdict(list)
-    for members in groups.values():
+    groups = _inseparable(examples)
+    if max(map(len, groups), default=0) > len(examples) / 2:  # as where every conversation begins with "Hello"
+        groups = _inseparable(examples, whole_only=True)
+    for members in groups:
         strata[examples[members[0]].completion if labels else ""].append(members)
     chance = random.Random(seed)
     held: set[int] = set()
     for name in sorted(strata):
         stratum = strata[name]
         chance.shuffle(stratum)
-        rows = sum(len(members) for members in stratum)
-        goal = max(1, round(wanted * rows))
+        left = sum(len(members) for members in stratum)
+        goal = max(1, round(wanted * left))
         for members in stratum:
-            if goal <= 0 or len(held) + len(members) >= len(examples):
+            if goal <= 0 or len(held) + len(members) >= len(examples) or (len(strata) > 1 and left == len(members)):
                 break
             if len(members) > goal and len(stratum) > 1 and members is not stratum[-1]:
                 continue
             held.update(members)
             goal -= len(members)
+            left -= len(members)
     train = [example for index, example in enumerate(examples) if index not in held]
     evaluation = [example for index, example in enumerate(examples) if index in held]
     if not train or not evaluation:
         raise InputError("the rows all have the same prompt, so none can be held out", where=_place(examples))
     return train, evaluation
+
+
+def _inseparable(examples: Sequence[Example], whole_only: bool = False) -> list[list[int]]:
+    """Places of examples that must be on one side: of one row, of one prompt, and whatever these have in common.
+
+    ``whole_only``: of a conversation's turns only the last is compared with other rows, which has all of it before it.
+    """
+    last = {example.origin: index for index, example in enumerate(examples)}
+    leader = list(range(len(examples)))
+
+    def find(index: int) -> int:
+        while leader[index] != index:
+            leader[index] = index = leader[leader[index]]
+        return index
+
+    first: dict[object, int] = {}
+    for index, example in enumerate(examples):
+        compared = last[example.origin] == index or not whole_only
+        for key in (example.origin, prompt_key(example))[: 1 + compared]:
+            leader[find(index)] = find(first.setdefault(key, index))
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index in range(len(examples)):
+        groups[find(index)].append(index)
+    return list(groups.values())

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graft.data.clean import shorten
 from graft.data.example import Example, Origin
 from graft.data.render import Rendered, Renderer
-from graft.errors import GraftError, Problems
+from graft.errors import GraftError, Problems, shorten
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+
 from graft.registry import Registry
 
-METHODS = Registry("method", {"lora": "graft.methods.lora:LORA", "full": "graft.methods.full:FULL"})
+# PEFT imports it wherever it is installed, and it warns of kernels for a CPU that nobody asked for.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+METHODS = Registry(
+    "method",
+    {
+        "lora": "graft.methods.lora:LORA",
+        "full": "graft.methods.full:FULL",
+        "qlora": "graft.methods.qlora:QLORA",
+        "adapters": "graft.methods.adapters:ADAPTERS",
+        "loha": "graft.methods.peft_types:LOHA",
+        "lokr": "graft.methods.peft_types:LOKR",
+        "oft": "graft.methods.peft_types:OFT",
+        "boft": "graft.methods.peft_types:BOFT",
+        "ia3": "graft.methods.peft_types:IA3",
+        "vera": "graft.methods.peft_types:VERA",
+        "hra": "graft.methods.peft_types:HRA",
+        "randlora": "graft.methods.peft_types:RANDLORA",
+        "miss": "graft.methods.peft_types:MISS",
+        "shira": "graft.methods.peft_types:SHIRA",
+        "delora": "graft.methods.peft_types:DELORA",
+        "hira": "graft.methods.peft_types:HIRA",
+    },
+)

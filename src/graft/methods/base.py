@@ -34,9 +34,10 @@ class Method(Protocol):
 
 
 def trainable_parameters(model: Any) -> tuple[int, int]:
-    """The numbers of parameters that are trained, and of all."""
+    """The numbers of parameters that are trained, and of all, also of those that are packed in int4."""
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return sum(count for count, trained in counts if trained), sum(count for count, _ in counts)
+    packed = sum(module.in_features * module.out_features for module in model.modules() if hasattr(module, "packed"))
+    return sum(count for count, trained in counts if trained), sum(count for count, _ in counts) + packed
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import Problems, did_you_mean
+from graft.methods.merge import mergeable
 from graft.methods.peft_folder import load_adapter, save_adapter
 from graft.settings import FinetuneSettings
 
@@ -34,7 +35,7 @@ class Lora:
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tied embeddings, which are checked here, and Conv1D
             torch.manual_seed(settings.seed)
-            return get_peft_model(model, config)
+            return mergeable(get_peft_model(model, config))
 
     def save(self, model: Any, run_folder: Path) -> None:
         save_adapter(model, run_folder / "adapter")
@@ -51,18 +52,17 @@ def lora_config(model: Any, settings: FinetuneSettings) -> Any:
     """
     from peft import LoraConfig
 
-    _check_names(model, settings)
-    alpha = 2 * settings.lora_r if settings.lora_alpha is None else settings.lora_alpha
+    check_names(model, settings)
     return LoraConfig(
         r=settings.lora_r,
-        lora_alpha=int(alpha) if float(alpha).is_integer() else alpha,  # type: ignore[arg-type]
+        lora_alpha=alpha_of(settings),  # type: ignore[arg-type]
         lora_dropout=settings.lora_dropout,
-        target_modules=ALL_LINEAR if _wants_all(settings.target_modules) else list(settings.target_modules or ()),
+        target_modules=targets_of(settings),
         modules_to_save=list(settings.modules_to_save) if settings.modules_to_save else None,
         exclude_modules=_trained_whole(settings),
         use_rslora=settings.use_rslora,
         use_dora=settings.use_dora,
-        fan_in_fan_out=_stores_transposed(model, settings.target_modules),
+        fan_in_fan_out=fans_out(model, settings),
         task_type=task_type(model),
         base_model_name_or_path=model.name_or_path or None,
     )
@@ -87,6 +87,17 @@ def _trained_whole(settings: FinetuneSettings) -> list[str] | None:
     return list(settings.modules_to_save or ()) or None if _wants_all(settings.target_modules) else None
 
 
+def alpha_of(settings: FinetuneSettings) -> float:
+    """Twice the rank where none is given; a whole number where it is one."""
+    alpha = 2 * settings.lora_r if settings.lora_alpha is None else settings.lora_alpha
+    return int(alpha) if float(alpha).is_integer() else alpha
+
+
+def targets_of(settings: FinetuneSettings) -> str | list[str]:
+    """As PEFT takes them."""
+    return ALL_LINEAR if _wants_all(settings.target_modules) else list(settings.target_modules or ())
+
+
 def _wants_all(target_modules: tuple[str, ...] | None) -> bool:
     return target_modules is None or tuple(name.lower() for name in target_modules) == (ALL_LINEAR,)
 
@@ -108,7 +119,12 @@ def _suffixes(names: Iterable[str]) -> list[str]:
     return sorted({name.rsplit(".", 1)[-1] for name in names})
 
 
-def _check_names(model: Any, settings: FinetuneSettings) -> None:
+def check_names(model: Any, settings: FinetuneSettings) -> None:
+    """Whether the settings name layers that ``model`` has.
+
+    Raises:
+        InputError: naming all that it hasn't, each with the nearest it has.
+    """
     problems = Problems()
     tunable = list(_tunable(model))
     targets = () if _wants_all(settings.target_modules) else settings.target_modules or ()
@@ -132,10 +148,11 @@ def _leaves(names: list[str]) -> list[str]:
     return [name for name in names if name not in parents]
 
 
-def _stores_transposed(model: Any, targets: tuple[str, ...] | None) -> bool:
+def fans_out(model: Any, settings: FinetuneSettings) -> bool:
     """GPT-2's Conv1D holds its weight as (in, out), which PEFT has to know."""
     from transformers.pytorch_utils import Conv1D
 
+    targets = settings.target_modules
     return any(
         isinstance(module, Conv1D)
         for name, module in _tunable(model).items()

@@ -1,18 +1,25 @@
-"""Adapters as PEFT keeps them: ``adapter_config.json`` and ``adapter_model.safetensors``."""
+"""Adapter folders: ``adapter_config.json`` and ``adapter_model.safetensors``, PEFT's or bottleneck networks."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError
 from graft.methods.base import write_folder
+from graft.methods.bottleneck import is_bottleneck, load_bottlenecks
+from graft.methods.merge import mergeable
+from graft.methods.quantised import RECORD, quantise_as_recorded, read_record
 
 
-def save_adapter(model: Any, folder: Path) -> None:
-    """The tuned part of a ``PeftModel`` as a PEFT folder, the same bytes for the same weights."""
+def save_adapter(model: Any, folder: Path, beside: Mapping[str, str] | None = None) -> None:
+    """The tuned part of a ``PeftModel`` as a PEFT folder, the same bytes for the same weights.
+
+    ``beside`` are further files, name to text.
+    """
 
     def write(temporary: Path) -> None:
         with warnings.catch_warnings():
@@ -25,16 +32,34 @@ def save_adapter(model: Any, folder: Path) -> None:
             if isinstance(config.get(name), list):
                 config[name] = sorted(config[name])
         file.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False), encoding="utf-8")
+        for name, text in (beside or {}).items():
+            (temporary / name).write_text(text, encoding="utf-8")
 
     write_folder(folder, write)
 
 
 def load_adapter(model: Any, path: Path, trainable: bool = False) -> Any:
-    """A ``PeftModel``: ``model`` with the adapter in ``path`` over it.
+    """``model`` with the adapter in ``path`` over it, and quantised where the adapter was trained on a quantised base.
+
+    A ``PeftModel``, or for bottleneck networks a ``BottleneckModel``; both have ``disable_adapter()`` and
+    ``merge_and_unload()``, which bottleneck networks refuse.
 
     Raises:
         InputError: when the adapter doesn't fit the model.
+        MissingExtra: when its base is in NF4, and there is no bitsandbytes.
     """
+    if is_bottleneck(path):
+        return load_bottlenecks(model, path, trainable)
+    record = read_record(path)
+    if record is not None:
+        quantise_as_recorded(model.requires_grad_(False), record, str(path / RECORD))
+    tuned = mergeable(_load_peft(model, path, trainable))
+    if record is not None:
+        tuned.quantisation = record
+    return tuned
+
+
+def _load_peft(model: Any, path: Path, trainable: bool) -> Any:
     from peft import PeftModel
 
     try:

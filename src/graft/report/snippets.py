@@ -10,10 +10,15 @@ CLASSES = {
 }
 
 
-def loading(task: str, run: str, adapter: bool) -> list[str]:
-    """Lines that load tokenizer and model; ``run`` is the folder as a Python string."""
+def loading(task: str, run: str, adapter: bool, by_graft: bool = False) -> list[str]:
+    """Lines that load tokenizer and model; ``run`` is the folder as a Python string.
+
+    ``by_graft``: the adapter is one that PEFT alone doesn't load as it was trained.
+    """
     several = ", pipeline" if task in {"text-classification", "token-classification"} else ""
-    lines = ["from peft import PeftModel"] if adapter else []
+    lines = ["from peft import PeftModel"] if adapter and not by_graft else []
+    if by_graft:
+        lines = ["from pathlib import Path", "", "from graft.methods.peft_folder import load_adapter"]
     if task == "feature-extraction":
         lines.append("from torch.nn.functional import cosine_similarity")
     lines += [
@@ -23,7 +28,9 @@ def loading(task: str, run: str, adapter: bool) -> list[str]:
         'tokenizer = AutoTokenizer.from_pretrained(f"{run}/model")',
         f'model = {CLASSES[task]}.from_pretrained(f"{{run}}/model", dtype="float32")',
     ]
-    if adapter:
+    if by_graft:
+        lines.append('model = load_adapter(model, Path(f"{run}/adapter"))')
+    elif adapter:
         lines.append('model = PeftModel.from_pretrained(model, f"{run}/adapter").merge_and_unload()')
     return lines
 

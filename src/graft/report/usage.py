@@ -60,6 +60,17 @@ def has_adapter(run: Path) -> bool:
     return (run / "adapter" / "adapter_config.json").is_file()
 
 
+def needs_graft(run: Path) -> bool:
+    """Whether PEFT alone loads the adapter otherwise, or not at all: over a quantised base, and bottlenecks."""
+    if (run / "adapter" / "quantisation.json").is_file():
+        return True
+    try:
+        config = json.loads((run / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("peft_type") == "BOTTLENECK"
+
+
 def has_weights(view: RunView) -> bool:
     """Whether there is a tuned model to use."""
     return view.status == "finished"
@@ -70,7 +81,9 @@ def snippet(view: RunView) -> str:
     if view.task in snippets.CLASSES:
         return _task_snippet(view)
     lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer"]
-    if has_adapter(view.path):
+    if needs_graft(view.path):
+        lines = ["from pathlib import Path", "", "from graft.methods.peft_folder import load_adapter", *lines]
+    elif has_adapter(view.path):
         lines.insert(0, "from peft import PeftModel")
     lines += [
         "",
@@ -78,7 +91,9 @@ def snippet(view: RunView) -> str:
         'tokenizer = AutoTokenizer.from_pretrained(f"{run}/model")',
         'model = AutoModelForCausalLM.from_pretrained(f"{run}/model", dtype="float32")',
     ]
-    if has_adapter(view.path):
+    if needs_graft(view.path):
+        lines.append('model = load_adapter(model, Path(f"{run}/adapter"))')
+    elif has_adapter(view.path):
         lines.append('model = PeftModel.from_pretrained(model, f"{run}/adapter")')
     lines += ["", *_inputs(view)]
     lines += [
@@ -94,7 +109,7 @@ def _task_snippet(view: RunView) -> str:
     text = shape if isinstance(shape, str) else str(shape[-1].get("content", ""))
     head = view.section("task", "head")
     several = str(head.get("problem") or "").startswith("multi")
-    lines = snippets.loading(view.task, run, has_adapter(view.path))
+    lines = snippets.loading(view.task, run, has_adapter(view.path), needs_graft(view.path))
     return "\n".join([*lines, "", *snippets.using(view.task, json.dumps(text, ensure_ascii=False), several)])
 
 

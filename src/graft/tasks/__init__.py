@@ -20,4 +20,5 @@ ALIASES = {
     "ner": "token-classification",
     "sequence-classification": "text-classification",
     "causal-lm": "text-generation",
+    "text-generation-with-past": "text-generation",
 }

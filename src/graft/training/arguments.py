@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,8 +29,10 @@ def field_names() -> set[str]:
     return {field.name for field in dataclasses.fields(TrainingArguments)} | set(RENAMED)
 
 
-def check_fields(given: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
-    """The values in the types ``TrainingArguments`` declares.
+def check_fields(
+    given: Mapping[str, Any], known: set[str], where: Callable[[str], str] = lambda name: ""
+) -> dict[str, Any]:
+    """The values in the types ``TrainingArguments`` declares; ``where`` says in which file each stands.
 
     Raises:
         InputError: naming every unknown option at once, each with the nearest right name, and every value out of type.
@@ -42,14 +44,17 @@ def check_fields(given: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
     problems = Problems()
     values: dict[str, Any] = {}
     for name, value in given.items():
-        field = RENAMED.get(name, name)
+        field = RENAMED.get(name, name).replace("-", "_")
+        place = where(name)
+        shown = name if place else f"--{name}"
         if field not in field_names():
-            problems.add(f"unknown option --{name}", remedy=did_you_mean(name, known | field_names()))
+            what = f"unknown setting {shown}" if place else f"unknown option {shown}"
+            problems.add(what, place, did_you_mean(name.replace("-", "_"), known | field_names()))
             continue
         try:
             values[field] = TypeAdapter(types[field]).validate_python(_parsed(value))
         except ValidationError as error:
-            problems.add(f"--{name}: {error.errors()[0]['msg'].lower()}, not {value!r}")
+            problems.add(f"{shown}: {error.errors()[0]['msg'].lower()}, not {value!r}", place)
     problems.raise_if_any()
     return values
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,10 @@ class Workflow:
     output: Path | None
 
 
-def finetune_settings(values: Mapping[str, Any], where: str = "") -> FinetuneSettings:
+def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], str] = "") -> FinetuneSettings:
     """Settings of ``graft finetune`` and fields of ``transformers.TrainingArguments``, in one mapping.
+
+    ``where`` is the file they stand in, or says for each name in which (see ``build``).
 
     Raises:
         InputError: when anything is unknown or out of bounds; all of it at once.
@@ -57,12 +59,18 @@ def finetune_settings(values: Mapping[str, Any], where: str = "") -> FinetuneSet
     known = option_names(FinetuneSettings)
     own = {name: value for name, value in values.items() if name.replace("-", "_") in known}
     extra = {name: value for name, value in values.items() if name not in own}
+    problems = Problems()
     if extra:
         from graft.training.arguments import check_fields
 
-        check_fields(extra, set(known))
+        with problems.collecting():
+            check_fields(extra, set(known), where if callable(where) else lambda name: where)
         own["training_arguments"] = {**dict(own.get("training_arguments") or {}), **extra}
-    settings: FinetuneSettings = build(FinetuneSettings, own, where)
+    settings: FinetuneSettings | None = None
+    with problems.collecting():
+        settings = build(FinetuneSettings, own, where)
+    problems.raise_if_any()
+    assert settings is not None
     return settings
 
 

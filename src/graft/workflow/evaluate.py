@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.example import Example, Origin
-from graft.data.load import sha256_of
+from graft.data.load import find_files, sha256_of
 from graft.data.prepare import read_examples
-from graft.errors import InputError
+from graft.errors import InputError, Problems
 from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.predictors import Predictor
 from graft.evaluation.table import headline
 from graft.methods.peft_folder import load_adapter
 from graft.models.base import Opened, load_tokenizer, open_run_or_model, untuned
-from graft.runs import RunFolder
+from graft.runs import RunFolder, check_folder
 from graft.settings import DataSettings, EvaluationSettings, ModelSettings, build
 from graft.tasks.base import Codec, Head, Task, check_metrics, longest_row
 from graft.tasks.choose import get_task, task_of
@@ -57,7 +57,7 @@ def evaluate_model(
         if metric_type is not None
         else {}
     )
-    opened = open_run_or_model(model_path, watcher.note, split[ModelSettings].trust_remote_code)
+    opened = _opened(model_path, test_dataset, output_path, split, watcher)
     run = RunFolder.open(opened.run) if opened.run else None
     task, codec = task_and_codec(opened, split[ModelSettings], split[DataSettings])
     examples, labels, source, _ = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head)
@@ -72,6 +72,33 @@ def evaluate_model(
         record(run, result)
         write_pages(run.path)
     return result.document
+
+
+def _opened(
+    name: str | Path, files: Any, output_path: str | Path | None, split: dict[type, Any], watcher: Watcher
+) -> Opened:
+    """The run or model; what is wrong with it, with the data files and with the output folder is said at once."""
+    problems = Problems()
+    if output_path is not None:
+        with problems.collecting():
+            check_folder(Path(output_path))
+    listed = _listed(files, split[DataSettings])
+    if listed is not None:
+        with problems.collecting():
+            find_files(listed)
+    opened: Opened | None = None
+    with problems.collecting():
+        opened = open_run_or_model(name, watcher.note, split[ModelSettings].trust_remote_code)
+    problems.raise_if_any()
+    assert opened is not None
+    return opened
+
+
+def _listed(files: Any, given: DataSettings) -> tuple[str, ...] | None:
+    """The data files that are named, by argument or setting."""
+    if files is None:
+        return given.data_files
+    return tuple(str(file) for file in ([files] if isinstance(files, (str, Path)) else files))
 
 
 def task_and_codec(opened: Opened, model: ModelSettings, data: DataSettings) -> tuple[Task, Codec]:
@@ -157,11 +184,7 @@ def rows_to_judge(
     run: RunFolder | None, files: Any, given: DataSettings, task: Task | None = None, head: Head | None = None
 ) -> tuple[list[Example], list[str] | None, dict[str, Any], str]:
     """The rows to evaluate on, shaped as the run shaped its own."""
-    listed = None
-    if files is not None:
-        listed = tuple(str(file) for file in ([files] if isinstance(files, (str, Path)) else files))
-    elif given.data_files or given.data_name:
-        listed = given.data_files
+    listed = _listed(files, given)
     if run is not None and listed is None and given.data_name is None:
         path = run.path / "data" / "eval.jsonl"
         examples = [from_row(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

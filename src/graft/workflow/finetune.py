@@ -24,7 +24,7 @@ from graft.methods.base import trainable_parameters
 from graft.models.base import Opened, link, load_model
 from graft.report.read import RunView
 from graft.runs import RunFolder
-from graft.settings import FinetuneSettings, build
+from graft.settings import SECRET, FinetuneSettings, build
 from graft.tasks.base import usual_rate
 from graft.tasks.models import load_for, with_head_trained, write_config
 from graft.training.remedies import PATCHES, patch
@@ -102,18 +102,25 @@ def with_recorded(given: FinetuneSettings) -> FinetuneSettings:
         return given
     recorded: FinetuneSettings = build(FinetuneSettings, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     problems = Problems()
-    for name in given.model_fields_set - {"resume", "overwrite", "output_path"}:
+    now, then = (settings.model_dump(exclude=SECRET) for settings in (given, recorded))
+    for name in now.keys() & (given.model_fields_set - {"resume", "overwrite", "output_path"}):
         measured = name == "precision" and given.precision == "auto"
-        if getattr(given, name) != getattr(recorded, name) and not measured:
-            was = getattr(recorded, name)
-            problems.add(f"--{name} {getattr(given, name)} differs from the run to resume, which has {was}", str(path))
+        if now[name] != then[name] and not measured:
+            problems.add(
+                f"--{name} {now[name]} differs from the run to resume, which has {then[name]}",
+                str(path),
+                "leave it away, or start anew with --overwrite",
+            )
     problems.raise_if_any()
-    return recorded.model_copy(update={"resume": True, "output_path": given.output_path})
+    passed = {**recorded.training_arguments, **given.training_arguments}
+    update = {"resume": True, "output_path": given.output_path, "token": given.token, "training_arguments": passed}
+    return recorded.model_copy(update=update)
 
 
 def _begin(run: RunFolder, plan: RunPlan) -> None:
     settings = plan.settings
-    recorded = settings.model_dump(mode="json", exclude={"resume", "overwrite", "token"}, exclude_defaults=True)
+    unwritten: dict[str, Any] = {"resume": True, "overwrite": True, **SECRET}
+    recorded = settings.model_dump(mode="json", exclude=unwritten, exclude_defaults=True)
     if settings.precision == "auto":  # measured once: a run that is resumed or done again computes as this one did
         recorded["precision"] = plan.training.precision
     run.write_text(
@@ -127,7 +134,7 @@ def _begin(run: RunFolder, plan: RunPlan) -> None:
     run.update_manifest(
         task_name=settings.task_name,
         task={"name": plan.task.name, "head": plan.codec.head.as_record(), "max_length": plan.codec.max_length},
-        settings=settings.model_dump(mode="json", exclude={"token"}),
+        settings=settings.model_dump(mode="json", exclude=SECRET),
         inferences=[asdict(inference) for inference in plan.inferences],
         versions={name: version(name) for name in ("torch", "transformers", "peft")}
         | {"python": platform.python_version(), "graft": __version__},

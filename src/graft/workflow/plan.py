@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.inference import Inference
-from graft.data.load import load_rows
+from graft.data.load import Loaded, load_rows
 from graft.data.prepare import Prepared, prepare
 from graft.data.tokens import Encoded
-from graft.errors import GraftError, InputError, Problem, Problems
+from graft.errors import GraftError, Problems
 from graft.hardware import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
+from graft.runs import RunFolder
 from graft.settings import FinetuneSettings
 from graft.tasks.base import Codec, Task, check_metrics, longest_row, text_config, usual_rate
 from graft.tasks.choose import choose_task, task_for_data
@@ -67,12 +68,11 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     Raises:
         InputError: with all that is wrong with the settings, the data and the model together.
     """
-    _require(settings)
+    base, loaded = _look(settings, say)
     method = METHODS.get(settings.method)
-    base = _together(lambda: resolve(settings, say), lambda: _read(settings))
-    task, inferences = choose_task(settings.task, base, load_rows(settings).train)
+    task, inferences = choose_task(settings.task, base, loaded.train)
     tokenizer = load_tokenizer(base, settings.chat_template)
-    data = prepare(settings, settings.seed, tokenizer, task.recognise)
+    data = prepare(settings, settings.seed, tokenizer, task.recognise, loaded)
     codec = Codec(tokenizer, task.head(data), longest_row(settings, tokenizer, base), settings.loss_on)
     check_metrics(settings.metrics if settings.evaluate else None, task, codec.head, data.recipe.labels)
     problems = Problems()
@@ -110,27 +110,35 @@ def _require(settings: FinetuneSettings) -> None:
     problems.raise_if_any()
 
 
-def _read(settings: FinetuneSettings) -> None:
-    """Read the data as they must be meant, whatever the model: what is wrong with them is said with what it is."""
-    task = task_for_data(settings.task, load_rows(settings).train)
-    prepare(settings, settings.seed, recognise=task.recognise)
+def _read(settings: FinetuneSettings) -> Loaded:
+    """The rows, tried as they must be meant whatever the model is, so that what is wrong with both is said at once."""
+    loaded = load_rows(settings)
+    task = task_for_data(settings.task, loaded.train)
+    prepare(settings, settings.seed, recognise=task.recognise, loaded=loaded)
+    return loaded
 
 
-def _together(find_model: Callable[[], Base], read_data: Callable[[], object]) -> Base:
-    """Do both, so that what is wrong with the data and with the model is said at once."""
-    problems: list[Problem] = []
+def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> tuple[Base, Loaded]:
+    """The model and the rows; what is wrong with them, the method and the output folder is said at once."""
+    problems = Problems()
     base: Base | None = None
-    try:
-        read_data()
-    except InputError as error:
-        problems.extend(error.problems)
-    try:
-        base = find_model()
-    except InputError as error:
-        problems.extend(error.problems)
-    if problems or base is None:
-        raise InputError(*problems)
-    return base
+    loaded: Loaded | None = None
+    with problems.collecting():
+        METHODS.get(settings.method)
+    if settings.output_path is not None:
+        with problems.collecting():
+            RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
+    with problems.collecting():
+        _require(settings)
+    if settings.data_name is not None or settings.data_files is not None:
+        with problems.collecting():
+            loaded = _read(settings)
+    if settings.model_name_or_path is not None:
+        with problems.collecting():
+            base = resolve(settings, say)
+    problems.raise_if_any()
+    assert base is not None and loaded is not None
+    return base, loaded
 
 
 def _device(settings: FinetuneSettings) -> str:

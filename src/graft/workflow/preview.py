@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from graft.workflow.estimate import estimate
 from graft.workflow.plan import RunPlan
 
 ROWS_SHOWN = 3
@@ -30,6 +31,7 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "batch_size": training.batch_size,
         "gradient_accumulation_steps": training.accumulation,
         "learning_rate": training.learning_rate,
+        "estimate": estimate(plan),
         "inferences": [asdict(inference) for inference in plan.inferences],
         "data": plan.data.summary,
         "first_rows": [_row(plan, index) for index in range(min(ROWS_SHOWN, len(plan.rows)))],
@@ -61,6 +63,8 @@ def print_preview(plan: RunPlan) -> None:
     of_which = "" if plan.codec.head.names else f", of which {share:.1%} are trained on"
     print(f"tokens     {tokens['all']:,}{of_which}; longest row {longest}")
     print(f"steps      {document['steps']:,} of {per_step}")
+    expected = document["estimate"]
+    print(f"estimate   {expected['minutes']:.1f} minutes of training, {expected['memory_mb'] / 1000:.1f} GB of memory")
     for inference in document["inferences"]:
         print(f"inferred   {inference['name']} = {str(inference['value'])!r}: {inference['why']}")
     for row in document["first_rows"]:

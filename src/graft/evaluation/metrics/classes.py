@@ -27,10 +27,14 @@ def _counts(outcome: Outcome) -> Array:
 
 
 def _macro_f1(sums: Array) -> Array:
-    """The mean over classes of 2 hits / (chosen + wanted), 0 for a class without either (as scikit-learn)."""
+    """The mean of 2 hits / (chosen + wanted) over the classes that occur on either side (as scikit-learn).
+
+    So a resample without a rare class is no worse for it.
+    """
     hits, chosen, wanted = np.split(sums, 3, axis=1)
     below = chosen + wanted
-    return np.asarray(np.divide(2 * hits, below, out=np.zeros_like(hits), where=below > 0).mean(axis=1))
+    f1 = np.divide(2 * hits, below, out=np.zeros_like(hits), where=below > 0)
+    return np.asarray(f1.sum(axis=1) / np.maximum((below > 0).sum(axis=1), 1))
 
 
 MACRO_F1 = Metric("macro_f1", "choice", _counts, _macro_f1)

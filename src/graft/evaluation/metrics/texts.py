@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -69,8 +69,11 @@ def _bleu_statistics(outcome: Outcome) -> Array:
 
 
 def _bleu_value(sums: Array) -> Array:
-    """Corpus BLEU, 0 to 100 (Papineni et al. 2002; Post 2018, sacrebleu)."""
-    compute = _bleu().compute_bleu
+    """Corpus BLEU, 0 to 100 (Papineni et al. 2002; Post 2018, sacrebleu), smoothed as there.
+
+    Answers too short for n-grams of order 4 are judged by those they have, so that one row has a value, too.
+    """
+    compute = partial(_bleu().compute_bleu, smooth_method="exp", effective_order=True)
     return np.array(
         [
             compute(

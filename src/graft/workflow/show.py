@@ -1,0 +1,48 @@
+"""``graft show`` of what is no run: a model or an adapter, by folder or name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from graft.models.base import Base, open_run_or_model
+
+
+def describe(name: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Plain values: what the model is, how large, and for how long a text; nothing is loaded.
+
+    Raises:
+        InputError: when there is no such model, or it is not whole.
+    """
+    opened = open_run_or_model(name, say)
+    base, config = opened.base, {**opened.base.config, **opened.base.config.get("text_config", {})}
+    return {
+        "model": base.label,
+        "adapter": str(opened.adapter) if opened.adapter else None,
+        "path": str(base.path),
+        "kind": base.kind,
+        "architecture": config.get("model_type"),
+        "parameters": parameters(base),
+        "layers": config.get("num_hidden_layers") or config.get("n_layer"),
+        "hidden_size": config.get("hidden_size") or config.get("n_embd"),
+        "context_tokens": config.get("max_position_embeddings") or config.get("n_positions"),
+        "vocabulary": config.get("vocab_size"),
+        "licence": base.licence,
+        "sha256": base.sha256,
+    }
+
+
+def parameters(base: Base) -> int | None:
+    """Their number by the headers of the safetensors files; None for other weights."""
+    files = sorted(base.path.glob("*.safetensors"))
+    return sum(map(_elements, files)) or None
+
+
+def _elements(file: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="numpy") as weights:
+        names: list[str] = list(weights.keys())
+        return sum(prod(weights.get_slice(name).get_shape()) for name in names)

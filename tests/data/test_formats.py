@@ -1,0 +1,180 @@
+"""The same rows in every format, and how they are found."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from pyarrow import ipc, parquet
+
+from graft.data.formats import load_file
+from graft.data.load import find_files, load_rows, take
+from graft.errors import InputError
+from graft.settings import DataSettings
+
+ROWS = [{"text": 'Straße, "ñandú"\n東京', "label": "good"}, {"text": "привет\tdu", "label": "bad"}]
+
+
+def write_jsonl(path):
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS), encoding="utf-8")
+
+
+def write_json(path):
+    path.write_text(json.dumps(ROWS), encoding="utf-8")
+
+
+def write_wrapped(path):
+    path.write_text(json.dumps({"version": "1.0", "data": ROWS}), encoding="utf-8")
+
+
+def write_csv(path, delimiter=","):
+    def quoted(text):
+        return '"' + text.replace('"', '""') + '"'
+
+    lines = [delimiter.join(map(quoted, row)) for row in ([*ROWS[0]], *[row.values() for row in ROWS])]
+    path.write_bytes(("\r\n".join(lines) + "\r\n").encode("utf-8-sig"))
+
+
+def write_tsv(path):
+    write_csv(path, "\t")
+
+
+def write_semicolons(path):
+    write_csv(path, ";")
+
+
+def write_parquet(path):
+    parquet.write_table(pa.Table.from_pylist(ROWS), path)
+
+
+def write_arrow(path, kind=ipc.new_file):
+    table = pa.Table.from_pylist(ROWS)
+    with kind(str(path), table.schema) as writer:
+        writer.write_table(table)
+
+
+def write_arrow_stream(path):
+    write_arrow(path, ipc.new_stream)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("r.jsonl", write_jsonl),
+        ("r.ndjson", write_jsonl),
+        ("r.json", write_json),
+        ("r.json", write_wrapped),
+        ("r.json", write_jsonl),
+        ("R.JSONL", write_jsonl),
+        ("r.csv", write_csv),
+        ("r.csv", write_semicolons),
+        ("r.tsv", write_tsv),
+        ("r.parquet", write_parquet),
+        ("r.arrow", write_arrow),
+        ("r.arrow", write_arrow_stream),
+    ],
+)
+def test_the_same_rows_in_every_format(tmp_path, name, write):
+    path = tmp_path / name
+    write(path)
+    rows = load_file(path)
+    assert [row.columns for row in rows] == ROWS
+    assert {row.origin.file for row in rows} == {str(path)}
+
+
+def test_a_row_is_named_by_the_line_it_begins_on(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text('text,label\n"two\nlines",a\n\none,b\n', encoding="utf-8")
+    assert [row.origin.line for row in load_file(path)] == [2, 5]
+    path = tmp_path / "r.jsonl"
+    path.write_text('\n{"a": 1}\n\n{"a": 2}\n', encoding="utf-8")
+    assert [row.origin.line for row in load_file(path)] == [2, 4]
+
+
+def test_line_separators_within_a_text_do_not_end_a_line(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"a": "one\u2028two\u0085three"}\n', encoding="utf-8")
+    assert load_file(path)[0].columns == {"a": "one\u2028two\u0085three"}
+
+
+def test_a_byte_order_mark_is_no_letter(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"a": "x"}\n')
+    assert load_file(path)[0].columns == {"a": "x"}
+
+
+def test_a_cell_longer_than_pythons_own_limit(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text(f"text,label\n{'long ' * 50_000},a\n", encoding="utf-8")
+    assert len(load_file(path)[0].columns["text"]) == 250_000
+
+
+def test_globs_and_several_files_in_order(tmp_path):
+    for name in ("b.jsonl", "a.jsonl", "c.csv"):
+        (tmp_path / name).write_text('{"a": "x"}\n' if name != "c.csv" else "a\nx\n", encoding="utf-8")
+    assert [path.name for path in find_files([str(tmp_path / "*.jsonl")])] == ["a.jsonl", "b.jsonl"]
+    loaded = load_rows(DataSettings(data_files=(str(tmp_path / "*.jsonl"), str(tmp_path / "c.csv"))))
+    assert len(loaded.train) == 3 and loaded.eval is None
+    with pytest.raises(InputError) as caught:
+        find_files([str(tmp_path), str(tmp_path / "d.jsonl")])
+    assert len(caught.value.problems) == 2
+
+
+def test_a_loaders_name_beside_the_files_it_is_for(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path)
+    assert len(load_rows(DataSettings(data_name="json", data_files=(str(path),))).train) == 2
+    with pytest.raises(InputError, match="both given"):
+        load_rows(DataSettings(data_name="other", data_files=(str(path),)))
+
+
+def test_a_folder_of_files_has_their_splits(tmp_path):
+    for split, count in (("train", 5), ("test", 3), ("validation", 2)):
+        lines = "".join(f'{{"a": "{split} {n}"}}\n' for n in range(count))
+        (tmp_path / f"rows-{split}.jsonl").write_text(lines, encoding="utf-8")
+    loaded = load_rows(DataSettings(data_name=str(tmp_path)))
+    assert (len(loaded.train), len(loaded.eval)) == (5, 2)
+    assert loaded.source.path == str(tmp_path) and len(loaded.source.sha256) == 64
+    other = load_rows(DataSettings(data_name=str(tmp_path), train_split="test", eval_split="train[:2]"))
+    assert (len(other.train), len(other.eval)) == (3, 2)
+
+
+def test_rows_to_evaluate_on_are_the_test_split(tmp_path):
+    from graft.data.prepare import read_examples
+
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(
+            "".join(f'{{"prompt": "{split} {n}", "completion": "c"}}\n' for n in range(3)), encoding="utf-8"
+        )
+    read = read_examples(DataSettings(data_name=str(tmp_path)))
+    assert [example.prompt[0]["content"] for example in read.examples] == ["test 0", "test 1", "test 2"]
+
+
+def test_a_datasets_folder_with_named_classes(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    table = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+    table.save_to_disk(str(tmp_path / "one"))
+    assert [row.columns["label"] for row in load_rows(DataSettings(data_name=str(tmp_path / "one"))).train] == [
+        "yes",
+        "no",
+    ]
+    datasets.DatasetDict({"train": table, "validation": table.select([0])}).save_to_disk(str(tmp_path / "two"))
+    loaded = load_rows(DataSettings(data_name=str(tmp_path / "two")))
+    assert (len(loaded.train), len(loaded.eval)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ("train", list(range(10))),
+        ("train[:4]", [0, 1, 2, 3]),
+        ("train[4:6]", [4, 5]),
+        ("train[-2:]", [8, 9]),
+        ("train[:50%]", [0, 1, 2, 3, 4]),
+        ("train[90%:]", [9]),
+        ("train[:2]+test", [0, 1, 100]),
+        ("train[:2] + train[8:]", [0, 1, 8, 9]),
+    ],
+)
+def test_slices(spec, wanted):
+    assert take({"train": list(range(10)), "test": [100]}, spec, "--train_split") == wanted

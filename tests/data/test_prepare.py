@@ -1,0 +1,69 @@
+"""Files to examples on two sides."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from graft.data.prepare import prepare
+from graft.errors import InputError
+from graft.settings import DataSettings
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    def run(rows, seed=42, **settings):
+        path = tmp_path / "rows.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return prepare(DataSettings(data_files=(str(path),), **settings), seed)
+
+    return run
+
+
+ROWS = [{"text": f"text {n}", "label": ("a", "b", "b")[n % 3]} for n in range(60)]
+
+
+def test_what_was_decided_is_said(prepared):
+    found = prepared(ROWS)
+    assert {inference.name for inference in found.inferences} == {"roles", "instruction", "eval_share", "labels"}
+    assert Counter(e.completion for e in found.eval) == {"a": 4, "b": 8}
+    assert found.summary["labels"] == {"b": 32, "a": 16} and found.summary["warnings"] == []
+
+
+def test_doubles_are_counted_conflicts_and_imbalance_are_told(prepared):
+    rows = [
+        *ROWS,
+        ROWS[0],
+        {"text": "text 0", "label": "b"},
+        *({"text": f"more {n}", "label": "b"} for n in range(300)),
+    ]
+    found = prepared(rows)
+    assert found.summary["duplicates"] == 1
+    said = " ".join(found.summary["warnings"])
+    assert "1 rows stand twice" in said and "rows.jsonl:61" in said
+    assert "1 prompts have different answers" in said and "'a' has" in said
+
+
+def test_a_leak_into_given_held_out_rows_is_told(prepared, tmp_path):
+    held = tmp_path / "held.jsonl"
+    held.write_text(json.dumps(ROWS[0]) + "\n" + json.dumps({"text": "new", "label": "c"}) + "\n", encoding="utf-8")
+    found = prepared(ROWS, eval_data_files=(str(held),))
+    assert (len(found.train), len(found.eval)) == (60, 2)
+    said = " ".join(found.summary["warnings"])
+    assert "1 held-out rows are in the training data" in said and "labels that training has not: c" in said
+
+
+def test_shares_and_sizes(prepared):
+    assert len(prepared(ROWS, eval_share=0.5).eval) == 30
+    assert len(prepared(ROWS, max_eval_samples=5).eval) == 5
+    assert len(prepared(ROWS, max_train_samples=30).train) == 24
+    found = prepared(ROWS, train_split="train[:40]", eval_split="train[40:]")
+    assert [e.origin.line for e in found.eval] == list(range(41, 61))
+
+
+def test_what_is_wrong_on_both_sides_is_said_together(prepared, tmp_path):
+    held = tmp_path / "held.jsonl"
+    held.write_text('{"text": "x"}\n', encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        prepared([*ROWS, {"text": "x", "label": ""}], eval_data_files=(str(held),))
+    assert [problem.where.rpartition("/")[2] for problem in caught.value.problems] == ["rows.jsonl:61", "held.jsonl:1"]

@@ -1,0 +1,122 @@
+"""Examples as a model reads them: its chat template, its end token, its limit."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graft.data.example import Example, Origin
+from graft.data.render import Renderer
+from graft.data.tokens import encode, encode_all
+from graft.errors import InputError, Problems
+from graft.models.loading import set_padding
+from tiny_models import CHATML, tiny_model_tokenizer
+
+HERE = Origin("rows.jsonl", 3)
+STRICT = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}" + CHATML
+TRIMMING = CHATML.replace("message['content'] +", "message['content'] | trim +")
+THINKING = CHATML.replace("assistant\n' }}{% endif %}", "assistant\n<think>\n' }}{% endif %}")
+
+
+@pytest.fixture(scope="module")
+def chat():
+    return tiny_model_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def bare():
+    return tiny_model_tokenizer(None)
+
+
+def user(text, answer, **more):
+    return Example(({"role": "user", "content": text},), answer, HERE, **more)
+
+
+def test_a_chat_model_gets_its_template_and_ends_its_turn(chat):
+    found = Renderer(chat).render(user("Hi", "Hello."))
+    assert found.prompt == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    assert found.completion == "Hello.<|im_end|>"
+    assert Renderer(chat).generation_prompt() == "<|im_start|>assistant\n"
+
+
+def test_a_bare_model_gets_the_text_and_its_end_token(bare):
+    assert Renderer(bare).render(user("Hi", "Hello.")).prompt == "Hi\n"
+    assert Renderer(bare).render(user("Hi", "Hello.")).completion == "Hello.<|im_end|>"
+    turns = ({"role": "system", "content": "S"}, *user("a", "").prompt, {"role": "assistant", "content": "b"})
+    several = Example((*turns, {"role": "user", "content": "c"}), "d", HERE)
+    assert Renderer(bare).render(several).prompt == "S\nUser: a\nAssistant: b\nUser: c\nAssistant:"
+    assert Renderer(bare).generation_prompt() is None
+
+
+def test_a_text_template_that_ends_itself_is_not_ended_twice(chat):
+    renderer = Renderer(chat)
+    for completion in ("x<|im_end|>", "x<|im_end|>\n", "x"):
+        assert renderer.render(Example("p", completion, HERE)).completion == "x<|im_end|>"
+
+
+def test_where_padding_and_end_are_one_token_the_end_is_still_trained_on(bare):
+    tokenizer = tiny_model_tokenizer(None)
+    tokenizer.pad_token = tokenizer.eos_token
+    set_padding(tokenizer)
+    assert tokenizer.pad_token == "<|pad|>" != tokenizer.eos_token
+    row = encode(user("Hi", "yes"), Renderer(tokenizer), 100)
+    assert row.input_ids[-1] == tokenizer.eos_token_id and row.prompt_length < len(row.input_ids) - 1
+
+
+@pytest.mark.parametrize("template", [TRIMMING, THINKING])
+def test_an_answer_is_trained_on_as_the_model_writes_it(template):
+    tokenizer = tiny_model_tokenizer(template)
+    found = Renderer(tokenizer).render(user("Hi", " yes"))
+    assert found.completion == " yes<|im_end|>"
+    assert found.prompt == tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], add_generation_prompt=True, tokenize=False
+    )
+
+
+def test_a_template_that_refuses_names_the_row():
+    renderer = Renderer(tiny_model_tokenizer(STRICT))
+    example = Example(({"role": "system", "content": "S"}, {"role": "user", "content": "x"}), "y", HERE)
+    with pytest.raises(InputError, match=r"rows\.jsonl:3: .*refuses these messages: no system here"):
+        renderer.render(example)
+
+
+def test_the_loss_is_on_the_completion_or_on_all(chat):
+    row = encode(user("Hi", "yes"), Renderer(chat), 100)
+    assert chat.decode(row.input_ids[row.prompt_length :]) == "yes<|im_end|>"
+    assert chat.decode(row.input_ids[: row.prompt_length]).endswith("assistant\n")
+    assert encode(user("Hi", "yes"), Renderer(chat, "all"), 100).prompt_length == 0
+
+
+def test_a_long_row_is_cut_on_the_right_and_counted(chat):
+    whole = encode(user("Hi", "yes " * 50), Renderer(chat), 1000)
+    cut = encode(user("Hi", "yes " * 50), Renderer(chat), 40)
+    assert cut.input_ids == whole.input_ids[:40] and cut.cut == len(whole.input_ids) - 40 and whole.cut == 0
+
+
+def test_rows_with_nothing_left_are_named(chat):
+    problems = Problems()
+    rows = [user("long " * 50, "yes") for _ in range(30)]
+    encode_all([*rows, user("Hi", "yes")], Renderer(chat), 40, problems)
+    assert len(problems.found) == 21 and "10 more" in problems.found[-1].what
+    assert "nothing of the answer is left" in problems.found[0].what and problems.found[0].where == "rows.jsonl:3"
+
+
+def test_the_beginning_token_stands_once_where_the_model_wants_one():
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = tiny_model_tokenizer(None)
+    start = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", start)]
+    )
+    for prompt in ("p", "<|im_start|>p"):
+        assert encode(Example(prompt, "c", HERE), Renderer(tokenizer), 99).input_ids.count(start) == 1
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40), st.booleans())
+def test_what_is_trained_on_is_the_answer_whatever_its_letters(answer, is_chat):
+    tokenizer = TOKENIZERS[is_chat]
+    row = encode(user("Hi", answer), Renderer(tokenizer), 10_000)
+    assert tokenizer.decode(row.input_ids[row.prompt_length :]) == answer + "<|im_end|>"
+
+
+TOKENIZERS = {True: tiny_model_tokenizer(), False: tiny_model_tokenizer(None)}

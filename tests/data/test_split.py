@@ -1,0 +1,101 @@
+"""Held-out rows: the same mix, no text on both sides, decided by the seed."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_rows import examples_of
+from graft.data.clean import prompt_key, without_duplicates
+from graft.data.example import Example, Origin
+from graft.data.split import hold_out, usual_share
+from graft.errors import InputError
+
+
+def example(prompt, completion, line):
+    return Example(({"role": "user", "content": prompt},), completion, Origin("f", line))
+
+
+def rows(counts):
+    made = [(f"{label} {n}", label) for label, count in counts.items() for n in range(count)]
+    return [example(prompt, label, line) for line, (prompt, label) in enumerate(made, 1)]
+
+
+def test_the_mix_of_classes_is_the_same_on_both_sides():
+    examples = rows({"a": 500, "b": 100, "c": 10})
+    train, held = hold_out(examples, 0.2, 42, ["a", "b", "c"])
+    assert Counter(e.completion for e in held) == {"a": 100, "b": 20, "c": 2}
+    assert sorted(e.origin.line for e in train + held) == list(range(1, 611))
+    assert [e.origin.line for e in held] == sorted(e.origin.line for e in held)
+
+
+def test_the_seed_decides():
+    examples = rows({"a": 50, "b": 50})
+    first, again, other = (hold_out(examples, 0.2, seed, ["a", "b"])[1] for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_ten_to_twenty_percent_by_size():
+    assert [usual_share(n) for n in (10, 500, 1250, 2000, 10**6)] == [0.2, 0.2, pytest.approx(0.15), 0.1, 0.1]
+
+
+def test_a_conversation_stays_on_one_side():
+    turns = [
+        {"messages": [{"role": "user", "content": f"{n} first"}, {"role": "assistant", "content": "a"}] * 3}
+        for n in range(30)
+    ]
+    _, examples = examples_of(*turns)
+    train, held = hold_out(examples, 0.2, 42)
+    assert not {e.origin for e in train} & {e.origin for e in held}
+    assert len(train) + len(held) == 90 and len(held) == 18
+
+
+def test_conversations_that_all_begin_alike_are_held_out_whole():
+    def turn(n):
+        hello = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi!"}]
+        return {"messages": [*hello, {"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": "a"}]}
+
+    _, examples = examples_of(*map(turn, range(20)))
+    train, held = hold_out(examples, 0.2, 42)
+    assert not {e.origin for e in train} & {e.origin for e in held} and len(held) == 8
+
+
+def test_a_class_whose_rows_all_have_one_prompt_stays_where_it_can_be_learned():
+    same = [example("same", label, n) for n, label in enumerate(["z", "y", "z"], 100)]
+    train, held = hold_out([*rows({"a": 20, "b": 20}), *same], 0.2, 42, ["a", "b", "y", "z"])
+    assert {e.completion for e in train} == {"a", "b", "y", "z"} and {e.completion for e in held} == {"a", "b"}
+
+
+def test_nothing_can_be_held_out_of_one_prompt():
+    with pytest.raises(InputError, match="same prompt"):
+        hold_out([example("Same", str(n), n) for n in range(9)], 0.2, 42)
+
+
+def test_duplicates_are_the_same_prompt_with_the_same_answer():
+    kept, doubled = without_duplicates(
+        [example("A  b", "x", 1), example("a B", "x", 2), example("a b", "y", 3), example("a c", "x", 4)]
+    )
+    assert [e.origin.line for e in kept] == [1, 3, 4] and [e.origin.line for e in doubled] == [2]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["p", "P ", "q", "r\n", "r", "s", "t", "u"]), st.sampled_from("ab"), st.integers(0, 9)
+        ),
+        min_size=2,
+        max_size=40,
+    ),
+    st.floats(0.05, 0.5),
+    st.integers(0, 5),
+    st.booleans(),
+)
+def test_no_text_is_ever_on_both_sides(given_rows, share, seed, with_labels):
+    examples = [example(f"{prompt}", label, 100 + line) for line, (prompt, label, _) in enumerate(given_rows)]
+    try:
+        train, held = hold_out(examples, share, seed, ["a", "b"] if with_labels else None)
+    except InputError:
+        return
+    assert len(train) + len(held) == len(examples) and train and held
+    assert not {prompt_key(e) for e in train} & {prompt_key(e) for e in held}

@@ -1,0 +1,120 @@
+"""``graft.evaluate_model`` on a model folder: what it says against a direct computation."""
+
+import json
+import math
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import graft
+from graft.errors import InputError
+from graft.evaluation.compare import evaluate
+from graft.evaluation.predictors import Score
+
+
+def direct_perplexity(folder, rows_file):
+    """exp of the mean loss of all answer tokens, the end token included, a row at a time."""
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    loss = tokens = 0
+    for line in rows_file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        user = [{"role": "user", "content": row["prompt"]}]
+        prompt = tokenizer.apply_chat_template(user, add_generation_prompt=True, tokenize=False)
+        before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        answer = tokenizer(row["completion"] + "<|im_end|>", add_special_tokens=False)["input_ids"]
+        ids = torch.tensor([before + answer])
+        with torch.no_grad():
+            logits = model(ids).logits[0, len(before) - 1 : -1]
+        loss += torch.nn.functional.cross_entropy(logits, ids[0, len(before) :], reduction="sum").item()
+        tokens += len(answer)
+    return math.exp(loss / tokens)
+
+
+def test_perplexity_is_the_one_computed_directly(tiny_llama, rows_file):
+    document = graft.evaluate_model(tiny_llama, rows_file, metric_type="perplexity", bootstrap_samples=100)
+    found = document["predictors"]["base"]["perplexity"]
+    assert found["value"] == pytest.approx(direct_perplexity(tiny_llama, rows_file), rel=1e-4)
+    assert found["low"] <= found["value"] <= found["high"] and found["n"] == 6
+
+
+def test_answers_are_the_models_own_greedy_ones(tiny_llama, rows_file, tmp_path):
+    graft.evaluate_model(
+        tiny_llama,
+        rows_file,
+        metric_type=["exact_match", "bleu"],
+        output_path=tmp_path / "out",
+        max_new_tokens=5,
+        bootstrap_samples=100,
+    )
+    lines = (tmp_path / "out" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_llama), AutoTokenizer.from_pretrained(tiny_llama)
+    for line in map(json.loads, lines):
+        user = [{"role": "user", "content": line["prompt"]}]
+        text = tokenizer.apply_chat_template(user, add_generation_prompt=True, tokenize=False)
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
+        written = model.generate(**ids, max_new_tokens=5, do_sample=False)[0, ids["input_ids"].shape[1] :]
+        assert line["answers"]["base"] == tokenizer.decode(written, skip_special_tokens=True).strip()
+        assert set(line["scores"]["base"]) == {"exact_match", "bleu"}
+    document = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert document["data"]["rows"] == 6 and document["data"]["path"] == str(rows_file)
+
+
+def test_a_metric_of_ones_own_from_a_file(tiny_llama, rows_file, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def length(references, answers):\n    return [len(r) for r in references]\n", encoding="utf-8")
+    document = graft.evaluate_model(tiny_llama, rows_file, metric_type=f"{path}:length", bootstrap_samples=100)
+    assert document["predictors"]["base"]["length"]["value"] == pytest.approx(20.5)
+
+
+def test_what_is_wrong_with_model_rows_and_output_is_said_together(tmp_path):
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        graft.evaluate_model(tmp_path / "no-model", tmp_path / "none.jsonl", output_path=tmp_path / "out")
+    said = str(caught.value)
+    assert "no-model" in said and "none.jsonl: no such file" in said and "the output folder is a file" in said
+
+
+class Known:
+    """A predictor whose answers are given: the likelihood of a label is 0 for the right one and -1 else."""
+
+    def __init__(self, name, right):
+        self.name, self.right = name, right
+
+    def generate(self, examples, max_new_tokens, progress=None):
+        return ["something else"] * len(examples)
+
+    def score(self, examples, completions, progress=None):
+        return [
+            [Score(0.0 if (text == example.completion) == right else -1.0, 1) for text in texts]
+            for example, texts, right in zip(examples, completions, self.right, strict=True)
+        ]
+
+
+def test_base_and_tuned_are_compared_row_by_row():
+    examples = [
+        graft.Example(({"role": "user", "content": str(n)},), "ab"[n % 2], graft_origin(n), label="ab"[n % 2])
+        for n in range(40)
+    ]
+    base, tuned = Known("base", [n < 20 for n in range(40)]), Known("tuned", [n < 30 for n in range(40)])
+    found = evaluate([base, tuned], examples, labels=["a", "b"], source={"path": "x", "rows": 40, "sha256": None})
+    accuracy = {name: figures["accuracy"] for name, figures in found.document["predictors"].items()}
+    assert (accuracy["base"]["value"], accuracy["tuned"]["value"]) == (0.5, 0.75)
+    difference = found.document["differences"][0]
+    assert (difference["metric"], difference["from"], difference["to"]) == ("accuracy", "base", "tuned")
+    assert difference["value"] == 0.25 and 0.1 < difference["low"] < 0.25 < difference["high"] < 0.5
+    assert found.document["confusion"]["tuned"] == [[15, 5], [5, 15]]
+    assert found.document["classes"]["tuned"]["a"] == {"precision": 0.75, "recall": 0.75, "f1": 0.75, "support": 20}
+    assert [line["scores"]["tuned"]["accuracy"] for line in found.predictions] == [1.0] * 30 + [0.0] * 10
+
+
+def test_a_held_out_label_that_training_never_saw_counts_as_wrong():
+    examples = [graft.Example(({"role": "user", "content": str(n)},), "abc"[n % 3], graft_origin(n)) for n in range(30)]
+    found = evaluate([Known("base", [True] * 30)], examples, labels=["a", "b"], source={"path": "x"})
+    assert found.document["labels"] == ["a", "b", "c"]
+
+
+def graft_origin(n):
+    from graft.data.example import Origin
+
+    return Origin("rows.jsonl", n + 1)

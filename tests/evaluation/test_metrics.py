@@ -1,0 +1,159 @@
+"""Each metric against the library that people compare with."""
+
+import math
+
+import numpy as np
+import pytest
+import sacrebleu
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+
+from graft.errors import InputError
+from graft.evaluation.metrics import METRICS, Outcome, choose, fitting, get
+from graft.evaluation.metrics.classes import confusion, per_class
+from graft.evaluation.metrics.structured import parsed
+from graft.evaluation.predictors import Score
+
+LABELS = ["a", "b", "c", "d"]
+TEXTS = [
+    ("the cat sat on the mat and looked at the moon", "the cat sat on a mat and looked at the sun"),
+    ("it rained all day in the north of the country", "it rained in the north all day"),
+    ("two men were seen", "nobody was seen"),
+    ("short", "long and not the same"),
+    ("an answer that is the same", "an answer that is the same"),
+    ("nothing", ""),
+]
+
+
+def value(name, outcome):
+    metric = get(name)
+    return float(metric.value(metric.statistics(outcome).sum(axis=0, keepdims=True))[0])
+
+
+def texts(pairs=TEXTS):
+    return Outcome([reference for reference, _ in pairs], answers=[answer for _, answer in pairs])
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS[:3]), st.sampled_from(LABELS)), min_size=1, max_size=60))
+def test_classes_as_scikit_learn_counts_them(pairs):
+    wanted, chosen = zip(*pairs, strict=True)
+    outcome = Outcome(wanted, choices=chosen, labels=LABELS)
+    assert value("accuracy", outcome) == pytest.approx(accuracy_score(wanted, chosen))
+    assert value("macro_f1", outcome) == pytest.approx(f1_score(wanted, chosen, average="macro", zero_division=0))
+    matrix = confusion(wanted, chosen, LABELS)
+    assert matrix == confusion_matrix(wanted, chosen, labels=LABELS).tolist()
+    theirs = precision_recall_fscore_support(wanted, chosen, labels=LABELS, zero_division=0)
+    for index, label in enumerate(LABELS):
+        ours = per_class(matrix, LABELS)[label]
+        assert list(ours.values()) == pytest.approx([column[index] for column in theirs])
+
+
+@pytest.mark.parametrize("pairs", [TEXTS, TEXTS[:3], TEXTS[:1], TEXTS[1:2], TEXTS[4:]])
+def test_bleu_as_sacrebleu(pairs):
+    outcome = texts(pairs)
+    theirs = sacrebleu.corpus_bleu(outcome.answers, [outcome.references])
+    assert value("bleu", outcome) == pytest.approx(theirs.score)
+
+
+def test_bleu_of_each_row_as_sacrebleu():
+    theirs = [sacrebleu.sentence_bleu(answer, [reference]).score for reference, answer in TEXTS]
+    assert get("bleu").rows(texts()) == pytest.approx(theirs, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])
+def test_rouge_as_rouge_score(name):
+    scorer = RougeScorer([name], use_stemmer=False)
+    theirs = [scorer.score(reference, answer)[name].fmeasure for reference, answer in TEXTS]
+    assert value(name, texts()) == pytest.approx(np.mean(theirs))
+    assert get(name).rows(texts()) == pytest.approx(theirs, abs=1e-4)
+
+
+def test_rouge_and_token_f1_read_other_alphabets():
+    pairs = [("собака лает", "собака спит"), ("Ünlü söz", "ünlü söz!")]
+    assert get("rouge1").rows(texts(pairs)) == [0.5, 1.0]
+    assert get("token_f1").rows(texts(pairs)) == [0.5, 1.0]
+
+
+def test_token_f1_by_hand():
+    pairs = [("a a b", "a b b b"), ("a", "b"), ("...", "!"), ("a", "")]
+    assert get("token_f1").rows(texts(pairs)) == [round(2 * 2 / 7, 4), 0.0, 1.0, 0.0]
+
+
+def test_exact_match_is_exact_but_for_blanks_around():
+    assert get("exact_match").rows(texts([("Ja", " Ja\n"), ("Ja", "ja"), ("Ja", "Ja.")])) == [1.0, 0.0, 0.0]
+
+
+def test_fields_of_json_answers():
+    wanted = '{"name": "Ann", "age": 3, "tags": ["x", "y"]}'
+    answers = ['{"age": 3, "name": "Ann", "tags": ["y", "x"]}', '{"name": "Bo", "age": 3}', "no json", "[]"]
+    outcome = texts([(wanted, answer) for answer in answers])
+    assert get("json_valid").rows(outcome) == [1.0, 1.0, 0.0, 1.0]
+    assert get("field_f1").rows(outcome) == [1.0, round(2 * 1 / 6, 4), 0.0, 0.0]
+    assert value("field_f1", outcome) == pytest.approx(2 * 5 / (4 + 2 + 4 * 4))
+    nested = texts([('{"a": {"b": 1, "c": null}}', '{"a": {"b": 1, "c": 2}}')])
+    assert get("field_f1").rows(nested) == [0.5]
+    assert parsed("[" * 100_000) is None
+
+
+def test_perplexity_is_over_tokens_not_rows():
+    outcome = Outcome(["x", "y"], scores=[Score(-2.0, 4), Score(-6.0, 2)])
+    assert value("perplexity", outcome) == pytest.approx(math.exp(8 / 6))
+    assert math.isfinite(value("perplexity", Outcome(["x"], scores=[Score(-1e6, 1)])))
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.tuples(st.text("ab c.", max_size=12), st.text("ab c.", max_size=12)), min_size=2, max_size=8),
+    st.integers(1, 7),
+)
+def test_sums_over_rows_are_all_a_metric_needs(pairs, cut):
+    """Statistics of two parts together are those of the whole: what the bootstrap relies on."""
+    for name in ("bleu", "rougeL", "token_f1", "exact_match", "field_f1", "json_valid"):
+        metric = get(name)
+        whole = metric.statistics(texts(pairs))
+        parts = [metric.statistics(texts(part)) for part in (pairs[:cut], pairs[cut:]) if part]
+        assert np.allclose(whole, np.concatenate(parts))
+
+
+def test_names_aliases_and_the_nearest():
+    assert get("F1").name == "macro_f1" and get("ROUGE").name == "rougeL" and get("BLEU").name == "bleu"
+    with pytest.raises(InputError) as caught:
+        choose(["acuracy", "bleuu", "accuracy"], ["x"], None)
+    said = str(caught.value)
+    assert (
+        "did you mean accuracy?" in said and "did you mean bleu?" in said and "needs answers that are classes" in said
+    )
+
+
+def test_every_metric_is_there():
+    assert all(get(name).name == name for name in METRICS.builtin)
+
+
+@pytest.mark.parametrize(
+    ("references", "labels", "first"),
+    [
+        (["a", "b"], ["a", "b"], "accuracy"),
+        (['{"a": 1}', "[]"], None, "field_f1"),
+        (["Paris", "Rome"], None, "exact_match"),
+        (["a long answer of many words"] * 2, None, "rougeL"),
+    ],
+)
+def test_what_the_answers_are_tells_what_is_measured(references, labels, first):
+    assert fitting(references, labels)[0] == first
+
+
+def test_a_metric_of_ones_own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "def longer(references, answers):\n    return [len(a) > len(r) for r, a in zip(references, answers)]\n"
+        "def wrong(references, answers):\n    return 1.0\n",
+        encoding="utf-8",
+    )
+    metric = get(f"{path}:longer")
+    assert metric.name == "longer" and metric.rows(texts()) == [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+    with pytest.raises(InputError, match="one number for each row"):
+        get(f"{path}:wrong").rows(texts())
+    with pytest.raises(InputError, match="no 'longest'"):
+        get(f"{path}:longest")
