@@ -123,3 +123,34 @@ def test_the_cross_entropy_in_chunks(monkeypatch):
     expected = torch.nn.functional.cross_entropy(hidden @ weight.t() + bias, labels, reduction="sum")
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(3 * found, hidden)[0], torch.autograd.grad(3 * expected, hidden)[0])
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "phi3"])
+def test_norms_equal_the_models_own(family):
+    model = tiny_model(family)
+    norm = model.model.norm
+    torch.manual_seed(0)
+    with torch.no_grad():
+        norm.weight.normal_()
+    model.requires_grad_(False)
+    x = torch.randn(2, 5, 32, requires_grad=True)
+    expected = norm(x)
+    up = torch.randn_like(expected)
+    (wanted,) = torch.autograd.grad(expected, x, up)
+    with fused(model):
+        assert "forward" in vars(norm)
+        found = norm(x)
+        (grad,) = torch.autograd.grad(found, x, up)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(grad, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_float32_too(family):
+    model = tuned(family).float()
+    batch = rows_of(random.Random(2), 6, 9)
+    wanted = gradients(model, plain_loss(model, plain_collate(batch, PAD)))
+    with fused(model):
+        found = gradients(model, packed_loss(model, pack(batch)))
+    for name, gradient in found.items():
+        assert (gradient - wanted[name]).norm() <= 1e-5 * wanted[name].norm() + 1e-8

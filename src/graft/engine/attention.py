@@ -74,9 +74,11 @@ def packed_attention(
     groups = query.shape[1] // key.shape[1]
     outputs: list[torch.Tensor] = []
     context: tuple[torch.Tensor, torch.Tensor] | None = None
-    for level in layout.levels:
-        own = slice(level.start, level.stop)
-        q, k, v = (pad(x[:, :, own], level) for x in (query, key, value))
+    # Split and not sliced: the gradients of slices are whole tensors of zeros each, added up.
+    sizes = [level.stop - level.start for level in layout.levels]
+    parts = zip(*(torch.split(x, sizes, dim=2) for x in (query, key, value)), strict=True)
+    for level, own in zip(layout.levels, parts, strict=True):
+        q, k, v = (pad(x, level) for x in own)
         if context is not None:
             k, v = (torch.cat([_ahead(c, level), x], dim=2) for c, x in zip(context, (k, v), strict=True))
         context = (k, v)

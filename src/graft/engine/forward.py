@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from graft.data.tokens import Encoded
 from graft.engine.attention import packed
-from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
+from graft.engine.layout import lay_out
 from graft.engine.loss import chunked_cross_entropy, frozen_head, passed_through
+from graft.engine.tree import grow
 
 Batch = dict[str, Any]
 IGNORED = -100
@@ -23,19 +24,16 @@ def pack(rows: Sequence[Encoded]) -> Batch:
     ``input_ids`` and ``position_ids`` (1, T), ``labels`` and ``target_positions`` (N), ``layout``. Each row keeps its
     own copy of the token that predicts its first target; its last token, which predicts nothing, is left away.
     """
-    ids = [row.input_ids for row in rows]
     firsts = [max(1, row.prompt_length) for row in rows]
-    prefix = common_prefix(ids, min(firsts) - 1) if len(rows) > 1 else 0
-    prefix = prefix if prefix >= SHORTEST_PREFIX else 0
-    nodes = [Node(row[prefix:-1]) for row in ids]
-    tokens, positions, layout = lay_out([[Node(ids[0][:prefix])], nodes] if prefix else [nodes])
+    levels, order, above = grow([row.input_ids[:-1] for row in rows], [first - 1 for first in firsts])
+    tokens, positions, layout = lay_out(levels)
     labels: list[int] = []
     places: list[int] = []
-    start = prefix
-    for row, first in zip(ids, firsts, strict=True):
-        labels += row[first:]
-        places += range(start + first - 1 - prefix, start + len(row) - 1 - prefix)
-        start += len(row) - 1 - prefix
+    start = len(tokens) - sum(len(leaf.tokens) for leaf in levels[-1])
+    for leaf, index, shared in zip(levels[-1], order, above, strict=True):
+        labels += rows[index].input_ids[firsts[index] :]
+        places += range(start + firsts[index] - 1 - shared, start + len(leaf.tokens))
+        start += len(leaf.tokens)
     return {
         "input_ids": torch.tensor([tokens]),
         "position_ids": torch.tensor([positions]),

@@ -17,11 +17,19 @@ from transformers.pytorch_utils import Conv1D
 
 from graft.engine.lora import Linear, together
 from graft.engine.lowered import LOWERED, Lowered
+from graft.engine.norm import rms_norm
 
 Lower = Callable[[torch.Tensor], Lowered]
 
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers of one parent that models call with the very same input."""
+
+
+NORMS = {
+    f"transformers.models.{name.lower()}.modeling_{name.lower()}.{name}RMSNorm"
+    for name in ("Llama", "Mistral", "Qwen2", "Qwen3", "Phi3", "SmolLM3")
+}
+"""Classes that all compute weight * x / sqrt(mean(x²) + variance_epsilon)."""
 
 
 @contextmanager
@@ -40,6 +48,7 @@ def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
 
     try:
         _exchange_linears(model, exchange, lowered)
+        _exchange_norms(model, exchange)
         yield
     finally:
         for module in exchanged:
@@ -66,6 +75,23 @@ def _exchange_linears(
     for module in model.modules():
         if isinstance(module, LoraLinear) and id(module) not in grouped and _is_known(module):
             exchange(module, _Shared([module], lowered).forward_of(0))
+
+
+def _exchange_norms(model: nn.Module, exchange: Callable[[nn.Module, Callable[..., Any]], None]) -> None:
+    for module in model.modules():
+        if f"{type(module).__module__}.{type(module).__name__}" in NORMS:
+            exchange(module, _norm_forward(module))
+
+
+def _norm_forward(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        weight = module.weight
+        # In other formats the model goes by way of float32 and back, which this does not imitate.
+        if weight.requires_grad or x.dtype != torch.float32 or weight.dtype != torch.float32:
+            return type(module).forward(module, x)  # type: ignore[no-any-return]
+        return rms_norm(x, weight, module.variance_epsilon)
+
+    return forward
 
 
 def _is_known(layer: nn.Module) -> bool:
