@@ -7,10 +7,9 @@ from graft.workflow.optimize import optimize
 from tiny_models import tiny_model_folder
 
 
-# transformers' reader takes heads of 128 for granted with Qwen 3, as they all have.
-@pytest.mark.parametrize(("family", "width"), [("llama", 64), ("qwen2", 64), ("qwen3", 512)])
-def test_a_gguf_file_read_back_is_the_same_model(family, width, tmp_path):
-    model = tiny_model_folder(tmp_path, family, width=width)
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2"])
+def test_a_gguf_file_read_back_is_the_same_model(family, tmp_path):
+    model = tiny_model_folder(tmp_path, family, width=64)
     folder = optimize(
         {"model_name_or_path": str(model), "format": "gguf", "precision": "fp32", "output_path": str(tmp_path / "out")}
     )
