@@ -7,7 +7,7 @@ from graft.engine import LOWERED, fusable, fused, pack, packed_loss
 from graft.errors import InputError
 from graft.methods import METHODS
 from graft.settings import FinetuneSettings
-from graft.training.train import choose_engine
+from graft.training.train import _refuse_lowered, choose_engine
 from packed_rows import gradients, rows_of
 from tiny_models import tiny_model
 
@@ -65,3 +65,9 @@ def test_engines_are_chosen_by_what_the_model_can():
     for model in (full, tiny_model("gemma2")):
         with pytest.raises(InputError, match="int8"):
             choose_engine("int8", model)
+
+
+@pytest.mark.parametrize(("engine", "precision", "objective"), [("int8", "bfloat16", None), ("bf16", "float32", 1)])
+def test_fewer_bits_that_would_not_be_used_are_refused(engine, precision, objective):
+    with pytest.raises(InputError, match=engine):
+        _refuse_lowered(engine, precision, objective)

@@ -70,6 +70,22 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(given, tmp_path
     assert weights(first) == weights(second) != weights(other)
 
 
+@pytest.mark.parametrize("engine", ["int8", "bf16"])
+def test_fewer_bits_train_alike_and_leave_a_plain_adapter(given, tmp_path, engine):
+    from safetensors.torch import load
+
+    exact = finetune(given | {"evaluate": False})
+    lowered = given | {"evaluate": False, "engine": engine}
+    first = finetune(lowered | {"output_path": str(tmp_path / "a")})
+    assert manifest(first)["training"]["engine"] == engine
+    assert weights(first) == weights(finetune(lowered | {"output_path": str(tmp_path / "b")})) != weights(exact)
+    assert {name: (t.shape, t.dtype) for name, t in load(weights(first)).items()} == {
+        name: (t.shape, t.dtype) for name, t in load(weights(exact)).items()
+    }
+    found, wanted = (manifest(run)["training"]["best_eval_loss"] for run in (first, exact))
+    assert found == pytest.approx(wanted, rel=0.02)
+
+
 def test_config_yaml_does_the_same_run_again(given, tmp_path):
     first = finetune(given | {"evaluate": False})
     recorded = yaml.safe_load((first / "config.yaml").read_text(encoding="utf-8"))

@@ -71,6 +71,16 @@ def choose_engine(wanted: str, model: torch.nn.Module) -> tuple[str, str | None]
     return "plain", reason
 
 
+def _refuse_lowered(engine: str, precision: str, objective: Objective | None) -> None:
+    """Fewer bits that would silently not be used are refused."""
+    if engine in LOWERED and objective is not None:
+        raise InputError(f"--engine {engine} is for text generation", remedy="leave --engine away for this task")
+    if engine in LOWERED and precision != "float32":
+        raise InputError(
+            f"--engine {engine} and --precision {precision} both lower the frozen layers", remedy="give one of the two"
+        )
+
+
 def train(
     model: Any,
     pad_token_id: int,
@@ -92,6 +102,7 @@ def train(
     """
     if "tensorboard" in settings.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or folder.parent / "logs")
+    _refuse_lowered(settings.engine, plan.precision, objective)
     engine, reason = choose_engine(settings.engine, model) if objective is None else ("plain", None)
     if engine != "plain" and loss is not None and loss.teacher_model is not None:
         engine, reason = choose_engine(settings.engine, loss.teacher_model)

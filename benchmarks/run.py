@@ -1,6 +1,7 @@
 """Graft's engines against its padded path, in turn in one process: rows/s, share of the GEMM rate, held-out loss.
 
-    python benchmarks/engines.py --data tone-train.jsonl --batch_size 32 --turns 3
+    python benchmarks/run.py                                  # the demo's tweets
+    python benchmarks/run.py --data rows.jsonl --batch_size 16 --turns 5 --output result.json
 
 Each engine trains its own adapter on the same batches in the same order; a turn is one step of each.
 """
@@ -11,6 +12,7 @@ import argparse
 import json
 import statistics
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,7 @@ def linear_parameters(model: Any) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", default=str(files("graft.demo_data") / "tone-train.jsonl"))
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--turns", type=int, default=3)
