@@ -24,8 +24,9 @@ check: setup
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lint-imports --no-logo
 
+# A thread a worker: the models are tiny, and two workers of two threads each wait for one another.
 test: setup
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov --cov-report=term
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

@@ -264,8 +264,8 @@ class DeploySettings(ModelSettings):
     rounding: Literal["auto", "rtn", "k_quant", "range", "gptq"] = setting(
         "auto", "how int4 weights are rounded; gptq rounds for the user's own rows (auto: gptq where there are rows)"
     )
-    adapter: Literal["merge", "switch", "auto"] = setting(
-        "merge", "fold the adapter into the weights, or keep it beside them; auto: the faster, by measurement"
+    adapter: Literal["merge"] = setting(
+        "merge", "fold the adapter into the weights; graft generate-adapter keeps adapters beside them, switchable"
     )
     format: Literal["onnx", "gguf"] = setting("onnx", "onnx for onnxruntime-genai, gguf for llama.cpp", "output_format")
     max_size: float | None = setting(None, "with --precision auto: the most megabytes", "max_size_mb", gt=0)
