@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -52,6 +53,7 @@ class Trained:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.seconds.append(time.perf_counter() - began)
+        print(f"{self.engine}: {len(rows) / self.seconds[-1]:.2f} rows/s", file=sys.stderr, flush=True)
 
 
 def gemm_rate() -> float:
