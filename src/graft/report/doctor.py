@@ -193,7 +193,10 @@ def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, st
     passed = settings.get("training_arguments")
     arguments: dict[str, Any] = passed if isinstance(passed, dict) else {}
     if training.get("engine") == "plain":
-        yield f"padded batches: {training.get('engine_reason') or 'they were asked for'}", "--engine auto, where it can"
+        yield (
+            f"padded batches: {training.get('engine_reason') or 'they were asked for'}",
+            "--engine exact, where it can",
+        )
     share = _share_besides_steps(view, seconds)
     if share is not None and share > MUCH:
         yield f"evaluations and checkpoints took {share:.0%} of it", "a larger --eval_steps, or --max_eval_samples 200"

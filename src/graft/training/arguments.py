@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RENAMED = {"evaluation_strategy": "eval_strategy", "no_cuda": "use_cpu"}
 """Fields that users still type and transformers has renamed."""
+UPLOAD = "when the run is done, upload what you choose of it yourself: hf upload OWNER/NAME RUN/adapter"
 
 
 @functools.cache
@@ -50,6 +51,9 @@ def check_fields(
         if field not in field_names():
             what = f"unknown setting {shown}" if place else f"unknown option {shown}"
             problems.add(what, place, did_you_mean(name.replace("-", "_"), known | field_names()))
+            continue
+        if field == "push_to_hub" and _parsed(value) is not False:
+            problems.add(f"{shown} would send the model away, and graft sends nothing", place, UPLOAD)
             continue
         try:
             values[field] = TypeAdapter(types[field]).validate_python(_parsed(value))
