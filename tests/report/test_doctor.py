@@ -117,7 +117,7 @@ def test_failures_are_told_by_their_cause(run: Path, error: str, kind: str) -> N
         (
             lambda m: m["training"].update(engine="plain", engine_reason="not tested with mamba models"),
             "padded batches: not tested with mamba models",
-            "--engine auto",
+            "--engine exact",
         ),
         (lambda m: m["training"].update(rows_per_second=30.0), "evaluations and checkpoints took 68%", "--eval_steps"),
         (lambda m: m["machine"].update(cores=8), "the processor was used to 196 % of 800 %", "stop what else"),
