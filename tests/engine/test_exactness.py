@@ -5,11 +5,12 @@ import torch
 
 from graft.data.tokens import Encoded
 from graft.engine import generate, pack, packed_loss, plain_collate, plain_loss, plan_batches, score, supports
+from graft.engine.kernels import kernels
 from graft.engine.support import TESTED
 from packed_rows import HERE, PAD, gradients, rows_of
 from tiny_models import tiny_model
 
-FAMILIES = ("llama", "qwen2", "qwen3", "phi3", "mistral", "gpt2")
+FAMILIES = ("llama", "qwen2", "qwen3", "phi", "phi3", "gemma", "gemma2", "gemma3", "mistral", "gpt2")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -17,16 +18,30 @@ def model(request):
     return tiny_model(request.param).double()
 
 
+@pytest.fixture(params=["compiled", "PyTorch's operations"])
+def with_and_without_kernels(request, monkeypatch):
+    if request.param != "compiled":
+        monkeypatch.setenv("GRAFT_KERNELS", "0")
+    elif kernels() is None:
+        pytest.skip("there is no C++ compiler here")
+    return request.param
+
+
+@pytest.mark.usefixtures("with_and_without_kernels")
 @pytest.mark.parametrize("seed", range(6))
 def test_loss_and_gradients_equal_the_padded_ones(model, seed):
     chance = random.Random(seed)
     rows = rows_of(chance, chance.randrange(1, 9), chance.choice([0, 2, 7, 20]), everything=seed == 5)
+    if supports(model, max(len(row.input_ids) for row in rows)) is not None:
+        pytest.skip("the plain path is taken")
     expected = plain_loss(model, plain_collate(rows, PAD))
     wanted = gradients(model, expected)
     found = packed_loss(model, pack(rows))
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    # Gemma's norms go by way of float32.
+    near = {"rtol": 1e-5, "atol": 1e-8} if "gemma" not in model.config.model_type else {"rtol": 1e-4, "atol": 1e-6}
     for name, gradient in gradients(model, found).items():
-        torch.testing.assert_close(gradient, wanted[name], rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(gradient, wanted[name], **near)
 
 
 @pytest.mark.parametrize(
@@ -113,21 +128,42 @@ def test_generation_equals_that_row_by_row(model, prefix):
     assert generate(model, prompts, 8, {2, eos}, PAD) == cut
 
 
-def test_the_plain_path_is_taken_and_says_why():
+def test_windows_and_caps_want_the_kernels_and_are_decoded_plainly(monkeypatch):
     gemma = tiny_model("gemma2")
-    assert "gemma2" in (supports(gemma) or "")
+    if kernels():
+        assert supports(gemma) is None
+    assert "window of 16" in (supports(gemma, decoding=True) or "")
+    assert "caps" in (supports(gemma, 10, decoding=True) or "")
+    monkeypatch.setenv("GRAFT_KERNELS", "0")
+    assert "window of 16" in (supports(gemma) or "")
     found = score(gemma, [[9, 8, 7], [6, 5]], [[[1, 2]], [[3]]])
     assert [tokens for row in found for _, tokens, _ in row] == [2, 1]
     assert len(generate(gemma, [[9, 8, 7]], 4, {2}, PAD)[0]) <= 4
 
 
+@pytest.mark.skipif(kernels() is None, reason="there is no C++ compiler here")
+def test_caps_are_kept_before_and_after_a_packed_pass():
+    gemma = tiny_model("gemma2")
+    gemma.config.attn_logit_softcapping = 0.01
+    for layer in gemma.model.layers:
+        layer.self_attn.attn_logit_softcapping = 0.01
+    rows = rows_of(random.Random(0), 5, 9)
+    before = plain_loss(gemma, plain_collate(rows, PAD))
+    found = packed_loss(gemma, pack(rows))
+    after = plain_loss(gemma, plain_collate(rows, PAD))
+    assert found.item() == pytest.approx(before.item(), rel=1e-5)
+    assert after.item() == pytest.approx(before.item(), rel=1e-5)
+
+
 def test_a_window_shorter_than_the_rows_is_honoured():
-    mistral = tiny_model("mistral")
+    mistral = tiny_model("mistral").bfloat16()
     assert supports(mistral) is None
     mistral.config.sliding_window = 64
     assert "64" in (supports(mistral) or "")
     assert supports(mistral, 32) is None
-    assert set(FAMILIES) <= TESTED
+    mistral.config.model_type = "unheard-of"
+    assert "not tested with unheard-of" in (supports(mistral) or "")
+    assert {tiny_model(family).config.model_type for family in FAMILIES} <= TESTED
 
 
 def test_batches_are_decided_by_seed_and_epoch():

@@ -14,6 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from graft.engine.layout import Layout, Level
+from graft.engine.native import attention, native
 
 NAME = "graft_packed"
 _packed: ContextVar[bool] = ContextVar("packed", default=False)
@@ -66,11 +67,25 @@ def packed_attention(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """query (1, heads, T, d), key and value (1, kv heads, T, d) -> (1, T, heads, d)."""
+    if layout is None and kwargs.get("softcap"):
+        return _capped(query, key, value, attention_mask, scaling, kwargs["softcap"]), None
     if layout is None:
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return output, None
+    if not dropout and native(query, key, value):
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        cap, window = kwargs.get("softcap") or 0.0, kwargs.get("sliding_window") or 0
+        return attention(q, k, v, layout, scale, cap, window)[None], None
+    return _by_levels(query, key, value, layout, scaling, dropout), None
+
+
+def _by_levels(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float | None, dropout: float
+) -> torch.Tensor:
+    """By PyTorch's own attention, a level at a time; without windows and caps."""
     groups = query.shape[1] // key.shape[1]
     outputs: list[torch.Tensor] = []
     context: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -88,7 +103,27 @@ def packed_attention(
         )
         outputs.append(unpad(attended, level))
     whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
-    return whole.transpose(1, 2).contiguous(), None
+    return whole.transpose(1, 2).contiguous()
+
+
+def _capped(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    cap: float,
+) -> torch.Tensor:
+    """Without a layout, scores capped as PyTorch's own attention does not; query (rows, heads, length, d)."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    scores = cap * torch.tanh(scores / cap)
+    if mask is None and query.shape[2] > 1:
+        mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    return (scores.softmax(-1, dtype=torch.float32).to(query.dtype) @ value).transpose(1, 2).contiguous()
 
 
 def _ahead(context: torch.Tensor, level: Level) -> torch.Tensor:

@@ -17,6 +17,8 @@ from transformers.pytorch_utils import Conv1D
 
 from graft.engine.lora import Linear, together
 from graft.engine.lowered import LOWERED, Lowered
+from graft.engine.native import native, swiglu
+from graft.engine.native import rms_norm as native_norm
 from graft.engine.norm import rms_norm
 
 Lower = Callable[[torch.Tensor], Lowered]
@@ -30,6 +32,9 @@ NORMS = {
     for name in ("Llama", "Mistral", "Qwen2", "Qwen3", "Phi3", "SmolLM3")
 }
 """Classes that all compute weight * x / sqrt(mean(x²) + variance_epsilon)."""
+
+GATES = {name.replace("RMSNorm", "MLP") for name in NORMS if "Phi3" not in name}
+"""Classes that all compute down(act(gate(x)) * up(x))."""
 
 
 @contextmanager
@@ -49,6 +54,7 @@ def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
     try:
         _exchange_linears(model, exchange, lowered)
         _exchange_norms(model, exchange)
+        _exchange_gates(model, exchange)
         yield
     finally:
         for module in exchanged:
@@ -89,7 +95,23 @@ def _norm_forward(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
         # In other formats the model goes by way of float32 and back, which this does not imitate.
         if weight.requires_grad or x.dtype != torch.float32 or weight.dtype != torch.float32:
             return type(module).forward(module, x)  # type: ignore[no-any-return]
-        return rms_norm(x, weight, module.variance_epsilon)
+        return (native_norm if native(x, weight) else rms_norm)(x, weight, module.variance_epsilon)
+
+    return forward
+
+
+def _exchange_gates(model: nn.Module, exchange: Callable[[nn.Module, Callable[..., Any]], None]) -> None:
+    for module in model.modules():
+        silu = type(getattr(module, "act_fn", None)).__name__ in {"SiLU", "SiLUActivation"}
+        if silu and f"{type(module).__module__}.{type(module).__name__}" in GATES:
+            exchange(module, _gate_forward(module))
+
+
+def _gate_forward(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        gate, up = module.gate_proj(x), module.up_proj(x)
+        joined: torch.Tensor = module.down_proj(swiglu(gate, up) if native(gate, up) else module.act_fn(gate) * up)
+        return joined
 
     return forward
 

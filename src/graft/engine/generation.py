@@ -33,7 +33,7 @@ def generate(
     found: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     longest = max(map(len, prompts), default=0) + max_new_tokens
-    packable = supports(model, longest) is None
+    packable = supports(model, longest, decoding=True) is None
     done = 0
     while done < len(order):
         size = max(1, min(ROWS_AT_ONCE, TOKENS_AT_ONCE // (len(prompts[order[-1]]) + max_new_tokens)))

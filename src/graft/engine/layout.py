@@ -40,7 +40,16 @@ class Level:
 
 @dataclass(frozen=True)
 class Layout:
+    """The same twice: by levels for batched products, and flat for the compiled kernels.
+
+    spans (nodes, 3) in int32: a node's first token, one past its last, and the index of its parent or -1. positions
+    (tokens) in int32. The first ``shared`` tokens are of levels that have others below them.
+    """
+
     levels: tuple[Level, ...]
+    spans: torch.Tensor
+    positions: torch.Tensor
+    shared: int
 
 
 @dataclass(frozen=True)
@@ -68,12 +77,15 @@ def lay_out(levels: Sequence[Sequence[Node]]) -> tuple[list[int], list[int], Lay
     tokens: list[int] = []
     positions: list[int] = []
     ends: list[int] = []
+    spans: list[list[int]] = []
     made: list[Level] = []
     context_valid: torch.Tensor | None = None
     for depth, nodes in enumerate(levels):
-        start = len(tokens)
+        start, before = len(tokens), len(spans)
         starts = [ends[node.parent] if depth else 0 for node in nodes]
         for node, first in zip(nodes, starts, strict=True):
+            above = before - len(levels[depth - 1]) + node.parent if depth else -1
+            spans.append([len(tokens), len(tokens) + len(node.tokens), above])
             tokens.extend(node.tokens)
             positions.extend(range(first, first + len(node.tokens)))
         ends = [first + len(node.tokens) for node, first in zip(nodes, starts, strict=True)]
@@ -81,7 +93,8 @@ def lay_out(levels: Sequence[Sequence[Node]]) -> tuple[list[int], list[int], Lay
         parents = torch.tensor([node.parent for node in nodes])
         level, context_valid = _level(start, len(tokens), lengths, parents, context_valid)
         made.append(level)
-    return tokens, positions, Layout(tuple(made))
+    flat = torch.tensor(spans, dtype=torch.int32), torch.tensor(positions, dtype=torch.int32)
+    return tokens, positions, Layout(tuple(made), *flat, made[-1].start)
 
 
 def _level(

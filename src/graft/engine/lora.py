@@ -14,6 +14,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from graft.engine.lowered import Lowered, Prepared
+from graft.engine.products import product
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class _Together(torch.autograd.Function):
         mask, up = keep_mask(x.shape, dropout, x.device) if dropout else (None, 1.0)
         dropped = x if mask is None else x * mask
         stacked = _stack([layer.a for layer in layers])
-        h = None if stacked is None else dropped @ stacked.t()
+        h = None if stacked is None else product(dropped, stacked)
         outputs, start = [], 0
         prepared = layers[0].lowered.prepare(x) if layers[0].lowered else None
         for layer in layers:
@@ -84,7 +85,7 @@ class _Together(torch.autograd.Function):
                 grads_b.append(None)
                 continue
             rank, scale = layer.b.shape[1], layer.scale * ctx.up
-            g.append(torch.mm(grad, layer.b).mul_(scale))
+            g.append(product(grad, layer.b.t()).mul_(scale))
             grads_b.append(torch.mm(grad.t(), h[:, start : start + rank]).mul_(scale))
             start += rank
         stacked = _stack([layer.a for layer in layers])
@@ -97,11 +98,11 @@ class _Together(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_x = _backward(grads[0], layers[0])
             for layer, grad in zip(layers[1:], grads[1:], strict=True):
-                grad_x = grad_x.add_(_backward(grad, layer)) if layer.lowered else grad_x.addmm_(grad, layer.weight)
+                grad_x = _backward(grad, layer, grad_x)
             if joined is not None and stacked is not None and mask is None:
-                grad_x.addmm_(joined, stacked)
+                grad_x = product(joined, stacked.t(), grad_x)
             elif joined is not None and stacked is not None:
-                grad_x.addcmul_(torch.mm(joined, stacked), mask.to(grad_x.dtype))
+                grad_x.addcmul_(product(joined, stacked.t()), mask.to(grad_x.dtype))
         adapters: list[torch.Tensor | None] = []
         for layer, grad_b in zip(layers, grads_b, strict=True):
             adapters += [None, None, next(grads_a) if layer.a is not None else None, grad_b]
@@ -127,13 +128,14 @@ def _forward(x: torch.Tensor, prepared: Prepared | None, layer: Linear) -> torch
     if layer.lowered is not None and prepared is not None:
         y = layer.lowered.forward(prepared)
         return y if layer.bias is None else y.add_(layer.bias)
-    return torch.mm(x, layer.weight.t()) if layer.bias is None else torch.addmm(layer.bias, x, layer.weight.t())
+    y = product(x, layer.weight)
+    return y if layer.bias is None else y.add_(layer.bias)
 
 
-def _backward(grad: torch.Tensor, layer: Linear) -> torch.Tensor:
+def _backward(grad: torch.Tensor, layer: Linear, into: torch.Tensor | None = None) -> torch.Tensor:
     if layer.lowered is not None:
-        return layer.lowered.backward(layer.lowered.prepare(grad))
-    return torch.mm(grad, layer.weight)
+        return layer.lowered.backward(layer.lowered.prepare(grad), into)
+    return product(grad, layer.weight.t(), into)
 
 
 def _layers(flat: Sequence[Any], plain: Sequence[tuple[float, Lowered | None]]) -> list[Linear]:

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from graft.engine.products import product
+
 LOGITS_AT_ONCE = 2**23
 """Logits in memory: 32 MB in float32."""
 
@@ -27,14 +29,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         size = max(1, LOGITS_AT_ONCE // weight.shape[0])
         for start in range(0, len(labels), size):
             part = slice(start, start + size)
-            logits = torch.nn.functional.linear(hidden[part], weight, bias).to(total.dtype)
+            logits = product(hidden[part], weight)
+            logits = (logits if bias is None else logits.add_(bias)).to(total.dtype)
             places = labels[part, None]
             norms = logits.logsumexp(-1, keepdim=True)
             total += (norms - logits.gather(1, places)).sum()
             if grad is not None:
                 residual = logits.sub_(norms).exp_()
                 residual.scatter_add_(1, places, residual.new_full(places.shape, -1.0))
-                torch.mm(residual.to(hidden.dtype), weight, out=grad[part])
+                grad[part] = product(residual.to(hidden.dtype), weight.t())
         if grad is not None:
             ctx.save_for_backward(grad)
         return total

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import torch
 
+from graft.engine.native import dequantised, native, quantised
+
 Prepared = tuple[torch.Tensor, torch.Tensor | None]
 
 
@@ -18,8 +20,8 @@ class Lowered(Protocol):
         """x (T, in) -> x Wᵀ (T, out) in float32."""
         ...
 
-    def backward(self, grad: Prepared) -> torch.Tensor:
-        """grad (T, out) -> grad W (T, in) in float32."""
+    def backward(self, grad: Prepared, into: torch.Tensor | None = None) -> torch.Tensor:
+        """grad (T, out) -> grad W (T, in) in float32, added to ``into`` where there is one."""
         ...
 
 
@@ -40,8 +42,8 @@ class Int8:
     def forward(self, x: Prepared) -> torch.Tensor:
         return _product(x, self.along_out)
 
-    def backward(self, grad: Prepared) -> torch.Tensor:
-        return _product(grad, self.along_in)
+    def backward(self, grad: Prepared, into: torch.Tensor | None = None) -> torch.Tensor:
+        return _product(grad, self.along_in, into)
 
 
 class Bfloat16:
@@ -56,8 +58,9 @@ class Bfloat16:
     def forward(self, x: Prepared) -> torch.Tensor:
         return torch.mm(x[0], self.weight.t()).float()
 
-    def backward(self, grad: Prepared) -> torch.Tensor:
-        return torch.mm(grad[0], self.weight).float()
+    def backward(self, grad: Prepared, into: torch.Tensor | None = None) -> torch.Tensor:
+        product = torch.mm(grad[0], self.weight)
+        return product.float() if into is None else into.add_(product)
 
 
 LOWERED: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bf16": Bfloat16}
@@ -65,13 +68,22 @@ LOWERED: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bf16": Bfloat1
 
 def _quantised(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """rows (n, m) -> int8 (n, m) and scales (n, 1); a row of zeros stays one."""
+    made = native(rows) if rows.dtype == torch.float32 else None
+    if made:
+        return quantised(rows, made)
     scale = rows.abs().amax(dim=1, keepdim=True).mul_(1 / 127).clamp_min_(1e-30)
     return (rows / scale).round_().to(torch.int8), scale
 
 
-def _product(rows: Prepared, weight: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """(T, k) by (n, k) -> (T, n)."""
+def _product(
+    rows: Prepared, weight: tuple[torch.Tensor, torch.Tensor], into: torch.Tensor | None = None
+) -> torch.Tensor:
+    """(T, k) by (n, k) -> (T, n), added to ``into`` where there is one."""
     scale = rows[1]
     assert scale is not None
     summed: torch.Tensor = torch._int_mm(rows[0], weight[0].t())
-    return (summed * scale).mul_(weight[1].t())
+    made = native(scale)
+    if made:
+        return dequantised(summed, scale, weight[1], made, into)
+    product = (summed * scale).mul_(weight[1].t())
+    return product if into is None else into.add_(product)

@@ -1,0 +1,102 @@
+"""The hot loops in C++, compiled on the machine that runs them; without a compiler PyTorch's own operations serve."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.models.cache import cache_folder
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+SWITCH = "GRAFT_KERNELS"
+"""The environment variable: 0 does without."""
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fno-math-errno", "-shared", "-fPIC")
+SECONDS = 120
+
+
+class Kernels:
+    """The compiled functions. Tensors are dense, of one type (float32 or float64), and on the CPU."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library))
+
+    def __call__(self, name: str, kind: torch.dtype | None, *values: Any) -> None:
+        """Tensors go as pointers, whole numbers of 64 bits as ``wide``, others by what they are."""
+        import torch
+
+        ending = {torch.float32: "_f32", torch.float64: "_f64", None: ""}[kind]
+        function = getattr(self._library, name + ending)
+        function.restype = None
+        function(*[_passed(value) for value in values])
+
+
+def wide(number: int) -> ctypes.c_int64:
+    return ctypes.c_int64(number)
+
+
+def _passed(value: Any) -> Any:
+    if isinstance(value, int):
+        return ctypes.c_int32(value)
+    if isinstance(value, float):
+        return ctypes.c_double(value)
+    return value if isinstance(value, ctypes.c_int64) else ctypes.c_void_p(value.data_ptr())
+
+
+def kernels() -> Kernels | None:
+    """The compiled functions, built at the first call (a few seconds) and kept in the user's cache; None without."""
+    return None if os.environ.get(SWITCH) == "0" else _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> Kernels | None:
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or sys.platform == "win32":
+        log.debug("no C++ compiler: the engine computes with PyTorch's operations")
+        return None
+    try:
+        return Kernels(_built(compiler))
+    except (OSError, subprocess.SubprocessError) as error:
+        log.info("the engine's C++ part was not compiled (%s): PyTorch's operations serve", error)
+        return None
+
+
+def _built(compiler: str) -> Path:
+    source = files("graft.engine.kernels") / "kernels.cpp"
+    text = source.read_text(encoding="utf-8")
+    key = hashlib.sha256("\n".join([text, *FLAGS, compiler, _processor()]).encode()).hexdigest()[:16]
+    folder = cache_folder() / "kernels"
+    built = folder / f"{key}.so"
+    if not built.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            code, made = Path(place) / "kernels.cpp", Path(place) / "kernels.so"
+            code.write_text(text, encoding="utf-8")
+            command = [compiler, *FLAGS, str(code), "-o", str(made)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+            if done.returncode:
+                raise OSError(f"{compiler}: {done.stderr.strip().splitlines()[-1:] or done.returncode}")
+            made.replace(built)
+    return built
+
+
+def _processor() -> str:
+    """What -march=native depends on: a home may be shared by machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())

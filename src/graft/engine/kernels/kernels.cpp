@@ -1,0 +1,480 @@
+// The engine's hot loops for the CPU. Arrays are dense and row-major; a head's numbers stand together: (tokens, heads, d).
+// Every result is the same whatever the number of threads, but for the gradients of shared prefixes, which are added up
+// thread by thread in a fixed order.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+#ifdef _OPENMP
+#include <omp.h>
+#else
+static int omp_get_max_threads() { return 1; }
+#endif
+
+namespace {
+
+template <class T>
+struct Lanes {
+    typedef T type __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));
+    static constexpr int count = 64 / sizeof(T);
+};
+
+template <class T>
+int padded(int n) {
+    return (n + Lanes<T>::count - 1) / Lanes<T>::count * Lanes<T>::count;
+}
+
+// ---- products of small matrices that are in the cache ----
+
+// c (M, N lanes) = or += a (M, K; any strides) b (K, N lanes)
+template <class T, int M, int N>
+inline void tile(int K, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c, int64_t c_row, bool add) {
+    typedef typename Lanes<T>::type V;
+    V sum[M][N];
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) sum[i][j] = add ? ((const V*)(c + i * c_row))[j] : V{};
+    for (int k = 0; k < K; k++) {
+        V right[N];
+        for (int j = 0; j < N; j++) right[j] = ((const V*)(b + k * b_row))[j];
+        for (int i = 0; i < M; i++) {
+            const T left = a[i * a_row + k * a_col];
+            for (int j = 0; j < N; j++) sum[i][j] += left * right[j];
+        }
+    }
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) ((V*)(c + i * c_row))[j] = sum[i][j];
+}
+
+template <class T, int N>
+void strip(int M, int K, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c, int64_t c_row, bool add) {
+    int i = 0;
+    for (; i + 4 <= M; i += 4) tile<T, 4, N>(K, a + i * a_row, a_row, a_col, b, b_row, c + i * c_row, c_row, add);
+    for (; i < M; i++) tile<T, 1, N>(K, a + i * a_row, a_row, a_col, b, b_row, c + i * c_row, c_row, add);
+}
+
+// c (M, N) = or += a (M, K) b (K, N); N is a multiple of the lanes, a has any strides
+template <class T>
+void product(int M, int N, int K, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c, int64_t c_row,
+             bool add) {
+    constexpr int lanes = Lanes<T>::count;
+    int j = 0;
+    for (; j + 4 * lanes <= N; j += 4 * lanes) strip<T, 4>(M, K, a, a_row, a_col, b + j, b_row, c + j, c_row, add);
+    for (; j + 2 * lanes <= N; j += 2 * lanes) strip<T, 2>(M, K, a, a_row, a_col, b + j, b_row, c + j, c_row, add);
+    for (; j < N; j += lanes) strip<T, 1>(M, K, a, a_row, a_col, b + j, b_row, c + j, c_row, add);
+}
+
+// ---- exp(x) for x <= 0 over n places, n a multiple of the lanes ----
+
+// x = n ln 2 + r with |r| <= ln 2 / 2; the series of exp(r) up to r^7 / 7! is exact to 6e-9.
+inline void exponential(float* x, int n, float less) {
+    typedef Lanes<float>::type V;
+    typedef int32_t I __attribute__((vector_size(64), aligned(4), may_alias));
+    for (int j = 0; j < n; j += Lanes<float>::count) {
+        V v = *(V*)(x + j) - less;
+        v = v < -87.0f ? V{} - 87.0f : v;
+        const V whole = (v * 1.44269504f + 12582912.0f) - 12582912.0f;
+        const V r = (v - whole * 0.693359375f) + whole * 2.12194440e-4f;
+        V sum = r * (1.0f / 5040) + 1.0f / 720;
+        sum = sum * r + 1.0f / 120;
+        sum = sum * r + 1.0f / 24;
+        sum = sum * r + 1.0f / 6;
+        sum = sum * r + 0.5f;
+        sum = sum * r + 1.0f;
+        sum = sum * r + 1.0f;
+        const I power = (__builtin_convertvector(whole, I) + 127) << 23;
+        *(V*)(x + j) = sum * (V)power;
+    }
+}
+
+inline void exponential(double* x, int n, double less) {
+    for (int j = 0; j < n; j++) x[j] = std::exp(x[j] - less);
+}
+
+// ---- attention over a forest ----
+
+struct Forest {
+    int nodes;
+    const int32_t* spans;  // (nodes, 3): first token, one past the last, the parent's index or -1
+    const int32_t* positions;
+    int tokens, shared;  // the first `shared` tokens have nodes below them
+};
+
+struct Heads {
+    int count, keys, d;  // query heads, key heads, numbers a head
+    double scale, cap;   // cap 0: none
+    int window;          // 0: none
+};
+
+constexpr int BLOCK = 16;  // query tokens at once
+
+// The keys a node sees, ancestors first, and their values: as they are, and transposed.
+template <class T>
+struct Seen {
+    std::vector<int> tokens;
+    std::vector<T> rows, values, rows_t, values_t;
+    int own, width, dp;
+
+    void gather(const Forest& f, const Heads& h, int node, int head, const T* k, const T* v, bool backward) {
+        tokens.clear();
+        int chain[64], depth = 0;
+        for (int n = node; n >= 0 && depth < 64; n = f.spans[3 * n + 2]) chain[depth++] = n;
+        while (depth--) {
+            if (chain[depth] == node) own = (int)tokens.size();
+            for (int t = f.spans[3 * chain[depth]]; t < f.spans[3 * chain[depth] + 1]; t++) tokens.push_back(t);
+        }
+        dp = padded<T>(h.d);
+        width = padded<T>((int)tokens.size());
+        copy(h, head, k, rows, rows_t, true, backward);
+        copy(h, head, v, values, values_t, backward, true);
+    }
+
+    void copy(const Heads& h, int head, const T* from, std::vector<T>& as_is, std::vector<T>& turned, bool turn,
+              bool plain) {
+        const int n = (int)tokens.size();
+        if (plain) as_is.assign((size_t)n * dp, T(0));
+        if (turn) turned.assign((size_t)h.d * width, T(0));
+        for (int j = 0; j < n; j++) {
+            const T* source = from + ((int64_t)tokens[j] * h.keys + head) * h.d;
+            if (plain) std::memcpy(&as_is[(size_t)j * dp], source, h.d * sizeof(T));
+            if (turn)
+                for (int c = 0; c < h.d; c++) turned[(size_t)c * width + j] = source[c];
+        }
+    }
+};
+
+// Scratch of one thread for a block of queries: rows are (heads of the group, tokens).
+template <class T>
+struct Block {
+    std::vector<T> query, grad, score, slope, out, bent;
+    int first, tokens, rows, keys, width;
+
+    void start(const Heads& h, const Seen<T>& seen, int node_start, int node_stop, int from, int dp) {
+        first = from;
+        tokens = std::min(BLOCK, node_stop - from);
+        rows = tokens * (h.count / h.keys);
+        keys = seen.own + (from - node_start) + tokens;
+        width = padded<T>(keys);
+        query.resize((size_t)rows * dp);
+        grad.resize((size_t)rows * dp);
+        out.resize((size_t)rows * dp);
+        score.resize((size_t)rows * width);
+        slope.resize((size_t)rows * width);
+        bent.resize(width);
+    }
+
+    int token(int row) const { return first + row % tokens; }
+    int64_t place(const Heads& h, int head, int row) const {
+        return (int64_t)token(row) * h.count + head * (h.count / h.keys) + row / tokens;
+    }
+    void load(const Heads& h, int head, const T* from, std::vector<T>& to, int dp) const {
+        for (int i = 0; i < rows; i++) {
+            std::memcpy(&to[(size_t)i * dp], from + place(h, head, i) * h.d, h.d * sizeof(T));
+            for (int c = h.d; c < dp; c++) to[(size_t)i * dp + c] = 0;
+        }
+    }
+};
+
+// score = scale q kᵀ, capped; where a query does not see a key, minus infinity
+template <class T>
+void scores(const Forest& f, const Heads& h, const Seen<T>& seen, Block<T>& b) {
+    product<T>(b.rows, b.width, h.d, b.query.data(), seen.dp, 1, seen.rows_t.data(), seen.width, b.score.data(), b.width,
+               false);
+    const T scale = (T)h.scale, cap = (T)h.cap;
+    for (int i = 0; i < b.rows; i++) {
+        T* s = &b.score[(size_t)i * b.width];
+        const int token = b.token(i);
+        const int visible = seen.own + token - seen.tokens[seen.own] + 1;
+        for (int j = 0; j < visible; j++) s[j] *= scale;
+        if (cap > 0)
+            for (int j = 0; j < visible; j++) s[j] = cap * std::tanh(s[j] / cap);
+        for (int j = visible; j < b.width; j++) s[j] = -INFINITY;
+        if (h.window > 0)
+            for (int j = 0; j < visible; j++)
+                if (f.positions[seen.tokens[j]] <= f.positions[token] - h.window) s[j] = -INFINITY;
+    }
+}
+
+template <class T>
+void forward_unit(const Forest& f, const Heads& h, int node, int head, const T* q, const T* k, const T* v, T* out,
+                  T* norms, Seen<T>& seen, Block<T>& b) {
+    const int start = f.spans[3 * node], stop = f.spans[3 * node + 1];
+    seen.gather(f, h, node, head, k, v, false);
+    for (int from = start; from < stop; from += BLOCK) {
+        b.start(h, seen, start, stop, from, seen.dp);
+        b.load(h, head, q, b.query, seen.dp);
+        scores(f, h, seen, b);
+        for (int i = 0; i < b.rows; i++) {
+            T* s = &b.score[(size_t)i * b.width];
+            T most = -INFINITY, sum = 0;
+#pragma omp simd reduction(max : most)
+            for (int j = 0; j < b.keys; j++) most = std::max(most, s[j]);
+            exponential(s, b.width, most);
+#pragma omp simd reduction(+ : sum)
+            for (int j = 0; j < b.keys; j++) sum += s[j];
+            norms[b.place(h, head, i)] = most + std::log(sum);
+            const T share = 1 / sum;
+            for (int j = 0; j < b.width; j++) s[j] = j < b.keys ? s[j] * share : 0;
+        }
+        product<T>(b.rows, seen.dp, b.keys, b.score.data(), b.width, 1, seen.values.data(), seen.dp, b.out.data(),
+                   seen.dp, false);
+        for (int i = 0; i < b.rows; i++)
+            std::memcpy(out + b.place(h, head, i) * h.d, &b.out[(size_t)i * seen.dp], h.d * sizeof(T));
+    }
+}
+
+// The unit's part of dk and dv is left in `dk`, `dv` (keys, dp).
+template <class T>
+void backward_unit(const Forest& f, const Heads& h, int node, int head, const T* q, const T* k, const T* v,
+                   const T* norms, const T* grad, T* dq, Seen<T>& seen, Block<T>& b, std::vector<T>& dk,
+                   std::vector<T>& dv) {
+    const int start = f.spans[3 * node], stop = f.spans[3 * node + 1];
+    seen.gather(f, h, node, head, k, v, true);
+    const int dp = seen.dp;
+    dk.assign(seen.tokens.size() * dp, T(0));
+    dv.assign(seen.tokens.size() * dp, T(0));
+    const T scale = (T)h.scale, cap = (T)h.cap;
+    for (int from = start; from < stop; from += BLOCK) {
+        b.start(h, seen, start, stop, from, dp);
+        b.load(h, head, q, b.query, dp);
+        b.load(h, head, grad, b.grad, dp);
+        scores(f, h, seen, b);
+        product<T>(b.rows, b.width, h.d, b.grad.data(), dp, 1, seen.values_t.data(), seen.width, b.slope.data(), b.width,
+                   false);
+        std::vector<T>& slope = b.slope;
+        for (int i = 0; i < b.rows; i++) {
+            T* p = &b.score[(size_t)i * b.width];
+            T* s = &slope[(size_t)i * b.width];
+            if (cap > 0)
+                for (int j = 0; j < b.keys; j++) b.bent[j] = std::isinf(p[j]) ? 0 : 1 - p[j] / cap * (p[j] / cap);
+            exponential(p, b.width, norms[b.place(h, head, i)]);
+            T along = 0;
+#pragma omp simd reduction(+ : along)
+            for (int j = 0; j < b.keys; j++) along += p[j] * s[j];
+            for (int j = 0; j < b.keys; j++) s[j] = p[j] * (s[j] - along) * scale;
+            if (cap > 0)
+                for (int j = 0; j < b.keys; j++) s[j] *= b.bent[j];
+        }
+        product<T>(b.rows, dp, b.keys, slope.data(), b.width, 1, seen.rows.data(), dp, b.out.data(), dp, false);
+        for (int i = 0; i < b.rows; i++)
+            std::memcpy(dq + b.place(h, head, i) * h.d, &b.out[(size_t)i * dp], h.d * sizeof(T));
+        product<T>(b.keys, dp, b.rows, slope.data(), 1, b.width, b.query.data(), dp, dk.data(), dp, true);
+        product<T>(b.keys, dp, b.rows, b.score.data(), 1, b.width, b.grad.data(), dp, dv.data(), dp, true);
+    }
+}
+
+// The units' shares of the work, so that each thread takes a run of them whatever its turn.
+std::vector<int> shares(const Forest& f, const Heads& h, int parts) {
+    std::vector<double> until(1, 0.0);
+    std::vector<double> context(f.nodes);
+    for (int n = 0; n < f.nodes; n++) {
+        const int length = f.spans[3 * n + 1] - f.spans[3 * n], parent = f.spans[3 * n + 2];
+        context[n] = length + (parent < 0 ? 0 : context[parent]);
+        for (int head = 0; head < h.keys; head++) until.push_back(until.back() + length * context[n] + 8 * context[n]);
+    }
+    std::vector<int> bounds(1, 0);
+    for (int part = 1; part <= parts; part++) {
+        int unit = bounds.back();
+        while (unit < f.nodes * h.keys && (part == parts || until[unit + 1] <= until.back() * part / parts + 1e-9)) unit++;
+        bounds.push_back(unit);
+    }
+    return bounds;
+}
+
+template <class T>
+void attention_forward(const Forest& f, const Heads& h, const T* q, const T* k, const T* v, T* out, T* norms) {
+    const int parts = omp_get_max_threads();
+    const std::vector<int> bounds = shares(f, h, parts);
+#pragma omp parallel for schedule(static, 1)
+    for (int part = 0; part < parts; part++) {
+        Seen<T> seen;
+        Block<T> block;
+        for (int unit = bounds[part]; unit < bounds[part + 1]; unit++)
+            forward_unit(f, h, unit / h.keys, unit % h.keys, q, k, v, out, norms, seen, block);
+    }
+}
+
+template <class T>
+void attention_backward(const Forest& f, const Heads& h, const T* q, const T* k, const T* v, const T* norms,
+                        const T* grad, T* dq, T* dk, T* dv) {
+    const int parts = omp_get_max_threads();
+    const std::vector<int> bounds = shares(f, h, parts);
+    const size_t row = (size_t)h.keys * h.d, size = f.shared * row;
+    std::vector<std::vector<T>> above(parts);
+#pragma omp parallel for schedule(static, 1)
+    for (int part = 0; part < parts; part++) {
+        Seen<T> seen;
+        Block<T> block;
+        std::vector<T> some_k, some_v;
+        above[part].assign(2 * size, T(0));
+        for (int unit = bounds[part]; unit < bounds[part + 1]; unit++) {
+            const int head = unit % h.keys;
+            backward_unit(f, h, unit / h.keys, head, q, k, v, norms, grad, dq, seen, block, some_k, some_v);
+            for (size_t j = 0; j < seen.tokens.size(); j++) {
+                const int token = seen.tokens[j];
+                const bool common = token < f.shared;
+                T* to_k = (common ? above[part].data() : dk) + token * row + head * h.d;
+                T* to_v = (common ? above[part].data() + size : dv) + token * row + head * h.d;
+                for (int c = 0; c < h.d; c++) {
+                    to_k[c] = some_k[j * seen.dp + c] + (common ? to_k[c] : T(0));
+                    to_v[c] = some_v[j * seen.dp + c] + (common ? to_v[c] : T(0));
+                }
+            }
+        }
+    }
+    std::fill(dk, dk + size, T(0));
+    std::fill(dv, dv + size, T(0));
+    for (const std::vector<T>& one : above)
+        for (size_t i = 0; i < size; i++) dk[i] += one[i], dv[i] += one[size + i];
+}
+
+// ---- what goes over memory once ----
+
+template <class T>
+void norm_forward(int64_t rows, int n, const T* x, const T* weight, double eps, T* y, T* inverse) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < rows; i++) {
+        const T* from = x + i * n;
+        T* to = y + i * n;
+        T sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int j = 0; j < n; j++) sum += from[j] * from[j];
+        const T inv = 1 / std::sqrt(sum / n + (T)eps);
+        inverse[i] = inv;
+#pragma omp simd
+        for (int j = 0; j < n; j++) to[j] = from[j] * inv * weight[j];
+    }
+}
+
+template <class T>
+void norm_backward(int64_t rows, int n, const T* x, const T* weight, const T* inverse, const T* grad, T* dx) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < rows; i++) {
+        const T* from = x + i * n;
+        const T* g = grad + i * n;
+        T* to = dx + i * n;
+        const T inv = inverse[i];
+        T sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int j = 0; j < n; j++) sum += g[j] * weight[j] * from[j];
+        const T along = sum * inv * inv * inv / n;
+#pragma omp simd
+        for (int j = 0; j < n; j++) to[j] = g[j] * weight[j] * inv - from[j] * along;
+    }
+}
+
+constexpr int PIECE = 1024;
+
+// sigmoid of n numbers into `to`
+template <class T>
+void sigmoids(const T* x, int n, T* to) {
+    alignas(64) T small[PIECE];
+    for (int j = 0; j < n; j++) small[j] = -std::abs(x[j]);
+    for (int j = n; j < padded<T>(n); j++) small[j] = 0;
+    exponential(small, padded<T>(n), T(0));
+    for (int j = 0; j < n; j++) to[j] = (x[j] < 0 ? small[j] : T(1)) / (1 + small[j]);
+}
+
+template <class T>
+void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) {
+    const int64_t pieces = (count + PIECE - 1) / PIECE;
+#pragma omp parallel for schedule(static)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        const int64_t at = piece * PIECE;
+        const int n = (int)std::min<int64_t>(PIECE, count - at);
+        alignas(64) T s[PIECE];
+        sigmoids(gate + at, n, s);
+        for (int j = 0; j < n; j++) y[at + j] = gate[at + j] * s[j] * up[at + j];
+    }
+}
+
+template <class T>
+void swiglu_backward(int64_t count, const T* gate, const T* up, const T* grad, T* d_gate, T* d_up) {
+    const int64_t pieces = (count + PIECE - 1) / PIECE;
+#pragma omp parallel for schedule(static)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        const int64_t at = piece * PIECE;
+        const int n = (int)std::min<int64_t>(PIECE, count - at);
+        alignas(64) T s[PIECE];
+        sigmoids(gate + at, n, s);
+        for (int j = 0; j < n; j++) {
+            const T g = grad[at + j], x = gate[at + j];
+            d_up[at + j] = g * x * s[j];
+            d_gate[at + j] = g * up[at + j] * s[j] * (1 + x * (1 - s[j]));
+        }
+    }
+}
+
+}  // namespace
+
+#ifdef _WIN32
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C"
+#endif
+
+#define FOR_TYPE(T, NAME)                                                                                              \
+    EXPORT void attention_forward_##NAME(int nodes, const int32_t* spans, const int32_t* positions, int tokens,        \
+                                         int shared, int count, int keys, int d, double scale, double cap, int window, \
+                                         const T* q, const T* k, const T* v, T* out, T* norms) {                       \
+        attention_forward<T>({nodes, spans, positions, tokens, shared}, {count, keys, d, scale, cap, window}, q, k, v, \
+                             out, norms);                                                                              \
+    }                                                                                                                  \
+    EXPORT void attention_backward_##NAME(int nodes, const int32_t* spans, const int32_t* positions, int tokens,       \
+                                          int shared, int count, int keys, int d, double scale, double cap,            \
+                                          int window, const T* q, const T* k, const T* v, const T* norms,              \
+                                          const T* grad, T* dq, T* dk, T* dv) {                                        \
+        attention_backward<T>({nodes, spans, positions, tokens, shared}, {count, keys, d, scale, cap, window}, q, k,   \
+                              v, norms, grad, dq, dk, dv);                                                             \
+    }                                                                                                                  \
+    EXPORT void norm_forward_##NAME(int64_t rows, int n, const T* x, const T* weight, double eps, T* y, T* inverse) {     \
+        norm_forward<T>(rows, n, x, weight, eps, y, inverse);                                                          \
+    }                                                                                                                  \
+    EXPORT void norm_backward_##NAME(int64_t rows, int n, const T* x, const T* weight, const T* inverse, const T* grad,   \
+                                     T* dx) {                                                                          \
+        norm_backward<T>(rows, n, x, weight, inverse, grad, dx);                                                       \
+    }                                                                                                                  \
+    EXPORT void swiglu_forward_##NAME(int64_t count, const T* gate, const T* up, T* y) {                                  \
+        swiglu_forward<T>(count, gate, up, y);                                                                         \
+    }                                                                                                                  \
+    EXPORT void swiglu_backward_##NAME(int64_t count, const T* gate, const T* up, const T* grad, T* d_gate, T* d_up) {    \
+        swiglu_backward<T>(count, gate, up, grad, d_gate, d_up);                                                       \
+    }
+
+FOR_TYPE(float, f32)
+FOR_TYPE(double, f64)
+
+// rows (count, n) -> int8 and a scale for each row, symmetric; a row of zeros stays one.
+EXPORT void quantise(int64_t count, int n, const float* rows, int8_t* to, float* scales) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        const float* from = rows + i * n;
+        int8_t* out = to + i * n;
+        float most = 1e-30f;
+#pragma omp simd reduction(max : most)
+        for (int j = 0; j < n; j++) most = std::max(most, std::abs(from[j]));
+        scales[i] = most / 127;
+        const float inverse = 127 / most;
+#pragma omp simd
+        for (int j = 0; j < n; j++)
+            out[j] = (int8_t)(int32_t)((from[j] * inverse + 12582912.0f) - 12582912.0f);
+    }
+}
+
+// to (count, n) = or += sums * row scale * column scale
+EXPORT void dequantise(int64_t count, int n, const int32_t* sums, const float* rows, const float* columns, float* to,
+                       int add) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        const int32_t* from = sums + i * n;
+        float* out = to + i * n;
+        const float scale = rows[i];
+        if (add) {
+#pragma omp simd
+            for (int j = 0; j < n; j++) out[j] += (float)from[j] * scale * columns[j];
+        } else {
+#pragma omp simd
+            for (int j = 0; j < n; j++) out[j] = (float)from[j] * scale * columns[j];
+        }
+    }
+}

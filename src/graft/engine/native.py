@@ -1,0 +1,141 @@
+"""Autograd functions over the compiled kernels; each has its PyTorch twin elsewhere in the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from graft.engine.kernels import Kernels, kernels, wide
+from graft.engine.layout import Layout
+
+
+def native(*tensors: torch.Tensor) -> Kernels | None:
+    """The kernels, where they compute with such tensors."""
+    kind = tensors[0].dtype
+    if kind not in {torch.float32, torch.float64}:
+        return None
+    if any(x.device.type != "cpu" or x.dtype != kind for x in tensors):
+        return None
+    return kernels()
+
+
+class _Attention(torch.autograd.Function):
+    """Keeps its inputs and one number for each query: the scores are computed again for the gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, plain: tuple[float, float, int]
+    ) -> torch.Tensor:
+        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+        out, norms = torch.empty_like(q), q.new_empty(q.shape[:2])
+        ctx.forest = _forest(layout, q, k, plain)
+        _kernels()("attention_forward", q.dtype, *ctx.forest, q, k, v, out, norms)
+        ctx.save_for_backward(q, k, v, norms)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        q, k, v, norms = ctx.saved_tensors
+        made = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        _kernels()("attention_backward", q.dtype, *ctx.forest, q, k, v, norms, grads[0].contiguous(), *made)
+        return *made, None, None
+
+
+_attention: Callable[..., torch.Tensor] = _Attention.apply
+
+
+def attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, scale: float, cap: float = 0.0, window: int = 0
+) -> torch.Tensor:
+    """q (T, heads, d), k and v (T, kv heads, d) -> (T, heads, d).
+
+    ``cap`` bends the scores, cap · tanh(s / cap) (Gemma 2, arXiv:2408.00118, section 2); ``window`` is how many
+    positions a token looks back, itself counted; 0 is none of either.
+    """
+    return _attention(q, k, v, layout, (scale, cap, window))
+
+
+def _forest(layout: Layout, q: torch.Tensor, k: torch.Tensor, plain: tuple[float, float, int]) -> tuple[Any, ...]:
+    tokens, heads, d = q.shape
+    counts = (tokens, layout.shared, heads, k.shape[1], d)
+    return (len(layout.spans), layout.spans, layout.positions, *counts, *plain)
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+        x = x.contiguous()
+        rows, size = x.numel() // x.shape[-1], x.shape[-1]
+        y, inverse = torch.empty_like(x), x.new_empty(rows)
+        _kernels()("norm_forward", x.dtype, wide(rows), size, x, weight, eps, y, inverse)
+        ctx.save_for_backward(x, weight, inverse)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight, inverse = ctx.saved_tensors
+        grad, made = grads[0].contiguous(), torch.empty_like(x)
+        _kernels()("norm_backward", x.dtype, wide(len(inverse)), x.shape[-1], x, weight, inverse, grad, made)
+        return made, None, None
+
+
+_rms_norm: Callable[..., torch.Tensor] = _RMSNorm.apply
+
+
+def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+    """x (..., d) / sqrt(mean(x²) + eps) * weight (d), which is frozen and gets no gradient."""
+    return _rms_norm(x, weight, eps)
+
+
+class _SwiGLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        gate, up = gate.contiguous(), up.contiguous()
+        y = torch.empty_like(gate)
+        _kernels()("swiglu_forward", gate.dtype, wide(gate.numel()), gate, up, y)
+        ctx.save_for_backward(gate, up)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        gate, up = ctx.saved_tensors
+        made = torch.empty_like(gate), torch.empty_like(up)
+        _kernels()("swiglu_backward", gate.dtype, wide(gate.numel()), gate, up, grads[0].contiguous(), *made)
+        return made
+
+
+_swiglu: Callable[..., torch.Tensor] = _SwiGLU.apply
+
+
+def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """silu(gate) · up (Shazeer 2020, arXiv:2002.05202), all of one shape."""
+    return _swiglu(gate, up)
+
+
+def quantised(rows: torch.Tensor, made: Kernels) -> tuple[torch.Tensor, torch.Tensor]:
+    """rows (n, m) in float32 -> int8 (n, m) and scales (n, 1)."""
+    rows = rows.contiguous()
+    codes, scales = torch.empty_like(rows, dtype=torch.int8), rows.new_empty(len(rows), 1)
+    made("quantise", None, wide(len(rows)), rows.shape[1], rows, codes, scales)
+    return codes, scales
+
+
+def dequantised(
+    sums: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, made: Kernels, into: torch.Tensor | None = None
+) -> torch.Tensor:
+    """sums (n, m) in int32 times the scales of its rows and columns; added to ``into`` where there is one."""
+    to = torch.empty(sums.shape, dtype=torch.float32) if into is None else into
+    made("dequantise", None, wide(len(sums)), sums.shape[1], sums, rows, columns, to, int(into is not None))
+    return to
+
+
+def _kernels() -> Kernels:
+    found = kernels()
+    assert found is not None
+    return found
