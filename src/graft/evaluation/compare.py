@@ -48,7 +48,7 @@ def evaluate(
     if labels:
         labels = [*labels, *sorted(set(references) - set(labels))]
     chosen = choose(metrics, references, labels)
-    longest = max_new_tokens or default_length(references)
+    longest = max_new_tokens or default_length(references, getattr(predictors[0], "tokenizer", None))
     outcomes = {p.name: _ask(p, examples, chosen, labels, longest, progress) for p in predictors}
     document: dict[str, Any] = {
         "data": source,
@@ -66,10 +66,16 @@ def evaluate(
     return Evaluation(document, _predictions(examples, outcomes, chosen))
 
 
-def default_length(references: Sequence[str]) -> int:
-    """Tokens a generated answer may have: half more than the longest reference is likely to have."""
-    longest = max(len(reference.encode("utf-8")) for reference in references)
-    return max(16, int(1.5 * longest / CHARACTERS_A_TOKEN) + 8)
+def default_length(references: Sequence[str], tokenizer: Any = None) -> int:
+    """Tokens a generated answer may have: a quarter more than the longest reference has, and a few.
+
+    A model that never stops writes to this bound for every row. Without a tokenizer the length is guessed from bytes.
+    """
+    if tokenizer is None:
+        longest = max(len(reference.encode("utf-8")) for reference in references) / CHARACTERS_A_TOKEN
+    else:
+        longest = max(map(len, tokenizer(list(references), add_special_tokens=False).input_ids))
+    return max(16, int(1.25 * longest) + 8)
 
 
 def _ask(

@@ -122,7 +122,7 @@ def reference(model: Any, tokenizer: Any, examples: Sequence[Example], ends: set
     renderer = Renderer(tokenizer)
     chosen = list(examples[:ROWS_ANSWERED])
     prompts = [prompt_ids(tokenizer, renderer.render(example).prompt) for example in chosen]
-    longest = default_length([example.completion for example in examples])
+    longest = default_length([example.completion for example in examples], tokenizer)
     answers = generate(
         model,
         prompts,
