@@ -1,4 +1,7 @@
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -33,3 +36,13 @@ def test_without_a_limit_there_is_none(tmp_path):
 def test_memory_adds_up():
     available, total, held = memory_mb()
     assert 0 < available <= total and 0 < held < total
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_threads_wait_asleep_unless_the_user_has_said_otherwise(given, found):
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    code = "import graft, os; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**environment, **given}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == found

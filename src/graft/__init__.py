@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Read by OpenMP when torch is imported. Threads that wait by spinning keep a core from whoever has work: with one other busy
-# process on a machine of two cores a step of training took over twenty times as long, and 1.6 times with this.
+# Read by OpenMP when torch is imported. Threads that wait by spinning keep a core from whoever has work: with one other
+# busy process on a machine of two cores a step of training took over twenty times as long, and 1.6 times with this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _PUBLIC = {

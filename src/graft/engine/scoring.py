@@ -70,8 +70,10 @@ def _packed(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[I
     prefix = prefix if prefix >= SHORTEST_PREFIX else 0
     heads = [Node(prompt[prefix:]) for prompt in prompts]
     answers = [Node(c, parent) for parent, cs in enumerate(completions) for c in cs]
-    levels = [[Node(prompts[0][:prefix])], heads, answers] if prefix else [heads, answers]
-    tokens, positions, layout = lay_out(levels)
+    # The last token of an answer predicts nothing that is asked for.
+    leaves = [Node(answer.tokens[:-1], answer.parent) for answer in answers]
+    levels = [[Node(prompts[0][:prefix])]] if prefix else []
+    tokens, positions, layout = lay_out([*levels, heads, *([leaves] if any(leaf.tokens for leaf in leaves) else [])])
     places: list[int] = []
     labels: list[int] = []
     ends = list(_ends(prefix, heads))
@@ -79,7 +81,7 @@ def _packed(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[I
     for answer in answers:
         places += [ends[answer.parent], *range(start, start + len(answer.tokens) - 1)]
         labels += answer.tokens
-        start += len(answer.tokens)
+        start += len(answer.tokens) - 1
     batch = {
         "input_ids": torch.tensor([tokens]),
         "position_ids": torch.tensor([positions]),
