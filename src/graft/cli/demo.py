@@ -11,7 +11,7 @@ from graft.errors import InputError
 from graft.settings import FinetuneSettings, Settings, build
 
 SETTINGS: tuple[type[Settings], ...] = ()
-DEMO = {"model_name_or_path": "smollm2-135m-instruct", "max_steps": 96, "max_eval_samples": 64, "evaluate": False}
+DEMO = {"model_name_or_path": "smollm2-135m-instruct", "max_steps": 80, "max_eval_samples": 64, "evaluate": False}
 
 
 def run(arguments: Arguments) -> int:

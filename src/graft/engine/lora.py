@@ -14,6 +14,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from graft.engine.lowered import Lowered, Prepared
+from graft.engine.native import Again, again
 from graft.engine.products import product
 
 
@@ -48,11 +49,18 @@ def keep_mask(shape: Sequence[int], p: float, device: torch.device | None = None
 
 
 class _Together(torch.autograd.Function):
-    """x (T, in) -> one (T, out) for each layer. Only x, the products with A and the dropout mask are kept."""
+    """x (T, in) -> one (T, out) for each layer. Only x, the products with A and the dropout mask are kept; not even x
+    where there is a recipe for it.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, plain: Sequence[tuple[float, Lowered | None]], dropout: float, *flat: Any
+        ctx: Any,
+        x: torch.Tensor,
+        recipe: Again | None,
+        plain: Sequence[tuple[float, Lowered | None]],
+        dropout: float,
+        *flat: Any,
     ) -> tuple[torch.Tensor, ...]:
         layers = _layers(flat, plain)
         mask, up = keep_mask(x.shape, dropout, x.device) if dropout else (None, 1.0)
@@ -68,14 +76,17 @@ class _Together(torch.autograd.Function):
                 y.addmm_(h[:, start : start + rank], layer.b.t(), alpha=layer.scale * up)
                 start += rank
             outputs.append(y)
-        ctx.save_for_backward(x, mask, h, *flat)
+        kept = (x,) if recipe is None else tuple(part.detach() for part in recipe.parts)
+        ctx.save_for_backward(mask, h, *flat, *kept)
+        ctx.make, ctx.shape = None if recipe is None else recipe.make, x.shape
         ctx.plain, ctx.up = plain, up
         return tuple(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, mask, h, *flat = ctx.saved_tensors
+        mask, h, *rest = ctx.saved_tensors
+        flat, kept = rest[: 4 * len(ctx.plain)], rest[4 * len(ctx.plain) :]
         layers = _layers(flat, ctx.plain)
         g: list[torch.Tensor] = []
         grads_b: list[torch.Tensor | None] = []
@@ -92,6 +103,7 @@ class _Together(torch.autograd.Function):
         joined = _stack(g, dim=1)
         grads_a: Iterator[torch.Tensor] = iter(())
         if joined is not None:
+            x = kept[0] if ctx.make is None else ctx.make(*kept).view(ctx.shape)
             dropped = x if mask is None else x * mask
             grads_a = iter(torch.split(torch.mm(joined.t(), dropped), [part.shape[1] for part in g]))
         grad_x = None
@@ -106,7 +118,7 @@ class _Together(torch.autograd.Function):
         adapters: list[torch.Tensor | None] = []
         for layer, grad_b in zip(layers, grads_b, strict=True):
             adapters += [None, None, next(grads_a) if layer.a is not None else None, grad_b]
-        return grad_x, None, None, *adapters
+        return grad_x, None, None, None, *adapters
 
 
 _together: Callable[..., tuple[torch.Tensor, ...]] = _Together.apply
@@ -118,9 +130,8 @@ def together(x: torch.Tensor, layers: Sequence[Linear], dropout: float = 0.0) ->
     ``dropout`` is of the adapters' input, one mask for all of ``layers``.
     """
     flat = [tensor for layer in layers for tensor in (layer.weight, layer.bias, layer.a, layer.b)]
-    outputs = _together(
-        x.reshape(-1, x.shape[-1]), tuple((layer.scale, layer.lowered) for layer in layers), dropout, *flat
-    )
+    plain = tuple((layer.scale, layer.lowered) for layer in layers)
+    outputs = _together(x.reshape(-1, x.shape[-1]), again(x), plain, dropout, *flat)
     return tuple(y.view(*x.shape[:-1], y.shape[-1]) for y in outputs)
 
 

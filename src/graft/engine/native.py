@@ -65,13 +65,27 @@ def _forest(layout: Layout, q: torch.Tensor, k: torch.Tensor, plain: tuple[float
     return (len(layout.spans), layout.spans, layout.positions, *counts, *plain)
 
 
+class Again:
+    """How to make a tensor once more from what is kept anyway, so that it need not be kept itself."""
+
+    def __init__(self, make: Callable[..., torch.Tensor], *parts: torch.Tensor) -> None:
+        self.make, self.parts = make, parts
+
+
+def again(tensor: torch.Tensor) -> Again | None:
+    """The recipe that ``rms_norm`` or ``swiglu`` left on its result."""
+    return getattr(tensor, "_graft_again", None)
+
+
+def _with_recipe(tensor: torch.Tensor, recipe: Again) -> torch.Tensor:
+    tensor._graft_again = recipe  # type: ignore[attr-defined]
+    return tensor
+
+
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-        x = x.contiguous()
-        rows, size = x.numel() // x.shape[-1], x.shape[-1]
-        y, inverse = torch.empty_like(x), x.new_empty(rows)
-        _kernels()("norm_forward", x.dtype, wide(rows), size, x, weight, eps, y, inverse)
+        y, inverse = _normed(x, weight, eps)
         ctx.save_for_backward(x, weight, inverse)
         return y
 
@@ -84,22 +98,26 @@ class _RMSNorm(torch.autograd.Function):
         return made, None, None
 
 
+def _normed(x: torch.Tensor, weight: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
+    y, inverse = torch.empty_like(x), x.new_empty(x.numel() // x.shape[-1])
+    _kernels()("norm_forward", x.dtype, wide(len(inverse)), x.shape[-1], x, weight, eps, y, inverse)
+    return y, inverse
+
+
 _rms_norm: Callable[..., torch.Tensor] = _RMSNorm.apply
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """x (..., d) / sqrt(mean(x²) + eps) * weight (d), which is frozen and gets no gradient."""
-    return _rms_norm(x, weight, eps)
+    x = x.contiguous()
+    return _with_recipe(_rms_norm(x, weight, eps), Again(lambda x, weight: _normed(x, weight, eps)[0], x, weight))
 
 
 class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-        gate, up = gate.contiguous(), up.contiguous()
-        y = torch.empty_like(gate)
-        _kernels()("swiglu_forward", gate.dtype, wide(gate.numel()), gate, up, y)
         ctx.save_for_backward(gate, up)
-        return y
+        return _gated(gate, up)
 
     @staticmethod
     @once_differentiable
@@ -110,12 +128,19 @@ class _SwiGLU(torch.autograd.Function):
         return made
 
 
+def _gated(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    y = torch.empty_like(gate)
+    _kernels()("swiglu_forward", gate.dtype, wide(gate.numel()), gate, up, y)
+    return y
+
+
 _swiglu: Callable[..., torch.Tensor] = _SwiGLU.apply
 
 
 def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     """silu(gate) · up (Shazeer 2020, arXiv:2002.05202), all of one shape."""
-    return _swiglu(gate, up)
+    gate, up = gate.contiguous(), up.contiguous()
+    return _with_recipe(_swiglu(gate, up), Again(_gated, gate, up))
 
 
 def quantised(rows: torch.Tensor, made: Kernels) -> tuple[torch.Tensor, torch.Tensor]:
