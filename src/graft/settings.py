@@ -74,18 +74,27 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True)
 
 
-class ModelSettings(Settings):
+class HubSettings(Settings):
+    """How a model of the hub is got, whichever command names it."""
+
+    model_revision: str | None = setting(None, "branch, tag or commit of a hub model", "revision")
+    token: str | None = setting(None, "access token for the hub; HF_TOKEN is used otherwise", "hf_token")
+    trust_remote_code: bool = setting(False, "let the model run code of its own, which its folder brings")
+
+    def for_another(self) -> HubSettings:
+        """The same rights for a model that is not the one whose revision was given, such as a teacher."""
+        return HubSettings(token=self.token, trust_remote_code=self.trust_remote_code)
+
+
+class ModelSettings(HubSettings):
     model_name_or_path: str | None = setting(
         None, "model: a folder, a .gguf file, a hub id, or smollm2-135m-instruct", "model", "base_model", "model_id"
     )
-    model_revision: str | None = setting(None, "branch, tag or commit of a hub model", "revision")
-    trust_remote_code: bool = setting(False, "let the model or the data set run code of its own")
     task: str | None = setting(
         None,
         "text-generation, text-classification, token-classification, feature-extraction (pairs of texts), "
         "summarization (default: by the model and the data)",
     )
-    token: str | None = setting(None, "access token for the hub; HF_TOKEN is used otherwise", "hf_token")
     chat_template: str | None = setting(None, "Jinja chat template, or a file with one, instead of the model's own")
 
 

@@ -116,6 +116,7 @@ def read_examples(
     labels: list[str] | None = None,
     tokenizer: Any = None,
     recognise: Callable[..., Recipe] = recognise,
+    token: str | None = None,
 ) -> Read:
     """All rows of some files as examples, in the shape ``settings`` say; nothing is held out or left out.
 
@@ -124,7 +125,7 @@ def read_examples(
     Raises:
         InputError: with everything that is wrong with the data.
     """
-    loaded = load_rows(settings, prefer=("test", "validation", "train"))
+    loaded = load_rows(settings, token, prefer=("test", "validation", "train"))
     generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
     recipe = recognise(loaded.train, settings, generation, labels)
     examples = to_examples(loaded.train, recipe)

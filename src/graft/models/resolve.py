@@ -26,9 +26,18 @@ def resolve(settings: ModelSettings, say: Say = silent) -> Base:
     """The base that ``settings`` name: a folder, a ``.gguf`` file, an embedded name, or a hub id, in this order.
 
     Raises:
-        InputError: when there is no such model, or its folder is not whole.
+        InputError: when there is no such model, its folder is not whole, or a revision is asked for of what is not from
+            the hub.
         GraftError: when it has to be downloaded and cannot be.
     """
+    base = _found(settings, say)
+    if settings.model_revision and base.kind != "hub":
+        what = f"{base.label} is no model of the hub, so it has no revision {settings.model_revision!r}"
+        raise InputError(what, where="--model_revision", remedy="leave it away")
+    return base
+
+
+def _found(settings: ModelSettings, say: Say) -> Base:
     name = settings.model_name_or_path
     if not name:
         raise InputError("no model is given", where="model_name_or_path", remedy=f"for example {next(iter(EMBEDDED))}")

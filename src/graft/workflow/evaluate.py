@@ -64,7 +64,8 @@ def evaluate_model(
     opened = _opened(model_path, test_dataset, output_path, split, watcher)
     run = RunFolder.open(opened.run) if opened.run else None
     task, codec = task_and_codec(opened, split[ModelSettings], split[DataSettings])
-    examples, labels, source, _ = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head)
+    token = split[ModelSettings].token
+    examples, labels, source, _ = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head, token)
     check_metrics(chosen.metrics, task, codec.head, labels)
     with _predictors(opened, run, task, codec, watcher) as predictors:
         result = _evaluate(predictors, examples, labels, source, chosen, watcher, task.metrics(codec.head))
@@ -110,7 +111,7 @@ def _opened(
             find_files(listed)
     opened: Opened | None = None
     with problems.collecting():
-        opened = open_run_or_model(name, watcher.note, split[ModelSettings].trust_remote_code)
+        opened = open_run_or_model(name, watcher.note, split[ModelSettings])
     problems.raise_if_any()
     assert opened is not None
     return opened
@@ -203,7 +204,12 @@ def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
 
 
 def rows_to_judge(
-    run: RunFolder | None, files: Any, given: DataSettings, task: Task | None = None, head: Head | None = None
+    run: RunFolder | None,
+    files: Any,
+    given: DataSettings,
+    task: Task | None = None,
+    head: Head | None = None,
+    token: str | None = None,
 ) -> tuple[list[Example], list[str] | None, dict[str, Any], str]:
     """The rows to evaluate on, shaped as the run shaped its own."""
     listed = _listed(files, given)
@@ -222,7 +228,8 @@ def rows_to_judge(
     settings = DataSettings(**{**recorded, **chosen, **update})
     known = list(head.names) if head is not None else []
     labels = run.manifest["data"]["labels"] if run is not None else known or None
-    read = read_examples(settings, labels, recognise=(task or get_task("text-generation")).recognise)
+    recognise = (task or get_task("text-generation")).recognise
+    read = read_examples(settings, labels, recognise=recognise, token=token)
     return read.examples, read.recipe.labels, asdict(read.source), read.recipe.kind
 
 

@@ -112,7 +112,7 @@ def _require(settings: FinetuneSettings) -> None:
 
 def _read(settings: FinetuneSettings) -> Loaded:
     """The rows, tried as they must be meant whatever the model is, so that what is wrong with both is said at once."""
-    loaded = load_rows(settings)
+    loaded = load_rows(settings, settings.token)
     task = task_for_data(settings.task, loaded.train)
     prepare(settings, settings.seed, recognise=task.recognise, loaded=loaded)
     return loaded

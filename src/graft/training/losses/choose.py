@@ -98,7 +98,7 @@ def named_loss(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
 def _teacher(settings: FinetuneSettings, tokenizer: Any, say: Callable[[str], None]) -> Opened:
     if settings.teacher is None:
         raise InputError("--loss distillation needs a teacher", remedy="--teacher MODEL_OR_RUN")
-    teacher = open_run_or_model(settings.teacher, say, settings.trust_remote_code)
+    teacher = open_run_or_model(settings.teacher, say, settings.for_another())
     taught = load_tokenizer(teacher.base).get_vocab()
     own = tokenizer.get_vocab()
     if taught != own:
