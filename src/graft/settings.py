@@ -138,7 +138,9 @@ class DataSettings(Settings):
         "sequence_len",
         gt=7,
     )
-    max_train_samples: int | None = setting(None, "use no more than so many rows for training", "max_samples", gt=1)
+    max_train_samples: int | None = setting(
+        None, "use no more than so many rows, drawn by the seed with the same mix of classes", "max_samples", gt=1
+    )
     max_eval_samples: int | None = setting(None, "hold out no more than so many rows", gt=0)
 
 

@@ -58,7 +58,7 @@ def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence
             with problems.collecting():
                 held = take(splits, inside, "--eval_split")
                 eval_source = Source(f"{path} {inside}", len(held), sha256)
-        train = take(splits, wanted, "--train_split")[: settings.max_train_samples]
+        train = take(splits, wanted, "--train_split")
         source = Source(path, len(train), sha256)
     if settings.eval_data_files:
         with problems.collecting():
