@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -361,38 +362,61 @@ def _invalid(cls: type[Settings], values: Mapping[str, Any], typed: Mapping[str,
         wrong |= {str(detail["loc"][0]) for detail in error.errors()}
     for field in filter(wrong.__contains__, values):
         name, place = typed[field]
-        yield Problem(f"{name} {_refusal(cls.model_fields[field], values[field])}", place)
+        info = cls.model_fields[field]
+        kind = f"{in_words(info.annotation)} {_bounds(info)}".strip()
+        yield Problem(f"{name} {refusal(kind, values[field], takes_several(info.annotation))}", place)
 
 
 def _is_flag(info: FieldInfo) -> bool:
     return bool in (info.annotation, *typing.get_args(info.annotation))
 
 
-def _refusal(info: FieldInfo, value: Any) -> str:
-    """What the setting takes, and what it was given."""
-    kind, listed = _kind(info)
-    if isinstance(value, list) and not listed:
+def refusal(kind: str, value: Any, several: bool = False) -> str:
+    """What a setting takes, in words, and what it was given; ``several``: it takes a list."""
+    if isinstance(value, list) and not several:
         return f"takes one value, not {', '.join(map(str, value))}; words that belong to no option stand before them"
-    if value is True and kind != "true or false":
+    if value is True and kind != IN_WORDS[bool]:
         return f"is {kind}; no value is given"
     return f"is {kind}, not {value!r}"
 
 
-def _kind(info: FieldInfo) -> tuple[str, bool]:
-    """What a setting takes, in words with its bounds, and whether it takes several."""
-    annotation = info.annotation
-    options = [option for option in typing.get_args(annotation) if option is not type(None)]
-    if typing.get_origin(annotation) is Literal:
-        return " or ".join(", ".join(map(str, options)).rsplit(", ", 1)), False
-    kind = options[0] if options and type(None) in typing.get_args(annotation) else annotation
-    if typing.get_origin(kind) is Annotated:
-        kind = typing.get_args(kind)[0]
+IN_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    tuple: "a list of names",
+    list: "a list of names",
+}
+
+
+def in_words(annotation: Any) -> str:
+    """What a type takes: ``a whole number``, ``a, b or c``; that it may be left away needs no word."""
+    options = _options(annotation)
+    if len(options) > 1:
+        return " or ".join(dict.fromkeys(map(in_words, options)))
+    (kind,) = options
     if typing.get_origin(kind) is Literal:
-        return " or ".join(", ".join(map(str, typing.get_args(kind))).rsplit(", ", 1)), False
-    several = typing.get_origin(kind) in {tuple, list}
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
-    said = "a list of names" if several else words.get(kind, "a mapping")  # type: ignore[arg-type]
-    return f"{said} {_bounds(info)}".strip(), several
+        return one_of(typing.get_args(kind))
+    return IN_WORDS.get(typing.get_origin(kind) or kind, "a mapping")
+
+
+def one_of(names: Iterable[Any]) -> str:
+    return " or ".join(", ".join(map(str, names)).rsplit(", ", 1))
+
+
+def takes_several(annotation: Any) -> bool:
+    return any(typing.get_origin(kind) in {tuple, list} for kind in _options(annotation))
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union but None, without what is annotated."""
+    if typing.get_origin(annotation) is Annotated:
+        return _options(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) not in {typing.Union, UnionType}:
+        return (annotation,)
+    return tuple(kind for part in typing.get_args(annotation) if part is not NoneType for kind in _options(part))
 
 
 def _bounds(info: FieldInfo) -> str:

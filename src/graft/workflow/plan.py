@@ -20,6 +20,7 @@ from graft.runs import RunFolder
 from graft.settings import FinetuneSettings
 from graft.tasks.base import Codec, Task, check_metrics, longest_row, text_config, usual_rate
 from graft.tasks.choose import choose_task, task_for_data
+from graft.training.arguments import check_fields
 from graft.training.losses.choose import ChosenLoss, choose_loss, named_loss
 from graft.training.objective import Objective
 from graft.training.plan import TrainingPlan, make_plan
@@ -129,6 +130,8 @@ def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> tuple[Base,
         METHODS.get(settings.method)
     with problems.collecting():
         named_loss(settings)
+    with problems.collecting():
+        check_fields({"lr_scheduler_type": settings.lr_scheduler_type, **settings.training_arguments}, set())
     if settings.output_path is not None:
         with problems.collecting():
             RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
