@@ -1,0 +1,28 @@
+"""What ``graft generate-adapter`` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from graft.settings.base import setting
+from graft.settings.kinds import Listed
+from graft.settings.shared import ModelSettings
+
+
+class AdapterSettings(ModelSettings):
+    """Everything ``graft generate-adapter`` takes."""
+
+    base_model_path: str | None = setting(None, "the model under all the adapters: a folder, a name", "base_model_name")
+    adapter_paths: Listed = setting(
+        (), "run folders or PEFT folders, as a,b or NAME=a,NAME=b", "adapters", "adapter_path"
+    )
+    add: Listed = setting((), "with a bundle's folder: adapters to add to it, as NAME=PATH")
+    output_path: Path | None = setting(None, "the folder to make", "output_dir", "o")
+    precision: Literal["fp32", "int8", "int4"] = setting("int4", "of the base's weights; adapters stay in float32")
+    max_accuracy_drop: float | None = setting(
+        None, "the most an adapter's metric may lose against PyTorch (default: as for auto-opt)", ge=0, lt=1
+    )
+    skip_parity: bool = setting(False, "don't compare the adapters with their PyTorch twins; the manifest says so")
+    parity_rows: int = setting(200, "the most rows of each adapter to compare on", ge=1)
+    overwrite: bool = setting(False, "replace the bundle that is in the output folder")
