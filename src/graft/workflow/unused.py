@@ -27,9 +27,10 @@ def check_used(settings: FinetuneSettings, task: Task | None = None) -> None:
 
 
 def _of_method(settings: FinetuneSettings) -> Iterator[Problem]:
-    if settings.method not in METHODS.names():
+    try:
+        used = _uses(METHODS.get(settings.method))
+    except InputError:  # which is said by whoever needs it
         return
-    used = _uses(METHODS.get(settings.method))
     among = frozenset(MethodSettings.model_fields) - {"method"}
     users = {name: _uses(METHODS.get(name)) for name in METHODS.builtin}
     yield from _unused(settings, among, used, f"--method {settings.method}", "--method", users)
