@@ -12,8 +12,8 @@ from graft.settings.chat import ChatSettings
 from graft.settings.evaluate import EvaluateSettings
 from graft.settings.finetune import SECRET, FinetuneSettings, LossSettings, MethodSettings, TrainingSettings
 from graft.settings.generate_adapter import AdapterSettings
-from graft.settings.shared import DataSettings, EvaluationSettings, HubSettings, ModelSettings
-from graft.settings.words import IN_WORDS, in_words, one_of, refusal, takes_several
+from graft.settings.shared import DataSettings, EvaluationSettings, HubSettings, ModelSettings, RowSettings
+from graft.settings.words import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
 
 __all__ = [
     "IN_WORDS",
@@ -29,12 +29,14 @@ __all__ = [
     "LossSettings",
     "MethodSettings",
     "ModelSettings",
+    "RowSettings",
     "Settings",
     "TrainingSettings",
     "build",
     "in_words",
     "one_of",
     "option_names",
+    "options_of",
     "refusal",
     "setting",
     "takes_several",

@@ -82,6 +82,7 @@ class TrainingSettings(Settings):
     )
     resume: bool = setting(False, "go on where an interrupted run stopped")
     overwrite: bool = setting(False, "replace the run that is in the output folder", "overwrite_output_dir")
+    evaluate: bool = setting(True, "compare base and tuned on the held-out rows after training")
     training_arguments: Mapping[str, Any] = setting(
         {}, "further fields of transformers.TrainingArguments, on the command line as --field value"
     )

@@ -33,7 +33,7 @@ IN_WORDS: dict[Any, str] = {
 
 def in_words(annotation: Any) -> str:
     """What a type takes: ``a whole number``, ``a, b or c``; that it may be left away needs no word."""
-    options = _options(annotation)
+    options = options_of(annotation)
     if len(options) > 1:
         return " or ".join(dict.fromkeys(map(in_words, options)))
     (kind,) = options
@@ -47,16 +47,16 @@ def one_of(names: Iterable[Any]) -> str:
 
 
 def takes_several(annotation: Any) -> bool:
-    return any(typing.get_origin(kind) in {tuple, list} for kind in _options(annotation))
+    return any(typing.get_origin(kind) in {tuple, list} for kind in options_of(annotation))
 
 
-def _options(annotation: Any) -> tuple[Any, ...]:
+def options_of(annotation: Any) -> tuple[Any, ...]:
     """The types of a union but None, without what is annotated."""
     if typing.get_origin(annotation) is Annotated:
-        return _options(typing.get_args(annotation)[0])
+        return options_of(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) not in {typing.Union, UnionType}:
         return (annotation,)
-    return tuple(kind for part in typing.get_args(annotation) if part is not NoneType for kind in _options(part))
+    return tuple(kind for part in typing.get_args(annotation) if part is not NoneType for kind in options_of(part))
 
 
 def bounds(info: FieldInfo) -> str:
