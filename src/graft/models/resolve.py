@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from graft.data.formats import READERS
 from graft.errors import InputError, did_you_mean
 from graft.models.embedded import EMBEDDED, fetch
 from graft.models.folder import Base, open_folder
@@ -47,10 +48,11 @@ def _found(settings: ModelSettings, say: Say) -> Base:
     if path.suffix.lower() == ".gguf":
         return open_gguf(path, say)
     if path.is_file():
+        data = "the model comes first, then the data: graft finetune MODEL DATA"
         raise InputError(
             "a model is a folder or a .gguf file, not this file",
             where=str(path),
-            remedy=f"give its folder, {path.parent}",
+            remedy=data if path.suffix.lower() in READERS else f"give its folder, {path.parent}",
         )
     if name.lower() in EMBEDDED:
         return open_folder(fetch(name.lower(), say), name.lower(), "embedded")
