@@ -13,7 +13,7 @@ def tune(model, data, folder, **settings):
         "eval_steps": 120,
         "per_device_train_batch_size": 16,
         "learning_rate": 1e-2,
-        "lora_r": 8,
+        **({"lora_r": 8} if settings.get("method", "lora") == "lora" else {}),
         "early_stopping_patience": 0,
         "bootstrap_samples": 100,
         "evaluate": False,

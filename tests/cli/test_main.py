@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from graft.cli.main import COMMANDS, main
+from graft.cli.main import COMMANDS, SAME, main
 
 
 def test_help_lists_every_command(capsys):
@@ -13,10 +13,38 @@ def test_help_lists_every_command(capsys):
     assert all(name in out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
+@pytest.mark.parametrize("name", [*COMMANDS, *SAME])
 def test_every_command_has_help(name, capsys):
     assert main([name, "--help"]) == 0
-    assert f"graft {name}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"usage: graft {name}" in out
+    takes_a_file = name not in {"show", "doctor", "demo", "devices"}
+    assert ("--config" in out) == takes_a_file
+
+
+def test_help_says_what_to_write_behind_an_option(capsys):
+    main(["finetune", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for line in (
+        "  --precision {auto,float32,bfloat16,float16}",
+        "  --data_files A,B,…",
+        "  --text_template TEXT",
+        "  --load_best_model_at_end {true,false} (default: true)",
+        "  --use_dora",
+        "  --loss_arguments NAME=VALUE,…",
+        "  --output_path PATH",
+    ):
+        assert line in lines
+    assert any(line.endswith("[also -o, --output_dir]") for line in lines)
+    assert not any("default: False" in line for line in lines)
+
+
+def test_what_a_command_without_settings_takes(capsys):
+    main(["run", "--help"])
+    out = capsys.readouterr().out
+    assert "--setup" in out and "--dry_run" in out
+    main(["demo", "--help"])
+    assert "--overwrite" in capsys.readouterr().out
 
 
 def test_unknown_command_names_the_nearest(capsys):

@@ -61,6 +61,19 @@ def test_shares_and_sizes(prepared):
     assert [e.origin.line for e in found.eval] == list(range(41, 61))
 
 
+def test_rows_are_drawn_from_all_of_a_sorted_file_and_it_is_said(prepared):
+    ordered = sorted(ROWS, key=lambda row: row["label"])
+    found = prepared(ordered, max_train_samples=30)
+    assert Counter(e.completion for e in [*found.train, *found.eval]) == {"a": 10, "b": 20}
+    (said,) = [inference for inference in found.inferences if inference.name == "max_train_samples"]
+    assert (said.value, said.why) == (30, "drawn of 60 rows by the seed, with the same mix of answers")
+    assert [e.origin for e in found.train] == [e.origin for e in prepared(ordered, max_train_samples=30).train]
+    assert [e.origin for e in found.train] != [e.origin for e in prepared(ordered, 7, max_train_samples=30).train]
+    first = prepared(ordered, train_split="train[:24]", eval_split="train[24:]", max_train_samples=30)
+    assert [e.origin.line for e in first.train] == list(range(1, 25))
+    assert all(inference.name != "max_train_samples" for inference in first.inferences)
+
+
 def test_what_is_wrong_on_both_sides_is_said_together(prepared, tmp_path):
     held = tmp_path / "held.jsonl"
     held.write_text('{"text": "x"}\n', encoding="utf-8")

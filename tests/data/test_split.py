@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data_rows import examples_of
 from graft.data.clean import prompt_key, without_duplicates
 from graft.data.example import Example, Origin
-from graft.data.split import hold_out, usual_share
+from graft.data.split import hold_out, sample, usual_share
 from graft.errors import InputError
 
 
@@ -99,3 +99,30 @@ def test_no_text_is_ever_on_both_sides(given_rows, share, seed, with_labels):
         return
     assert len(train) + len(held) == len(examples) and train and held
     assert not {prompt_key(e) for e in train} & {prompt_key(e) for e in held}
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(2, 40), min_size=1),
+    st.integers(2, 100),
+    st.integers(0, 9),
+)
+def test_a_sample_has_as_many_rows_as_were_asked_for_in_the_same_mix(counts, wanted, seed):
+    examples = rows(counts)
+    drawn, of = sample(examples, wanted, seed, list(counts))
+    assert of == len(examples) and len(drawn) == min(wanted, len(examples))
+    assert [e.origin.line for e in drawn] == sorted({e.origin.line for e in drawn})
+    if wanted >= 2 * len(counts):
+        for label, count in Counter(e.completion for e in drawn).items():
+            exact = wanted * counts[label] / len(examples)
+            assert count == counts[label] or count >= 2
+            assert count <= max(2, exact + 1)
+        assert {e.completion for e in drawn} == set(counts)
+    assert drawn == sample(examples, wanted, seed, list(counts))[0]
+
+
+def test_a_sample_is_drawn_from_the_whole_file_and_keeps_conversations_whole():
+    turns = [example(f"turn {n}", f"answer {n}", 1 + n // 3) for n in range(90)]
+    drawn, of = sample(turns, 10, 42)
+    assert of == 30 and set(Counter(e.origin.line for e in drawn).values()) == {3} and len(drawn) == 30
+    assert max(e.origin.line for e in drawn) > 15
+    assert [e.origin for e in drawn] != [e.origin for e in sample(turns, 10, 7)[0]]

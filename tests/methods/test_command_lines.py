@@ -121,7 +121,7 @@ def test_best_checkpoint_and_resume(models: Path, codes: Path, tmp_path: Path, m
         *("--model_name_or_path", str(models / "tiny-llama"), "--data_files", str(codes), "--method", method),
         *("--prompt_template", "{prompt}", "--completion_template", "{response}", "--evaluate", "false"),
         *("--eval_steps", "2", "--save_steps", "2", "--max_steps", "6", "--early_stopping_patience", "0"),
-        *("--learning_rate", "0.01", "--lora_r", "4"),
+        *("--learning_rate", "0.01", *(("--lora_r", "4") if method == "qlora" else ())),
     ]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_of(*words, "--output_path", str(whole))

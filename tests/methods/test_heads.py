@@ -50,8 +50,7 @@ def test_a_head_is_trained_beside(
             "learning_rate": 1e-2,
             "bootstrap_samples": 100,
             "per_device_train_batch_size": 8,
-            "adapter_placement": "houlsby",
-            "lora_r": 4,
+            **({"adapter_placement": "houlsby"} if method == "adapters" else {"lora_r": 4}),
         }
     )
     first = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))

@@ -38,6 +38,16 @@ def test_hub_id_without_a_connection(offline: Path) -> None:
     assert "did you mean smollm2-135m-instruct?" in said and "hub id" in said
 
 
+def test_a_folder_that_is_nearly_called_so(offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_model_folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="did you mean tiny-llama"):
+        resolve(named("tiny-lama"))
+    (tmp_path / "rows.jsonl").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match="the model comes first, then the data"):
+        resolve(named("rows.jsonl"))
+
+
 def test_environment_variable_is_respected(tmp_path: Path) -> None:
     code = (
         "from graft.models.base import resolve; from graft.settings import ModelSettings\n"

@@ -47,7 +47,10 @@ def test_a_task_is_learned_and_judged_again_from_disk(
     again = evaluate_model(run, output_path=tmp_path / "again", bootstrap_samples=100)
     assert again["predictors"] == first["predictors"]
 
-    assert (run / "report.html").read_text(encoding="utf-8").count("<table")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("<table")
+    counts_entities = 'class="number">Entities</th>' in page and 'class="number">Rows</th>' not in page
+    assert counts_entities == (metric == "entity_f1")
     card = (run / "README.md").read_text(encoding="utf-8")
     assert f"pipeline_tag: {'sentence-similarity' if task == 'feature-extraction' else task}\n" in card
     monkeypatch.chdir(run.parent)

@@ -1,9 +1,11 @@
 import pytest
+import torch
 import yaml
 
 from graft.settings import FinetuneSettings, build
 from graft.training import signs
 from graft.training.remedies import changes, patch
+from graft.training.watch import gpu_memory_mb
 
 
 def curve(values, every=1):
@@ -91,9 +93,29 @@ def test_learning_rates_are_judged_by_the_method(rate, word):
 
 
 def test_memory_is_nearly_full_at_a_twentieth():
-    assert signs.memory_nearly_full(1300, 24_000, 3000) is None
-    found = signs.memory_nearly_full(1100, 24_000, 3000)
+    assert signs.memory_nearly_full((1300, 24_000, 3000)) is None
+    found = signs.memory_nearly_full((1100, 24_000, 3000))
     assert "1,100 of 24,000 MB" in found.what and any("qlora" in remedy for remedy in found.remedies)
+
+
+def test_a_gpus_memory_is_judged_by_when_it_was_fullest():
+    """In the backward pass 15,500 of 16,000 MB were given out; now, after the step, most of it is free again."""
+    room = (20_000, 24_000, 3000)
+    fullest = signs.at_its_fullest(free=100, total=16_000, reserved=15_800, peak=15_500)
+    assert fullest == (400, 16_000, 15_500)
+    found = signs.memory_nearly_full(room, [(9_000, 16_000, 7_000), fullest])
+    assert found.kind == "memory"
+    assert found.what == ("the memory of GPU 1 is nearly full: 400 of 16,000 MB are left, and this run holds 15,500")
+    assert signs.memory_nearly_full(room, [signs.at_its_fullest(100, 16_000, 15_800, 15_000)]) is None
+    assert signs.memory_nearly_full(room, [(0.0, 0.0, 0.0)]) is None  # a device that is not used
+    both = signs.memory_nearly_full((1000, 24_000, 3000), [fullest]).what
+    assert both.startswith("memory is nearly full") and "GPU 0" in both
+
+
+def test_without_a_gpu_there_is_none_to_watch():
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert gpu_memory_mb() == []
 
 
 def test_the_patch_is_yaml_that_settings_accept():

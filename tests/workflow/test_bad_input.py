@@ -266,6 +266,13 @@ def test_wrong_options_of_every_sort_are_said_together(refused, tmp_path):
     assert "none.jsonl: no such file" in err
 
 
+def test_a_name_that_transformers_would_refuse_later(refused, written):
+    err = refused(written(jsonl(ROWS)), "--lr_scheduler_type", "cosin", "--r", "0", "--optim", "adamw_troch")
+    assert "--optim is adamw_torch, " in err and "did you mean adamw_torch?" in err and "--r is a whole number" in err
+    err = refused(written(jsonl(ROWS)), "--lr_scheduler_type", "cosin")
+    assert "--lr_scheduler_type is linear, cosine, " in err and "did you mean cosine?" in err
+
+
 def test_words_swallowed_by_an_option(refused, written):
     err = refused(written(jsonl(ROWS)), "--method", "lora", "more", "words")
     assert "--method takes one value, not lora, more, words" in err

@@ -69,9 +69,29 @@ def test_evaluate_a_run_on_other_rows_into_another_folder(graft, run, rows_file,
     assert (run / "evaluation.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("option", "near"), [("--eval_data_files", "data_files"), ("--eval_share", ""), ("--evaluate", "")]
+)
+def test_evaluate_takes_no_setting_that_only_training_uses(graft, run, rows_file, option, near):
+    before = (run / "evaluation.json").read_bytes()
+    code, out, err = graft("evaluate", run, option, rows_file)
+    assert code == 2 and out == "" and f"unknown option {option}" in err and near in err
+    assert (run / "evaluation.json").read_bytes() == before
+
+
+def test_evaluate_on_some_of_the_rows(graft, run, rows_file, tmp_path):
+    words = ("evaluate", run, "--data_files", rows_file, "--max_eval_samples", 4, "--json", "-o", tmp_path / "out")
+    document = json.loads(graft(*words)[1])
+    assert document["data"]["rows"] == 4 and document["predictors"]["base"]["accuracy"]["n"] == 4
+    lines = (tmp_path / "out" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sorted(json.loads(line)["reference"] for line in lines) == ["bad", "bad", "good", "good"]
+
+
 def test_evaluate_prints_a_table_and_a_verdict(graft, run, tmp_path):
     code, out, _ = graft("evaluate", run, "--metrics", "accuracy", "-o", tmp_path / "out")
     assert code == 0 and "accuracy" in out and "tuned" in out and "n = " in out and "perplexity" not in out
+    (line,) = [line for line in out.splitlines() if line.startswith("accuracy")]
+    assert " to " in line and "p = " in line  # not wrapped, and without a frame
 
 
 def test_evaluates_options_are_checked_like_all_others(graft, run, rows_file, tmp_path):
@@ -147,6 +167,7 @@ def test_a_dry_run_shows_the_rows_as_trained_and_writes_nothing(graft, tiny_llam
     words = ("finetune", tiny_llama, rows_file, "-o", tmp_path / "out", "--dry_run", "--max_steps", 3)
     code, out, _ = graft(*words)
     assert code == 0 and not (tmp_path / "out").exists()
+    assert "labels = bad, good: 2 different answers" in out and "learning_rate = 0.0002: " in out
     assert "⟦good<|im_end|>⟧" in out and "steps      3" in out and "Nothing was trained." in out
     document = json.loads(graft(*words, "--json")[1])
     assert document["rows"] == {"train": 4, "held_out": 2} and 0 < document["tokens"]["trained_share"] < 1

@@ -18,6 +18,8 @@ def losses(run):
 @pytest.mark.parametrize(("method", "engine"), [("lora", "packed"), ("full", "plain")])
 def test_bfloat16_trains_alike_and_leaves_float32(given, tmp_path, method, engine):
     quick = given | {"evaluate": False, "method": method, "engine": engine, "learning_rate": 1e-3}
+    if method == "full":
+        del quick["lora_dropout"]
     quick |= {"max_steps": 3, "eval_steps": 3, "warmup_ratio": 0.0}
     exact = losses(finetune(quick))
     run = finetune(quick | {"precision": "bf16", "output_path": str(tmp_path / "half")})

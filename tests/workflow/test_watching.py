@@ -36,6 +36,7 @@ def by_heart(given, tmp_path):
         files[name] = tmp_path / f"{name}.jsonl"
         files[name].write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     schedule = {"max_steps": 160, "eval_steps": 20, "warmup_ratio": 0.0, "lr_scheduler_type": "constant"}
+    del given["lora_dropout"]
     return (
         given | {name: str(file) for name, file in files.items()} | schedule | {"method": "full", "learning_rate": 3e-3}
     )

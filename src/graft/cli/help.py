@@ -3,57 +3,84 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from graft.cli.arguments import SHORT
 from graft.registry import load_attribute
-from graft.settings import Settings
+from graft.settings import HubSettings, Settings, options_of, takes_several
 
 USAGE = {
     "finetune": "graft finetune MODEL DATA -o OUT [--option value …]",
-    "evaluate": "graft evaluate RUN [--data_files FILE …] [--output_path DIR]",
-    "chat": "graft chat RUN",
-    "show": "graft show RUN",
+    "evaluate": "graft evaluate RUN_OR_MODEL [--data_files FILE …] [--output_path DIR]",
+    "chat": "graft chat RUN_OR_MODEL [--prompt TEXT]",
+    "show": "graft show RUN_OR_MODEL",
     "run": "graft run --config FILE.yaml [--setup] [--dry_run] [--option value …]",
     "doctor": "graft doctor RUN",
-    "demo": "graft demo [-o OUT]",
+    "demo": "graft demo [-o OUT] [--overwrite]",
     "auto-opt": "graft auto-opt RUN [-o OUT], or --model_name_or_path MODEL [--adapter_path ADAPTER] -o OUT",
+    "optimize": "graft optimize RUN [-o OUT], or --model_name_or_path MODEL [--adapter_path ADAPTER] -o OUT",
     "generate-adapter": "graft generate-adapter --base_model_path MODEL --adapter_paths A,NAME=B -o OUT",
     "devices": "graft devices",
 }
+CONFIG = ("--config FILE.yaml", "settings from a file; the command line wins")
+OWN: dict[str, tuple[tuple[str, str], ...]] = {
+    "finetune": (CONFIG, ("--dry_run", "the plan, and the first rows as trained; nothing is written")),
+    "run": (
+        ("--config FILE.yaml", "the workflow, or a run's own config.yaml"),
+        ("--setup", "install what the passes need"),
+        ("--dry_run", "print the passes with their settings, do nothing"),
+        ("--option value", "any setting of graft finetune; it wins over the file's"),
+    ),
+    "demo": (("--output_path OUT", "the run folder (default: demo-run) [also -o]"), ("--overwrite", "replace it")),
+}
+"""Options that are no settings."""
+EVERYWHERE = (
+    ("--json", "one JSON document on stdout"),
+    ("--log_level 0…4", "debug, info, warning, error, critical"),
+    ("--debug", "tracebacks"),
+)
 
 
 def command_help(name: str, text: str, module: str) -> str:
     """Usage and, for each settings class the command takes, its options."""
-    lines = [f"graft {name}: {text}", "", f"usage: {USAGE.get(name, 'graft ' + name)}", ""]
+    lines = [f"graft {name}: {text}", "", f"usage: {USAGE[name]}", ""]
     classes: tuple[type[Settings], ...] = load_attribute(f"{module}:SETTINGS")
     for cls in classes:
         lines += _section(cls)
     if name == "finetune":
         lines += ["every other field of transformers.TrainingArguments is an option, too: --max_grad_norm 0.5", ""]
-    lines.append("  --config FILE.yaml   settings from a file; the command line wins")
-    lines.append("  --dry_run            show what would be done, do nothing") if name == "finetune" else None
-    lines.append("  --json               one JSON document on stdout")
-    lines.append("  --log_level 0…4      debug, info, warning, error, critical")
+    own = OWN.get(name, (CONFIG,) if classes else ())
+    lines += [f"  {option:<20} {what}" for option, what in (*own, *EVERYWHERE)]
     return "\n".join(lines) + "\n"
 
 
 def _section(cls: type[Settings]) -> list[str]:
+    """What only a hub needs comes last."""
     lines = [f"{cls.__name__.removesuffix('Settings').lower()}:"]
-    for field, info in cls.model_fields.items():
-        default = "" if info.default in (None, (), {}) else f" (default: {info.default})"
-        kind = _kind(info.annotation)
-        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        aliases = extra.get("aliases") or []
-        also = f" [also --{', --'.join(str(a) for a in aliases)}]" if isinstance(aliases, list) and aliases else ""
-        lines.append(f"  --{field} {kind}".rstrip())
-        lines.append(f"      {info.description}{default}{also}")
+    for field in sorted(cls.model_fields, key=lambda name: name in HubSettings.model_fields):
+        info = cls.model_fields[field]
+        shown = "" if info.default in (None, (), {}, True, False) else f" (default: {info.default})"
+        lines.append(f"  --{field} {_kind(info.annotation, info.default)}".rstrip())
+        lines.append(f"      {info.description}{shown}{_also(field, info.json_schema_extra)}")
     return [*lines, ""]
 
 
-def _kind(annotation: Any) -> str:
-    options = [option for option in typing.get_args(annotation) if option is not type(None)]
-    if typing.get_origin(annotation) is typing.Literal:
-        return "{" + ",".join(str(option) for option in options) + "}"
-    kinds = {bool: "", int: "N", float: "X", str: "TEXT"}
-    candidate = options[0] if options else annotation
-    return kinds.get(candidate, "PATH" if getattr(candidate, "__name__", "") == "Path" else "VALUE")
+def _also(field: str, extra: Any) -> str:
+    listed = extra.get("aliases") if isinstance(extra, Mapping) else None
+    names = [short for short, name in SHORT.items() if name == field]
+    names += [f"--{alias}" for alias in listed or () if f"-{alias}" not in names]
+    return f" [also {', '.join(names)}]" if names else ""
+
+
+def _kind(annotation: Any, default: Any) -> str:
+    """What to write behind an option; nothing behind one that need only be named."""
+    options = options_of(annotation)
+    if typing.get_origin(options[0]) is typing.Literal:
+        return "{" + ",".join(map(str, typing.get_args(options[0]))) + "}"
+    if options[0] is bool:
+        return "{true,false} (default: true)" if default else ""
+    if takes_several(annotation):
+        return "A,B,…"
+    return {int: "N", float: "X", str: "TEXT", Path: "PATH"}.get(options[0], "NAME=VALUE,…")

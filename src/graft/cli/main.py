@@ -125,7 +125,7 @@ def _help() -> str:
         f"usage: graft COMMAND [--option value …]\n\n{rows}\n\n"
         "  graft finetune MODEL DATA -o OUT        the shortest way; the rest is inferred, printed and recorded\n"
         "  graft COMMAND --help                    every option of a command\n\n"
-        "every command takes --config FILE.yaml, --json, --log_level 0…4, --debug\n"
+        "every command takes --json, --log_level 0…4 and --debug; those with settings --config FILE.yaml, too\n"
     )
 
 

@@ -11,6 +11,8 @@ from rich.table import Table
 
 from graft.evaluation.table import rows, verdict
 
+WIDTH = 120
+
 
 def print_result(run: Path, as_json: bool) -> None:
     """The run's scores, its verdict, and where to look next."""
@@ -28,10 +30,11 @@ def print_result(run: Path, as_json: bool) -> None:
 
 def print_evaluation(document: dict[str, Any]) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:  # a file or a pipe has no edge to wrap at
+        console.width = WIDTH
     names = list(document["predictors"])
-    table = Table(
-        title=f"{document['data']['rows']:,} rows of {Path(document['data']['path']).name}", title_justify="left"
-    )
+    title = f"{document['data']['rows']:,} rows of {Path(document['data']['path']).name}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("metric")
     for name in names:
         table.add_column(name, justify="right")

@@ -36,8 +36,8 @@ class Loaded:
     eval_source: Source | None
 
 
-def load_rows(settings: DataSettings, trust_remote_code: bool = False, prefer: Sequence[str] = ("train",)) -> Loaded:
-    """The rows to train on and, where they are given, those to hold out.
+def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence[str] = ("train",)) -> Loaded:
+    """The rows to train on and, where they are given, those to hold out; ``token`` is for data sets of the hub.
 
     ``prefer``: the splits to take the rows from where no ``train_split`` is given, the first that is there.
 
@@ -49,7 +49,7 @@ def load_rows(settings: DataSettings, trust_remote_code: bool = False, prefer: S
     held: list[Row] | None = None
     source = eval_source = Source("", 0, None)
     with problems.collecting():
-        splits, path, sha256 = _read(settings, trust_remote_code)
+        splits, path, sha256 = _read(settings, token)
         wanted = settings.train_split or next((name for name in prefer if name in splits), next(iter(splits)))
         inside = settings.eval_split
         if inside is None and settings.train_split is None and wanted == "train" and "validation" in splits:
@@ -58,7 +58,7 @@ def load_rows(settings: DataSettings, trust_remote_code: bool = False, prefer: S
             with problems.collecting():
                 held = take(splits, inside, "--eval_split")
                 eval_source = Source(f"{path} {inside}", len(held), sha256)
-        train = take(splits, wanted, "--train_split")[: settings.max_train_samples]
+        train = take(splits, wanted, "--train_split")
         source = Source(path, len(train), sha256)
     if settings.eval_data_files:
         with problems.collecting():
@@ -69,7 +69,7 @@ def load_rows(settings: DataSettings, trust_remote_code: bool = False, prefer: S
     return Loaded(train, held, source, eval_source if held is not None else None)
 
 
-def _read(settings: DataSettings, trust_remote_code: bool) -> tuple[Splits, str, str | None]:
+def _read(settings: DataSettings, token: str | None) -> tuple[Splits, str, str | None]:
     # As in `datasets`: a loader's name ("json", "csv") may stand beside the files it is for.
     if settings.data_files and settings.data_name not in {None, "json", "csv", "parquet", "text", "arrow"}:
         raise InputError("--data_name and --data_files are both given", remedy="one of them is enough")
@@ -82,7 +82,7 @@ def _read(settings: DataSettings, trust_remote_code: bool) -> tuple[Splits, str,
         return {"train": load_file(path)}, str(path), sha256_of(path)
     if path.is_dir():
         return _folder(path)
-    return _hub(settings, trust_remote_code)
+    return _hub(settings, token)
 
 
 def _rows(files: Sequence[Path]) -> list[Row]:
@@ -157,14 +157,14 @@ def _split_of(stem: str) -> str:
     return "train"
 
 
-def _hub(settings: DataSettings, trust_remote_code: bool) -> tuple[Splits, str, str | None]:
+def _hub(settings: DataSettings, token: str | None) -> tuple[Splits, str, str | None]:
     name = str(settings.data_name)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix.lower() in READERS:
         raise InputError("no such file or folder", where=name, remedy=_near(Path(name)))
     from datasets import load_dataset
 
     try:
-        found = load_dataset(name, settings.data_config_name)
+        found = load_dataset(name, settings.data_config_name, token=token)
     except GraftError:
         raise
     except Exception as error:

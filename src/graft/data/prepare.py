@@ -14,7 +14,7 @@ from graft.data.inference import Inference
 from graft.data.load import Loaded, Source, load_rows
 from graft.data.render import Renderer
 from graft.data.roles import Recipe, recognise
-from graft.data.split import check_learnable, hold_out, usual_share
+from graft.data.split import check_learnable, hold_out, sample, usual_share
 from graft.errors import Problems
 from graft.settings import DataSettings
 
@@ -63,8 +63,9 @@ def prepare(
     examples, held = _both(loaded, recipe, settings)
     recipe = replace(recipe, labels=_classes(recipe, examples))
     examples, doubled = without_duplicates(examples)
-    check_learnable(examples, recipe.labels, held is None)
     said = list(recipe.inferences)
+    examples = _no_more(examples, settings.max_train_samples, seed, recipe.labels, said)
+    check_learnable(examples, recipe.labels, held is None)
     if held is None:
         share = settings.eval_share or usual_share(len(examples))
         examples, held = hold_out(examples, share, seed, recipe.labels)
@@ -89,6 +90,19 @@ def _both(loaded: Loaded, recipe: Recipe, settings: DataSettings) -> tuple[list[
             sides.append(to_examples(rows, recipe))
     problems.raise_if_any()
     return sides[0], None if loaded.eval is None else sides[1]
+
+
+def _no_more(
+    examples: list[Example], most: int | None, seed: int, labels: Sequence[str] | None, said: list[Inference]
+) -> list[Example]:
+    """At most so many rows of the training file, and what was done in ``said``."""
+    if most is None:
+        return examples
+    drawn, rows = sample(examples, most, seed, labels)
+    if rows > most:
+        mix = ", with the same mix of answers" if labels else ""
+        said.append(Inference("max_train_samples", most, f"drawn of {rows:,} rows by the seed{mix}"))
+    return drawn
 
 
 def _sample(examples: list[Example], count: int, seed: int, labels: Sequence[str] | None) -> list[Example]:
@@ -116,6 +130,7 @@ def read_examples(
     labels: list[str] | None = None,
     tokenizer: Any = None,
     recognise: Callable[..., Recipe] = recognise,
+    token: str | None = None,
 ) -> Read:
     """All rows of some files as examples, in the shape ``settings`` say; nothing is held out or left out.
 
@@ -124,7 +139,7 @@ def read_examples(
     Raises:
         InputError: with everything that is wrong with the data.
     """
-    loaded = load_rows(settings, prefer=("test", "validation", "train"))
+    loaded = load_rows(settings, token, prefer=("test", "validation", "train"))
     generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
     recipe = recognise(loaded.train, settings, generation, labels)
     examples = to_examples(loaded.train, recipe)

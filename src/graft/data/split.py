@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from graft.data.clean import prompt_key
-from graft.data.example import Example
+from graft.data.example import Example, Origin
 from graft.errors import InputError, Problems, shorten
 
 FEWEST_ROWS = 4
@@ -86,6 +86,44 @@ def hold_out(
     if not train or not evaluation:
         raise InputError("the rows all have the same prompt, so none can be held out", where=_place(examples))
     return train, evaluation
+
+
+def sample(
+    examples: Sequence[Example], count: int, seed: int, labels: Sequence[str] | None = None
+) -> tuple[list[Example], int]:
+    """The examples of ``count`` rows, drawn by the seed and in their first order, and how many rows there were.
+
+    With ``labels`` each class gives its share, and two rows at least, so that it can be on both sides.
+    """
+    rows: dict[Origin, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        rows[example.origin].append(index)
+    strata: dict[str, list[list[int]]] = defaultdict(list)
+    for members in rows.values():
+        strata[examples[members[0]].completion if labels else ""].append(members)
+    if count >= len(rows):
+        return list(examples), len(rows)
+    chance = random.Random(seed)
+    kept: set[int] = set()
+    for name, share in _shares({name: len(strata[name]) for name in sorted(strata)}, count).items():
+        for members in chance.sample(strata[name], share):
+            kept.update(members)
+    return [example for index, example in enumerate(examples) if index in kept], len(rows)
+
+
+def _shares(counts: dict[str, int], wanted: int) -> dict[str, int]:
+    """``wanted`` in proportion to ``counts`` by the largest remainders, of each two at least as far as they go."""
+    total = sum(counts.values())
+    exact = {name: wanted * count / total for name, count in counts.items()}
+    found = {name: min(counts[name], max(2, int(share))) for name, share in exact.items()}
+    while (difference := wanted - sum(found.values())) != 0:
+        step = 1 if difference > 0 else -1
+        free = [name for name in found if (found[name] < counts[name] if step > 0 else found[name] > 2)]
+        if not free:  # more classes than rows are wanted of
+            free = [name for name in found if found[name] > 0]
+        name = max(free, key=lambda name: step * (exact[name] - found[name]))
+        found[name] += step
+    return found
 
 
 def _inseparable(examples: Sequence[Example], whole_only: bool = False) -> list[list[int]]:

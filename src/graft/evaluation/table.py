@@ -46,7 +46,7 @@ def figure(metric: str, value: float, sign: bool = False) -> str:
 
 
 def _with_interval(metric: str, found: dict[str, float]) -> str:
-    return f"{figure(metric, found['value'])} ({figure(metric, found['low'])} – {figure(metric, found['high'])})"
+    return f"{figure(metric, found['value'])} ({figure(metric, found['low'])}–{figure(metric, found['high'])})"
 
 
 def _difference(metric: str, found: dict[str, Any]) -> str:

@@ -30,6 +30,16 @@ class Adapters:
     name = "adapters"
     writes = "adapter"
     learning_rate = 1e-3
+    uses = frozenset(
+        {
+            "reduction_factor",
+            "adapter_placement",
+            "non_linearity",
+            "lora_dropout",
+            "target_modules",
+            "modules_to_save",
+        }
+    )
 
     def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
         """A ``BottleneckModel`` over ``model``.

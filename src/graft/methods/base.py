@@ -19,6 +19,8 @@ class Method(Protocol):
     writes: str
     learning_rate: float
     """The peak learning rate to start from, when none is given."""
+    uses: frozenset[str]
+    """The fields of ``MethodSettings`` that mean something to it; that another is given is an error."""
 
     def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
         """``model`` with what is to be tuned requiring gradients, initialised by ``settings.seed``.

@@ -14,6 +14,7 @@ class Full:
     name = "full"
     writes = "model"
     learning_rate = 2e-5
+    uses: frozenset[str] = frozenset()
 
     def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
         return model.requires_grad_(True)

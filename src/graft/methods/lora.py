@@ -21,6 +21,9 @@ class Lora:
     name = "lora"
     writes = "adapter"
     learning_rate = 2e-4
+    uses = frozenset(
+        {"lora_r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "use_rslora", "use_dora"}
+    )
 
     def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
         """A ``PeftModel`` over ``model``.

@@ -40,6 +40,7 @@ class PeftMethod:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.uses = frozenset(TYPES[name][1].values()) | {"target_modules", "modules_to_save"}
 
     def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
         """A ``PeftModel`` over ``model``.

@@ -20,6 +20,7 @@ class Qlora:
     name = "qlora"
     writes = "adapter"
     learning_rate = 2e-4
+    uses = LORA.uses | {"quantisation"}
 
     def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
         """A ``PeftModel`` over ``model``, whose linear layers are replaced by quantised ones.

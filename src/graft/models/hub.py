@@ -71,6 +71,9 @@ def _unreachable(name: str, error: Exception) -> InputError:
 
 def _remedy(name: str) -> str:
     last = name.rsplit("/", 1)[-1].lower()
-    near = did_you_mean(last, [known for known in EMBEDDED if known[:4] == last[:4]])  # the same family only
+    path = Path(name).expanduser()
+    folders = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
+    family = [known for known in EMBEDDED if known[:4] == last[:4]]
+    near = did_you_mean(path.name, folders) or did_you_mean(last, family)
     embedded = " or ".join(EMBEDDED)
     return f"{near + ' ' if near else ''}Give a model folder, a .gguf file, a hub id with a connection, or {embedded}"

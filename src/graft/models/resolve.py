@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from graft.data.formats import READERS
 from graft.errors import InputError, did_you_mean
 from graft.models.embedded import EMBEDDED, fetch
 from graft.models.folder import Base, open_folder
@@ -26,9 +27,18 @@ def resolve(settings: ModelSettings, say: Say = silent) -> Base:
     """The base that ``settings`` name: a folder, a ``.gguf`` file, an embedded name, or a hub id, in this order.
 
     Raises:
-        InputError: when there is no such model, or its folder is not whole.
+        InputError: when there is no such model, its folder is not whole, or a revision is asked for of what is not from
+            the hub.
         GraftError: when it has to be downloaded and cannot be.
     """
+    base = _found(settings, say)
+    if settings.model_revision and base.kind != "hub":
+        what = f"{base.label} is no model of the hub, so it has no revision {settings.model_revision!r}"
+        raise InputError(what, where="--model_revision", remedy="leave it away")
+    return base
+
+
+def _found(settings: ModelSettings, say: Say) -> Base:
     name = settings.model_name_or_path
     if not name:
         raise InputError("no model is given", where="model_name_or_path", remedy=f"for example {next(iter(EMBEDDED))}")
@@ -38,10 +48,11 @@ def resolve(settings: ModelSettings, say: Say = silent) -> Base:
     if path.suffix.lower() == ".gguf":
         return open_gguf(path, say)
     if path.is_file():
+        data = "the model comes first, then the data: graft finetune MODEL DATA"
         raise InputError(
             "a model is a folder or a .gguf file, not this file",
             where=str(path),
-            remedy=f"give its folder, {path.parent}",
+            remedy=data if path.suffix.lower() in READERS else f"give its folder, {path.parent}",
         )
     if name.lower() in EMBEDDED:
         return open_folder(fetch(name.lower(), say), name.lower(), "embedded")

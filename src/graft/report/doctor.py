@@ -156,7 +156,8 @@ def _reasons(view: RunView, held_out: int | None) -> Iterator[tuple[str, str]]:
     counts = facts.label_counts(view)
     if len(counts) > 1 and counts[0][1] > UNEVEN * max(counts[-1][1], 1):
         (most, n), (least, k) = counts[0], counts[-1]
-        yield f"labels are uneven: {n:,} rows of {most}, {k:,} of {least}", "--loss class-weighted, or more of the rare"
+        what = f"labels are uneven: {n:,} {facts.counted(view)} of {most}, {k:,} of {least}"
+        yield what, "--loss class-weighted, or more of the rare"
     for warning in facts.data_warnings(view)[:3]:
         yield warning, "clean the data: what is contradictory or cut off teaches nothing"
     best, losses = view.best, view.held_out_losses

@@ -221,7 +221,7 @@ def _lengths(value: Table) -> str:
 
 
 def label_counts(view: RunView) -> list[tuple[str, int]]:
-    """Each label with its rows, commonest first: of the data's summary, or else of the rows compared on."""
+    """Each label with its number (``counted``), commonest first: of the data's summary, or of what was compared."""
     summary = view.section("data", "summary")
     for name in ("labels", "label_counts"):
         counts = _numbers(summary.get(name))
@@ -232,6 +232,11 @@ def label_counts(view: RunView) -> list[tuple[str, int]]:
         label: entry.get("support") for by_label in classes.values() for label, entry in _table(by_label).items()
     }
     return _numbers(supports)
+
+
+def counted(view: RunView) -> str:
+    """What the figures of each label count: rows, or entities, of which a row may have several or none."""
+    return "entities" if "entity_f1" in view.metric_names else "rows"
 
 
 def _numbers(value: Any) -> list[tuple[str, int]]:

@@ -115,6 +115,7 @@ def _context(view: RunView) -> dict[str, Any]:
         "matrices": matrices(view),
         "mistakes": mistakes(view),
         "class_predictors": with_classes(view),
+        "counted": facts.counted(view),
         "class_rows": class_rows(view, with_classes(view)),
         "changes": changes,
         "change_lists": _change_lists(changes),

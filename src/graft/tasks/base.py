@@ -21,6 +21,9 @@ from graft.models.loading import Kind, kind_of
 from graft.settings import DataSettings
 from graft.training.objective import Objective
 
+TEMPLATES = frozenset({"text_template", "prompt_template", "completion_template"})
+"""Settings that say which columns are the prompt and which the answer."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -98,6 +101,8 @@ class Task(Protocol):
     """The class of transformers that loads them."""
     learning_rates: Mapping[str, float]
     """By method, where the method's own doesn't suit."""
+    uses: frozenset[str]
+    """Those settings that mean something to it and not to every task; that another task's is given is an error."""
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         """Whether rows with these columns, such as ``row``, are plainly meant for this task."""

@@ -26,6 +26,7 @@ class FeatureExtraction:
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     auto_class = "AutoModel"
     learning_rates: Mapping[str, float] = {}
+    uses: frozenset[str] = frozenset({"pair_label"})
     recognise = staticmethod(text_pairs)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
 from graft.settings import DataSettings
-from graft.tasks.base import Codec, Head
+from graft.tasks.base import TEMPLATES, Codec, Head
 from graft.tasks.inputs import IGNORED, Batch, evaluating, in_batches, padded, read, text_ids
 from graft.training.objective import Objective
 
@@ -31,6 +31,7 @@ class Summarization:
     kinds: tuple[Kind, ...] = ("encoder-decoder",)
     auto_class = "AutoModelForSeq2SeqLM"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
+    uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "max_new_tokens"}
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         return False

@@ -18,7 +18,7 @@ from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
-from graft.tasks.base import Codec, Head
+from graft.tasks.base import TEMPLATES, Codec, Head
 from graft.tasks.inputs import Batch, evaluating, in_batches, read, text_ids
 from graft.training.objective import Objective
 
@@ -32,6 +32,7 @@ class TextClassification:
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     auto_class = "AutoModelForSequenceClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
+    uses: frozenset[str] = TEMPLATES
     recognise = staticmethod(labelled_texts)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:

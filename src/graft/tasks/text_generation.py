@@ -15,7 +15,7 @@ from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor
 from graft.evaluation.torch_predictor import TorchPredictor
 from graft.models.loading import CAUSAL, Kind
-from graft.tasks.base import Codec, Head
+from graft.tasks.base import TEMPLATES, Codec, Head
 from graft.training.objective import Objective
 
 
@@ -24,6 +24,7 @@ class TextGeneration:
     kinds: tuple[Kind, ...] = ("causal",)
     auto_class = CAUSAL
     learning_rates: Mapping[str, float] = {}
+    uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "chat_template", "loss_on", "max_new_tokens"}
     recognise = staticmethod(recognise)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:

@@ -28,6 +28,7 @@ class TokenClassification:
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     auto_class = "AutoModelForTokenClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
+    uses: frozenset[str] = frozenset()
     recognise = staticmethod(tagged_words)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:

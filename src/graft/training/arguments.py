@@ -7,11 +7,12 @@ import functools
 import json
 import typing
 from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from graft.errors import InputError, Problems, did_you_mean
-from graft.settings import TrainingSettings
+from graft.settings import IN_WORDS, TrainingSettings, in_words, one_of, refusal, takes_several
 from graft.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def check_fields(
     Raises:
         InputError: naming every unknown option at once, each with the nearest right name, and every value out of type.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
     from transformers import TrainingArguments
 
     types = typing.get_type_hints(TrainingArguments)
@@ -55,12 +56,26 @@ def check_fields(
         if field == "push_to_hub" and _parsed(value) is not False:
             problems.add(f"{shown} would send the model away, and graft sends nothing", place, UPLOAD)
             continue
+        names = _names(types[field])
+        kind = one_of(names) if names else in_words(types[field])
         try:
+            if value is True and IN_WORDS[bool] not in kind:  # typed without a value; pydantic would take it for 1
+                raise ValueError
             values[field] = TypeAdapter(types[field]).validate_python(_parsed(value))
-        except ValidationError as error:
-            problems.add(f"{shown}: {error.errors()[0]['msg'].lower()}, not {value!r}", place)
+            if names and values[field] not in names:
+                raise ValueError
+        except ValueError:  # pydantic's is one, too
+            problems.add(
+                f"{shown} {refusal(kind, value, takes_several(types[field]))}", place, did_you_mean(str(value), names)
+            )
     problems.raise_if_any()
     return values
+
+
+def _names(annotation: Any) -> list[str]:
+    """The values of a field such as ``OptimizerNames | str``, which takes any text and refuses it later."""
+    kinds = [kind for kind in typing.get_args(annotation) if isinstance(kind, type) and issubclass(kind, Enum)]
+    return [str(member.value) for kind in kinds for member in kind]
 
 
 def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path, held_out: bool) -> TrainingArguments:

@@ -176,11 +176,25 @@ def learning_rate_out_of_range(rate: float, usual: float, method: str) -> Sign |
     return Sign("learning_rate", what, (f"--learning_rate {usual:g}", *AGAINST_ODD_RATES))
 
 
-def memory_nearly_full(available_mb: float, total_mb: float, used_mb: float) -> Sign | None:
-    """``used_mb`` is what this process holds."""
-    if available_mb >= MEMORY_LEFT * total_mb:
-        return None
-    what = (
-        f"memory is nearly full: {available_mb:,.0f} of {total_mb:,.0f} MB are left, and this run holds {used_mb:,.0f}"
-    )
-    return Sign("memory", what, AGAINST_FULL_MEMORY)
+Memory = tuple[float, float, float]
+"""In MB: what is left, what there is, and what this process holds; of a GPU, when it held the most."""
+
+
+def memory_nearly_full(main: Memory, gpus: Sequence[Memory] = ()) -> Sign | None:
+    """The machine's memory, or that of a GPU that is trained on."""
+    places = [("memory", main), *((f"the memory of GPU {number}", of) for number, of in enumerate(gpus))]
+    found = [_nearly_full(name, *of) for name, of in places if of[0] < MEMORY_LEFT * of[1]]
+    return Sign("memory", "; ".join(found), AGAINST_FULL_MEMORY) if found else None
+
+
+def _nearly_full(name: str, left: float, total: float, used: float) -> str:
+    return f"{name} is nearly full: {left:,.0f} of {total:,.0f} MB are left, and this run holds {used:,.0f}"
+
+
+def at_its_fullest(free: float, total: float, reserved: float, peak: float) -> Memory:
+    """Of a GPU, when this process held the most. All in the same unit.
+
+    ``free`` is free for everybody now; ``reserved`` PyTorch keeps from the device to give out again, so it is no less
+    free; ``peak`` is the most that was given out of it at once, as in a backward pass that is over by now.
+    """
+    return max(0.0, free + reserved - peak), total, peak

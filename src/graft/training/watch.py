@@ -7,10 +7,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from graft.hardware import Resources, memory_mb
-from graft.training.signs import Sign, divergence, memory_nearly_full, overfitting, spike, standstill
+from graft.training.signs import (
+    Memory,
+    Sign,
+    at_its_fullest,
+    divergence,
+    memory_nearly_full,
+    overfitting,
+    spike,
+    standstill,
+)
+
+
+def gpu_memory_mb() -> list[Memory]:
+    """Of each CUDA device, nothing but zeros of one that is not used: asking it would take memory of it."""
+    found = []
+    for device in range(torch.cuda.device_count()):
+        peak = torch.cuda.max_memory_allocated(device)
+        free, total = torch.cuda.mem_get_info(device) if peak else (0, 0)
+        figures = (free, total, torch.cuda.memory_reserved(device), peak)
+        found.append(at_its_fullest(*(figure / 2**20 for figure in figures)))
+    return found
 
 
 class TrainingProgress(Protocol):
@@ -83,7 +104,7 @@ class Guard(TrainerCallback):
             self.say(self.diverged, state.global_step)
             return
         self.say(spike(self.steps), state.global_step)
-        self.say(memory_nearly_full(*memory_mb()), state.global_step)
+        self.say(memory_nearly_full(memory_mb(), gpu_memory_mb()), state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.say(standstill(self.steps, _curve(state, "eval_loss")), state.global_step)

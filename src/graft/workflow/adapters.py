@@ -49,7 +49,7 @@ def generate_adapter(settings: AdapterSettings | Mapping[str, Any], watcher: Wat
             remedy="graft generate-adapter --base_model_path MODEL --adapter_paths a,b --output_path OUT",
         )
     bundle.check_output(given.output_path, given.overwrite)
-    base = open_run_or_model(given.base_model_path, watcher.note, given.trust_remote_code).base
+    base = open_run_or_model(given.base_model_path, watcher.note, given).base
     adapters = open_adapters(name_paths(given.adapter_paths), base)
     _check_against(base, adapters)
     with bundle.staged(given.output_path, given.overwrite) as folder:

@@ -55,7 +55,7 @@ class Conversation:
             return cls._of_bundle(Path(name), longest, adapter)
         if adapter is not None:
             raise InputError("this is no bundle with adapters to choose from", where=name)
-        opened = open_run_or_model(name, say, settings.trust_remote_code)
+        opened = open_run_or_model(name, say, settings)
         task, codec = task_and_codec(opened, settings, DataSettings())
         if task.name == "feature-extraction":
             raise InputError(f"{opened.name} compares texts and answers none", remedy=f"graft evaluate {name}")

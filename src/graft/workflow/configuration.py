@@ -161,7 +161,8 @@ class _Reader:
             self.problems.add(f"a model of type {kind!r} cannot be tuned", f"{self.where}: model", f"type: {names}")
         flat = {**{k: v for k, v in model.items() if k not in {"type", "config"}}, **self._config(model, "model")}
         loading = self._mapping(flat.pop("load_kwargs", None), "model.load_kwargs")
-        found = self._renamed({**flat, **loading}, {**MODEL, "trust_remote_code": "trust_remote_code"}, "model")
+        of_the_hub = {"revision": "model_revision", "token": "token", "trust_remote_code": "trust_remote_code"}
+        found = self._renamed({**flat, **loading}, {**MODEL, **of_the_hub}, "model")
         if found.get("task") == "text-generation" and "task" not in FinetuneSettings.model_fields:
             del found["task"]
         return found

@@ -12,6 +12,7 @@ from typing import Any
 from graft.data.example import Example, Origin
 from graft.data.load import find_files, sha256_of
 from graft.data.prepare import read_examples
+from graft.data.split import sample
 from graft.deploy.bundle import is_bundle, read_manifest
 from graft.deploy.predictor import OnnxPredictor
 from graft.errors import InputError, Problems
@@ -21,12 +22,15 @@ from graft.evaluation.table import headline
 from graft.methods.peft_folder import load_adapter
 from graft.models.base import Opened, load_tokenizer, open_run_or_model, untuned
 from graft.runs import RunFolder, check_folder
-from graft.settings import DataSettings, EvaluationSettings, ModelSettings, build
+from graft.settings import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
 from graft.tasks.base import Codec, Head, Task, check_metrics, longest_row
 from graft.tasks.choose import get_task, task_of
 from graft.tasks.models import is_new_head, load_for
 from graft.workflow.finetune import Silent, Watcher, write_pages
 from graft.workflow.plan import RunPlan
+
+SEED = 42
+"""Of the rows drawn and the resamples: a second evaluation says the same."""
 
 
 def evaluate_model(
@@ -44,7 +48,7 @@ def evaluate_model(
         test_dataset: one or several data files; a run's held-out rows when not given.
         metric_type: ``"accuracy"`` or several names; those that fit the data when not given.
         output_path: a folder for evaluation.json and predictions.jsonl (default: the run folder).
-        settings: fields of ``DataSettings``, ``ModelSettings`` and ``EvaluationSettings``.
+        settings: fields of ``EvaluateSettings``.
 
     Returns:
         The document of evaluation.json.
@@ -64,7 +68,9 @@ def evaluate_model(
     opened = _opened(model_path, test_dataset, output_path, split, watcher)
     run = RunFolder.open(opened.run) if opened.run else None
     task, codec = task_and_codec(opened, split[ModelSettings], split[DataSettings])
-    examples, labels, source, _ = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head)
+    token = split[ModelSettings].token
+    found = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head, token)
+    examples, labels, source = _no_more(found, split[DataSettings].max_eval_samples)
     check_metrics(chosen.metrics, task, codec.head, labels)
     with _predictors(opened, run, task, codec, watcher) as predictors:
         result = _evaluate(predictors, examples, labels, source, chosen, watcher, task.metrics(codec.head))
@@ -85,7 +91,7 @@ def _evaluate_bundle(
     manifest = read_manifest(folder)
     made_from = manifest.get("run")
     run = RunFolder.open(Path(made_from)) if made_from and Path(made_from).is_dir() else None
-    examples, labels, source, _ = rows_to_judge(run, files, data)
+    examples, labels, source = _no_more(rows_to_judge(run, files, data), data.max_eval_samples)
     names: list[str | None] = [*(["base", *manifest["adapters"]] if manifest.get("adapters") else [None])]
     result = _evaluate(
         [OnnxPredictor.open(folder, name) for name in names], examples, labels, source, settings, watcher, None
@@ -110,7 +116,7 @@ def _opened(
             find_files(listed)
     opened: Opened | None = None
     with problems.collecting():
-        opened = open_run_or_model(name, watcher.note, split[ModelSettings].trust_remote_code)
+        opened = open_run_or_model(name, watcher.note, split[ModelSettings])
     problems.raise_if_any()
     assert opened is not None
     return opened
@@ -185,16 +191,13 @@ def _evaluate(
         source=source,
         bootstrap_samples=settings.bootstrap_samples,
         max_new_tokens=settings.max_new_tokens,
-        seed=42,
+        seed=SEED,
         progress=watcher.advance,
     )
 
 
 def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
-    class Everything(ModelSettings, DataSettings, EvaluationSettings):
-        pass
-
-    whole = build(Everything, given)
+    whole = build(EvaluateSettings, given)
     chosen = {name: getattr(whole, name) for name in whole.model_fields_set}
     return {
         cls: cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
@@ -202,9 +205,26 @@ def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
     }
 
 
+Judged = tuple[list[Example], list[str] | None, dict[str, Any], str]
+"""Rows, their labels, where they are from, and of what kind they are."""
+
+
+def _no_more(found: Judged, most: int | None) -> tuple[list[Example], list[str] | None, dict[str, Any]]:
+    examples, labels, source, _ = found
+    if most is None or len(examples) <= most:
+        return examples, labels, source
+    drawn, _ = sample(examples, most, SEED, labels)
+    return drawn, labels, {**source, "rows": len(drawn)}
+
+
 def rows_to_judge(
-    run: RunFolder | None, files: Any, given: DataSettings, task: Task | None = None, head: Head | None = None
-) -> tuple[list[Example], list[str] | None, dict[str, Any], str]:
+    run: RunFolder | None,
+    files: Any,
+    given: DataSettings,
+    task: Task | None = None,
+    head: Head | None = None,
+    token: str | None = None,
+) -> Judged:
     """The rows to evaluate on, shaped as the run shaped its own."""
     listed = _listed(files, given)
     if run is not None and listed is None and given.data_name is None:
@@ -222,7 +242,8 @@ def rows_to_judge(
     settings = DataSettings(**{**recorded, **chosen, **update})
     known = list(head.names) if head is not None else []
     labels = run.manifest["data"]["labels"] if run is not None else known or None
-    read = read_examples(settings, labels, recognise=(task or get_task("text-generation")).recognise)
+    recognise = (task or get_task("text-generation")).recognise
+    read = read_examples(settings, labels, recognise=recognise, token=token)
     return read.examples, read.recipe.labels, asdict(read.source), read.recipe.kind
 
 

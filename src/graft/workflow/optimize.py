@@ -94,11 +94,11 @@ def source(settings: DeploySettings, watcher: Watcher) -> Opened:
     if adapter is None:
         if named is None:
             raise InputError("which run or model?", remedy="graft auto-opt RUN, or --model_name_or_path MODEL")
-        return open_run_or_model(named, watcher.note, settings.trust_remote_code)
+        return open_run_or_model(named, watcher.note, settings)
     if not (adapter / "adapter_config.json").is_file():
         raise InputError("this is no adapter: there is no adapter_config.json in it", where=str(adapter))
     if named is None:
-        return open_run_or_model(adapter, watcher.note, settings.trust_remote_code)
+        return open_run_or_model(adapter, watcher.note, settings)
     check_adapter(adapter)
     base = resolve(ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields))), watcher.note)
     run = adapter.resolve().parent

@@ -51,7 +51,7 @@ class Finetune:
         """A model that an earlier pass left is the base."""
         update: dict[str, Any] = {"output_path": context.output}
         if artifact is not None:
-            update["model_name_or_path"] = str(artifact)
+            update |= {"model_name_or_path": str(artifact), "model_revision": None}
         return finetune(self.settings.model_copy(update=update), context.watcher)
 
 

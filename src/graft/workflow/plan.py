@@ -20,10 +20,12 @@ from graft.runs import RunFolder
 from graft.settings import FinetuneSettings
 from graft.tasks.base import Codec, Task, check_metrics, longest_row, text_config, usual_rate
 from graft.tasks.choose import choose_task, task_for_data
-from graft.training.losses.choose import ChosenLoss, choose_loss
+from graft.training.arguments import check_fields
+from graft.training.losses.choose import ChosenLoss, choose_loss, named_loss
 from graft.training.objective import Objective
 from graft.training.plan import TrainingPlan, make_plan
 from graft.training.precision import choose_precision
+from graft.workflow.unused import check_used
 
 MONITORED_ROWS = 256
 """Held-out rows the loss is watched on while training; the comparison afterwards takes all of them."""
@@ -68,9 +70,8 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     Raises:
         InputError: with all that is wrong with the settings, the data and the model together.
     """
-    base, loaded = _look(settings, say)
+    base, loaded, task, inferences = _look(settings, say)
     method = METHODS.get(settings.method)
-    task, inferences = choose_task(settings.task, base, loaded.train)
     tokenizer = load_tokenizer(base, settings.chat_template)
     data = prepare(settings, settings.seed, tokenizer, task.recognise, loaded)
     codec = Codec(tokenizer, task.head(data), longest_row(settings, tokenizer, base), settings.loss_on)
@@ -112,19 +113,25 @@ def _require(settings: FinetuneSettings) -> None:
 
 def _read(settings: FinetuneSettings) -> Loaded:
     """The rows, tried as they must be meant whatever the model is, so that what is wrong with both is said at once."""
-    loaded = load_rows(settings)
+    loaded = load_rows(settings, settings.token)
     task = task_for_data(settings.task, loaded.train)
     prepare(settings, settings.seed, recognise=task.recognise, loaded=loaded)
     return loaded
 
 
-def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> tuple[Base, Loaded]:
-    """The model and the rows; what is wrong with them, the method and the output folder is said at once."""
+def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> tuple[Base, Loaded, Task, list[Inference]]:
+    """The model, the rows and the task; what is wrong with them, the settings and the output folder is said at once."""
     problems = Problems()
     base: Base | None = None
     loaded: Loaded | None = None
+    task: Task | None = None
+    inferences: list[Inference] = []
     with problems.collecting():
         METHODS.get(settings.method)
+    with problems.collecting():
+        named_loss(settings)
+    with problems.collecting():
+        check_fields({"lr_scheduler_type": settings.lr_scheduler_type, **settings.training_arguments}, set())
     if settings.output_path is not None:
         with problems.collecting():
             RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
@@ -136,9 +143,14 @@ def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> tuple[Base,
     if settings.model_name_or_path is not None:
         with problems.collecting():
             base = resolve(settings, say)
+    if base is not None and loaded is not None:
+        with problems.collecting():
+            task, inferences = choose_task(settings.task, base, loaded.train)
+    with problems.collecting():
+        check_used(settings, task)
     problems.raise_if_any()
-    assert base is not None and loaded is not None
-    return base, loaded
+    assert base is not None and loaded is not None and task is not None
+    return base, loaded, task, inferences
 
 
 def _device(settings: FinetuneSettings) -> str:

@@ -49,6 +49,13 @@ def _row(plan: RunPlan, index: int) -> dict[str, Any]:
     }
 
 
+def _plain(value: Any) -> str:
+    """Texts in quotes, with their line ends in sight."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return repr(value) if isinstance(value, str) else str(value)
+
+
 def print_preview(plan: RunPlan) -> None:
     """The plan for a person, on stdout."""
     document = preview(plan)
@@ -66,7 +73,7 @@ def print_preview(plan: RunPlan) -> None:
     expected = document["estimate"]
     print(f"estimate   {expected['minutes']:.1f} minutes of training, {expected['memory_mb'] / 1000:.1f} GB of memory")
     for inference in document["inferences"]:
-        print(f"inferred   {inference['name']} = {str(inference['value'])!r}: {inference['why']}")
+        print(f"inferred   {inference['name']} = {_plain(inference['value'])}: {inference['why']}")
     for row in document["first_rows"]:
         trained = f" of prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""
         print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens{trained}")

@@ -43,7 +43,7 @@ def choose_loss(
     Raises:
         InputError: when there is none, it cannot be called, or it does not fit the data or the teacher.
     """
-    name, arguments = _named(settings)
+    name, arguments = named_loss(settings)
     if objective is not None:
         return _of_head(name, arguments, rows, objective, vocabulary)
     if name == DEFAULT and not arguments:
@@ -75,10 +75,15 @@ def _of_head(
     return ChosenLoss(objective.loss if name == DEFAULT else name, call)
 
 
-def _named(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
-    """transformers' own ``label_smoothing_factor`` and a ``--teacher`` name a loss, too."""
+def named_loss(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
+    """transformers' own ``label_smoothing_factor`` and a ``--teacher`` name a loss, too.
+
+    Raises:
+        InputError: when they name different ones, so that something given would not be used.
+    """
     smoothing = float(settings.training_arguments.get("label_smoothing_factor") or 0)
-    said = {f"--loss {settings.loss}"} if settings.loss != DEFAULT else set()
+    plain = settings.loss == DEFAULT and not (settings.teacher and "loss" in settings.model_fields_set)
+    said = set() if plain else {f"--loss {settings.loss}"}
     if smoothing and settings.loss != "label-smoothing":
         said.add("--label_smoothing_factor")
     if settings.teacher and settings.loss != DISTILLATION:
@@ -93,7 +98,7 @@ def _named(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
 def _teacher(settings: FinetuneSettings, tokenizer: Any, say: Callable[[str], None]) -> Opened:
     if settings.teacher is None:
         raise InputError("--loss distillation needs a teacher", remedy="--teacher MODEL_OR_RUN")
-    teacher = open_run_or_model(settings.teacher, say, settings.trust_remote_code)
+    teacher = open_run_or_model(settings.teacher, say, settings.for_another())
     taught = load_tokenizer(teacher.base).get_vocab()
     own = tokenizer.get_vocab()
     if taught != own:

@@ -67,7 +67,9 @@ def _built(found: Any, name: str, arguments: dict[str, Any]) -> Callable[..., An
         signature = None
     unknown = [a for a in arguments if signature is not None and not _takes(signature, a)]
     if unknown:
-        raise InputError(f"{name}{signature} has no {', '.join(unknown)}", where="loss_arguments")
+        raise InputError(
+            f"{name}{signature} has no {', '.join(unknown)}", where="loss_arguments", remedy=_takers(unknown)
+        )
     if not inspect.isclass(found):
         bound: Callable[..., Any] = partial(found, **arguments) if arguments else found
         return bound
@@ -79,6 +81,18 @@ def _built(found: Any, name: str, arguments: dict[str, Any]) -> Callable[..., An
     if not callable(made):
         raise InputError(f"{name} can be constructed, but not called", where="--loss", remedy="make it a torch module")
     return made
+
+
+def _takers(arguments: list[str]) -> str:
+    """Which losses there are that have these arguments."""
+    signatures = {name: inspect.signature(LOSSES.get(name)) for name in LOSSES.builtin}
+    found = [
+        f"--loss {name} has {argument}"
+        for argument in arguments
+        for name, signature in signatures.items()
+        if _takes(signature, argument)
+    ]
+    return "; ".join(found)
 
 
 def _takes(signature: inspect.Signature, name: str) -> bool:

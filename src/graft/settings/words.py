@@ -1,0 +1,66 @@
+"""What a setting takes, in words: for errors, of graft's own settings and of transformers' fields alike."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal
+
+from pydantic.fields import FieldInfo
+
+
+def refusal(kind: str, value: Any, several: bool = False) -> str:
+    """What a setting takes, in words, and what it was given; ``several``: it takes a list."""
+    if isinstance(value, list) and not several:
+        return f"takes one value, not {', '.join(map(str, value))}; words that belong to no option stand before them"
+    if value is True and kind != IN_WORDS[bool]:
+        return f"is {kind}; no value is given"
+    return f"is {kind}, not {value!r}"
+
+
+IN_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    tuple: "a list of names",
+    list: "a list of names",
+}
+
+
+def in_words(annotation: Any) -> str:
+    """What a type takes: ``a whole number``, ``a, b or c``; that it may be left away needs no word."""
+    options = options_of(annotation)
+    if len(options) > 1:
+        return " or ".join(dict.fromkeys(map(in_words, options)))
+    (kind,) = options
+    if typing.get_origin(kind) is Literal:
+        return one_of(typing.get_args(kind))
+    return IN_WORDS.get(typing.get_origin(kind) or kind, "a mapping")
+
+
+def one_of(names: Iterable[Any]) -> str:
+    return " or ".join(", ".join(map(str, names)).rsplit(", ", 1))
+
+
+def takes_several(annotation: Any) -> bool:
+    return any(typing.get_origin(kind) in {tuple, list} for kind in options_of(annotation))
+
+
+def options_of(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union but None, without what is annotated."""
+    if typing.get_origin(annotation) is Annotated:
+        return options_of(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) not in {typing.Union, UnionType}:
+        return (annotation,)
+    return tuple(kind for part in typing.get_args(annotation) if part is not NoneType for kind in options_of(part))
+
+
+def bounds(info: FieldInfo) -> str:
+    """``of at least 0 and below 1``."""
+    words = {"gt": "above", "ge": "of at least", "lt": "below", "le": "at most"}
+    found = [(words[sign], getattr(m, sign)) for m in info.metadata for sign in words if hasattr(m, sign)]
+    return " and ".join(f"{word} {bound:,}" for word, bound in found)
