@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers.trainer
+from memory import peak_mb
 from transformers import TrainerCallback
 
 
@@ -29,21 +30,6 @@ def rows(config: dict[str, Any]) -> list[dict[str, Any]]:
     """In the order in which they are to be trained: ``input_ids``, ``prompt_length``, ``text``."""
     with Path(config["rows"]).open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
-
-
-def peak_mb() -> float:
-    """The most resident memory this process ever had. (What ``getrusage`` says is inherited from the driver.)"""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
-        return int(lines["VmHWM"].split()[0]) / 2**10
-    if sys.platform == "win32":
-        import psutil
-
-        return float(psutil.Process().memory_info().peak_wset / 2**20)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 class Clock(TrainerCallback):
