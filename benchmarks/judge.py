@@ -35,7 +35,7 @@ def in_order(plan: RunPlan, rows_a_step: int, steps: int, seed: int) -> list[Enc
 class Judge:
     """The base in evaluation mode; each adapter is loaded over it in turn."""
 
-    def __init__(self, plan: RunPlan, held_out: int) -> None:
+    def __init__(self, plan: RunPlan, held_out: int | None) -> None:
         self.plan, self.rows = plan, plan.held_out[:held_out]
         base = load_model(plan.base)
         self.model: Any = METHODS.get("lora").prepare(base, plan.settings)
@@ -78,15 +78,14 @@ class Judge:
         return total / tokens
 
     def accuracy(self, adapter: Path) -> float:
-        """Share of all held-out rows whose label is the likeliest of the labels."""
+        """Share of the rows whose label is the likeliest of the labels."""
         model, renderer = self._with(adapter), Renderer(self.plan.tokenizer)
         labels = self.plan.data.recipe.labels or []
         answers = [completion_ids(self.plan.tokenizer, label + renderer.turn_end) for label in labels]
-        rows = self.plan.held_out
-        prompts = [row.input_ids[: row.prompt_length] for row in rows]
-        found = score(model, prompts, [answers] * len(rows))
+        prompts = [row.input_ids[: row.prompt_length] for row in self.rows]
+        found = score(model, prompts, [answers] * len(prompts))
         chosen = [labels[max(range(len(labels)), key=lambda i, s=scores: s[i][0])] for scores in found]
-        return statistics.mean(a == e.label for a, e in zip(chosen, self.plan.data.eval, strict=True))
+        return statistics.mean(a == e.label for a, e in zip(chosen, self.plan.data.eval, strict=False))
 
     def _with(self, adapter: Path) -> Any:
         if "judged" in self.model.peft_config:

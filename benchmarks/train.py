@@ -63,7 +63,7 @@ class Run:
         # Without a batch that is not full, which may stand anywhere in an epoch, steps are of the same rows for all.
         whole = len(plan.rows) // given.rows_a_step * given.rows_a_step
         self.plan = replace(plan, rows=plan.rows[:whole])
-        self.judge = Judge(self.plan, given.held_out)
+        self.judge = Judge(self.plan, given.held_out or (None if given.time_to else 64))
         self.adapter = self.judge.save_adapter(folder / "adapter")
         self.rows = in_order(self.plan, given.rows_a_step, steps, given.seed)
 
@@ -271,7 +271,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--warm_up", type=int, default=1, help="steps before those that are timed")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--learning_rate", type=float, default=2e-4)
-    parser.add_argument("--held_out", type=int, default=64, help="rows for the held-out loss")
+    parser.add_argument("--held_out", type=int, help="rows to judge by (default: 64; with --time_to all)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--output", type=Path, help="a JSON file, written after each turn")
