@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from graft.models.cache import cache_folder
@@ -25,11 +24,8 @@ def is_ready(name: str) -> bool:
     return stamp.is_file() and stamp.read_text(encoding="utf-8") == _requirements(name)
 
 
-def ready(name: str, variables: Mapping[str, str] | None = None) -> Path:
-    """The Python of the environment, which is made first where it is not there; ``graft`` is this one.
-
-    ``variables`` are added to pip's environment: what a build from source wants to know.
-    """
+def ready(name: str) -> Path:
+    """The Python of the environment, which is made first where it is not there; ``graft`` is this one."""
     if name == "graft":
         return Path(sys.executable)
     python = python_of(name)
@@ -39,8 +35,7 @@ def ready(name: str, variables: Mapping[str, str] | None = None) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        environment = {**os.environ, **(variables or {})}
-        environment.pop("PYTHONPATH", None)
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         subprocess.run(
             [*pip, "--requirement", str(REQUIREMENTS / f"{name}.txt")], check=True, stdout=sys.stderr, env=environment
         )

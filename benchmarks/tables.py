@@ -8,16 +8,23 @@ from typing import Any
 
 from contenders import CONTENDERS
 
+DISTURBED = 0.85
+"""A turn that had less of the processor than this share of its contender's best turn is left out."""
+
 
 def summary(turns: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """For each contender the best and the median over its turns, and the ratios to the best peer's."""
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(turn["contender"] for turn in turns):
-        own = [turn for turn in turns if turn["contender"] == name]
+        every = [turn for turn in turns if turn["contender"] == name]
+        most = max(turn["cores"] for turn in every)
+        own = [turn for turn in every if turn["cores"] >= DISTURBED * most]
         rates = [turn["rows_per_second"] for turn in own]
         losses = [turn["held_out_loss"] for turn in own if turn["held_out_loss"] is not None]
         found[name] = {
             "turns": len(own),
+            "disturbed_turns": len(every) - len(own),
+            "cores_median": statistics.median(turn["cores"] for turn in own),
             "rows_per_second_median": statistics.median(rates),
             "rows_per_second_least": min(rates),
             "rows_per_second_best": max(rates),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import subprocess
@@ -62,8 +63,8 @@ class Run:
         }
         plan = plan_run(FinetuneSettings(**self.settings, output_path=folder / "unused"), lambda text: None)
         # Without a batch that is not full, which may stand anywhere in an epoch, steps are of the same rows for all.
-        whole = len(plan.rows) // given.rows_a_step * given.rows_a_step
-        self.plan = replace(plan, rows=plan.rows[:whole])
+        full = len(plan.rows) // given.rows_a_step * given.rows_a_step
+        self.plan = replace(plan, rows=plan.rows[:full])
         self.judge = Judge(self.plan, given.held_out or (None if given.time_to else 64))
         self.adapter = self.judge.save_adapter(folder / "adapter")
         self.rows = in_order(self.plan, given.rows_a_step, steps, given.seed)
@@ -73,23 +74,7 @@ class Run:
         """The contender's process, which answers at each of ``stops``; what it prints besides is in a log."""
         output = Path(tempfile.mkdtemp(dir=self.folder))
         (output / "rows.jsonl").write_text(self._lines(contender, [warm_up, *stops]), encoding="utf-8")
-        micro = contender.micro_batch or self.given.rows_a_step
-        batches = {
-            "per_device_train_batch_size": micro,
-            "gradient_accumulation_steps": 1 if contender.joined else self.given.rows_a_step // micro,
-        }
-        config = {
-            "rows": str(output / "rows.jsonl"),
-            "rows_used": len(self.plan.rows),
-            "adapter": str(self.adapter),
-            "model": str(self.plan.base.path),
-            "settings": self.settings,
-            "output": str(output),
-            "stops": list(stops),
-            "options": {**contender.options, **(batches if contender.is_peer else {})},
-            **{name: getattr(self.given, name) for name in ("threads", "learning_rate", "seed")},
-        }
-        (output / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        (output / "config.json").write_text(json.dumps(self._config(contender, output, stops)), encoding="utf-8")
         python = environments.ready(contender.worker)
         command = [str(python), str(HERE / "peers" / f"{contender.worker}_worker.py"), str(output / "config.json")]
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -114,6 +99,25 @@ class Run:
             finally:
                 process.kill()
                 process.communicate()
+
+    def _config(self, contender: Contender, output: Path, stops: Sequence[int]) -> dict[str, Any]:
+        rows = self.given.rows_a_step
+        micro = math.gcd(contender.micro_batch or rows, rows)
+        batches = {
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": 1 if contender.joined else rows // micro,
+        }
+        return {
+            "rows": str(output / "rows.jsonl"),
+            "rows_used": len(self.plan.rows),
+            "adapter": str(self.adapter),
+            "model": str(self.plan.base.path),
+            "settings": self.settings,
+            "output": str(output),
+            "stops": list(stops),
+            "options": {**contender.options, **(batches if contender.is_peer else {})},
+            **{name: getattr(self.given, name) for name in ("threads", "learning_rate", "seed")},
+        }
 
     def _lines(self, contender: Contender, stops: Sequence[int]) -> str:
         """The rows; those before one of ``stops`` stay before it, however they are grouped."""
@@ -167,6 +171,7 @@ def take_turn(run: Run, contender: Contender) -> dict[str, Any]:
         "contender": contender.name,
         "rows": round(len(rows) * share, 1),
         "seconds": [round(one, 3) for one in seconds],
+        "cores": round(sum(last["cpu_seconds"][given.warm_up :]) / sum(seconds), 2),
         "rows_per_second": round(len(rows) * share / sum(seconds), 3),
         "tokens_per_second": round(tokens * share / sum(seconds), 1),
         "trained_tokens_per_second": round(
@@ -259,12 +264,17 @@ def names(text: str) -> list[str]:
     return found
 
 
+def whole(path: str) -> str:
+    """The workers stand in other folders."""
+    return str(Path(path).resolve())
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     tone = files("graft.demo_data")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", default="tone", help="of the task, for the table")
-    parser.add_argument("--train", default=str(tone / "tone-train.jsonl"))
-    parser.add_argument("--test", default=str(tone / "tone-test.jsonl"))
+    parser.add_argument("--train", type=whole, default=str(tone / "tone-train.jsonl"))
+    parser.add_argument("--test", type=whole, default=str(tone / "tone-test.jsonl"))
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--contenders", type=names, default=list(DEFAULT), help=f"of {', '.join(CONTENDERS)}")
     parser.add_argument("--rows_a_step", type=int, default=32, help="however many at once a contender takes")

@@ -41,23 +41,29 @@ class Clock(TrainerCallback):
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.seconds: list[float] = []
-        self.since = 0.0
+        self.cpu_seconds: list[float] = []
+        self._start()
+
+    def _start(self) -> None:
+        self.since, self.cpu_since = time.perf_counter(), time.process_time()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.since = time.perf_counter()
+        self._start()
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         self.seconds.append(time.perf_counter() - self.since)
+        self.cpu_seconds.append(time.process_time() - self.cpu_since)
         if state.global_step in self.config["stops"]:
             adapter = Path(self.config["output"]) / f"adapter-{state.global_step}"
             peak = peak_mb()
             model.save_pretrained(adapter, save_embedding_layers=False)
-            answer = {"seconds": self.seconds, "peak_mb": round(peak), "adapter": str(adapter)}
+            answer = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+            answer |= {"peak_mb": round(peak), "adapter": str(adapter)}
             print(json.dumps(answer), file=self.config["line"], flush=True)
             if sys.stdin.readline().strip() != "go":
                 control.should_training_stop = True
                 control.should_save = control.should_evaluate = False
-        self.since = time.perf_counter()
+        self._start()
 
 
 def watch(config: dict[str, Any]) -> None:

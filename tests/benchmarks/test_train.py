@@ -46,7 +46,7 @@ def test_engines_take_the_same_steps_and_are_judged_alike(measured):
     assert exact["rows"] == plain["rows"] == 16
     assert exact["rows_per_second"] == pytest.approx(16 / sum(exact["seconds"]), rel=0.01)
     assert exact["held_out_loss"] == pytest.approx(plain["held_out_loss"], abs=1e-4)
-    assert exact["peak_mb"] > 100
+    assert exact["peak_mb"] > 100 and exact["cores"] > 0
     assert exact["frozen_gflops"] < exact["all_gflops"]
 
 
@@ -85,9 +85,10 @@ def test_peers_train_the_same_rows(name, measured, arguments, tmp_path):
 
 
 def test_ratios_are_to_the_best_peer():
-    def turn(contender, rate):
+    def turn(contender, rate, cores=1.9):
         return {
             "contender": contender,
+            "cores": cores,
             "rows_per_second": rate,
             "trained_tokens_per_second": 2 * rate,
             "peak_mb": 1000,
@@ -99,7 +100,9 @@ def test_ratios_are_to_the_best_peer():
 
     rates = {"graft exact": (8, 6, 7), "TRL best": (2, 1, 1), "TRL best bf16": (1, 0.5, 0.5)}
     turns = [turn(name, rate) for name, each in rates.items() for rate in each]
+    turns.append(turn("graft exact", 0.1, cores=0.4))  # somebody else had the processor
     found = tables.summary(turns)
+    assert (found["graft exact"]["turns"], found["graft exact"]["disturbed_turns"]) == (3, 1)
     assert {one["best_peer"] for one in found.values()} == {"TRL best"}
     assert (found["graft exact"]["times_best_peer_median"], found["graft exact"]["times_best_peer_best"]) == (7, 4)
     settings = {"name": "tone", "rows_a_step": 32, "steps": 4, "warm_up": 1, "threads": 2}
