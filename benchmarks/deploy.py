@@ -22,7 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import environments
+BEFORE = dict(os.environ)
+"""As the user has it: what importing graft sets, such as how threads wait, is not for peers."""
+
+import environments  # noqa: E402
 
 HERE = Path(__file__).parent
 PRECISIONS = ("fp32", "int8", "int4")
@@ -127,7 +130,7 @@ def asked(deployed: Deployed, rows: Rows, given: argparse.Namespace, answers: bo
         "threads": given.threads,
     }
     python = environments.ready("llama_cpp" if deployed.runtime == "llama" else "graft")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(given.threads)}
+    environment = {**BEFORE, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(given.threads)}
     with tempfile.TemporaryDirectory(prefix="graft-bench-") as folder:
         file = Path(folder) / "config.json"
         file.write_text(json.dumps(config), encoding="utf-8")

@@ -29,9 +29,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import environments
-import tables
-from contenders import CONTENDERS, DEFAULT, Contender
+BEFORE = dict(os.environ)
+"""As the user has it: what importing graft sets, such as how threads wait, is not for peers."""
+
+import environments  # noqa: E402
+import tables  # noqa: E402
+from contenders import CONTENDERS, DEFAULT, Contender  # noqa: E402
 
 HERE = Path(__file__).parent
 SETTINGS = ("name", "model", "train", "test", "rows_a_step", "steps", "warm_up", "learning_rate", "threads", "seed")
@@ -77,7 +80,7 @@ class Run:
         (output / "config.json").write_text(json.dumps(self._config(contender, output, stops)), encoding="utf-8")
         python = environments.ready(contender.worker)
         command = [str(python), str(HERE / "peers" / f"{contender.worker}_worker.py"), str(output / "config.json")]
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environment = {**BEFORE, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         # CI: Olive sends a heartbeat before it looks at the other variable.
         environment |= {"OMP_NUM_THREADS": str(self.given.threads), "OLIVE_DISABLE_TELEMETRY": "1", "CI": "1"}
         if contender.is_peer:
