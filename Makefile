@@ -29,7 +29,7 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov --cov-report=term
 
 bench: setup
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/train.py
 
 clean:
 	rm -rf $(VENV) build dist demo-run runs .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

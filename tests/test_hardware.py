@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from graft.hardware import container_memory, memory_mb
+from graft.hardware import container_memory, memory_mb, peak_memory_mb
 
 
 def written(folder, prefix, names, limit):
@@ -46,3 +46,10 @@ def test_threads_wait_asleep_unless_the_user_has_said_otherwise(given, found):
         [sys.executable, "-c", code], env={**environment, **given}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == found
+
+
+def test_a_process_has_the_peak_of_its_own_memory_and_not_of_its_parents():
+    held = bytearray(b"x") * 400_000_000
+    command = "from graft.hardware import peak_memory_mb; print(peak_memory_mb())"
+    child = subprocess.run([sys.executable, "-c", command], stdout=subprocess.PIPE, text=True, check=True)
+    assert 5 < float(child.stdout) < len(held) / 2**20 < peak_memory_mb()

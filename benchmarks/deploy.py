@@ -1,0 +1,248 @@
+"""A run, deployed: accuracy, size, speed, load time and memory of PyTorch, the ONNX bundles, and llama.cpp.
+
+    python benchmarks/deploy.py runs/tone --output deploy.json
+    python benchmarks/deploy.py runs/tone --bundles int4=runs/tone/onnx-int4 --llama_cpp --rows 100
+
+PyTorch is transformers' ``generate`` in float32 with the adapter folded in; the bundles are ``graft auto-opt``'s, made
+here where none is given; llama.cpp has the same weights as a Q4_1 GGUF. Each answers in a fresh process, in turn.
+Tokens a second are of writing: one prompt at a time, and in batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BEFORE = dict(os.environ)
+"""As the user has it: what importing graft sets, such as how threads wait, is not for peers."""
+
+import environments  # noqa: E402
+
+HERE = Path(__file__).parent
+PRECISIONS = ("fp32", "int8", "int4")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """``path``: a model folder, a bundle, or a GGUF file."""
+
+    name: str
+    runtime: str
+    path: Path
+    adapter: Path | None = None
+
+    @property
+    def size_mb(self) -> float:
+        """Weights and adapter, without the tokenizer."""
+        if self.path.is_file():
+            return self.path.stat().st_size / 1e6
+        suffixes = {".safetensors", ".onnx", ".data"}
+        kept = [file for file in self.path.rglob("*") if file.suffix in suffixes]
+        kept += list(self.adapter.glob("*.safetensors")) if self.adapter else []
+        return sum(file.stat().st_size for file in kept) / 1e6
+
+
+class Rows:
+    """The held-out rows as prompts, and what a model's answers to them are worth."""
+
+    def __init__(self, opened: Any, rows: int, seed: int) -> None:
+        import random
+
+        from transformers import GenerationConfig
+
+        from graft.data.render import Renderer
+        from graft.data.tokens import completion_ids, prompt_ids
+        from graft.models.base import load_tokenizer
+        from graft.runs import RunFolder
+        from graft.settings import DataSettings
+        from graft.workflow.evaluate import rows_to_judge
+
+        self.tokenizer = load_tokenizer(opened.base)
+        renderer = Renderer(self.tokenizer)
+        examples, *_ = rows_to_judge(RunFolder.open(opened.run), None, DataSettings())
+        self.examples = random.Random(seed).sample(examples, min(rows, len(examples)))
+        self.prompts = [prompt_ids(self.tokenizer, renderer.render(example).prompt) for example in self.examples]
+        answers = [completion_ids(self.tokenizer, renderer.render(example).completion) for example in self.examples]
+        self.limit = 4 + max(map(len, answers))
+        config = GenerationConfig.from_pretrained(opened.base.path)
+        listed = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+        ends = {*listed, self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids(renderer.turn_end)}
+        self.ends = sorted(end for end in ends if end is not None)
+
+    def texts(self, answers: Sequence[Sequence[int]]) -> list[str]:
+        """Up to the end token; what comes after it is padding."""
+        cut = [ids[: next((i for i, token in enumerate(ids) if token in self.ends), len(ids))] for ids in answers]
+        return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in cut]
+
+    def accuracy(self, texts: Sequence[str]) -> float:
+        wanted = [example.completion.strip() for example in self.examples]
+        return statistics.mean(a == b for a, b in zip(texts, wanted, strict=True))
+
+
+def made(run: Path, options: Sequence[str], folder: Path) -> Path:
+    """What ``graft auto-opt`` makes of the run, unless it is there."""
+    if not (folder / "manifest.json").is_file():
+        print(f"making {folder}", file=sys.stderr)
+        command = [sys.executable, "-m", "graft.cli.main", "auto-opt", str(run), *options]
+        command += ["--skip_parity", "--output_path", str(folder)]
+        subprocess.run(command, check=True, stdout=sys.stderr)
+    return folder
+
+
+def contenders(given: argparse.Namespace, opened: Any, folder: Path) -> list[Deployed]:
+    found = [Deployed("PyTorch float32, generate", "torch", opened.base.path, opened.adapter)]
+    for precision in given.precisions:
+        bundle = given.bundles.get(precision) or made(
+            given.run, ["--precision", precision], folder / f"onnx-{precision}"
+        )
+        found.append(Deployed(f"ONNX {precision}", "onnx", bundle))
+    if given.llama_cpp:
+        environments.ready("llama_cpp")
+        gguf = given.bundles.get("gguf") or made(
+            given.run, ["--format", "gguf", "--precision", "int4"], folder / "gguf-int4"
+        )
+        found.append(Deployed("llama.cpp Q4_1", "llama", next(gguf.glob("*.gguf"))))
+    return found
+
+
+def asked(deployed: Deployed, rows: Rows, given: argparse.Namespace, answers: bool) -> dict[str, Any]:
+    """What the process says of itself."""
+    config = {
+        "runtime": deployed.runtime,
+        "model": str(deployed.path),
+        "adapter": str(deployed.adapter) if deployed.adapter else None,
+        "prompts": rows.prompts,
+        "limit": rows.limit if answers else 0,
+        "ends": rows.ends,
+        "pad": rows.tokenizer.pad_token_id,
+        "speed_prompts": given.speed_prompts,
+        "write_tokens": given.write_tokens,
+        "batch": given.batch,
+        "threads": given.threads,
+    }
+    python = environments.ready("llama_cpp" if deployed.runtime == "llama" else "graft")
+    environment = {**BEFORE, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(given.threads)}
+    with tempfile.TemporaryDirectory(prefix="graft-bench-") as folder:
+        file = Path(folder) / "config.json"
+        file.write_text(json.dumps(config), encoding="utf-8")
+        done = subprocess.run(
+            [str(python), str(HERE / "peers" / "answers.py"), str(file)],
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+            check=True,
+        )
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+SPEEDS = ("load_seconds", "prompt_tokens_per_second", "tokens_per_second", "batched_tokens_per_second", "peak_mb")
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    from graft.hardware import isa, machine
+    from graft.models.base import open_run_or_model
+    from graft.models.cache import cache_folder
+    from graft.runs import RunFolder
+
+    opened = open_run_or_model(given.run)
+    rows = Rows(opened, given.rows, given.seed)
+    adapter = RunFolder.open(given.run).manifest.get("adapter") or {}
+    key = str(adapter.get("sha256") or opened.base.sha256)[:12]
+    chosen = contenders(given, opened, given.bundles_folder or cache_folder() / "bench" / "bundles" / key)
+    turns: dict[str, list[dict[str, Any]]] = {one.name: [] for one in chosen}
+    for turn in range(given.turns):
+        for one in chosen:
+            turns[one.name].append(asked(one, rows, given, answers=turn == 0))
+            said = {name: value for name, value in turns[one.name][-1].items() if name != "answers"}
+            print(f"{one.name}: {json.dumps(said)}", file=sys.stderr, flush=True)
+    reference = rows.texts(turns[chosen[0].name][0].pop("answers"))
+    results = []
+    for one in chosen:
+        own = turns[one.name]
+        texts = reference if one is chosen[0] else rows.texts(own[0].pop("answers"))
+        same = statistics.mean(a == b for a, b in zip(texts, reference, strict=True))
+        medians = {name: _median([turn[name] for turn in own]) for name in SPEEDS}
+        results.append(
+            {
+                "name": one.name,
+                "accuracy": round(rows.accuracy(texts), 4),
+                "answers_as_pytorch": round(same, 4),
+                "size_mb": round(one.size_mb, 1),
+                **medians,
+                "rows_per_second": own[0]["rows_per_second"],
+                "turns": own,
+            }
+        )
+    settings = {name: getattr(given, name) for name in ("turns", "batch", "write_tokens", "threads", "seed")}
+    return {
+        "machine": {**machine(), "isa": isa()},
+        "run": given.run.name,
+        "rows": len(rows.examples),
+        "settings": settings,
+        "results": results,
+    }
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(statistics.median(known), 2) if known else None
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    batch = document["settings"]["batch"]
+    lines = [
+        f"| | accuracy ({document['rows']} rows) | as PyTorch | MB | tokens/s | {batch} prompts at once "
+        "| seconds to load | peak MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in document["results"]:
+        batched = "–" if one["batched_tokens_per_second"] is None else f"{one['batched_tokens_per_second']:.0f}"
+        lines.append(
+            f"| {one['name']} | {one['accuracy']:.2f} | {one['answers_as_pytorch']:.2f} | {one['size_mb']:.0f} "
+            f"| {one['tokens_per_second']:.0f} | {batched} | {one['load_seconds']:.2f} | {one['peak_mb']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def named(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if name not in {*PRECISIONS, "gguf"} or not Path(path).is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: PRECISION=FOLDER, or gguf=FOLDER, with a folder that is there")
+    return name, Path(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("--rows", type=int, default=200, help="held-out rows for the accuracy")
+    parser.add_argument("--precisions", nargs="*", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument("--bundles", type=named, nargs="*", default=[], help="those that are there: int4=FOLDER")
+    parser.add_argument("--bundles_folder", type=Path, help="where the others are made (default: in graft's cache)")
+    parser.add_argument("--llama_cpp", action="store_true", help="llama.cpp too; built from source the first time")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=8, help="prompts at once")
+    parser.add_argument("--write_tokens", type=int, default=64, help="tokens written where speed is measured")
+    parser.add_argument("--speed_prompts", type=int, default=3, help="prompts, one at a time, a turn")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--seed", type=int, default=0, help="of the rows that are drawn")
+    parser.add_argument("--output", type=Path, help="a JSON file")
+    given = parser.parse_args(arguments)
+    given.bundles = dict(given.bundles)
+    document = measure(given)
+    if given.output:
+        given.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(markdown(document))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""``graft finetune`` as a user runs it, without the comparison afterwards. See ``turns.py``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import turns
+
+
+def main() -> None:
+    config = turns.given()
+    import torch
+
+    from graft.settings import FinetuneSettings
+    from graft.workflow.finetune import Silent, carry_out
+    from graft.workflow.plan import plan_run
+
+    torch.set_num_threads(config["threads"])
+    settings = FinetuneSettings(
+        **config["settings"],
+        **config["options"],
+        output_path=Path(config["output"]) / "run",
+        max_steps=config["stops"][-1],
+        save_steps=config["stops"][-1],
+        evaluate=False,
+    )
+    plan = plan_run(settings, lambda text: None)
+    turns.watch(config)
+    carry_out(replace(plan, rows=plan.rows[: config["rows_used"]], held_out=[]), Silent())
+
+
+if __name__ == "__main__":
+    main()
