@@ -9,7 +9,7 @@ import time
 import pytest
 
 from graft.cli.main import main
-from graft.deploy.bundle import read_manifest
+from graft.deploy.bundle import MANIFEST, clear_stale, read_manifest, staged
 from graft.errors import GateError, GraftError, InputError
 from graft.workflow.optimize import optimize
 
@@ -218,5 +218,37 @@ def test_killed_halfway_nothing_looks_finished(run, tmp_path):
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert list(tmp_path.glob(".out-*")) and not (tmp_path / "out").exists()
+    left = list(tmp_path.glob(".out-*"))
+    assert left and not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".out-*/manifest.json"))
+    with staged(tmp_path / "out") as folder:
+        (folder / MANIFEST).write_text("{}", encoding="utf-8")
+        assert list(tmp_path.glob(".out-*")) == [folder]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [MANIFEST]
+
+
+def test_an_unfinished_folder_is_left_to_the_process_that_works_in_it(tmp_path):
+    script = (
+        "import sys, time, pathlib\n"
+        "from graft.deploy.bundle import staged\n"
+        "with staged(pathlib.Path(sys.argv[1])):\n"
+        "    print('there', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "there\n"
+        (theirs,) = tmp_path.glob(".out-*")
+        assert clear_stale(tmp_path / "out") == []
+        other.kill()
+        other.wait()
+    assert clear_stale(tmp_path / "out") == [theirs]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_another_name_is_not_cleared_away(tmp_path):
+    (tmp_path / ".outer-1234.graft-tmp").mkdir()
+    (tmp_path / ".out-fresh.graft-tmp").mkdir()
+    assert clear_stale(tmp_path / "out") == []
+    os.utime(tmp_path / ".out-fresh.graft-tmp", (0, 0))
+    assert [folder.name for folder in clear_stale(tmp_path / "out")] == [".out-fresh.graft-tmp"]
