@@ -124,12 +124,14 @@ def write_manifest(folder: Path, **values: Any) -> None:
 
 
 def adapter_file(folder: Path, name: str | None) -> Path | None:
-    """The file of a bundle's adapter; None is the bare base.
+    """The file of a bundle's adapter; None is the one that answers when none is named, ``base`` the bare base.
 
     Raises:
         InputError: when there is no adapter of this name, or its file leaves the bundle.
     """
-    listed = read_manifest(folder).get("adapters") or {}
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
+    listed = manifest.get("adapters") or {}
+    name = manifest.get("default_adapter") if name is None else name
     if name is None or (name == "base" and name not in listed):
         return None
     if name not in listed:
@@ -187,8 +189,9 @@ def weights_sha256(folder: Path) -> str:
 
 
 def size_mb(folder: Path) -> float:
-    """Of the graph and its weights, in millions of bytes."""
-    return round(sum(file.stat().st_size for file in folder.glob("model.onnx*")) / 1e6, 1)
+    """Of the graph, its weights and its adapters, in millions of bytes."""
+    files = [*folder.glob("model.onnx*"), *(folder / ADAPTERS).glob("*.onnx_adapter")]
+    return round(sum(file.stat().st_size for file in files) / 1e6, 1)
 
 
 def disk_room(output: Path, needed: int) -> None:
