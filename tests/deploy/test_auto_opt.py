@@ -11,7 +11,10 @@ import pytest
 from graft.cli.main import main
 from graft.deploy.bundle import MANIFEST, clear_stale, read_manifest, staged
 from graft.errors import GateError, GraftError, InputError
+from graft.runs import RunFolder
+from graft.workflow.finetune import Silent
 from graft.workflow.optimize import optimize
+from graft.workflow.recorded import recording
 
 
 @pytest.fixture
@@ -70,6 +73,30 @@ def test_the_walkthroughs_line_works_and_is_quiet(run, tone, tmp_path, capfd):
     assert code == 0
     assert "skipped" in read_manifest(tmp_path / "onnx")["parity"]
     assert "Saving" not in said.out + said.err and "GroupQueryAttention" not in said.out + said.err
+
+
+def test_what_the_runs_evaluation_asked_of_pytorch_is_not_asked_again(exact, learned, tone, tmp_path):
+    """The run was evaluated when it became a bundle: base and tuned are then as they are in its evaluation."""
+    run, _ = exact
+    copy = shutil.copytree(run, tmp_path / "run")
+    before = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"))
+    notes = Notes()
+    optimize({"model_name_or_path": str(copy), "precision": "fp32", "output_path": str(tmp_path / "again")}, notes)
+    assert any("are in the run's evaluation" in note for note in notes.said)
+    after = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"))
+    for name in ("base", "tuned", "onnx fp32"):
+        for metric, figures in before["predictors"][name].items():
+            assert after["predictors"][name][metric] == pytest.approx(figures, abs=2e-3), (name, metric)
+    (copy / "adapter" / "adapter_model.safetensors").write_bytes(b"another")
+    assert recording(RunFolder.open(copy), None) is None
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
 
 
 def test_int4_is_rounded_for_the_users_rows_and_says_so(copied, tmp_path):

@@ -29,6 +29,7 @@ from graft.workflow.evaluate import rows_to_judge
 from graft.workflow.finetune import Silent, Watcher
 from graft.workflow.optimize import calibration
 from graft.workflow.proof import Proof, Remembering, reference
+from graft.workflow.recorded import proof_of, recording
 from graft.workflow.ways import adapter_entry
 
 
@@ -155,12 +156,16 @@ def _judge(
     if settings.skip_parity or adapter.run is None:
         return None
     run = RunFolder.open(adapter.run)
-    examples, labels, origin, _ = rows_to_judge(run, None, DataSettings())
-    examples = examples[: settings.parity_rows]
     model = load_adapter(load_model(base), adapter.path).merge_and_unload()
-    tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
-    answered = reference(model, tokenizer, examples, tuned.ends(), watcher)
-    proof = Proof(examples, labels, origin, tokenizer, [Remembering(tuned)], answered)
+    known = recording(run, tokenizer)
+    if known is not None:
+        proof = proof_of(run, known, model, tokenizer, settings.parity_rows, watcher)
+    else:
+        examples, labels, origin, _ = rows_to_judge(run, None, DataSettings())
+        examples = examples[: settings.parity_rows]
+        tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
+        answered = reference(model, tokenizer, examples, tuned.ends(), watcher)
+        proof = Proof(examples, labels, origin, tokenizer, [Remembering(tuned)], answered)
     gate = DeploySettings(max_accuracy_drop=settings.max_accuracy_drop)
     return proof.judge(folder, adapter.name, gate, watcher, adapter.name)
 

@@ -33,6 +33,7 @@ from graft.workflow import encoders, gguf
 from graft.workflow.evaluate import from_row, record, recorded_data_settings, rows_to_judge, task_and_codec
 from graft.workflow.finetune import Silent, Watcher, write_pages
 from graft.workflow.proof import Proof, Remembering, reference
+from graft.workflow.recorded import proof_of, recording
 from graft.workflow.ways import Stocks, adapter_entry, compared, quickest, slot_name, trained_in_int4, ways
 
 
@@ -152,9 +153,17 @@ def _optimize(
     shutil.rmtree(work)
     _write_papers(folder, settings, opened, chosen, tried, provider, here)
     if chosen.evaluation is not None and opened.run is not None and settings.data_files is None:
-        record(RunFolder.open(opened.run), chosen.evaluation)  # a column beside base and tuned
-        write_pages(opened.run)
+        _add_column(RunFolder.open(opened.run), chosen.evaluation)
     return chosen.parity
+
+
+def _add_column(run: RunFolder, found: Evaluation) -> None:
+    """The bundle beside base and tuned in the run's evaluation and report; never on fewer rows than are in it."""
+    file = run.path / "evaluation.json"
+    before = json.loads(file.read_text(encoding="utf-8"))["data"]["rows"] if file.is_file() else 0
+    if found.document["data"]["rows"] >= before:
+        record(run, found)
+        write_pages(run.path)
 
 
 def _slots(opened: Opened, made: Path, stocks: Stocks, name: str) -> dict[str, Any]:
@@ -256,17 +265,20 @@ def _prepared(
     settings: DeploySettings, opened: Opened, tokenizer: Any, folder: Path, here: bool, watcher: Watcher
 ) -> tuple[Proof | None, Any]:
     """The rows with PyTorch's answers to them, where there are rows and they are wanted; the merged model."""
-    rows = None if settings.skip_parity or not here else _rows(settings, opened)
+    wanted = here and not settings.skip_parity
+    own = RunFolder.open(opened.run) if opened.run is not None and settings.data_files is None else None
+    known = recording(own, tokenizer) if own is not None and wanted else None
+    rows = _rows(settings, opened) if wanted and known is None else None
     watcher.note(f"loading {opened.name}")
-    base: Remembering | None = None
-    renderer = Renderer(tokenizer)
-    if rows is not None and opened.run is not None and settings.data_files is None:
-        base = _asked_base(opened, rows, tokenizer, watcher)
+    base = _asked_base(opened, rows, tokenizer, watcher) if own is not None and rows is not None else None
     model = merged(opened.base, opened.adapter, tokenizer, folder)
+    tuned = TorchPredictor("tuned" if base else "model", model, tokenizer, Renderer(tokenizer))
+    if known is not None and own is not None:
+        watcher.note(f"PyTorch's answers to {len(known.examples)} rows are in the run's evaluation")
+        return proof_of(own, known, model, tokenizer, settings.parity_rows, watcher), model
     if rows is None:
         return None, model
     examples, labels, origin = rows
-    tuned = TorchPredictor("tuned" if base else "model", model, tokenizer, renderer)
     predictors = [*([base] if base else []), Remembering(tuned)]
     answered = reference(model, tokenizer, examples, tuned.ends(), watcher)
     return Proof(examples, labels, origin, tokenizer, predictors, answered), model
@@ -292,7 +304,8 @@ def _rows(settings: DeploySettings, opened: Opened) -> tuple[list[Example], list
             remedy="give the run folder, or --data_files rows.jsonl, or --skip_parity",
         )
     examples, labels, origin, _ = rows_to_judge(run, settings.data_files, DataSettings())
-    return examples[: settings.parity_rows], labels, origin
+    examples = examples[: settings.parity_rows]
+    return examples, labels, {**origin, "rows": len(examples)}
 
 
 def calibration(run: Path | None, tokenizer: Any, seed: int = 0) -> list[Encoded]:
