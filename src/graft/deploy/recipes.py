@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from graft.data.tokens import Encoded
 from graft.deploy.build import build
 from graft.deploy.gptq import Blocks
 from graft.deploy.requantise import requantise
-from graft.deploy.rounding import round_layers, round_rest, within_budget
+from graft.deploy.rounding import rounded, within_budget
 from graft.deploy.slots import add_adapter, add_slots, slot_options
 from graft.deploy.switchable import Switchable, adapter_path, write_adapter
 
@@ -90,7 +90,7 @@ class Kitchen:
         self.stocks, self.builder, self.progress = stocks, builder, progress
         self.rows = within_budget(rows, CALIBRATION_TOKENS)
         self.options = dict(options or {})
-        self._layers: dict[tuple[str, str], dict[str, Blocks]] = {}
+        self._made: dict[Recipe, dict[str, Blocks]] = {}
 
     def make(self, recipe: Recipe, output: Path) -> None:
         """``recipe`` as a folder in ``output``."""
@@ -108,12 +108,8 @@ class Kitchen:
             write_adapter(stock.adapter, adapter_path(output, stock.adapter.name))
 
     def _rounded(self, stock: Stock, recipe: Recipe) -> dict[str, Blocks]:
-        key = (recipe.way, recipe.rounding)
-        if key not in self._layers:
+        key = replace(recipe, apart=False)
+        if key not in self._made:
             rows = self.rows if recipe.rounding == "gptq" else []
-            self._layers[key] = round_layers(stock.model, rows, self._watch("rounding for your rows"))
-        return {**self._layers[key], **round_rest(stock.model, self._layers[key], recipe.head)}
-
-    def _watch(self, what: str) -> Callable[[int, int], None] | None:
-        progress = self.progress
-        return None if progress is None else lambda done, total: progress(what, done, total)
+            self._made[key] = rounded(stock.model, rows, recipe.head, self.progress)
+        return self._made[key]
