@@ -9,9 +9,12 @@ import time
 import pytest
 
 from graft.cli.main import main
-from graft.deploy.bundle import read_manifest
+from graft.deploy.bundle import MANIFEST, clear_stale, read_manifest, staged
 from graft.errors import GateError, GraftError, InputError
+from graft.runs import RunFolder
+from graft.workflow.finetune import Silent
 from graft.workflow.optimize import optimize
+from graft.workflow.recorded import recording
 
 
 @pytest.fixture
@@ -70,6 +73,30 @@ def test_the_walkthroughs_line_works_and_is_quiet(run, tone, tmp_path, capfd):
     assert code == 0
     assert "skipped" in read_manifest(tmp_path / "onnx")["parity"]
     assert "Saving" not in said.out + said.err and "GroupQueryAttention" not in said.out + said.err
+
+
+def test_what_the_runs_evaluation_asked_of_pytorch_is_not_asked_again(exact, learned, tone, tmp_path):
+    """The run was evaluated when it became a bundle: base and tuned are then as they are in its evaluation."""
+    run, _ = exact
+    copy = shutil.copytree(run, tmp_path / "run")
+    before = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"))
+    notes = Notes()
+    optimize({"model_name_or_path": str(copy), "precision": "fp32", "output_path": str(tmp_path / "again")}, notes)
+    assert any("are in the run's evaluation" in note for note in notes.said)
+    after = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"))
+    for name in ("base", "tuned", "onnx fp32"):
+        for metric, figures in before["predictors"][name].items():
+            assert after["predictors"][name][metric] == pytest.approx(figures, abs=2e-3), (name, metric)
+    (copy / "adapter" / "adapter_model.safetensors").write_bytes(b"another")
+    assert recording(RunFolder.open(copy), None) is None
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
 
 
 def test_int4_is_rounded_for_the_users_rows_and_says_so(copied, tmp_path):
@@ -218,5 +245,37 @@ def test_killed_halfway_nothing_looks_finished(run, tmp_path):
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert list(tmp_path.glob(".out-*")) and not (tmp_path / "out").exists()
+    left = list(tmp_path.glob(".out-*"))
+    assert left and not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".out-*/manifest.json"))
+    with staged(tmp_path / "out") as folder:
+        (folder / MANIFEST).write_text("{}", encoding="utf-8")
+        assert list(tmp_path.glob(".out-*")) == [folder]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [MANIFEST]
+
+
+def test_an_unfinished_folder_is_left_to_the_process_that_works_in_it(tmp_path):
+    script = (
+        "import sys, time, pathlib\n"
+        "from graft.deploy.bundle import staged\n"
+        "with staged(pathlib.Path(sys.argv[1])):\n"
+        "    print('there', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "there\n"
+        (theirs,) = tmp_path.glob(".out-*")
+        assert clear_stale(tmp_path / "out") == []
+        other.kill()
+        other.wait()
+    assert clear_stale(tmp_path / "out") == [theirs]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_another_name_is_not_cleared_away(tmp_path):
+    (tmp_path / ".outer-1234.graft-tmp").mkdir()
+    (tmp_path / ".out-fresh.graft-tmp").mkdir()
+    assert clear_stale(tmp_path / "out") == []
+    os.utime(tmp_path / ".out-fresh.graft-tmp", (0, 0))
+    assert [folder.name for folder in clear_stale(tmp_path / "out")] == [".out-fresh.graft-tmp"]

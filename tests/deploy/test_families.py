@@ -12,8 +12,9 @@ import pytest
 
 from graft.deploy.build import build
 from graft.deploy.genai import Genai
+from graft.deploy.graph import in_graph
 from graft.deploy.session import Session
-from graft.deploy.slots import add_slots, in_graph, slot_options
+from graft.deploy.slots import add_slots, slot_options
 from graft.errors import GraftError
 from tiny_models import tiny_model_folder
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from graft.errors import GraftError, InputError, did_you_mean
 from graft.files import TEMPORARY, cannot_write, write_whole
@@ -17,11 +20,16 @@ from graft.files import TEMPORARY, cannot_write, write_whole
 MANIFEST = "manifest.json"
 GENAI = "genai_config.json"
 ADAPTERS = "adapters"
+LOCK = ".lock"
+YOUNG = 60.0
+"""Seconds that an unfinished folder without a lock is left alone: its owner may be about to lock it."""
 
 
 @contextmanager
 def staged(output: Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary sibling of ``output`` to work in, which takes its place at the end; nothing is left on a failure.
+
+    What a killed process left there is cleared away first: a living one holds its folder's lock.
 
     Raises:
         InputError: when ``output`` is there, and not to be overwritten or no bundle.
@@ -30,10 +38,14 @@ def staged(output: Path, overwrite: bool = False) -> Iterator[Path]:
     from safetensors import SafetensorError
 
     check_output(output, overwrite)
+    clear_stale(output)
     temporary = output.with_name(f".{output.name}-{uuid.uuid4().hex[:8]}{TEMPORARY}")
+    lock = FileLock(temporary / LOCK)
     try:
         temporary.mkdir(parents=True)
+        lock.acquire()
         yield temporary
+        _unlock(lock)  # before the move: Windows moves no folder with an open file in it
         if output.exists():
             shutil.rmtree(output)
         Path(temporary).replace(output)
@@ -42,7 +54,35 @@ def staged(output: Path, overwrite: bool = False) -> Iterator[Path]:
     except SafetensorError as error:
         raise GraftError(f"cannot be written: {error}", where=str(output), remedy="free some room there") from error
     finally:
+        lock.release(force=True)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unlock(lock: FileLock) -> None:
+    lock.release(force=True)
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def clear_stale(output: Path) -> list[Path]:
+    """Remove the unfinished siblings of ``output`` that no living process works in; returns those that are gone."""
+    gone = []
+    for folder in output.parent.glob(f".{output.name}-*{TEMPORARY}"):
+        if folder.is_dir() and not folder.is_symlink() and not _owned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            gone.append(folder)
+    return gone
+
+
+def _owned(folder: Path) -> bool:
+    if not (folder / LOCK).is_file():
+        return time.time() - folder.stat().st_mtime < YOUNG
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -84,12 +124,14 @@ def write_manifest(folder: Path, **values: Any) -> None:
 
 
 def adapter_file(folder: Path, name: str | None) -> Path | None:
-    """The file of a bundle's adapter; None is the bare base.
+    """The file of a bundle's adapter; None is the one that answers when none is named, ``base`` the bare base.
 
     Raises:
         InputError: when there is no adapter of this name, or its file leaves the bundle.
     """
-    listed = read_manifest(folder).get("adapters") or {}
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
+    listed = manifest.get("adapters") or {}
+    name = manifest.get("default_adapter") if name is None else name
     if name is None or (name == "base" and name not in listed):
         return None
     if name not in listed:
@@ -147,8 +189,9 @@ def weights_sha256(folder: Path) -> str:
 
 
 def size_mb(folder: Path) -> float:
-    """Of the graph and its weights, in millions of bytes."""
-    return round(sum(file.stat().st_size for file in folder.glob("model.onnx*")) / 1e6, 1)
+    """Of the graph, its weights and its adapters, in millions of bytes."""
+    files = [*folder.glob("model.onnx*"), *(folder / ADAPTERS).glob("*.onnx_adapter")]
+    return round(sum(file.stat().st_size for file in files) / 1e6, 1)
 
 
 def disk_room(output: Path, needed: int) -> None:

@@ -12,8 +12,11 @@ Floats = NDArray[np.float32]
 DAMPING = 0.01
 """Added to the Hessian's diagonal, as a share of its mean (section 3.3 of the paper)."""
 
-SHRINK = np.linspace(1.0, 0.8, 9)
+SHRINK = np.linspace(1.0, 0.8, 9, dtype=np.float32)
 """Ranges that are tried for each block, as shares of the block's own: clipping an outlier may serve the others."""
+
+ROUNDS = 2
+"""Times that each block's scale is fitted anew once all levels are known."""
 
 
 @dataclass(frozen=True)
@@ -34,62 +37,122 @@ class Blocks:
         found *= np.repeat(self.scales, size, axis=1)
         return found
 
+    def rows(self, start: int, stop: int) -> Blocks:
+        return Blocks(self.levels[start:stop], self.scales[start:stop], self.zeros[start:stop], self.bits)
+
+
+def stacked(parts: list[Blocks]) -> Blocks:
+    """Weights over the same inputs as one, row upon row."""
+    levels = np.concatenate([part.levels for part in parts])
+    scales = np.concatenate([part.scales for part in parts])
+    return Blocks(levels, scales, np.concatenate([part.zeros for part in parts]), parts[0].bits)
+
 
 def quantise(weight: Floats, hessian: Floats | None, bits: int = 4, size: int = 32) -> Blocks:
     """``weight`` (rows, columns) in blocks of ``size`` columns; ``hessian`` (columns, columns) is the inputs' XᵀX.
 
     Without a Hessian each block has the range that rounds best, and no more.
     """
-    rows, columns = weight.shape
-    inverse = None if hessian is None else _inverse_factor(hessian)
-    importance = np.ones(columns, np.float32) if hessian is None else np.diag(hessian).astype(np.float32)
-    work = weight.astype(np.float32).copy()
-    levels = np.zeros((rows, columns), np.uint8)
-    scales = np.zeros((rows, columns // size), np.float32)
-    zeros = np.zeros((rows, columns // size), np.uint8)
+    # Transposed throughout: a column's step is then over neighbouring numbers.
+    work = np.array(weight.T, np.float32, order="C")
+    columns, rows = work.shape
+    if hessian is None:
+        return _by_range(work, bits, size)
+    damped = _damped(hessian)
+    factor, importance = _inverse_factor(damped), np.diag(damped).astype(np.float32)
+    levels = np.empty_like(work)
+    scales = np.empty((columns // size, rows), np.float32)
+    zeros = np.empty_like(scales)
+    errors = np.empty((size, rows), np.float32)
+    top = np.float32(2**bits - 1)
     for number, start in enumerate(range(0, columns, size)):
         stop = start + size
-        block = work[:, start:stop]
-        scale, zero = best_range(block, importance[start:stop] + 1e-12, bits)
-        scales[:, number], zeros[:, number] = scale, zero
-        if inverse is None:
-            levels[:, start:stop] = _rounded(block, scale[:, None], zero[:, None], bits)
-            continue
-        errors = np.empty_like(block)
-        for column in range(size):
-            place = start + column
-            level = _rounded(block[:, column], scale, zero, bits)
-            levels[:, place] = level
-            errors[:, column] = (block[:, column] - (level - zero) * scale) / inverse[place, place]
-            block[:, column + 1 :] -= errors[:, column, None] * inverse[place, place + 1 : stop]
-        work[:, stop:] -= errors @ inverse[start:stop, stop:]
-    return Blocks(levels, scales, zeros, bits)
+        block, within = work[start:stop], factor[start:stop, start:stop]
+        scale, zero = best_range(block, importance[start:stop], bits)
+        scales[number], zeros[number] = scale, zero
+        for place in range(size):
+            level = levels[start + place]
+            _round(block[place], scale, zero, top, level)
+            errors[place] = (block[place] - (level - zero) * scale) / within[place, place]
+            block[place + 1 :] -= within[place, place + 1 :, None] * errors[place]
+        work[stop:] -= factor[start:stop, stop:].T @ errors
+    scales = refitted(weight, levels, scales, zeros, damped.astype(np.float32))
+    return _blocks(levels, scales, zeros, bits)
 
 
 def best_range(block: Floats, importance: Floats, bits: int) -> tuple[Floats, Floats]:
-    """Scale and zero level of each row of ``block`` (rows, size) with the least weighted squared error."""
-    top = 2**bits - 1
-    low, high = np.minimum(block.min(1), 0.0), np.maximum(block.max(1), 0.0)
-    best = np.full(len(block), np.inf, np.float32)
-    scale, zero = np.ones(len(block), np.float32), np.zeros(len(block), np.float32)
+    """Scale and zero level (rows) for ``block`` (size, rows) with the least squared error, weighted by ``importance``
+    (size)."""
+    top = np.float32(2**bits - 1)
+    low, high = np.minimum(block.min(0), 0.0), np.maximum(block.max(0), 0.0)
+    best = np.full(block.shape[1], np.inf, np.float32)
+    scale, zero = np.ones_like(low), np.zeros_like(low)
+    level = np.empty_like(block)
     for share in SHRINK:
-        trial = np.maximum((high - low) * np.float32(share) / top, 1e-9).astype(np.float32)
-        offset = np.clip(np.rint(-low * np.float32(share) / trial), 0, top).astype(np.float32)
-        level = _rounded(block, trial[:, None], offset[:, None], bits)
-        error = ((block - (level - offset[:, None]) * trial[:, None]) ** 2 * importance).sum(1)
+        trial = np.maximum((high - low) * (share / top), np.float32(1e-9))
+        offset = np.clip(np.rint(-low * share / trial), 0, top)
+        _round(block, trial, offset, top, level)
+        error = importance @ (block - (level - offset) * trial) ** 2
         better = error < best
-        best[better], scale[better], zero[better] = error[better], trial[better], offset[better]
+        for kept, found in ((best, error), (scale, trial), (zero, offset)):
+            np.copyto(kept, found, where=better)
     return scale, zero
 
 
-def _rounded(values: Floats, scale: Floats, zero: Floats, bits: int) -> Floats:
-    found: Floats = np.clip(np.rint(values / scale) + zero, 0, 2**bits - 1).astype(np.float32)
+def refitted(weight: Floats, levels: Floats, scales: Floats, zeros: Floats, hessian: Floats) -> Floats:
+    """``scales`` (blocks, rows) with the least error of the outputs for ``levels`` (columns, rows), block after block.
+
+    The error of a row is (w - s·b) H (w - s·b)ᵀ; for one block's scale, all else held, its minimum is plain.
+    """
+    blocks, rows = scales.shape
+    centred = levels.reshape(blocks, -1, rows) - zeros[:, None]
+    size = centred.shape[1]
+    found = scales.copy()
+    # The Hessian times what is still missing.
+    gradient = hessian @ (weight.T - (centred * found[:, None]).reshape(-1, rows))
+    for _ in range(ROUNDS):
+        for number in range(blocks):
+            place = slice(number * size, (number + 1) * size)
+            block = centred[number]
+            curvature = ((hessian[place, place] @ block) * block).sum(0)
+            step = (gradient[place] * block).sum(0) / np.maximum(curvature, 1e-12)
+            step[np.abs(step) > found[number] / 2] = 0.0
+            found[number] += step
+            gradient -= hessian[:, place] @ (block * step)
     return found
 
 
-def _inverse_factor(hessian: Floats) -> Floats:
-    """The upper factor U of the inverse Hessian, UᵀU (section 3.3); inputs that were never seen count as unit ones."""
+def _by_range(work: Floats, bits: int, size: int) -> Blocks:
+    columns, rows = work.shape
+    levels = np.empty_like(work)
+    scales = np.empty((columns // size, rows), np.float32)
+    zeros = np.empty_like(scales)
+    for number in range(columns // size):
+        place = slice(number * size, (number + 1) * size)
+        scales[number], zeros[number] = best_range(work[place], np.ones(size, np.float32), bits)
+        _round(work[place], scales[number], zeros[number], np.float32(2**bits - 1), levels[place])
+    return _blocks(levels, scales, zeros, bits)
+
+
+def _round(values: Floats, scale: Floats, zero: Floats, top: np.float32, level: Floats) -> None:
+    np.divide(values, scale, out=level)
+    np.rint(level, out=level)
+    level += zero
+    np.clip(level, 0, top, out=level)
+
+
+def _blocks(levels: Floats, scales: Floats, zeros: Floats, bits: int) -> Blocks:
+    kept = np.ascontiguousarray(levels.T.astype(np.uint8)), np.ascontiguousarray(scales.T)
+    return Blocks(*kept, np.ascontiguousarray(zeros.T.astype(np.uint8)), bits)
+
+
+def _damped(hessian: Floats) -> NDArray[np.float64]:
     damped = hessian.astype(np.float64)
     damped[np.diag_indices_from(damped)] += DAMPING * np.diag(damped).mean() + 1e-8
+    return damped
+
+
+def _inverse_factor(damped: NDArray[np.float64]) -> Floats:
+    """The upper factor U of the inverse Hessian, UᵀU (section 3.3)."""
     factor: Floats = np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
     return factor

@@ -2,87 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.deploy.gptq import Blocks, quantise
-
-Floats = NDArray[np.float32]
-Progress = Callable[[int, int], None]
-
-LAST = "/lm_head"
-"""The last layer gets no Hessian: its rows are mostly the embeddings, too, which that knows nothing of."""
-
-TOKENS_AT_ONCE = 1024
+from graft.deploy.gptq import Blocks, stacked
+from graft.deploy.graph import in_graph, name_of, node_of, save
+from graft.errors import GraftError
 
 
-def weighted_matmuls(model: Any) -> dict[str, tuple[str, str]]:
-    """Node -> (input, weight) of every MatMul by a constant."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    return {
-        node.name: (node.input[0], node.input[1])
-        for node in model.graph.node
-        if node.op_type == "MatMul" and node.input[1] in constants
-    }
+def by_node(found: Mapping[str, Blocks]) -> dict[str, Blocks]:
+    """Weights by layer -> by the node that has them in the graph, where one layer may be two and three may be one."""
+    nodes: dict[str, Blocks] = {}
+    for module, blocks in found.items():
+        parts = in_graph(module)
+        rows = len(blocks.levels) // len(parts)
+        nodes |= {node_of(part): blocks.rows(n * rows, (n + 1) * rows) for n, part in enumerate(parts)}
+    for module in found:
+        if module.endswith(".q_proj"):
+            beside = [module.replace(".q_proj", f".{name}_proj") for name in "qkv"]
+            if all(name in found for name in beside):
+                nodes.setdefault(node_of(module.replace(".q_proj", ".qkv_proj")), stacked([found[n] for n in beside]))
+    return nodes
 
 
-def input_hessians(folder: Path, rows: Sequence[Sequence[int]], progress: Progress | None = None) -> dict[str, Floats]:
-    """XᵀX of what goes into each weight of the float32 graph in ``folder`` while it reads ``rows``; by node."""
-    import onnx
+def requantise(folder: Path, found: Mapping[str, Blocks]) -> None:
+    """Write the weights ``found`` (by layer) into the quantised graph in ``folder``, in the place of the builder's.
 
-    from graft.deploy.session import Session
+    Written in place: ``folder`` is not yet anyone's.
 
-    model = onnx.load(folder / "model.onnx", load_external_data=False)
-    wanted = {node: names for node, names in weighted_matmuls(model).items() if not node.startswith(LAST)}
-    inputs = sorted({source for source, _ in wanted.values()})
-    for name in inputs:
-        model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    watched = folder / "watched.onnx"
-    onnx.save(model, watched)
-    try:
-        session = Session(folder, graph="watched.onnx")
-        sums: dict[str, Floats] = {}
-        waiting: list[list[Floats]] = []
-        for place, row in enumerate(rows):
-            waiting.append([values.reshape(-1, values.shape[-1]) for values in session.watch(row, inputs)])
-            if sum(len(values[0]) for values in waiting) >= TOKENS_AT_ONCE or place == len(rows) - 1:
-                for name, parts in zip(inputs, zip(*waiting, strict=True), strict=True):
-                    flat = np.concatenate(parts)
-                    sums[name] = sums.get(name, np.float32(0)) + flat.T @ flat
-                waiting = []
-            if progress:
-                progress(place + 1, len(rows))
-    finally:
-        watched.unlink()
-    return {node: sums[source] for node, (source, _) in wanted.items()}
-
-
-def requantise(folder: Path, floats: Path, hessians: Mapping[str, Floats], progress: Progress | None = None) -> None:
-    """Round each weight of the quantised graph in ``folder`` anew, from the float32 graph in ``floats``.
-
-    A weight for which there is no Hessian gets the range that rounds best. Written in place: ``folder`` is not yet
-    anyone's.
+    Raises:
+        GraftError: when the graph has a weight that was not rounded, or one of another shape.
     """
     import onnx
 
-    source = onnx.load(floats / "model.onnx")
-    weights = {tensor.name: tensor for tensor in source.graph.initializer}
-    by_node = {node: weights[weight] for node, (_, weight) in weighted_matmuls(source).items()}
+    nodes = by_node(found)
     model = onnx.load(folder / "model.onnx")
     initialisers = {tensor.name: tensor for tensor in model.graph.initializer}
-    nodes = [node for node in model.graph.node if node.op_type == "MatMulNBits"]
-    for place, node in enumerate(nodes):
-        name = node.name.rsplit("_Q", 1)[0]
+    for node in model.graph.node:
+        if node.op_type != "MatMulNBits":
+            continue
+        name = name_of(node)
         attributes = {attribute.name: attribute.i for attribute in node.attribute}
-        weight = onnx.numpy_helper.to_array(by_node[name]).T
-        blocks = quantise(weight, hessians.get(name), attributes["bits"], attributes["block_size"])
+        blocks = nodes.get(name)
+        shape = None if blocks is None else (blocks.levels.shape, blocks.bits)
+        if blocks is None or shape != ((attributes["N"], attributes["K"]), attributes["bits"]):
+            raise GraftError(
+                f"the graph's weight {name} is not the model's: {attributes['N']} × {attributes['K']} in "
+                f"{attributes['bits']} bits, found {shape}",
+                where=str(folder),
+                remedy="--rounding k_quant leaves the rounding to the model builder",
+            )
         write_blocks(node, initialisers, blocks)
-        if progress:
-            progress(place + 1, len(nodes))
     save(model, folder)
 
 
@@ -108,19 +82,3 @@ def packed(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if levels.shape[-1] % 2:
         levels = np.concatenate([levels, np.zeros_like(levels[..., :1])], axis=-1)
     return (levels[..., 0::2] | (levels[..., 1::2] << 4)).astype(np.uint8)
-
-
-def save(model: Any, folder: Path) -> None:
-    """``model.onnx`` with its weights beside it in one file."""
-    import onnx
-
-    for name in ("model.onnx", "model.onnx.data"):
-        (folder / name).unlink(missing_ok=True)
-    onnx.save(
-        model,
-        folder / "model.onnx",
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location="model.onnx.data",
-        size_threshold=1024,
-    )

@@ -34,7 +34,7 @@ class Session:
     CPU): so prompts are read row by row behind their common prefix, and answers are written in batches.
     """
 
-    def __init__(self, folder: Path, adapter: Path | None = None, graph: str | None = None) -> None:
+    def __init__(self, folder: Path, adapter: Path | None = None) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -47,7 +47,7 @@ class Session:
         options.log_severity_level = 4
         # Threads that spin while they wait take the cores from whatever else runs, numpy's products first of all.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = str(folder / (graph or decoder["filename"]))
+        path = str(folder / decoder["filename"])
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         caches = range(self.layers)
@@ -69,11 +69,6 @@ class Session:
         """
         logits, *present = self._session.run(self._outputs, self._feed(ids, past, lengths), self._run_options)
         return logits.astype(np.float32, copy=False), present
-
-    def watch(self, ids: Ids, names: Sequence[str]) -> list[Floats]:
-        """What the outputs ``names`` of the graph are when it reads ``ids``."""
-        feed = self._feed(np.array([ids], np.int64), None, np.array([len(ids)]))
-        return list(self._session.run(list(names), feed, self._run_options))
 
     def _feed(self, ids: NDArray[np.int64], past: Past | None, lengths: NDArray[np.int64]) -> dict[str, Any]:
         rows, new = ids.shape

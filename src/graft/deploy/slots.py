@@ -7,28 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from graft.deploy.requantise import save
+from graft.deploy.graph import name_of, node_of, save
 from graft.errors import Problems
 
-
-def node_of(module: str) -> str:
-    """The builder's node for a layer: ``model.layers.0.self_attn.q_proj`` -> ``/model/layers.0/attn/q_proj/MatMul``."""
-    parts = module.replace("self_attn", "attn").split(".")
-    path: list[str] = []
-    for part in parts:
-        if part.isdigit() and path:
-            path[-1] += f".{part}"
-        else:
-            path.append(part)
-    return "/" + "/".join(path) + "/MatMul"
-
-
-def in_graph(module: str) -> list[str]:
-    """The layers that stand in the graph for ``module``: Phi-3's two in one are two there, equal in size."""
-    if module.endswith("gate_up_proj"):
-        return [module.replace("gate_up_proj", name) for name in ("gate_proj", "up_proj")]
-    return [module]
+Floats = NDArray[np.float32]
 
 
 def slot_names(module: str) -> tuple[str, str]:
@@ -49,7 +33,7 @@ def linear_shapes(folder: Path) -> dict[str, tuple[int, int]]:
     dims = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     found: dict[str, tuple[int, int]] = {}
     for node in model.graph.node:
-        name = node.name.rsplit("_Q", 1)[0]
+        name = name_of(node)
         if node.op_type == "MatMulNBits":
             attributes = {attribute.name: attribute.i for attribute in node.attribute}
             found[name] = (attributes["K"], attributes["N"])
@@ -65,26 +49,51 @@ def add_slots(folder: Path, modules: Collection[str]) -> None:
     Raises:
         InputError: when the graph has no matrix product for a module.
     """
+    empty = np.zeros((0, 0), np.float32)
+    _put_beside(folder, dict.fromkeys(modules, (empty, empty)), filled=False)
+
+
+def add_adapter(folder: Path, matrices: Mapping[str, tuple[Floats, Floats]]) -> None:
+    """An adapter's ``matrices`` (by module, as ``Switchable`` has them) into the graph in ``folder``, in float32 beside
+    the weights, which stay as they are.
+
+    Raises:
+        InputError: when the graph has no matrix product for a module.
+    """
+    _put_beside(folder, matrices, filled=True)
+
+
+def _put_beside(folder: Path, matrices: Mapping[str, tuple[Floats, Floats]], filled: bool) -> None:
     import onnx
 
     model = onnx.load(folder / "model.onnx")
     shapes = linear_shapes(folder)
-    check_modules(modules, shapes, str(folder))
+    check_modules(matrices, shapes, str(folder))
     graph = model.graph
     nodes: list[Any] = []
-    by_name = {node_of(module): module for module in modules}
+    by_name = {node_of(module): module for module in matrices}
     for node in graph.node:
         nodes.append(node)
-        module = by_name.get(node.name.rsplit("_Q", 1)[0])
+        module = by_name.get(name_of(node))
         if module is not None and node.op_type in {"MatMul", "MatMulNBits"}:
-            nodes += _beside(node, module, shapes[node_of(module)], graph)
+            if filled:
+                _constants(module, matrices[module], graph)
+            else:
+                _inputs(module, shapes[node_of(module)], graph)
+            nodes += _beside(node, module)
     del graph.node[:]
     graph.node.extend(nodes)
     save(model, folder)
 
 
-def _beside(node: Any, module: str, shape: tuple[int, int], graph: Any) -> list[Any]:
-    """x·A·B added to what ``node`` makes of x, under the name that its output had."""
+def _constants(module: str, matrices: tuple[Floats, Floats], graph: Any) -> None:
+    import onnx
+
+    for name, matrix in zip(slot_names(module), matrices, strict=True):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(matrix, np.float32), name))
+
+
+def _inputs(module: str, shape: tuple[int, int], graph: Any) -> None:
     import onnx
 
     first, second = slot_names(module)
@@ -96,6 +105,13 @@ def _beside(node: Any, module: str, shape: tuple[int, int], graph: Any) -> list[
     for name, dims, empty in slots:
         graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, dims))
         graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(empty, np.float32), name))
+
+
+def _beside(node: Any, module: str) -> list[Any]:
+    """x·A·B added to what ``node`` makes of x, under the name that its output had."""
+    import onnx
+
+    first, second = slot_names(module)
     output = node.output[0]
     node.output[0] = f"{module}.frozen"
     return [

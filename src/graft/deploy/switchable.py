@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graft.deploy.bundle import ADAPTERS
+from graft.deploy.graph import in_graph, node_of
 from graft.deploy.merge import MERGEABLE, adapter_config
-from graft.deploy.slots import in_graph, node_of, slot_names
+from graft.deploy.slots import slot_names
 from graft.errors import InputError, Problems, nearest
 from graft.models.base import Base
 from graft.models.opened import check_adapter
@@ -68,14 +70,17 @@ def open_adapters(named: Mapping[str, Path], base: Base) -> list[Switchable]:
     problems = Problems()
     for name, path in named.items():
         try:
-            found.append(_open(name, path, base))
+            found.append(open_adapter(name, path, base))
         except InputError as error:
             problems.found.extend(error.problems)
     problems.raise_if_any()
     return found
 
 
-def _open(name: str, given: Path, base: Base) -> Switchable:
+def open_adapter(name: str, given: Path, base: Base) -> Switchable:
+    """Raises:
+    InputError: when it does not fit ``base``, or is no plain LoRA, or does not read.
+    """
     path = given / "adapter" if (given / "adapter" / "adapter_config.json").is_file() else given
     config = adapter_config(path)
     run = path.resolve().parent
@@ -173,6 +178,10 @@ def check_shapes(
         if len(problems.found) >= 5:
             break
     problems.raise_if_any()
+
+
+def adapter_path(bundle: Path, name: str) -> Path:
+    return bundle / ADAPTERS / f"{name}.onnx_adapter"
 
 
 def write_adapter(adapter: Switchable, file: Path) -> None:

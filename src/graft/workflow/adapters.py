@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from graft import __version__
-from graft.data.load import sha256_of
 from graft.data.render import Renderer
 from graft.deploy import bundle
 from graft.deploy.build import versions
-from graft.deploy.recipes import Kitchen, Recipe
-from graft.deploy.slots import add_slots, in_graph, linear_shapes, node_of, slot_options
-from graft.deploy.switchable import Switchable, check_shapes, name_paths, open_adapters, write_adapter
+from graft.deploy.graph import in_graph, node_of
+from graft.deploy.recipes import Kitchen, Recipe, Stock
+from graft.deploy.slots import add_slots, linear_shapes, slot_options
+from graft.deploy.switchable import Switchable, adapter_path, check_shapes, name_paths, open_adapters, write_adapter
 from graft.errors import GateError, InputError
 from graft.evaluation.torch_predictor import TorchPredictor
 from graft.hardware import machine
@@ -26,10 +25,12 @@ from graft.models.loading import quiet
 from graft.models.opened import Opened
 from graft.runs import RunFolder
 from graft.settings import AdapterSettings, DataSettings, DeploySettings, build
-from graft.workflow.evaluate import recorded_data_settings, rows_to_judge
+from graft.workflow.evaluate import rows_to_judge
 from graft.workflow.finetune import Silent, Watcher
 from graft.workflow.optimize import calibration
 from graft.workflow.proof import Proof, Remembering, reference
+from graft.workflow.recorded import proof_of, recording
+from graft.workflow.ways import adapter_entry
 
 
 def generate_adapter(settings: AdapterSettings | Mapping[str, Any], watcher: Watcher | None = None) -> Path:
@@ -84,12 +85,12 @@ def _build(
         model.save_pretrained(work / "base")
         tokenizer.save_pretrained(work / "base")
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
-    del model
     modules = sorted({module for adapter in adapters for module in adapter.matrices})
     watcher.note(f"building the base in {settings.precision} with {len(modules)} slots")
     rows = [row for adapter in adapters for row in calibration(adapter.run, tokenizer)]
     rows = rows[:: max(1, len(adapters))]
-    kitchen = Kitchen(work / "base", "cpu", rows, watcher.advance, slot_options(modules))
+    stock = Stock(work / "base", model)
+    kitchen = Kitchen(lambda way: stock, "cpu", rows, watcher.advance, slot_options(modules))
     recipe = Recipe(settings.precision, "gptq" if rows else "k_quant")
     kitchen.make(recipe, work / "made")
     add_slots(work / "made", modules)
@@ -130,8 +131,8 @@ def _put(
     for adapter in adapters:
         check_shapes(adapter, shapes, slots)
     for adapter in adapters:
-        write_adapter(adapter, folder / bundle.ADAPTERS / f"{adapter.name}.onnx_adapter")
-    listed = bundle.read_manifest(folder)["adapters"] | {a.name: _entry(a, folder) for a in adapters}
+        write_adapter(adapter, adapter_path(folder, adapter.name))
+    listed = bundle.read_manifest(folder)["adapters"] | {a.name: adapter_entry(a, folder) for a in adapters}
     bundle.write_manifest(folder, adapters=listed)
     said: dict[str, Any] = {}
     for adapter in adapters:
@@ -142,22 +143,6 @@ def _put(
     _write_readme(folder, base, listed)
     bundle.write_manifest(folder, adapters=listed, status="failed" if failed else "finished", finished=now)
     return said
-
-
-def _entry(adapter: Switchable, folder: Path) -> dict[str, Any]:
-    file = folder / bundle.ADAPTERS / f"{adapter.name}.onnx_adapter"
-    return {
-        "file": f"{bundle.ADAPTERS}/{file.name}",
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        "from": {
-            "path": str(adapter.run or adapter.path),
-            "sha256": sha256_of(adapter.path / "adapter_model.safetensors"),
-        },
-        "ranks": adapter.ranks,
-        "modules": len(adapter.matrices),
-        "size_mb": round(file.stat().st_size / 1e6, 1),
-        "shape": recorded_data_settings(RunFolder.open(adapter.run)) if adapter.run else None,
-    }
 
 
 def _judge(
@@ -171,12 +156,16 @@ def _judge(
     if settings.skip_parity or adapter.run is None:
         return None
     run = RunFolder.open(adapter.run)
-    examples, labels, origin, _ = rows_to_judge(run, None, DataSettings())
-    examples = examples[: settings.parity_rows]
     model = load_adapter(load_model(base), adapter.path).merge_and_unload()
-    tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
-    answered = reference(model, tokenizer, examples, tuned.ends(), watcher)
-    proof = Proof(examples, labels, origin, tokenizer, [Remembering(tuned)], answered)
+    known = recording(run, tokenizer)
+    if known is not None:
+        proof = proof_of(run, known, model, tokenizer, settings.parity_rows, watcher)
+    else:
+        examples, labels, origin, _ = rows_to_judge(run, None, DataSettings())
+        examples = examples[: settings.parity_rows]
+        tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
+        answered = reference(model, tokenizer, examples, tuned.ends(), watcher)
+        proof = Proof(examples, labels, origin, tokenizer, [Remembering(tuned)], answered)
     gate = DeploySettings(max_accuracy_drop=settings.max_accuracy_drop)
     return proof.judge(folder, adapter.name, gate, watcher, adapter.name)
 
@@ -208,7 +197,7 @@ def _base_of(manifest: dict[str, Any], watcher: Watcher) -> Base:
 
 
 def _write_readme(folder: Path, base: Base, listed: Mapping[str, Any]) -> None:
-    facts = [f"base: {base.label}, {bundle.size_mb(folder)} MB; licence: {base.licence or 'unknown'}"]
+    facts = [f"base: {base.label}, {bundle.read_manifest(folder)['size_mb']} MB; licence: {base.licence or 'unknown'}"]
     for name, entry in listed.items():
         parity = entry["parity"]
         said = parity["why"] if isinstance(parity, dict) else parity

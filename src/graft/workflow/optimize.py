@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from graft import __version__
 from graft.data.example import Example
 from graft.data.load import sha256_of
 from graft.data.render import Renderer
-from graft.data.tokens import encode
+from graft.data.tokens import Encoded, encode
 from graft.deploy import bundle
 from graft.deploy.build import choose_provider, runs_here, versions
 from graft.deploy.merge import check_mergeable, merged
 from graft.deploy.recipes import CALIBRATION_ROWS, Kitchen, Recipe
 from graft.deploy.worker import Worker
 from graft.errors import GateError, InputError
+from graft.evaluation.compare import Evaluation
 from graft.evaluation.torch_predictor import TorchPredictor
 from graft.hardware import machine
 from graft.models.base import load_model, load_tokenizer, open_run_or_model, resolve, untuned
@@ -31,6 +33,8 @@ from graft.workflow import encoders, gguf
 from graft.workflow.evaluate import from_row, record, recorded_data_settings, rows_to_judge, task_and_codec
 from graft.workflow.finetune import Silent, Watcher, write_pages
 from graft.workflow.proof import Proof, Remembering, reference
+from graft.workflow.recorded import proof_of, recording
+from graft.workflow.ways import Stocks, adapter_entry, compared, quickest, slot_name, trained_in_int4, ways
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Tried:
     size_mb: float
     speed: dict[str, float]
     parity: dict[str, Any] | None
+    evaluation: Evaluation | None = field(default=None, repr=False)
 
     @property
     def passed(self) -> bool:
@@ -124,34 +129,70 @@ def _optimize(
     """Fill ``folder``; returns what the gate said."""
     here = runs_here(provider)
     work = folder / ".work"
+    each = ways(settings, opened)
     proof, model = _prepared(settings, opened, tokenizer, work / "merged", here, watcher)
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
     rows = calibration(opened.run, tokenizer)
-    kitchen = Kitchen(work / "merged", builder, rows, watcher.advance)
+    stocks = Stocks(opened, tokenizer, work, model)
+    kitchen = Kitchen(stocks, builder, rows, watcher.advance)
     tried: list[Tried] = []
-    for recipe in recipes(settings, bool(rows), here):
+    for way, recipe in recipes(settings, bool(rows), here, each, trained_in_int4(opened)):
+        if settings.precision != "auto" and way == each[0] and any(one.passed for one in tried):
+            break
         watcher.note(f"building {recipe.label}")
         made = work / f"made-{len(tried)}"
         kitchen.make(recipe, made)
-        bundle.finish_tokenizer(made, tokenizer, ends)
-        tried.append(_tried(recipe, made, proof, here, settings, tokenizer, watcher))
-        if settings.precision != "auto" and tried[-1].passed:
-            break
+        bundle.finish_tokenizer(made, tokenizer, ends, share_buffer=recipe.way != "switch")
+        name = slot_name(opened) if recipe.way == "switch" else None
+        if name is not None:
+            bundle.write_manifest(made, **_slots(opened, made, stocks, name))
+        tried.append(_tried(recipe, made, proof, here, settings, tokenizer, watcher, name))
     chosen = choose(tried, settings)
     for file in sorted(chosen.folder.iterdir()):
         file.replace(folder / file.name)
     shutil.rmtree(work)
     _write_papers(folder, settings, opened, chosen, tried, provider, here)
-    if proof is not None and opened.run is not None and settings.data_files is None:
-        _add_column(RunFolder.open(opened.run), proof, chosen)
+    if chosen.evaluation is not None and opened.run is not None and settings.data_files is None:
+        _add_column(RunFolder.open(opened.run), chosen.evaluation)
     return chosen.parity
 
 
-def recipes(settings: DeploySettings, has_rows: bool, here: bool) -> Iterator[Recipe]:
-    """What to try, smallest first."""
+def _add_column(run: RunFolder, found: Evaluation) -> None:
+    """The bundle beside base and tuned in the run's evaluation and report; never on fewer rows than are in it."""
+    file = run.path / "evaluation.json"
+    before = json.loads(file.read_text(encoding="utf-8"))["data"]["rows"] if file.is_file() else 0
+    if found.document["data"]["rows"] >= before:
+        record(run, found)
+        write_pages(run.path)
+
+
+def _slots(opened: Opened, made: Path, stocks: Stocks, name: str) -> dict[str, Any]:
+    """What makes a bundle's adapter known by name, and answer when none is named."""
+    return {
+        "kind": "bundle",
+        "slots": sorted(stocks.adapter.matrices),
+        "adapters": {name: adapter_entry(stocks.adapter, made)},
+        "default_adapter": name,
+    }
+
+
+def recipes(
+    settings: DeploySettings, has_rows: bool, here: bool, each: Sequence[str], trained: bool = False
+) -> Iterator[tuple[str, Recipe]]:
+    """What to try, smallest first, each in every way."""
+    for recipe in _precisions(settings, has_rows, here, trained and each[0] != "merge"):
+        for way in each:
+            yield way, replace(recipe, way=way)
+
+
+def _precisions(settings: DeploySettings, has_rows: bool, here: bool, trained: bool) -> Iterator[Recipe]:
     precision = settings.precision
     fine = "gptq" if has_rows else "k_quant"
-    if precision in {"int4", "auto"}:
+    if precision == "int4" and trained and settings.rounding == "auto":
+        yield Recipe("int4", "trained")
+        if here:
+            yield Recipe("int4", "trained", apart=True)
+    elif precision in {"int4", "auto"}:
         rounding = fine if settings.rounding == "auto" else settings.rounding
         yield Recipe("int4", rounding)
         if here and (settings.rounding == "auto" or precision == "auto"):
@@ -165,7 +206,8 @@ def recipes(settings: DeploySettings, has_rows: bool, here: bool) -> Iterator[Re
 
 
 def choose(tried: Sequence[Tried], settings: DeploySettings) -> Tried:
-    """The smallest that passes the gate and the bounds; where none does, the one that lost least.
+    """The smallest that passes the gate and the bounds, with its adapter the quicker way; where none does, the one that
+    lost least.
 
     Raises:
         GateError: when what passes the gate is too large or too slow.
@@ -185,8 +227,15 @@ def choose(tried: Sequence[Tried], settings: DeploySettings) -> Tried:
         )
     passing = [one for one in fits if one.passed]
     if passing:
-        return min(passing, key=lambda one: one.size_mb)
+        smallest = min(passing, key=lambda one: one.size_mb)
+        same = [one for one in passing if _same(one.recipe, smallest.recipe)]
+        return quickest(same, smallest)
     return min(fits, key=lambda one: one.parity["drop"] if one.parity else 0.0)
+
+
+def _same(one: Recipe, other: Recipe) -> bool:
+    """The same weights, whatever the way of the adapter."""
+    return replace(one, way="") == replace(other, way="")
 
 
 def _tried(
@@ -197,14 +246,17 @@ def _tried(
     settings: DeploySettings,
     tokenizer: Any,
     watcher: Watcher,
+    adapter: str | None,
 ) -> Tried:
     speed: dict[str, float] = {}
     if here:
-        with Worker(made) as worker:
+        with Worker(made, adapter) as worker:
             prompt = list(proof.reference.prompts[0]) if proof else tokenizer("The way to the sea")["input_ids"]
             speed = worker.ask("speed", prompt=prompt, tokens=64)
-    parity = None if proof is None else proof.judge(made, f"onnx {recipe.precision}", settings, watcher)
-    found = Tried(recipe, made, bundle.size_mb(made), speed, parity)
+    name = f"onnx {recipe.precision}"
+    parity = None if proof is None else proof.judge(made, name, settings, watcher, adapter)
+    evaluation = None if proof is None else proof.evaluations[name]
+    found = Tried(recipe, made, bundle.size_mb(made), speed, parity, evaluation)
     watcher.note(f"{recipe.label}: {found.size_mb} MB" + (f", {parity['why']}" if parity else ""))
     return found
 
@@ -213,17 +265,20 @@ def _prepared(
     settings: DeploySettings, opened: Opened, tokenizer: Any, folder: Path, here: bool, watcher: Watcher
 ) -> tuple[Proof | None, Any]:
     """The rows with PyTorch's answers to them, where there are rows and they are wanted; the merged model."""
-    rows = None if settings.skip_parity or not here else _rows(settings, opened)
+    wanted = here and not settings.skip_parity
+    own = RunFolder.open(opened.run) if opened.run is not None and settings.data_files is None else None
+    known = recording(own, tokenizer) if own is not None and wanted else None
+    rows = _rows(settings, opened) if wanted and known is None else None
     watcher.note(f"loading {opened.name}")
-    base: Remembering | None = None
-    renderer = Renderer(tokenizer)
-    if rows is not None and opened.run is not None and settings.data_files is None:
-        base = _asked_base(opened, rows, tokenizer, watcher)
+    base = _asked_base(opened, rows, tokenizer, watcher) if own is not None and rows is not None else None
     model = merged(opened.base, opened.adapter, tokenizer, folder)
+    tuned = TorchPredictor("tuned" if base else "model", model, tokenizer, Renderer(tokenizer))
+    if known is not None and own is not None:
+        watcher.note(f"PyTorch's answers to {len(known.examples)} rows are in the run's evaluation")
+        return proof_of(own, known, model, tokenizer, settings.parity_rows, watcher), model
     if rows is None:
         return None, model
     examples, labels, origin = rows
-    tuned = TorchPredictor("tuned" if base else "model", model, tokenizer, renderer)
     predictors = [*([base] if base else []), Remembering(tuned)]
     answered = reference(model, tokenizer, examples, tuned.ends(), watcher)
     return Proof(examples, labels, origin, tokenizer, predictors, answered), model
@@ -249,24 +304,21 @@ def _rows(settings: DeploySettings, opened: Opened) -> tuple[list[Example], list
             remedy="give the run folder, or --data_files rows.jsonl, or --skip_parity",
         )
     examples, labels, origin, _ = rows_to_judge(run, settings.data_files, DataSettings())
-    return examples[: settings.parity_rows], labels, origin
+    examples = examples[: settings.parity_rows]
+    return examples, labels, {**origin, "rows": len(examples)}
 
 
-def calibration(run: Path | None, tokenizer: Any) -> list[list[int]]:
+def calibration(run: Path | None, tokenizer: Any, seed: int = 0) -> list[Encoded]:
     """Rows the model was trained on, as it read them: for rounding, never the held-out ones."""
     if run is None or not (run / "data" / "train.jsonl").is_file():
         return []
     lines = (run / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    step = max(1, len(lines) // CALIBRATION_ROWS)
+    chosen = random.Random(seed).sample(lines, min(CALIBRATION_ROWS, len(lines)))
     renderer = Renderer(tokenizer)
-    return [encode(from_row(json.loads(line)), renderer, 512).input_ids for line in lines[::step][:CALIBRATION_ROWS]]
+    return [encode(from_row(json.loads(line)), renderer, 512) for line in chosen]
 
 
-def _add_column(run: RunFolder, proof: Proof, chosen: Tried) -> None:
-    """The bundle beside base and tuned in the run's evaluation and report."""
-    result = proof.evaluations[f"onnx {chosen.recipe.precision}"]
-    record(run, result)
-    write_pages(run.path)
+_PLACES = {"merge": "folded in", "beside": "beside its weights", "switch": "that can be exchanged"}
 
 
 def _write_papers(
@@ -286,7 +338,7 @@ def _write_papers(
         checked = parity["why"]
     recipe = chosen.recipe
     facts = [
-        f"model: {opened.base.label}" + (f", with the adapter {opened.name} folded in" if opened.adapter else ""),
+        f"model: {opened.base.label}" + (f", with the adapter {opened.name} {_PLACES[recipe.way]}" if weights else ""),
         f"weights: {recipe.label}, {chosen.size_mb} MB; licence of the base: {opened.base.licence or 'unknown'}",
         f"for: {provider}",
         f"compared with PyTorch: {checked}",
@@ -298,7 +350,13 @@ def _write_papers(
             "for the very tokens of training, `pip install tokenizers` and append "
             '`tokenizers.Tokenizer.from_file("tokenizer.json").encode(prompt, add_special_tokens=False).ids`'
         )
-    bundle.readme(folder, f"{opened.name}, {recipe.precision} ONNX", facts, [{"role": "user", "content": "Hello"}])
+    switched = [slot_name(opened)] if recipe.way == "switch" else []
+    hello = [{"role": "user", "content": "Hello"}]
+    bundle.readme(folder, f"{opened.name}, {recipe.precision} ONNX", facts, hello, switched)
+    listed = bundle.read_manifest(folder).get("adapters", {}) if switched else {}
+    for entry in listed.values():
+        entry["parity"] = parity or checked
+    speeds = {one.recipe.way: one.speed.get("tokens_per_second") for one in tried if _same(one.recipe, recipe)}
     bundle.write_manifest(
         folder,
         graft=__version__,
@@ -306,8 +364,15 @@ def _write_papers(
         kind="bundle",
         status="finished" if chosen.passed else "failed",
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.licence},
-        adapter={"name": opened.name, "sha256": sha256_of(weights)} if weights else None,
+        base={
+            "name": opened.base.name,
+            "path": str(opened.base.path),
+            "sha256": opened.base.sha256,
+            "licence": opened.base.licence,
+        },
+        adapter={"name": opened.name, "sha256": sha256_of(weights), **compared(speeds, recipe.way, settings.adapter)}
+        if weights
+        else None,
         run=str(opened.run) if opened.run else None,
         shape=recorded_data_settings(RunFolder.open(opened.run)) if opened.run else None,
         precision=recipe.precision,
@@ -319,6 +384,7 @@ def _write_papers(
         sha256=bundle.weights_sha256(folder),
         speed=chosen.speed,
         parity=parity if parity is not None else checked,
+        **({"adapters": listed} if listed else {}),
         tried=[
             {
                 **asdict(one.recipe),

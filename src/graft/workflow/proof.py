@@ -69,6 +69,7 @@ class Proof:
     predictors: list[Remembering]
     reference: Reference
     metrics: Sequence[str] | None = None
+    max_new_tokens: int | None = None
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
 
     def judge(
@@ -93,6 +94,7 @@ class Proof:
             predictors,
             self.examples,
             metrics=self.metrics,
+            max_new_tokens=self.max_new_tokens,
             labels=self.labels,
             source=self.source,
             progress=watcher.advance,
@@ -117,12 +119,19 @@ def gate(document: dict[str, Any], allowed: float | None) -> dict[str, Any]:
     }
 
 
-def reference(model: Any, tokenizer: Any, examples: Sequence[Example], ends: set[int], watcher: Watcher) -> Reference:
+def reference(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    ends: set[int],
+    watcher: Watcher,
+    max_new_tokens: int | None = None,
+) -> Reference:
     """What ``model`` answers to the first rows, greedily, and its logits after the first few prompts."""
     renderer = Renderer(tokenizer)
     chosen = list(examples[:ROWS_ANSWERED])
     prompts = [prompt_ids(tokenizer, renderer.render(example).prompt) for example in chosen]
-    longest = default_length([example.completion for example in examples], tokenizer)
+    longest = max_new_tokens or default_length([example.completion for example in examples], tokenizer)
     answers = generate(
         model,
         prompts,

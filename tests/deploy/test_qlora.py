@@ -1,0 +1,60 @@
+"""A qlora run ships the int4 weights it was trained on, bit for bit, with its adapter beside them in the graph."""
+
+import numpy as np
+import onnx
+import pytest
+
+from graft.deploy.bundle import read_manifest
+from graft.deploy.graph import name_of, node_of
+from graft.methods.quantised import shipped_weights
+from graft.workflow.optimize import optimize
+from small_runs import tune
+
+
+@pytest.fixture(scope="module")
+def run(learned, tone, tmp_path_factory):
+    return tune(learned, tone, tmp_path_factory.mktemp("runs") / "qlora", method="qlora", learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def bundle(run, tmp_path_factory):
+    return optimize({"model_name_or_path": str(run), "output_path": str(tmp_path_factory.mktemp("q") / "onnx")})
+
+
+def test_the_weights_are_those_of_the_training_bit_for_bit(run, bundle):
+    graph = onnx.load(bundle / "model.onnx").graph
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    nodes = {name_of(node): node for node in graph.node if node.op_type == "MatMulNBits"}
+    trained = shipped_weights(run)
+    assert set(nodes) == {node_of(module) for module in trained}
+    for module, weight in trained.items():
+        packed, scales = (tensors[name] for name in nodes[node_of(module)].input[1:3])
+        assert packed.tobytes() == weight.packed.numpy().tobytes(), module
+        assert scales.tobytes() == weight.scales.numpy().tobytes(), module
+
+
+def test_the_adapter_stands_beside_them_in_float32_and_the_gate_is_passed(run, bundle):
+    from safetensors.numpy import load_file
+
+    graph = onnx.load(bundle / "model.onnx").graph
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    module = "model.layers.0.self_attn.q_proj"
+    first = load_file(run / "adapter" / "adapter_model.safetensors")[f"base_model.model.{module}.lora_A.weight"]
+    assert np.array_equal(tensors[f"{module}.lora_A"], first.T)
+    said = read_manifest(bundle)
+    assert said["rounding"] == "trained" and said["adapter"]["way"] == "beside"
+    assert said["status"] == "finished" and said["parity"]["passed"]
+
+
+def test_merged_on_request_it_is_rounded_again(run, tmp_path):
+    said = read_manifest(
+        optimize(
+            {
+                "model_name_or_path": str(run),
+                "output_path": str(tmp_path / "merged"),
+                "adapter": "merge",
+                "max_accuracy_drop": 0.9,
+            }
+        )
+    )
+    assert said["rounding"] == "gptq" and said["adapter"]["way"] == "merge"
