@@ -25,8 +25,10 @@ class DeploySettings(ModelSettings):
     rounding: Literal["auto", "rtn", "k_quant", "range", "gptq"] = setting(
         "auto", "how int4 weights are rounded; gptq rounds for the user's own rows (auto: gptq where there are rows)"
     )
-    adapter: Literal["merge"] = setting(
-        "merge", "fold the adapter into the weights; graft generate-adapter keeps adapters beside them, switchable"
+    adapter: Literal["auto", "merge", "switch"] | None = setting(
+        None,
+        "merge: into the weights; switch: kept as inputs; auto: the quicker one, measured (default: merge; what qlora "
+        "trained stands beside the very int4 weights it was trained on)",
     )
     format: Literal["onnx", "gguf"] = setting("onnx", "onnx for onnxruntime-genai, gguf for llama.cpp", "output_format")
     max_size: float | None = setting(None, "with --precision auto: the most megabytes", "max_size_mb", gt=0)
