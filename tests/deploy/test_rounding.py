@@ -51,7 +51,7 @@ def test_gptq_keeps_the_models_answers_better_than_each_blocks_best_range(model)
     with torch.no_grad():
         wanted = model(input_ids=ids).logits
         off = {}
-        for name, rows in (("range", []), ("gptq", ROWS)):
+        for name, rows in (("range", {}), ("gptq", {"": ROWS})):
             found = rounded(model, rows)
             assert all(torch.equal(parameter, before[key]) for key, parameter in model.named_parameters())
             kept = _put(model, found)
@@ -66,9 +66,9 @@ def test_fitting_the_last_scales_brings_the_answers_closer_and_changes_nothing_e
     folder = tiny_model_folder(tmp_path, "llama", width=64)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     rows = [*ROWS, *(replace(row, input_ids=[*row.input_ids[:-1], 9]) for row in ROWS)]
-    fitted = rounded(model, rows)
+    fitted = rounded(model, {"": rows})
     monkeypatch.setattr(healing, "STEPS", 0)
-    before = rounded(model, rows)
+    before = rounded(model, {"": rows})
     for name, blocks in fitted.items():
         assert np.array_equal(blocks.levels, before[name].levels) and np.array_equal(blocks.zeros, before[name].zeros)
     assert any(not np.array_equal(fitted[name].scales, before[name].scales) for name in fitted)
@@ -99,7 +99,7 @@ def _put(model, found):
 
 
 def test_the_head_is_rounded_in_as_many_bits_as_it_is_to_have(model):
-    head = rounded(model, [], 8)["lm_head"]
+    head = rounded(model, {}, 8)["lm_head"]
     weight = model.lm_head.weight.detach().numpy()
     assert head.bits == 8
     assert np.abs(head.dequantised() - weight).max() < 0.02 * np.abs(weight).max()

@@ -76,6 +76,8 @@ def print_bundle(folder: Path, as_json: bool) -> None:
         print(f"parity: {parity['why']}")
     else:
         print(f"parity: {parity}")
+    if manifest.get("adapter"):
+        print(f"adapter: {manifest['adapter']['way']} ({manifest['adapter']['why']})")
     print(f"bundle: {folder} ({manifest['status']})")
 
 

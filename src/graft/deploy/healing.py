@@ -59,49 +59,52 @@ class _Scales(nn.Module):
 def heal(
     blocks: Mapping[str, Blocks],
     modules: Mapping[str, nn.Module],
-    lessons: Sequence[Lesson],
-    head: torch.Tensor,
-    rounded_head: torch.Tensor,
+    learned: Sequence[Lesson],
+    kept_back: Sequence[Lesson],
+    heads: tuple[torch.Tensor, torch.Tensor],
     progress: Progress | None = None,
-    seed: int = 0,
 ) -> dict[str, Blocks]:
     """``blocks`` (those of ``modules``, by name) with the scales that bring the answers closest; as they were where
-    that does not show on the last lesson, which is not learned from.
+    that does not show on the lessons that are ``kept_back``.
 
-    ``head`` (vocabulary, d) gives the float model's logits, ``rounded_head`` those of the rounded one.
+    ``heads`` (vocabulary, d) give the float model's logits and those of the rounded one.
     """
-    *learned, kept_back = lessons
-    if not learned:
-        return dict(blocks)
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(learned), generator=random).tolist()
     with _scaled(blocks, modules) as scales, torch.enable_grad():
-        before = _divergence(kept_back, head, rounded_head, None)
+        before = _mean(kept_back, heads)
         optimiser = torch.optim.Adam([one.change for one in scales.values()], lr=PEAK, betas=(0.9, 0.95))
         for step in range(STEPS):
             for group in optimiser.param_groups:
                 group["lr"] = PEAK * min(1.0, (step + 1) / 3) * (0.5 + 0.5 * math.cos(math.pi * step / STEPS))
             optimiser.zero_grad()
-            _divergence(learned[step % len(learned)], head, rounded_head, random).backward()  # type: ignore[no-untyped-call]
+            loss: Any = _divergence(learned[order[step % len(order)]], heads, random)
+            loss.backward()
             optimiser.step()
             if progress:
                 progress(step + 1, STEPS)
-        after = _divergence(kept_back, head, rounded_head, None)
+        after = _mean(kept_back, heads)
         changes = {name: one.change.detach().numpy() for name, one in scales.items()}
-    if not float(after) < float(before):
+    if not after < before:
         return dict(blocks)
     return {name: replace(one, scales=one.scales * (1 + changes[name])) for name, one in blocks.items()}
 
 
+@torch.no_grad()
+def _mean(lessons: Sequence[Lesson], heads: tuple[torch.Tensor, torch.Tensor]) -> float:
+    return sum(float(_divergence(lesson, heads, None)) for lesson in lessons) / len(lessons)
+
+
 def _divergence(
-    lesson: Lesson, head: torch.Tensor, rounded_head: torch.Tensor, random: torch.Generator | None
+    lesson: Lesson, heads: tuple[torch.Tensor, torch.Tensor], random: torch.Generator | None
 ) -> torch.Tensor:
     """KL(float ‖ rounded) in nats, the mean over the tokens of answers; some of them where there are many."""
     found = lesson.run()
     chosen = torch.arange(len(found))
     if len(found) > TARGETS:
         chosen = torch.randperm(len(found), generator=random)[:TARGETS] if random else chosen[:TARGETS]
-    wanted = (lesson.wanted[chosen] @ head.T).log_softmax(-1)
-    logits = (found[chosen] @ rounded_head.T).log_softmax(-1)
+    wanted = (lesson.wanted[chosen] @ heads[0].T).log_softmax(-1)
+    logits = (found[chosen] @ heads[1].T).log_softmax(-1)
     return (wanted.exp() * (wanted - logits)).sum(-1).mean()
 
 

@@ -77,18 +77,22 @@ class Stock:
 
 
 class Kitchen:
-    """Builds recipes from a stock for each way; what several of them need is made once."""
+    """Builds recipes from a stock for each way; what several of them need is made once. ``rows`` are those to round
+    for, by the adapter in the stock's model that reads them ("": the one there is, or none)."""
 
     def __init__(
         self,
         stocks: Callable[[str], Stock],
         builder: str,
-        rows: Sequence[Encoded] = (),
+        rows: Mapping[str, Sequence[Encoded]],
         progress: Progress | None = None,
         options: Mapping[str, str] | None = None,
     ) -> None:
         self.stocks, self.builder, self.progress = stocks, builder, progress
-        self.rows = within_budget(rows, CALIBRATION_TOKENS)
+        self.rows = {
+            name: within_budget(some[: CALIBRATION_ROWS // len(rows)], CALIBRATION_TOKENS // len(rows))
+            for name, some in rows.items()
+        }
         self.options = dict(options or {})
         self._made: dict[Recipe, dict[str, Blocks]] = {}
 
@@ -110,6 +114,6 @@ class Kitchen:
     def _rounded(self, stock: Stock, recipe: Recipe) -> dict[str, Blocks]:
         key = replace(recipe, apart=False)
         if key not in self._made:
-            rows = self.rows if recipe.rounding == "gptq" else []
+            rows = self.rows if recipe.rounding == "gptq" else {}
             self._made[key] = rounded(stock.model, rows, recipe.head, self.progress)
         return self._made[key]

@@ -36,11 +36,13 @@ class _Enough(Exception):
 class _Batch:
     """Rows on their way through the layers.
 
-    ``enter`` runs the model from its start; ``arguments`` are what each layer is called with beside ``hidden`` (1 or
-    rows, tokens, d); ``weights`` say how many rows each token stands in. ``states`` (targets, d) is what the float
-    model gives its head at the places ``targets``, and everywhere where rows are read one by one.
+    ``activate`` makes their adapter the active one; ``enter`` runs the model from its start; ``arguments`` are what
+    each layer is called with beside ``hidden`` (1 or rows, tokens, d); ``weights`` say how many rows each token stands
+    in. ``states`` (targets, d) is what the float model gives its head at the places ``targets``, and everywhere where
+    rows are read one by one.
     """
 
+    activate: Callable[[], None]
     enter: Callable[[], Any]
     weights: torch.Tensor
     targets: torch.Tensor | None = None
@@ -63,15 +65,18 @@ def within_budget(rows: Sequence[Encoded], tokens: int) -> list[Encoded]:
 
 
 @torch.no_grad()
-def rounded(model: Any, rows: Sequence[Encoded], head: int = 4, watch: Watch | None = None) -> dict[str, Blocks]:
-    """Every linear layer of ``model`` in int4, the head in ``head`` bits, by name; ``model`` stays as it is. An adapter
-    that is active in it is listened to, and not rounded.
+def rounded(
+    model: Any, rows: Mapping[str, Sequence[Encoded]], head: int = 4, watch: Watch | None = None
+) -> dict[str, Blocks]:
+    """Every linear layer of ``model`` in int4, the head in ``head`` bits, by name; ``model`` stays as it is. Adapters
+    in it are listened to, and not rounded: ``rows`` are read with the adapter active that they stand under, those under
+    "" with what is active anyway.
 
     By GPTQ over ``rows``. The head comes first, and the embeddings with it where they are one: the layers then make up
     for that, too. They follow in turn, where the Hessian of a layer is that of its inputs when all before it is rounded
     already. A token that many rows begin with is computed once and counts for each of them: what all rows read matters
-    to all of them. The last layers' scales are then fitted to the model's own answers (``healing``). Without rows each
-    block gets the range that rounds best, and no more.
+    to all of them. The last layers' scales then follow the model's own answers (``healing``). Without rows each block
+    gets the range that rounds best, and no more.
     """
     model.eval()
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -80,7 +85,9 @@ def rounded(model: Any, rows: Sequence[Encoded], head: int = 4, watch: Watch | N
     inner = {module for layer in layers for module in layer.modules()}
     names = {module: name for name, module in linears(model).items()}
     outer = [module for module in names if module not in inner]
-    batches = list(_batches(plain, layers, rows)) if rows else []
+    batches: list[_Batch] = []
+    for name, some in rows.items():
+        batches += _batches(plain, layers, some, _activation(model, name))
     hessian = _head_hessian(plain, batches) if batches else None
     own = plain.get_output_embeddings()
     found = {names[module]: quantise(_weight(module), hessian if module is own else None, head) for module in outer}
@@ -96,7 +103,7 @@ def rounded(model: Any, rows: Sequence[Encoded], head: int = 4, watch: Watch | N
                 batch.before_last = batch.hidden
             _round_layer(layer, number, batches, names, found)
             if watch:
-                watch("rounding for your rows" if rows else "rounding", number + 1, len(layers))
+                watch("rounding for your rows" if batches else "rounding", number + 1, len(layers))
         if outer == [own]:
             found |= _healed(plain, first, batches, names, found, head_weight, watch)
     return found
@@ -138,14 +145,17 @@ def _healed(
     if first == len(decoder.layers) or not hasattr(decoder, "norm"):
         return {}
     modules = {names[m]: m for layer in decoder.layers[first:] for m in layer.modules() if m in names}
-    packed_rows = [batch for batch in batches if batch.targets is not None]
-    lessons = [Lesson(partial(_to_head, decoder, first, batch), batch.states) for batch in packed_rows]
-    if len(lessons) < 2:
+    read = [batch for batch in batches if batch.targets is not None]
+    lessons = [Lesson(partial(_to_head, decoder, first, batch), batch.states) for batch in read]
+    # The last of each adapter's is not learned from.
+    last = [n for n, batch in enumerate(read) if n + 1 == len(read) or read[n + 1].activate is not batch.activate]
+    learned = [lesson for n, lesson in enumerate(lessons) if n not in last]
+    if not learned:
         return {}
     blocks = {name: found[name] for name in modules}
     rounded_head = plain.get_output_embeddings().weight.data
     progress = None if watch is None else partial(watch, "fitting the last layers")
-    return heal(blocks, modules, lessons, head, rounded_head, progress)
+    return heal(blocks, modules, learned, [lessons[n] for n in last], (head, rounded_head), progress)
 
 
 def _to_head(decoder: Any, first: int, batch: _Batch) -> torch.Tensor:
@@ -241,24 +251,35 @@ def _hooked(modules: Sequence[nn.Module], hook: Callable[..., None]) -> Iterator
 
 
 def _call(layer: nn.Module, number: int, batch: _Batch) -> torch.Tensor:
+    batch.activate()
     output = layer(batch.hidden, **batch.arguments[number])
     found: torch.Tensor = output[0] if isinstance(output, tuple) else output
     return found
 
 
-def _batches(model: Any, layers: Sequence[nn.Module], rows: Sequence[Encoded]) -> Iterator[_Batch]:
+def _activation(model: Any, adapter: str) -> Callable[[], None]:
+    def activate() -> None:
+        if adapter and model.active_adapter != adapter:
+            model.set_adapter(adapter, inference_mode=True)
+
+    return activate
+
+
+def _batches(
+    model: Any, layers: Sequence[nn.Module], rows: Sequence[Encoded], activate: Callable[[], None]
+) -> Iterator[_Batch]:
     """Packed where the engine computes this model exactly, else row by row."""
-    apart = supports(model, max(len(row.input_ids) for row in rows)) is not None
+    apart = supports(model, max((len(row.input_ids) for row in rows), default=0)) is not None
     step = 1 if apart else ROWS_AT_ONCE
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         if apart:
             ids = torch.tensor([some[0].input_ids])
-            batch = _Batch(partial(model, input_ids=ids, use_cache=False), torch.ones(ids.shape[1]))
+            batch = _Batch(activate, partial(model, input_ids=ids, use_cache=False), torch.ones(ids.shape[1]))
         else:
             made = pack(some)
             enter = partial(packed_logits, model, made)
-            batch = _Batch(enter, uses(made["layout"]), made["target_positions"])
+            batch = _Batch(activate, enter, uses(made["layout"]), made["target_positions"])
         _see(layers, model.get_output_embeddings(), batch)
         yield batch
 
@@ -273,6 +294,7 @@ def _see(layers: Sequence[nn.Module], head: nn.Module, batch: _Batch) -> None:
         batch.states = given[0].reshape(-1, given[0].shape[-1]).float()
 
     handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
+    batch.activate()
     with _hooked([head], keep):
         batch.enter()
     for handle in handles:
@@ -288,6 +310,7 @@ def _first_hidden(layer: nn.Module, batch: _Batch) -> torch.Tensor:
         raise _Enough
 
     handle = layer.register_forward_pre_hook(note, with_kwargs=True)
+    batch.activate()
     with suppress(_Enough):
         batch.enter()
     handle.remove()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from graft import __version__
 from graft.data.render import Renderer
+from graft.data.tokens import Encoded
 from graft.deploy import bundle
 from graft.deploy.build import versions
 from graft.deploy.graph import in_graph, node_of
@@ -20,6 +22,7 @@ from graft.errors import GateError, InputError
 from graft.evaluation.torch_predictor import TorchPredictor
 from graft.hardware import machine
 from graft.methods.peft_folder import load_adapter
+from graft.methods.quantised import INT4, read_record
 from graft.models.base import Base, load_model, load_tokenizer, open_run_or_model
 from graft.models.loading import quiet
 from graft.models.opened import Opened
@@ -87,11 +90,10 @@ def _build(
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
     modules = sorted({module for adapter in adapters for module in adapter.matrices})
     watcher.note(f"building the base in {settings.precision} with {len(modules)} slots")
-    rows = [row for adapter in adapters for row in calibration(adapter.run, tokenizer)]
-    rows = rows[:: max(1, len(adapters))]
-    stock = Stock(work / "base", model)
+    tuned, rows = _listening(model, adapters, tokenizer)
+    stock = Stock(work / "base", tuned)
     kitchen = Kitchen(lambda way: stock, "cpu", rows, watcher.advance, slot_options(modules))
-    recipe = Recipe(settings.precision, "gptq" if rows else "k_quant")
+    recipe = Recipe(settings.precision, _rounding(adapters, rows))
     kitchen.make(recipe, work / "made")
     add_slots(work / "made", modules)
     bundle.finish_tokenizer(work / "made", tokenizer, ends, share_buffer=False)
@@ -116,6 +118,35 @@ def _build(
         versions=versions(),
     )
     return _put(settings, base, adapters, folder, tokenizer, watcher)
+
+
+def _listening(model: Any, adapters: Sequence[Switchable], tokenizer: Any) -> tuple[Any, dict[str, Sequence[Encoded]]]:
+    """``model`` with the adapters in it that have rows to round for, and their rows by the name they have there."""
+    from peft import PeftModel
+
+    rows: dict[str, Sequence[Encoded]] = {}
+    tuned: Any = model
+    for number, adapter in enumerate(adapters):
+        found = calibration(adapter.run, tokenizer)
+        if not found:
+            continue
+        name = f"adapter_{number}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # check_shapes has looked at what PEFT warns of
+            if rows:
+                tuned.load_adapter(str(adapter.path), name)
+            else:
+                tuned = PeftModel.from_pretrained(model, str(adapter.path), adapter_name=name)
+        rows[name] = found
+    return tuned, rows
+
+
+def _rounding(adapters: Sequence[Switchable], rows: Mapping[str, Any]) -> str:
+    """As trained, where all adapters were trained over the deployment's own int4 weights."""
+    records = [read_record(adapter.path) for adapter in adapters]
+    if all(record is not None and record.get("format") == INT4["format"] for record in records):
+        return "trained"
+    return "gptq" if rows else "k_quant"
 
 
 def _put(

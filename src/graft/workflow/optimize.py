@@ -134,7 +134,7 @@ def _optimize(
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
     rows = calibration(opened.run, tokenizer)
     stocks = Stocks(opened, tokenizer, work, model)
-    kitchen = Kitchen(stocks, builder, rows, watcher.advance)
+    kitchen = Kitchen(stocks, builder, {"": rows}, watcher.advance)
     tried: list[Tried] = []
     for way, recipe in recipes(settings, bool(rows), here, each, trained_in_int4(opened)):
         if settings.precision != "auto" and way == each[0] and any(one.passed for one in tried):
