@@ -91,6 +91,7 @@ def test_checkpointed_activations_give_the_same_gradients():
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.usefixtures("with_and_without_kernels")
 @pytest.mark.parametrize("prefix", [0, 9])
 def test_scores_equal_those_row_by_row(model, prefix):
     chance = random.Random(prefix)
@@ -107,6 +108,7 @@ def test_scores_equal_those_row_by_row(model, prefix):
     assert seen[-1] == (7, 7)
 
 
+@pytest.mark.usefixtures("with_and_without_kernels")
 @pytest.mark.parametrize("prefix", [0, 9])
 def test_generation_equals_that_row_by_row(model, prefix):
     prompts = [row.input_ids[: row.prompt_length] for row in rows_of(random.Random(prefix + 1), 7, prefix)]
@@ -128,14 +130,13 @@ def test_generation_equals_that_row_by_row(model, prefix):
     assert generate(model, prompts, 8, {2, eos}, PAD) == cut
 
 
-def test_windows_and_caps_want_the_kernels_and_are_decoded_plainly(monkeypatch):
+def test_windows_and_caps_want_the_kernels(monkeypatch):
     gemma = tiny_model("gemma2")
     if kernels():
         assert supports(gemma) is None
-    assert "window of 16" in (supports(gemma, decoding=True) or "")
-    assert "caps" in (supports(gemma, 10, decoding=True) or "")
     monkeypatch.setenv("GRAFT_KERNELS", "0")
     assert "window of 16" in (supports(gemma) or "")
+    assert "caps" in (supports(gemma, 10) or "")
     found = score(gemma, [[9, 8, 7], [6, 5]], [[[1, 2]], [[3]]])
     assert [tokens for row in found for _, tokens, _ in row] == [2, 1]
     assert len(generate(gemma, [[9, 8, 7]], 4, {2}, PAD)[0]) <= 4

@@ -15,6 +15,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from graft.engine.layout import Layout, Level
 from graft.engine.native import attention, native
+from graft.engine.past import Past
 
 NAME = "graft_packed"
 _packed: ContextVar[bool] = ContextVar("packed", default=False)
@@ -64,9 +65,17 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     layout: Layout | None = None,
+    past: Past | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query (1, heads, T, d), key and value (1, kv heads, T, d) -> (1, T, heads, d)."""
+    """query (1, heads, T, d), key and value (1, kv heads, T, d) -> (1, T, heads, d); with ``past`` (rows, heads, 1, d)
+    -> (rows, 1, heads, d).
+    """
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    cap, window = kwargs.get("softcap") or 0.0, kwargs.get("sliding_window") or 0
+    by = native(query, key, value)
+    if past is not None and by:
+        return past.attend(query, int(module.layer_idx), scale, cap, window, by), None  # type: ignore[arg-type]
     if layout is None and kwargs.get("softcap"):
         return _capped(query, key, value, attention_mask, scaling, kwargs["softcap"]), None
     if layout is None:
@@ -74,10 +83,8 @@ def packed_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return output, None
-    if not dropout and native(query, key, value):
+    if by and not dropout:
         q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        cap, window = kwargs.get("softcap") or 0.0, kwargs.get("sliding_window") or 0
         return attention(q, k, v, layout, scale, cap, window)[None], None
     return _by_levels(query, key, value, layout, scaling, dropout), None
 

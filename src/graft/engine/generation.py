@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from graft.engine.forward import packed_logits
+from graft.engine.attention import packed
+from graft.engine.forward import Batch, packed_logits
 from graft.engine.fused import fused
 from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
+from graft.engine.native import native
+from graft.engine.past import Past
 from graft.engine.support import supports
 
 Progress = Callable[[int, int], None]
@@ -33,24 +36,55 @@ def generate(
     found: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     longest = max(map(len, prompts), default=0) + max_new_tokens
-    packable = supports(model, longest, decoding=True) is None
+    weights = [p for p in model.parameters() if p.is_floating_point()]
+    packable = supports(model, longest) is None
     done = 0
     while done < len(order):
         size = max(1, min(ROWS_AT_ONCE, TOKENS_AT_ONCE // (len(prompts[order[-1]]) + max_new_tokens)))
         batch = order[done : done + (size if packable else 1)]
         rows = [prompts[i] for i in batch]
         with fused(model):
-            answers = (
-                _packed(model, rows, max_new_tokens, set(eos_ids))
-                if packable
-                else _plain(model, rows[0], max_new_tokens, set(eos_ids), pad_id)
-            )
+            if not packable:
+                answers = _plain(model, rows[0], max_new_tokens, set(eos_ids), pad_id)
+            elif native(*weights):
+                answers = _by_kernels(model, rows, max_new_tokens, set(eos_ids))
+            else:
+                answers = _packed(model, rows, max_new_tokens, set(eos_ids))
         for index, answer in zip(batch, answers, strict=True):
             found[index] = answer
         done += len(batch)
         if progress:
             progress(done, len(prompts))
     return found
+
+
+def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
+    """As ``_packed``, where each new token reads what is kept of its row and copies none of it."""
+    prefix, nodes, batch = _prompts(prompts)
+    past = Past(prefix, [len(node.tokens) for node in nodes], max(len(n.tokens) for n in nodes) + max_new_tokens)
+    logits = packed_logits(model, batch, use_cache=True, past_key_values=past).logits[0]
+    answers: list[list[int]] = [[] for _ in prompts]
+    alive = list(range(len(prompts)))
+    for step in range(max_new_tokens):
+        tokens = logits.argmax(-1).tolist()
+        going = [place for place, token in enumerate(tokens) if token not in eos_ids]
+        for place in going:
+            answers[alive[place]].append(tokens[place])
+        if not going or step == max_new_tokens - 1:
+            break
+        past.keep(going)
+        past.grow()
+        alive = [alive[place] for place in going]
+        with packed(model):
+            output = model(
+                input_ids=torch.tensor([[tokens[place]] for place in going]),
+                position_ids=torch.tensor([[len(prompts[row]) + step] for row in alive]),
+                past_key_values=past,
+                use_cache=True,
+                past=past,
+            )
+        logits = output.logits[:, -1]
+    return answers
 
 
 def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
@@ -83,18 +117,9 @@ def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: se
 
 def _prefill(model: Any, prompts: Sequence[Ids]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
     """Logits after each prompt (rows, vocabulary), a cache with what is each row's own padded on the left, its mask."""
-    prefix = common_prefix(prompts, min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
-    prefix = prefix if prefix >= SHORTEST_PREFIX else 0
-    nodes = [Node(prompt[prefix:]) for prompt in prompts]
-    tokens, positions, layout = lay_out([[Node(prompts[0][:prefix])], nodes] if prefix else [nodes])
+    prefix, nodes, batch = _prompts(prompts)
     lengths = torch.tensor([len(node.tokens) for node in nodes])
-    stops = prefix + lengths.cumsum(0)
-    batch = {
-        "input_ids": torch.tensor([tokens]),
-        "position_ids": torch.tensor([positions]),
-        "target_positions": stops - 1,
-        "layout": layout,
-    }
+    stops = batch["target_positions"] + 1
     output = packed_logits(model, batch, use_cache=True, past_key_values=DynamicCache())
     longest = int(lengths.max())
     offsets = torch.arange(-longest, 0)[None, :]
@@ -109,9 +134,25 @@ def _prefill(model: Any, prompts: Sequence[Ids]) -> tuple[torch.Tensor, DynamicC
     return output.logits[0], cache, mask
 
 
-def _rows(packed: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+def _prompts(prompts: Sequence[Ids]) -> tuple[int, list[Node], Batch]:
+    """How many tokens the prompts share, what is each one's own, and both as a batch that ends at each prompt."""
+    prefix = common_prefix(prompts, min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
+    prefix = prefix if prefix >= SHORTEST_PREFIX else 0
+    nodes = [Node(prompt[prefix:]) for prompt in prompts]
+    tokens, positions, layout = lay_out([[Node(prompts[0][:prefix])], nodes] if prefix else [nodes])
+    stops = prefix + torch.tensor([len(node.tokens) for node in nodes]).cumsum(0)
+    batch = {
+        "input_ids": torch.tensor([tokens]),
+        "position_ids": torch.tensor([positions]),
+        "target_positions": stops - 1,
+        "layout": layout,
+    }
+    return prefix, nodes, batch
+
+
+def _rows(kept: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """(1, heads, T, d) -> (rows, heads, length, d)."""
-    return packed[0][:, index].transpose(0, 1).contiguous()
+    return kept[0][:, index].transpose(0, 1).contiguous()
 
 
 def _plain(model: Any, prompt: Ids, max_new_tokens: int, eos_ids: set[int], pad_id: int) -> list[list[int]]:

@@ -12,17 +12,17 @@ TESTED = frozenset(
 """Model types whose packed loss and gradients the tests compare with the padded ones."""
 
 
-def supports(model: Any, longest: int = 1024, *, decoding: bool = False) -> str | None:
+def supports(model: Any, longest: int = 1024) -> str | None:
     """None when rows of up to ``longest`` tokens can be packed, else the reason for the plain path.
 
-    Windows and capped scores take the compiled kernels, which don't go on from a cache as ``decoding`` does.
+    Windows and capped scores take the compiled kernels.
     """
     config = model.config
     kind = getattr(config, "model_type", "?")
     if kind not in TESTED:
         return f"the packed engine is not tested with {kind} models"
     dropout = getattr(config, "attention_dropout", 0) and model.training
-    if not decoding and not dropout and native(*(p for p in model.parameters() if p.is_floating_point())):
+    if not dropout and native(*(p for p in model.parameters() if p.is_floating_point())):
         return None
     window = getattr(config, "sliding_window", None)
     sliding = "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"])

@@ -328,6 +328,63 @@ void attention_backward(const Forest& f, const Heads& h, const T* q, const T* k,
         for (size_t i = 0; i < size; i++) dk[i] += one[i], dv[i] += one[size + i];
 }
 
+// ---- attention of one new token a row over what is kept of it ----
+
+// A row has what all rows share, then its own `ends[slot]` tokens in its slot; `room` tokens fit into a slot.
+struct Past {
+    const int32_t *slots, *ends;
+    int shared, room;
+};
+
+template <class T>
+void decode(int rows, const Past& past, const Heads& h, const T* q, const T* shared_k, const T* shared_v, const T* own_k,
+            const T* own_v, T* out) {
+    const int group = h.count / h.keys;
+    const int64_t row = (int64_t)h.keys * h.d;
+    const T scale = (T)h.scale, cap = (T)h.cap;
+#pragma omp parallel for schedule(static)
+    for (int unit = 0; unit < rows * h.keys; unit++) {
+        const int r = unit / h.keys, head = unit % h.keys, slot = past.slots[r];
+        const int count = past.shared + past.ends[slot];
+        const int first = h.window > 0 ? std::max(0, count - h.window) : 0;
+        const auto at = [&](const T* shared, const T* own, int j) {
+            return (j < past.shared ? shared + j * row : own + ((int64_t)slot * past.room + j - past.shared) * row) +
+                   head * h.d;
+        };
+        const T* queries = q + ((int64_t)r * h.count + head * group) * h.d;
+        T* to = out + ((int64_t)r * h.count + head * group) * h.d;
+        const int width = padded<T>(count - first);
+        std::vector<T> score((size_t)group * width, -INFINITY);
+        for (int j = first; j < count; j++) {
+            const T* key = at(shared_k, own_k, j);
+            for (int g = 0; g < group; g++) {
+                T sum = 0;
+#pragma omp simd reduction(+ : sum)
+                for (int c = 0; c < h.d; c++) sum += queries[g * h.d + c] * key[c];
+                sum *= scale;
+                score[(size_t)g * width + j - first] = cap > 0 ? cap * std::tanh(sum / cap) : sum;
+            }
+        }
+        for (int g = 0; g < group; g++) {
+            T* s = &score[(size_t)g * width];
+            T most = s[0], sum = 0;
+            for (int j = 1; j < count - first; j++) most = std::max(most, s[j]);
+            exponential(s, width, most);
+            for (int j = 0; j < count - first; j++) sum += s[j];
+            for (int j = 0; j < count - first; j++) s[j] /= sum;
+        }
+        std::fill(to, to + group * h.d, T(0));
+        for (int j = first; j < count; j++) {
+            const T* value = at(shared_v, own_v, j);
+            for (int g = 0; g < group; g++) {
+                const T share = score[(size_t)g * width + j - first];
+#pragma omp simd
+                for (int c = 0; c < h.d; c++) to[g * h.d + c] += share * value[c];
+            }
+        }
+    }
+}
+
 // ---- what goes over memory once ----
 
 template <class T>
@@ -426,6 +483,12 @@ void swiglu_backward(int64_t count, const T* gate, const T* up, const T* grad, T
                                           const T* grad, T* dq, T* dk, T* dv) {                                        \
         attention_backward<T>({nodes, spans, positions, tokens, shared}, {count, keys, d, scale, cap, window}, q, k,   \
                               v, norms, grad, dq, dk, dv);                                                             \
+    }                                                                                                                  \
+    EXPORT void decode_##NAME(int rows, const int32_t* slots, const int32_t* ends, int shared, int room, int count,    \
+                              int keys, int d, double scale, double cap, int window, const T* q, const T* shared_k,    \
+                              const T* shared_v, const T* own_k, const T* own_v, T* out) {                             \
+        decode<T>(rows, {slots, ends, shared, room}, {count, keys, d, scale, cap, window}, q, shared_k, shared_v,      \
+                  own_k, own_v, out);                                                                                  \
     }                                                                                                                  \
     EXPORT void norm_forward_##NAME(int64_t rows, int n, const T* x, const T* weight, double eps, T* y, T* inverse) {     \
         norm_forward<T>(rows, n, x, weight, eps, y, inverse);                                                          \
