@@ -13,7 +13,10 @@ DISTURBED = 0.85
 
 
 def summary(turns: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each contender the best and the median over its turns, and the ratios to the best peer's."""
+    """For each contender the best and the median over its turns, and the ratios to the best peer's.
+
+    Rows a processor second are of all turns: waiting for a neighbour takes none.
+    """
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(turn["contender"] for turn in turns):
         every = [turn for turn in turns if turn["contender"] == name]
@@ -28,6 +31,7 @@ def summary(turns: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             "rows_per_second_median": statistics.median(rates),
             "rows_per_second_least": min(rates),
             "rows_per_second_best": max(rates),
+            "rows_per_cpu_second_median": statistics.median(turn["rows_per_cpu_second"] for turn in every),
             "trained_tokens_per_second_median": statistics.median(turn["trained_tokens_per_second"] for turn in own),
             "peak_mb_median": statistics.median(turn["peak_mb"] for turn in own),
             "held_out_loss": losses[-1] if losses else None,
@@ -47,8 +51,8 @@ def _add_ratios(found: dict[str, dict[str, Any]], peers: Sequence[str], what: st
     best = max(peers, key=lambda name: found[name]["rows_per_second_median"])
     for one in found.values():
         one[what] = best
-        for kind in ("median", "best"):
-            ratio = one[f"rows_per_second_{kind}"] / found[best][f"rows_per_second_{kind}"]
+        for kind in ("second_median", "second_best", "cpu_second_median"):
+            ratio = one[f"rows_per_{kind}"] / found[best][f"rows_per_{kind}"]
             one[f"times_{what}_{kind}"] = round(ratio, 2)
         one[f"memory_of_{what}"] = round(one["peak_mb_median"] / found[best]["peak_mb_median"], 2)
 
@@ -73,9 +77,9 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 def _speeds(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = [
-        "| | turns | rows/s, median (range) | × best peer | × best float32 peer | peak MB | held-out loss "
-        "| of GEMM rate |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | turns | rows/s, median (range) | × best peer | × best float32 peer | rows a processor second (×) "
+        "| peak MB | held-out loss | of GEMM rate |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, one in found.items():
         least, most = one["rows_per_second_least"], one["rows_per_second_best"]
@@ -83,6 +87,7 @@ def _speeds(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         lines.append(
             f"| {name} | {one['turns']} | {one['rows_per_second_median']:.2f} ({least:.2f}–{most:.2f}) "
             f"| {_ratio(one, 'best_peer')} | {_ratio(one, 'best_float32_peer')} "
+            f"| {one['rows_per_cpu_second_median']:.2f} ({one.get('times_best_peer_cpu_second_median', '–')}) "
             f"| {one['peak_mb_median']:,.0f} | {loss} | {one['share_of_gemm_median']:.2f} |"
         )
     return lines
@@ -90,7 +95,9 @@ def _speeds(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _ratio(one: Mapping[str, Any], what: str) -> str:
     """By the medians, and by the best turns."""
-    return f"{one[f'times_{what}_median']:.1f} ({one[f'times_{what}_best']:.1f})" if what in one else "–"
+    if what not in one:
+        return "–"
+    return f"{one[f'times_{what}_second_median']:.1f} ({one[f'times_{what}_second_best']:.1f})"
 
 
 def _times(found: Sequence[Mapping[str, Any]]) -> list[str]:

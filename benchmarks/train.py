@@ -162,7 +162,7 @@ def take_turn(run: Run, contender: Contender) -> dict[str, Any]:
     rate = gemm_rate(run.plan)
     with run.worker(contender, [run.steps], given.warm_up) as process:
         last = run.answer(process)
-    seconds = last["seconds"][given.warm_up :]
+    seconds, cpu = (last[name][given.warm_up :] for name in ("seconds", "cpu_seconds"))
     steps = [run.rows[start : start + size] for start in range(given.warm_up * size, run.steps * size, size)]
     rows = [row for step in steps for row in step]
     tokens = sum(len(row.input_ids) for row in rows)
@@ -174,7 +174,8 @@ def take_turn(run: Run, contender: Contender) -> dict[str, Any]:
         "contender": contender.name,
         "rows": round(len(rows) * share, 1),
         "seconds": [round(one, 3) for one in seconds],
-        "cores": round(sum(last["cpu_seconds"][given.warm_up :]) / sum(seconds), 2),
+        "cores": round(sum(cpu) / sum(seconds), 2),
+        "rows_per_cpu_second": round(len(rows) * share / sum(cpu), 3),
         "rows_per_second": round(len(rows) * share / sum(seconds), 3),
         "tokens_per_second": round(tokens * share / sum(seconds), 1),
         "trained_tokens_per_second": round(
