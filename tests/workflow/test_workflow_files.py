@@ -244,9 +244,13 @@ def test_what_a_pass_lacks_is_named_before_anything_is_done(walkthrough, tmp_pat
 
 
 def test_dry_run_shows_the_settings_and_does_nothing(walkthrough, tmp_path, capsys):
-    assert main(["run", str(walkthrough), "--dry_run", "--output_path", str(tmp_path / "no")]) == 0
-    (shown,) = json.loads(capsys.readouterr().out)
+    secret = ("--token", "hf_secret", "--hub_token", "hf_secret")
+    assert main(["run", str(walkthrough), "--dry_run", "--output_path", str(tmp_path / "no"), *secret]) == 0
+    out = capsys.readouterr().out
+    (shown,) = json.loads(out)
     assert shown["pass"] == "lora" and shown["settings"]["lora_alpha"] == 32
+    assert shown["settings"]["lora_r"] == 16 and shown["settings"]["method"] == "lora"  # given, though the defaults
+    assert "hf_secret" not in out
     assert not (tmp_path / "no").exists()
     assert main(["run"]) == 2
 

@@ -10,7 +10,7 @@ from graft.cli.arguments import Arguments, read_config
 from graft.cli.console import Screen
 from graft.cli.results import print_result
 from graft.errors import InputError
-from graft.settings import Settings
+from graft.settings import SECRET, Settings
 
 SETTINGS: tuple[type[Settings], ...] = ()
 
@@ -27,10 +27,8 @@ def run(arguments: Arguments) -> int:
 
         workflow = read_workflow(document, config, arguments.options)
         if dry:
-            shown = [
-                {"pass": step.name, "settings": step.settings.model_dump(mode="json", exclude_defaults=True)}
-                for step in workflow.steps
-            ]
+            written: dict[str, Any] = {"mode": "json", "exclude_unset": True, "exclude": SECRET}
+            shown = [{"pass": step.name, "settings": step.settings.model_dump(**written)} for step in workflow.steps]
             print(json.dumps(shown, ensure_ascii=False, indent=2))
             return 0
         if setup:

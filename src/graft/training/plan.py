@@ -57,7 +57,7 @@ def make_plan(
         said.append(Inference("learning_rate", rate, "the usual one for this method on small data"))
     evaluate = _interval(settings.eval_steps, steps, max(1, math.ceil(steps / EVALUATIONS)))
     if settings.eval_steps is None:
-        said.append(Inference("eval_steps", evaluate, f"about {EVALUATIONS} evaluations in {steps} steps"))
+        said.append(Inference("eval_steps", evaluate, f"about {min(EVALUATIONS, steps)} evaluations in {steps} steps"))
     return TrainingPlan(
         batch_size=batch,
         accumulation=accumulation,
