@@ -18,8 +18,8 @@ from graft.engine.support import supports
 
 Progress = Callable[[int, int], None]
 Ids = Sequence[int]
-ROWS_AT_ONCE = 32
-TOKENS_AT_ONCE = 4096
+ROWS_AT_ONCE = 64
+TOKENS_AT_ONCE = 8192
 
 
 @torch.no_grad()
@@ -40,8 +40,7 @@ def generate(
     packable = supports(model, longest) is None
     done = 0
     while done < len(order):
-        size = max(1, min(ROWS_AT_ONCE, TOKENS_AT_ONCE // (len(prompts[order[-1]]) + max_new_tokens)))
-        batch = order[done : done + (size if packable else 1)]
+        batch = order[done : done + (_size([len(prompts[i]) for i in order[done:]], max_new_tokens) if packable else 1)]
         rows = [prompts[i] for i in batch]
         with fused(model):
             if not packable:
@@ -56,6 +55,14 @@ def generate(
         if progress:
             progress(done, len(prompts))
     return found
+
+
+def _size(lengths: Sequence[int], max_new_tokens: int) -> int:
+    """How many of the next rows go together; each takes the room of the longest, and the shortest come first."""
+    size = 1
+    while size < min(len(lengths), ROWS_AT_ONCE) and (size + 1) * (lengths[size] + max_new_tokens) <= TOKENS_AT_ONCE:
+        size += 1
+    return size
 
 
 def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
