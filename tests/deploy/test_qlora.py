@@ -6,8 +6,12 @@ import pytest
 
 from graft.deploy.bundle import read_manifest
 from graft.deploy.graph import name_of, node_of
+from graft.errors import InputError
 from graft.methods.quantised import shipped_weights
+from graft.models.base import open_run_or_model
+from graft.settings import DeploySettings, build
 from graft.workflow.optimize import optimize
+from graft.workflow.ways import ways
 from small_runs import tune
 
 
@@ -58,3 +62,12 @@ def test_merged_on_request_it_is_rounded_again(run, tmp_path):
         )
     )
     assert said["rounding"] == "gptq" and said["adapter"]["way"] == "merge"
+
+
+@pytest.mark.parametrize("option", [{"precision": "fp32"}, {"rounding": "gptq"}])
+def test_its_adapter_is_switched_over_its_own_weights_alone(run, tmp_path, option):
+    given = {"model_name_or_path": str(run), "output_path": str(tmp_path / "x"), "adapter": "switch", **option}
+    with pytest.raises(InputError, match="trained over"):
+        optimize(given)
+    assert not list(tmp_path.iterdir())
+    assert ways(build(DeploySettings, {**given, "adapter": None}), open_run_or_model(run)) == ["merge"]

@@ -102,7 +102,7 @@ def _divergence(
     found = lesson.run()
     chosen = torch.arange(len(found))
     if len(found) > TARGETS:
-        chosen = torch.randperm(len(found), generator=random)[:TARGETS] if random else chosen[:TARGETS]
+        chosen = torch.randperm(len(found), generator=random)[:TARGETS] if random is not None else chosen[:TARGETS]
     wanted = (lesson.wanted[chosen] @ heads[0].T).log_softmax(-1)
     logits = (found[chosen] @ heads[1].T).log_softmax(-1)
     return (wanted.exp() * (wanted - logits)).sum(-1).mean()

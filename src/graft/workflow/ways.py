@@ -29,7 +29,7 @@ def ways(settings: DeploySettings, opened: Opened) -> list[str]:
     """The ways to try: ``merge``, ``beside``, ``switch``.
 
     Raises:
-        InputError: when there is no adapter to switch.
+        InputError: when there is no adapter to switch, or not over the weights that are asked for.
     """
     if opened.adapter is None:
         if settings.adapter in {"switch", "auto"}:
@@ -39,9 +39,17 @@ def ways(settings: DeploySettings, opened: Opened) -> list[str]:
                 remedy="a run of --method full has none; give a run of lora or qlora, or --adapter_path",
             )
         return ["merge"]
+    trained = trained_in_int4(opened)
+    as_trained = trained and settings.precision == "int4" and settings.rounding == "auto"
+    if settings.adapter in {"switch", "auto"} and trained and not as_trained:
+        raise InputError(
+            "what qlora trained can only stand beside the int4 weights it was trained over",
+            where=opened.name,
+            remedy="--precision int4 and no --rounding, or --adapter merge",
+        )
     if settings.adapter in {"merge", "switch"}:
         return [str(settings.adapter)]
-    usual = "beside" if trained_in_int4(opened) and settings.precision == "int4" else "merge"
+    usual = "beside" if as_trained else "merge"
     return [usual, "switch"] if settings.adapter == "auto" else [usual]
 
 
