@@ -172,8 +172,8 @@ def take_turn(run: Run, contender: Contender) -> dict[str, Any]:
     products = run.judge.products(steps)
     return {
         "contender": contender.name,
-        "rows": round(len(rows) * share, 1),
-        "seconds": [round(one, 3) for one in seconds],
+        "rows": round(len(rows) * share, 2),
+        "seconds": [round(one, 6) for one in seconds],
         "cores": round(sum(cpu) / sum(seconds), 2),
         "rows_per_cpu_second": round(len(rows) * share / sum(cpu), 3),
         "rows_per_second": round(len(rows) * share / sum(seconds), 3),
@@ -197,7 +197,7 @@ def time_to(run: Run, contender: Contender) -> dict[str, Any]:
         for stop in stops:
             found = run.answer(process)
             accuracy = run.judge.accuracy(Path(found["adapter"]))
-            curve.append((stop, round(sum(found["seconds"]), 1), round(accuracy, 4)))
+            curve.append((stop, round(sum(found["seconds"]), 3), round(accuracy, 4)))
             print(
                 f"{contender.name}: step {stop}, {curve[-1][1]} s, accuracy {accuracy:.3f}", file=sys.stderr, flush=True
             )

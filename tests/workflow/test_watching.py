@@ -102,10 +102,18 @@ def test_nan_at_once_leaves_no_model(given, tmp_path):
 
 def test_a_learning_rate_out_of_all_proportion_diverges_and_is_told_before(given):
     heard = Listener()
-    wild = {"learning_rate": 8.0, "max_steps": 60, "warmup_ratio": 0.3, "training_arguments": {"max_grad_norm": 0}}
+    wild = {
+        "method": "full",
+        "learning_rate": 8.0,
+        "max_steps": 60,
+        "warmup_ratio": 0.3,
+        "training_arguments": {"max_grad_norm": 0},
+    }
     with pytest.raises(GraftError, match=r"diverged|became"):
-        finetune(given | wild | {"evaluate": False, "eval_steps": 2}, heard)
-    assert any("learning rate of 8 is high for lora" in note for note in heard.notes)
+        finetune(
+            {k: v for k, v in given.items() if "lora" not in k} | wild | {"evaluate": False, "eval_steps": 2}, heard
+        )
+    assert any("learning rate of 8 is high for full" in note for note in heard.notes)
     run = Path(given["output_path"])
     steps = [int(path.name.rpartition("-")[2]) for path in whole_checkpoints(run / "checkpoints")]
     assert manifest(run)["training"]["kept_step"] in steps

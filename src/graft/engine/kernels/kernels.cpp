@@ -64,6 +64,49 @@ void product(int M, int N, int K, const T* a, int64_t a_row, int64_t a_col, cons
     for (; j < N; j += lanes) strip<T, 1>(M, K, a, a_row, a_col, b + j, b_row, c + j, c_row, add);
 }
 
+// Sums are taken lane by lane, and the lanes in their order: a compiler's own way depends on where an array begins in
+// memory, and then a run would not give the same bits twice.
+template <class T>
+T total(typename Lanes<T>::type lanes) {
+    T sum = 0;
+    for (int i = 0; i < Lanes<T>::count; i++) sum += lanes[i];
+    return sum;
+}
+
+template <class T>
+T dot(const T* a, const T* b, int n) {
+    typedef typename Lanes<T>::type V;
+    V sum{};
+    int j = 0;
+    for (; j + Lanes<T>::count <= n; j += Lanes<T>::count) sum += *(const V*)(a + j) * *(const V*)(b + j);
+    T all = total<T>(sum);
+    for (; j < n; j++) all += a[j] * b[j];
+    return all;
+}
+
+template <class T>
+T dot3(const T* a, const T* b, const T* c, int n) {
+    typedef typename Lanes<T>::type V;
+    V sum{};
+    int j = 0;
+    for (; j + Lanes<T>::count <= n; j += Lanes<T>::count)
+        sum += *(const V*)(a + j) * *(const V*)(b + j) * *(const V*)(c + j);
+    T all = total<T>(sum);
+    for (; j < n; j++) all += a[j] * b[j] * c[j];
+    return all;
+}
+
+template <class T>
+T sum_of(const T* a, int n) {
+    typedef typename Lanes<T>::type V;
+    V sum{};
+    int j = 0;
+    for (; j + Lanes<T>::count <= n; j += Lanes<T>::count) sum += *(const V*)(a + j);
+    T all = total<T>(sum);
+    for (; j < n; j++) all += a[j];
+    return all;
+}
+
 // ---- exp(x) for x <= 0 over n places, n a multiple of the lanes ----
 
 // x = n ln 2 + r with |r| <= ln 2 / 2; the series of exp(r) up to r^7 / 7! is exact to 6e-9.
@@ -71,8 +114,8 @@ inline void exponential(float* x, int n, float less) {
     typedef Lanes<float>::type V;
     typedef int32_t I __attribute__((vector_size(64), aligned(4), may_alias));
     for (int j = 0; j < n; j += Lanes<float>::count) {
-        V v = *(V*)(x + j) - less;
-        v = v < -87.0f ? V{} - 87.0f : v;
+        const V given = *(V*)(x + j) - less;
+        const V v = given < -87.0f ? V{} - 87.0f : given;
         const V whole = (v * 1.44269504f + 12582912.0f) - 12582912.0f;
         const V r = (v - whole * 0.693359375f) + whole * 2.12194440e-4f;
         V sum = r * (1.0f / 5040) + 1.0f / 720;
@@ -83,7 +126,7 @@ inline void exponential(float* x, int n, float less) {
         sum = sum * r + 1.0f;
         sum = sum * r + 1.0f;
         const I power = (__builtin_convertvector(whole, I) + 127) << 23;
-        *(V*)(x + j) = sum * (V)power;
+        *(V*)(x + j) = given < -87.0f ? V{} : sum * (V)power;
     }
 }
 
@@ -206,12 +249,11 @@ void forward_unit(const Forest& f, const Heads& h, int node, int head, const T* 
         scores(f, h, seen, b);
         for (int i = 0; i < b.rows; i++) {
             T* s = &b.score[(size_t)i * b.width];
-            T most = -INFINITY, sum = 0;
+            T most = -INFINITY;
 #pragma omp simd reduction(max : most)
             for (int j = 0; j < b.keys; j++) most = std::max(most, s[j]);
             exponential(s, b.width, most);
-#pragma omp simd reduction(+ : sum)
-            for (int j = 0; j < b.keys; j++) sum += s[j];
+            const T sum = sum_of(s, b.keys);
             norms[b.place(h, head, i)] = most + std::log(sum);
             const T share = 1 / sum;
             for (int j = 0; j < b.width; j++) s[j] = j < b.keys ? s[j] * share : 0;
@@ -248,9 +290,7 @@ void backward_unit(const Forest& f, const Heads& h, int node, int head, const T*
             if (cap > 0)
                 for (int j = 0; j < b.keys; j++) b.bent[j] = std::isinf(p[j]) ? 0 : 1 - p[j] / cap * (p[j] / cap);
             exponential(p, b.width, norms[b.place(h, head, i)]);
-            T along = 0;
-#pragma omp simd reduction(+ : along)
-            for (int j = 0; j < b.keys; j++) along += p[j] * s[j];
+            const T along = dot(p, s, b.keys);
             for (int j = 0; j < b.keys; j++) s[j] = p[j] * (s[j] - along) * scale;
             if (cap > 0)
                 for (int j = 0; j < b.keys; j++) s[j] *= b.bent[j];
@@ -358,10 +398,7 @@ void decode(int rows, const Past& past, const Heads& h, const T* q, const T* sha
         for (int j = first; j < count; j++) {
             const T* key = at(shared_k, own_k, j);
             for (int g = 0; g < group; g++) {
-                T sum = 0;
-#pragma omp simd reduction(+ : sum)
-                for (int c = 0; c < h.d; c++) sum += queries[g * h.d + c] * key[c];
-                sum *= scale;
+                const T sum = dot(queries + g * h.d, key, h.d) * scale;
                 score[(size_t)g * width + j - first] = cap > 0 ? cap * std::tanh(sum / cap) : sum;
             }
         }
@@ -393,10 +430,7 @@ void norm_forward(int64_t rows, int n, const T* x, const T* weight, double eps, 
     for (int64_t i = 0; i < rows; i++) {
         const T* from = x + i * n;
         T* to = y + i * n;
-        T sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int j = 0; j < n; j++) sum += from[j] * from[j];
-        const T inv = 1 / std::sqrt(sum / n + (T)eps);
+        const T inv = 1 / std::sqrt(dot(from, from, n) / n + (T)eps);
         inverse[i] = inv;
 #pragma omp simd
         for (int j = 0; j < n; j++) to[j] = from[j] * inv * weight[j];
@@ -411,10 +445,7 @@ void norm_backward(int64_t rows, int n, const T* x, const T* weight, const T* in
         const T* g = grad + i * n;
         T* to = dx + i * n;
         const T inv = inverse[i];
-        T sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int j = 0; j < n; j++) sum += g[j] * weight[j] * from[j];
-        const T along = sum * inv * inv * inv / n;
+        const T along = dot3(g, weight, from, n) * inv * inv * inv / n;
 #pragma omp simd
         for (int j = 0; j < n; j++) to[j] = g[j] * weight[j] * inv - from[j] * along;
     }
