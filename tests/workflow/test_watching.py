@@ -106,6 +106,8 @@ def test_a_learning_rate_out_of_all_proportion_diverges_and_is_told_before(given
         "method": "full",
         "learning_rate": 8.0,
         "max_steps": 60,
+        "evaluate": False,
+        "eval_steps": 2,
         "warmup_ratio": 0.3,
         "training_arguments": {"max_grad_norm": 0},
     }
