@@ -5,52 +5,33 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graft import __version__
 from graft.data.example import Example
-from graft.data.load import sha256_of
 from graft.data.render import Renderer
 from graft.data.tokens import Encoded, encode
 from graft.deploy import bundle
-from graft.deploy.build import choose_provider, runs_here, versions
+from graft.deploy.build import choose_provider, runs_here
 from graft.deploy.merge import check_mergeable, merged
 from graft.deploy.recipes import CALIBRATION_ROWS, Kitchen, Recipe
 from graft.deploy.worker import Worker
 from graft.errors import GateError, InputError
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.torch_predictor import TorchPredictor
-from graft.hardware import machine
 from graft.models.base import load_model, load_tokenizer, open_run_or_model, resolve, untuned
 from graft.models.opened import Opened, check_adapter
 from graft.runs import RunFolder
 from graft.settings import DataSettings, DeploySettings, ModelSettings, build
 from graft.workflow import encoders, gguf
-from graft.workflow.evaluate import from_row, record, recorded_data_settings, rows_to_judge, task_and_codec
+from graft.workflow.evaluate import from_row, record, rows_to_judge, task_and_codec
 from graft.workflow.finetune import Silent, Watcher, write_pages
+from graft.workflow.papers import write_papers
 from graft.workflow.proof import Proof, Remembering, reference
 from graft.workflow.recorded import proof_of, recording
-from graft.workflow.ways import Stocks, adapter_entry, compared, quickest, slot_name, trained_in_int4, ways
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One way that was built: its size, its speed, and what the gate said (None where it was skipped)."""
-
-    recipe: Recipe
-    folder: Path
-    size_mb: float
-    speed: dict[str, float]
-    parity: dict[str, Any] | None
-    evaluation: Evaluation | None = field(default=None, repr=False)
-
-    @property
-    def passed(self) -> bool:
-        return self.parity is None or bool(self.parity["passed"])
+from graft.workflow.tried import Tried, choose, recipes
+from graft.workflow.ways import Stocks, adapter_entry, slot_name, trained_in_int4, ways
 
 
 def optimize(settings: DeploySettings | Mapping[str, Any], watcher: Watcher | None = None) -> Path:
@@ -151,7 +132,7 @@ def _optimize(
     for file in sorted(chosen.folder.iterdir()):
         file.replace(folder / file.name)
     shutil.rmtree(work)
-    _write_papers(folder, settings, opened, chosen, tried, provider, here)
+    write_papers(folder, settings, opened, chosen, tried, provider, here)
     if chosen.evaluation is not None and opened.run is not None and settings.data_files is None:
         _add_column(RunFolder.open(opened.run), chosen.evaluation)
     return chosen.parity
@@ -174,68 +155,6 @@ def _slots(opened: Opened, made: Path, stocks: Stocks, name: str) -> dict[str, A
         "adapters": {name: adapter_entry(stocks.adapter, made)},
         "default_adapter": name,
     }
-
-
-def recipes(
-    settings: DeploySettings, has_rows: bool, here: bool, each: Sequence[str], trained: bool = False
-) -> Iterator[tuple[str, Recipe]]:
-    """What to try, smallest first, each in every way."""
-    for recipe in _precisions(settings, has_rows, here, trained and each[0] != "merge"):
-        for way in each:
-            yield way, replace(recipe, way=way)
-
-
-def _precisions(settings: DeploySettings, has_rows: bool, here: bool, trained: bool) -> Iterator[Recipe]:
-    precision = settings.precision
-    fine = "gptq" if has_rows else "k_quant"
-    if precision == "int4" and trained and settings.rounding == "auto":
-        yield Recipe("int4", "trained")
-        if here:
-            yield Recipe("int4", "trained", apart=True)
-    elif precision in {"int4", "auto"}:
-        rounding = fine if settings.rounding == "auto" else settings.rounding
-        yield Recipe("int4", rounding)
-        if here and (settings.rounding == "auto" or precision == "auto"):
-            yield Recipe("int4", rounding, head=8)
-    if precision in {"int8", "auto"}:
-        yield Recipe("int8")
-    if precision in {"fp32", "auto"}:
-        yield Recipe("fp32")
-    if precision == "fp16":
-        yield Recipe("fp16")
-
-
-def choose(tried: Sequence[Tried], settings: DeploySettings) -> Tried:
-    """The smallest that passes the gate and the bounds, with its adapter the quicker way; where none does, the one that
-    lost least.
-
-    Raises:
-        GateError: when what passes the gate is too large or too slow.
-    """
-    fits = [
-        one
-        for one in tried
-        if (settings.max_size is None or one.size_mb <= settings.max_size)
-        and one.speed.get("tokens_per_second", 0.0) >= (settings.min_tokens_per_second or 0.0)
-    ]
-    if not fits:
-        sizes = ", ".join(
-            f"{t.recipe.label}: {t.size_mb} MB, {t.speed.get('tokens_per_second')} tokens/s" for t in tried
-        )
-        raise GateError(
-            f"nothing that was tried is small and quick enough ({sizes})", remedy="--max_size, --min_tokens_per_second"
-        )
-    passing = [one for one in fits if one.passed]
-    if passing:
-        smallest = min(passing, key=lambda one: one.size_mb)
-        same = [one for one in passing if _same(one.recipe, smallest.recipe)]
-        return quickest(same, smallest)
-    return min(fits, key=lambda one: one.parity["drop"] if one.parity else 0.0)
-
-
-def _same(one: Recipe, other: Recipe) -> bool:
-    """The same weights, whatever the way of the adapter."""
-    return replace(one, way="") == replace(other, way="")
 
 
 def _tried(
@@ -316,88 +235,3 @@ def calibration(run: Path | None, tokenizer: Any, seed: int = 0) -> list[Encoded
     chosen = random.Random(seed).sample(lines, min(CALIBRATION_ROWS, len(lines)))
     renderer = Renderer(tokenizer)
     return [encode(from_row(json.loads(line)), renderer, 512) for line in chosen]
-
-
-_PLACES = {"merge": "folded in", "beside": "beside its weights", "switch": "that can be exchanged"}
-
-
-def _write_papers(
-    folder: Path,
-    settings: DeploySettings,
-    opened: Opened,
-    chosen: Tried,
-    tried: Sequence[Tried],
-    provider: str,
-    here: bool,
-) -> None:
-    parity = chosen.parity
-    weights = opened.adapter / "adapter_model.safetensors" if opened.adapter else None
-    if parity is None:
-        checked = "skipped (--skip_parity)" if here else f"not run here: there is no {provider} on this machine"
-    else:
-        checked = parity["why"]
-    recipe = chosen.recipe
-    facts = [
-        f"model: {opened.base.label}" + (f", with the adapter {opened.name} {_PLACES[recipe.way]}" if weights else ""),
-        f"weights: {recipe.label}, {chosen.size_mb} MB; licence of the base: {opened.base.licence or 'unknown'}",
-        f"for: {provider}",
-        f"compared with PyTorch: {checked}",
-    ]
-    if parity and parity["token_ids_identical"][0] < parity["token_ids_identical"][1]:
-        same, n = parity["token_ids_identical"]
-        facts.append(
-            f"onnxruntime-genai splits the text of {n - same} of {n} prompts otherwise than the model's own tokenizer; "
-            "for the very tokens of training, `pip install tokenizers` and append "
-            '`tokenizers.Tokenizer.from_file("tokenizer.json").encode(prompt, add_special_tokens=False).ids`'
-        )
-    switched = [slot_name(opened)] if recipe.way == "switch" else []
-    hello = [{"role": "user", "content": "Hello"}]
-    bundle.readme(folder, f"{opened.name}, {recipe.precision} ONNX", facts, hello, switched)
-    listed = bundle.read_manifest(folder).get("adapters", {}) if switched else {}
-    for entry in listed.values():
-        entry["parity"] = parity or checked
-    speeds = {one.recipe.way: one.speed.get("tokens_per_second") for one in tried if _same(one.recipe, recipe)}
-    bundle.write_manifest(
-        folder,
-        graft=__version__,
-        command="auto-opt",
-        kind="bundle",
-        status="finished" if chosen.passed else "failed",
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        base={
-            "name": opened.base.name,
-            "path": str(opened.base.path),
-            "sha256": opened.base.sha256,
-            "licence": opened.base.licence,
-        },
-        adapter={"name": opened.name, "sha256": sha256_of(weights), **compared(speeds, recipe.way, settings.adapter)}
-        if weights
-        else None,
-        run=str(opened.run) if opened.run else None,
-        shape=recorded_data_settings(RunFolder.open(opened.run)) if opened.run else None,
-        precision=recipe.precision,
-        rounding=recipe.rounding if recipe.precision == "int4" else None,
-        device=settings.device,
-        provider=provider,
-        run_here=here,
-        size_mb=chosen.size_mb,
-        sha256=bundle.weights_sha256(folder),
-        speed=chosen.speed,
-        parity=parity if parity is not None else checked,
-        **({"adapters": listed} if listed else {}),
-        tried=[
-            {
-                **asdict(one.recipe),
-                "label": one.recipe.label,
-                "size_mb": one.size_mb,
-                **one.speed,
-                "metric": one.parity["metric"] if one.parity else None,
-                "value": one.parity["bundle"]["value"] if one.parity else None,
-                "pytorch": one.parity["pytorch"]["value"] if one.parity else None,
-                "passed": one.passed,
-            }
-            for one in tried
-        ],
-        machine=machine(),
-        versions=versions(),
-    )
