@@ -82,7 +82,7 @@ def print_bundle(folder: Path, as_json: bool) -> None:
 
 
 def _tried_table(manifest: dict[str, Any]) -> Table:
-    table = Table(title="what was tried", title_justify="left")
+    table = Table(title="what was tried", title_justify="left", box=None, pad_edge=False)
     metric = next((one["metric"] for one in manifest["tried"] if one["metric"]), "metric")
     for name in ("weights", "MB", "tokens/s", "load s", "peak MB", str(metric), "in PyTorch", "passes"):
         table.add_column(name, justify="left" if name == "weights" else "right")

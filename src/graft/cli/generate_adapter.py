@@ -51,7 +51,7 @@ def _print(folder: Path, as_json: bool) -> None:
         print(json.dumps({"bundle": str(folder), "manifest": manifest}, ensure_ascii=False, indent=2))
         return
     title = f"base: {manifest['precision']}, {manifest['size_mb']} MB, {len(manifest['slots'])} slots"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("adapter", "MB", "rank", "metric", "PyTorch", "bundle", "answers equal", "logits differ"):
         table.add_column(name, justify="left" if name in {"adapter", "metric"} else "right")
     for name, entry in manifest["adapters"].items():
