@@ -6,7 +6,7 @@ import torch
 from graft.data.tokens import Encoded
 from graft.engine import generate, pack, packed_loss, plain_collate, plain_loss, plan_batches, score, supports
 from graft.engine.kernels import kernels
-from graft.engine.support import TESTED
+from graft.engine.support import TESTED, sees_all
 from packed_rows import HERE, PAD, gradients, rows_of
 from tiny_models import tiny_model
 
@@ -32,8 +32,6 @@ def with_and_without_kernels(request, monkeypatch):
 def test_loss_and_gradients_equal_the_padded_ones(model, seed):
     chance = random.Random(seed)
     rows = rows_of(chance, chance.randrange(1, 9), chance.choice([0, 2, 7, 20]), everything=seed == 5)
-    if supports(model, max(len(row.input_ids) for row in rows)) is not None:
-        pytest.skip("the plain path is taken")
     expected = plain_loss(model, plain_collate(rows, PAD))
     wanted = gradients(model, expected)
     found = packed_loss(model, pack(rows))
@@ -130,41 +128,67 @@ def test_generation_equals_that_row_by_row(model, prefix):
     assert generate(model, prompts, 8, {2, eos}, PAD) == cut
 
 
-def test_windows_and_caps_want_the_kernels(monkeypatch):
-    gemma = tiny_model("gemma2")
-    if kernels():
-        assert supports(gemma) is None
-    monkeypatch.setenv("GRAFT_KERNELS", "0")
-    assert "window of 16" in (supports(gemma) or "")
-    assert "caps" in (supports(gemma, 10) or "")
-    found = score(gemma, [[9, 8, 7], [6, 5]], [[[1, 2]], [[3]]])
+def test_the_plain_path_is_taken_and_says_why():
+    other = tiny_model("llama")
+    other.config.model_type = "unheard-of"
+    assert "not tested with unheard-of" in (supports(other) or "")
+    assert {tiny_model(family).config.model_type for family in FAMILIES} <= TESTED
+    found = score(other, [[9, 8, 7], [6, 5]], [[[1, 2]], [[3]]])
     assert [tokens for row in found for _, tokens, _ in row] == [2, 1]
-    assert len(generate(gemma, [[9, 8, 7]], 4, {2}, PAD)[0]) <= 4
+    assert len(generate(other, [[9, 8, 7]], 4, {2}, PAD)[0]) <= 4
 
 
-@pytest.mark.skipif(kernels() is None, reason="there is no C++ compiler here")
-def test_caps_are_kept_before_and_after_a_packed_pass():
+def capped_gemma(cap):
+    """Layers with a window of 16 tokens and without, all with scores capped."""
     gemma = tiny_model("gemma2")
-    gemma.config.attn_logit_softcapping = 0.01
+    gemma.config.attn_logit_softcapping = cap
     for layer in gemma.model.layers:
-        layer.self_attn.attn_logit_softcapping = 0.01
-    rows = rows_of(random.Random(0), 5, 9)
+        layer.self_attn.attn_logit_softcapping = cap
+    return gemma
+
+
+@pytest.mark.usefixtures("with_and_without_kernels")
+def test_caps_are_kept_before_and_after_a_packed_pass():
+    gemma = capped_gemma(0.01)
+    rows = rows_of(random.Random(0), 5, 20)
+    uncapped = plain_loss(tiny_model("gemma2"), plain_collate(rows, PAD))
     before = plain_loss(gemma, plain_collate(rows, PAD))
     found = packed_loss(gemma, pack(rows))
     after = plain_loss(gemma, plain_collate(rows, PAD))
     assert found.item() == pytest.approx(before.item(), rel=1e-5)
-    assert after.item() == pytest.approx(before.item(), rel=1e-5)
+    assert after.item() == pytest.approx(before.item(), rel=1e-5) != pytest.approx(uncapped.item(), rel=1e-5)
 
 
-def test_a_window_shorter_than_the_rows_is_honoured():
-    mistral = tiny_model("mistral").bfloat16()
-    assert supports(mistral) is None
+@pytest.mark.usefixtures("with_and_without_kernels")
+@pytest.mark.parametrize("changed", ["autocast", "dropout"])
+def test_windows_and_caps_are_kept_where_the_kernels_do_not_compute(changed):
+    """They take no bfloat16 and no dropout of the shares; what serves instead must see and cap the same."""
+    rows = rows_of(random.Random(0), 5, 20)
+    found = []
+    for loss, batch in ((plain_loss, plain_collate(rows, PAD)), (packed_loss, pack(rows))):
+        gemma = capped_gemma(0.01)
+        if changed == "dropout":  # of next to nothing, so that the losses can be compared
+            gemma.train()
+            for layer in gemma.model.layers:
+                layer.self_attn.attention_dropout = 1e-9
+        with torch.autocast("cpu", torch.bfloat16, enabled=changed == "autocast"):
+            value = loss(gemma, batch)
+        found.append((value.item(), gradients(gemma, value)))
+    (expected, wanted), (loss, grads) = found
+    rough = {"rtol": 0.1, "atol": 0.01} if changed == "autocast" else {"rtol": 1e-3, "atol": 1e-5}
+    assert loss == pytest.approx(expected, rel=1e-2 if changed == "autocast" else 1e-5)
+    for name, gradient in grads.items():
+        torch.testing.assert_close(gradient, wanted[name], **rough)
+
+
+def test_a_window_is_seen_where_it_is_shorter_than_the_rows():
+    mistral = tiny_model("mistral")
+    assert sees_all(mistral, 1000)
     mistral.config.sliding_window = 64
-    assert "64" in (supports(mistral) or "")
-    assert supports(mistral, 32) is None
-    mistral.config.model_type = "unheard-of"
-    assert "not tested with unheard-of" in (supports(mistral) or "")
-    assert {tiny_model(family).config.model_type for family in FAMILIES} <= TESTED
+    assert not sees_all(mistral, 65) and sees_all(mistral, 64)
+    qwen = tiny_model("qwen2")
+    qwen.config.sliding_window = 8  # which it has and does not use
+    assert sees_all(qwen, 65)
 
 
 def test_batches_are_decided_by_seed_and_epoch():

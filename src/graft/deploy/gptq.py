@@ -107,7 +107,7 @@ def refitted(weight: Floats, levels: Floats, scales: Floats, zeros: Floats, hess
     blocks, rows = scales.shape
     centred = levels.reshape(blocks, -1, rows) - zeros[:, None]
     size = centred.shape[1]
-    found = scales.copy()
+    found: Floats = scales.copy()
     # The Hessian times what is still missing.
     gradient = hessian @ (weight.T - (centred * found[:, None]).reshape(-1, rows))
     for _ in range(ROUNDS):

@@ -269,7 +269,7 @@ def _batches(
     model: Any, layers: Sequence[nn.Module], rows: Sequence[Encoded], activate: Callable[[], None]
 ) -> Iterator[_Batch]:
     """Packed where the engine computes this model exactly, else row by row."""
-    apart = supports(model, max((len(row.input_ids) for row in rows), default=0)) is not None
+    apart = supports(model) is not None
     step = 1 if apart else ROWS_AT_ONCE
     for start in range(0, len(rows), step):
         some = rows[start : start + step]

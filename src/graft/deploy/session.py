@@ -74,7 +74,7 @@ class Session:
         rows, new = ids.shape
         before = past[0].shape[2] if past else 0
         mask = (np.arange(before + new)[None, :] < lengths[:, None]).astype(np.int64)
-        empty = np.zeros((rows, *self._empty[1:]), self._float)
+        empty: NDArray[Any] = np.zeros((rows, *self._empty[1:]), self._float)
         feed: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
         feed |= dict(zip(self._past, past or [empty] * len(self._past), strict=True))
         if "position_ids" in self._inputs:

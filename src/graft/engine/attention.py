@@ -74,10 +74,12 @@ def packed_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     cap, window = kwargs.get("softcap") or 0.0, kwargs.get("sliding_window") or 0
     by = native(query, key, value)
-    if past is not None and by:
-        return past.attend(query, int(module.layer_idx), scale, cap, window, by), None  # type: ignore[arg-type]
-    if layout is None and kwargs.get("softcap"):
-        return _capped(query, key, value, attention_mask, scaling, kwargs["softcap"]), None
+    if past is not None:
+        return past.attend(query, int(module.layer_idx), scale, cap, window), None  # type: ignore[arg-type]
+    if layout is None and cap:
+        groups = query.shape[1] // key.shape[1]
+        k, v = _repeat(key, groups), _repeat(value, groups)
+        return _capped(query, k, v, attention_mask, scale, dropout, cap).transpose(1, 2).contiguous(), None
     if layout is None:
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
@@ -86,16 +88,24 @@ def packed_attention(
     if by and not dropout:
         q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
         return attention(q, k, v, layout, scale, cap, window)[None], None
-    return _by_levels(query, key, value, layout, scaling, dropout), None
+    return _by_levels(query, key, value, layout, scale, dropout, cap, window), None
 
 
 def _by_levels(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float | None, dropout: float
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: Layout,
+    scale: float,
+    dropout: float,
+    cap: float,
+    window: int,
 ) -> torch.Tensor:
-    """By PyTorch's own attention, a level at a time; without windows and caps."""
+    """By PyTorch's own operations, a level at a time."""
     groups = query.shape[1] // key.shape[1]
     outputs: list[torch.Tensor] = []
     context: tuple[torch.Tensor, torch.Tensor] | None = None
+    places: torch.Tensor | None = None
     # Split and not sliced: the gradients of slices are whole tensors of zeros each, added up.
     sizes = [level.stop - level.start for level in layout.levels]
     parts = zip(*(torch.split(x, sizes, dim=2) for x in (query, key, value)), strict=True)
@@ -104,13 +114,25 @@ def _by_levels(
         if context is not None:
             k, v = (torch.cat([_ahead(c, level), x], dim=2) for c, x in zip(context, (k, v), strict=True))
         context = (k, v)
+        places = level.positions if places is None else torch.cat([_ahead(places, level), level.positions], dim=1)
+        mask = _within(window, level, places) if window else level.mask
         k, v = _repeat(k, groups), _repeat(v, groups)
-        attended = scaled_dot_product_attention(
-            q, k, v, attn_mask=level.mask, dropout_p=dropout, is_causal=level.mask is None, scale=scaling
-        )
+        if cap:
+            attended = _capped(q, k, v, mask, scale, dropout, cap)
+        else:
+            attended = scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scale
+            )
         outputs.append(unpad(attended, level))
     whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
     return whole.transpose(1, 2).contiguous()
+
+
+def _within(window: int, level: Level, places: torch.Tensor) -> torch.Tensor:
+    """Who sees whom of the positions ``places`` (nodes, context + longest), no further back than ``window``."""
+    near = places[:, None, :] > level.positions[:, :, None] - window
+    causal = places[:, None, :] <= level.positions[:, :, None] if level.mask is None else level.mask[:, 0]
+    return (near & causal)[:, None]
 
 
 def _capped(
@@ -118,25 +140,24 @@ def _capped(
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor | None,
-    scaling: float | None,
+    scale: float,
+    dropout: float,
     cap: float,
 ) -> torch.Tensor:
-    """Without a layout, scores capped as PyTorch's own attention does not; query (rows, heads, length, d)."""
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    scores = cap * torch.tanh(scores / cap)
+    """With scores capped, as PyTorch's own attention has them not; all (rows, heads, length, d). No mask is causal."""
+    scores = cap * torch.tanh(query @ key.transpose(2, 3) * (scale / cap))
     if mask is None and query.shape[2] > 1:
         mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
-    return (scores.softmax(-1, dtype=torch.float32).to(query.dtype) @ value).transpose(1, 2).contiguous()
+    shares = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(query.dtype)
+    return torch.nn.functional.dropout(shares, dropout) @ value
 
 
 def _ahead(context: torch.Tensor, level: Level) -> torch.Tensor:
     """What stands before each node: its parent's context."""
     if level.parents is None:
-        return context.expand(level.nodes, -1, -1, -1)
+        return context.expand(level.nodes, *context.shape[1:])
     return context.index_select(0, level.parents)
 
 

@@ -14,7 +14,7 @@ from graft.engine.fused import fused
 from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.native import native
 from graft.engine.past import Past
-from graft.engine.support import supports
+from graft.engine.support import sees_all, supports
 
 Progress = Callable[[int, int], None]
 Ids = Sequence[int]
@@ -37,7 +37,9 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     longest = max(map(len, prompts), default=0) + max_new_tokens
     weights = [p for p in model.parameters() if p.is_floating_point()]
-    packable = supports(model, longest) is None
+    by_kernels = native(*weights) is not None
+    # Where rows are padded to one cache, a window would count the padding.
+    packable = supports(model) is None and (by_kernels or sees_all(model, longest))
     done = 0
     while done < len(order):
         batch = order[done : done + (_size([len(prompts[i]) for i in order[done:]], max_new_tokens) if packable else 1)]
@@ -45,7 +47,7 @@ def generate(
         with fused(model):
             if not packable:
                 answers = _plain(model, rows[0], max_new_tokens, set(eos_ids), pad_id)
-            elif native(*weights):
+            elif by_kernels:
                 answers = _by_kernels(model, rows, max_new_tokens, set(eos_ids))
             else:
                 answers = _packed(model, rows, max_new_tokens, set(eos_ids))
@@ -65,61 +67,74 @@ def _size(lengths: Sequence[int], max_new_tokens: int) -> int:
     return size
 
 
+Advance = Callable[[list[int], list[int], int], torch.Tensor]
+"""What to do for the places that go on, with their last tokens and the number of tokens written before; it gives their
+logits (places, vocabulary). A place is one among those that went on before."""
+
+
+def _write(
+    logits: torch.Tensor, advance: Advance, max_new_tokens: int, eos_ids: set[int], rows: int
+) -> list[list[int]]:
+    answers: list[list[int]] = [[] for _ in range(rows)]
+    alive = list(range(rows))
+    for step in range(max_new_tokens):
+        tokens = logits.argmax(-1).tolist()
+        going = [place for place, token in enumerate(tokens) if token not in eos_ids]
+        for place in going:
+            answers[alive[place]].append(tokens[place])
+        if not going or step == max_new_tokens - 1:
+            break
+        alive = [alive[place] for place in going]
+        logits = advance(going, [tokens[place] for place in going], step)
+    return answers
+
+
 def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
     """As ``_packed``, where each new token reads what is kept of its row and copies none of it."""
     prefix, nodes, batch = _prompts(prompts)
     past = Past(prefix, [len(node.tokens) for node in nodes], max(len(n.tokens) for n in nodes) + max_new_tokens)
-    logits = packed_logits(model, batch, use_cache=True, past_key_values=past).logits[0]
-    answers: list[list[int]] = [[] for _ in prompts]
-    alive = list(range(len(prompts)))
-    for step in range(max_new_tokens):
-        tokens = logits.argmax(-1).tolist()
-        going = [place for place, token in enumerate(tokens) if token not in eos_ids]
-        for place in going:
-            answers[alive[place]].append(tokens[place])
-        if not going or step == max_new_tokens - 1:
-            break
+    first = packed_logits(model, batch, use_cache=True, past_key_values=past).logits[0]
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
+
+    def advance(going: list[int], tokens: list[int], step: int) -> torch.Tensor:
         past.keep(going)
         past.grow()
-        alive = [alive[place] for place in going]
         with packed(model):
             output = model(
-                input_ids=torch.tensor([[tokens[place]] for place in going]),
-                position_ids=torch.tensor([[len(prompts[row]) + step] for row in alive]),
+                input_ids=torch.tensor(tokens)[:, None],
+                position_ids=(lengths[past.slots.long()] + step)[:, None],
                 past_key_values=past,
                 use_cache=True,
                 past=past,
             )
-        logits = output.logits[:, -1]
-    return answers
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    return _write(first, advance, max_new_tokens, eos_ids, len(prompts))
 
 
 def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
-    logits, cache, mask = _prefill(model, prompts)
+    first, cache, mask = _prefill(model, prompts)
     lengths = torch.tensor([len(prompt) for prompt in prompts])
-    alive = list(range(len(prompts)))
-    answers: list[list[int]] = [[] for _ in prompts]
-    for step in range(max_new_tokens):
-        tokens = logits.argmax(-1).tolist()
-        going = [place for place, token in enumerate(tokens) if token not in eos_ids]
-        for place in going:
-            answers[alive[place]].append(tokens[place])
-        if not going or step == max_new_tokens - 1:
-            break
-        if len(going) < len(alive):
+
+    def advance(going: list[int], tokens: list[int], step: int) -> torch.Tensor:
+        nonlocal mask, lengths
+        if len(going) < len(lengths):
             kept = torch.tensor(going)
             cache.batch_select_indices(kept)
-            mask, alive = mask[kept], [alive[place] for place in going]
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+            mask, lengths = mask[kept], lengths[kept]
+        mask = torch.cat([mask, mask.new_ones(len(going), 1)], dim=1)
         output = model(
-            input_ids=torch.tensor([[tokens[place]] for place in going]),
-            position_ids=(lengths[alive] + step)[:, None],
+            input_ids=torch.tensor(tokens)[:, None],
+            position_ids=(lengths + step)[:, None],
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
         )
-        logits = output.logits[:, -1]
-    return answers
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    return _write(first, advance, max_new_tokens, eos_ids, len(prompts))
 
 
 def _prefill(model: Any, prompts: Sequence[Ids]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:

@@ -24,7 +24,8 @@ class Level:
     start, stop: the level's tokens in the sequence. ``padded`` (nodes * longest) gives for each place of the padded
     form the token it holds (0 where it is padding), ``valid`` the same places as a mask, and ``unpadded`` (tokens)
     goes back. ``parents`` (nodes) are places in the level before; None where there is one parent for all, or none.
-    ``mask`` (nodes or 1, 1, longest, context + longest) says who sees whom; None is plainly causal.
+    ``mask`` (nodes or 1, 1, longest, context + longest) says who sees whom; None is plainly causal. ``firsts`` (nodes)
+    are the positions of the nodes' first tokens.
     """
 
     start: int
@@ -36,6 +37,14 @@ class Level:
     unpadded: torch.Tensor
     parents: torch.Tensor | None
     mask: torch.Tensor | None
+    firsts: torch.Tensor
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """(nodes, longest), counted on over the padding."""
+        import torch
+
+        return self.firsts[:, None] + torch.arange(self.longest)
 
 
 @dataclass(frozen=True)
@@ -91,22 +100,27 @@ def lay_out(levels: Sequence[Sequence[Node]]) -> tuple[list[int], list[int], Lay
         ends = [first + len(node.tokens) for node, first in zip(nodes, starts, strict=True)]
         lengths = torch.tensor([len(node.tokens) for node in nodes])
         parents = torch.tensor([node.parent for node in nodes])
-        level, context_valid = _level(start, len(tokens), lengths, parents, context_valid)
+        level, context_valid = _level(start, len(tokens), lengths, parents, torch.tensor(starts), context_valid)
         made.append(level)
     flat = torch.tensor(spans, dtype=torch.int32), torch.tensor(positions, dtype=torch.int32)
     return tokens, positions, Layout(tuple(made), *flat, made[-1].start)
 
 
 def _level(
-    start: int, stop: int, lengths: torch.Tensor, parents: torch.Tensor, context: torch.Tensor | None
+    start: int,
+    stop: int,
+    lengths: torch.Tensor,
+    parents: torch.Tensor,
+    firsts: torch.Tensor,
+    context: torch.Tensor | None,
 ) -> tuple[Level, torch.Tensor]:
     import torch
 
     nodes, longest = len(lengths), int(lengths.max())
     places = torch.arange(longest)
     valid = places[None, :] < lengths[:, None]
-    firsts = lengths.cumsum(0) - lengths
-    padded = torch.where(valid, firsts[:, None] + places[None, :], 0).reshape(-1)
+    begins = lengths.cumsum(0) - lengths
+    padded = torch.where(valid, begins[:, None] + places[None, :], 0).reshape(-1)
     unpadded = valid.reshape(-1).nonzero().squeeze(1)
     one_parent = context is None or context.shape[0] == 1
     seen = None if context is None else context.expand(nodes, -1) if one_parent else context[parents]
@@ -118,7 +132,6 @@ def _level(
         count = ahead.shape[0]
         mask = torch.cat([ahead[:, None, None, :].expand(-1, 1, longest, -1), causal.expand(count, 1, -1, -1)], dim=-1)
     whole = valid if seen is None else torch.cat([seen, valid], dim=1)
-    level = Level(
-        start, stop, nodes, longest, padded, valid.reshape(-1), unpadded, None if one_parent else parents, mask
-    )
+    above = None if one_parent else parents
+    level = Level(start, stop, nodes, longest, padded, valid.reshape(-1), unpadded, above, mask, firsts)
     return level, whole

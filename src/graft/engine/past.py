@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from graft.engine.kernels import Kernels
+from graft.engine.kernels import kernels
 
 
 class Past(DynamicCache):
@@ -52,13 +52,15 @@ class Past(DynamicCache):
         """Each row that goes on is to have one more token."""
         self.ends[self.slots.long()] += 1
 
-    def attend(self, q: torch.Tensor, layer: int, scale: float, cap: float, window: int, by: Kernels) -> torch.Tensor:
+    def attend(self, q: torch.Tensor, layer: int, scale: float, cap: float, window: int) -> torch.Tensor:
         """q (rows, heads, 1, d) -> (rows, 1, heads, d)."""
         q = q.contiguous()
         out = torch.empty(q.shape[0], 1, q.shape[1], q.shape[3], dtype=q.dtype)
         shared_k, own_k, shared_v, own_v = self.kept[layer]
         counts = (self.shared, self.room, q.shape[1], own_k.shape[2], q.shape[3])
         how = (len(self.slots), self.slots, self.ends, *counts, scale, cap, window)
+        by = kernels()
+        assert by is not None
         by("decode", q.dtype, *how, q, shared_k, shared_v, own_k, own_v, out)
         return out
 

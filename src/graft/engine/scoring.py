@@ -34,8 +34,7 @@ def score(
     model.eval()
     found: list[list[Scored]] = [[] for _ in prompts]
     done = 0
-    longest = max((len(p) + len(c) for p, cs in zip(prompts, completions, strict=True) for c in cs), default=0)
-    one_by_one = supports(model, longest) is not None
+    one_by_one = supports(model) is not None
     for batch in _batches(prompts, completions, one_by_one):
         chosen = [prompts[i] for i in batch], [completions[i] for i in batch]
         with fused(model):

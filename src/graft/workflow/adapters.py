@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +170,7 @@ def _put(
         said[adapter.name] = _judge(settings, base, adapter, folder, tokenizer, watcher)
         listed[adapter.name]["parity"] = said[adapter.name] or "skipped: there are no rows, or --skip_parity"
     failed = any(isinstance(one["parity"], dict) and not one["parity"]["passed"] for one in listed.values())
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     _write_readme(folder, base, listed)
     bundle.write_manifest(folder, adapters=listed, status="failed" if failed else "finished", finished=now)
     return said

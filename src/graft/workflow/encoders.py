@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def _papers(
         format="onnx-encoder",
         task=task.name,
         status="finished" if parity is None or parity["passed"] else "failed",
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.licence},
         run=str(opened.run) if opened.run else None,
         precision=precision,

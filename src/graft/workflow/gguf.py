@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def write(settings: DeploySettings, opened: Opened, watcher: Watcher) -> Path:
             kind="bundle",
             format="gguf",
             status="finished" if passed else "failed",
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.licence},
             file=file.name,
             precision=precision,

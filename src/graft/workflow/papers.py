@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from graft import __version__
@@ -64,7 +64,7 @@ def write_papers(
         command="auto-opt",
         kind="bundle",
         status="finished" if chosen.passed else "failed",
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         base={
             "name": opened.base.name,
             "path": str(opened.base.path),
