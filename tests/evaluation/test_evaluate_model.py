@@ -11,6 +11,8 @@ import graft
 from graft.errors import InputError
 from graft.evaluation.compare import evaluate
 from graft.evaluation.predictors import Score
+from graft.workflow.proof import Remembering
+from tiny_models import tiny_model_tokenizer
 
 
 def direct_perplexity(folder, rows_file):
@@ -79,7 +81,7 @@ class Known:
     """A predictor whose answers are given: the likelihood of a label is 0 for the right one and -1 else."""
 
     def __init__(self, name, right):
-        self.name, self.right = name, right
+        self.name, self.right, self.tokenizer = name, right, None
 
     def generate(self, examples, max_new_tokens, progress=None):
         return ["something else"] * len(examples)
@@ -112,6 +114,23 @@ def test_a_held_out_label_that_training_never_saw_counts_as_wrong():
     examples = [graft.Example(({"role": "user", "content": str(n)},), "abc"[n % 3], graft_origin(n)) for n in range(30)]
     found = evaluate([Known("base", [True] * 30)], examples, labels=["a", "b"], source={"path": "x"})
     assert found.document["labels"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_answer_may_be_a_quarter_longer_in_tokens_than_the_longest_reference(kept):
+    class Asked(Known):
+        def generate(self, examples, max_new_tokens, progress=None):
+            self.bound = max_new_tokens
+            return [example.completion for example in examples]
+
+    examples = [
+        graft.Example(({"role": "user", "content": str(n)},), "ab " * n + "end", graft_origin(n)) for n in (3, 60)
+    ]
+    asked = Asked("base", [True, True])
+    asked.tokenizer = tiny_model_tokenizer()
+    tokens = len(asked.tokenizer(examples[1].completion, add_special_tokens=False).input_ids)
+    evaluate([Remembering(asked) if kept else asked], examples, metrics=["exact_match"], source={"path": "x"})
+    assert asked.bound == int(1.25 * tokens) + 8
 
 
 def graft_origin(n):

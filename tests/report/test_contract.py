@@ -16,7 +16,7 @@ class Rule:
     """Answers what ``answer`` says of the prompt, and finds nothing else likely."""
 
     def __init__(self, name: str, answer: Callable[[str], str]) -> None:
-        self.name, self.answer = name, answer
+        self.name, self.answer, self.tokenizer = name, answer, None
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         return [self.answer(str(example.prompt)) for example in examples]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from graft.data.example import Example
 
@@ -26,9 +26,13 @@ class Score:
 
 
 class Predictor(Protocol):
-    """PyTorch, an ONNX bundle and an HTTP endpoint look the same to evaluation."""
+    """PyTorch, an ONNX bundle and an HTTP endpoint look the same to evaluation.
+
+    ``tokenizer`` says how long an answer is; None where it is not known.
+    """
 
     name: str
+    tokenizer: Any
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         """The greedy answer to each example's prompt, end token cut off."""

@@ -12,7 +12,7 @@ SMALLEST = 64
 
 def _found() -> Any:
     """PyTorch's oneDNN product, which torch.compile uses, too; None in a build without it."""
-    if not torch._C._has_mkldnn:
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
     operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     return operator if hasattr(operator, "default") and hasattr(operator, "binary") else None

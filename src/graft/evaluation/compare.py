@@ -48,7 +48,7 @@ def evaluate(
     if labels:
         labels = [*labels, *sorted(set(references) - set(labels))]
     chosen = choose(metrics, references, labels)
-    longest = max_new_tokens or default_length(references, getattr(predictors[0], "tokenizer", None))
+    longest = max_new_tokens or default_length(references, predictors[0].tokenizer)
     outcomes = {p.name: _ask(p, examples, chosen, labels, longest, progress) for p in predictors}
     document: dict[str, Any] = {
         "data": source,

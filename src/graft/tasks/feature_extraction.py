@@ -97,6 +97,7 @@ class Comparer:
 
     def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
         self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
+        self.tokenizer = codec.tokenizer
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         rows = FEATURE_EXTRACTION.encode(examples, self.codec, Problems())

@@ -121,6 +121,7 @@ class Writer:
 
     def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
         self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
+        self.tokenizer = codec.tokenizer
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         tokenizer = self.codec.tokenizer

@@ -127,6 +127,7 @@ class Classifier:
 
     def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
         self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
+        self.tokenizer = codec.tokenizer
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         """The class; of several the JSON list of those above one half, as the references are."""

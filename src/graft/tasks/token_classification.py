@@ -127,6 +127,7 @@ class Tagger:
 
     def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
         self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
+        self.tokenizer = codec.tokenizer
         names = codec.head.names
         self.otherwise = OUTSIDE if OUTSIDE in names else names[0]
 

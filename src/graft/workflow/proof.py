@@ -28,7 +28,7 @@ class Remembering:
     """A predictor that is asked the same thing once: each candidate is compared with it."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self.name = predictor.name
+        self.name, self.tokenizer = predictor.name, predictor.tokenizer
         self._predictor: Predictor | None = predictor
         self._answers: dict[Any, Any] = {}
 

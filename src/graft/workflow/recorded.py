@@ -34,7 +34,7 @@ class Recorded:
     def __init__(
         self, name: str, examples: Sequence[Example], lines: Sequence[Mapping[str, Any]], renderer: Renderer
     ) -> None:
-        self.name, self.renderer = name, renderer
+        self.name, self.renderer, self.tokenizer = name, renderer, renderer.tokenizer
         self._lines = {id(example): line for example, line in zip(examples, lines, strict=True)}
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
