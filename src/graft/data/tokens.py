@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graft.data.example import Example, Origin
@@ -37,6 +37,28 @@ def prompt_ids(tokenizer: Any, text: str) -> list[int]:
 def completion_ids(tokenizer: Any, text: str) -> list[int]:
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
+
+
+def asked(example: Example, renderer: Renderer) -> list[int]:
+    """What a model is asked to answer; at least one token."""
+    tokenizer = renderer.tokenizer
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return prompt_ids(tokenizer, renderer.render(example).prompt) or [int(start)]
+
+
+def candidates(
+    examples: Sequence[Example], completions: Sequence[Sequence[str]], renderer: Renderer
+) -> list[list[list[int]]]:
+    """The tokens of each of the ``completions`` that an example could have."""
+    return [
+        [_candidate(example, text, renderer) for text in texts]
+        for example, texts in zip(examples, completions, strict=True)
+    ]
+
+
+def _candidate(example: Example, text: str, renderer: Renderer) -> list[int]:
+    given = example if text == example.completion else replace(example, completion=text, answer=None)
+    return completion_ids(renderer.tokenizer, renderer.render(given).completion)
 
 
 def encode(example: Example, renderer: Renderer, max_length: int) -> Encoded:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from graft.data.example import Example
 from graft.data.predictors import Progress, Score
 from graft.data.render import Renderer
-from graft.data.tokens import completion_ids, prompt_ids
+from graft.data.tokens import asked, candidates
 from graft.deploy.bundle import GENAI, adapter_file, ends_of, read_manifest
 from graft.deploy.session import Ids, Scored, Session
 from graft.errors import InputError
@@ -52,7 +51,7 @@ class OnnxPredictor:
         return cls(adapter or "onnx", session, tokenizer, ends_of(folder))
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        prompts = [self.prompt(example) for example in examples]
+        prompts = [asked(example, self.renderer) for example in examples]
         return [self.text(ids) for ids in self.runtime.generate(prompts, max_new_tokens, self.ends, progress)]
 
     def score(
@@ -61,22 +60,9 @@ class OnnxPredictor:
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
     ) -> list[list[Score]]:
-        prompts = [self.prompt(example) for example in examples]
-        answers = [
-            [self._completion(example, text) for text in texts]
-            for example, texts in zip(examples, completions, strict=True)
-        ]
+        prompts = [asked(example, self.renderer) for example in examples]
+        answers = candidates(examples, completions, self.renderer)
         return [[Score(*scored) for scored in row] for row in self.runtime.score(prompts, answers, progress)]
-
-    def prompt(self, example: Example) -> list[int]:
-        """The prompt's tokens, as in training."""
-        start = self.tokenizer.bos_token_id
-        first = self.tokenizer.eos_token_id if start is None else start
-        return prompt_ids(self.tokenizer, self.renderer.render(example).prompt) or [int(first)]
 
     def text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
-
-    def _completion(self, example: Example, text: str) -> list[int]:
-        given = example if text == example.completion else replace(example, completion=text, answer=None)
-        return completion_ids(self.tokenizer, self.renderer.render(given).completion)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from graft.data.example import Example
 from graft.data.render import Renderer
-from graft.data.tokens import completion_ids, prompt_ids
+from graft.data.tokens import asked, candidates
 from graft.evaluation.predictors import Progress, Score
 
 
@@ -22,7 +21,7 @@ class TorchPredictor:
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         from graft.engine import generate
 
-        prompts = [self._prompt(example) for example in examples]
+        prompts = [asked(example, self.renderer) for example in examples]
         with self._switched() as model:
             answers = generate(model, prompts, max_new_tokens, self.ends(), self.tokenizer.pad_token_id, progress)
         return [str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in answers]
@@ -35,26 +34,11 @@ class TorchPredictor:
     ) -> list[list[Score]]:
         from graft.engine import score
 
-        prompts = [self._prompt(example) for example in examples]
-        answers = [
-            [self._completion(example, text) for text in texts]
-            for example, texts in zip(examples, completions, strict=True)
-        ]
+        prompts = [asked(example, self.renderer) for example in examples]
+        answers = candidates(examples, completions, self.renderer)
         with self._switched() as model:
             found = score(model, prompts, answers, progress)
         return [[Score(*scored) for scored in row] for row in found]
-
-    def _prompt(self, example: Example) -> list[int]:
-        return prompt_ids(self.tokenizer, self.renderer.render(example).prompt) or [self._start()]
-
-    def _completion(self, example: Example, text: str) -> list[int]:
-        given = example if text == example.completion else replace(example, completion=text, answer=None)
-        return completion_ids(self.tokenizer, self.renderer.render(given).completion)
-
-    def _start(self) -> int:
-        """What stands before an empty prompt."""
-        start = self.tokenizer.bos_token_id
-        return int(self.tokenizer.eos_token_id if start is None else start)
 
     def ends(self) -> set[int]:
         """Every token that ends an answer: the tokenizer's, the model's own list, and the end of a turn."""

@@ -81,6 +81,17 @@ def _refuse_lowered(engine: str, precision: str, objective: Objective | None) ->
         )
 
 
+def _engine(
+    wanted: str, precision: str, model: Any, loss: ChosenLoss | None, objective: Objective | None
+) -> tuple[str, str | None]:
+    """As ``choose_engine``; tasks with a head and teachers have a word in it."""
+    _refuse_lowered(wanted, precision, objective)
+    engine, reason = choose_engine(wanted, model) if objective is None else ("plain", None)
+    if engine != "plain" and loss is not None and loss.teacher_model is not None:
+        return choose_engine(wanted, loss.teacher_model)
+    return engine, reason
+
+
 def train(
     model: Any,
     pad_token_id: int,
@@ -102,10 +113,7 @@ def train(
     """
     if "tensorboard" in settings.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or folder.parent / "logs")
-    _refuse_lowered(settings.engine, plan.precision, objective)
-    engine, reason = choose_engine(settings.engine, model) if objective is None else ("plain", None)
-    if engine != "plain" and loss is not None and loss.teacher_model is not None:
-        engine, reason = choose_engine(settings.engine, loss.teacher_model)
+    engine, reason = _engine(settings.engine, plan.precision, model, loss, objective)
     arguments = make_arguments(settings, plan, folder, bool(held_out))
     if arguments.use_cpu or not torch.cuda.is_available():
         arguments.dataloader_pin_memory = False

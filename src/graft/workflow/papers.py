@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from graft import __version__
 from graft.data.load import sha256_of
@@ -31,26 +32,10 @@ def write_papers(
     provider: str,
     here: bool,
 ) -> None:
-    parity = chosen.parity
+    parity, recipe = chosen.parity, chosen.recipe
+    checked = _checked(chosen, provider, here)
     weights = opened.adapter / "adapter_model.safetensors" if opened.adapter else None
-    if parity is None:
-        checked = "skipped (--skip_parity)" if here else f"not run here: there is no {provider} on this machine"
-    else:
-        checked = parity["why"]
-    recipe = chosen.recipe
-    facts = [
-        f"model: {opened.base.label}" + (f", with the adapter {opened.name} {_PLACES[recipe.way]}" if weights else ""),
-        f"weights: {recipe.label}, {chosen.size_mb} MB; licence of the base: {opened.base.licence or 'unknown'}",
-        f"for: {provider}",
-        f"compared with PyTorch: {checked}",
-    ]
-    if parity and parity["token_ids_identical"][0] < parity["token_ids_identical"][1]:
-        same, n = parity["token_ids_identical"]
-        facts.append(
-            f"onnxruntime-genai splits the text of {n - same} of {n} prompts otherwise than the model's own tokenizer; "
-            "for the very tokens of training, `pip install tokenizers` and append "
-            '`tokenizers.Tokenizer.from_file("tokenizer.json").encode(prompt, add_special_tokens=False).ids`'
-        )
+    facts = _facts(opened, chosen, provider, checked)
     switched = [slot_name(opened)] if recipe.way == "switch" else []
     hello = [{"role": "user", "content": "Hello"}]
     bundle.readme(folder, f"{opened.name}, {recipe.precision} ONNX", facts, hello, switched)
@@ -86,19 +71,47 @@ def write_papers(
         speed=chosen.speed,
         parity=parity if parity is not None else checked,
         **({"adapters": listed} if listed else {}),
-        tried=[
-            {
-                **asdict(one.recipe),
-                "label": one.recipe.label,
-                "size_mb": one.size_mb,
-                **one.speed,
-                "metric": one.parity["metric"] if one.parity else None,
-                "value": one.parity["bundle"]["value"] if one.parity else None,
-                "pytorch": one.parity["pytorch"]["value"] if one.parity else None,
-                "passed": one.passed,
-            }
-            for one in tried
-        ],
+        tried=[_line(one) for one in tried],
         machine=machine(),
         versions=versions(),
     )
+
+
+def _checked(chosen: Tried, provider: str, here: bool) -> str:
+    if chosen.parity is not None:
+        return str(chosen.parity["why"])
+    return "skipped (--skip_parity)" if here else f"not run here: there is no {provider} on this machine"
+
+
+def _facts(opened: Opened, chosen: Tried, provider: str, checked: str) -> list[str]:
+    """For the README."""
+    recipe, parity = chosen.recipe, chosen.parity
+    adapter = f", with the adapter {opened.name} {_PLACES[recipe.way]}" if opened.adapter else ""
+    facts = [
+        f"model: {opened.base.label}{adapter}",
+        f"weights: {recipe.label}, {chosen.size_mb} MB; licence of the base: {opened.base.licence or 'unknown'}",
+        f"for: {provider}",
+        f"compared with PyTorch: {checked}",
+    ]
+    if parity and parity["token_ids_identical"][0] < parity["token_ids_identical"][1]:
+        same, n = parity["token_ids_identical"]
+        facts.append(
+            f"onnxruntime-genai splits the text of {n - same} of {n} prompts otherwise than the model's own tokenizer; "
+            "for the very tokens of training, `pip install tokenizers` and append "
+            '`tokenizers.Tokenizer.from_file("tokenizer.json").encode(prompt, add_special_tokens=False).ids`'
+        )
+    return facts
+
+
+def _line(one: Tried) -> dict[str, Any]:
+    """A line of the manifest's ``tried``."""
+    return {
+        **asdict(one.recipe),
+        "label": one.recipe.label,
+        "size_mb": one.size_mb,
+        **one.speed,
+        "metric": one.parity["metric"] if one.parity else None,
+        "value": one.parity["bundle"]["value"] if one.parity else None,
+        "pytorch": one.parity["pytorch"]["value"] if one.parity else None,
+        "passed": one.passed,
+    }

@@ -12,7 +12,7 @@ import torch
 from graft.data.example import Example
 from graft.data.predictors import Predictor, Progress, Score
 from graft.data.render import Renderer
-from graft.data.tokens import prompt_ids
+from graft.data.tokens import asked
 from graft.deploy.bundle import ends_of
 from graft.deploy.parity import ROWS_ANSWERED, ROWS_OF_LOGITS, Reference, compare, verdict
 from graft.deploy.predictor import OnnxPredictor
@@ -130,7 +130,7 @@ def reference(
     """What ``model`` answers to the first rows, greedily, and its logits after the first few prompts."""
     renderer = Renderer(tokenizer)
     chosen = list(examples[:ROWS_ANSWERED])
-    prompts = [prompt_ids(tokenizer, renderer.render(example).prompt) for example in chosen]
+    prompts = [asked(example, renderer) for example in chosen]
     longest = max_new_tokens or default_length([example.completion for example in examples], tokenizer)
     answers = generate(
         model,
