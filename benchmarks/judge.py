@@ -15,7 +15,6 @@ from graft.data.tokens import Encoded, completion_ids
 from graft.engine import pack, packed_loss, plan_batches, score
 from graft.methods import METHODS
 from graft.models.base import load_model
-from graft.tasks.base import text_config
 from graft.workflow.plan import RunPlan
 
 GEMM_TOKENS = 1088
@@ -98,7 +97,7 @@ class Judge:
 
 def gemm_rate(plan: RunPlan, seconds: float = 0.5) -> float:
     """GFLOP/s of float32 products of the model's own shape, the best of half a second."""
-    config = text_config(plan.base)
+    config = plan.base.text_config
     hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
     a, b = torch.randn(GEMM_TOKENS, hidden), torch.randn(inner, hidden)
     best, end = float("inf"), time.perf_counter() + seconds

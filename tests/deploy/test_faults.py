@@ -40,6 +40,14 @@ def test_a_switchable_adapter_of_another_base_is_refused_by_its_hash(run, tmp_pa
     assert not list(tmp_path.glob(".*"))
 
 
+def test_heads_that_onnxruntime_does_not_take_are_refused_at_once(tmp_path, capsys):
+    model = tiny_model_folder(tmp_path, "llama", width=48, seed=3)
+    assert main(["auto-opt", str(model), "--skip_parity", "-o", str(tmp_path / "onnx")]) == 2
+    error = capsys.readouterr().err
+    assert "multiple of 16; this model's have 12" in error and str(model) in error
+    assert not (tmp_path / "onnx").exists()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no resource limits")
 def test_a_full_disk_leaves_no_multi_adapter_bundle(learned, run, tmp_path):
     import resource

@@ -119,6 +119,11 @@ def test_failures_are_told_by_their_cause(run: Path, error: str, kind: str) -> N
             "padded batches: not tested with mamba models",
             "--engine exact",
         ),
+        (
+            lambda m: m["training"].update(kernels_missing="there is no C++ compiler, g++ or clang++"),
+            "by PyTorch's operations: there is no C++ compiler",
+            "g++",
+        ),
         (lambda m: m["training"].update(rows_per_second=30.0), "evaluations and checkpoints took 68%", "--eval_steps"),
         (lambda m: m["machine"].update(cores=8), "the processor was used to 196 % of 800 %", "stop what else"),
         (

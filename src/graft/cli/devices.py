@@ -29,6 +29,7 @@ def run(arguments: Arguments) -> int:
         "GPU": ", ".join(found["gpu"]) or "none",
         "NPU": ", ".join(found["npu"]) or "none",
         "torch": f"{torch['version']}, {torch['threads']} threads, CUDA {torch['cuda']}, MPS {torch['mps']}",
+        "engine": f"without its C++ part: {missing}" if (missing := found["kernels_missing"]) else "with its C++ part",
         "onnxruntime": ", ".join(found["providers"]) or 'not installed: pip install "graft-slm[cpu]"',
         "GFLOP/s": " · ".join(rates) + "   (measured now; a busy machine shows less)",
         "training": f"on {choice['train_on']}, frozen layers in {choice['quickest_precision_for_frozen_layers']}",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import GraftError, InputError, Problems, need_extra
+from graft.models.folder import Base
 
 PROVIDERS = {
     "CPUExecutionProvider": "cpu",
@@ -75,6 +76,22 @@ def runs_here(provider: str) -> bool:
     return provider in onnxruntime.get_available_providers()
 
 
+def check_heads(base: Base) -> None:
+    """onnxruntime's GroupQueryAttention would refuse the graph when it first runs.
+
+    Raises:
+        InputError: when the heads of ``base`` are of a size that it does not take.
+    """
+    config = base.text_config
+    size = config.get("head_dim") or config.get("hidden_size", 0) // max(config.get("num_attention_heads", 1), 1)
+    if size % 16:
+        raise InputError(
+            f"onnxruntime's attention takes heads of a multiple of 16; this model's have {size}",
+            where=base.name,
+            remedy="--format gguf may be a way",
+        )
+
+
 def build(
     model: Path, output: Path, precision: str, builder: str = "cpu", options: Mapping[str, str] | None = None
 ) -> None:
@@ -85,7 +102,6 @@ def build(
         GraftError: when it fails.
     """
     architecture = json.loads((model / "config.json").read_text(encoding="utf-8")).get("architectures", ["?"])[0]
-    _check_heads(model)
     cache = output / ".builder"
     given = {"hf_token": "false", "windowed_kv_cache": "false", **(options or {})}
     arguments = ("", str(model), str(output), precision, builder, str(cache))
@@ -117,16 +133,6 @@ def _flatten_rope(config: Any) -> None:
         config.rope_theta = nested["full_attention"]["rope_theta"]
         config.rope_local_base_freq = nested["sliding_attention"]["rope_theta"]
         config.rope_parameters = nested["full_attention"]
-
-
-def _check_heads(model: Path) -> None:
-    """onnxruntime's GroupQueryAttention would refuse the graph when it first runs."""
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    size = config.get("head_dim") or config.get("hidden_size", 0) // max(config.get("num_attention_heads", 1), 1)
-    if size % 16:
-        raise InputError(
-            f"onnxruntime's attention takes heads of a multiple of 16; this model's have {size}", where=str(model)
-        )
 
 
 def _builder() -> tuple[Any, Any]:

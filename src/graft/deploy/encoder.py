@@ -84,6 +84,7 @@ class OnnxModel:
     """An exported encoder in onnxruntime that is called as the PyTorch model is, so that the same code judges both."""
 
     training = False
+    device = torch.device("cpu")
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime

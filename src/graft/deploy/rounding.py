@@ -12,9 +12,7 @@ import torch
 from torch import nn
 
 from graft.data.tokens import Encoded
-from graft.deploy import healing
 from graft.deploy.gptq import Blocks, quantise
-from graft.deploy.healing import Lesson, heal
 from graft.engine import pack, supports
 from graft.engine.attention import packed
 from graft.engine.forward import packed_logits
@@ -38,18 +36,16 @@ class _Batch:
 
     ``activate`` makes their adapter the active one; ``enter`` runs the model from its start; ``arguments`` are what
     each layer is called with beside ``hidden`` (1 or rows, tokens, d); ``weights`` say how many rows each token stands
-    in. ``states`` (targets, d) is what the float model gives its head at the places ``targets``, and everywhere where
+    in. ``states`` (targets, d) is what the float model gives its head where answers are to come, and everywhere where
     rows are read one by one.
     """
 
     activate: Callable[[], None]
     enter: Callable[[], Any]
     weights: torch.Tensor
-    targets: torch.Tensor | None = None
     arguments: list[dict[str, Any]] = field(default_factory=list)
     states: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     hidden: torch.Tensor = field(default_factory=lambda: torch.empty(0))
-    before_last: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 def within_budget(rows: Sequence[Encoded], tokens: int) -> list[Encoded]:
@@ -75,8 +71,7 @@ def rounded(
     By GPTQ over ``rows``. The head comes first, and the embeddings with it where they are one: the layers then make up
     for that, too. They follow in turn, where the Hessian of a layer is that of its inputs when all before it is rounded
     already. A token that many rows begin with is computed once and counts for each of them: what all rows read matters
-    to all of them. The last layers' scales then follow the model's own answers (``healing``). Without rows each block
-    gets the range that rounds best, and no more.
+    to all of them. Without rows each block gets the range that rounds best, and no more.
     """
     model.eval()
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -91,21 +86,15 @@ def rounded(
     hessian = _head_hessian(plain, batches) if batches else None
     own = plain.get_output_embeddings()
     found = {names[module]: quantise(_weight(module), hessian if module is own else None, head) for module in outer}
-    head_weight = own.weight.data
     with packed(plain), _restored(outer):
         for module in outer:  # a tied embedding is the same parameter
             _put(module, found[names[module]])
         for batch in batches:
             batch.hidden = _first_hidden(layers[0], batch)
-        first = _first_healed(layers, names)
         for number, layer in enumerate(layers):
-            for batch in batches if number == first else ():
-                batch.before_last = batch.hidden
             _round_layer(layer, number, batches, names, found)
             if watch:
                 watch("rounding for your rows" if batches else "rounding", number + 1, len(layers))
-        if outer == [own]:
-            found |= _healed(plain, first, batches, names, found, head_weight, watch)
     return found
 
 
@@ -119,51 +108,6 @@ def _head_hessian(plain: Any, batches: Sequence[_Batch]) -> Any:
     if tied:
         total = total + EMBEDDING * total.diagonal().mean() * torch.eye(len(total))
     return total.numpy()
-
-
-def _first_healed(layers: Sequence[nn.Module], names: Mapping[nn.Module, str]) -> int:
-    """The first of the last layers, as many as ``healing`` takes."""
-    left, first = healing.WEIGHTS, len(layers)
-    for layer in reversed(layers):
-        left -= sum(_weight(module).size for module in layer.modules() if module in names)
-        if left < 0:
-            break
-        first -= 1
-    return first
-
-
-def _healed(
-    plain: Any,
-    first: int,
-    batches: Sequence[_Batch],
-    names: Mapping[nn.Module, str],
-    found: Mapping[str, Blocks],
-    head: torch.Tensor,
-    watch: Watch | None,
-) -> dict[str, Blocks]:
-    decoder = plain.get_decoder()
-    if first == len(decoder.layers) or not hasattr(decoder, "norm"):
-        return {}
-    modules = {names[m]: m for layer in decoder.layers[first:] for m in layer.modules() if m in names}
-    read = [batch for batch in batches if batch.targets is not None]
-    lessons = [Lesson(partial(_to_head, decoder, first, batch), batch.states) for batch in read]
-    # The last of each adapter's is not learned from.
-    last = [n for n, batch in enumerate(read) if n + 1 == len(read) or read[n + 1].activate is not batch.activate]
-    learned = [lesson for n, lesson in enumerate(lessons) if n not in last]
-    if not learned:
-        return {}
-    blocks = {name: found[name] for name in modules}
-    rounded_head = plain.get_output_embeddings().weight.data
-    progress = None if watch is None else partial(watch, "fitting the last layers")
-    return heal(blocks, modules, learned, [lessons[n] for n in last], (head, rounded_head), progress)
-
-
-def _to_head(decoder: Any, first: int, batch: _Batch) -> torch.Tensor:
-    batch.hidden = batch.before_last
-    for number in range(first, len(decoder.layers)):
-        batch.hidden = _call(decoder.layers[number], number, batch)
-    states: torch.Tensor = decoder.norm(batch.hidden)[0, batch.targets]
-    return states
 
 
 def linears(model: Any) -> dict[str, nn.Module]:
@@ -279,7 +223,7 @@ def _batches(
         else:
             made = pack(some)
             enter = partial(packed_logits, model, made)
-            batch = _Batch(activate, enter, uses(made["layout"]), made["target_positions"])
+            batch = _Batch(activate, enter, uses(made["layout"]))
         _see(layers, model.get_output_embeddings(), batch)
         yield batch
 

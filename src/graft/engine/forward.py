@@ -43,14 +43,19 @@ def pack(rows: Sequence[Encoded]) -> Batch:
     }
 
 
+def device_of(model: torch.nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
 def packed_logits(model: torch.nn.Module, batch: Batch, **kwargs: Any) -> Any:
-    """The model's output with logits (1, N, vocabulary) at the target positions alone."""
+    """The model's output with logits (1, N, vocabulary) at the target positions alone, on the model's device."""
+    device = device_of(model)
     with packed(model):
         return model(
-            input_ids=batch["input_ids"],
-            position_ids=batch["position_ids"],
-            logits_to_keep=batch["target_positions"],
-            layout=batch["layout"],
+            input_ids=batch["input_ids"].to(device),
+            position_ids=batch["position_ids"].to(device),
+            logits_to_keep=batch["target_positions"].to(device),
+            layout=batch["layout"].to(device),
             **{"use_cache": False, **kwargs},
         )
 
@@ -60,11 +65,11 @@ def packed_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | 
     head = frozen_head(model)
     if head is None:
         logits = packed_logits(model, batch).logits[0]
-        total = cross_entropy(logits.float(), batch["labels"], reduction="sum")
+        total = cross_entropy(logits.float(), batch["labels"].to(logits.device), reduction="sum")
     else:
         with passed_through(head):
             hidden = packed_logits(model, batch).logits[0]
-        total = chunked_cross_entropy(hidden, head.weight, head.bias, batch["labels"])
+        total = chunked_cross_entropy(hidden, head.weight, head.bias, batch["labels"].to(hidden.device))
     return total / (len(batch["labels"]) if num_items is None else num_items)
 
 

@@ -9,7 +9,7 @@ import torch
 from transformers import DynamicCache
 
 from graft.engine.attention import packed
-from graft.engine.forward import Batch, packed_logits
+from graft.engine.forward import Batch, device_of, packed_logits
 from graft.engine.fused import fused
 from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.native import native
@@ -115,17 +115,18 @@ def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids
 
 def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
     first, cache, mask = _prefill(model, prompts)
-    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    device = mask.device
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
 
     def advance(going: list[int], tokens: list[int], step: int) -> torch.Tensor:
         nonlocal mask, lengths
         if len(going) < len(lengths):
-            kept = torch.tensor(going)
+            kept = torch.tensor(going, device=device)
             cache.batch_select_indices(kept)
             mask, lengths = mask[kept], lengths[kept]
         mask = torch.cat([mask, mask.new_ones(len(going), 1)], dim=1)
         output = model(
-            input_ids=torch.tensor(tokens)[:, None],
+            input_ids=torch.tensor(tokens, device=device)[:, None],
             position_ids=(lengths + step)[:, None],
             attention_mask=mask,
             past_key_values=cache,
@@ -148,12 +149,12 @@ def _prefill(model: Any, prompts: Sequence[Ids]) -> tuple[torch.Tensor, DynamicC
     valid = offsets >= -lengths[:, None]
     places = torch.where(valid, stops[:, None] + offsets, 0)
     shared = torch.arange(prefix)[None, :].expand(len(nodes), -1)
-    index = torch.cat([shared, places], dim=1)
+    index = torch.cat([shared, places], dim=1).to(output.logits.device)
     cache = DynamicCache()
     for number, layer in enumerate(output.past_key_values.layers):
         cache.update(_rows(layer.keys, index), _rows(layer.values, index), number)
     mask = torch.cat([torch.ones_like(shared), valid.long()], dim=1)
-    return output.logits[0], cache, mask
+    return output.logits[0], cache, mask.to(index.device)
 
 
 def _prompts(prompts: Sequence[Ids]) -> tuple[int, list[Node], Batch]:
@@ -178,7 +179,7 @@ def _rows(kept: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def _plain(model: Any, prompt: Ids, max_new_tokens: int, eos_ids: set[int], pad_id: int) -> list[list[int]]:
-    ids = torch.tensor([list(prompt)])
+    ids = torch.tensor([list(prompt)], device=device_of(model))
     output = model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),

@@ -7,8 +7,8 @@ ancestors and, causally, to its own node. Nodes of one depth are a level; levels
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,11 @@ class Level:
         """(nodes, longest), counted on over the padding."""
         import torch
 
-        return self.firsts[:, None] + torch.arange(self.longest)
+        return self.firsts[:, None] + torch.arange(self.longest, device=self.firsts.device)
+
+    def to(self, device: torch.device) -> Level:
+        """With its tensors there."""
+        return replace(self, **_moved(self, device))
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,21 @@ class Layout:
     spans: torch.Tensor
     positions: torch.Tensor
     shared: int
+
+    def to(self, device: torch.device) -> Layout:
+        """With its tensors there; itself where they are."""
+        if self.spans.device == device:
+            return self
+        levels = tuple(level.to(device) for level in self.levels)
+        return replace(self, levels=levels, **_moved(self, device))
+
+
+def _moved(one: Any, device: torch.device) -> dict[str, Any]:
+    """Its tensors, there."""
+    import torch
+
+    parts = {field.name: getattr(one, field.name) for field in fields(one)}
+    return {name: part.to(device) for name, part in parts.items() if isinstance(part, torch.Tensor)}
 
 
 @dataclass(frozen=True)

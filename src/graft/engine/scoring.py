@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from graft.engine.forward import packed_logits
+from graft.engine.forward import device_of, packed_logits
 from graft.engine.fused import fused
 from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.support import supports
@@ -94,7 +94,7 @@ def _packed(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[I
 
 def _scored(logits: torch.Tensor, labels: Sequence[int], lengths: Sequence[int]) -> list[Scored]:
     """logits (tokens, vocabulary) of completions of these lengths, one behind the other."""
-    wanted = torch.tensor(labels)
+    wanted = torch.tensor(labels, device=logits.device)
     nats = -torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
     likeliest = logits.argmax(-1) == wanted
     parts = zip(torch.split(nats, list(lengths)), torch.split(likeliest, list(lengths)), lengths, strict=True)
@@ -114,7 +114,8 @@ def _plain(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Id
     for prompt, answers in zip(prompts, completions, strict=True):
         scores = []
         for answer in answers:
-            logits = model(input_ids=torch.tensor([[*prompt, *answer]]), use_cache=False).logits[0].float()
+            ids = torch.tensor([[*prompt, *answer]], device=device_of(model))
+            logits = model(input_ids=ids, use_cache=False).logits[0].float()
             scores += _scored(logits[len(prompt) - 1 : -1], answer, [len(answer)])
         found.append(scores)
     return found

@@ -35,6 +35,11 @@ class Base:
         """A short name to show to people."""
         return Path(self.name).name if self.kind in ("folder", "gguf") else self.name
 
+    @property
+    def text_config(self) -> dict[str, Any]:
+        """The configuration of the part that reads text."""
+        return {**self.config, **self.config.get("text_config", {})}
+
 
 def open_folder(path: Path, name: str, kind: str, trust_remote_code: bool = False) -> Base:
     """The base in ``path``, checked.

@@ -198,6 +198,11 @@ def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, st
             f"padded batches: {training.get('engine_reason') or 'they were asked for'}",
             "--engine exact, where it can",
         )
+    if training.get("kernels_missing"):
+        yield (
+            f"attention, norms and gates by PyTorch's operations: {training['kernels_missing']}",
+            "with g++ or clang++ installed, a part of graft is compiled once, and steps are some 1.4 times as fast",
+        )
     share = _share_besides_steps(view, seconds)
     if share is not None and share > MUCH:
         yield f"evaluations and checkpoints took {share:.0%} of it", "a larger --eval_steps, or --max_eval_samples 200"

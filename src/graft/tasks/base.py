@@ -68,18 +68,13 @@ class Codec:
     loss_on: str = "completion"
 
 
-def text_config(base: Base) -> dict[str, Any]:
-    """The configuration of the part that reads text."""
-    return {**base.config, **base.config.get("text_config", {})}
-
-
 def longest_row(settings: DataSettings, tokenizer: Any, base: Base) -> int:
     """The longest row in tokens: as given, else what the model can read, at most 1024.
 
     Raises:
         InputError: when more is asked for than an encoder has places for.
     """
-    config = text_config(base)
+    config = base.text_config
     limit: int = config.get("max_position_embeddings") or config.get("n_positions") or 1024
     limit = min(
         limit, max(8, int(tokenizer.model_max_length))

@@ -17,7 +17,7 @@ from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
 from graft.tasks.base import Codec, Head
-from graft.tasks.inputs import Batch, evaluating, in_batches, read, text_ids
+from graft.tasks.inputs import Batch, evaluating, in_batches, placed, read, text_ids
 from graft.training.objective import Objective
 
 
@@ -104,7 +104,7 @@ class Comparer:
         answers = [""] * len(rows)
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):
-                first, second, _ = outputs(model, collate(batch, self.codec.tokenizer.pad_token_id))
+                first, second, _ = outputs(model, placed(model, collate(batch, self.codec.tokenizer.pad_token_id)))
                 for place, cosine in zip(places, cosine_similarity(first, second).tolist(), strict=True):
                     answers[place] = f"{cosine:.6f}"
         return answers

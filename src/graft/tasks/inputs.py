@@ -33,6 +33,11 @@ def read(rows: Sequence[Sequence[int]], pad_token_id: int) -> Batch:
     return {"input_ids": padded(rows, pad_token_id), "attention_mask": padded([[1] * len(row) for row in rows], 0)}
 
 
+def placed(model: Any, batch: Batch) -> Batch:
+    """The batch where the model is."""
+    return {name: part.to(model.device) for name, part in batch.items()}
+
+
 def in_batches(
     rows: Sequence[Encoded], progress: Callable[[int, int], None] | None = None
 ) -> Iterator[tuple[list[int], list[Encoded]]]:

@@ -24,6 +24,13 @@ def load_for(task: Task, codec: Codec, base: Base, seed: int) -> Any:
     return model
 
 
+def on_the_gpu(model: Any) -> Any:
+    """On a CUDA GPU where there is one, as the Trainer puts what it trains; else as it is."""
+    import torch
+
+    return model.to("cuda") if torch.cuda.is_available() else model
+
+
 def is_new_head(task: Task, codec: Codec, base: Base) -> bool:
     """Whether the head is not among the base's weights, so that the base can only guess."""
     ending = task.auto_class.replace("AutoModel", "")

@@ -19,7 +19,7 @@ from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
 from graft.settings import DataSettings
 from graft.tasks.base import TEMPLATES, Codec, Head
-from graft.tasks.inputs import IGNORED, Batch, evaluating, in_batches, padded, read, text_ids
+from graft.tasks.inputs import IGNORED, Batch, evaluating, in_batches, padded, placed, read, text_ids
 from graft.training.objective import Objective
 
 PREFIX = "summarize:"
@@ -129,7 +129,7 @@ class Writer:
         answers = [""] * len(rows)
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):
-                inputs = read([_split(row)[0] for row in batch], tokenizer.pad_token_id)
+                inputs = placed(model, read([_split(row)[0] for row in batch], tokenizer.pad_token_id))
                 written = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
                 for place, ids in zip(places, written, strict=True):
                     answers[place] = tokenizer.decode(ids, skip_special_tokens=True).strip()
@@ -155,7 +155,7 @@ class Writer:
 
 
 def _scores(model: Any, rows: Sequence[Encoded], codec: Codec) -> list[Score]:
-    batch = collate(rows, codec.tokenizer.pad_token_id)
+    batch = placed(model, collate(rows, codec.tokenizer.pad_token_id))
     nats = _logits(model, batch).log_softmax(-1)
     labels = batch["labels"]
     chosen = nats.gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)

@@ -19,7 +19,7 @@ from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
 from graft.tasks.base import TEMPLATES, Codec, Head
-from graft.tasks.inputs import Batch, evaluating, in_batches, read, text_ids
+from graft.tasks.inputs import Batch, evaluating, in_batches, placed, read, text_ids
 from graft.training.objective import Objective
 
 SEVERAL = "multi_label_classification"
@@ -165,5 +165,5 @@ class Classifier:
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):
                 inputs = read([row.input_ids for row in batch], tokenizer.pad_token_id)
-                found[places] = model(**inputs).logits.float().cpu()
+                found[places] = model(**placed(model, inputs)).logits.float().cpu()
         return found

@@ -19,7 +19,7 @@ from graft.evaluation.metrics.base import Need
 from graft.evaluation.predictors import Predictor, Progress, Score
 from graft.models.loading import Kind
 from graft.tasks.base import Codec, Head
-from graft.tasks.inputs import IGNORED, Batch, evaluating, in_batches, padded, read
+from graft.tasks.inputs import IGNORED, Batch, evaluating, in_batches, padded, placed, read
 from graft.training.objective import Objective
 
 
@@ -139,7 +139,7 @@ class Tagger:
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):
                 inputs = read([row.input_ids for row in batch], tokenizer.pad_token_id)
-                best = model(**inputs).logits.argmax(-1).tolist()
+                best = model(**placed(model, inputs)).logits.argmax(-1).tolist()
                 for place, tags in zip(places, best, strict=True):
                     firsts = aligned[place][1]
                     answers[place] = " ".join(self.otherwise if f is None else names[tags[f]] for f in firsts)

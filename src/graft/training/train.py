@@ -16,6 +16,7 @@ from transformers import PrinterCallback
 
 from graft.data.tokens import Encoded
 from graft.engine import LOWERED, fusable, fused, pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
+from graft.engine.kernels import kernels_missing
 from graft.errors import InputError
 from graft.settings import TrainingSettings
 from graft.training.arguments import make_arguments
@@ -50,6 +51,8 @@ class TrainResult:
     diverged: str | None = None
     """Why the run was stopped; the model then holds the weights of ``kept_step``, or nothing good when that is None."""
     kept_step: int | None = None
+    kernels_missing: str | None = None
+    """Why the engine went without its compiled part, where it did and could have had it."""
 
 
 def choose_engine(wanted: str, model: torch.nn.Module) -> tuple[str, str | None]:
@@ -177,6 +180,7 @@ def _result(
         engine_reason=engine[1],
         diverged=diverged.what if diverged else None,
         kept_step=kept,
+        kernels_missing=None if engine[0] == "plain" else kernels_missing(),
     )
 
 

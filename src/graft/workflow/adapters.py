@@ -13,7 +13,7 @@ from graft import __version__
 from graft.data.render import Renderer
 from graft.data.tokens import Encoded
 from graft.deploy import bundle
-from graft.deploy.build import versions
+from graft.deploy.build import check_heads, versions
 from graft.deploy.graph import in_graph, node_of
 from graft.deploy.recipes import Kitchen, Recipe, Stock
 from graft.deploy.slots import add_slots, linear_shapes, slot_options
@@ -54,6 +54,7 @@ def generate_adapter(settings: AdapterSettings | Mapping[str, Any], watcher: Wat
         )
     bundle.check_output(given.output_path, given.overwrite)
     base = open_run_or_model(given.base_model_path, watcher.note, given).base
+    check_heads(base)
     adapters = open_adapters(name_paths(given.adapter_paths), base)
     _check_against(base, adapters)
     with bundle.staged(given.output_path, given.overwrite) as folder:

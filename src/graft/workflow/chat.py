@@ -17,7 +17,7 @@ from graft.methods.peft_folder import load_adapter
 from graft.models.base import open_run_or_model
 from graft.runs import RunFolder
 from graft.settings import DataSettings, ModelSettings
-from graft.tasks.models import load_for
+from graft.tasks.models import load_for, on_the_gpu
 from graft.workflow.evaluate import recorded_data_settings, task_and_codec
 
 TYPED = Origin("typed", 1)
@@ -62,11 +62,11 @@ class Conversation:
         model = load_for(task, codec, opened.base, seed=0)
         voices: dict[str, Predictor] = {}
         if opened.adapter is not None:
-            model = load_adapter(model, opened.adapter)
+            model = on_the_gpu(load_adapter(model, opened.adapter))
             voices["tuned"] = task.predictor("tuned", model, codec, adapter=True)
             voices["base"] = task.predictor("base", model, codec, adapter=False)
         else:
-            voices["model"] = task.predictor("model", model, codec)
+            voices["model"] = task.predictor("model", on_the_gpu(model), codec)
         shape = None
         if opened.run is not None:
             recorded: dict[str, Any] = recorded_data_settings(RunFolder.open(opened.run))

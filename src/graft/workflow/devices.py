@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graft.deploy.rates import choice, gemm_rates
+from graft.engine.kernels import kernels_missing
 from graft.hardware import isa, machine, memory_available_mb, npu_names, providers
 
 
@@ -22,6 +23,7 @@ def devices() -> dict[str, Any]:
         "isa": isa(),
         "npu": npu_names(),
         "torch": {"version": torch.__version__, "threads": torch.get_num_threads(), "cuda": cuda, "mps": mps},
+        "kernels_missing": kernels_missing(),
         "providers": there,
         "gflops": rates,
         "choice": {

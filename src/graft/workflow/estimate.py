@@ -7,7 +7,6 @@ from typing import Any
 
 from graft.engine.layout import common_prefix
 from graft.probe import training_rates
-from graft.tasks.base import text_config
 from graft.training.plan import token_megabytes
 from graft.workflow.plan import RunPlan
 
@@ -23,7 +22,7 @@ def estimate(plan: RunPlan) -> dict[str, float]:
     A token costs 4 operations a weight of the layers when they are frozen and 6 when they are trained (Kaplan et al.
     2020, section 2.1); what the rows of a batch begin with alike is computed once.
     """
-    config = text_config(plan.base)
+    config = plan.base.text_config
     weights, whole = layer_weights(config), plan.settings.method == "full"
     tokens = _batch_tokens(plan)
     hidden, inner = _hidden(config), _inner(config)

@@ -25,7 +25,7 @@ from graft.runs import RunFolder, check_folder
 from graft.settings import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
 from graft.tasks.base import Codec, Head, Task, check_metrics, longest_row
 from graft.tasks.choose import get_task, task_of
-from graft.tasks.models import is_new_head, load_for
+from graft.tasks.models import is_new_head, load_for, on_the_gpu
 from graft.workflow.finetune import Silent, Watcher, write_pages
 from graft.workflow.plan import RunPlan
 
@@ -277,13 +277,13 @@ def _predictors(
     watcher.note(f"loading {opened.name}")
     model = load_for(task, codec, opened.base, seed)
     if opened.adapter is not None:
-        model = load_adapter(model, opened.adapter)
+        model = on_the_gpu(load_adapter(model, opened.adapter))
         yield [
             task.predictor("base", model, codec, adapter=False),
             task.predictor("tuned", model, codec, adapter=True),
         ]
     elif run is not None:
-        before = load_for(task, codec, untuned(opened, watcher.note), seed)
-        yield [task.predictor("base", before, codec), task.predictor("tuned", model, codec)]
+        before = on_the_gpu(load_for(task, codec, untuned(opened, watcher.note), seed))
+        yield [task.predictor("base", before, codec), task.predictor("tuned", on_the_gpu(model), codec)]
     else:
-        yield [task.predictor("base", model, codec)]
+        yield [task.predictor("base", on_the_gpu(model), codec)]

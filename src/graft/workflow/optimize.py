@@ -13,7 +13,7 @@ from graft.data.example import Example
 from graft.data.render import Renderer
 from graft.data.tokens import Encoded, encode
 from graft.deploy import bundle
-from graft.deploy.build import choose_provider, runs_here
+from graft.deploy.build import check_heads, choose_provider, runs_here
 from graft.deploy.merge import check_mergeable, merged
 from graft.deploy.recipes import CALIBRATION_ROWS, Kitchen, Recipe
 from graft.deploy.worker import Worker
@@ -55,6 +55,7 @@ def optimize(settings: DeploySettings | Mapping[str, Any], watcher: Watcher | No
         raise InputError(f"models for {task.name} are not exported yet", where=opened.name)
     if given.format == "gguf":
         return gguf.write(given, opened, watcher)
+    check_heads(opened.base)
     output = given.output_path or _beside(opened, given)
     bundle.check_output(output, given.overwrite)
     bundle.disk_room(output, 3 * sum(file.stat().st_size for file in opened.base.path.glob("*.safetensors")))

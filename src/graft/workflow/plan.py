@@ -18,7 +18,7 @@ from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
 from graft.runs import RunFolder
 from graft.settings import FinetuneSettings
-from graft.tasks.base import Codec, Task, check_metrics, longest_row, text_config, usual_rate
+from graft.tasks.base import Codec, Task, check_metrics, longest_row, usual_rate
 from graft.tasks.choose import choose_task, task_for_data
 from graft.training.arguments import check_fields
 from graft.training.losses.choose import ChosenLoss, choose_loss, named_loss
@@ -82,7 +82,7 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     problems.raise_if_any()
     inferences += _cut_rows([*rows, *held_out], codec.max_length) if settings.max_length is None else []
     objective = task.objective(codec.head)
-    vocabulary = int(text_config(base).get("vocab_size") or len(tokenizer))
+    vocabulary = int(base.text_config.get("vocab_size") or len(tokenizer))
     loss = choose_loss(settings, rows, tokenizer, vocabulary, say, objective)
     lengths = sorted(len(row.input_ids) for row in rows)
     training = make_plan(
@@ -90,10 +90,10 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
         usual_rate(task, method),
         len(rows),
         lengths[int(0.95 * (len(lengths) - 1))],
-        text_config(base),
+        base.text_config,
         memory_available_mb(),
     )
-    precision, why = choose_precision(settings, text_config(base), _device(settings))
+    precision, why = choose_precision(settings, base.text_config, _device(settings))
     training = replace(training, precision=precision, inferences=[*training.inferences, *why])
     output = settings.output_path or _free_output(settings)
     if settings.output_path is None:

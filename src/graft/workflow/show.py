@@ -17,7 +17,7 @@ def describe(name: str, say: Callable[[str], None]) -> dict[str, Any]:
         InputError: when there is no such model, or it is not whole.
     """
     opened = open_run_or_model(name, say)
-    base, config = opened.base, {**opened.base.config, **opened.base.config.get("text_config", {})}
+    base, config = opened.base, opened.base.text_config
     return {
         "model": base.label,
         "adapter": str(opened.adapter) if opened.adapter else None,

@@ -58,20 +58,26 @@ def _passed(value: Any) -> Any:
 
 def kernels() -> Kernels | None:
     """The compiled functions, built at the first call (a few seconds) and kept in the user's cache; None without."""
-    return None if os.environ.get(SWITCH) == "0" else _loaded()
+    return None if os.environ.get(SWITCH) == "0" else _loaded()[0]
+
+
+def kernels_missing() -> str | None:
+    """Why the compiled functions are not there; None where they are."""
+    return f"{SWITCH} is 0" if os.environ.get(SWITCH) == "0" else _loaded()[1]
 
 
 @lru_cache(maxsize=1)
-def _loaded() -> Kernels | None:
+def _loaded() -> tuple[Kernels | None, str | None]:
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None or sys.platform == "win32":
-        log.debug("no C++ compiler: the engine computes with PyTorch's operations")
-        return None
+    if sys.platform == "win32":
+        return None, "they are not built on Windows"
+    if compiler is None:
+        return None, "there is no C++ compiler, g++ or clang++"
     try:
-        return Kernels(_built(compiler))
+        return Kernels(_built(compiler)), None
     except (OSError, subprocess.SubprocessError) as error:
         log.info("the engine's C++ part was not compiled (%s): PyTorch's operations serve", error)
-        return None
+        return None, f"they were not compiled: {error}"
 
 
 def _built(compiler: str) -> Path:

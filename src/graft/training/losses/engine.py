@@ -15,7 +15,8 @@ EngineLoss = Callable[[Any, Any, Any], torch.Tensor]
 
 def packed_targets(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (N, vocabulary) in float32 and labels (N) of a packed batch."""
-    return packed_logits(model, dict(batch)).logits[0].float(), batch["labels"]
+    logits = packed_logits(model, dict(batch)).logits[0].float()
+    return logits, batch["labels"].to(logits.device)
 
 
 def plain_targets(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,100 @@
+"""Judging rows by the likelihood of their labels: row by row, and as graft does it. Ratios within one run.
+
+    python benchmarks/score.py                     # SmolLM2-135M, the demo's 571 tweets, three turns
+    python benchmarks/score.py --rows 100 --turns 1
+
+``labels apart`` is a loop over transformers: a forward pass for each row and label, in float32. ``rows apart`` gives
+each row its labels in one pass, its prompt computed once. ``graft`` is what ``graft evaluate`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from graft.data.render import Renderer
+from graft.data.tokens import completion_ids
+from graft.engine import score
+from graft.models.base import load_model
+from graft.settings import FinetuneSettings
+from graft.workflow.plan import plan_run
+
+Ids = Sequence[int]
+
+
+@torch.no_grad()
+def labels_apart(model: Any, prompts: Sequence[Ids], answers: Sequence[Ids]) -> list[list[float]]:
+    found = []
+    for prompt in prompts:
+        sums = []
+        for answer in answers:
+            logits = model(input_ids=torch.tensor([[*prompt, *answer]]), use_cache=False).logits[0]
+            nats = logits[len(prompt) - 1 : -1].log_softmax(-1)
+            sums.append(float(nats.gather(1, torch.tensor(answer)[:, None]).sum()))
+        found.append(sums)
+    return found
+
+
+def rows_apart(model: Any, prompts: Sequence[Ids], answers: Sequence[Ids]) -> list[list[float]]:
+    return [row for prompt in prompts for row in together(model, [prompt], answers)]
+
+
+def together(model: Any, prompts: Sequence[Ids], answers: Sequence[Ids]) -> list[list[float]]:
+    return [[nats for nats, _, _ in row] for row in score(model, prompts, [answers] * len(prompts))]
+
+
+WAYS = {"labels apart": labels_apart, "rows apart": rows_apart, "graft": together}
+
+
+def main() -> None:
+    tone = files("graft.demo_data")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--train", default=str(tone / "tone-train.jsonl"), help="says how rows are put to the model")
+    parser.add_argument("--test", default=str(tone / "tone-test.jsonl"))
+    parser.add_argument("--rows", type=int, help="of the test file (default: all)")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--output", type=Path, help="a JSON file")
+    given = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        settings = FinetuneSettings(
+            model_name_or_path=given.model,
+            data_files=(given.train,),
+            eval_data_files=(given.test,),
+            output_path=Path(folder) / "unused",
+        )
+        plan = plan_run(settings, lambda text: None)
+    model, renderer = load_model(plan.base).eval(), Renderer(plan.tokenizer)
+    answers = [completion_ids(plan.tokenizer, label + renderer.turn_end) for label in plan.data.recipe.labels or []]
+    prompts = [row.input_ids[: row.prompt_length] for row in plan.held_out[: given.rows]]
+    for way in WAYS.values():
+        way(model, prompts[:8], answers)
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    found: dict[str, torch.Tensor] = {}
+    for _ in range(given.turns):
+        for name, way in WAYS.items():
+            began = time.perf_counter()
+            found[name] = torch.tensor(way(model, prompts, answers))
+            seconds[name].append(round(time.perf_counter() - began, 3))
+    off = max(float((one - found["labels apart"]).abs().max()) for one in found.values())
+    document = {"rows": len(prompts), "labels": len(answers), "seconds": seconds, "greatest_difference_nats": off}
+    if given.output:
+        given.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    best = statistics.median(seconds["graft"])
+    print("| way | seconds, median | least | times graft |\n|---|---|---|---|")
+    for name, one in seconds.items():
+        print(f"| {name} | {statistics.median(one):.1f} | {min(one):.1f} | {statistics.median(one) / best:.1f} |")
+    print(f"{len(prompts)} rows of {len(answers)} labels; likelihoods differ by at most {off:.1e} nats")
+
+
+if __name__ == "__main__":
+    main()
