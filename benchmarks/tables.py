@@ -88,7 +88,7 @@ def _speeds(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"| {name} | {one['turns']} | {one['rows_per_second_median']:.2f} ({least:.2f}–{most:.2f}) "
             f"| {_ratio(one, 'best_peer')} | {_ratio(one, 'best_float32_peer')} "
             f"| {one['rows_per_cpu_second_median']:.2f} ({one.get('times_best_peer_cpu_second_median', '–')}) "
-            f"| {one['peak_mb_median']:,.0f} | {loss} | {one['share_of_gemm_median']:.2f} |"
+            f"| {one['peak_mb_median']:,.0f} | {loss} | {one['share_of_gemm_all_products_median']:.2f} |"
         )
     return lines
 
