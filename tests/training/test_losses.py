@@ -1,3 +1,4 @@
+import json
 import math
 import random
 
@@ -7,6 +8,7 @@ import torch
 from graft.data.example import Origin
 from graft.data.tokens import Encoded
 from graft.errors import InputError
+from graft.runs import RunFolder
 from graft.settings import FinetuneSettings, TrainingSettings, build
 from graft.training.losses.choose import ChosenLoss
 from graft.training.losses.load import load_loss
@@ -165,9 +167,10 @@ def _one_step(batch, accumulation, engine, loss, folder):
         lr_scheduler_type="constant",
         warmup_ratio=0.0,
     )
-    lines = []
-    train(model, 3, _rows(16), [], settings, plan, folder, lines.append, print, Quiet(), loss)
-    return lines[0]["loss"], {name: value.detach() for name, value in model.named_parameters()}
+    run = RunFolder.create(folder)
+    train(model, 3, _rows(16), [], settings, plan, run, Quiet(), loss)
+    first = json.loads((run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    return first["loss"], {name: value.detach() for name, value in model.named_parameters()}
 
 
 def _own(folder, name):

@@ -18,6 +18,7 @@ from graft.data.tokens import Encoded
 from graft.engine import LOWERED, fusable, fused, pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
 from graft.engine.kernels import kernels_missing
 from graft.errors import InputError
+from graft.runs import RunFolder
 from graft.settings import TrainingSettings
 from graft.training.arguments import make_arguments
 from graft.training.checkpoints import remove_broken, step_of, whole_checkpoints
@@ -102,20 +103,20 @@ def train(
     held_out: Sequence[Encoded],
     settings: TrainingSettings,
     plan: TrainingPlan,
-    folder: Path,
-    write_metrics: Callable[[dict[str, Any]], None],
-    rewind_metrics: Callable[[int], None],
+    run: RunFolder,
     progress: TrainingProgress,
     loss: ChosenLoss | None = None,
     objective: Objective | None = None,
 ) -> TrainResult:
-    """Train ``model`` in place; checkpoints go to ``folder``.
+    """Train ``model`` in place; checkpoints and metrics go to ``run``.
 
-    With ``settings.resume`` it goes on from the newest whole checkpoint, or from the start where there is none;
-    ``rewind_metrics`` is told the step it goes on from.
+    With ``settings.resume`` it goes on from the newest whole checkpoint, or from the start where there is none; metrics
+    of later steps are taken out.
     """
+    folder = run.path / "checkpoints"
+    folder.mkdir(exist_ok=True)
     if "tensorboard" in settings.report_to:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or folder.parent / "logs")
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or run.path / "logs")
     engine, reason = _engine(settings.engine, plan.precision, model, loss, objective)
     arguments = make_arguments(settings, plan, folder, bool(held_out))
     if arguments.use_cpu or not torch.cuda.is_available():
@@ -128,8 +129,8 @@ def train(
         compute = objective.over_outputs(loss.call)
     keeper = BestKeeper(settings.early_stopping_patience, settings.load_best_model_at_end)
     interrupt = Interrupt(progress)
-    recorder = Recorder(write_metrics, progress)
-    guard = Guard(write_metrics, progress)
+    recorder = Recorder(run.append_metrics, progress)
+    guard = Guard(run.append_metrics, progress)
     trainer = GraftTrainer(
         model=model,
         args=arguments,
@@ -143,7 +144,7 @@ def train(
     )
     recorder.trainer = guard.trainer = trainer
     trainer.remove_callback(PrinterCallback)
-    start = _resume_point(folder, settings.resume, rewind_metrics, progress)
+    start = _resume_point(folder, settings.resume, run.truncate_metrics, progress)
     began = time.perf_counter()
     with interrupt.listening(), fused(model, engine) if engine != "plain" else nullcontext():
         diverged = _fit(trainer, start, guard)

@@ -173,8 +173,6 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
     model = method.prepare(model, with_head_trained(settings, model))
     tuned, total = trainable_parameters(model)
     watcher.note(f"{settings.method}: {tuned:,} of {total:,} parameters are trained ({tuned / total:.2%})")
-    checkpoints = run.path / "checkpoints"
-    checkpoints.mkdir(exist_ok=True)
     _say_learning_rate(run, plan, usual_rate(plan.task, method), watcher)
     result = train(
         model,
@@ -183,9 +181,7 @@ def _train(run: RunFolder, plan: RunPlan, watcher: Watcher) -> None:
         plan.monitored,
         settings,
         plan.training,
-        checkpoints,
-        run.append_metrics,
-        run.truncate_metrics,
+        run,
         watcher,
         plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
         plan.objective,
