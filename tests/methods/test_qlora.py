@@ -44,14 +44,15 @@ def a_run(folder: Path, base: Any, **settings: Any) -> tuple[Path, Any]:
     return run, tuned.eval()
 
 
-def test_all_but_the_embeddings_is_quantised(tmp_path: Path) -> None:
-    """Also the head that is tied to them: in the graph it is a matrix of its own."""
+def test_all_is_quantised_and_tied_embeddings_have_the_heads_values(tmp_path: Path) -> None:
+    """In the bundle they are one matrix: what is trained over is what ships."""
     base = base_of(tiny_model_folder(tmp_path))
     plain = load_model(base)
     tuned = QLORA.prepare(load_model(base), FinetuneSettings(lora_r=4))
     names = {name for name, module in plain.named_modules() if isinstance(module, torch.nn.Linear)}
     assert set(int4_weights(tuned)) == names and "lm_head" in names and len(names) == 15
-    assert torch.equal(tuned.get_input_embeddings().weight, plain.get_input_embeddings().weight)
+    assert torch.equal(tuned.get_input_embeddings().weight, tuned.get_output_embeddings().weight)
+    assert not torch.equal(tuned.get_input_embeddings().weight, plain.get_input_embeddings().weight)
     heads = plain.lm_head.weight.numel()  # tied in the plain model, of its own here
     assert trainable_parameters(tuned)[1] - trainable_parameters(tuned)[0] == trainable_parameters(plain)[1] + heads
     assert {name for name, p in tuned.named_parameters() if p.requires_grad and "lora_" not in name} == set()

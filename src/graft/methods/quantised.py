@@ -33,8 +33,8 @@ def quantise_base(model: Any, settings: MethodSettings) -> dict[str, Any]:
     """Put quantised layers in the place of ``model``'s, one by one, and return the record of it.
 
     They are those that the model builder of onnxruntime-genai quantises: every linear layer with the language model's
-    head among them, also where it is tied to the embeddings, which stay as they are. What ``modules_to_save`` trains
-    whole stays, too.
+    head among them, also where it is tied to the embeddings; these then have the head's values, since they share them
+    where it ships. What ``modules_to_save`` trains whole stays as it is.
     """
     kept = settings.modules_to_save or ()
     names = [name for name in linear_layers(model) if not any(_within(name, part) for part in kept)]
@@ -88,12 +88,22 @@ def linear_layers(model: Any) -> list[str]:
 
 def to_int4(model: Any, names: Collection[str]) -> None:
     """Quantise the layers called ``names`` in place, and let go of the file that they were loaded from."""
+    shared = _embeddings_of_the_head(model)
     for name in names:
         parent, _, leaf = name.rpartition(".")
         owner = model.get_submodule(parent)
         setattr(owner, leaf, Int4Linear.of(getattr(owner, leaf)))
+    head = model.get_output_embeddings()
+    if shared is not None and isinstance(head, Int4Linear):
+        shared.weight.data = head.weight.to(shared.weight.dtype)
     for parameter in model.parameters():  # a single one that still lies in the mapped file would hold all of it
         parameter.data = parameter.data.clone()
+
+
+def _embeddings_of_the_head(model: Any) -> Any:
+    """The embeddings, where the head has their very weight."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    return embeddings if head is not None and getattr(head, "weight", None) is embeddings.weight else None
 
 
 def int4_weights(model: Any) -> dict[str, Int4Weight]:
