@@ -21,7 +21,7 @@ class AdapterSettings(HubSettings):
     )
     add: Listed = setting((), "with a bundle's folder: adapters to add to it, as NAME=PATH")
     output_path: Path | None = setting(None, "the folder to make", "output_dir", "o")
-    precision: Literal["fp32", "int8", "int4"] = setting("int4", "of the base's weights; adapters stay in float32")
+    precision: Literal["fp32", "int8", "int4"] = setting("int8", "of the base's weights; adapters stay in float32")
     max_accuracy_drop: float | None = setting(
         None, "the most an adapter's metric may lose against PyTorch (default: as for auto-opt)", ge=0, lt=1
     )
