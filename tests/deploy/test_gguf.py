@@ -1,8 +1,13 @@
+import numpy as np
 import pytest
 
 from graft.cli.main import main
 from graft.deploy.bundle import read_manifest
+from graft.deploy.gguf_file import write_gguf
+from graft.deploy.rounding import rounded
 from graft.errors import InputError
+from graft.models.base import load_model, load_tokenizer, open_run_or_model
+from graft.models.gguf import convert, read_header
 from graft.workflow.optimize import optimize
 from tiny_models import tiny_model_folder
 
@@ -29,6 +34,20 @@ def test_a_runs_adapter_is_folded_in_and_quantised(run, tmp_path, capsys):
     capsys.readouterr()
     assert main(["chat", str(tmp_path / "out"), "--prompt", "x"]) == 2
     assert "does not run in onnxruntime-genai" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_rounded_weights_are_in_the_file_as_they_are(family, tmp_path):
+    base = open_run_or_model(tiny_model_folder(tmp_path, family, width=64)).base
+    model, tokenizer = load_model(base), load_tokenizer(base)
+    blocks = rounded(model, {})
+    write_gguf(model, tokenizer, tmp_path / "m.gguf", "int4", "m", None, blocks)
+    (tmp_path / "read").mkdir()
+    convert(tmp_path / "m.gguf", tmp_path / "read", read_header(tmp_path / "m.gguf"), "")
+    again = load_model(open_run_or_model(tmp_path / "read").base)
+    for name, one in blocks.items():
+        found = again.get_submodule(name).weight.detach().numpy()
+        np.testing.assert_allclose(found, one.dequantised(), rtol=2e-3, atol=1e-4, err_msg=name)
 
 
 def test_other_families_are_refused(tmp_path):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from graft.deploy.gptq import Blocks
 from graft.errors import InputError
 
 ARCHITECTURES = {"llama": "LLAMA", "mistral": "LLAMA", "qwen2": "QWEN2"}
@@ -42,8 +43,19 @@ def check_architecture(config: dict[str, Any], tokenizer_file: Path) -> None:
         raise InputError("only byte-pair tokenizers are written to GGUF", where=str(tokenizer_file))
 
 
-def write_gguf(model: Any, tokenizer: Any, file: Path, precision: str, name: str, licence: str | None) -> None:
-    """``model`` with its tokenizer, chat template and end token; matrices in ``precision``, norms in float32."""
+def write_gguf(
+    model: Any,
+    tokenizer: Any,
+    file: Path,
+    precision: str,
+    name: str,
+    licence: str | None,
+    rounded: Mapping[str, Blocks] | None = None,
+) -> None:
+    """``model`` with its tokenizer, chat template and end token; matrices in ``precision``, norms in float32.
+
+    ``rounded`` are weights that are to be just these in int4, by their layers' names.
+    """
     import gguf
 
     config = model.config
@@ -56,12 +68,17 @@ def write_gguf(model: Any, tokenizer: Any, file: Path, precision: str, name: str
     writer.add_file_type(_file_type(precision))
     _add_tokenizer(writer, tokenizer)
     names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, architecture), config.num_hidden_layers)
-    for key, tensor in _tensors(model, permuted=architecture == "LLAMA"):
+    for key, tensor, order in _tensors(model, permuted=architecture == "LLAMA"):
         renamed = names.get_name(key, (".weight", ".bias"))
         if renamed is None:
             raise InputError(f"llama.cpp has no name for the tensor {key}")
         kind = _type_of(tensor, precision)
-        data = gguf.quants.quantize(tensor, kind)
+        tied = config.tie_word_embeddings and key == "model.embed_tokens.weight"
+        blocks = (rounded or {}).get("lm_head" if tied else key.removesuffix(".weight"))
+        if blocks is None or kind != gguf.GGMLQuantizationType.Q4_1:
+            data = gguf.quants.quantize(tensor, kind)
+        else:
+            data = _packed(blocks, order)
         writer.add_tensor(renamed, data, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -127,8 +144,22 @@ def _add_tokenizer(writer: Any, tokenizer: Any) -> None:
         writer.add_chat_template(tokenizer.chat_template)
 
 
-def _tensors(model: Any, permuted: bool) -> Iterator[tuple[str, Any]]:
-    """Names and float32 arrays; llama.cpp rotates neighbouring pairs of a Llama's queries and keys, not the halves."""
+def _packed(blocks: Blocks, order: Any) -> Any:
+    """As llama.cpp's Q4_1 has them, (rows, bytes): a block's scale and least value in float16, then its levels, place i
+    and place i + 16 in one byte.
+    """
+    scales, zeros = blocks.scales[order], blocks.zeros[order]
+    levels = blocks.levels[order].reshape(*scales.shape, 2, _BLOCK // 2)
+    least = -(zeros.astype(np.float32) * scales)
+    ends = np.stack([scales, least], axis=-1).astype(np.float16).view(np.uint8)
+    whole = np.concatenate([ends, levels[..., 0, :] | (levels[..., 1, :] << 4)], axis=-1)
+    return whole.reshape(len(whole), -1)
+
+
+def _tensors(model: Any, permuted: bool) -> Iterator[tuple[str, Any, Any]]:
+    """Names, float32 arrays, and the order of their rows: llama.cpp rotates neighbouring pairs of a Llama's queries and
+    keys, not the halves.
+    """
     config = model.config
     heads = {
         "q_proj": config.num_attention_heads,
@@ -139,7 +170,7 @@ def _tensors(model: Any, permuted: bool) -> Iterator[tuple[str, Any]]:
             continue
         tensor = value.float().contiguous().numpy()
         count = next((heads[part] for part in name.split(".") if part in heads), None) if permuted else None
+        order: Any = slice(None)
         if count is not None:
-            half = tensor.shape[0] // count // 2
-            tensor = tensor.reshape(count, 2, half, *tensor.shape[1:]).swapaxes(1, 2).reshape(tensor.shape)
-        yield name, np.ascontiguousarray(tensor)
+            order = np.arange(len(tensor)).reshape(count, 2, -1).swapaxes(1, 2).reshape(-1)
+        yield name, np.ascontiguousarray(tensor[order]), order

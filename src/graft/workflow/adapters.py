@@ -28,9 +28,9 @@ from graft.models.loading import quiet
 from graft.models.opened import Opened
 from graft.runs import RunFolder
 from graft.settings import AdapterSettings, DataSettings, DeploySettings, build
+from graft.workflow.calibration import calibration
 from graft.workflow.evaluate import rows_to_judge
 from graft.workflow.finetune import Silent, Watcher
-from graft.workflow.optimize import calibration
 from graft.workflow.proof import Proof, Remembering, reference
 from graft.workflow.recorded import proof_of, recording
 from graft.workflow.ways import adapter_entry

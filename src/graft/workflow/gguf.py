@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,17 @@ from graft.data.render import Renderer
 from graft.data.tokens import prompt_ids
 from graft.deploy import bundle
 from graft.deploy.gguf_file import TYPES, check_architecture, write_gguf
+from graft.deploy.gptq import Blocks
 from graft.deploy.merge import merged
+from graft.deploy.recipes import CALIBRATION_TOKENS
+from graft.deploy.rounding import rounded, within_budget
 from graft.errors import GateError, InputError
 from graft.hardware import machine
 from graft.models.base import load_model, load_tokenizer, open_run_or_model
 from graft.models.gguf import convert, read_header
 from graft.models.opened import Opened
 from graft.settings import DataSettings, DeploySettings
+from graft.workflow.calibration import calibration
 from graft.workflow.evaluate import rows_to_judge
 from graft.workflow.finetune import Watcher
 
@@ -46,8 +50,9 @@ def write(settings: DeploySettings, opened: Opened, watcher: Watcher) -> Path:
     with bundle.staged(output, settings.overwrite) as folder:
         model = merged(opened.base, opened.adapter, tokenizer, folder / ".merged")
         file = folder / f"{opened.base.path.name if not opened.run else opened.name}-{TYPES[precision].lower()}.gguf"
+        blocks = _rounded(model, tokenizer, opened, watcher) if precision == "int4" else None
         watcher.note(f"writing {file.name}")
-        write_gguf(model, tokenizer, file, precision, opened.name, opened.base.licence)
+        write_gguf(model, tokenizer, file, precision, opened.name, opened.base.licence, blocks)
         shutil.rmtree(folder / ".merged")
         checked = "skipped (--skip_parity)" if settings.skip_parity else _read_back(model, tokenizer, file, opened)
         passed = (
@@ -76,6 +81,12 @@ def write(settings: DeploySettings, opened: Opened, watcher: Watcher) -> Path:
     if not passed:
         raise GateError("the GGUF file, read back, answers otherwise than the model", where=str(output))
     return output
+
+
+def _rounded(model: Any, tokenizer: Any, opened: Opened, watcher: Watcher) -> Mapping[str, Blocks] | None:
+    """By GPTQ over the run's rows; llama.cpp's own rounding to nearest where there are none."""
+    rows = within_budget(calibration(opened.run, tokenizer), CALIBRATION_TOKENS)
+    return rounded(model, {"": rows}, watch=watcher.advance) if rows else None
 
 
 def _read_back(model: Any, tokenizer: Any, file: Path, opened: Opened) -> dict[str, Any]:

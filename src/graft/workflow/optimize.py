@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 from graft.data.example import Example
 from graft.data.render import Renderer
-from graft.data.tokens import Encoded, encode
 from graft.deploy import bundle
 from graft.deploy.build import check_heads, choose_provider, runs_here
 from graft.deploy.merge import check_mergeable, merged
-from graft.deploy.recipes import CALIBRATION_ROWS, Kitchen, Recipe
+from graft.deploy.recipes import Kitchen, Recipe
 from graft.deploy.worker import Worker
 from graft.errors import GateError, InputError
 from graft.evaluation.compare import Evaluation
@@ -25,7 +23,8 @@ from graft.models.opened import Opened, check_adapter
 from graft.runs import RunFolder
 from graft.settings import DataSettings, DeploySettings, ModelSettings, build
 from graft.workflow import encoders, gguf
-from graft.workflow.evaluate import from_row, record, rows_to_judge, task_and_codec
+from graft.workflow.calibration import calibration
+from graft.workflow.evaluate import record, rows_to_judge, task_and_codec
 from graft.workflow.finetune import Silent, Watcher, write_pages
 from graft.workflow.papers import write_papers
 from graft.workflow.proof import Proof, Remembering, reference
@@ -226,13 +225,3 @@ def _rows(settings: DeploySettings, opened: Opened) -> tuple[list[Example], list
     examples, labels, origin, _ = rows_to_judge(run, settings.data_files, DataSettings())
     examples = examples[: settings.parity_rows]
     return examples, labels, {**origin, "rows": len(examples)}
-
-
-def calibration(run: Path | None, tokenizer: Any, seed: int = 0) -> list[Encoded]:
-    """Rows the model was trained on, as it read them: for rounding, never the held-out ones."""
-    if run is None or not (run / "data" / "train.jsonl").is_file():
-        return []
-    lines = (run / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    chosen = random.Random(seed).sample(lines, min(CALIBRATION_ROWS, len(lines)))
-    renderer = Renderer(tokenizer)
-    return [encode(from_row(json.loads(line)), renderer, 512) for line in chosen]
