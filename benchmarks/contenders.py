@@ -50,7 +50,7 @@ CONTENDERS = {
         # bfloat16 by autocast, checkpointing; the dropout is that of TRL's command line.
         Contender("TRL defaults", "trl", {"lora_dropout": 0.05}, micro_batch=8),
         Contender("TRL best", "trl", FLOAT32, micro_batch=16, grouped=True),
-        # As graft takes them; the same rows/s as 16 at once, and memory at the same batch.
+        # As graft takes them: for the memory at the same batch.
         Contender("TRL best whole", "trl", FLOAT32),
         Contender("TRL best bf16", "trl", {**FLOAT32, "bf16": True}, micro_batch=16, grouped=True),
         Contender("TRL packed", "trl", {**FLOAT32, "padding_free": True}, micro_batch=8),

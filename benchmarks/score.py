@@ -19,6 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import graft  # noqa: F401  (before torch: it says how threads wait)
+
+# isort: split
 import torch
 
 from graft.data.render import Renderer

@@ -27,6 +27,7 @@ def test_a_runs_adapter_is_folded_in_and_quantised(run, tmp_path, capsys):
     line = ["auto-opt", str(run), "--format", "gguf", "-o", str(tmp_path / "out")]
     assert main(line) == 0
     said = read_manifest(tmp_path / "out")
+    assert said["rounding"] == "gptq"
     assert said["file"].endswith("-q4_1.gguf") and (tmp_path / "out" / said["file"]).is_file()
     same, rows = said["parity"]["next_token_equal"]
     assert same >= rows - 2
@@ -48,6 +49,12 @@ def test_rounded_weights_are_in_the_file_as_they_are(family, tmp_path):
     for name, one in blocks.items():
         found = again.get_submodule(name).weight.detach().numpy()
         np.testing.assert_allclose(found, one.dequantised(), rtol=2e-3, atol=1e-4, err_msg=name)
+
+
+def test_the_builders_roundings_are_not_for_this_format(run, tmp_path, capsys):
+    assert main(["auto-opt", str(run), "--format", "gguf", "--rounding", "k_quant", "-o", str(tmp_path / "out")]) == 2
+    assert "gptq or range" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_families_are_refused(tmp_path):

@@ -157,6 +157,12 @@ class Quiet:
 
 def _one_step(batch, accumulation, engine, loss, folder):
     """The weights after one step of plain gradient descent: its gradients, so to say."""
+    _, run, model = _trained(batch, accumulation, engine, loss, folder)
+    first = json.loads((run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    return first["loss"], {name: value.detach() for name, value in model.named_parameters()}
+
+
+def _trained(batch, accumulation, engine, loss, folder):
     model = tiny_model("llama").requires_grad_(True)
     plan = TrainingPlan(batch, accumulation, 16, 1, 1, 0.1, 1, 10, 1)
     given = {"optim": "sgd", "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
@@ -168,9 +174,7 @@ def _one_step(batch, accumulation, engine, loss, folder):
         warmup_ratio=0.0,
     )
     run = RunFolder.create(folder)
-    train(model, 3, _rows(16), [], settings, plan, run, Quiet(), loss)
-    first = json.loads((run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    return first["loss"], {name: value.detach() for name, value in model.named_parameters()}
+    return train(model, 3, _rows(16), [], settings, plan, run, Quiet(), loss), run, model
 
 
 def _own(folder, name):
@@ -179,6 +183,12 @@ def _own(folder, name):
 
 def _distillation():
     return ChosenLoss("distillation", load_loss("distillation"), None, tiny_model("llama", seed=5))
+
+
+@pytest.mark.parametrize(("engine", "why"), [("exact", "GRAFT_KERNELS is 0"), ("plain", None)])
+def test_a_run_says_why_its_engine_went_without_the_compiled_part(engine, why, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAFT_KERNELS", "0")
+    assert _trained(16, 1, engine, None, tmp_path / "run")[0].kernels_missing == why
 
 
 @pytest.mark.parametrize("engine", ["packed", "plain"])

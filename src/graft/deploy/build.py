@@ -88,7 +88,7 @@ def check_heads(base: Base) -> None:
         raise InputError(
             f"onnxruntime's attention takes heads of a multiple of 16; this model's have {size}",
             where=base.name,
-            remedy="--format gguf may be a way",
+            remedy="graft auto-opt --format gguf may be a way",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.deploy.gptq import Blocks
+from graft.deploy.gptq import Blocks, quantise
 from graft.errors import InputError
 
 ARCHITECTURES = {"llama": "LLAMA", "mistral": "LLAMA", "qwen2": "QWEN2"}
@@ -50,11 +50,11 @@ def write_gguf(
     precision: str,
     name: str,
     licence: str | None,
-    rounded: Mapping[str, Blocks] | None = None,
+    rounded: Mapping[str, Blocks],
 ) -> None:
     """``model`` with its tokenizer, chat template and end token; matrices in ``precision``, norms in float32.
 
-    ``rounded`` are weights that are to be just these in int4, by their layers' names.
+    In int4 the layers named in ``rounded`` get these weights, and the others in each block the range that rounds best.
     """
     import gguf
 
@@ -74,11 +74,11 @@ def write_gguf(
             raise InputError(f"llama.cpp has no name for the tensor {key}")
         kind = _type_of(tensor, precision)
         tied = config.tie_word_embeddings and key == "model.embed_tokens.weight"
-        blocks = (rounded or {}).get("lm_head" if tied else key.removesuffix(".weight"))
-        if blocks is None or kind != gguf.GGMLQuantizationType.Q4_1:
-            data = gguf.quants.quantize(tensor, kind)
-        else:
+        if kind == gguf.GGMLQuantizationType.Q4_1:
+            blocks = rounded.get("lm_head" if tied else key.removesuffix(".weight")) or quantise(tensor, None)
             data = _packed(blocks, order)
+        else:
+            data = gguf.quants.quantize(np.ascontiguousarray(tensor[order]), kind)
         writer.add_tensor(renamed, data, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -157,8 +157,8 @@ def _packed(blocks: Blocks, order: Any) -> Any:
 
 
 def _tensors(model: Any, permuted: bool) -> Iterator[tuple[str, Any, Any]]:
-    """Names, float32 arrays, and the order of their rows: llama.cpp rotates neighbouring pairs of a Llama's queries and
-    keys, not the halves.
+    """Names, float32 arrays, and the order that their rows are to have: llama.cpp rotates neighbouring pairs of a
+    Llama's queries and keys, not the halves.
     """
     config = model.config
     heads = {
@@ -173,4 +173,4 @@ def _tensors(model: Any, permuted: bool) -> Iterator[tuple[str, Any, Any]]:
         order: Any = slice(None)
         if count is not None:
             order = np.arange(len(tensor)).reshape(count, 2, -1).swapaxes(1, 2).reshape(-1)
-        yield name, np.ascontiguousarray(tensor[order]), order
+        yield name, tensor, order

@@ -43,13 +43,9 @@ def pack(rows: Sequence[Encoded]) -> Batch:
     }
 
 
-def device_of(model: torch.nn.Module) -> torch.device:
-    return next(model.parameters()).device
-
-
-def packed_logits(model: torch.nn.Module, batch: Batch, **kwargs: Any) -> Any:
+def packed_logits(model: Any, batch: Batch, **kwargs: Any) -> Any:
     """The model's output with logits (1, N, vocabulary) at the target positions alone, on the model's device."""
-    device = device_of(model)
+    device = model.device
     with packed(model):
         return model(
             input_ids=batch["input_ids"].to(device),

@@ -9,7 +9,7 @@ import torch
 from transformers import DynamicCache
 
 from graft.engine.attention import packed
-from graft.engine.forward import Batch, device_of, packed_logits
+from graft.engine.forward import Batch, packed_logits
 from graft.engine.fused import fused
 from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.native import native
@@ -179,7 +179,7 @@ def _rows(kept: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def _plain(model: Any, prompt: Ids, max_new_tokens: int, eos_ids: set[int], pad_id: int) -> list[list[int]]:
-    ids = torch.tensor([list(prompt)], device=device_of(model))
+    ids = torch.tensor([list(prompt)], device=model.device)
     output = model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from graft.engine.forward import device_of, packed_logits
+from graft.engine.forward import packed_logits
 from graft.engine.fused import fused
 from graft.engine.layout import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.support import supports
@@ -114,7 +114,7 @@ def _plain(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Id
     for prompt, answers in zip(prompts, completions, strict=True):
         scores = []
         for answer in answers:
-            ids = torch.tensor([[*prompt, *answer]], device=device_of(model))
+            ids = torch.tensor([[*prompt, *answer]], device=model.device)
             logits = model(input_ids=ids, use_cache=False).logits[0].float()
             scores += _scored(logits[len(prompt) - 1 : -1], answer, [len(answer)])
         found.append(scores)

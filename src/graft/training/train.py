@@ -53,7 +53,7 @@ class TrainResult:
     """Why the run was stopped; the model then holds the weights of ``kept_step``, or nothing good when that is None."""
     kept_step: int | None = None
     kernels_missing: str | None = None
-    """Why the engine went without its compiled part, where it did and could have had it."""
+    """Why the engine went without its compiled part, where it computed on the CPU without."""
 
 
 def choose_engine(wanted: str, model: torch.nn.Module) -> tuple[str, str | None]:
@@ -181,7 +181,7 @@ def _result(
         engine_reason=engine[1],
         diverged=diverged.what if diverged else None,
         kept_step=kept,
-        kernels_missing=None if engine[0] == "plain" else kernels_missing(),
+        kernels_missing=kernels_missing() if engine[0] != "plain" and trainer.args.device.type == "cpu" else None,
     )
 
 

@@ -154,7 +154,8 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, watcher: Watcher) -> 
         base = task.predictor("base", model, codec, adapter=False)
     else:
         tuned = task.predictor("tuned", model, codec)
-        base = task.predictor("base", load_for(task, codec, plan.base, plan.settings.seed), codec)
+        before = load_for(task, codec, plan.base, plan.settings.seed).to(model.device)
+        base = task.predictor("base", before, codec)
     if is_new_head(task, codec, plan.base):
         watcher.note("The base's head is a new one and was not trained: it guesses, and the tuned model must not.")
     labels, usual = plan.data.recipe.labels, task.metrics(codec.head)

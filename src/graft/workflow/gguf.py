@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from graft.data.render import Renderer
 from graft.data.tokens import prompt_ids
 from graft.deploy import bundle
 from graft.deploy.gguf_file import TYPES, check_architecture, write_gguf
-from graft.deploy.gptq import Blocks
 from graft.deploy.merge import merged
 from graft.deploy.recipes import CALIBRATION_TOKENS
 from graft.deploy.rounding import rounded, within_budget
@@ -46,11 +45,17 @@ def write(settings: DeploySettings, opened: Opened, watcher: Watcher) -> Path:
         raise InputError("no output folder is given", remedy="--output_path FOLDER")
     output = settings.output_path or Path(str(opened.run)) / f"gguf-{precision}"
     check_architecture(opened.base.config, opened.base.path / "tokenizer.json")
+    if settings.rounding in {"rtn", "k_quant"}:
+        raise InputError(
+            f"--rounding {settings.rounding} is of the ONNX model builder", remedy="gptq or range, or leave it away"
+        )
     tokenizer = load_tokenizer(opened.base, settings.chat_template)
+    found = calibration(None if settings.rounding == "range" else opened.run, tokenizer)
+    rows = {"": within_budget(found, CALIBRATION_TOKENS)} if found else {}
     with bundle.staged(output, settings.overwrite) as folder:
         model = merged(opened.base, opened.adapter, tokenizer, folder / ".merged")
         file = folder / f"{opened.base.path.name if not opened.run else opened.name}-{TYPES[precision].lower()}.gguf"
-        blocks = _rounded(model, tokenizer, opened, watcher) if precision == "int4" else None
+        blocks = rounded(model, rows, watch=watcher.advance) if precision == "int4" else {}
         watcher.note(f"writing {file.name}")
         write_gguf(model, tokenizer, file, precision, opened.name, opened.base.licence, blocks)
         shutil.rmtree(folder / ".merged")
@@ -74,6 +79,7 @@ def write(settings: DeploySettings, opened: Opened, watcher: Watcher) -> Path:
             base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.licence},
             file=file.name,
             precision=precision,
+            rounding=("gptq" if rows else "range") if precision == "int4" else None,
             size_mb=size,
             parity=checked,
             machine=machine(),
@@ -81,12 +87,6 @@ def write(settings: DeploySettings, opened: Opened, watcher: Watcher) -> Path:
     if not passed:
         raise GateError("the GGUF file, read back, answers otherwise than the model", where=str(output))
     return output
-
-
-def _rounded(model: Any, tokenizer: Any, opened: Opened, watcher: Watcher) -> Mapping[str, Blocks] | None:
-    """By GPTQ over the run's rows; llama.cpp's own rounding to nearest where there are none."""
-    rows = within_budget(calibration(opened.run, tokenizer), CALIBRATION_TOKENS)
-    return rounded(model, {"": rows}, watch=watcher.advance) if rows else None
 
 
 def _read_back(model: Any, tokenizer: Any, file: Path, opened: Opened) -> dict[str, Any]:
