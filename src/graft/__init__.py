@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ __version__ = "0.1.0"
 # Read by OpenMP when torch is imported. Threads that wait by spinning keep a core from whoever has work: with one other
 # busy process on a machine of two cores a step of training took over twenty times as long, and 1.6 times with this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# PEFT imports it wherever it is installed, and it warns of kernels for a CPU that nobody asked for.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 _PUBLIC = {
     "Example": "graft.data.example",

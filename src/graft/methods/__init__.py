@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-
 from graft.registry import Registry
-
-# PEFT imports it wherever it is installed, and it warns of kernels for a CPU that nobody asked for.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 METHODS = Registry(
     "method",
