@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
-from graft.engine.native import dequantised, native, quantised
-
-Prepared = tuple[torch.Tensor, torch.Tensor | None]
+from graft.engine.kernels import Kernels, wide
+from graft.engine.native import Codes, dequantised, native, quantised, room
+from graft.engine.products import LANES, Beside, low_rank
 
 
 class Lowered(Protocol):
-    """A frozen weight (out, in) for products in both directions. ``prepare`` turns rows into what the products take."""
+    """A frozen weight (out, in) for products in both directions, with a low-rank one beside them."""
 
-    def prepare(self, rows: torch.Tensor) -> Prepared: ...
+    def room(self, rows: torch.Tensor) -> Codes | None:
+        """Codes that a pass over ``rows`` may fill on its way; None where ``prepare`` makes them."""
+        ...
 
-    def forward(self, x: Prepared) -> torch.Tensor:
+    def prepare(self, rows: torch.Tensor) -> Codes:
+        """What the products take in the place of ``rows``."""
+        ...
+
+    def forward(self, x: Codes, beside: Beside | None = None) -> torch.Tensor:
         """x (T, in) -> x Wᵀ (T, out) in float32."""
         ...
 
-    def backward(self, grad: Prepared, into: torch.Tensor | None = None) -> torch.Tensor:
+    def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
         """grad (T, out) -> grad W (T, in) in float32, added to ``into`` where there is one."""
         ...
 
@@ -33,17 +40,70 @@ class Int8:
     """
 
     def __init__(self, weight: torch.Tensor) -> None:
-        self.along_out = _quantised(weight.detach())
-        self.along_in = _quantised(weight.detach().t())
+        weight = weight.detach()
+        made = _float32(weight)
+        packed = made is not None and made.has("wide_codes") and not any(size % LANES for size in weight.shape)
+        self.kind = torch.uint8 if packed else torch.int8
+        self.along_out, self.along_in = (_Weight.of(turned, packed) for turned in (weight, weight.t()))
 
-    def prepare(self, rows: torch.Tensor) -> Prepared:
-        return _quantised(rows)
+    def room(self, rows: torch.Tensor) -> Codes | None:
+        return room(rows, self.kind) if _float32(rows) else None
 
-    def forward(self, x: Prepared) -> torch.Tensor:
-        return _product(x, self.along_out)
+    def prepare(self, rows: torch.Tensor) -> Codes:
+        return _quantised(rows, self.kind)
 
-    def backward(self, grad: Prepared, into: torch.Tensor | None = None) -> torch.Tensor:
-        return _product(grad, self.along_in, into)
+    def forward(self, x: Codes, beside: Beside | None = None) -> torch.Tensor:
+        return self.along_out.times(x, None, beside)
+
+    def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
+        return self.along_in.times(grad, into, beside)
+
+
+@dataclass(frozen=True)
+class _Weight:
+    """(n, k) in int8, a scale for each of the n (n, 1).
+
+    Packed for the kernel that takes unsigned codes (n / 16, k / 4, 16, 4), with 128 times the sums of the n rows as
+    ``less``, which takes the 128 out again; (n, k) as they are, without.
+    """
+
+    codes: torch.Tensor
+    scales: torch.Tensor
+    less: torch.Tensor | None
+
+    @classmethod
+    def of(cls, weight: torch.Tensor, packed: bool) -> _Weight:
+        made = _quantised(weight, torch.int8)
+        assert made.scales is not None
+        if not packed:
+            return cls(made.numbers, made.scales, None)
+        n, k = weight.shape
+        blocks = made.numbers.view(n // LANES, LANES, k // 4, 4).permute(0, 2, 1, 3).contiguous()
+        return cls(blocks, made.scales, made.numbers.sum(1, dtype=torch.int32) * 128)
+
+    def times(self, rows: Codes, into: torch.Tensor | None, beside: Beside | None) -> torch.Tensor:
+        """rows (T, k) -> (T, n), added to ``into`` where there is one."""
+        made = _float32(self.scales)
+        if self.less is not None and made is not None:
+            return self._packed(rows, self.less, into, beside, made)
+        assert rows.scales is not None
+        summed: torch.Tensor = torch._int_mm(_codes(rows, torch.int8), self.codes.t())
+        if made:
+            y = dequantised(summed, rows.scales, self.scales, made, into)
+        else:
+            y = (summed * rows.scales).mul_(self.scales.t())
+            y = y if into is None else into.add_(y)
+        return y if beside is None else y.addmm_(beside.low, beside.b)
+
+    def _packed(
+        self, rows: Codes, less: torch.Tensor, into: torch.Tensor | None, beside: Beside | None, made: Kernels
+    ) -> torch.Tensor:
+        codes, n = _codes(rows, torch.uint8), len(self.scales)
+        to = self.scales.new_empty(len(codes), n) if into is None else into.contiguous()
+        sizes = wide(len(codes)), n, codes.shape[1]
+        weight = self.codes, self.scales, less
+        made("wide_codes", None, *sizes, codes, rows.scales, *weight, *low_rank(beside), to, int(into is not None))
+        return to
 
 
 class Bfloat16:
@@ -52,38 +112,38 @@ class Bfloat16:
     def __init__(self, weight: torch.Tensor) -> None:
         self.weight = weight.detach().to(torch.bfloat16)
 
-    def prepare(self, rows: torch.Tensor) -> Prepared:
-        return rows.to(torch.bfloat16), None
+    def room(self, rows: torch.Tensor) -> Codes | None:
+        return None
 
-    def forward(self, x: Prepared) -> torch.Tensor:
-        return torch.mm(x[0], self.weight.t()).float()
+    def prepare(self, rows: torch.Tensor) -> Codes:
+        return Codes(rows.to(torch.bfloat16))
 
-    def backward(self, grad: Prepared, into: torch.Tensor | None = None) -> torch.Tensor:
-        product = torch.mm(grad[0], self.weight)
-        return product.float() if into is None else into.add_(product)
+    def forward(self, x: Codes, beside: Beside | None = None) -> torch.Tensor:
+        y = torch.mm(x.numbers, self.weight.t()).float()
+        return y if beside is None else y.addmm_(beside.low, beside.b)
+
+    def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
+        product = torch.mm(grad.numbers, self.weight)
+        y = product.float() if into is None else into.add_(product)
+        return y if beside is None else y.addmm_(beside.low, beside.b)
 
 
 LOWERED: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bf16": Bfloat16}
 
 
-def _quantised(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """rows (n, m) -> int8 (n, m) and scales (n, 1); a row of zeros stays one."""
-    made = native(rows) if rows.dtype == torch.float32 else None
+def _float32(rows: torch.Tensor) -> Kernels | None:
+    return native(rows) if rows.dtype == torch.float32 else None
+
+
+def _quantised(rows: torch.Tensor, kind: torch.dtype) -> Codes:
+    """rows (n, m) as codes; a row of zeros stays one."""
+    made = _float32(rows)
     if made:
-        return quantised(rows, made)
+        return quantised(rows, made, kind)
     scale = rows.abs().amax(dim=1, keepdim=True).mul_(1 / 127).clamp_min_(1e-30)
-    return (rows / scale).round_().to(torch.int8), scale
+    return Codes(_codes(Codes((rows / scale).round_().to(torch.int8)), kind), scale)
 
 
-def _product(
-    rows: Prepared, weight: tuple[torch.Tensor, torch.Tensor], into: torch.Tensor | None = None
-) -> torch.Tensor:
-    """(T, k) by (n, k) -> (T, n), added to ``into`` where there is one."""
-    scale = rows[1]
-    assert scale is not None
-    summed: torch.Tensor = torch._int_mm(rows[0], weight[0].t())
-    made = native(scale)
-    if made:
-        return dequantised(summed, scale, weight[1], made, into)
-    product = (summed * scale).mul_(weight[1].t())
-    return product if into is None else into.add_(product)
+def _codes(rows: Codes, kind: torch.dtype) -> torch.Tensor:
+    """With 128 added or without: the same bits but for the first."""
+    return rows.numbers if rows.numbers.dtype == kind else rows.numbers.view(torch.uint8).bitwise_xor(128).view(kind)

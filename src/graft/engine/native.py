@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -143,12 +144,29 @@ def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     return _with_recipe(_swiglu(gate, up), Again(_gated, gate, up))
 
 
-def quantised(rows: torch.Tensor, made: Kernels) -> tuple[torch.Tensor, torch.Tensor]:
-    """rows (n, m) in float32 -> int8 (n, m) and scales (n, 1)."""
-    rows = rows.contiguous()
-    codes, scales = torch.empty_like(rows, dtype=torch.int8), rows.new_empty(len(rows), 1)
-    made("quantise", None, wide(len(rows)), rows.shape[1], rows, codes, scales)
-    return codes, scales
+@dataclass(frozen=True)
+class Codes:
+    """Rows in fewer bits: int8 (T, n), or uint8 with 128 added, and scales (T, 1); or a format without scales."""
+
+    numbers: torch.Tensor
+    scales: torch.Tensor | None = None
+
+    @property
+    def more(self) -> int:
+        """What was added to the codes."""
+        return 128 if self.numbers.dtype == torch.uint8 else 0
+
+
+def room(rows: torch.Tensor, kind: torch.dtype = torch.int8) -> Codes:
+    """Codes for rows (T, n) that are not filled yet."""
+    return Codes(torch.empty(rows.shape, dtype=kind), rows.new_empty(len(rows), 1))
+
+
+def quantised(rows: torch.Tensor, made: Kernels, kind: torch.dtype = torch.int8) -> Codes:
+    """rows (T, n) in float32 as codes."""
+    rows, codes = rows.contiguous(), room(rows, kind)
+    made("quantise", None, wide(len(rows)), rows.shape[1], rows, codes.numbers, codes.scales, codes.more)
+    return codes
 
 
 def dequantised(

@@ -1,13 +1,30 @@
-"""Products with frozen weights by oneDNN, which on a CPU is a tenth to a third faster than what torch.mm calls."""
+"""Products with frozen weights: by the compiled kernels, by oneDNN, or by what torch.mm calls."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from graft.engine.kernels import Kernels, kernels, wide
+
 SMALLEST = 64
-"""Rows; below it the call itself costs more than is won."""
+"""Rows; below it a call of oneDNN costs more than is won."""
+
+PACKED = 512
+"""Rows; below it a weight is not worth being packed for one product."""
+
+LANES = 16
+"""Numbers of float32 in a vector of the kernels: what their matrices' sizes are multiples of."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A low-rank product that is added to another one: low (T, R) times b (R, n)."""
+
+    low: torch.Tensor
+    b: torch.Tensor
 
 
 def _found() -> Any:
@@ -21,17 +38,46 @@ def _found() -> Any:
 _linear = _found()
 
 
-def product(x: torch.Tensor, weight: torch.Tensor, into: torch.Tensor | None = None) -> torch.Tensor:
-    """x (T, in) times weight (out, in; any strides) transposed -> (T, out), plus ``into``, which may be overwritten.
+def product(
+    x: torch.Tensor, weight: torch.Tensor, into: torch.Tensor | None = None, beside: Beside | None = None
+) -> torch.Tensor:
+    """x (T, in) times weight (out, in; any strides) transposed -> (T, out), with no gradients.
 
-    Gives no gradients.
+    ``into``, which may be overwritten, and ``beside`` are added.
     """
+    made = _packing(x, weight)
+    if made:
+        return _packed(x.contiguous(), weight, into, beside, made)
     if _linear is None or x.dtype != torch.float32 or x.device.type != "cpu" or len(x) < SMALLEST:
-        return torch.mm(x, weight.t()) if into is None else into.addmm_(x, weight.t())
-    x = x.contiguous()
-    made: torch.Tensor = (
-        _linear.default(x, weight, None, "none", [], "")
-        if into is None
-        else _linear.binary(x, into, weight, None, "add")
-    )
-    return made
+        y = torch.mm(x, weight.t()) if into is None else into.addmm_(x, weight.t())
+    elif into is None:
+        y = _linear.default(x.contiguous(), weight, None, "none", [], "")
+    else:
+        y = _linear.binary(x.contiguous(), into, weight, None, "add")
+    return y if beside is None else y.addmm_(beside.low, beside.b)
+
+
+def _packing(x: torch.Tensor, weight: torch.Tensor) -> Kernels | None:
+    if x.dtype != torch.float32 or x.device.type != "cpu" or len(x) < PACKED or len(weight) % LANES:
+        return None
+    made = kernels()
+    return made if made is not None and made.has("wide_product") else None
+
+
+def _packed(
+    x: torch.Tensor, weight: torch.Tensor, into: torch.Tensor | None, beside: Beside | None, made: Kernels
+) -> torch.Tensor:
+    n, k = weight.shape
+    to = x.new_empty(len(x), n) if into is None else into.contiguous()
+    strides = wide(weight.stride(0)), wide(weight.stride(1))
+    scratch = x.new_empty(n * k)
+    added = int(into is not None)
+    made("wide_product", None, wide(len(x)), n, k, x, weight, *strides, scratch, *low_rank(beside), to, added)
+    return to
+
+
+def low_rank(beside: Beside | None) -> tuple[Any, ...]:
+    """As the kernels take it."""
+    if beside is None:
+        return 0, None, wide(0), None
+    return beside.b.shape[0], beside.low, wide(beside.low.stride(0)), beside.b.contiguous()

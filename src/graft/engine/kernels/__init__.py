@@ -34,8 +34,12 @@ class Kernels:
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
 
+    def has(self, name: str) -> bool:
+        """Whether this processor has what the function needs: such are not compiled elsewhere."""
+        return hasattr(self._library, name)
+
     def __call__(self, name: str, kind: torch.dtype | None, *values: Any) -> None:
-        """Tensors go as pointers, whole numbers of 64 bits as ``wide``, others by what they are."""
+        """Tensors go as pointers, None as a null one, whole numbers of 64 bits as ``wide``, others by what they are."""
         import torch
 
         ending = {torch.float32: "_f32", torch.float64: "_f64", None: ""}[kind]
@@ -53,6 +57,8 @@ def _passed(value: Any) -> Any:
         return ctypes.c_int32(value)
     if isinstance(value, float):
         return ctypes.c_double(value)
+    if value is None:
+        return ctypes.c_void_p()
     return value if isinstance(value, ctypes.c_int64) else ctypes.c_void_p(value.data_ptr())
 
 
@@ -81,17 +87,19 @@ def _loaded() -> tuple[Kernels | None, str | None]:
 
 
 def _built(compiler: str) -> Path:
-    source = files("graft.engine.kernels") / "kernels.cpp"
-    text = source.read_text(encoding="utf-8")
-    key = hashlib.sha256("\n".join([text, *FLAGS, compiler, _processor()]).encode()).hexdigest()[:16]
+    parts = sorted(files("graft.engine.kernels").iterdir(), key=lambda part: part.name)
+    texts = {part.name: part.read_text(encoding="utf-8") for part in parts if part.name.endswith((".cpp", ".h"))}
+    key = hashlib.sha256("\n".join([*texts.values(), *FLAGS, compiler, _processor()]).encode()).hexdigest()[:16]
     folder = cache_folder() / "kernels"
     built = folder / f"{key}.so"
     if not built.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            code, made = Path(place) / "kernels.cpp", Path(place) / "kernels.so"
-            code.write_text(text, encoding="utf-8")
-            command = [compiler, *FLAGS, str(code), "-o", str(made)]
+            made = Path(place) / "kernels.so"
+            for name, text in texts.items():
+                (Path(place) / name).write_text(text, encoding="utf-8")
+            sources = [str(Path(place) / name) for name in texts if name.endswith(".cpp")]
+            command = [compiler, *FLAGS, *sources, "-o", str(made)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
             if done.returncode:
                 raise OSError(f"{compiler}: {done.stderr.strip().splitlines()[-1:] or done.returncode}")

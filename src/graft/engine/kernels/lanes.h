@@ -1,0 +1,215 @@
+// What the kernels share: vectors of 64 bytes, products of small matrices in them, sums, exp. Arrays are dense and row-major
+// where nothing else is said. Every result is the same whatever the number of threads, but for gradients that are summed over
+// tokens (those of shared prefixes and of adapters), which are added up thread by thread in a fixed order.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+#ifdef _OPENMP
+#include <omp.h>
+#else
+static int omp_get_max_threads() { return 1; }
+#endif
+
+#define ALWAYS inline __attribute__((always_inline))  // a call would put the sums of a tile into memory
+
+#ifdef _WIN32
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C"
+#endif
+
+namespace {
+
+template <class T>
+struct Lanes {
+    typedef T type __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));
+    static constexpr int count = 64 / sizeof(T);
+};
+
+template <class T>
+int padded(int n) {
+    return (n + Lanes<T>::count - 1) / Lanes<T>::count * Lanes<T>::count;
+}
+
+// ---- products of matrices that are in the cache ----
+
+// The left factor: its strides. The right one: from a row to the next, and from one of its columns of lanes to the next.
+template <class T>
+struct Left {
+    const T* at;
+    int64_t row, col;
+};
+template <class T>
+struct Right {
+    const T* at;
+    int64_t row, next;
+};
+
+// The sums of M rows by N lanes are an array only for the eye: with every place a constant of the fold, each is a
+// register. A loop over them leaves the array in memory (GCC 12), at a third of the speed.
+template <class T, int N, int... I>
+struct Sums {
+    typedef typename Lanes<T>::type V;
+    V sum[sizeof...(I)];
+
+    ALWAYS void clear() { ((sum[I] = V{}), ...); }
+    ALWAYS void load(const T* c, int64_t row) {
+        ((sum[I] = *(const V*)(c + (I / N) * row + I % N * Lanes<T>::count)), ...);
+    }
+    ALWAYS void store(T* c, int64_t row) const { ((*(V*)(c + (I / N) * row + I % N * Lanes<T>::count) = sum[I]), ...); }
+    ALWAYS void add(int K, Left<T> a, Right<T> b) {
+        for (int k = 0; k < K; k++) {
+            V right[N];
+            ((I < N ? void(right[I % N] = *(const V*)(b.at + k * b.row + I % N * b.next)) : void()), ...);
+            ((sum[I] += a.at[(I / N) * a.row + k * a.col] * right[I % N]), ...);
+        }
+    }
+};
+
+template <class T, int N, class Places>
+struct SumsOver;
+template <class T, int N, int... I>
+struct SumsOver<T, N, std::integer_sequence<int, I...>> {
+    typedef Sums<T, N, I...> type;
+};
+template <class T, int M, int N>
+using Tile = typename SumsOver<T, N, std::make_integer_sequence<int, M * N>>::type;
+
+// As many registers as the sums may take: 24 of 32 where a vector is one register.
+#ifdef __AVX512F__
+constexpr int SUMS = 24, WIDEST = 4;
+#else
+constexpr int SUMS = 4, WIDEST = 1;
+#endif
+constexpr int ROWS = 8;  // at most, at once
+
+template <class T, int M, int N>
+inline void tile(int K, Left<T> a, Right<T> b, T* c, int64_t c_row, bool add) {
+    Tile<T, M, N> sums;
+    add ? sums.load(c, c_row) : sums.clear();
+    sums.add(K, a, b);
+    sums.store(c, c_row);
+}
+
+template <class T, int N>
+void strip(int M, int K, Left<T> a, Right<T> b, T* c, int64_t c_row, bool add) {
+    constexpr int rows = std::min(ROWS, SUMS / N);
+    int i = 0;
+    for (; i + rows <= M; i += rows) tile<T, rows, N>(K, {a.at + i * a.row, a.row, a.col}, b, c + i * c_row, c_row, add);
+    for (; i < M; i++) tile<T, 1, N>(K, {a.at + i * a.row, a.row, a.col}, b, c + i * c_row, c_row, add);
+}
+
+// c (M, N) = or += a (M, K) b (K, N); N is a multiple of the lanes
+template <class T>
+void product(int M, int N, int K, Left<T> a, Right<T> b, T* c, int64_t c_row, bool add) {
+    for (int j = 0, left = N / Lanes<T>::count; left > 0;) {
+        const int n = std::min(WIDEST, left > 4 ? 3 : left);
+        const Right<T> from = {b.at + j * b.next, b.row, b.next};
+        T* to = c + j * Lanes<T>::count;
+        if (n == 1) strip<T, 1>(M, K, a, from, to, c_row, add);
+        if constexpr (WIDEST > 1) {
+            if (n == 2) strip<T, 2>(M, K, a, from, to, c_row, add);
+            if (n == 3) strip<T, 3>(M, K, a, from, to, c_row, add);
+            if (n == 4) strip<T, 4>(M, K, a, from, to, c_row, add);
+        }
+        j += n, left -= n;
+    }
+}
+
+template <class T>
+void product(int M, int N, int K, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c, int64_t c_row,
+             bool add) {
+    product<T>(M, N, K, {a, a_row, a_col}, {b, b_row, Lanes<T>::count}, c, c_row, add);
+}
+
+// ---- sums ----
+
+// Sums are taken lane by lane, and the lanes in their order: a compiler's own way depends on where an array begins in
+// memory, and then a run would not give the same bits twice.
+template <class T>
+T total(typename Lanes<T>::type lanes) {
+    T sum = 0;
+    for (int i = 0; i < Lanes<T>::count; i++) sum += lanes[i];
+    return sum;
+}
+
+template <class T>
+T dot(const T* a, const T* b, int n) {
+    typedef typename Lanes<T>::type V;
+    V sum{};
+    int j = 0;
+    for (; j + Lanes<T>::count <= n; j += Lanes<T>::count) sum += *(const V*)(a + j) * *(const V*)(b + j);
+    T all = total<T>(sum);
+    for (; j < n; j++) all += a[j] * b[j];
+    return all;
+}
+
+template <class T>
+T dot3(const T* a, const T* b, const T* c, int n) {
+    typedef typename Lanes<T>::type V;
+    V sum{};
+    int j = 0;
+    for (; j + Lanes<T>::count <= n; j += Lanes<T>::count)
+        sum += *(const V*)(a + j) * *(const V*)(b + j) * *(const V*)(c + j);
+    T all = total<T>(sum);
+    for (; j < n; j++) all += a[j] * b[j] * c[j];
+    return all;
+}
+
+template <class T>
+T sum_of(const T* a, int n) {
+    typedef typename Lanes<T>::type V;
+    V sum{};
+    int j = 0;
+    for (; j + Lanes<T>::count <= n; j += Lanes<T>::count) sum += *(const V*)(a + j);
+    T all = total<T>(sum);
+    for (; j < n; j++) all += a[j];
+    return all;
+}
+
+// ---- exp(x) for x <= 0 over n places, n a multiple of the lanes ----
+
+// x = n ln 2 + r with |r| <= ln 2 / 2; the series of exp(r) up to r^7 / 7! is exact to 6e-9.
+inline void exponential(float* x, int n, float less) {
+    typedef Lanes<float>::type V;
+    typedef int32_t I __attribute__((vector_size(64), aligned(4), may_alias));
+    for (int j = 0; j < n; j += Lanes<float>::count) {
+        const V given = *(V*)(x + j) - less;
+        const V v = given < -87.0f ? V{} - 87.0f : given;
+        const V whole = (v * 1.44269504f + 12582912.0f) - 12582912.0f;
+        const V r = (v - whole * 0.693359375f) + whole * 2.12194440e-4f;
+        V sum = r * (1.0f / 5040) + 1.0f / 720;
+        sum = sum * r + 1.0f / 120;
+        sum = sum * r + 1.0f / 24;
+        sum = sum * r + 1.0f / 6;
+        sum = sum * r + 0.5f;
+        sum = sum * r + 1.0f;
+        sum = sum * r + 1.0f;
+        const I power = (__builtin_convertvector(whole, I) + 127) << 23;
+        *(V*)(x + j) = given < -87.0f ? V{} : sum * (V)power;
+    }
+}
+
+inline void exponential(double* x, int n, double less) {
+    for (int j = 0; j < n; j++) x[j] = std::exp(x[j] - less);
+}
+
+// ---- int8 ----
+
+// n numbers as codes from -127 to 127, and `more`; gives their scale
+inline float codes_of(const float* from, int n, int8_t* to, int more) {
+    float most = 1e-30f;
+#pragma omp simd reduction(max : most)
+    for (int j = 0; j < n; j++) most = std::max(most, std::abs(from[j]));
+    const float inverse = 127 / most;
+#pragma omp simd
+    for (int j = 0; j < n; j++)
+        to[j] = (int8_t)((int32_t)((from[j] * inverse + 12582912.0f) - 12582912.0f) + more);
+    return most / 127;
+}
+
+}  // namespace

@@ -1,0 +1,106 @@
+// The narrow products of LoRA, each in one pass over the wide matrix that it reads. R, the ranks of all adapters of an input,
+// is a multiple of the lanes.
+#include "lanes.h"
+
+namespace {
+
+constexpr int BLOCK = 32;  // tokens at once: their rows stay in the cache for both products of a pass
+
+// What a thread does of `rows`, in blocks.
+template <class Each>
+void by_blocks(int64_t rows, int parts, Each each) {
+#pragma omp parallel for schedule(static, 1)
+    for (int part = 0; part < parts; part++) {
+        const int64_t stop = rows * (part + 1) / parts;
+        for (int64_t from = rows * part / parts; from < stop; from += BLOCK)
+            each(part, from, (int)std::min<int64_t>(BLOCK, stop - from));
+    }
+}
+
+// to (count) = the sum of the parts, in their order
+template <class T>
+void join(const std::vector<std::vector<T>>& parts, T factor, T* to, int64_t count) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        T sum = 0;
+        for (const std::vector<T>& part : parts)
+            if (!part.empty()) sum += part[i];
+        to[i] = sum * factor;
+    }
+}
+
+// Where the codes of the rows that go by are wanted: (rows, n), and their scales (rows)
+struct Codes {
+    int8_t* to;
+    float* scales;
+    int more;
+};
+
+inline void take_codes(const Codes& codes, const float* x, int64_t from, int count, int n) {
+    if (codes.to)
+        for (int64_t i = from; i < from + count; i++)
+            codes.scales[i] = codes_of(x + i * n, n, codes.to + i * n, codes.more);
+}
+inline void take_codes(const Codes&, const double*, int64_t, int, int) {}
+
+// h (rows, R) = x (rows, n) a (n, R)
+template <class T>
+void low_rank_down(int64_t rows, int n, int R, const T* x, const T* a, T* h, Codes codes) {
+    by_blocks(rows, omp_get_max_threads(), [&](int, int64_t from, int count) {
+        take_codes(codes, x, from, count, n);
+        product<T>(count, R, n, x + from * n, n, 1, a, R, h + from * R, R, false);
+    });
+}
+
+// g (rows, R of g_row) = scale * grad (rows, n) b (n, R); db (n, R) = scale * gradᵀ h (rows, R of h_row)
+template <class T>
+void low_rank_gradients(int64_t rows, int n, int R, const T* grad, const T* b, const T* h, int64_t h_row, double scale, T* g,
+                        int64_t g_row, T* db, Codes codes) {
+    const int parts = omp_get_max_threads();
+    std::vector<std::vector<T>> sums(parts);
+    by_blocks(rows, parts, [&](int part, int64_t from, int count) {
+        std::vector<T>& sum = sums[part];
+        const bool first = sum.empty();
+        if (first) sum.resize((size_t)n * R);
+        const T* block = grad + from * n;
+        take_codes(codes, grad, from, count, n);
+        product<T>(count, R, n, block, n, 1, b, R, g + from * g_row, g_row, false);
+        for (int i = 0; i < count; i++)
+            for (int r = 0; r < R; r++) g[(from + i) * g_row + r] *= (T)scale;
+        product<T>(n, R, count, block, 1, n, h + from * h_row, h_row, sum.data(), R, !first);
+    });
+    join(sums, (T)scale, db, (int64_t)n * R);
+}
+
+// da (R, n) = gᵀ x of g (rows, R), x (rows, n); n is a multiple of the lanes
+template <class T>
+void low_rank_outer(int64_t rows, int n, int R, const T* g, const T* x, T* da) {
+    const int parts = omp_get_max_threads();
+    std::vector<std::vector<T>> sums(parts);
+    by_blocks(rows, parts, [&](int part, int64_t from, int count) {
+        std::vector<T>& sum = sums[part];
+        const bool first = sum.empty();
+        if (first) sum.resize((size_t)n * R);
+        product<T>(R, n, count, g + from * R, 1, R, x + from * n, n, sum.data(), n, !first);
+    });
+    join(sums, T(1), da, (int64_t)n * R);
+}
+
+}  // namespace
+
+#define FOR_TYPE(T, NAME)                                                                                              \
+    EXPORT void low_rank_down_##NAME(int64_t rows, int n, int R, const T* x, const T* a, T* h, int8_t* codes,          \
+                                     float* scales, int more) {                                                        \
+        low_rank_down<T>(rows, n, R, x, a, h, {codes, scales, more});                                                  \
+    }                                                                                                                  \
+    EXPORT void low_rank_gradients_##NAME(int64_t rows, int n, int R, const T* grad, const T* b, const T* h,           \
+                                          int64_t h_row, double scale, T* g, int64_t g_row, T* db, int8_t* codes,      \
+                                          float* scales, int more) {                                                   \
+        low_rank_gradients<T>(rows, n, R, grad, b, h, h_row, scale, g, g_row, db, {codes, scales, more});              \
+    }                                                                                                                  \
+    EXPORT void low_rank_outer_##NAME(int64_t rows, int n, int R, const T* g, const T* x, T* da) {                     \
+        low_rank_outer<T>(rows, n, R, g, x, da);                                                                       \
+    }
+
+FOR_TYPE(float, f32)
+FOR_TYPE(double, f64)

@@ -1,0 +1,94 @@
+#include "lanes.h"
+
+namespace {
+
+// ---- what goes over memory once ----
+
+template <class T>
+void norm_forward(int64_t rows, int n, const T* x, const T* weight, double eps, T* y, T* inverse) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < rows; i++) {
+        const T* from = x + i * n;
+        T* to = y + i * n;
+        const T inv = 1 / std::sqrt(dot(from, from, n) / n + (T)eps);
+        inverse[i] = inv;
+#pragma omp simd
+        for (int j = 0; j < n; j++) to[j] = from[j] * inv * weight[j];
+    }
+}
+
+template <class T>
+void norm_backward(int64_t rows, int n, const T* x, const T* weight, const T* inverse, const T* grad, T* dx) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < rows; i++) {
+        const T* from = x + i * n;
+        const T* g = grad + i * n;
+        T* to = dx + i * n;
+        const T inv = inverse[i];
+        const T along = dot3(g, weight, from, n) * inv * inv * inv / n;
+#pragma omp simd
+        for (int j = 0; j < n; j++) to[j] = g[j] * weight[j] * inv - from[j] * along;
+    }
+}
+
+constexpr int PIECE = 1024;
+
+// sigmoid of n numbers into `to`
+template <class T>
+void sigmoids(const T* x, int n, T* to) {
+    alignas(64) T small[PIECE];
+    for (int j = 0; j < n; j++) small[j] = -std::abs(x[j]);
+    for (int j = n; j < padded<T>(n); j++) small[j] = 0;
+    exponential(small, padded<T>(n), T(0));
+    for (int j = 0; j < n; j++) to[j] = (x[j] < 0 ? small[j] : T(1)) / (1 + small[j]);
+}
+
+template <class T>
+void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) {
+    const int64_t pieces = (count + PIECE - 1) / PIECE;
+#pragma omp parallel for schedule(static)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        const int64_t at = piece * PIECE;
+        const int n = (int)std::min<int64_t>(PIECE, count - at);
+        alignas(64) T s[PIECE];
+        sigmoids(gate + at, n, s);
+        for (int j = 0; j < n; j++) y[at + j] = gate[at + j] * s[j] * up[at + j];
+    }
+}
+
+template <class T>
+void swiglu_backward(int64_t count, const T* gate, const T* up, const T* grad, T* d_gate, T* d_up) {
+    const int64_t pieces = (count + PIECE - 1) / PIECE;
+#pragma omp parallel for schedule(static)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        const int64_t at = piece * PIECE;
+        const int n = (int)std::min<int64_t>(PIECE, count - at);
+        alignas(64) T s[PIECE];
+        sigmoids(gate + at, n, s);
+        for (int j = 0; j < n; j++) {
+            const T g = grad[at + j], x = gate[at + j];
+            d_up[at + j] = g * x * s[j];
+            d_gate[at + j] = g * up[at + j] * s[j] * (1 + x * (1 - s[j]));
+        }
+    }
+}
+
+}  // namespace
+
+#define FOR_TYPE(T, NAME)                                                                                              \
+    EXPORT void norm_forward_##NAME(int64_t rows, int n, const T* x, const T* weight, double eps, T* y, T* inverse) {  \
+        norm_forward<T>(rows, n, x, weight, eps, y, inverse);                                                          \
+    }                                                                                                                  \
+    EXPORT void norm_backward_##NAME(int64_t rows, int n, const T* x, const T* weight, const T* inverse, const T* grad,\
+                                     T* dx) {                                                                          \
+        norm_backward<T>(rows, n, x, weight, inverse, grad, dx);                                                       \
+    }                                                                                                                  \
+    EXPORT void swiglu_forward_##NAME(int64_t count, const T* gate, const T* up, T* y) {                               \
+        swiglu_forward<T>(count, gate, up, y);                                                                         \
+    }                                                                                                                  \
+    EXPORT void swiglu_backward_##NAME(int64_t count, const T* gate, const T* up, const T* grad, T* d_gate, T* d_up) { \
+        swiglu_backward<T>(count, gate, up, grad, d_gate, d_up);                                                       \
+    }
+
+FOR_TYPE(float, f32)
+FOR_TYPE(double, f64)
