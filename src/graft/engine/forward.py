@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from graft.data.tokens import Encoded
 from graft.engine.attention import packed
+from graft.engine.blocks import narrows
 from graft.engine.layout import lay_out
 from graft.engine.loss import chunked_cross_entropy, frozen_head, passed_through
 from graft.engine.tree import grow
@@ -46,13 +47,14 @@ def pack(rows: Sequence[Encoded]) -> Batch:
 def packed_logits(model: Any, batch: Batch, **kwargs: Any) -> Any:
     """The model's output with logits (1, N, vocabulary) at the target positions alone, on the model's device."""
     device = model.device
+    targets = batch["target_positions"].to(device)
+    kept = {"logits_to_keep": 0, "targets": targets} if narrows(model) else {"logits_to_keep": targets}
     with packed(model):
         return model(
             input_ids=batch["input_ids"].to(device),
             position_ids=batch["position_ids"].to(device),
-            logits_to_keep=batch["target_positions"].to(device),
             layout=batch["layout"].to(device),
-            **{"use_cache": False, **kwargs},
+            **{"use_cache": False, **kept, **kwargs},
         )
 
 

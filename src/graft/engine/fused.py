@@ -15,26 +15,14 @@ from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from graft.engine.blocks import block_forward, last_decoder, narrowing_forward
 from graft.engine.lora import Linear, together
 from graft.engine.lowered import LOWERED, Lowered
-from graft.engine.native import native, swiglu
-from graft.engine.native import rms_norm as native_norm
-from graft.engine.norm import rms_norm
 
 Lower = Callable[[torch.Tensor], Lowered]
 
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers of one parent that models call with the very same input."""
-
-
-NORMS = {
-    f"transformers.models.{name.lower()}.modeling_{name.lower()}.{name}RMSNorm"
-    for name in ("Llama", "Mistral", "Qwen2", "Qwen3", "Phi3", "SmolLM3")
-}
-"""Classes that all compute weight * x / sqrt(mean(x²) + variance_epsilon)."""
-
-GATES = {name.replace("RMSNorm", "MLP") for name in NORMS if "Phi3" not in name}
-"""Classes that all compute down(act(gate(x)) * up(x))."""
 
 
 @contextmanager
@@ -53,8 +41,13 @@ def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
 
     try:
         _exchange_linears(model, exchange, lowered)
-        _exchange_norms(model, exchange)
-        _exchange_gates(model, exchange)
+        for module in model.modules():
+            forward = block_forward(module)
+            if forward is not None:
+                exchange(module, forward)
+        last = last_decoder(model)
+        if last is not None:
+            exchange(last, narrowing_forward(last))
         yield
     finally:
         for module in exchanged:
@@ -81,39 +74,6 @@ def _exchange_linears(
     for module in model.modules():
         if isinstance(module, LoraLinear) and id(module) not in grouped and _is_known(module):
             exchange(module, _Shared([module], lowered).forward_of(0))
-
-
-def _exchange_norms(model: nn.Module, exchange: Callable[[nn.Module, Callable[..., Any]], None]) -> None:
-    for module in model.modules():
-        if f"{type(module).__module__}.{type(module).__name__}" in NORMS:
-            exchange(module, _norm_forward(module))
-
-
-def _norm_forward(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        weight = module.weight
-        # In other formats the model goes by way of float32 and back, which this does not imitate.
-        if weight.requires_grad or x.dtype != torch.float32 or weight.dtype != torch.float32:
-            return type(module).forward(module, x)  # type: ignore[no-any-return]
-        return (native_norm if native(x, weight) else rms_norm)(x, weight, module.variance_epsilon)
-
-    return forward
-
-
-def _exchange_gates(model: nn.Module, exchange: Callable[[nn.Module, Callable[..., Any]], None]) -> None:
-    for module in model.modules():
-        silu = type(getattr(module, "act_fn", None)).__name__ in {"SiLU", "SiLUActivation"}
-        if silu and f"{type(module).__module__}.{type(module).__name__}" in GATES:
-            exchange(module, _gate_forward(module))
-
-
-def _gate_forward(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        gate, up = module.gate_proj(x), module.up_proj(x)
-        joined: torch.Tensor = module.down_proj(swiglu(gate, up) if native(gate, up) else module.act_fn(gate) * up)
-        return joined
-
-    return forward
 
 
 def _is_known(layer: nn.Module) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,41 +23,70 @@ def native(*tensors: torch.Tensor) -> Kernels | None:
     return kernels()
 
 
+Turns = tuple[torch.Tensor, torch.Tensor]
+"""The cosines and sines (T, d) by which queries and keys are rotated (Su et al. 2021, arXiv:2104.09864)."""
+
+
 class _Attention(torch.autograd.Function):
     """Keeps its inputs and one number for each query: the scores are computed again for the gradients."""
 
     @staticmethod
     def forward(
-        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, plain: tuple[float, float, int]
+        ctx: Any,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        layout: Layout,
+        plain: tuple[float, float, int],
+        turns: Turns | None,
     ) -> torch.Tensor:
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+        if turns is not None:
+            q, k = _rotated(q, turns), _rotated(k, turns)
         out, norms = torch.empty_like(q), q.new_empty(q.shape[:2])
         ctx.forest = _forest(layout, q, k, plain)
         _kernels()("attention_forward", q.dtype, *ctx.forest, q, k, v, out, norms)
-        ctx.save_for_backward(q, k, v, norms)
+        ctx.save_for_backward(q, k, v, norms, *(turns or ()))
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        q, k, v, norms = ctx.saved_tensors
-        made = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        _kernels()("attention_backward", q.dtype, *ctx.forest, q, k, v, norms, grads[0].contiguous(), *made)
-        return *made, None, None
+        q, k, v, norms, *turns = ctx.saved_tensors
+        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        _kernels()("attention_backward", q.dtype, *ctx.forest, q, k, v, norms, grads[0].contiguous(), dq, dk, dv)
+        if turns:
+            dq, dk = _rotated(dq, turns, back=True), _rotated(dk, turns, back=True)
+        return dq, dk, dv, None, None, None
+
+
+def _rotated(x: torch.Tensor, turns: Sequence[torch.Tensor], back: bool = False) -> torch.Tensor:
+    """x (T, heads, d): its halves as pairs, rotated; ``back``: the transpose, in place."""
+    y = x if back else torch.empty_like(x)
+    cos, sin = (part.contiguous() for part in turns)
+    _kernels()("rotate", x.dtype, wide(len(x)), *x.shape[1:], x, cos, sin, int(back), y)
+    return y
 
 
 _attention: Callable[..., torch.Tensor] = _Attention.apply
 
 
 def attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, scale: float, cap: float = 0.0, window: int = 0
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    layout: Layout,
+    scale: float,
+    cap: float = 0.0,
+    window: int = 0,
+    turns: Turns | None = None,
 ) -> torch.Tensor:
     """q (T, heads, d), k and v (T, kv heads, d) -> (T, heads, d).
 
     ``cap`` bends the scores, cap · tanh(s / cap) (Gemma 2, arXiv:2408.00118, section 2); ``window`` is how many
-    positions a token looks back, itself counted; 0 is none of either.
+    positions a token looks back, itself counted; 0 is none of either. With ``turns`` q and k are rotated first.
     """
-    return _attention(q, k, v, layout, (scale, cap, window))
+    return _attention(q, k, v, layout, (scale, cap, window), turns)
 
 
 def _forest(layout: Layout, q: torch.Tensor, k: torch.Tensor, plain: tuple[float, float, int]) -> tuple[Any, ...]:

@@ -31,6 +31,26 @@ void norm_backward(int64_t rows, int n, const T* x, const T* weight, const T* in
     }
 }
 
+// y = x's halves as pairs, rotated by cos and sin (tokens, d); `back`: by the transpose. x and y may be one.
+template <class T>
+void rotate(int64_t tokens, int heads, int d, const T* x, const T* cos, const T* sin, bool back, T* y) {
+    const int half = d / 2;
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; t++) {
+        const T *c = cos + t * d, *s = sin + t * d;
+        for (int head = 0; head < heads; head++) {
+            const T* from = x + (t * heads + head) * d;
+            T* to = y + (t * heads + head) * d;
+#pragma omp simd
+            for (int j = 0; j < half; j++) {
+                const T a = from[j], b = from[j + half];
+                to[j] = a * c[j] + b * (back ? s[j + half] : -s[j]);
+                to[j + half] = b * c[j + half] + a * (back ? -s[j] : s[j + half]);
+            }
+        }
+    }
+}
+
 constexpr int PIECE = 1024;
 
 // sigmoid of n numbers into `to`
@@ -82,6 +102,9 @@ void swiglu_backward(int64_t count, const T* gate, const T* up, const T* grad, T
     EXPORT void norm_backward_##NAME(int64_t rows, int n, const T* x, const T* weight, const T* inverse, const T* grad,\
                                      T* dx) {                                                                          \
         norm_backward<T>(rows, n, x, weight, inverse, grad, dx);                                                       \
+    }                                                                                                                  \
+    EXPORT void rotate_##NAME(int64_t tokens, int heads, int d, const T* x, const T* cos, const T* sin, int back, T* y) { \
+        rotate<T>(tokens, heads, d, x, cos, sin, back != 0, y);                                                        \
     }                                                                                                                  \
     EXPORT void swiglu_forward_##NAME(int64_t count, const T* gate, const T* up, T* y) {                               \
         swiglu_forward<T>(count, gate, up, y);                                                                         \
