@@ -110,7 +110,7 @@ def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path,
         "seed": settings.seed,
         "remove_unused_columns": False,
         "disable_tqdm": True,
-        "optim": "adamw_torch",
+        "optim": "adamw_torch_fused",
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
     values.update(check_fields(settings.training_arguments, set()))
