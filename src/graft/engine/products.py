@@ -70,9 +70,7 @@ def _packed(
     n, k = weight.shape
     to = x.new_empty(len(x), n) if into is None else into.contiguous()
     strides = wide(weight.stride(0)), wide(weight.stride(1))
-    scratch = x.new_empty(n * k)
-    added = int(into is not None)
-    made("wide_product", None, wide(len(x)), n, k, x, weight, *strides, scratch, *low_rank(beside), to, added)
+    made("wide_product", None, wide(len(x)), n, k, x, weight, *strides, *low_rank(beside), to, int(into is not None))
     return to
 
 

@@ -1,6 +1,9 @@
 // Products with frozen weights, with a low-rank part beside them, in one pass over the result: to = [to +] x wᵀ + low b.
 // A weight is packed by columns of lanes, so that a tile reads it straight on.
 #include "lanes.h"
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -12,34 +15,50 @@ struct Low {
     const float* b;
 };
 
-constexpr int TAKEN = 256 * 1024;  // bytes of x that stay in the second cache while the weight goes by
+constexpr int PANEL = std::min(WIDEST, 3);         // columns of lanes in a panel: a tile's
+constexpr int64_t TAKEN = 8 * 1024 * 1024;         // bytes of x that stay in the last cache while the weight goes by
+constexpr int WIDTH = PANEL * Lanes<float>::count;  // numbers
+
+// Into how many parts the rows go, so that `panels` of each are as much for every thread.
+int64_t parts_of(int64_t bytes, int panels, int threads) {
+    int64_t best = 1;
+    double least = INFINITY;
+    for (int64_t parts = 1 + (bytes - 1) / TAKEN, end = parts + threads; parts < end; parts++) {
+        const double rounds = (double)((panels * parts + threads - 1) / threads) / parts;
+        const double cost = rounds * (1 + 0.02 * parts);  // each part's panels are packed anew
+        if (cost < least) least = cost, best = parts;
+    }
+    return best;
+}
 
 template <int N, class Way>
-void wide_strip(const Way& way, int64_t from, int64_t stop, int column) {
+void wide_rows(Way& way, int64_t from, int64_t stop, int column) {
     constexpr int rows = std::min(ROWS, SUMS / N);
     int64_t i = from;
-    for (; i + rows <= stop; i += rows) way.template tile<rows, N>(i, column);
+    for (; i + rows <= stop; i += rows) {
+        way.ahead(rows, stop - from);
+        way.template tile<rows, N>(i, column);
+    }
     for (; i < stop; i++) way.template tile<1, N>(i, column);
 }
 
-// All tiles of (rows, n); `bytes` of x are a row. Within a parallel region.
+// All of (rows, n), a thread a run of panels; a row of x has `bytes`.
 template <class Way>
-void wide_tiles(const Way& way, int64_t rows, int n, int bytes) {
-    constexpr int lanes = Lanes<float>::count, most = std::min(WIDEST, 3);
-    const int64_t at_once = std::max(1, TAKEN / bytes / ROWS) * ROWS, parts = omp_get_max_threads();
-#pragma omp for schedule(static, 1)
-    for (int64_t part = 0; part < parts; part++) {
-        const int64_t end = part + 1 == parts ? rows : rows / ROWS * (part + 1) / parts * ROWS;
-        for (int64_t from = rows / ROWS * part / parts * ROWS; from < end; from += at_once) {
-            const int64_t stop = std::min(end, from + at_once);
-            for (int j = 0; j < n;) {
-                const int left = std::min(most, (n - j) / lanes);
-                if (left == 1) wide_strip<1>(way, from, stop, j);
-                if constexpr (most > 1) {
-                    if (left == 2) wide_strip<2>(way, from, stop, j);
-                    if (left == 3) wide_strip<3>(way, from, stop, j);
-                }
-                j += left * lanes;
+void wide_panels(const Way& given, int64_t rows, int n, int bytes) {
+    const int panels = (n + WIDTH - 1) / WIDTH, threads = omp_get_max_threads();
+    const int64_t parts = parts_of(rows * bytes, panels, threads), units = panels * parts;
+#pragma omp parallel for schedule(static, 1)
+    for (int thread = 0; thread < threads; thread++) {
+        Way way = given;
+        const int64_t end = units * (thread + 1) / threads;
+        for (int64_t unit = units * thread / threads; unit < end; unit++) {
+            const int column = (int)(unit % panels) * WIDTH, lanes = std::min(WIDTH, n - column) / Lanes<float>::count;
+            const int64_t part = unit / panels, from = rows * part / parts, stop = rows * (part + 1) / parts;
+            way.start(column, lanes, unit + 1 < end ? (int)((unit + 1) % panels) * WIDTH : -1);
+            if (lanes == 1) wide_rows<1>(way, from, stop, column);
+            if constexpr (PANEL > 1) {
+                if (lanes == 2) wide_rows<2>(way, from, stop, column);
+                if (lanes == 3) wide_rows<3>(way, from, stop, column);
             }
         }
     }
@@ -51,23 +70,80 @@ ALWAYS void finish(S& sums, const Low& low, int64_t row, int column, float* to, 
     sums.store(to, n);
 }
 
+#ifdef __AVX512F__
+// 16 rows of 16 numbers, turned: pairs of numbers, of two, of four, of eight change places.
+template <int... I>
+ALWAYS void turned(std::integer_sequence<int, I...>, const float* from, int64_t row, float* to) {
+    const auto wide = [](__m512 v) { return _mm512_castps_pd(v); };
+    __m512 a[16] = {_mm512_loadu_ps(from + I * row)...}, b[16];
+    ((b[I] = I & 1 ? _mm512_unpackhi_ps(a[I & ~1], a[I | 1]) : _mm512_unpacklo_ps(a[I], a[I | 1])), ...);
+    ((a[I] = _mm512_castpd_ps(I & 1 ? _mm512_unpackhi_pd(wide(b[(I & ~3) | (I >> 1 & 1)]), wide(b[(I & ~3) | 2 | (I >> 1 & 1)]))
+                                    : _mm512_unpacklo_pd(wide(b[(I & ~3) | (I >> 1 & 1)]), wide(b[(I & ~3) | 2 | (I >> 1 & 1)])))),
+     ...);
+    ((b[I] = _mm512_shuffle_f32x4(a[(I & 3) | (I & 4) << 1], a[(I & 3) | 4 | (I & 4) << 1], I & 8 ? 0xdd : 0x88)), ...);
+    (_mm512_storeu_ps(to + ((I & 8) / 2 + (I & 4) * 2 + (I & 3)) * 16,
+                      _mm512_shuffle_f32x4(b[(I & 3) | (I & 8)], b[(I & 3) | 4 | (I & 8)], I & 4 ? 0xdd : 0x88)),
+     ...);
+}
+
+// A panel of w is packed when its turn comes, and the next one is fetched while the rows go by.
 struct Exact {
     int n, k;
-    const float *x, *packed;  // (rows, k), (n / lanes, k, lanes)
+    const float *x, *w;  // (rows, k), (n, k) by any strides
+    int64_t w_row, w_col;
     Low low;
     float* to;
     bool add;
+    const float* packed;
+    struct {
+        const char* at;
+        int64_t row;
+        int rows, lines, done;
+    } next;
+
+    void start(int column, int lanes, int following) {
+        static thread_local std::vector<float> room;
+        room.resize((size_t)WIDTH * k);
+        for (int block = 0; block < lanes; block++) pack(column + block * 16, &room[(size_t)block * k * 16]);
+        packed = room.data();
+        const char* at = (const char*)(w + following * w_row);
+        const int wide = std::min(WIDTH, n - following);
+        if (following < 0)
+            next = {nullptr, 0, 0, 1, 0};
+        else if (w_row == 1)
+            next = {at, w_col * 4, k, (wide + 15) / 16, 0};
+        else
+            next = {at, w_row * 4, wide, (k + 15) / 16, 0};
+    }
+
+    void pack(int column, float* block) const {
+        const float* from = w + column * w_row;
+        int i = 0;
+        if (w_row == 1)
+            for (; i < k; i++) std::memcpy(block + i * 16, from + i * w_col, 64);
+        else if (w_col == 1)
+            for (; i + 16 <= k; i += 16)
+                turned(std::make_integer_sequence<int, 16>(), from + i, w_row, block + i * 16);
+        for (; i < k; i++)
+            for (int j = 0; j < 16; j++) block[i * 16 + j] = from[j * w_row + i * w_col];
+    }
+
+    ALWAYS void ahead(int rows, int64_t of) {
+        const int all = next.rows * next.lines;
+        for (int64_t some = rows * (int64_t)all / of + 1; some && next.done < all; some--, next.done++)
+            __builtin_prefetch(next.at + next.done / next.lines * next.row + next.done % next.lines * 64, 0, 2);
+    }
 
     template <int M, int N>
     inline void tile(int64_t row, int column) const {
-        constexpr int lanes = Lanes<float>::count;
         Tile<float, M, N> sums;
         float* here = to + row * n + column;
         add ? sums.load(here, n) : sums.clear();
-        sums.add(k, {x + row * k, k, 1}, {packed + (int64_t)column * k, lanes, (int64_t)k * lanes});
+        sums.add(k, {x + row * k, k, 1}, {packed, 16, (int64_t)k * 16});
         finish(sums, low, row, column, here, n);
     }
 };
+#endif
 
 #ifdef __AVX512VNNI__
 typedef int32_t Words __attribute__((vector_size(64), aligned(4), may_alias));
@@ -87,6 +163,9 @@ struct Codes {
     Low low;
     float* to;
     bool add;
+
+    void start(int, int, int) {}
+    void ahead(int, int64_t) {}
 
     template <int M, int N>
     inline void tile(int64_t row, int column) const {
@@ -119,24 +198,11 @@ struct Codes {
 }  // namespace
 
 #ifdef __AVX512F__
-// w (n, k) by any strides, n a multiple of the lanes; packed (n * k) is scratch
-EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col,
-                         float* packed, int R, const float* low, int64_t low_row, const float* b, float* to, int add) {
-    constexpr int lanes = Lanes<float>::count;
-#pragma omp parallel
-    {
-#pragma omp for schedule(static)
-        for (int block = 0; block < n / lanes; block++) {
-            float* at = packed + (int64_t)block * k * lanes;
-            const float* from = w + block * lanes * w_row;
-            if (w_row == 1)
-                for (int i = 0; i < k; i++) std::memcpy(at + i * lanes, from + i * w_col, lanes * sizeof(float));
-            else
-                for (int i = 0; i < k; i++)
-                    for (int j = 0; j < lanes; j++) at[i * lanes + j] = from[j * w_row + i * w_col];
-        }
-        wide_tiles(Exact{n, k, x, packed, {R, low, low_row, b}, to, add != 0}, rows, n, k * (int)sizeof(float));
-    }
+// w (n, k) by any strides, n a multiple of the lanes
+EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col, int R,
+                         const float* low, int64_t low_row, const float* b, float* to, int add) {
+    const Low beside = {R, low, low_row, b};
+    wide_panels(Exact{n, k, x, w, w_row, w_col, beside, to, add != 0, nullptr, {}}, rows, n, k * (int)sizeof(float));
 }
 #endif
 
@@ -145,7 +211,6 @@ EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float
 EXPORT void wide_codes(int64_t rows, int n, int k, const uint8_t* x, const float* scales, const int8_t* packed,
                        const float* columns, const int32_t* less, int R, const float* low, int64_t low_row, const float* b,
                        float* to, int add) {
-#pragma omp parallel
-    wide_tiles(Codes{n, k, x, scales, packed, columns, less, {R, low, low_row, b}, to, add != 0}, rows, n, k);
+    wide_panels(Codes{n, k, x, scales, packed, columns, less, {R, low, low_row, b}, to, add != 0}, rows, n, k);
 }
 #endif
