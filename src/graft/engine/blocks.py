@@ -56,7 +56,7 @@ def _norm_forward(module: Any) -> Forward:
         weight = module.weight
         # In other formats the model goes by way of float32 and back, which this does not imitate.
         if weight.requires_grad or x.dtype != torch.float32 or weight.dtype != torch.float32:
-            return type(module).forward(module, x)  # type: ignore[no-any-return]
+            return type(module).forward(module, x)
         return (native_norm if native(x, weight) else rms_norm)(x, weight, module.variance_epsilon)
 
     return forward
@@ -105,13 +105,14 @@ def _attended(
     return attention(q, k, v, layout, module.scaling, window=window, turns=turns).reshape(*x.shape[:-1], -1)
 
 
-def last_decoder(model: nn.Module) -> nn.Module | None:
+def last_decoder(model: Any) -> nn.Module | None:
     """The last decoder layer, where it is of a known class."""
-    known = [module for module in model.modules() if _name(module) in DECODERS]
-    return known[-1] if known else None
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+    layers = getattr(decoder, "layers", None)
+    return layers[-1] if layers and _name(layers[-1]) in DECODERS else None
 
 
-def narrows(model: nn.Module) -> bool:
+def narrows(model: Any) -> bool:
     """Whether the last decoder layer goes on with the targets alone, where it is told them (``narrowing_forward``)."""
     last = last_decoder(model)
     return last is not None and getattr(vars(last).get("forward"), "takes_targets", False)

@@ -79,14 +79,16 @@ class _Narrow:
     def b(self, place: int) -> torch.Tensor | None:
         """(out, R of the layer)."""
         b, columns = self.layers[place].b, self.columns[place]
-        return None if b is None else _filled(b.t(), columns.stop - columns.start).t().contiguous()
+        if b is None or b.shape[1] == columns.stop - columns.start:
+            return b
+        return _filled(b.t(), columns.stop - columns.start).t().contiguous()
 
     def beside(self, h: torch.Tensor | None, place: int, up: float) -> Beside | None:
         """The adapter's part of a layer's output."""
         b = self.b(place)
         if b is None or h is None:
             return None
-        return Beside(h[:, self.columns[place]], (b.t() * (self.layers[place].scale * up)).contiguous())
+        return Beside(h[:, self.columns[place]], b.t(), self.layers[place].scale * up)
 
 
 class _Together(torch.autograd.Function):

@@ -16,7 +16,7 @@ def down(x: torch.Tensor, a: torch.Tensor, lowered: Lowered | None = None) -> tu
     if made is None:
         return torch.mm(x, a.t()), lowered.prepare(x) if lowered else None
     codes, h = lowered.room(x) if lowered else None, x.new_empty(len(x), len(a))
-    made("low_rank_down", x.dtype, wide(len(x)), x.shape[1], len(a), x, a.t().contiguous(), h, *_passed(codes))
+    made("low_rank_down", x.dtype, wide(len(x)), x.shape[1], len(a), x, a.contiguous(), h, *_passed(codes))
     return h, lowered.prepare(x) if lowered and codes is None else codes
 
 

@@ -93,7 +93,7 @@ class _Weight:
         else:
             y = (summed * rows.scales).mul_(self.scales.t())
             y = y if into is None else into.add_(y)
-        return y if beside is None else y.addmm_(beside.low, beside.b)
+        return y if beside is None else beside.added(y)
 
     def _packed(
         self, rows: Codes, less: torch.Tensor, into: torch.Tensor | None, beside: Beside | None, made: Kernels
@@ -120,12 +120,12 @@ class Bfloat16:
 
     def forward(self, x: Codes, beside: Beside | None = None) -> torch.Tensor:
         y = torch.mm(x.numbers, self.weight.t()).float()
-        return y if beside is None else y.addmm_(beside.low, beside.b)
+        return y if beside is None else beside.added(y)
 
     def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
         product = torch.mm(grad.numbers, self.weight)
         y = product.float() if into is None else into.add_(product)
-        return y if beside is None else y.addmm_(beside.low, beside.b)
+        return y if beside is None else beside.added(y)
 
 
 LOWERED: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bf16": Bfloat16}

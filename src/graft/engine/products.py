@@ -21,10 +21,14 @@ LANES = 16
 
 @dataclass(frozen=True)
 class Beside:
-    """A low-rank product that is added to another one: low (T, R) times b (R, n)."""
+    """A low-rank product that is added to another one: scale · low (T, R) times b (R, n; any strides)."""
 
     low: torch.Tensor
     b: torch.Tensor
+    scale: float = 1.0
+
+    def added(self, y: torch.Tensor) -> torch.Tensor:
+        return y.addmm_(self.low, self.b, alpha=self.scale)
 
 
 def _found() -> Any:
@@ -54,7 +58,7 @@ def product(
         y = _linear.default(x.contiguous(), weight, None, "none", [], "")
     else:
         y = _linear.binary(x.contiguous(), into, weight, None, "add")
-    return y if beside is None else y.addmm_(beside.low, beside.b)
+    return y if beside is None else beside.added(y)
 
 
 def _packing(x: torch.Tensor, weight: torch.Tensor) -> Kernels | None:
@@ -77,5 +81,6 @@ def _packed(
 def low_rank(beside: Beside | None) -> tuple[Any, ...]:
     """As the kernels take it."""
     if beside is None:
-        return 0, None, wide(0), None
-    return beside.b.shape[0], beside.low, wide(beside.low.stride(0)), beside.b.contiguous()
+        return 0, None, wide(0), None, wide(0), wide(0), 0.0
+    low, b = beside.low, beside.b
+    return b.shape[0], low, wide(low.stride(0)), b, wide(b.stride(0)), wide(b.stride(1)), beside.scale

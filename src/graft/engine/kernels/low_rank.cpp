@@ -43,12 +43,16 @@ inline void take_codes(const Codes& codes, const float* x, int64_t from, int cou
 }
 inline void take_codes(const Codes&, const double*, int64_t, int, int) {}
 
-// h (rows, R) = x (rows, n) a (n, R)
+// h (rows, R) = x (rows, n) aᵀ of a (R, n)
 template <class T>
 void low_rank_down(int64_t rows, int n, int R, const T* x, const T* a, T* h, Codes codes) {
+    std::vector<T> turned((size_t)n * R);
+    for (int j = 0; j < n; j += 16)
+        for (int r = 0; r < R; r++)
+            for (int i = j; i < std::min(n, j + 16); i++) turned[(size_t)i * R + r] = a[(int64_t)r * n + i];
     by_blocks(rows, omp_get_max_threads(), [&](int, int64_t from, int count) {
         take_codes(codes, x, from, count, n);
-        product<T>(count, R, n, x + from * n, n, 1, a, R, h + from * R, R, false);
+        product<T>(count, R, n, x + from * n, n, 1, turned.data(), R, h + from * R, R, false);
     });
 }
 

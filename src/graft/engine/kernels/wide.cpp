@@ -7,17 +7,28 @@
 
 namespace {
 
-// low (rows, R; from a row to the next low_row) times b (R, n); R 0: none
+constexpr int PANEL = std::min(WIDEST, 3);         // columns of lanes in a panel: a tile's
+constexpr int64_t TAKEN = 8 * 1024 * 1024;         // bytes of x that stay in the last cache while the weight goes by
+constexpr int WIDTH = PANEL * Lanes<float>::count;  // numbers
+
+// scale * low (rows, R; from a row to the next `row`) times b (R, n; by any strides); R 0: none
 struct Low {
     int R;
     const float* low;
     int64_t row;
     const float* b;
-};
+    int64_t b_row, b_col;
+    float scale;
+    const float* panel;  // of b, by its scale: (R, WIDTH)
 
-constexpr int PANEL = std::min(WIDEST, 3);         // columns of lanes in a panel: a tile's
-constexpr int64_t TAKEN = 8 * 1024 * 1024;         // bytes of x that stay in the last cache while the weight goes by
-constexpr int WIDTH = PANEL * Lanes<float>::count;  // numbers
+    void start(int column, int count) {
+        static thread_local std::vector<float> room;
+        room.resize((size_t)R * WIDTH);
+        for (int r = 0; r < R; r++)
+            for (int j = 0; j < count; j++) room[r * WIDTH + j] = scale * b[r * b_row + (column + j) * b_col];
+        panel = room.data();
+    }
+};
 
 // Into how many parts the rows go, so that `panels` of each are as much for every thread.
 int64_t parts_of(int64_t bytes, int panels, int threads) {
@@ -65,8 +76,8 @@ void wide_panels(const Way& given, int64_t rows, int n, int bytes) {
 }
 
 template <class S>
-ALWAYS void finish(S& sums, const Low& low, int64_t row, int column, float* to, int n) {
-    if (low.R) sums.add(low.R, {low.low + row * low.row, low.row, 1}, {low.b + column, n, Lanes<float>::count});
+ALWAYS void finish(S& sums, const Low& low, int64_t row, float* to, int n) {
+    if (low.R) sums.add(low.R, {low.low + row * low.row, low.row, 1}, {low.panel, WIDTH, Lanes<float>::count});
     sums.store(to, n);
 }
 
@@ -104,6 +115,7 @@ struct Exact {
     void start(int column, int lanes, int following) {
         static thread_local std::vector<float> room;
         room.resize((size_t)WIDTH * k);
+        low.start(column, lanes * 16);
         for (int block = 0; block < lanes; block++) pack(column + block * 16, &room[(size_t)block * k * 16]);
         packed = room.data();
         const char* at = (const char*)(w + following * w_row);
@@ -140,7 +152,7 @@ struct Exact {
         float* here = to + row * n + column;
         add ? sums.load(here, n) : sums.clear();
         sums.add(k, {x + row * k, k, 1}, {packed, 16, (int64_t)k * 16});
-        finish(sums, low, row, column, here, n);
+        finish(sums, low, row, here, n);
     }
 };
 #endif
@@ -164,7 +176,7 @@ struct Codes {
     float* to;
     bool add;
 
-    void start(int, int, int) {}
+    void start(int column, int lanes, int) { low.start(column, lanes * Lanes<float>::count); }
     void ahead(int, int64_t) {}
 
     template <int M, int N>
@@ -190,7 +202,7 @@ struct Codes {
                         *(const V*)(columns + column + I % N * lanes) * scales[row + I / N]),
          ...);
         if (add) ((sums.sum[I] += *(const V*)(here + (int64_t)(I / N) * n + I % N * lanes)), ...);
-        finish(sums, low, row, column, here, n);
+        finish(sums, low, row, here, n);
     }
 };
 #endif
@@ -200,8 +212,9 @@ struct Codes {
 #ifdef __AVX512F__
 // w (n, k) by any strides, n a multiple of the lanes
 EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col, int R,
-                         const float* low, int64_t low_row, const float* b, float* to, int add) {
-    const Low beside = {R, low, low_row, b};
+                         const float* low, int64_t low_row, const float* b, int64_t b_row, int64_t b_col, double scale,
+                         float* to, int add) {
+    const Low beside = {R, low, low_row, b, b_row, b_col, (float)scale, nullptr};
     wide_panels(Exact{n, k, x, w, w_row, w_col, beside, to, add != 0, nullptr, {}}, rows, n, k * (int)sizeof(float));
 }
 #endif
@@ -210,7 +223,8 @@ EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float
 // k is a multiple of 4, n of the lanes
 EXPORT void wide_codes(int64_t rows, int n, int k, const uint8_t* x, const float* scales, const int8_t* packed,
                        const float* columns, const int32_t* less, int R, const float* low, int64_t low_row, const float* b,
-                       float* to, int add) {
-    wide_panels(Codes{n, k, x, scales, packed, columns, less, {R, low, low_row, b}, to, add != 0}, rows, n, k);
+                       int64_t b_row, int64_t b_col, double scale, float* to, int add) {
+    const Low beside = {R, low, low_row, b, b_row, b_col, (float)scale, nullptr};
+    wide_panels(Codes{n, k, x, scales, packed, columns, less, beside, to, add != 0}, rows, n, k);
 }
 #endif
