@@ -56,7 +56,7 @@ def _norm_forward(module: Any) -> Forward:
         weight = module.weight
         # In other formats the model goes by way of float32 and back, which this does not imitate.
         if weight.requires_grad or x.dtype != torch.float32 or weight.dtype != torch.float32:
-            return type(module).forward(module, x)
+            return type(module).forward(module, x)  # type: ignore[no-any-return]
         return (native_norm if native(x, weight) else rms_norm)(x, weight, module.variance_epsilon)
 
     return forward

@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from graft.engine.blocks import block_forward, last_decoder, narrowing_forward
 from graft.engine.lora import Linear, together
 from graft.engine.lowered import LOWERED, Lowered
+from graft.engine.memory import memory_kept
 
 Lower = Callable[[torch.Tensor], Lowered]
 
@@ -48,7 +49,8 @@ def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
         last = last_decoder(model)
         if last is not None:
             exchange(last, narrowing_forward(last))
-        yield
+        with memory_kept():
+            yield
     finally:
         for module in exchanged:
             del module.forward
@@ -96,7 +98,8 @@ def _described(layer: Any, dtype: torch.dtype, lowered: Lowered | None) -> tuple
     """The layer as it is now, and its dropout; None where PEFT's own forward is needed."""
     base = layer.base_layer
     weight = _oriented(base)
-    if weight.dtype != dtype or layer.merged or any(p.requires_grad for p in base.parameters()):
+    trained = weight.requires_grad or (base.bias is not None and base.bias.requires_grad)
+    if weight.dtype != dtype or layer.merged or trained:
         return None
     active = [name for name in layer.active_adapters if name in layer.lora_A]
     if layer.disable_adapters or not active:

@@ -13,16 +13,18 @@ from graft.engine.kernels import Kernels, kernels, wide
 from graft.engine.layout import Layout
 
 
-def native(*tensors: torch.Tensor) -> Kernels | None:
+def native(first: torch.Tensor, *others: torch.Tensor) -> Kernels | None:
     """The kernels, where they compute with such tensors."""
-    kind = tensors[0].dtype
-    if kind not in {torch.float32, torch.float64}:
+    kind = first.dtype
+    if kind not in _KINDS or first.device.type != "cpu":
         return None
-    if any(x.device.type != "cpu" or x.dtype != kind for x in tensors):
-        return None
+    for other in others:
+        if other.dtype != kind or other.device.type != "cpu":
+            return None
     return kernels()
 
 
+_KINDS = {torch.float32, torch.float64}
 Turns = tuple[torch.Tensor, torch.Tensor]
 """The cosines and sines (T, d) by which queries and keys are rotated (Su et al. 2021, arXiv:2104.09864)."""
 

@@ -33,6 +33,7 @@ class Kernels:
 
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
+        self._functions: dict[tuple[str, torch.dtype | None], Any] = {}
 
     def has(self, name: str) -> bool:
         """Whether this processor has what the function needs: such are not compiled elsewhere."""
@@ -40,26 +41,26 @@ class Kernels:
 
     def __call__(self, name: str, kind: torch.dtype | None, *values: Any) -> None:
         """Tensors go as pointers, None as a null one, whole numbers of 64 bits as ``wide``, others by what they are."""
+        function = self._functions.get((name, kind)) or self._found(name, kind)
+        function(*[value if type(value) in _AS_THEY_ARE else _passed(value) for value in values])
+
+    def _found(self, name: str, kind: torch.dtype | None) -> Any:
         import torch
 
-        ending = {torch.float32: "_f32", torch.float64: "_f64", None: ""}[kind]
-        function = getattr(self._library, name + ending)
+        function = getattr(self._library, name + {torch.float32: "_f32", torch.float64: "_f64", None: ""}[kind])
         function.restype = None
-        function(*[_passed(value) for value in values])
+        self._functions[name, kind] = function
+        return function
 
 
-def wide(number: int) -> ctypes.c_int64:
-    return ctypes.c_int64(number)
+wide = ctypes.c_int64
+_AS_THEY_ARE = {int, ctypes.c_int64}
 
 
 def _passed(value: Any) -> Any:
-    if isinstance(value, int):
-        return ctypes.c_int32(value)
-    if isinstance(value, float):
-        return ctypes.c_double(value)
     if value is None:
         return ctypes.c_void_p()
-    return value if isinstance(value, ctypes.c_int64) else ctypes.c_void_p(value.data_ptr())
+    return ctypes.c_double(value) if isinstance(value, float) else ctypes.c_void_p(value.data_ptr())
 
 
 def kernels() -> Kernels | None:

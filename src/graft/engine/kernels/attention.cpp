@@ -44,13 +44,25 @@ struct Seen {
     void copy(const Heads& h, int head, const T* from, std::vector<T>& as_is, std::vector<T>& turned, bool turn,
               bool plain) {
         const int n = (int)tokens.size();
-        if (plain) as_is.assign((size_t)n * dp, T(0));
-        if (turn) turned.assign((size_t)h.d * width, T(0));
-        for (int j = 0; j < n; j++) {
-            const T* source = from + ((int64_t)tokens[j] * h.keys + head) * h.d;
-            if (plain) std::memcpy(&as_is[(size_t)j * dp], source, h.d * sizeof(T));
-            if (turn)
-                for (int c = 0; c < h.d; c++) turned[(size_t)c * width + j] = source[c];
+        const int64_t row = (int64_t)h.keys * h.d;
+        if (plain && dp == h.d)
+            as_is.resize((size_t)n * dp);
+        else if (plain)
+            as_is.assign((size_t)n * dp, T(0));
+        if (turn) turned.resize((size_t)h.d * width);
+        for (int j = 0; j < n; j++)
+            if (plain) std::memcpy(&as_is[(size_t)j * dp], from + tokens[j] * row + head * h.d, h.d * sizeof(T));
+        for (int j = 0; turn && j < width; j += 16) {
+            const int count = std::min(16, n - j);
+            const T* source = from + tokens[j] * row + head * h.d;
+            T* to = &turned[j];
+            if (count == 16 && tokens[j + 15] == tokens[j] + 15) {
+                ::turn(h.d, source, row, to, width);
+                continue;
+            }
+            for (int i = 0; i < std::min(16, width - j); i++)
+                for (int c = 0; c < h.d; c++)
+                    to[(size_t)c * width + i] = i < count ? from[tokens[j + i] * row + head * h.d + c] : T(0);
         }
     }
 };

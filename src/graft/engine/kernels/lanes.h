@@ -8,6 +8,9 @@
 #include <cstring>
 #include <utility>
 #include <vector>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 #ifdef _OPENMP
 #include <omp.h>
 #else
@@ -100,7 +103,13 @@ void strip(int M, int K, Left<T> a, Right<T> b, T* c, int64_t c_row, bool add) {
     constexpr int rows = std::min(ROWS, SUMS / N);
     int i = 0;
     for (; i + rows <= M; i += rows) tile<T, rows, N>(K, {a.at + i * a.row, a.row, a.col}, b, c + i * c_row, c_row, add);
-    for (; i < M; i++) tile<T, 1, N>(K, {a.at + i * a.row, a.row, a.col}, b, c + i * c_row, c_row, add);
+    const auto rest = [&](auto count) {
+        for (; i + count <= M; i += count)
+            tile<T, count, N>(K, {a.at + i * a.row, a.row, a.col}, b, c + i * c_row, c_row, add);
+    };
+    if constexpr (rows > 4) rest(std::integral_constant<int, 4>());
+    if constexpr (rows > 2) rest(std::integral_constant<int, 2>());
+    rest(std::integral_constant<int, 1>());
 }
 
 // c (M, N) = or += a (M, K) b (K, N); N is a multiple of the lanes
@@ -125,6 +134,40 @@ void product(int M, int N, int K, const T* a, int64_t a_row, int64_t a_col, cons
              bool add) {
     product<T>(M, N, K, {a, a_row, a_col}, {b, b_row, Lanes<T>::count}, c, c_row, add);
 }
+
+// ---- turning ----
+
+// to (n, 16) = the columns of 16 rows
+template <class T>
+ALWAYS void turn(int n, const T* from, int64_t row, T* to, int64_t to_row) {
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < 16; j++) to[i * to_row + j] = from[j * row + i];
+}
+
+#ifdef __AVX512F__
+// 16 rows of 16 numbers, turned: pairs of numbers, of two, of four, of eight change places.
+template <int... I>
+ALWAYS void turned(std::integer_sequence<int, I...>, const float* from, int64_t row, float* to, int64_t to_row) {
+    const auto wide = [](__m512 v) { return _mm512_castps_pd(v); };
+    __m512 a[16] = {_mm512_loadu_ps(from + I * row)...}, b[16];
+    ((b[I] = I & 1 ? _mm512_unpackhi_ps(a[I & ~1], a[I | 1]) : _mm512_unpacklo_ps(a[I], a[I | 1])), ...);
+    ((a[I] = _mm512_castpd_ps(I & 1 ? _mm512_unpackhi_pd(wide(b[(I & ~3) | (I >> 1 & 1)]), wide(b[(I & ~3) | 2 | (I >> 1 & 1)]))
+                                    : _mm512_unpacklo_pd(wide(b[(I & ~3) | (I >> 1 & 1)]), wide(b[(I & ~3) | 2 | (I >> 1 & 1)])))),
+     ...);
+    ((b[I] = _mm512_shuffle_f32x4(a[(I & 3) | (I & 4) << 1], a[(I & 3) | 4 | (I & 4) << 1], I & 8 ? 0xdd : 0x88)), ...);
+    (_mm512_storeu_ps(to + ((I & 8) / 2 + (I & 4) * 2 + (I & 3)) * to_row,
+                      _mm512_shuffle_f32x4(b[(I & 3) | (I & 8)], b[(I & 3) | 4 | (I & 8)], I & 4 ? 0xdd : 0x88)),
+     ...);
+}
+
+template <>
+inline void turn<float>(int n, const float* from, int64_t row, float* to, int64_t to_row) {
+    int i = 0;
+    for (; i + 16 <= n; i += 16) turned(std::make_integer_sequence<int, 16>(), from + i, row, to + i * to_row, to_row);
+    for (; i < n; i++)
+        for (int j = 0; j < 16; j++) to[i * to_row + j] = from[j * row + i];
+}
+#endif
 
 // ---- sums ----
 

@@ -1,9 +1,6 @@
 // Products with frozen weights, with a low-rank part beside them, in one pass over the result: to = [to +] x wᵀ + low b.
 // A weight is packed by columns of lanes, so that a tile reads it straight on.
 #include "lanes.h"
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
 
 namespace {
 
@@ -82,21 +79,6 @@ ALWAYS void finish(S& sums, const Low& low, int64_t row, float* to, int n) {
 }
 
 #ifdef __AVX512F__
-// 16 rows of 16 numbers, turned: pairs of numbers, of two, of four, of eight change places.
-template <int... I>
-ALWAYS void turned(std::integer_sequence<int, I...>, const float* from, int64_t row, float* to) {
-    const auto wide = [](__m512 v) { return _mm512_castps_pd(v); };
-    __m512 a[16] = {_mm512_loadu_ps(from + I * row)...}, b[16];
-    ((b[I] = I & 1 ? _mm512_unpackhi_ps(a[I & ~1], a[I | 1]) : _mm512_unpacklo_ps(a[I], a[I | 1])), ...);
-    ((a[I] = _mm512_castpd_ps(I & 1 ? _mm512_unpackhi_pd(wide(b[(I & ~3) | (I >> 1 & 1)]), wide(b[(I & ~3) | 2 | (I >> 1 & 1)]))
-                                    : _mm512_unpacklo_pd(wide(b[(I & ~3) | (I >> 1 & 1)]), wide(b[(I & ~3) | 2 | (I >> 1 & 1)])))),
-     ...);
-    ((b[I] = _mm512_shuffle_f32x4(a[(I & 3) | (I & 4) << 1], a[(I & 3) | 4 | (I & 4) << 1], I & 8 ? 0xdd : 0x88)), ...);
-    (_mm512_storeu_ps(to + ((I & 8) / 2 + (I & 4) * 2 + (I & 3)) * 16,
-                      _mm512_shuffle_f32x4(b[(I & 3) | (I & 8)], b[(I & 3) | 4 | (I & 8)], I & 4 ? 0xdd : 0x88)),
-     ...);
-}
-
 // A panel of w is packed when its turn comes, and the next one is fetched while the rows go by.
 struct Exact {
     int n, k;
@@ -135,7 +117,7 @@ struct Exact {
             for (; i < k; i++) std::memcpy(block + i * 16, from + i * w_col, 64);
         else if (w_col == 1)
             for (; i + 16 <= k; i += 16)
-                turned(std::make_integer_sequence<int, 16>(), from + i, w_row, block + i * 16);
+                turn(16, from + i, w_row, block + i * 16, 16);
         for (; i < k; i++)
             for (int j = 0; j < 16; j++) block[i * 16 + j] = from[j * w_row + i * w_col];
     }
