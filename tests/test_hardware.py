@@ -38,10 +38,10 @@ def test_memory_adds_up():
     assert 0 < available <= total and 0 < held < total
 
 
-@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE 2000"), ({"OMP_WAIT_POLICY": "active"}, "active None")])
 def test_threads_wait_asleep_unless_the_user_has_said_otherwise(given, found):
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    code = "import graft, os; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
+    code = "import graft, os; print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT'))"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**environment, **given}, capture_output=True, text=True, check=True
     )

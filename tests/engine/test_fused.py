@@ -11,7 +11,7 @@ from graft.settings import FinetuneSettings
 from packed_rows import PAD, gradients, rows_of
 from tiny_models import tiny_model
 
-FAMILIES = ("llama", "qwen2", "qwen3", "phi3", "mistral", "gpt2")
+FAMILIES = ("llama", "qwen2", "qwen3", "smollm3", "phi3", "mistral", "gpt2")
 OPTIONS = {
     "plain": {},
     "some": {"target_modules": ("q_proj", "up_proj")},
@@ -52,6 +52,22 @@ def test_loss_and_gradients_equal_those_of_peft(family, option, seed):
     for name, gradient in grads.items():
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-5, atol=1e-8)
     assert not any("forward" in vars(module) for module in model.modules())
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "mistral", "smollm3", "gpt2"])
+def test_the_last_layer_goes_on_with_the_targets_alone(family):
+    model = tuned(family)
+    rows = rows_of(random.Random(0), 6, 9)
+    batch = pack(rows)
+    seen = []
+    with fused(model):
+        decoder = model.get_decoder()
+        last = decoder.h[-1].mlp if family == "gpt2" else decoder.layers[-1].mlp
+        hook = last.register_forward_hook(lambda module, given, output: seen.append(output.shape[1]))
+        packed_loss(model, batch)
+        hook.remove()
+    assert seen == [batch["input_ids"].shape[1] if family == "gpt2" else len(batch["labels"])]
+    assert len(batch["labels"]) < batch["input_ids"].shape[1]
 
 
 def test_adapters_switched_off_or_merged_are_honoured():

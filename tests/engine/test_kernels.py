@@ -7,10 +7,12 @@ import sys
 import pytest
 import torch
 
+from graft.engine import LOWERED
 from graft.engine.kernels import kernels
 from graft.engine.layout import Node, lay_out
+from graft.engine.low_rank import down, gradients, outer
 from graft.engine.native import attention, dequantised, native, quantised, rms_norm, swiglu
-from graft.engine.products import product
+from graft.engine.products import Beside, product
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="there is no C++ compiler here")
 
@@ -136,14 +138,44 @@ def test_they_serve_floats_of_one_type_on_the_cpu(monkeypatch):
     assert native(torch.ones(1)) is None
 
 
-@pytest.mark.parametrize("rows", [3, 100])
-def test_products_by_either_library(rows):
+@pytest.mark.parametrize("rows", [3, 100, 301])
+@pytest.mark.parametrize(("n", "k"), [(24, 40), (80, 50), (48, 4100)])
+def test_products_by_whichever_library(rows, n, k):
+    """The compiled kernel takes 301 rows and 80 or 48 outputs; oneDNN 100; the rest goes to torch.mm."""
     torch.manual_seed(0)
-    x, weight, more = torch.randn(rows, 40), torch.randn(24, 40), torch.randn(rows, 24)
-    exact = (x.double() @ weight.double().t()).float()
-    torch.testing.assert_close(product(x, weight), exact, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(product(x, weight.t().contiguous().t()), exact, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(product(x, weight, more.clone()), exact + more, rtol=1e-5, atol=1e-5)
+    x, weight, more = torch.randn(rows, k), torch.randn(n, k), torch.randn(rows, n)
+    wide, narrow = torch.randn(rows, 48), torch.randn(n, 16)
+    near = {"rtol": 1e-5, "atol": 2e-4 if k > 1000 else 2e-5}
+    exact = x.double() @ weight.double().t()
+    beside = Beside(wide[:, 16:32], narrow.t(), 0.5)
+    low = 0.5 * wide[:, 16:32].double() @ narrow.double().t()
+    for given in (weight, weight.t().contiguous().t()):
+        torch.testing.assert_close(product(x, given), exact.float(), **near)
+        torch.testing.assert_close(product(x, given, more.clone()), (exact + more).float(), **near)
+        torch.testing.assert_close(product(x, given, None, beside), (exact + low).float(), **near)
+        torch.testing.assert_close(product(x, given, more.clone(), beside), (exact + more + low).float(), **near)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("tokens", "n", "ranks"), [(1, 32, 16), (77, 48, 48), (200, 64, 16)])
+def test_narrow_products_and_the_codes_on_the_way(kind, tokens, n, ranks):
+    torch.manual_seed(0)
+    x, a, b = torch.randn(tokens, n, dtype=kind), torch.randn(ranks, n, dtype=kind), torch.randn(n, ranks, dtype=kind)
+    near = {"rtol": 1e-5, "atol": 1e-4 if kind == torch.float32 else 1e-12}
+    lowered = LOWERED["int8"](torch.randn(32, n)) if kind == torch.float32 else None
+    h, codes = down(x, a, lowered)
+    torch.testing.assert_close(h, x @ a.t(), **near)
+    torch.testing.assert_close(outer(h, x), h.t() @ x, **near)
+    wide, g = torch.randn(tokens, 3 * ranks, dtype=kind), torch.zeros(tokens, 3 * ranks, dtype=kind)
+    one = slice(ranks, 2 * ranks)
+    grad_b, others = gradients(x, b, wide[:, one], 0.25, g[:, one], lowered)
+    torch.testing.assert_close(grad_b, 0.25 * x.t() @ wide[:, one], **near)
+    torch.testing.assert_close(g[:, one], 0.25 * x @ b, **near)
+    assert g.count_nonzero() == tokens * ranks
+    if lowered is not None:
+        prepared = lowered.prepare(x)
+        for found in (codes, others):
+            assert torch.equal(found.numbers, prepared.numbers) and torch.equal(found.scales, prepared.scales)
 
 
 def test_a_compiler_that_fails_is_done_without(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from graft.engine import LOWERED, fusable, fused, pack, packed_loss
+from graft.engine.products import Beside
 from graft.errors import InputError
 from graft.methods import METHODS
 from graft.settings import FinetuneSettings
@@ -12,10 +13,18 @@ from packed_rows import gradients, rows_of
 from tiny_models import tiny_model
 
 
+@pytest.fixture(params=["compiled", "PyTorch's operations"])
+def with_and_without_kernels(request, monkeypatch):
+    if request.param != "compiled":
+        monkeypatch.setenv("GRAFT_KERNELS", "0")
+
+
+@pytest.mark.usefixtures("with_and_without_kernels")
 @pytest.mark.parametrize(("name", "error"), [("int8", 0.02), ("bf16", 0.01)])
-def test_products_in_both_directions_are_near(name, error):
+@pytest.mark.parametrize("out", [24, 32, 112])  # 24 is not whole vectors
+def test_products_in_both_directions_are_near(name, error, out):
     torch.manual_seed(0)
-    weight, x, grad = torch.randn(24, 40), torch.randn(17, 40), torch.randn(17, 24)
+    weight, x, grad = torch.randn(out, 48), torch.randn(27, 48), torch.randn(27, out)
     x[3] *= 1000  # a row has its own scale,
     x[5] = 0  # and zeros stay zeros
     weight[7] *= 50
@@ -25,6 +34,23 @@ def test_products_in_both_directions_are_near(name, error):
     assert bool(((found - x @ weight.t()).abs() <= error * size).all())
     back = lowered.backward(lowered.prepare(grad))
     assert (back - grad @ weight).norm() <= error * (grad.abs() @ weight.abs()).norm()
+    low, b = torch.randn(27, 16), torch.randn(48, 16)
+    more = lowered.backward(lowered.prepare(grad), torch.ones(27, 48), Beside(low, b.t(), 0.5))
+    torch.testing.assert_close(more, back + 1 + 0.5 * low @ b.t(), rtol=1e-5, atol=1e-4)
+
+
+def test_int8_sums_are_whole_numbers_whoever_takes_them(monkeypatch):
+    """The compiled product, PyTorch's, and a sibling that takes the other one's codes give the very same."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(33, 64), torch.randn(40, 64)  # 40 is not whole vectors, 32 of them are
+    whole, part = LOWERED["int8"](weight), LOWERED["int8"](weight[:32])
+    codes = [lowered.prepare(x) for lowered in (whole, part)]
+    for one in codes:
+        torch.testing.assert_close(part.forward(one), whole.forward(codes[0])[:, :32], rtol=1e-6, atol=1e-5)
+        torch.testing.assert_close(whole.forward(one), whole.forward(codes[0]), rtol=0, atol=0)
+    monkeypatch.setenv("GRAFT_KERNELS", "0")
+    plain = LOWERED["int8"](weight[:32])
+    torch.testing.assert_close(plain.forward(plain.prepare(x)), whole.forward(codes[0])[:, :32], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["int8", "bf16"])

@@ -1,4 +1,4 @@
-"""Memory that a step gives back is kept for the next: batches differ, and pages that come anew cost a tenth of a step."""
+"""Memory that a step gives back is kept for the next: batches differ, and new pages cost up to a tenth of a step."""
 
 from __future__ import annotations
 

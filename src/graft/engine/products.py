@@ -12,8 +12,8 @@ from graft.engine.kernels import Kernels, kernels, wide
 SMALLEST = 64
 """Rows; below it a call of oneDNN costs more than is won."""
 
-PACKED = 512
-"""Rows; below it a weight is not worth being packed for one product."""
+PACKED = 256
+"""Rows; below it packing a large weight for one product costs as much as is won."""
 
 LANES = 16
 """Numbers of float32 in a vector of the kernels: what their matrices' sizes are multiples of."""

@@ -27,6 +27,8 @@ struct Low {
     }
 };
 
+constexpr int DEEPEST = 4096;  // numbers of k at once: a panel of them stays in the second cache
+
 // Into how many parts the rows go, so that `panels` of each are as much for every thread.
 int64_t parts_of(int64_t bytes, int panels, int threads) {
     int64_t best = 1;
@@ -82,8 +84,8 @@ ALWAYS void finish(S& sums, const Low& low, int64_t row, float* to, int n) {
 // A panel of w is packed when its turn comes, and the next one is fetched while the rows go by.
 struct Exact {
     int n, k;
-    const float *x, *w;  // (rows, k), (n, k) by any strides
-    int64_t w_row, w_col;
+    const float *x, *w;  // (rows, k; from a row to the next x_row), (n, k) by any strides
+    int64_t x_row, w_row, w_col;
     Low low;
     float* to;
     bool add;
@@ -133,7 +135,7 @@ struct Exact {
         Tile<float, M, N> sums;
         float* here = to + row * n + column;
         add ? sums.load(here, n) : sums.clear();
-        sums.add(k, {x + row * k, k, 1}, {packed, 16, (int64_t)k * 16});
+        sums.add(k, {x + row * x_row, x_row, 1}, {packed, 16, (int64_t)k * 16});
         finish(sums, low, row, here, n);
     }
 };
@@ -196,8 +198,12 @@ struct Codes {
 EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col, int R,
                          const float* low, int64_t low_row, const float* b, int64_t b_row, int64_t b_col, double scale,
                          float* to, int add) {
-    const Low beside = {R, low, low_row, b, b_row, b_col, (float)scale, nullptr};
-    wide_panels(Exact{n, k, x, w, w_row, w_col, beside, to, add != 0, nullptr, {}}, rows, n, k * (int)sizeof(float));
+    for (int from = 0; from < k; from += DEEPEST) {
+        const int some = std::min(DEEPEST, k - from);
+        const Low beside = {from ? 0 : R, low, low_row, b, b_row, b_col, (float)scale, nullptr};
+        const Exact way = {n, some, x + from, w + from * w_col, k, w_row, w_col, beside, to, add || from, nullptr, {}};
+        wide_panels(way, rows, n, some * (int)sizeof(float));
+    }
 }
 #endif
 
