@@ -70,6 +70,19 @@ def test_the_last_layer_goes_on_with_the_targets_alone(family):
     assert len(batch["labels"]) < batch["input_ids"].shape[1]
 
 
+@pytest.mark.parametrize("layers", ["o_proj", "down_proj", "q_proj"])
+def test_residuals_are_added_once_whoever_adds_them(layers):
+    """By the product where the layer has an adapter, and beside the layer's own forward where it has none."""
+    model = tuned(target_modules=(layers,)).eval()
+    batch = pack(rows_of(random.Random(3), 5, 7))
+    with torch.no_grad():
+        expected = packed_loss(model, batch)
+        with fused(model):
+            torch.testing.assert_close(packed_loss(model, batch), expected)
+        with fused(model), torch.autocast("cpu", torch.bfloat16):
+            assert packed_loss(model.float(), batch).item() == pytest.approx(expected.item(), rel=0.02)
+
+
 def test_adapters_switched_off_or_merged_are_honoured():
     model = tuned()
     ids = torch.arange(4, 24)[None]

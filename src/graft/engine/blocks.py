@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
 from graft.engine.attention import NAME
 from graft.engine.native import attention, native, swiglu
@@ -44,6 +43,8 @@ def block_forward(module: Any) -> Forward | None:
         return _norm_forward(module)
     if name in GATES and type(getattr(module, "act_fn", None)).__name__ in {"SiLU", "SiLUActivation"}:
         return _gate_forward(module)
+    if name in DECODERS:
+        return _decoder_forward(module)
     return _attention_forward(module) if name in ATTENTIONS else None
 
 
@@ -63,76 +64,84 @@ def _norm_forward(module: Any) -> Forward:
 
 
 def _gate_forward(module: Any) -> Forward:
-    def forward(x: torch.Tensor) -> torch.Tensor:
+    def forward(x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
         gate, up = module.gate_proj(x), module.up_proj(x)
-        joined: torch.Tensor = module.down_proj(swiglu(gate, up) if native(gate, up) else module.act_fn(gate) * up)
-        return joined
+        joined: torch.Tensor = swiglu(gate, up) if native(gate, up) else module.act_fn(gate) * up
+        down = module.down_proj
+        return down(joined) if plus is None else _plus(down, joined, plus)
 
+    forward.takes_plus = True  # type: ignore[attr-defined]
     return forward
 
 
 def _attention_forward(module: Any) -> Forward:
     def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        attended = None if args else _attended(module, hidden_states, **kwargs)
-        if attended is None:
+        if args or not _packs(module, hidden_states, kwargs):
             return type(module).forward(module, hidden_states, *args, **kwargs)
-        return module.o_proj(attended), None
+        return module.o_proj(_attended(module, hidden_states, **kwargs)), None
 
     return forward
 
 
+def _packs(module: Any, x: torch.Tensor, given: dict[str, Any]) -> bool:
+    """Whether this is attention over a packed batch, by the kernels."""
+    if given.get("layout") is None or given.get("past_key_values") is not None:
+        return False
+    if module.config._attn_implementation != NAME or (module.training and module.attention_dropout):
+        return False
+    return native(x, *given["position_embeddings"]) is not None and not torch.is_autocast_enabled(x.device.type)
+
+
 def _attended(
-    module: Any,
-    x: torch.Tensor,
-    position_embeddings: tuple[torch.Tensor, torch.Tensor],
-    past_key_values: Any = None,
-    layout: Any = None,
-    **kwargs: Any,
-) -> torch.Tensor | None:
-    """x (1, T, in) -> the heads' outputs (1, T, heads · d) over a packed batch; None where another way is needed."""
-    cos, sin = (part[0] for part in position_embeddings)
-    plain = layout is not None and past_key_values is None and module.config._attn_implementation == NAME
-    if not plain or native(x, cos, sin) is None or (module.training and module.attention_dropout):
-        return None
+    module: Any, x: torch.Tensor, position_embeddings: tuple[torch.Tensor, torch.Tensor], layout: Any, **kwargs: Any
+) -> torch.Tensor:
+    """x (1, T, in) -> the heads' outputs (1, T, heads · d)."""
     d = module.head_dim
     q, k, v = (projection(x).view(x.shape[1], -1, d) for projection in (module.q_proj, module.k_proj, module.v_proj))
     if hasattr(module, "q_norm"):
         q, k = module.q_norm(q), module.k_norm(k)
+    cos, sin = (part[0] for part in position_embeddings)
     turns = (cos, sin) if getattr(module, "use_rope", True) else None
-    window = getattr(module, "sliding_window", None) or 0
-    if "Mistral" in type(module).__name__:
-        window = getattr(module.config, "sliding_window", None) or 0
+    # Mistral's is the configuration's, the others' their own.
+    window = getattr(module.config if "Mistral" in type(module).__name__ else module, "sliding_window", None) or 0
     return attention(q, k, v, layout, module.scaling, window=window, turns=turns).reshape(*x.shape[:-1], -1)
 
 
-def last_decoder(model: Any) -> nn.Module | None:
-    """The last decoder layer, where it is of a known class."""
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
-    layers = getattr(decoder, "layers", None)
-    return layers[-1] if layers and _name(layers[-1]) in DECODERS else None
-
-
 def narrows(model: Any) -> bool:
-    """Whether the last decoder layer goes on with the targets alone, where it is told them (``narrowing_forward``)."""
-    last = last_decoder(model)
-    return last is not None and getattr(vars(last).get("forward"), "takes_targets", False)
+    """Whether the last decoder layer goes on with the targets alone, where it is told them (``targets``)."""
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+    layers: Any = getattr(decoder, "layers", None) or [None]
+    ours = layers[-1] is not None and getattr(vars(layers[-1]).get("forward"), "takes_targets", False)
+    return ours and _is_last(layers[-1])
 
 
-def narrowing_forward(layer: Any) -> Forward:
-    """For the last layer: with ``targets``, token indices (N), x (1, T, d) -> (1, N, d).
+def _is_last(layer: Any) -> bool:
+    return bool(layer.self_attn.layer_idx == layer.self_attn.config.num_hidden_layers - 1)
 
-    What comes after its attention concerns each token alone, and only those that predict a target are asked.
+
+def _decoder_forward(layer: Any) -> Forward:
+    """What is added to is added where the product is written. With ``targets``, token indices (N), the last layer gives
+    (1, N, d) of x (1, T, d): what comes after its attention concerns each token alone.
     """
 
     def forward(hidden_states: torch.Tensor, *args: Any, targets: torch.Tensor | None = None, **kwargs: Any) -> Any:
-        if targets is None:
-            return type(layer).forward(layer, hidden_states, *args, **kwargs)
-        module, normed = layer.self_attn, layer.input_layernorm(hidden_states)
-        attended = _attended(module, normed, **kwargs) if not args and "forward" in vars(module) else None
-        if attended is None:
-            return type(layer).forward(layer, hidden_states, *args, **kwargs).index_select(1, targets)
-        y = hidden_states.index_select(1, targets) + module.o_proj(attended.index_select(1, targets))
-        return y + layer.mlp(layer.post_attention_layernorm(y))
+        module, x = layer.self_attn, hidden_states
+        chosen = targets if _is_last(layer) else None
+        if args or "forward" not in vars(module) or not _packs(module, x, kwargs):
+            y = type(layer).forward(layer, x, *args, **kwargs)
+            return y if chosen is None else y.index_select(1, chosen)
+        attended = _attended(module, layer.input_layernorm(x), **kwargs)
+        if chosen is not None:
+            x, attended = x.index_select(1, chosen), attended.index_select(1, chosen)
+        y = _plus(module.o_proj, attended, x)
+        return _plus(layer.mlp, layer.post_attention_layernorm(y), y)
 
     forward.takes_targets = True  # type: ignore[attr-defined]
     return forward
+
+
+def _plus(module: Any, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+    """residual + module(x), in one where the module can."""
+    if getattr(vars(module).get("forward"), "takes_plus", False):
+        return module(x, plus=residual)  # type: ignore[no-any-return]
+    return residual + module(x)  # type: ignore[no-any-return]

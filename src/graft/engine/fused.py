@@ -15,7 +15,7 @@ from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from graft.engine.blocks import block_forward, last_decoder, narrowing_forward
+from graft.engine.blocks import block_forward
 from graft.engine.lora import Linear, together
 from graft.engine.lowered import LOWERED, Lowered
 from graft.engine.memory import memory_kept
@@ -46,9 +46,6 @@ def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
             forward = block_forward(module)
             if forward is not None:
                 exchange(module, forward)
-        last = last_decoder(model)
-        if last is not None:
-            exchange(last, narrowing_forward(last))
         with memory_kept():
             yield
     finally:
@@ -119,6 +116,10 @@ def _oriented(base: Any) -> torch.Tensor:
     return weight
 
 
+def _plus(y: torch.Tensor, plus: torch.Tensor | None) -> torch.Tensor:
+    return y if plus is None else plus + y
+
+
 class _Shared:
     """Siblings: the first that is called with an input computes for all, the others take what is theirs."""
 
@@ -131,20 +132,21 @@ class _Shared:
     def forward_of(self, place: int) -> Callable[..., torch.Tensor]:
         layer = self.layers[place]
 
-        def forward(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        def forward(x: torch.Tensor, *args: Any, plus: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
             if args or any(value is not None for value in kwargs.values()) or torch.is_autocast_enabled(x.device.type):
-                return type(layer).forward(layer, x, *args, **kwargs)  # type: ignore[no-any-return]
+                return _plus(type(layer).forward(layer, x, *args, **kwargs), plus)
             if self.input is x and place in self.ready:
                 return self._take(place)
             pairs = zip(self.layers, self.lowered, strict=True)
             described = [_described(sibling, x.dtype, lowered) for sibling, lowered in pairs]
             known = [d for d in described if d is not None]
             if len(known) < len(described) or len({dropout for _, dropout in known}) > 1:
-                return type(layer).forward(layer, x)  # type: ignore[no-any-return]
-            outputs = together(x, [linear for linear, _ in known], known[0][1])
+                return _plus(type(layer).forward(layer, x), plus)
+            outputs = together(x, [linear for linear, _ in known], known[0][1], plus)
             self.input, self.ready = x, dict(enumerate(outputs))
             return self._take(place)
 
+        forward.takes_plus = len(self.layers) == 1  # type: ignore[attr-defined]
         return forward
 
     def _take(self, place: int) -> torch.Tensor:

@@ -101,6 +101,7 @@ class _Together(torch.autograd.Function):
         ctx: Any,
         x: torch.Tensor,
         recipe: Again | None,
+        plus: torch.Tensor | None,
         plain: Sequence[tuple[float, Lowered | None]],
         dropout: float,
         *flat: Any,
@@ -111,7 +112,7 @@ class _Together(torch.autograd.Function):
         h, codes = narrow.down(x, mask)
         outputs = []
         for place, layer in enumerate(layers):
-            y = _forward(x, codes, layer, narrow.beside(h, place, up))
+            y = _forward(x, codes, layer, narrow.beside(h, place, up), plus)
             outputs.append(y if layer.bias is None else y.add_(layer.bias))
         kept = (x,) if recipe is None else tuple(part.detach() for part in recipe.parts)
         ctx.save_for_backward(mask, h, *flat, *kept)
@@ -149,27 +150,32 @@ class _Together(torch.autograd.Function):
             grads_a = outer(g, x if mask is None else x * mask)
             for place, (layer, columns) in enumerate(zip(narrow.layers, narrow.columns, strict=True)):
                 adapters[4 * place + 2] = None if layer.a is None else grads_a[columns][: len(layer.a)]
-        return grad_x, None, None, None, *adapters
+        return grad_x, None, dense[0] if ctx.needs_input_grad[2] else None, None, None, *adapters
 
 
 _together: Callable[..., tuple[torch.Tensor, ...]] = _Together.apply
 
 
-def together(x: torch.Tensor, layers: Sequence[Linear], dropout: float = 0.0) -> tuple[torch.Tensor, ...]:
+def together(
+    x: torch.Tensor, layers: Sequence[Linear], dropout: float = 0.0, plus: torch.Tensor | None = None
+) -> tuple[torch.Tensor, ...]:
     """x (..., in) -> (..., out) for each layer; the weights and biases are frozen and get no gradient.
 
-    ``dropout`` is of the adapters' input, one mask for all of ``layers``.
+    ``dropout`` is of the adapters' input, one mask for all of ``layers``; ``plus`` is added to a single one's output.
     """
     flat = [tensor for layer in layers for tensor in (layer.weight, layer.bias, layer.a, layer.b)]
     plain = tuple((layer.scale, layer.lowered) for layer in layers)
-    outputs = _together(x.reshape(-1, x.shape[-1]), again(x), plain, dropout, *flat)
+    more = None if plus is None else plus.reshape(-1, plus.shape[-1])
+    outputs = _together(x.reshape(-1, x.shape[-1]), again(x), more, plain, dropout, *flat)
     return tuple(y.view(*x.shape[:-1], y.shape[-1]) for y in outputs)
 
 
-def _forward(x: torch.Tensor, codes: Codes | None, layer: Linear, beside: Beside | None) -> torch.Tensor:
+def _forward(
+    x: torch.Tensor, codes: Codes | None, layer: Linear, beside: Beside | None, plus: torch.Tensor | None
+) -> torch.Tensor:
     if layer.lowered is not None and codes is not None:
-        return layer.lowered.forward(codes, beside)
-    return product(x, layer.weight, None, beside)
+        return layer.lowered.forward(codes, beside, plus)
+    return product(x, layer.weight, None, beside, plus)
 
 
 def _backward(

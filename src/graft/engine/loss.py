@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from graft.engine.kernels import wide
+from graft.engine.native import native
 from graft.engine.products import product
 
 LOGITS_AT_ONCE = 2**23
@@ -31,12 +33,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             part = slice(start, start + size)
             logits = product(hidden[part], weight)
             logits = (logits if bias is None else logits.add_(bias)).to(total.dtype)
-            places = labels[part, None]
-            norms = logits.logsumexp(-1, keepdim=True)
-            total += (norms - logits.gather(1, places)).sum()
+            losses, residual = _cross_entropy(logits, labels[part])
+            total += losses.sum()
             if grad is not None:
-                residual = logits.sub_(norms).exp_()
-                residual.scatter_add_(1, places, residual.new_full(places.shape, -1.0))
                 grad[part] = product(residual.to(hidden.dtype), weight.t())
         if grad is not None:
             ctx.save_for_backward(grad)
@@ -47,6 +46,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (grad,) = ctx.saved_tensors
         return grad * grads[0].to(grad.dtype), None, None, None
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """logits (N, vocabulary), which are overwritten, and labels (N) -> losses (N), gradients (N, vocabulary)."""
+    made = native(logits)
+    if made:
+        losses = logits.new_empty(len(labels))
+        made("cross_entropy", logits.dtype, wide(len(labels)), logits.shape[1], logits, labels.contiguous(), losses)
+        return losses, logits
+    places = labels[:, None]
+    norms = logits.logsumexp(-1, keepdim=True)
+    losses = (norms - logits.gather(1, places))[:, 0]
+    residual = logits.sub_(norms).exp_()
+    return losses, residual.scatter_add_(1, places, residual.new_full(places.shape, -1.0))
 
 
 _chunked: Callable[..., torch.Tensor] = _ChunkedCrossEntropy.apply

@@ -30,7 +30,8 @@ def gradients(
     if made is None:
         g.copy_(torch.mm(grad, b)).mul_(scale)
         return torch.mm(grad.t(), h).mul_(scale), lowered.prepare(grad) if lowered else None
-    codes, grad_b = lowered.room(grad) if lowered else None, torch.empty_like(b)
+    codes, b = lowered.room(grad) if lowered else None, b.contiguous()
+    grad_b = torch.empty_like(b)
     sizes = wide(len(grad)), grad.shape[1], b.shape[1]
     columns = h, wide(h.stride(0)), scale, g, wide(g.stride(0))
     made("low_rank_gradients", grad.dtype, *sizes, grad, b, *columns, grad_b, *_passed(codes))

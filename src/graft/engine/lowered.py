@@ -9,7 +9,7 @@ import torch
 
 from graft.engine.kernels import Kernels, wide
 from graft.engine.native import Codes, dequantised, native, quantised, room
-from graft.engine.products import LANES, Beside, low_rank
+from graft.engine.products import LANES, Beside, low_rank, room_for
 
 
 class Lowered(Protocol):
@@ -23,8 +23,8 @@ class Lowered(Protocol):
         """What the products take in the place of ``rows``."""
         ...
 
-    def forward(self, x: Codes, beside: Beside | None = None) -> torch.Tensor:
-        """x (T, in) -> x Wᵀ (T, out) in float32."""
+    def forward(self, x: Codes, beside: Beside | None = None, plus: torch.Tensor | None = None) -> torch.Tensor:
+        """x (T, in) -> x Wᵀ (T, out) in float32, with ``plus`` added, which is not overwritten."""
         ...
 
     def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
@@ -52,8 +52,8 @@ class Int8:
     def prepare(self, rows: torch.Tensor) -> Codes:
         return _quantised(rows, self.kind)
 
-    def forward(self, x: Codes, beside: Beside | None = None) -> torch.Tensor:
-        return self.along_out.times(x, None, beside)
+    def forward(self, x: Codes, beside: Beside | None = None, plus: torch.Tensor | None = None) -> torch.Tensor:
+        return self.along_out.times(x, None, beside, plus)
 
     def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
         return self.along_in.times(grad, into, beside)
@@ -81,11 +81,13 @@ class _Weight:
         blocks = made.numbers.view(n // LANES, LANES, k // 4, 4).permute(0, 2, 1, 3).contiguous()
         return cls(blocks, made.scales, made.numbers.sum(1, dtype=torch.int32) * 128)
 
-    def times(self, rows: Codes, into: torch.Tensor | None, beside: Beside | None) -> torch.Tensor:
-        """rows (T, k) -> (T, n), added to ``into`` where there is one."""
+    def times(
+        self, rows: Codes, into: torch.Tensor | None, beside: Beside | None, plus: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """rows (T, k) -> (T, n), added to ``into`` where there is one, or to a copy of ``plus``."""
         made = _float32(self.scales)
         if self.less is not None and made is not None:
-            return self._packed(rows, self.less, into, beside, made)
+            return self._packed(rows, self.less, into, beside, plus, made)
         assert rows.scales is not None
         summed: torch.Tensor = torch._int_mm(_codes(rows, torch.int8), self.codes.t())
         if made:
@@ -93,16 +95,22 @@ class _Weight:
         else:
             y = (summed * rows.scales).mul_(self.scales.t())
             y = y if into is None else into.add_(y)
-        return y if beside is None else beside.added(y)
+        return _added(y, beside, plus)
 
     def _packed(
-        self, rows: Codes, less: torch.Tensor, into: torch.Tensor | None, beside: Beside | None, made: Kernels
+        self,
+        rows: Codes,
+        less: torch.Tensor,
+        into: torch.Tensor | None,
+        beside: Beside | None,
+        plus: torch.Tensor | None,
+        made: Kernels,
     ) -> torch.Tensor:
         codes, n = _codes(rows, torch.uint8), len(self.scales)
-        to = self.scales.new_empty(len(codes), n) if into is None else into.contiguous()
+        to, start = room_for(self.scales.new_empty, len(codes), n, into, plus)
         sizes = wide(len(codes)), n, codes.shape[1]
         weight = self.codes, self.scales, less
-        made("wide_codes", None, *sizes, codes, rows.scales, *weight, *low_rank(beside), to, int(into is not None))
+        made("wide_codes", None, *sizes, codes, rows.scales, *weight, *low_rank(beside), to, start)
         return to
 
 
@@ -118,17 +126,20 @@ class Bfloat16:
     def prepare(self, rows: torch.Tensor) -> Codes:
         return Codes(rows.to(torch.bfloat16))
 
-    def forward(self, x: Codes, beside: Beside | None = None) -> torch.Tensor:
-        y = torch.mm(x.numbers, self.weight.t()).float()
-        return y if beside is None else beside.added(y)
+    def forward(self, x: Codes, beside: Beside | None = None, plus: torch.Tensor | None = None) -> torch.Tensor:
+        return _added(torch.mm(x.numbers, self.weight.t()).float(), beside, plus)
 
     def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
         product = torch.mm(grad.numbers, self.weight)
-        y = product.float() if into is None else into.add_(product)
-        return y if beside is None else beside.added(y)
+        return _added(product.float() if into is None else into.add_(product), beside, None)
 
 
 LOWERED: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bf16": Bfloat16}
+
+
+def _added(y: torch.Tensor, beside: Beside | None, plus: torch.Tensor | None) -> torch.Tensor:
+    y = y if beside is None else beside.added(y)
+    return y if plus is None else y.add_(plus)
 
 
 def _float32(rows: torch.Tensor) -> Kernels | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,22 +44,27 @@ _linear = _found()
 
 
 def product(
-    x: torch.Tensor, weight: torch.Tensor, into: torch.Tensor | None = None, beside: Beside | None = None
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    into: torch.Tensor | None = None,
+    beside: Beside | None = None,
+    plus: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """x (T, in) times weight (out, in; any strides) transposed -> (T, out), with no gradients.
 
-    ``into``, which may be overwritten, and ``beside`` are added.
+    ``beside`` is added, and one of ``into`` (T, out), which may be overwritten, and ``plus``, which is not.
     """
     made = _packing(x, weight)
     if made:
-        return _packed(x.contiguous(), weight, into, beside, made)
+        return _packed(x.contiguous(), weight, into, beside, plus, made)
     if _linear is None or x.dtype != torch.float32 or x.device.type != "cpu" or len(x) < SMALLEST:
         y = torch.mm(x, weight.t()) if into is None else into.addmm_(x, weight.t())
     elif into is None:
         y = _linear.default(x.contiguous(), weight, None, "none", [], "")
     else:
         y = _linear.binary(x.contiguous(), into, weight, None, "add")
-    return y if beside is None else beside.added(y)
+    y = y if beside is None else beside.added(y)
+    return y if plus is None else y.add_(plus)
 
 
 def _packing(x: torch.Tensor, weight: torch.Tensor) -> Kernels | None:
@@ -69,13 +75,28 @@ def _packing(x: torch.Tensor, weight: torch.Tensor) -> Kernels | None:
 
 
 def _packed(
-    x: torch.Tensor, weight: torch.Tensor, into: torch.Tensor | None, beside: Beside | None, made: Kernels
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    into: torch.Tensor | None,
+    beside: Beside | None,
+    plus: torch.Tensor | None,
+    made: Kernels,
 ) -> torch.Tensor:
     n, k = weight.shape
-    to = x.new_empty(len(x), n) if into is None else into.contiguous()
+    to, start = room_for(x.new_empty, len(x), n, into, plus)
     strides = wide(weight.stride(0)), wide(weight.stride(1))
-    made("wide_product", None, wide(len(x)), n, k, x, weight, *strides, *low_rank(beside), to, int(into is not None))
+    made("wide_product", None, wide(len(x)), n, k, x, weight, *strides, *low_rank(beside), to, start)
     return to
+
+
+def room_for(
+    new: Callable[..., torch.Tensor], rows: int, n: int, into: torch.Tensor | None, plus: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Where a product goes, and what its sums begin with."""
+    if into is not None:
+        to = into.contiguous()
+        return to, to
+    return new(rows, n), None if plus is None else plus.contiguous()
 
 
 def low_rank(beside: Beside | None) -> tuple[Any, ...]:

@@ -93,6 +93,33 @@ void swiglu_backward(int64_t count, const T* gate, const T* up, const T* grad, T
     }
 }
 
+// Each of the rows' losses, -log softmax(logits)[label], and their gradient in the place of the logits. (Summed in the
+// lanes' order; the greatest logit is taken away first.)
+template <class T>
+void cross_entropy(int64_t rows, int n, T* logits, const int64_t* labels, T* losses) {
+    constexpr int lanes = Lanes<T>::count;
+    typedef typename Lanes<T>::type V;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < rows; i++) {
+        T* x = logits + i * n;
+        const T label = x[labels[i]];
+        T most = -INFINITY;
+        int j = 0;
+        V high = V{} - INFINITY;
+        for (; j + lanes <= n; j += lanes) high = *(const V*)(x + j) > high ? *(const V*)(x + j) : high;
+        for (int lane = 0; lane < lanes; lane++) most = std::max(most, high[lane]);
+        const int whole = j;
+        for (; j < n; j++) most = std::max(most, x[j]);
+        exponential(x, whole, most);
+        for (j = whole; j < n; j++) x[j] = std::exp(x[j] - most);
+        const T sum = sum_of(x, n), inverse = 1 / sum;
+#pragma omp simd
+        for (int k = 0; k < n; k++) x[k] *= inverse;
+        x[labels[i]] -= 1;
+        losses[i] = std::log(sum) + most - label;
+    }
+}
+
 }  // namespace
 
 #define FOR_TYPE(T, NAME)                                                                                              \
@@ -102,6 +129,9 @@ void swiglu_backward(int64_t count, const T* gate, const T* up, const T* grad, T
     EXPORT void norm_backward_##NAME(int64_t rows, int n, const T* x, const T* weight, const T* inverse, const T* grad,\
                                      T* dx) {                                                                          \
         norm_backward<T>(rows, n, x, weight, inverse, grad, dx);                                                       \
+    }                                                                                                                  \
+    EXPORT void cross_entropy_##NAME(int64_t rows, int n, T* logits, const int64_t* labels, T* losses) {                \
+        cross_entropy<T>(rows, n, logits, labels, losses);                                                             \
     }                                                                                                                  \
     EXPORT void rotate_##NAME(int64_t tokens, int heads, int d, const T* x, const T* cos, const T* sin, int back, T* y) { \
         rotate<T>(tokens, heads, d, x, cos, sin, back != 0, y);                                                        \

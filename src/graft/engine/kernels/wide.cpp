@@ -1,4 +1,4 @@
-// Products with frozen weights, with a low-rank part beside them, in one pass over the result: to = [to +] x wᵀ + low b.
+// Products with frozen weights, with a low-rank part beside them, in one pass over the result: to = [start +] x wᵀ + low b.
 // A weight is packed by columns of lanes, so that a tile reads it straight on.
 #include "lanes.h"
 
@@ -88,7 +88,7 @@ struct Exact {
     int64_t x_row, w_row, w_col;
     Low low;
     float* to;
-    bool add;
+    const float* start_at;  // what the sums begin with (rows, n), which may be `to`; or none
     const float* packed;
     struct {
         const char* at;
@@ -134,7 +134,7 @@ struct Exact {
     inline void tile(int64_t row, int column) const {
         Tile<float, M, N> sums;
         float* here = to + row * n + column;
-        add ? sums.load(here, n) : sums.clear();
+        start_at ? sums.load(start_at + row * n + column, n) : sums.clear();
         sums.add(k, {x + row * x_row, x_row, 1}, {packed, 16, (int64_t)k * 16});
         finish(sums, low, row, here, n);
     }
@@ -158,7 +158,7 @@ struct Codes {
     const int32_t* less;   // and 128 times the sums of its codes
     Low low;
     float* to;
-    bool add;
+    const float* start_at;
 
     void start(int column, int lanes, int) { low.start(column, lanes * Lanes<float>::count); }
     void ahead(int, int64_t) {}
@@ -185,7 +185,8 @@ struct Codes {
         ((sums.sum[I] = __builtin_convertvector(sum[I] - *(const Words*)(less + column + I % N * lanes), V) *
                         *(const V*)(columns + column + I % N * lanes) * scales[row + I / N]),
          ...);
-        if (add) ((sums.sum[I] += *(const V*)(here + (int64_t)(I / N) * n + I % N * lanes)), ...);
+        const float* more = start_at + row * n + column;
+        if (start_at) ((sums.sum[I] += *(const V*)(more + (int64_t)(I / N) * n + I % N * lanes)), ...);
         finish(sums, low, row, here, n);
     }
 };
@@ -197,11 +198,11 @@ struct Codes {
 // w (n, k) by any strides, n a multiple of the lanes
 EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col, int R,
                          const float* low, int64_t low_row, const float* b, int64_t b_row, int64_t b_col, double scale,
-                         float* to, int add) {
+                         float* to, const float* start) {
     for (int from = 0; from < k; from += DEEPEST) {
         const int some = std::min(DEEPEST, k - from);
         const Low beside = {from ? 0 : R, low, low_row, b, b_row, b_col, (float)scale, nullptr};
-        const Exact way = {n, some, x + from, w + from * w_col, k, w_row, w_col, beside, to, add || from, nullptr, {}};
+        const Exact way = {n, some, x + from, w + from * w_col, k, w_row, w_col, beside, to, from ? to : start, nullptr, {}};
         wide_panels(way, rows, n, some * (int)sizeof(float));
     }
 }
@@ -211,8 +212,8 @@ EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float
 // k is a multiple of 4, n of the lanes
 EXPORT void wide_codes(int64_t rows, int n, int k, const uint8_t* x, const float* scales, const int8_t* packed,
                        const float* columns, const int32_t* less, int R, const float* low, int64_t low_row, const float* b,
-                       int64_t b_row, int64_t b_col, double scale, float* to, int add) {
+                       int64_t b_row, int64_t b_col, double scale, float* to, const float* start) {
     const Low beside = {R, low, low_row, b, b_row, b_col, (float)scale, nullptr};
-    wide_panels(Codes{n, k, x, scales, packed, columns, less, beside, to, add != 0}, rows, n, k);
+    wide_panels(Codes{n, k, x, scales, packed, columns, less, beside, to, start}, rows, n, k);
 }
 #endif
