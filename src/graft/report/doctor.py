@@ -201,7 +201,7 @@ def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, st
     if training.get("kernels_missing"):
         yield (
             f"attention, norms and gates by PyTorch's operations: {training['kernels_missing']}",
-            "with g++ or clang++ (Linux, macOS) and without GRAFT_KERNELS=0 a part of graft is compiled: a tenth less",
+            "with g++ or clang++ (Linux, macOS) and no GRAFT_KERNELS=0 a part of graft is compiled: a quarter less",
         )
     share = _share_besides_steps(view, seconds)
     if share is not None and share > MUCH:
