@@ -1,4 +1,4 @@
-"""The blocks of known decoders, written anew over the compiled kernels: norms, gates, attention, and the last layer."""
+"""The blocks of known decoders over the compiled kernels: norms, gates, attention, and the layers that join them."""
 
 from __future__ import annotations
 
@@ -110,9 +110,10 @@ def _attended(
 def narrows(model: Any) -> bool:
     """Whether the last decoder layer goes on with the targets alone, where it is told them (``targets``)."""
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
-    layers: Any = getattr(decoder, "layers", None) or [None]
-    ours = layers[-1] is not None and getattr(vars(layers[-1]).get("forward"), "takes_targets", False)
-    return ours and _is_last(layers[-1])
+    layers = getattr(decoder, "layers", None)
+    if not layers:
+        return False
+    return getattr(vars(layers[-1]).get("forward"), "takes_targets", False) and _is_last(layers[-1])
 
 
 def _is_last(layer: Any) -> bool:

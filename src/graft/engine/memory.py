@@ -6,6 +6,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """mallopt's parameters (mallopt(3))."""
@@ -16,19 +17,25 @@ KEPT, USUAL = 512 * 2**20, 128 * 2**10
 LARGEST = 32 * 2**20
 """Bytes of a piece that still comes from the heap: the most that glibc takes."""
 
+_kept: ContextVar[bool] = ContextVar("kept", default=False)
+
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Within, glibc's heap keeps what is freed; afterwards it gives it back. Nothing is done with other allocators."""
-    library = _glibc()
+    """Within, glibc's heap keeps what is freed; afterwards it gives it back. Nothing is done with other allocators, and
+    nothing where it is kept already: training may evaluate on its way.
+    """
+    library = None if _kept.get() else _glibc()
     if library is None:
         yield
         return
     library.mallopt(MMAP_THRESHOLD, LARGEST)
     library.mallopt(TRIM_THRESHOLD, KEPT)
+    token = _kept.set(True)
     try:
         yield
     finally:
+        _kept.reset(token)
         library.mallopt(TRIM_THRESHOLD, USUAL)
         library.malloc_trim(0)
 

@@ -17,13 +17,20 @@ void by_blocks(int64_t rows, int parts, Each each) {
     }
 }
 
-// to (count) = the sum of the parts, in their order
-template <class T>
-void join(const std::vector<std::vector<T>>& parts, T factor, T* to, int64_t count) {
+// to (count) = factor times the sum over all rows: each thread's by each(sum, add, from, count), then theirs in their order
+template <class T, class Each>
+void summed(int64_t rows, int64_t size, T factor, T* to, Each each) {
+    const int parts = omp_get_max_threads();
+    std::vector<std::vector<T>> sums(parts);
+    by_blocks(rows, parts, [&](int part, int64_t from, int count) {
+        const bool first = sums[part].empty();
+        if (first) sums[part].resize(size);
+        each(sums[part].data(), !first, from, count);
+    });
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < size; i++) {
         T sum = 0;
-        for (const std::vector<T>& part : parts)
+        for (const std::vector<T>& part : sums)
             if (!part.empty()) sum += part[i];
         to[i] = sum * factor;
     }
@@ -60,34 +67,22 @@ void low_rank_down(int64_t rows, int n, int R, const T* x, const T* a, T* h, Cod
 template <class T>
 void low_rank_gradients(int64_t rows, int n, int R, const T* grad, const T* b, const T* h, int64_t h_row, double scale, T* g,
                         int64_t g_row, T* db, Codes codes) {
-    const int parts = omp_get_max_threads();
-    std::vector<std::vector<T>> sums(parts);
-    by_blocks(rows, parts, [&](int part, int64_t from, int count) {
-        std::vector<T>& sum = sums[part];
-        const bool first = sum.empty();
-        if (first) sum.resize((size_t)n * R);
+    summed(rows, (int64_t)n * R, (T)scale, db, [&](T* sum, bool add, int64_t from, int count) {
         const T* block = grad + from * n;
         take_codes(codes, grad, from, count, n);
         product<T>(count, R, n, block, n, 1, b, R, g + from * g_row, g_row, false);
         for (int i = 0; i < count; i++)
             for (int r = 0; r < R; r++) g[(from + i) * g_row + r] *= (T)scale;
-        product<T>(n, R, count, block, 1, n, h + from * h_row, h_row, sum.data(), R, !first);
+        product<T>(n, R, count, block, 1, n, h + from * h_row, h_row, sum, R, add);
     });
-    join(sums, (T)scale, db, (int64_t)n * R);
 }
 
 // da (R, n) = gᵀ x of g (rows, R), x (rows, n); n is a multiple of the lanes
 template <class T>
 void low_rank_outer(int64_t rows, int n, int R, const T* g, const T* x, T* da) {
-    const int parts = omp_get_max_threads();
-    std::vector<std::vector<T>> sums(parts);
-    by_blocks(rows, parts, [&](int part, int64_t from, int count) {
-        std::vector<T>& sum = sums[part];
-        const bool first = sum.empty();
-        if (first) sum.resize((size_t)n * R);
-        product<T>(R, n, count, g + from * R, 1, R, x + from * n, n, sum.data(), n, !first);
+    summed(rows, (int64_t)n * R, T(1), da, [&](T* sum, bool add, int64_t from, int count) {
+        product<T>(R, n, count, g + from * R, 1, R, x + from * n, n, sum, n, add);
     });
-    join(sums, T(1), da, (int64_t)n * R);
 }
 
 }  // namespace

@@ -63,8 +63,9 @@ void sigmoids(const T* x, int n, T* to) {
     for (int j = 0; j < n; j++) to[j] = (x[j] < 0 ? small[j] : T(1)) / (1 + small[j]);
 }
 
-template <class T>
-void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) {
+// each(place, sigmoid of gate there) for all of `count` places
+template <class T, class Each>
+void by_sigmoids(int64_t count, const T* gate, Each each) {
     const int64_t pieces = (count + PIECE - 1) / PIECE;
 #pragma omp parallel for schedule(static)
     for (int64_t piece = 0; piece < pieces; piece++) {
@@ -72,29 +73,25 @@ void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) {
         const int n = (int)std::min<int64_t>(PIECE, count - at);
         alignas(64) T s[PIECE];
         sigmoids(gate + at, n, s);
-        for (int j = 0; j < n; j++) y[at + j] = gate[at + j] * s[j] * up[at + j];
+        for (int j = 0; j < n; j++) each(at + j, s[j]);
     }
+}
+
+template <class T>
+void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) {
+    by_sigmoids(count, gate, [=](int64_t i, T s) { y[i] = gate[i] * s * up[i]; });
 }
 
 template <class T>
 void swiglu_backward(int64_t count, const T* gate, const T* up, const T* grad, T* d_gate, T* d_up) {
-    const int64_t pieces = (count + PIECE - 1) / PIECE;
-#pragma omp parallel for schedule(static)
-    for (int64_t piece = 0; piece < pieces; piece++) {
-        const int64_t at = piece * PIECE;
-        const int n = (int)std::min<int64_t>(PIECE, count - at);
-        alignas(64) T s[PIECE];
-        sigmoids(gate + at, n, s);
-        for (int j = 0; j < n; j++) {
-            const T g = grad[at + j], x = gate[at + j];
-            d_up[at + j] = g * x * s[j];
-            d_gate[at + j] = g * up[at + j] * s[j] * (1 + x * (1 - s[j]));
-        }
-    }
+    by_sigmoids(count, gate, [=](int64_t i, T s) {
+        const T g = grad[i], x = gate[i], u = up[i];
+        d_up[i] = g * x * s;
+        d_gate[i] = g * u * s * (1 + x * (1 - s));
+    });
 }
 
-// Each of the rows' losses, -log softmax(logits)[label], and their gradient in the place of the logits. (Summed in the
-// lanes' order; the greatest logit is taken away first.)
+// Each row's loss, -log softmax(logits)[label], and its gradient in the place of the logits. The greatest logit is taken away first.
 template <class T>
 void cross_entropy(int64_t rows, int n, T* logits, const int64_t* labels, T* losses) {
     constexpr int lanes = Lanes<T>::count;
