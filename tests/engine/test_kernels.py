@@ -139,9 +139,11 @@ def test_they_serve_floats_of_one_type_on_the_cpu(monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [3, 100, 301])
-@pytest.mark.parametrize(("n", "k"), [(24, 40), (80, 50), (48, 4100)])
+@pytest.mark.parametrize(("n", "k"), [(24, 40), (80, 50), (80, 48), (48, 4100), (64, 4112)])
 def test_products_by_whichever_library(rows, n, k):
-    """The compiled kernel takes 301 rows and 80 or 48 outputs; oneDNN 100; the rest goes to torch.mm."""
+    """The compiled kernels take 301 rows and all but 24 outputs, by matrix tiles (AMX) where k is a multiple of 16;
+    oneDNN takes 100 rows; the rest goes to torch.mm.
+    """
     torch.manual_seed(0)
     x, weight, more = torch.randn(rows, k), torch.randn(n, k), torch.randn(rows, n)
     wide, narrow = torch.randn(rows, 48), torch.randn(n, 16)

@@ -21,10 +21,10 @@ def with_and_without_kernels(request, monkeypatch):
 
 @pytest.mark.usefixtures("with_and_without_kernels")
 @pytest.mark.parametrize(("name", "error"), [("int8", 0.02), ("bf16", 0.01)])
-@pytest.mark.parametrize("out", [24, 32, 112])  # 24 is not whole vectors
-def test_products_in_both_directions_are_near(name, error, out):
+@pytest.mark.parametrize(("out", "width"), [(24, 48), (32, 48), (112, 48), (80, 192)])  # 24 is not whole vectors
+def test_products_in_both_directions_are_near(name, error, out, width):
     torch.manual_seed(0)
-    weight, x, grad = torch.randn(out, 48), torch.randn(27, 48), torch.randn(27, out)
+    weight, x, grad = torch.randn(out, width), torch.randn(43, width), torch.randn(43, out)
     x[3] *= 1000  # a row has its own scale,
     x[5] = 0  # and zeros stay zeros
     weight[7] *= 50
@@ -34,15 +34,18 @@ def test_products_in_both_directions_are_near(name, error, out):
     assert bool(((found - x @ weight.t()).abs() <= error * size).all())
     back = lowered.backward(lowered.prepare(grad))
     assert (back - grad @ weight).norm() <= error * (grad.abs() @ weight.abs()).norm()
-    low, b = torch.randn(27, 16), torch.randn(48, 16)
-    more = lowered.backward(lowered.prepare(grad), torch.ones(27, 48), Beside(low, b.t(), 0.5))
+    low, b = torch.randn(43, 16), torch.randn(width, 16)
+    more = lowered.backward(lowered.prepare(grad), torch.ones(43, width), Beside(low, b.t(), 0.5))
     torch.testing.assert_close(more, back + 1 + 0.5 * low @ b.t(), rtol=1e-5, atol=1e-4)
+    low, b = torch.randn(43, 32), torch.randn(out, 32)
+    more = lowered.forward(lowered.prepare(x), Beside(low, b.t(), 2.0), torch.ones(43, out))
+    torch.testing.assert_close(more, found + 1 + 2 * low @ b.t(), rtol=1e-5, atol=1e-3)
 
 
 def test_int8_sums_are_whole_numbers_whoever_takes_them(monkeypatch):
     """The compiled product, PyTorch's, and a sibling that takes the other one's codes give the very same."""
     torch.manual_seed(0)
-    x, weight = torch.randn(33, 64), torch.randn(40, 64)  # 40 is not whole vectors, 32 of them are
+    x, weight = torch.randn(75, 64), torch.randn(40, 64)  # 40 is not whole vectors, 32 of them are
     whole, part = LOWERED["int8"](weight), LOWERED["int8"](weight[:32])
     codes = [lowered.prepare(x) for lowered in (whole, part)]
     for one in codes:

@@ -9,7 +9,7 @@ import torch
 
 from graft.engine.kernels import Kernels, wide
 from graft.engine.native import Codes, dequantised, native, quantised, room
-from graft.engine.products import LANES, Beside, low_rank, room_for
+from graft.engine.products import LANES, Beside, low_rank, packed, room_for
 
 
 class Lowered(Protocol):
@@ -115,21 +115,28 @@ class _Weight:
 
 
 class Bfloat16:
-    """Products of bfloat16 numbers, summed in float32."""
+    """Products of bfloat16 numbers, summed in float32. Matrix tiles round both factors on their way."""
 
     def __init__(self, weight: torch.Tensor) -> None:
-        self.weight = weight.detach().to(torch.bfloat16)
+        weight = weight.detach()
+        made = None if any(size % LANES for size in weight.shape) else _float32(weight)
+        self.tiles = made if made is not None and made.tiles else None
+        self.weight = weight if self.tiles else weight.to(torch.bfloat16)
 
     def room(self, rows: torch.Tensor) -> Codes | None:
         return None
 
     def prepare(self, rows: torch.Tensor) -> Codes:
-        return Codes(rows.to(torch.bfloat16))
+        return Codes(rows if self.tiles else rows.to(torch.bfloat16))
 
     def forward(self, x: Codes, beside: Beside | None = None, plus: torch.Tensor | None = None) -> torch.Tensor:
+        if self.tiles:
+            return packed("tiles_bfloat16", self.tiles, x.numbers, self.weight, None, beside, plus)
         return _added(torch.mm(x.numbers, self.weight.t()).float(), beside, plus)
 
     def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
+        if self.tiles:
+            return packed("tiles_bfloat16", self.tiles, grad.numbers, self.weight.t(), into, beside, None)
         product = torch.mm(grad.numbers, self.weight)
         return _added(product.float() if into is None else into.add_(product), beside, None)
 

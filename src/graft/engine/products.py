@@ -56,7 +56,7 @@ def product(
     """
     made = _packing(x, weight)
     if made:
-        return _packed(x.contiguous(), weight, into, beside, plus, made)
+        return packed("wide_product", made, x, weight, into, beside, plus)
     if _linear is None or x.dtype != torch.float32 or x.device.type != "cpu" or len(x) < SMALLEST:
         y = torch.mm(x, weight.t()) if into is None else into.addmm_(x, weight.t())
     elif into is None:
@@ -74,18 +74,21 @@ def _packing(x: torch.Tensor, weight: torch.Tensor) -> Kernels | None:
     return made if made is not None and made.has("wide_product") else None
 
 
-def _packed(
+def packed(
+    name: str,
+    made: Kernels,
     x: torch.Tensor,
     weight: torch.Tensor,
     into: torch.Tensor | None,
     beside: Beside | None,
     plus: torch.Tensor | None,
-    made: Kernels,
 ) -> torch.Tensor:
+    """As ``product``, by the kernel of this name, which packs the weight on its way."""
+    x = x.contiguous()
     n, k = weight.shape
     to, start = room_for(x.new_empty, len(x), n, into, plus)
     strides = wide(weight.stride(0)), wide(weight.stride(1))
-    made("wide_product", None, wide(len(x)), n, k, x, weight, *strides, *low_rank(beside), to, start)
+    made(name, None, wide(len(x)), n, k, x, weight, *strides, *low_rank(beside), to, start)
     return to
 
 

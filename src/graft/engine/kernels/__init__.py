@@ -39,6 +39,11 @@ class Kernels:
         """Whether this processor has what the function needs: such are not compiled elsewhere."""
         return hasattr(self._library, name)
 
+    @property
+    def tiles(self) -> bool:
+        """Whether there are matrix tiles (AMX), and the system lends them."""
+        return bool(self._library.tiles_ready())
+
     def __call__(self, name: str, kind: torch.dtype | None, *values: Any) -> None:
         """Tensors go as pointers, None as a null one, whole numbers of 64 bits as ``wide``, others by what they are."""
         function = self._functions.get((name, kind)) or self._found(name, kind)

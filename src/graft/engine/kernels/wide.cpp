@@ -1,6 +1,7 @@
 // Products with frozen weights, with a low-rank part beside them, in one pass over the result: to = [start +] x wᵀ + low b.
 // A weight is packed by columns of lanes, so that a tile reads it straight on.
 #include "lanes.h"
+#include "wide.h"
 
 namespace {
 
@@ -8,14 +9,7 @@ constexpr int PANEL = std::min(WIDEST, 3);         // columns of lanes in a pane
 constexpr int64_t TAKEN = 8 * 1024 * 1024;         // bytes of x that stay in the last cache while the weight goes by
 constexpr int WIDTH = PANEL * Lanes<float>::count;  // numbers
 
-// scale * low (rows, R; from a row to the next `row`) times b (R, n; by any strides); R 0: none
-struct Low {
-    int R;
-    const float* low;
-    int64_t row;
-    const float* b;
-    int64_t b_row, b_col;
-    float scale;
+struct Low : LowRank {
     const float* panel;  // of b, by its scale: (R, WIDTH)
 
     void start(int column, int count) {
@@ -201,8 +195,10 @@ EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float
                          float* to, const float* start) {
     for (int from = 0; from < k; from += DEEPEST) {
         const int some = std::min(DEEPEST, k - from);
-        const Low beside = {from ? 0 : R, low, low_row, b, b_row, b_col, (float)scale, nullptr};
-        const Exact way = {n, some, x + from, w + from * w_col, k, w_row, w_col, beside, to, from ? to : start, nullptr, {}};
+        const LowRank beside = {from ? 0 : R, low, low_row, b, b_row, b_col, (float)scale};
+        const float* begin = from ? to : start;
+        if (tiles_product(rows, n, some, x + from, k, w + from * w_col, w_row, w_col, beside, to, begin)) continue;
+        const Exact way = {n, some, x + from, w + from * w_col, k, w_row, w_col, {beside, nullptr}, to, begin, nullptr, {}};
         wide_panels(way, rows, n, some * (int)sizeof(float));
     }
 }
@@ -213,7 +209,8 @@ EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float
 EXPORT void wide_codes(int64_t rows, int n, int k, const uint8_t* x, const float* scales, const int8_t* packed,
                        const float* columns, const int32_t* less, int R, const float* low, int64_t low_row, const float* b,
                        int64_t b_row, int64_t b_col, double scale, float* to, const float* start) {
-    const Low beside = {R, low, low_row, b, b_row, b_col, (float)scale, nullptr};
-    wide_panels(Codes{n, k, x, scales, packed, columns, less, beside, to, start}, rows, n, k);
+    const LowRank beside = {R, low, low_row, b, b_row, b_col, (float)scale};
+    if (tiles_codes(rows, n, k, x, scales, packed, columns, less, beside, to, start)) return;
+    wide_panels(Codes{n, k, x, scales, packed, columns, less, {beside, nullptr}, to, start}, rows, n, k);
 }
 #endif
