@@ -130,14 +130,11 @@ void forward_unit(const Forest& f, const Heads& h, int node, int head, const T* 
         scores(f, h, seen, b);
         for (int i = 0; i < b.rows; i++) {
             T* s = &b.score[(size_t)i * b.width];
-            T most = -INFINITY;
-#pragma omp simd reduction(max : most)
-            for (int j = 0; j < b.keys; j++) most = std::max(most, s[j]);
+            const T most = most_of(s, b.width);
             exponential(s, b.width, most);
-            const T sum = sum_of(s, b.keys);
+            const T sum = sum_of(s, b.width), share = 1 / sum;
             norms[b.place(h, head, i)] = most + std::log(sum);
-            const T share = 1 / sum;
-            for (int j = 0; j < b.width; j++) s[j] = j < b.keys ? s[j] * share : 0;
+            for (int j = 0; j < b.width; j++) s[j] *= share;
         }
         product<T>(b.rows, seen.dp, b.keys, b.score.data(), b.width, 1, seen.values.data(), seen.dp, b.out.data(),
                    seen.dp, false);

@@ -171,13 +171,32 @@ inline void turn<float>(int n, const float* from, int64_t row, float* to, int64_
 
 // ---- sums ----
 
-// Sums are taken lane by lane, and the lanes in their order: a compiler's own way depends on where an array begins in
+// Sums are taken lane by lane, and then the lanes by halves: a compiler's own way depends on where an array begins in
 // memory, and then a run would not give the same bits twice.
+template <class T, class Join>
+ALWAYS T joined(typename Lanes<T>::type lanes, Join join) {
+    T all[Lanes<T>::count];
+    std::memcpy(all, &lanes, sizeof all);
+    for (int half = Lanes<T>::count / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) all[i] = join(all[i], all[i + half]);
+    return all[0];
+}
+
 template <class T>
-T total(typename Lanes<T>::type lanes) {
-    T sum = 0;
-    for (int i = 0; i < Lanes<T>::count; i++) sum += lanes[i];
-    return sum;
+ALWAYS T total(typename Lanes<T>::type lanes) {
+    return joined<T>(lanes, [](T a, T b) { return a + b; });
+}
+
+// The greatest of n numbers; minus infinity of none
+template <class T>
+T most_of(const T* a, int n) {
+    typedef typename Lanes<T>::type V;
+    V high = V{} - INFINITY;
+    int j = 0;
+    for (; j + Lanes<T>::count <= n; j += Lanes<T>::count) high = *(const V*)(a + j) > high ? *(const V*)(a + j) : high;
+    T most = joined<T>(high, [](T a, T b) { return std::max(a, b); });
+    for (; j < n; j++) most = std::max(most, a[j]);
+    return most;
 }
 
 template <class T>

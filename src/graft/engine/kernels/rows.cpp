@@ -95,20 +95,14 @@ void swiglu_backward(int64_t count, const T* gate, const T* up, const T* grad, T
 template <class T>
 void cross_entropy(int64_t rows, int n, T* logits, const int64_t* labels, T* losses) {
     constexpr int lanes = Lanes<T>::count;
-    typedef typename Lanes<T>::type V;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < rows; i++) {
         T* x = logits + i * n;
         const T label = x[labels[i]];
-        T most = -INFINITY;
-        int j = 0;
-        V high = V{} - INFINITY;
-        for (; j + lanes <= n; j += lanes) high = *(const V*)(x + j) > high ? *(const V*)(x + j) : high;
-        for (int lane = 0; lane < lanes; lane++) most = std::max(most, high[lane]);
-        const int whole = j;
-        for (; j < n; j++) most = std::max(most, x[j]);
+        const T most = most_of(x, n);
+        const int whole = n / lanes * lanes;
         exponential(x, whole, most);
-        for (j = whole; j < n; j++) x[j] = std::exp(x[j] - most);
+        for (int j = whole; j < n; j++) x[j] = std::exp(x[j] - most);
         const T sum = sum_of(x, n), inverse = 1 / sum;
 #pragma omp simd
         for (int k = 0; k < n; k++) x[k] *= inverse;
