@@ -233,31 +233,68 @@ T sum_of(const T* a, int n) {
     return all;
 }
 
-// ---- exp(x) for x <= 0 over n places, n a multiple of the lanes ----
+// ---- exp(x) for x <= 0 ----
 
 // x = n ln 2 + r with |r| <= ln 2 / 2; the series of exp(r) up to r^7 / 7! is exact to 6e-9.
-inline void exponential(float* x, int n, float less) {
+ALWAYS Lanes<float>::type exponential(Lanes<float>::type given) {
     typedef Lanes<float>::type V;
     typedef int32_t I __attribute__((vector_size(64), aligned(4), may_alias));
-    for (int j = 0; j < n; j += Lanes<float>::count) {
-        const V given = *(V*)(x + j) - less;
-        const V v = given < -87.0f ? V{} - 87.0f : given;
-        const V whole = (v * 1.44269504f + 12582912.0f) - 12582912.0f;
-        const V r = (v - whole * 0.693359375f) + whole * 2.12194440e-4f;
-        V sum = r * (1.0f / 5040) + 1.0f / 720;
-        sum = sum * r + 1.0f / 120;
-        sum = sum * r + 1.0f / 24;
-        sum = sum * r + 1.0f / 6;
-        sum = sum * r + 0.5f;
-        sum = sum * r + 1.0f;
-        sum = sum * r + 1.0f;
-        const I power = (__builtin_convertvector(whole, I) + 127) << 23;
-        *(V*)(x + j) = given < -87.0f ? V{} : sum * (V)power;
-    }
+    const V v = given < -87.0f ? V{} - 87.0f : given;
+    const V whole = (v * 1.44269504f + 12582912.0f) - 12582912.0f;
+    const V r = (v - whole * 0.693359375f) + whole * 2.12194440e-4f;
+    V sum = r * (1.0f / 5040) + 1.0f / 720;
+    sum = sum * r + 1.0f / 120;
+    sum = sum * r + 1.0f / 24;
+    sum = sum * r + 1.0f / 6;
+    sum = sum * r + 0.5f;
+    sum = sum * r + 1.0f;
+    sum = sum * r + 1.0f;
+    const I power = (__builtin_convertvector(whole, I) + 127) << 23;
+    return given < -87.0f ? V{} : sum * (V)power;
 }
 
-inline void exponential(double* x, int n, double less) {
-    for (int j = 0; j < n; j++) x[j] = std::exp(x[j] - less);
+ALWAYS Lanes<double>::type exponential(Lanes<double>::type given) {
+    for (int i = 0; i < Lanes<double>::count; i++) given[i] = std::exp(given[i]);
+    return given;
+}
+
+// x = exp(x - less) over n places, n a multiple of the lanes
+template <class T>
+void exponential(T* x, int n, T less) {
+    typedef typename Lanes<T>::type V;
+    for (int j = 0; j < n; j += Lanes<T>::count) *(V*)(x + j) = exponential(*(V*)(x + j) - less);
+}
+
+template <class V>
+ALWAYS V sigmoid(V x) {
+    const V small = exponential(x < 0 ? x : -x);
+    return (x < 0 ? small : V{} + 1) / (1 + small);
+}
+
+// each(place, count): whole vectors from a to b, and what is left of them
+template <class T, class Each>
+ALWAYS void by_lanes(int64_t from, int64_t stop, Each each) {
+    for (; from + Lanes<T>::count <= stop; from += Lanes<T>::count) each(from, Lanes<T>::count);
+    if (from < stop) each(from, (int)(stop - from));
+}
+template <class T>
+ALWAYS typename Lanes<T>::type some(const T* from, int count) {
+    typename Lanes<T>::type v{};
+    std::memcpy(&v, from, count * sizeof(T));
+    return v;
+}
+template <class T>
+ALWAYS void put(typename Lanes<T>::type v, T* to, int count) {
+    std::memcpy(to, &v, count * sizeof(T));
+}
+
+// y (count) = silu(gate) * up
+template <class T>
+void gated(int64_t from, int64_t stop, const T* gate, const T* up, T* y) {
+    by_lanes<T>(from, stop, [=](int64_t i, int count) {
+        const auto g = some(gate + i, count);
+        put<T>(g * sigmoid(g) * some(up + i, count), y + i, count);
+    });
 }
 
 // ---- int8 ----

@@ -53,41 +53,27 @@ void rotate(int64_t tokens, int heads, int d, const T* x, const T* cos, const T*
 
 constexpr int PIECE = 1024;
 
-// sigmoid of n numbers into `to`
-template <class T>
-void sigmoids(const T* x, int n, T* to) {
-    alignas(64) T small[PIECE];
-    for (int j = 0; j < n; j++) small[j] = -std::abs(x[j]);
-    for (int j = n; j < padded<T>(n); j++) small[j] = 0;
-    exponential(small, padded<T>(n), T(0));
-    for (int j = 0; j < n; j++) to[j] = (x[j] < 0 ? small[j] : T(1)) / (1 + small[j]);
-}
-
-// each(place, sigmoid of gate there) for all of `count` places
-template <class T, class Each>
-void by_sigmoids(int64_t count, const T* gate, Each each) {
-    const int64_t pieces = (count + PIECE - 1) / PIECE;
+// each(from, stop): all of `count` places, a piece each
+template <class Each>
+void by_pieces(int64_t count, Each each) {
 #pragma omp parallel for schedule(static)
-    for (int64_t piece = 0; piece < pieces; piece++) {
-        const int64_t at = piece * PIECE;
-        const int n = (int)std::min<int64_t>(PIECE, count - at);
-        alignas(64) T s[PIECE];
-        sigmoids(gate + at, n, s);
-        for (int j = 0; j < n; j++) each(at + j, s[j]);
-    }
+    for (int64_t piece = 0; piece < (count + PIECE - 1) / PIECE; piece++)
+        each(piece * PIECE, std::min(count, (piece + 1) * PIECE));
 }
 
 template <class T>
 void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) {
-    by_sigmoids(count, gate, [=](int64_t i, T s) { y[i] = gate[i] * s * up[i]; });
+    by_pieces(count, [=](int64_t from, int64_t stop) { gated(from, stop, gate, up, y); });
 }
 
 template <class T>
 void swiglu_backward(int64_t count, const T* gate, const T* up, const T* grad, T* d_gate, T* d_up) {
-    by_sigmoids(count, gate, [=](int64_t i, T s) {
-        const T g = grad[i], x = gate[i], u = up[i];
-        d_up[i] = g * x * s;
-        d_gate[i] = g * u * s * (1 + x * (1 - s));
+    by_pieces(count, [=](int64_t from, int64_t stop) {
+        by_lanes<T>(from, stop, [=](int64_t i, int n) {
+            const auto g = some(grad + i, n), x = some(gate + i, n), u = some(up + i, n), s = sigmoid(x);
+            put<T>(g * x * s, d_up + i, n);
+            put<T>(g * u * s * (1 + x * (1 - s)), d_gate + i, n);
+        });
     });
 }
 
