@@ -11,9 +11,17 @@ from graft.engine.kernels import Kernels, wide
 from graft.engine.native import Codes, dequantised, native, quantised, room
 from graft.engine.products import LANES, Beside, low_rank, packed, room_for
 
+EXACT, INT8, BFLOAT16 = range(3)
+"""How the kernels' calls for several layers compute."""
+
 
 class Lowered(Protocol):
-    """A frozen weight (out, in) for products in both directions, with a low-rank one beside them."""
+    """A frozen weight (out, in) for products in both directions, with a low-rank one beside them.
+
+    ``joint`` is how the kernels' calls for several layers compute it; None where they don't.
+    """
+
+    joint: int | None
 
     def room(self, rows: torch.Tensor) -> Codes | None:
         """Codes that a pass over ``rows`` may fill on its way; None where ``prepare`` makes them."""
@@ -44,6 +52,7 @@ class Int8:
         made = _float32(weight)
         packed = made is not None and made.has("wide_codes") and not any(size % LANES for size in weight.shape)
         self.kind = torch.uint8 if packed else torch.int8
+        self.joint = INT8 if packed else None
         self.along_out, self.along_in = (_Weight.of(turned, packed) for turned in (weight, weight.t()))
 
     def room(self, rows: torch.Tensor) -> Codes | None:
@@ -122,6 +131,7 @@ class Bfloat16:
         made = None if any(size % LANES for size in weight.shape) else _float32(weight)
         self.tiles = made if made is not None and made.tiles else None
         self.weight = weight if self.tiles else weight.to(torch.bfloat16)
+        self.joint = BFLOAT16 if self.tiles else None
 
     def room(self, rows: torch.Tensor) -> Codes | None:
         return None

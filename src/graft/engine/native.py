@@ -97,11 +97,25 @@ def _forest(layout: Layout, q: torch.Tensor, k: torch.Tensor, plain: tuple[float
     return (len(layout.spans), layout.spans, layout.positions, *counts, *plain)
 
 
+PLAIN, NORMED, GATED = range(3)
+"""How the kernels know rows that are made on the way."""
+
+
 class Again:
     """How to make a tensor once more from what is kept anyway, so that it need not be kept itself."""
 
-    def __init__(self, make: Callable[..., torch.Tensor], *parts: torch.Tensor) -> None:
-        self.make, self.parts = make, parts
+    def __init__(self, make: Callable[..., torch.Tensor], *parts: torch.Tensor, kind: int, eps: float = 0.0) -> None:
+        self.make, self.parts, self.kind, self.eps = make, parts, kind, eps
+
+    def of(self, *parts: torch.Tensor) -> Again:
+        """The same of other parts."""
+        return Again(self.make, *parts, kind=self.kind, eps=self.eps)
+
+    @property
+    def rows(self) -> tuple[int, torch.Tensor, torch.Tensor, float]:
+        """As the kernels take it."""
+        one, two = self.parts
+        return self.kind, one, two, self.eps
 
 
 def again(tensor: torch.Tensor) -> Again | None:
@@ -142,7 +156,8 @@ _rms_norm: Callable[..., torch.Tensor] = _RMSNorm.apply
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """x (..., d) / sqrt(mean(x²) + eps) * weight (d), which is frozen and gets no gradient."""
     x = x.contiguous()
-    return _with_recipe(_rms_norm(x, weight, eps), Again(lambda x, weight: _normed(x, weight, eps)[0], x, weight))
+    recipe = Again(lambda x, weight: _normed(x, weight, eps)[0], x, weight, kind=NORMED, eps=eps)
+    return _with_recipe(_rms_norm(x, weight, eps), recipe)
 
 
 class _SwiGLU(torch.autograd.Function):
@@ -172,7 +187,7 @@ _swiglu: Callable[..., torch.Tensor] = _SwiGLU.apply
 def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     """silu(gate) · up (Shazeer 2020, arXiv:2002.05202), all of one shape."""
     gate, up = gate.contiguous(), up.contiguous()
-    return _with_recipe(_swiglu(gate, up), Again(_gated, gate, up))
+    return _with_recipe(_swiglu(gate, up), Again(_gated, gate, up, kind=GATED))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Kernels:
         return bool(self._library.tiles_ready())
 
     def __call__(self, name: str, kind: torch.dtype | None, *values: Any) -> None:
-        """Tensors go as pointers, None as a null one, whole numbers of 64 bits as ``wide``, others by what they are."""
+        """Tensors go as pointers, None as a null one, whole numbers of 64 bits as ``wide``, all else by what it is."""
         function = self._functions.get((name, kind)) or self._found(name, kind)
         function(*[value if type(value) in _AS_THEY_ARE else _passed(value) for value in values])
 
@@ -65,6 +65,8 @@ _AS_THEY_ARE = {int, ctypes.c_int64}
 def _passed(value: Any) -> Any:
     if value is None:
         return ctypes.c_void_p()
+    if isinstance(value, ctypes.Array):
+        return value
     return ctypes.c_double(value) if isinstance(value, float) else ctypes.c_void_p(value.data_ptr())
 
 

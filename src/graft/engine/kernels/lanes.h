@@ -38,6 +38,16 @@ int padded(int n) {
     return (n + Lanes<T>::count - 1) / Lanes<T>::count * Lanes<T>::count;
 }
 
+// Memory that begins with a line of the cache and stays for the next call.
+struct Room {
+    std::vector<char> bytes;
+    template <class T>
+    T* of(size_t count) {
+        if (bytes.size() < count * sizeof(T) + 64) bytes.resize(count * sizeof(T) + 64);
+        return (T*)(((uintptr_t)bytes.data() + 63) & ~(uintptr_t)63);
+    }
+};
+
 // ---- products of matrices that are in the cache ----
 
 // The left factor: its strides. The right one: from a row to the next, and from one of its columns of lanes to the next.
@@ -295,6 +305,15 @@ void gated(int64_t from, int64_t stop, const T* gate, const T* up, T* y) {
         const auto g = some(gate + i, count);
         put<T>(g * sigmoid(g) * some(up + i, count), y + i, count);
     });
+}
+
+// y (n) = x / sqrt(mean(x^2) + eps) * weight; gives the factor
+template <class T>
+T normed(int n, const T* x, const T* weight, T eps, T* y) {
+    const T inverse = 1 / std::sqrt(dot(x, x, n) / n + eps);
+#pragma omp simd
+    for (int j = 0; j < n; j++) y[j] = x[j] * inverse * weight[j];
+    return inverse;
 }
 
 // ---- int8 ----

@@ -1,6 +1,6 @@
 // The narrow products of LoRA, each in one pass over the wide matrix that it reads. R, the ranks of all adapters of an input,
 // is a multiple of the lanes.
-#include "lanes.h"
+#include "products.h"
 
 namespace {
 
@@ -77,15 +77,29 @@ void low_rank_gradients(int64_t rows, int n, int R, const T* grad, const T* b, c
     });
 }
 
-// da (R, n) = gᵀ x of g (rows, R), x (rows, n); n is a multiple of the lanes
-template <class T>
-void low_rank_outer(int64_t rows, int n, int R, const T* g, const T* x, T* da) {
+// da (R, n) = gᵀ x of g (rows, R), x(from, count) as rows of n, n is a multiple of the lanes
+template <class T, class X>
+void low_rank_outer(int64_t rows, int n, int R, const T* g, T* da, X x) {
     summed(rows, (int64_t)n * R, T(1), da, [&](T* sum, bool add, int64_t from, int count) {
-        product<T>(R, n, count, g + from * R, 1, R, x + from * n, n, sum, n, add);
+        product<T>(R, n, count, g + from * R, 1, R, x(from, count), n, sum, n, add);
     });
 }
 
 }  // namespace
+
+void outer_of(int64_t rows, int n, int R, const float* g, const Rows& x, float* da) {
+    low_rank_outer(rows, n, R, g, da, [&](int64_t from, int count) -> const float* {
+        static thread_local Room room;
+        const float* one = x.one + from * n;
+        if (x.kind == Rows::PLAIN) return one;
+        float* made = room.of<float>((size_t)BLOCK * n);
+        if (x.kind == Rows::GATED)
+            gated<float>(0, (int64_t)count * n, one, x.two + from * n, made);
+        else
+            for (int i = 0; i < count; i++) normed(n, one + (int64_t)i * n, x.two, x.eps, made + (int64_t)i * n);
+        return made;
+    });
+}
 
 #define FOR_TYPE(T, NAME)                                                                                              \
     EXPORT void low_rank_down_##NAME(int64_t rows, int n, int R, const T* x, const T* a, T* h, int8_t* codes,          \
@@ -98,7 +112,7 @@ void low_rank_outer(int64_t rows, int n, int R, const T* g, const T* x, T* da) {
         low_rank_gradients<T>(rows, n, R, grad, b, h, h_row, scale, g, g_row, db, {codes, scales, more});              \
     }                                                                                                                  \
     EXPORT void low_rank_outer_##NAME(int64_t rows, int n, int R, const T* g, const T* x, T* da) {                     \
-        low_rank_outer<T>(rows, n, R, g, x, da);                                                                       \
+        low_rank_outer(rows, n, R, g, da, [=](int64_t from, int) { return x + from * n; });                                                                     \
     }
 
 FOR_TYPE(float, f32)

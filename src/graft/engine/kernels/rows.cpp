@@ -7,14 +7,7 @@ namespace {
 template <class T>
 void norm_forward(int64_t rows, int n, const T* x, const T* weight, double eps, T* y, T* inverse) {
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < rows; i++) {
-        const T* from = x + i * n;
-        T* to = y + i * n;
-        const T inv = 1 / std::sqrt(dot(from, from, n) / n + (T)eps);
-        inverse[i] = inv;
-#pragma omp simd
-        for (int j = 0; j < n; j++) to[j] = from[j] * inv * weight[j];
-    }
+    for (int64_t i = 0; i < rows; i++) inverse[i] = normed(n, x + i * n, weight, (T)eps, y + i * n);
 }
 
 template <class T>

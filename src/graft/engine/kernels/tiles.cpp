@@ -2,7 +2,7 @@
 // of the nine products the six above 2^-27 of the whole are taken and summed in float32 (Henry, Tang, Heinecke 2019,
 // arXiv:1904.06376, section 3).
 #include "lanes.h"
-#include "wide.h"
+#include "products.h"
 
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__linux__)
 #include <sys/syscall.h>
@@ -35,16 +35,6 @@ struct Tiles {
         _tile_loadconfig(&shape);
     }
     ~Tiles() { _tile_release(); }
-};
-
-// Memory that begins with a line of the cache and stays for the next call.
-struct Room {
-    std::vector<char> bytes;
-    template <class T>
-    T* of(size_t count) {
-        if (bytes.size() < count * sizeof(T) + 64) bytes.resize(count * sizeof(T) + 64);
-        return (T*)(((uintptr_t)bytes.data() + 63) & ~(uintptr_t)63);
-    }
 };
 
 typedef uint16_t Number;  // of bfloat16

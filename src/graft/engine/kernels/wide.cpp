@@ -1,7 +1,7 @@
 // Products with frozen weights, with a low-rank part beside them, in one pass over the result: to = [start +] x wᵀ + low b.
 // A weight is packed by columns of lanes, so that a tile reads it straight on.
 #include "lanes.h"
-#include "wide.h"
+#include "products.h"
 
 namespace {
 

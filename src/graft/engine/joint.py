@@ -1,0 +1,122 @@
+"""LoRA layers that read one input, by the kernels in one call for each direction."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from graft.engine.kernels import Kernels, kernels, wide
+from graft.engine.lowered import EXACT, Int8
+from graft.engine.native import PLAIN, Again
+from graft.engine.products import LANES, PACKED
+
+if TYPE_CHECKING:
+    from graft.engine.lora import Linear
+
+
+Pairs = Sequence[tuple[torch.Tensor | None, torch.Tensor | None]]
+
+
+class _Packed(ctypes.Structure):
+    _fields_ = (("codes", ctypes.c_void_p), ("scales", ctypes.c_void_p), ("less", ctypes.c_void_p))
+
+
+class _Layer(ctypes.Structure):
+    """``Layer`` of kernels/together.cpp."""
+
+    _fields_ = (
+        ("n", ctypes.c_int32),
+        ("rank", ctypes.c_int32),
+        ("w", ctypes.c_void_p),
+        ("w_row", ctypes.c_int64),
+        ("w_col", ctypes.c_int64),
+        ("forward", _Packed),
+        ("backward", _Packed),
+        ("a", ctypes.c_void_p),
+        ("b", ctypes.c_void_p),
+        ("scale", ctypes.c_double),
+        ("plus", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("grad", ctypes.c_void_p),
+        ("grad_a", ctypes.c_void_p),
+        ("grad_b", ctypes.c_void_p),
+    )
+
+
+def kernels_for(x: torch.Tensor, layers: Sequence[Linear]) -> Kernels | None:
+    """The kernels, where they take these layers of x (T, in) whole."""
+    if len(x) < PACKED or x.dtype != torch.float32 or x.device.type != "cpu" or x.shape[1] % LANES:
+        return None
+    made = kernels()
+    return made if made is not None and made.has("together_forward") and all(map(_fits, layers)) else None
+
+
+def _fits(layer: Linear) -> bool:
+    if layer.a is None or layer.b is None or layer.weight.shape[0] % LANES:
+        return False
+    if layer.lowered is not None and layer.lowered.joint is None:
+        return False
+    return layer.weight.dtype == torch.float32 and layer.a.is_contiguous() and layer.b.is_contiguous()
+
+
+def forward(
+    made: Kernels, x: torch.Tensor, layers: Sequence[Linear], plus: torch.Tensor | None
+) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
+    """x (T, in) -> x Aᵀ of all layers (T, R), each rank filled up to whole vectors, and the layers' (T, out), without
+    their biases. ``plus`` (T, out) is added to a single one's.
+    """
+    x, plus = x.contiguous(), None if plus is None else plus.contiguous()
+    ranks = sum(-(-len(layer.a) // LANES) * LANES for layer in layers if layer.a is not None)
+    h = x.new_empty(len(x), ranks)
+    outputs = [x.new_empty(len(x), len(layer.weight)) for layer in layers]
+    described = _described(layers)
+    for one, y in zip(described, outputs, strict=True):
+        one.y, one.plus = y.data_ptr(), None if plus is None else plus.data_ptr()
+    made("together_forward", None, *_sizes(x.shape, layers), described, x, h)
+    return h, outputs
+
+
+def backward(
+    made: Kernels,
+    grads: Sequence[torch.Tensor],
+    h: torch.Tensor,
+    layers: Sequence[Linear],
+    x: torch.Tensor | Again,
+    width: int,
+    wanted: bool,
+) -> tuple[torch.Tensor | None, Pairs]:
+    """``grads`` (T, out) of the layers -> x's (T, width), where it is wanted, and those of each layer's A and B."""
+    grad_x = h.new_empty(len(h), width) if wanted else None
+    dense = [grad.contiguous() for grad in grads]
+    made_ab = [(torch.empty_like(layer.a), torch.empty_like(layer.b)) for layer in layers]  # type: ignore[arg-type]
+    described = _described(layers)
+    for one, grad, (grad_a, grad_b) in zip(described, dense, made_ab, strict=True):
+        one.grad, one.grad_a, one.grad_b = grad.data_ptr(), grad_a.data_ptr(), grad_b.data_ptr()
+    rows = x.rows if isinstance(x, Again) else (PLAIN, x.contiguous(), None, 0.0)
+    made("together_backward", None, *_sizes((len(h), width), layers), described, h, *rows, grad_x)
+    return grad_x, made_ab
+
+
+def _sizes(shape: Sequence[int], layers: Sequence[Linear]) -> tuple[Any, ...]:
+    lowered = layers[0].lowered
+    return EXACT if lowered is None else lowered.joint, wide(shape[0]), shape[1], len(layers)
+
+
+def _described(layers: Sequence[Linear]) -> ctypes.Array[_Layer]:
+    """With what is the same for both directions."""
+    described = (_Layer * len(layers))()
+    for one, layer in zip(described, layers, strict=True):
+        assert layer.a is not None and layer.b is not None
+        one.n, one.rank, one.scale = len(layer.weight), len(layer.a), layer.scale
+        one.a, one.b = layer.a.data_ptr(), layer.b.data_ptr()
+        if isinstance(layer.lowered, Int8):
+            for packed, weight in ((one.forward, layer.lowered.along_out), (one.backward, layer.lowered.along_in)):
+                packed.codes, packed.scales = weight.codes.data_ptr(), weight.scales.data_ptr()
+                packed.less = weight.less.data_ptr()  # type: ignore[union-attr]
+        else:
+            one.w = layer.weight.data_ptr()
+            one.w_row, one.w_col = layer.weight.stride()
+    return described

@@ -1,0 +1,46 @@
+// The products of frozen weights and of low-rank matrices.
+#pragma once
+#include "lanes.h"
+
+// scale * low (rows, R; from a row to the next `row`) times b (R, n; by any strides); R 0: none
+struct LowRank {
+    int R;
+    const float* low;
+    int64_t row;
+    const float* b;
+    int64_t b_row, b_col;
+    float scale;
+};
+
+// As wide_product and wide_codes, by the processor's matrix tiles; false, with nothing done, where that can't be.
+bool tiles_product(int64_t rows, int n, int k, const float* x, int64_t x_row, const float* w, int64_t w_row, int64_t w_col,
+                   const LowRank& low, float* to, const float* start);
+bool tiles_codes(int64_t rows, int n, int k, const uint8_t* x, const float* scales, const int8_t* packed, const float* columns,
+                 const int32_t* less, const LowRank& low, float* to, const float* start);
+
+// In its own file each: what it is, and the sizes that it takes.
+EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col, int R,
+                         const float* low, int64_t low_row, const float* b, int64_t b_row, int64_t b_col, double scale,
+                         float* to, const float* start);
+EXPORT void wide_codes(int64_t rows, int n, int k, const uint8_t* x, const float* scales, const int8_t* packed,
+                       const float* columns, const int32_t* less, int R, const float* low, int64_t low_row, const float* b,
+                       int64_t b_row, int64_t b_col, double scale, float* to, const float* start);
+EXPORT void tiles_bfloat16(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col, int R,
+                           const float* low, int64_t low_row, const float* b, int64_t b_row, int64_t b_col, double scale,
+                           float* to, const float* start);
+EXPORT void low_rank_down_f32(int64_t rows, int n, int R, const float* x, const float* a, float* h, int8_t* codes,
+                              float* scales, int more);
+EXPORT void low_rank_gradients_f32(int64_t rows, int n, int R, const float* grad, const float* b, const float* h,
+                                   int64_t h_row, double scale, float* g, int64_t g_row, float* db, int8_t* codes,
+                                   float* scales, int more);
+
+// Rows that are there, or made once more where they are wanted: `one` itself, its RMS norm by the weight `two`, or
+// silu(one) * two.
+struct Rows {
+    enum { PLAIN, NORMED, GATED } kind;
+    const float *one, *two;
+    float eps;
+};
+
+// As low_rank_outer
+void outer_of(int64_t rows, int n, int R, const float* g, const Rows& x, float* da);

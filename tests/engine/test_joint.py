@@ -1,0 +1,76 @@
+import random
+
+import pytest
+import torch
+
+from graft.engine import LOWERED, apart, fused, joint, pack, packed_loss, plain_collate, plain_loss
+from graft.engine.lora import Linear
+from graft.engine.native import again, rms_norm, swiglu
+from graft.methods import METHODS
+from graft.settings import FinetuneSettings
+from packed_rows import PAD, gradients, rows_of
+from tiny_models import tiny_model
+
+
+def group(lowered, width=64, ranks=(8, 16, 24)):
+    torch.manual_seed(0)
+    layers = []
+    for rank, out in zip(ranks, (48, 64, 80), strict=False):
+        weight = torch.randn(out, width) / 8
+        made = LOWERED[lowered](weight) if lowered else None
+        layers.append(Linear(weight, None, torch.randn(rank, width), torch.randn(out, rank), 0.5, made))
+    return layers
+
+
+def joined(x, layers):
+    made = joint.kernels_for(x, layers)
+    if made is None:
+        pytest.skip("this processor has no kernels for several layers, or none for such bits")
+    return made
+
+
+@pytest.mark.parametrize("lowered", [None, "int8", "bf16"])
+@pytest.mark.parametrize("source", ["plain", "normed", "gated"])
+def test_several_layers_in_one_call_and_one_by_one(lowered, source):
+    layers = group(lowered)
+    gate, up, weight = torch.randn(301, 64), torch.randn(301, 64), torch.rand(64)
+    x = {"plain": gate, "normed": rms_norm(gate, weight, 1e-5), "gated": swiglu(gate, up)}[source]
+    made = joined(x, layers)
+    near = {"rtol": 1e-5, "atol": 1e-3 if lowered else 1e-4}
+    for some, plus in ((layers, None), (layers[1:2], torch.randn(301, 64))):
+        (h, found), (others, expected) = joint.forward(made, x, some, plus), apart.forward(x, some, plus)
+        torch.testing.assert_close(h, others, rtol=1e-5, atol=1e-4)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, **near)
+        grads = [torch.randn_like(y) for y in found]
+        grad_x, pairs = joint.backward(made, grads, h, some, again(x) or x, 64, True)
+        wanted, others = apart.backward(grads, h, some, x, True)
+        torch.testing.assert_close(grad_x, wanted, **near)
+        for pair, other in zip(pairs, others, strict=True):
+            torch.testing.assert_close(pair, other, rtol=1e-4, atol=1e-2)
+        assert joint.backward(made, grads, h, some, x, 64, False)[0] is None
+
+
+@pytest.mark.parametrize("rank", [4, 16])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "smollm3", "mistral", "gpt2", "phi3"])
+def test_float32_gradients_of_long_batches_equal_the_padded_ones(family, rank):
+    """Long enough for the kernels that pack weights; the padded computation in float64 is the measure."""
+    model = METHODS.get("lora").prepare(tiny_model(family, width=64), FinetuneSettings(lora_r=rank))
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for key, parameter in model.named_parameters():
+            if "lora_B" in key:
+                parameter.normal_(std=0.1)
+    batch = rows_of(random.Random(0), 40, 9)
+    packed = pack(batch)
+    assert packed["input_ids"].shape[1] > 256
+    with fused(model):
+        loss = packed_loss(model, packed)
+        found = gradients(model, loss)
+    model = model.double()
+    expected = plain_loss(model, plain_collate(batch, PAD))
+    wanted = gradients(model, expected)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert found.keys() == wanted.keys()
+    for name, gradient in found.items():
+        assert (gradient - wanted[name]).norm() <= 1e-5 * wanted[name].norm(), name
