@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from graft.engine import LOWERED, apart, fused, joint, pack, packed_loss, plain_collate, plain_loss
+from graft.engine.decoder import Decoder
 from graft.engine.lora import Linear
 from graft.engine.native import again, rms_norm, swiglu
 from graft.methods import METHODS
@@ -51,17 +52,22 @@ def test_several_layers_in_one_call_and_one_by_one(lowered, source):
         assert joint.backward(made, grads, h, some, x, 64, False)[0] is None
 
 
-@pytest.mark.parametrize("rank", [4, 16])
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "smollm3", "mistral", "gpt2", "phi3"])
-def test_float32_gradients_of_long_batches_equal_the_padded_ones(family, rank):
-    """Long enough for the kernels that pack weights; the padded computation in float64 is the measure."""
+def trained(family, rank):
+    """A model with an adapter that does something."""
     model = METHODS.get("lora").prepare(tiny_model(family, width=64), FinetuneSettings(lora_r=rank))
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
         for key, parameter in model.named_parameters():
             if "lora_B" in key:
                 parameter.normal_(std=0.1)
-    batch = rows_of(random.Random(0), 40, 9)
+    return model
+
+
+@pytest.mark.parametrize("rank", [4, 16])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "smollm3", "mistral", "gpt2", "phi3"])
+def test_float32_gradients_of_long_batches_equal_the_padded_ones(family, rank):
+    """Long enough for the kernels that pack weights; the padded computation in float64 is the measure."""
+    model, batch = trained(family, rank), rows_of(random.Random(0), 40, 9)
     packed = pack(batch)
     assert packed["input_ids"].shape[1] > 256
     with fused(model):
@@ -74,3 +80,30 @@ def test_float32_gradients_of_long_batches_equal_the_padded_ones(family, rank):
     assert found.keys() == wanted.keys()
     for name, gradient in found.items():
         assert (gradient - wanted[name]).norm() <= 1e-5 * wanted[name].norm(), name
+
+
+@pytest.mark.parametrize("compute", ["exact", "int8", "bf16"])
+@pytest.mark.parametrize("family", ["llama", "mistral", "smollm3"])
+def test_whole_layers_equal_their_parts(family, compute, monkeypatch):
+    model, packed = trained(family, 8), pack(rows_of(random.Random(0), 40, 9))
+    whole, taken = Decoder.kernels_for, []
+
+    def watched(self, x):
+        taken.append(whole(self, x))
+        return taken[-1]
+
+    found = []
+    for way in (watched, lambda self, x: None):
+        monkeypatch.setattr(Decoder, "kernels_for", way)
+        with fused(model, compute):
+            loss = packed_loss(model, packed)
+            found.append((loss.item(), gradients(model, loss)))
+    if not any(taken):
+        pytest.skip("this processor has no kernels for whole layers, or none for such bits")
+    (loss, whole), (other, parts) = found
+    # A sum's last bit may turn a code of int8.
+    near = 1e-5 if compute == "exact" else 1e-2
+    assert loss == pytest.approx(other, rel=near)
+    assert whole.keys() == parts.keys()
+    for name, gradient in whole.items():
+        assert (gradient - parts[name]).norm() <= near * parts[name].norm(), name

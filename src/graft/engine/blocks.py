@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from graft.engine.attention import NAME
-from graft.engine.native import attention, native, swiglu
+from graft.engine.decoder import Decoder, decode
+from graft.engine.native import Turns, attention, native, swiglu
 from graft.engine.native import rms_norm as native_norm
 from graft.engine.norm import rms_norm
 
@@ -38,6 +39,13 @@ DECODERS = _classes("DecoderLayer")
 
 def block_forward(module: Any) -> Forward | None:
     """What computes in the place of ``module``'s own forward; None where its class is not known."""
+    forward = _forward_of(module)
+    if forward is not None:
+        forward.is_grafts = True  # type: ignore[attr-defined]
+    return forward
+
+
+def _forward_of(module: Any) -> Forward | None:
     name = _name(module)
     if name in NORMS:
         return _norm_forward(module)
@@ -46,6 +54,11 @@ def block_forward(module: Any) -> Forward | None:
     if name in DECODERS:
         return _decoder_forward(module)
     return _attention_forward(module) if name in ATTENTIONS else None
+
+
+def _is_exchanged(module: Any) -> bool:
+    """Whether it computes by a forward from here, and not by its own or somebody else's."""
+    return getattr(vars(module).get("forward"), "is_grafts", False)
 
 
 def _name(module: Any) -> str:
@@ -100,11 +113,18 @@ def _attended(
     q, k, v = (projection(x).view(x.shape[1], -1, d) for projection in (module.q_proj, module.k_proj, module.v_proj))
     if hasattr(module, "q_norm"):
         q, k = module.q_norm(q), module.k_norm(k)
-    cos, sin = (part[0] for part in position_embeddings)
-    turns = (cos, sin) if getattr(module, "use_rope", True) else None
-    # Mistral's is the configuration's, the others' their own.
-    window = getattr(module.config if "Mistral" in type(module).__name__ else module, "sliding_window", None) or 0
-    return attention(q, k, v, layout, module.scaling, window=window, turns=turns).reshape(*x.shape[:-1], -1)
+    turns = _turns(module, position_embeddings)
+    return attention(q, k, v, layout, module.scaling, window=_window(module), turns=turns).reshape(*x.shape[:-1], -1)
+
+
+def _turns(module: Any, embeddings: tuple[torch.Tensor, torch.Tensor]) -> Turns | None:
+    cos, sin = (part[0] for part in embeddings)
+    return (cos, sin) if getattr(module, "use_rope", True) else None
+
+
+def _window(module: Any) -> int:
+    """Mistral's is the configuration's, the others' their own."""
+    return getattr(module.config if "Mistral" in type(module).__name__ else module, "sliding_window", None) or 0
 
 
 def narrows(model: Any) -> bool:
@@ -128,9 +148,15 @@ def _decoder_forward(layer: Any) -> Forward:
     def forward(hidden_states: torch.Tensor, *args: Any, targets: torch.Tensor | None = None, **kwargs: Any) -> Any:
         module, x = layer.self_attn, hidden_states
         chosen = targets if _is_last(layer) else None
-        if args or "forward" not in vars(module) or not _packs(module, x, kwargs):
+        if args or not _is_exchanged(module) or not _packs(module, x, kwargs):
             y = type(layer).forward(layer, x, *args, **kwargs)
             return y if chosen is None else y.index_select(1, chosen)
+        if chosen is None:
+            decoder = _described(layer, x.dtype)
+            made = decoder.kernels_for(x[0]) if decoder else None
+            if decoder and made:
+                turns = _turns(module, kwargs["position_embeddings"])
+                return decode(made, decoder, x[0], kwargs["layout"], turns)[None]
         attended = _attended(module, layer.input_layernorm(x), **kwargs)
         if chosen is not None:
             x, attended = x.index_select(1, chosen), attended.index_select(1, chosen)
@@ -139,6 +165,24 @@ def _decoder_forward(layer: Any) -> Forward:
 
     forward.takes_targets = True  # type: ignore[attr-defined]
     return forward
+
+
+def _described(layer: Any, dtype: torch.dtype) -> Decoder | None:
+    """The layer as it is now, where all of it is known."""
+    a, mlp, norms = layer.self_attn, layer.mlp, (layer.input_layernorm, layer.post_attention_layernorm)
+    if hasattr(a, "q_norm") or not all(map(_is_exchanged, (mlp, *norms))):
+        return None
+    if any(norm.weight.requires_grad or norm.weight.dtype != torch.float32 for norm in norms):
+        return None
+    linears = []
+    for module in (a.q_proj, a.k_proj, a.v_proj, a.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj):
+        describe = getattr(vars(module).get("forward"), "described", None)
+        found = describe(dtype) if describe else None
+        if found is None or found[1]:  # dropout
+            return None
+        linears.append(found[0])
+    norm, norm_after = ((norm.weight, norm.variance_epsilon) for norm in norms)
+    return Decoder(linears, norm, norm_after, a.head_dim, a.scaling, _window(a))
 
 
 def _plus(module: Any, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:

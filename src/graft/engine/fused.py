@@ -147,6 +147,7 @@ class _Shared:
             return self._take(place)
 
         forward.takes_plus = len(self.layers) == 1  # type: ignore[attr-defined]
+        forward.described = lambda dtype: _described(layer, dtype, self.lowered[place])  # type: ignore[attr-defined]
         return forward
 
     def _take(self, place: int) -> torch.Tensor:

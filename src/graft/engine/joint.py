@@ -24,8 +24,8 @@ class _Packed(ctypes.Structure):
     _fields_ = (("codes", ctypes.c_void_p), ("scales", ctypes.c_void_p), ("less", ctypes.c_void_p))
 
 
-class _Layer(ctypes.Structure):
-    """``Layer`` of kernels/together.cpp."""
+class Layer(ctypes.Structure):
+    """``Layer`` of kernels/products.h."""
 
     _fields_ = (
         ("n", ctypes.c_int32),
@@ -69,13 +69,12 @@ def forward(
     their biases. ``plus`` (T, out) is added to a single one's.
     """
     x, plus = x.contiguous(), None if plus is None else plus.contiguous()
-    ranks = sum(-(-len(layer.a) // LANES) * LANES for layer in layers if layer.a is not None)
-    h = x.new_empty(len(x), ranks)
+    h = x.new_empty(len(x), ranks(layers))
     outputs = [x.new_empty(len(x), len(layer.weight)) for layer in layers]
-    described = _described(layers)
-    for one, y in zip(described, outputs, strict=True):
+    given = described(layers)
+    for one, y in zip(given, outputs, strict=True):
         one.y, one.plus = y.data_ptr(), None if plus is None else plus.data_ptr()
-    made("together_forward", None, *_sizes(x.shape, layers), described, x, h)
+    made("together_forward", None, *_sizes(x.shape, layers), given, x, h)
     return h, outputs
 
 
@@ -91,24 +90,44 @@ def backward(
     """``grads`` (T, out) of the layers -> x's (T, width), where it is wanted, and those of each layer's A and B."""
     grad_x = h.new_empty(len(h), width) if wanted else None
     dense = [grad.contiguous() for grad in grads]
-    made_ab = [(torch.empty_like(layer.a), torch.empty_like(layer.b)) for layer in layers]  # type: ignore[arg-type]
-    described = _described(layers)
-    for one, grad, (grad_a, grad_b) in zip(described, dense, made_ab, strict=True):
-        one.grad, one.grad_a, one.grad_b = grad.data_ptr(), grad_a.data_ptr(), grad_b.data_ptr()
+    pairs, given = room_for_gradients(layers)
+    for one, grad in zip(given, dense, strict=True):
+        one.grad = grad.data_ptr()
     rows = x.rows if isinstance(x, Again) else (PLAIN, x.contiguous(), None, 0.0)
-    made("together_backward", None, *_sizes((len(h), width), layers), described, h, *rows, grad_x)
-    return grad_x, made_ab
+    made("together_backward", None, *_sizes((len(h), width), layers), given, h, *rows, grad_x)
+    return grad_x, pairs
 
 
 def _sizes(shape: Sequence[int], layers: Sequence[Linear]) -> tuple[Any, ...]:
+    return compute(layers), wide(shape[0]), shape[1], len(layers)
+
+
+def compute(layers: Sequence[Linear]) -> int:
+    """How the kernels know what these layers compute in."""
     lowered = layers[0].lowered
-    return EXACT if lowered is None else lowered.joint, wide(shape[0]), shape[1], len(layers)
+    return EXACT if lowered is None or lowered.joint is None else lowered.joint
 
 
-def _described(layers: Sequence[Linear]) -> ctypes.Array[_Layer]:
+def ranks(layers: Sequence[Linear]) -> int:
+    """Of all adapters, each filled up to whole vectors."""
+    return sum(-(-len(layer.a) // LANES) * LANES for layer in layers if layer.a is not None)
+
+
+def room_for_gradients(layers: Sequence[Linear]) -> tuple[Pairs, ctypes.Array[Layer]]:
+    """For each layer's A and B, and the layers with them."""
+    given, pairs = described(layers), []
+    for one, layer in zip(given, layers, strict=True):
+        assert layer.a is not None and layer.b is not None
+        pair = torch.empty_like(layer.a), torch.empty_like(layer.b)
+        one.grad_a, one.grad_b = (part.data_ptr() for part in pair)
+        pairs.append(pair)
+    return pairs, given
+
+
+def described(layers: Sequence[Linear]) -> ctypes.Array[Layer]:
     """With what is the same for both directions."""
-    described = (_Layer * len(layers))()
-    for one, layer in zip(described, layers, strict=True):
+    given = (Layer * len(layers))()
+    for one, layer in zip(given, layers, strict=True):
         assert layer.a is not None and layer.b is not None
         one.n, one.rank, one.scale = len(layer.weight), len(layer.a), layer.scale
         one.a, one.b = layer.a.data_ptr(), layer.b.data_ptr()
@@ -119,4 +138,4 @@ def _described(layers: Sequence[Linear]) -> ctypes.Array[_Layer]:
         else:
             one.w = layer.weight.data_ptr()
             one.w_row, one.w_col = layer.weight.stride()
-    return described
+    return given

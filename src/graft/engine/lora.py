@@ -59,11 +59,10 @@ class _Together(torch.autograd.Function):
         x: torch.Tensor,
         recipe: Again | None,
         plus: torch.Tensor | None,
-        plain: Sequence[tuple[float, Lowered | None]],
+        layers: Sequence[Linear],
         dropout: float,
-        *flat: Any,
+        *flat: torch.Tensor | None,
     ) -> tuple[torch.Tensor, ...]:
-        layers = _layers(flat, plain)
         mask, up = keep_mask(x.shape, dropout, x.device) if dropout else (None, 1.0)
         ctx.joint = joint.kernels_for(x, layers) if mask is None else None
         made = ctx.joint
@@ -74,15 +73,15 @@ class _Together(torch.autograd.Function):
         kept = (x,) if recipe is None else tuple(part.detach() for part in recipe.parts)
         ctx.save_for_backward(mask, h, *flat, *kept)
         ctx.recipe, ctx.shape = recipe and recipe.of(), x.shape
-        ctx.plain, ctx.up = plain, up
+        ctx.layers, ctx.up = layers, up
         return tuple(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         mask, h, *rest = ctx.saved_tensors
-        flat, kept = rest[: 4 * len(ctx.plain)], rest[4 * len(ctx.plain) :]
-        layers = _layers(flat, ctx.plain)
+        count = 4 * len(ctx.layers)
+        layers, kept = layers_of(rest[:count], ctx.layers), rest[count:]
         recipe, wanted = ctx.recipe and ctx.recipe.of(*kept), ctx.needs_input_grad[0]
         if ctx.joint:
             grad_x, made = joint.backward(ctx.joint, grads, h, layers, recipe or kept[0], ctx.shape[1], wanted)
@@ -103,13 +102,17 @@ def together(
 
     ``dropout`` is of the adapters' input, one mask for all of ``layers``; ``plus`` is added to a single one's output.
     """
-    flat = [tensor for layer in layers for tensor in (layer.weight, layer.bias, layer.a, layer.b)]
-    plain = tuple((layer.scale, layer.lowered) for layer in layers)
     more = None if plus is None else plus.reshape(-1, plus.shape[-1])
-    outputs = _together(x.reshape(-1, x.shape[-1]), again(x), more, plain, dropout, *flat)
+    outputs = _together(x.reshape(-1, x.shape[-1]), again(x), more, tuple(layers), dropout, *flat_of(layers))
     return tuple(y.view(*x.shape[:-1], y.shape[-1]) for y in outputs)
 
 
-def _layers(flat: Sequence[Any], plain: Sequence[tuple[float, Lowered | None]]) -> list[Linear]:
-    fours = zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], plain, strict=True)
-    return [Linear(weight, bias, a, b, *rest) for weight, bias, a, b, rest in fours]
+def flat_of(layers: Sequence[Linear]) -> list[torch.Tensor | None]:
+    """The tensors of layers, as autograd functions take them."""
+    return [tensor for layer in layers for tensor in (layer.weight, layer.bias, layer.a, layer.b)]
+
+
+def layers_of(flat: Sequence[Any], layers: Sequence[Linear]) -> list[Linear]:
+    """The layers with these tensors, which are theirs as they were saved."""
+    fours = zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], layers, strict=True)
+    return [Linear(weight, bias, a, b, one.scale, one.lowered) for weight, bias, a, b, one in fours]

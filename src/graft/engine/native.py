@@ -140,7 +140,7 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, inverse = ctx.saved_tensors
         grad, made = grads[0].contiguous(), torch.empty_like(x)
-        _kernels()("norm_backward", x.dtype, wide(len(inverse)), x.shape[-1], x, weight, inverse, grad, made)
+        _kernels()("norm_backward", x.dtype, wide(len(inverse)), x.shape[-1], x, weight, inverse, grad, None, made)
         return made, None, None
 
 

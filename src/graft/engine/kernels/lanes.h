@@ -43,7 +43,10 @@ struct Room {
     std::vector<char> bytes;
     template <class T>
     T* of(size_t count) {
-        if (bytes.size() < count * sizeof(T) + 64) bytes.resize(count * sizeof(T) + 64);
+        if (bytes.size() < count * sizeof(T) + 64) {
+            std::vector<char>().swap(bytes);
+            bytes.resize(count * sizeof(T) + 64);
+        }
         return (T*)(((uintptr_t)bytes.data() + 63) & ~(uintptr_t)63);
     }
 };

@@ -44,3 +44,26 @@ struct Rows {
 
 // As low_rank_outer
 void outer_of(int64_t rows, int n, int R, const float* g, const Rows& x, float* da);
+
+// A layer y = [plus +] x wᵀ + scale * (x aᵀ) bᵀ, as engine/joint.py describes it to together.cpp.
+struct Layer {
+    struct Packed {  // int8, as wide_codes takes it
+        const int8_t* codes;
+        const float* scales;
+        const int32_t* less;
+    };
+    int32_t n, rank;
+    const float* w;  // (n, k), by any strides
+    int64_t w_row, w_col;
+    Packed forward, backward;
+    const float *a, *b;  // (rank, k), (n, rank)
+    double scale;
+    const float* plus;  // (rows, n), or none
+    float* y;           // (rows, n)
+    const float* grad;  // of y
+    float *grad_a, *grad_b;
+};
+
+EXPORT void together_forward(int compute, int64_t rows, int k, int count, const Layer* layers, const float* x, float* h);
+EXPORT void together_backward(int compute, int64_t rows, int k, int count, const Layer* layers, const float* h, int kind,
+                              const float* one, const float* two, double eps, float* grad_x);

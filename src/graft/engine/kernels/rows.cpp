@@ -10,17 +10,22 @@ void norm_forward(int64_t rows, int n, const T* x, const T* weight, double eps, 
     for (int64_t i = 0; i < rows; i++) inverse[i] = normed(n, x + i * n, weight, (T)eps, y + i * n);
 }
 
+// dx = [plus +] the gradient of what norm_forward gives
 template <class T>
-void norm_backward(int64_t rows, int n, const T* x, const T* weight, const T* inverse, const T* grad, T* dx) {
+void norm_backward(int64_t rows, int n, const T* x, const T* weight, const T* inverse, const T* grad, const T* plus, T* dx) {
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < rows; i++) {
         const T* from = x + i * n;
         const T* g = grad + i * n;
+        const T* more = plus ? plus + i * n : nullptr;
         T* to = dx + i * n;
         const T inv = inverse[i];
         const T along = dot3(g, weight, from, n) * inv * inv * inv / n;
 #pragma omp simd
         for (int j = 0; j < n; j++) to[j] = g[j] * weight[j] * inv - from[j] * along;
+        if (more)
+#pragma omp simd
+            for (int j = 0; j < n; j++) to[j] += more[j];
     }
 }
 
@@ -97,8 +102,8 @@ void cross_entropy(int64_t rows, int n, T* logits, const int64_t* labels, T* los
         norm_forward<T>(rows, n, x, weight, eps, y, inverse);                                                          \
     }                                                                                                                  \
     EXPORT void norm_backward_##NAME(int64_t rows, int n, const T* x, const T* weight, const T* inverse, const T* grad,\
-                                     T* dx) {                                                                          \
-        norm_backward<T>(rows, n, x, weight, inverse, grad, dx);                                                       \
+                                     const T* plus, T* dx) {                                                           \
+        norm_backward<T>(rows, n, x, weight, inverse, grad, plus, dx);                                                 \
     }                                                                                                                  \
     EXPORT void cross_entropy_##NAME(int64_t rows, int n, T* logits, const int64_t* labels, T* losses) {                \
         cross_entropy<T>(rows, n, logits, labels, losses);                                                             \

@@ -4,25 +4,6 @@
 
 #ifdef __AVX512F__
 
-// A layer y = [plus +] x wᵀ + scale * (x aᵀ) bᵀ, as engine/joint.py describes it.
-struct Layer {
-    struct Packed {  // int8, as wide_codes takes it
-        const int8_t* codes;
-        const float* scales;
-        const int32_t* less;
-    };
-    int32_t n, rank;
-    const float* w;  // (n, k), by any strides
-    int64_t w_row, w_col;
-    Packed forward, backward;
-    const float *a, *b;  // (rank, k), (n, rank)
-    double scale;
-    const float* plus;  // (rows, n), or none
-    float* y;           // (rows, n)
-    const float* grad;  // of y
-    float *grad_a, *grad_b;
-};
-
 namespace {
 
 enum Compute { EXACT, INT8, BFLOAT16 };
