@@ -12,6 +12,27 @@ struct LowRank {
     float scale;
 };
 
+// Columns of a weight (n, k) by any strides that are fetched into the second cache while others are used.
+struct Ahead {
+    const char* at = nullptr;
+    int64_t row = 0;
+    int rows = 0, lines = 1, done = 0;
+
+    Ahead() = default;
+    Ahead(const float* w, int64_t w_row, int64_t w_col, int columns, int k) : at((const char*)w) {
+        const bool along = w_row == 1;
+        row = (along ? w_col : w_row) * (int64_t)sizeof(float);
+        rows = along ? k : columns;
+        lines = ((along ? columns : k) + 15) / 16;
+    }
+    // One of so many shares
+    ALWAYS void fetch(int64_t shares) {
+        const int all = rows * lines;
+        for (int64_t some = all / shares + 1; some && done < all; some--, done++)
+            __builtin_prefetch(at + done / lines * row + done % lines * 64, 0, 2);
+    }
+};
+
 // As wide_product and wide_codes, by the processor's matrix tiles; false, with nothing done, where that can't be.
 bool tiles_product(int64_t rows, int n, int k, const float* x, int64_t x_row, const float* w, int64_t w_row, int64_t w_col,
                    const LowRank& low, float* to, const float* start);

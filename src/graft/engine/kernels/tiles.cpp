@@ -15,6 +15,7 @@ constexpr int TILE = SIDE * DEEP;          // numbers
 constexpr int BLOCK = 2 * SIDE;            // rows and columns of a block of four tiles of sums
 constexpr int64_t KEPT = 640 * 1024;       // bytes of a panel of w: they stay in the second cache
 constexpr int64_t TAKEN = 12 * 1024 * 1024;  // bytes of the pieces of x
+constexpr int DEEPEST = 768 * 3;           // numbers of k by pieces: a block of x stays in the second cache, too
 
 // The system lends the tiles' registers to those who ask.
 bool ready() {
@@ -232,6 +233,7 @@ struct Pieces {
         left<P>(rows, k, x + (int64_t)block * BLOCK * x_row, x_row, pieces + block * size());
     }
     void pack(int column, int columns, Number* to) const { right<P>(columns, k, w + column * w_row, w_row, w_col, to); }
+    Ahead ahead(int column, int columns) const { return {w + column * w_row, w_row, w_col, columns, k}; }
     ALWAYS void before(int, int, const Block&) const {}
     ALWAYS void sums(int block, const Number* right) const {
         const Number* a = pieces + block * size();
@@ -258,6 +260,7 @@ struct Codes {
         std::memset(filled + rows * k, 0, (size_t)(BLOCK - rows) * k);
     }
     void pack(int, int, Number*) const {}
+    Ahead ahead(int, int) const { return {}; }
     ALWAYS void before(int block, int column, const Block& place) const {
         _tile_zero(0);
         _tile_zero(1);
@@ -329,8 +332,11 @@ void product_of(int64_t rows, int n, const Way& way, const LowRank& low, float* 
                 way.pack(column, some, here);
                 right_low(some, low.R, low.b + column * low.b_col, low.b_row, low.b_col, low.scale, here + way.size());
             }
+            const int after = first + (last - first) * std::min(panels, panel + 2) / panels;  // where the next panel ends
+            Ahead next = way.ahead(end * BLOCK, std::min(n, after * BLOCK) - std::min(n, end * BLOCK));
             for (int block = 0; block < blocks; block++) {
                 const int some = (int)std::min<int64_t>(BLOCK, rows - (int64_t)block * BLOCK);
+                next.fetch(blocks);
                 for (int c = begin; c < end; c++) {
                     const int column = c * BLOCK;
                     const Block place{some, std::min(BLOCK, n - column), n, small, whole_numbers};
@@ -348,21 +354,27 @@ void product_of(int64_t rows, int n, const Way& way, const LowRank& low, float* 
     }
 }
 
-// As many rows at once as their pieces stay in the last cache.
+// As many rows and as much of k at once as their pieces stay in the caches.
 template <int P>
 bool product_by(int64_t rows, int n, const Pieces<P>& whole, const LowRank& beside, float* to, const float* start) {
-    if (n % SIDE || whole.k % SIDE || beside.R % SIDE || (whole.w_row != 1 && whole.w_col != 1) || !ready()) return false;
+    const int k = whole.k;
+    if (n % SIDE || k % SIDE || beside.R % SIDE || (whole.w_row != 1 && whole.w_col != 1) || !ready()) return false;
     static thread_local Room room;
-    const int64_t blocks = (rows + BLOCK - 1) / BLOCK, bytes = whole.size() * (int64_t)sizeof(Number);
-    const int64_t parts = (blocks * bytes + TAKEN - 1) / TAKEN;
-    Pieces<P> way = whole;
-    way.pieces = room.of<Number>(way.size() * ((blocks + parts - 1) / parts));
+    const int times = (k * P + DEEPEST - 1) / DEEPEST, most = ((k + times - 1) / times + DEEP - 1) / DEEP * DEEP;
+    const int64_t blocks = (rows + BLOCK - 1) / BLOCK, size = (int64_t)most * BLOCK * P;
+    const int64_t parts = (blocks * size * (int64_t)sizeof(Number) + TAKEN - 1) / TAKEN;
+    Number* pieces = room.of<Number>(size * ((blocks + parts - 1) / parts));
     for (int64_t part = 0; part < parts; part++) {
         const int64_t from = blocks * part / parts * BLOCK, stop = std::min(rows, blocks * (part + 1) / parts * BLOCK);
-        LowRank low = beside;
-        low.low += from * low.row;
-        way.x = whole.x + from * whole.x_row;
-        product_of(stop - from, n, way, low, to + from * n, start ? start + from * n : nullptr);
+        for (int c = 0; c < k; c += most) {
+            const float *x = whole.x + from * whole.x_row + c, *w = whole.w + c * whole.w_col;
+            const Pieces<P> way = {std::min(most, k - c), x, whole.x_row, w, whole.w_row, whole.w_col, pieces};
+            LowRank low = beside;
+            low.low += from * low.row;
+            if (c) low.R = 0;
+            const float* begin = c ? to : start;
+            product_of(stop - from, n, way, low, to + from * n, begin ? begin + from * n : nullptr);
+        }
     }
     return true;
 }

@@ -84,11 +84,7 @@ struct Exact {
     float* to;
     const float* start_at;  // what the sums begin with (rows, n), which may be `to`; or none
     const float* packed;
-    struct {
-        const char* at;
-        int64_t row;
-        int rows, lines, done;
-    } next;
+    Ahead next;
 
     void start(int column, int lanes, int following) {
         static thread_local std::vector<float> room;
@@ -96,14 +92,7 @@ struct Exact {
         low.start(column, lanes * 16);
         for (int block = 0; block < lanes; block++) pack(column + block * 16, &room[(size_t)block * k * 16]);
         packed = room.data();
-        const char* at = (const char*)(w + following * w_row);
-        const int wide = std::min(WIDTH, n - following);
-        if (following < 0)
-            next = {nullptr, 0, 0, 1, 0};
-        else if (w_row == 1)
-            next = {at, w_col * 4, k, (wide + 15) / 16, 0};
-        else
-            next = {at, w_row * 4, wide, (k + 15) / 16, 0};
+        next = following < 0 ? Ahead() : Ahead(w + following * w_row, w_row, w_col, std::min(WIDTH, n - following), k);
     }
 
     void pack(int column, float* block) const {
@@ -118,11 +107,7 @@ struct Exact {
             for (int j = 0; j < 16; j++) block[i * 16 + j] = from[j * w_row + i * w_col];
     }
 
-    ALWAYS void ahead(int rows, int64_t of) {
-        const int all = next.rows * next.lines;
-        for (int64_t some = rows * (int64_t)all / of + 1; some && next.done < all; some--, next.done++)
-            __builtin_prefetch(next.at + next.done / next.lines * next.row + next.done % next.lines * 64, 0, 2);
-    }
+    ALWAYS void ahead(int rows, int64_t of) { next.fetch(of / rows + 1); }
 
     template <int M, int N>
     inline void tile(int64_t row, int column) const {
@@ -193,11 +178,13 @@ struct Codes {
 EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col, int R,
                          const float* low, int64_t low_row, const float* b, int64_t b_row, int64_t b_col, double scale,
                          float* to, const float* start) {
+    const LowRank low_part = {R, low, low_row, b, b_row, b_col, (float)scale};
+    if (tiles_product(rows, n, k, x, k, w, w_row, w_col, low_part, to, start)) return;
     for (int from = 0; from < k; from += DEEPEST) {
         const int some = std::min(DEEPEST, k - from);
-        const LowRank beside = {from ? 0 : R, low, low_row, b, b_row, b_col, (float)scale};
+        LowRank beside = low_part;
+        if (from) beside.R = 0;
         const float* begin = from ? to : start;
-        if (tiles_product(rows, n, some, x + from, k, w + from * w_col, w_row, w_col, beside, to, begin)) continue;
         const Exact way = {n, some, x + from, w + from * w_col, k, w_row, w_col, {beside, nullptr}, to, begin, nullptr, {}};
         wide_panels(way, rows, n, some * (int)sizeof(float));
     }
