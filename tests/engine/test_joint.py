@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from graft.engine import LOWERED, apart, fused, joint, pack, packed_loss, plain_collate, plain_loss
+from graft.engine import LOWERED, apart, fused, joint, pack, packed_loss, plain_collate, plain_loss, score
 from graft.engine.decoder import Decoder
 from graft.engine.lora import Linear
 from graft.engine.native import again, rms_norm, swiglu
@@ -52,9 +52,9 @@ def test_several_layers_in_one_call_and_one_by_one(lowered, source):
         assert joint.backward(made, grads, h, some, x, 64, False)[0] is None
 
 
-def trained(family, rank):
+def trained(family, rank, **settings):
     """A model with an adapter that does something."""
-    model = METHODS.get("lora").prepare(tiny_model(family, width=64), FinetuneSettings(lora_r=rank))
+    model = METHODS.get("lora").prepare(tiny_model(family, width=64), FinetuneSettings(lora_r=rank, **settings))
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
         for key, parameter in model.named_parameters():
@@ -67,7 +67,16 @@ def trained(family, rank):
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "smollm3", "mistral", "gpt2", "phi3"])
 def test_float32_gradients_of_long_batches_equal_the_padded_ones(family, rank):
     """Long enough for the kernels that pack weights; the padded computation in float64 is the measure."""
-    model, batch = trained(family, rank), rows_of(random.Random(0), 40, 9)
+    assert_exact(trained(family, rank))
+
+
+@pytest.mark.parametrize("names", [["q_proj", "down_proj"], ["v_proj", "gate_proj", "up_proj"]])
+def test_layers_without_an_adapter_beside_others(names):
+    assert_exact(trained("llama", 8, target_modules=names))
+
+
+def assert_exact(model):
+    batch = rows_of(random.Random(0), 40, 9)
     packed = pack(batch)
     assert packed["input_ids"].shape[1] > 256
     with fused(model):
@@ -107,3 +116,20 @@ def test_whole_layers_equal_their_parts(family, compute, monkeypatch):
     assert whole.keys() == parts.keys()
     for name, gradient in whole.items():
         assert (gradient - parts[name]).norm() <= near * parts[name].norm(), name
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_a_model_without_an_adapter_is_judged_by_the_same_kernels(family):
+    model = tiny_model(family, width=64)
+    rows = rows_of(random.Random(0), 60, 12)
+    prompts = [row.input_ids[: row.prompt_length] for row in rows]
+    answers = [[row.input_ids[row.prompt_length :], [5, 6]] for row in rows]
+    found = score(model, prompts, answers)
+    assert not any("forward" in vars(module) for module in model.modules())
+    model = model.double()
+    for prompt, completions, scores in zip(prompts, answers, found, strict=True):
+        for completion, (nats, length, _) in zip(completions, scores, strict=True):
+            with torch.no_grad():
+                logits = model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
+            chosen = logits.log_softmax(-1).gather(1, torch.tensor(completion)[:, None])
+            assert (nats, length) == (pytest.approx(chosen.sum().item(), rel=1e-5), len(completion))

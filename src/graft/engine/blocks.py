@@ -56,6 +56,16 @@ def _forward_of(module: Any) -> Forward | None:
     return _attention_forward(module) if name in ATTENTIONS else None
 
 
+def is_decoder(module: Any) -> bool:
+    """Whether it is a layer of a decoder that is known here."""
+    return _name(module) in DECODERS
+
+
+def trained(module: Any) -> bool:
+    """Whether a gradient is wanted for its own parameters now."""
+    return torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters(recurse=False))
+
+
 def _is_exchanged(module: Any) -> bool:
     """Whether it computes by a forward from here, and not by its own or somebody else's."""
     return getattr(vars(module).get("forward"), "is_grafts", False)
@@ -69,7 +79,7 @@ def _norm_forward(module: Any) -> Forward:
     def forward(x: torch.Tensor) -> torch.Tensor:
         weight = module.weight
         # In other formats the model goes by way of float32 and back, which this does not imitate.
-        if weight.requires_grad or x.dtype != torch.float32 or weight.dtype != torch.float32:
+        if trained(module) or x.dtype != torch.float32 or weight.dtype != torch.float32:
             return type(module).forward(module, x)  # type: ignore[no-any-return]
         return (native_norm if native(x, weight) else rms_norm)(x, weight, module.variance_epsilon)
 
@@ -172,7 +182,7 @@ def _described(layer: Any, dtype: torch.dtype) -> Decoder | None:
     a, mlp, norms = layer.self_attn, layer.mlp, (layer.input_layernorm, layer.post_attention_layernorm)
     if hasattr(a, "q_norm") or not all(map(_is_exchanged, (mlp, *norms))):
         return None
-    if any(norm.weight.requires_grad or norm.weight.dtype != torch.float32 for norm in norms):
+    if any(trained(norm) or norm.weight.dtype != torch.float32 for norm in norms):
         return None
     linears = []
     for module in (a.q_proj, a.k_proj, a.v_proj, a.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj):

@@ -15,10 +15,11 @@ from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from graft.engine.blocks import block_forward
+from graft.engine.blocks import block_forward, is_decoder, trained
 from graft.engine.lora import Linear, together
 from graft.engine.lowered import LOWERED, Lowered
 from graft.engine.memory import memory_kept
+from graft.engine.products import PACKED
 
 Lower = Callable[[torch.Tensor], Lowered]
 
@@ -42,6 +43,7 @@ def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
 
     try:
         _exchange_linears(model, exchange, lowered)
+        _exchange_plain(model, exchange)
         for module in model.modules():
             forward = block_forward(module)
             if forward is not None:
@@ -75,6 +77,19 @@ def _exchange_linears(
             exchange(module, _Shared([module], lowered).forward_of(0))
 
 
+def _exchange_plain(model: nn.Module, exchange: Callable[[nn.Module, Callable[..., Any]], None]) -> None:
+    """The frozen layers of known decoders that have no adapter."""
+    for parent in model.modules():
+        if is_decoder(parent):
+            for module in parent.modules():
+                if type(module) is nn.Linear and not _listened(module) and not trained(module):
+                    exchange(module, _Shared([module], None).forward_of(0))
+
+
+def _listened(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+
+
 def _is_known(layer: nn.Module) -> bool:
     """Plain LoRA over a plain frozen layer that nobody listens to."""
     if type(layer) is not LoraLinear:
@@ -84,7 +99,7 @@ def _is_known(layer: nn.Module) -> bool:
     return (
         type(base) in {nn.Linear, Conv1D}
         and not any(p.requires_grad for p in base.parameters())
-        and not any(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks for part in parts)
+        and not any(map(_listened, parts))
         and not layer.lora_variant
         and not any(layer.lora_bias.values())
         and all(type(drop) in {nn.Identity, nn.Dropout} for drop in layer.lora_dropout.values())
@@ -93,10 +108,13 @@ def _is_known(layer: nn.Module) -> bool:
 
 def _described(layer: Any, dtype: torch.dtype, lowered: Lowered | None) -> tuple[Linear, float] | None:
     """The layer as it is now, and its dropout; None where PEFT's own forward is needed."""
-    base = layer.base_layer
+    base = getattr(layer, "base_layer", layer)
     weight = _oriented(base)
-    trained = weight.requires_grad or (base.bias is not None and base.bias.requires_grad)
-    if weight.dtype != dtype or layer.merged or trained:
+    if weight.dtype != dtype or trained(base):
+        return None
+    if base is layer:
+        return Linear(weight, base.bias), 0.0
+    if layer.merged:
         return None
     active = [name for name in layer.active_adapters if name in layer.lora_A]
     if layer.disable_adapters or not active:
@@ -126,6 +144,7 @@ class _Shared:
     def __init__(self, layers: Sequence[Any], lower: Lower | None) -> None:
         self.layers = list(layers)
         self.lowered = [lower(_oriented(layer.base_layer)) if lower else None for layer in layers]
+        self.adapted = any(isinstance(layer, LoraLinear) for layer in layers)
         self.input: torch.Tensor | None = None
         self.ready: dict[int, torch.Tensor] = {}
 
@@ -133,7 +152,9 @@ class _Shared:
         layer = self.layers[place]
 
         def forward(x: torch.Tensor, *args: Any, plus: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
-            if args or any(value is not None for value in kwargs.values()) or torch.is_autocast_enabled(x.device.type):
+            few = not self.adapted and x.numel() < PACKED * x.shape[-1]
+            unusual = args or any(value is not None for value in kwargs.values())
+            if few or unusual or torch.is_autocast_enabled(x.device.type):
                 return _plus(type(layer).forward(layer, x, *args, **kwargs), plus)
             if self.input is x and place in self.ready:
                 return self._take(place)

@@ -51,15 +51,19 @@ def kernels_for(x: torch.Tensor, layers: Sequence[Linear]) -> Kernels | None:
     if len(x) < PACKED or x.dtype != torch.float32 or x.device.type != "cpu" or x.shape[1] % LANES:
         return None
     made = kernels()
-    return made if made is not None and made.has("together_forward") and all(map(_fits, layers)) else None
+    return made if made is not None and made.has("together_forward") and _fit(layers) else None
+
+
+def _fit(layers: Sequence[Linear]) -> bool:
+    return all(map(_fits, layers)) and len({type(layer.lowered) for layer in layers}) == 1
 
 
 def _fits(layer: Linear) -> bool:
-    if layer.a is None or layer.b is None or layer.weight.shape[0] % LANES:
+    if layer.weight.dtype != torch.float32 or layer.weight.shape[0] % LANES:
         return False
     if layer.lowered is not None and layer.lowered.joint is None:
         return False
-    return layer.weight.dtype == torch.float32 and layer.a.is_contiguous() and layer.b.is_contiguous()
+    return all(part is None or part.is_contiguous() for part in (layer.a, layer.b))
 
 
 def forward(
@@ -115,9 +119,12 @@ def ranks(layers: Sequence[Linear]) -> int:
 
 def room_for_gradients(layers: Sequence[Linear]) -> tuple[Pairs, ctypes.Array[Layer]]:
     """For each layer's A and B, and the layers with them."""
-    given, pairs = described(layers), []
+    given = described(layers)
+    pairs: list[tuple[torch.Tensor | None, torch.Tensor | None]] = []
     for one, layer in zip(given, layers, strict=True):
-        assert layer.a is not None and layer.b is not None
+        if layer.a is None or layer.b is None:
+            pairs.append((None, None))
+            continue
         pair = torch.empty_like(layer.a), torch.empty_like(layer.b)
         one.grad_a, one.grad_b = (part.data_ptr() for part in pair)
         pairs.append(pair)
@@ -128,9 +135,9 @@ def described(layers: Sequence[Linear]) -> ctypes.Array[Layer]:
     """With what is the same for both directions."""
     given = (Layer * len(layers))()
     for one, layer in zip(given, layers, strict=True):
-        assert layer.a is not None and layer.b is not None
-        one.n, one.rank, one.scale = len(layer.weight), len(layer.a), layer.scale
-        one.a, one.b = layer.a.data_ptr(), layer.b.data_ptr()
+        one.n, one.scale = len(layer.weight), layer.scale
+        if layer.a is not None and layer.b is not None:
+            one.rank, one.a, one.b = len(layer.a), layer.a.data_ptr(), layer.b.data_ptr()
         if isinstance(layer.lowered, Int8):
             for packed, weight in ((one.forward, layer.lowered.along_out), (one.backward, layer.lowered.along_in)):
                 packed.codes, packed.scales = weight.codes.data_ptr(), weight.scales.data_ptr()
