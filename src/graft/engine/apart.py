@@ -26,7 +26,8 @@ def forward(
     """As ``joint.forward``; ``mask`` (T, in) is what dropout leaves of the adapters' input, times ``up``."""
     narrow = _Narrow(layers)
     h, codes = narrow.down(x, mask)
-    return h, [_product(x, codes, layer, narrow.beside(h, place, up), plus) for place, layer in enumerate(layers)]
+    outputs = [_product(x, codes, layer, narrow.beside(h, place, up), plus) for place, layer in enumerate(layers)]
+    return h, [y if layer.bias is None else y.add_(layer.bias) for y, layer in zip(outputs, layers, strict=True)]
 
 
 def backward(

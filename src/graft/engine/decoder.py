@@ -35,10 +35,8 @@ class Decoder:
 
     def kernels_for(self, x: torch.Tensor) -> Kernels | None:
         """The kernels, where they take this layer of x (T, width) whole."""
-        o, down = self.linears[3], self.linears[6]
-        if any(linear.bias is not None for linear in self.linears) or o.weight.shape[1] % LANES:
-            return None
-        if down.weight.shape[1] % LANES or not x.is_contiguous():
+        inner = [self.linears[place].weight.shape[1] for place in (3, 6)]
+        if any(width % LANES for width in inner) or not x.is_contiguous():
             return None
         return joint.kernels_for(x, self.linears)
 

@@ -38,6 +38,7 @@ class Layer(ctypes.Structure):
         ("a", ctypes.c_void_p),
         ("b", ctypes.c_void_p),
         ("scale", ctypes.c_double),
+        ("bias", ctypes.c_void_p),
         ("plus", ctypes.c_void_p),
         ("y", ctypes.c_void_p),
         ("grad", ctypes.c_void_p),
@@ -63,14 +64,14 @@ def _fits(layer: Linear) -> bool:
         return False
     if layer.lowered is not None and layer.lowered.joint is None:
         return False
-    return all(part is None or part.is_contiguous() for part in (layer.a, layer.b))
+    return all(part is None or part.is_contiguous() for part in (layer.a, layer.b, layer.bias))
 
 
 def forward(
     made: Kernels, x: torch.Tensor, layers: Sequence[Linear], plus: torch.Tensor | None
 ) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
-    """x (T, in) -> x Aᵀ of all layers (T, R), each rank filled up to whole vectors, and the layers' (T, out), without
-    their biases. ``plus`` (T, out) is added to a single one's.
+    """x (T, in) -> x Aᵀ of all layers (T, R), each rank filled up to whole vectors, and the layers' (T, out).
+    ``plus`` (T, out) is added to a single one's.
     """
     x, plus = x.contiguous(), None if plus is None else plus.contiguous()
     h = x.new_empty(len(x), ranks(layers))
@@ -136,6 +137,7 @@ def described(layers: Sequence[Linear]) -> ctypes.Array[Layer]:
     given = (Layer * len(layers))()
     for one, layer in zip(given, layers, strict=True):
         one.n, one.scale = len(layer.weight), layer.scale
+        one.bias = None if layer.bias is None else layer.bias.data_ptr()
         if layer.a is not None and layer.b is not None:
             one.rank, one.a, one.b = len(layer.a), layer.a.data_ptr(), layer.b.data_ptr()
         if isinstance(layer.lowered, Int8):

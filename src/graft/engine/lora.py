@@ -67,9 +67,6 @@ class _Together(torch.autograd.Function):
         ctx.joint = joint.kernels_for(x, layers) if mask is None else None
         made = ctx.joint
         h, outputs = joint.forward(made, x, layers, plus) if made else apart.forward(x, layers, plus, mask, up)
-        for layer, y in zip(layers, outputs, strict=True):
-            if layer.bias is not None:
-                y.add_(layer.bias)
         kept = (x,) if recipe is None else tuple(part.detach() for part in recipe.parts)
         ctx.save_for_backward(mask, h, *flat, *kept)
         ctx.recipe, ctx.shape = recipe and recipe.of(), x.shape

@@ -66,7 +66,7 @@ struct Rows {
 // As low_rank_outer
 void outer_of(int64_t rows, int n, int R, const float* g, const Rows& x, float* da);
 
-// A layer y = [plus +] x wᵀ + scale * (x aᵀ) bᵀ, as engine/joint.py describes it to together.cpp.
+// A layer y = [plus +] [bias +] x wᵀ + scale * (x aᵀ) bᵀ, as engine/joint.py describes it to together.cpp.
 struct Layer {
     struct Packed {  // int8, as wide_codes takes it
         const int8_t* codes;
@@ -79,6 +79,7 @@ struct Layer {
     Packed forward, backward;
     const float *a, *b;  // (rank, k), (n, rank)
     double scale;
+    const float* bias;  // (n), or none
     const float* plus;  // (rows, n), or none
     float* y;           // (rows, n)
     const float* grad;  // of y

@@ -85,6 +85,13 @@ void multiply(const Group& group, int n, int k, const float* x, const Taken& tak
 #endif
 }
 
+void add_bias(int64_t rows, int n, const float* bias, float* y) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < rows; i++)
+#pragma omp simd
+        for (int j = 0; j < n; j++) y[i * n + j] += bias[j];
+}
+
 }  // namespace
 
 // The layers' y of x (rows, k); h (rows, R) = x aᵀ
@@ -96,6 +103,7 @@ EXPORT void together_forward(int compute, int64_t rows, int k, int count, const 
         const int R = ranks(layer);
         const LowRank low = {R, h + column, group.R, filled_b(layer), 1, R, (float)layer.scale};
         multiply(group, layer.n, k, x, taken, layer.w, layer.w_row, layer.w_col, layer.forward, low, layer.y, layer.plus);
+        if (layer.bias) add_bias(rows, layer.n, layer.bias, layer.y);
     });
 }
 
