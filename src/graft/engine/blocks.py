@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from graft.engine.attention import NAME
-from graft.engine.decoder import Decoder, decode
+from graft.engine.decoder import Decoder, decoder_layer
 from graft.engine.native import Turns, attention, native, swiglu
 from graft.engine.native import rms_norm as native_norm
 from graft.engine.norm import rms_norm
@@ -166,7 +166,7 @@ def _decoder_forward(layer: Any) -> Forward:
             made = decoder.kernels_for(x[0]) if decoder else None
             if decoder and made:
                 turns = _turns(module, kwargs["position_embeddings"])
-                return decode(made, decoder, x[0], kwargs["layout"], turns)[None]
+                return decoder_layer(made, decoder, x[0], kwargs["layout"], turns)[None]
         attended = _attended(module, layer.input_layernorm(x), **kwargs)
         if chosen is not None:
             x, attended = x.index_select(1, chosen), attended.index_select(1, chosen)

@@ -88,7 +88,9 @@ class _Whole(torch.autograd.Function):
 _whole: Callable[..., torch.Tensor] = _Whole.apply
 
 
-def decode(made: Kernels, decoder: Decoder, x: torch.Tensor, layout: Layout, turns: Turns | None) -> torch.Tensor:
+def decoder_layer(
+    made: Kernels, decoder: Decoder, x: torch.Tensor, layout: Layout, turns: Turns | None
+) -> torch.Tensor:
     """z of x (T, width); with ``turns`` q and k are rotated."""
     dense = None if turns is None else (turns[0].contiguous(), turns[1].contiguous())
     return _whole(x, made, decoder, layout, dense, *flat_of(decoder.linears))

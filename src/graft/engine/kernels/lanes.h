@@ -15,6 +15,8 @@
 #include <omp.h>
 #else
 static int omp_get_max_threads() { return 1; }
+static int omp_get_num_threads() { return 1; }
+static int omp_get_thread_num() { return 0; }
 #endif
 
 #define ALWAYS inline __attribute__((always_inline))  // a call would put the sums of a tile into memory

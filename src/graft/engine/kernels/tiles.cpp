@@ -315,11 +315,7 @@ void product_of(int64_t rows, int n, const Way& way, const LowRank& low, float* 
             left_low(some, low.R, low.low + from * low.row, low.row, lows + block * low_size);
         }
         const Tiles tiles;
-#ifdef _OPENMP
         const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
-#else
-        const int thread = 0, threads = 1;
-#endif
         const int first = (int)((int64_t)columns * thread / threads), last = (int)((int64_t)columns * (thread + 1) / threads);
         const int most = (int)std::max<int64_t>(1, KEPT / (std::max<int64_t>(size, 1) * (int64_t)sizeof(Number)));
         const int panels = (last - first + most - 1) / most;
