@@ -15,7 +15,7 @@ from graft.engine.support import supports
 Progress = Callable[[int, int], None]
 Ids = Sequence[int]
 Scored = tuple[float, int, bool]
-TOKENS_AT_ONCE = 2048
+TOKENS_AT_ONCE = 4096
 TARGETS_AT_ONCE = 1024
 
 
