@@ -1,7 +1,8 @@
-"""Rows for the engine's tests, and the gradients of a loss."""
+"""Rows and models for the engine's tests, and the gradients of a loss."""
 
 from graft.data.example import Origin
 from graft.data.tokens import Encoded
+from tiny_models import tiny_model
 
 HERE = Origin("here", 1)
 PAD = 3
@@ -22,3 +23,20 @@ def gradients(model, loss):
     model.zero_grad()
     loss.backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def adapted(family, rank=4, width=32, double=False, **options):
+    """A tiny model with LoRA whose B matrices are not zero any more; ``double``: in float64."""
+    import torch
+
+    from graft.methods import METHODS
+    from graft.settings import FinetuneSettings
+
+    model = METHODS.get("lora").prepare(tiny_model(family, width=width), FinetuneSettings(lora_r=rank, **options))
+    model = model.double() if double else model
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    return model

@@ -6,9 +6,7 @@ import torch
 from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss
 from graft.engine.lora import Linear, keep_mask, together
 from graft.engine.loss import chunked_cross_entropy
-from graft.methods import METHODS
-from graft.settings import FinetuneSettings
-from packed_rows import PAD, gradients, rows_of
+from packed_rows import PAD, adapted, gradients, rows_of
 from tiny_models import tiny_model
 
 FAMILIES = ("llama", "qwen2", "qwen3", "smollm3", "phi3", "mistral", "gpt2")
@@ -22,14 +20,7 @@ OPTIONS = {
 
 
 def tuned(family="llama", **options):
-    """A LoRA model in float64 whose B matrices are not zero any more."""
-    model = METHODS.get("lora").prepare(tiny_model(family), FinetuneSettings(lora_r=4, **options)).double()
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(1)
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.1)
-    return model
+    return adapted(family, double=True, **options)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,10 @@ import torch
 
 from graft.engine import LOWERED, apart, fused, joint, pack, packed_loss, plain_collate, plain_loss, score
 from graft.engine.decoder import Decoder
+from graft.engine.kernels import kernels
 from graft.engine.lora import Linear
 from graft.engine.native import again, rms_norm, swiglu
-from graft.methods import METHODS
-from graft.settings import FinetuneSettings
-from packed_rows import PAD, gradients, rows_of
+from packed_rows import PAD, adapted, gradients, rows_of
 from tiny_models import tiny_model
 
 
@@ -24,20 +23,23 @@ def group(lowered, width=64, ranks=(8, 16, 24)):
     return layers
 
 
-def joined(x, layers):
-    made = joint.kernels_for(x, layers)
-    if made is None:
-        pytest.skip("this processor has no kernels for several layers, or none for such bits")
-    return made
+def needs(compute):
+    """Skips what this processor has no kernels for; where it has them, they must be taken."""
+    made = kernels()
+    if made is None or not made.has("decoder_forward"):
+        pytest.skip("there are no kernels for several layers here")
+    if compute in LOWERED and LOWERED[compute](torch.zeros(16, 16)).joint is None:
+        pytest.skip(f"there are no kernels for {compute} here")
 
 
 @pytest.mark.parametrize("lowered", [None, "int8", "bf16"])
 @pytest.mark.parametrize("source", ["plain", "normed", "gated"])
 def test_several_layers_in_one_call_and_one_by_one(lowered, source):
+    needs(lowered)
     layers = group(lowered)
     gate, up, weight = torch.randn(301, 64), torch.randn(301, 64), torch.rand(64)
     x = {"plain": gate, "normed": rms_norm(gate, weight, 1e-5), "gated": swiglu(gate, up)}[source]
-    made = joined(x, layers)
+    made = joint.kernels_for(x, layers)
     near = {"rtol": 1e-5, "atol": 1e-3 if lowered else 1e-4}
     for some, plus in ((layers, None), (layers[1:2], torch.randn(301, 64))):
         (h, found), (others, expected) = joint.forward(made, x, some, plus), apart.forward(x, some, plus)
@@ -53,27 +55,16 @@ def test_several_layers_in_one_call_and_one_by_one(lowered, source):
         assert joint.backward(made, grads, h, some, x, 64, False)[0] is None
 
 
-def trained(family, rank, **settings):
-    """A model with an adapter that does something."""
-    model = METHODS.get("lora").prepare(tiny_model(family, width=64), FinetuneSettings(lora_r=rank, **settings))
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(1)
-        for key, parameter in model.named_parameters():
-            if "lora_B" in key:
-                parameter.normal_(std=0.1)
-    return model
-
-
 @pytest.mark.parametrize("rank", [4, 16])
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "smollm3", "mistral", "gpt2", "phi3"])
 def test_float32_gradients_of_long_batches_equal_the_padded_ones(family, rank):
     """Long enough for the kernels that pack weights; the padded computation in float64 is the measure."""
-    assert_exact(trained(family, rank))
+    assert_exact(adapted(family, rank, 64))
 
 
 @pytest.mark.parametrize("names", [["q_proj", "down_proj"], ["v_proj", "gate_proj", "up_proj"]])
 def test_layers_without_an_adapter_beside_others(names):
-    assert_exact(trained("llama", 8, target_modules=names))
+    assert_exact(adapted("llama", 8, 64, target_modules=names))
 
 
 def assert_exact(model):
@@ -95,7 +86,8 @@ def assert_exact(model):
 @pytest.mark.parametrize("compute", ["exact", "int8", "bf16"])
 @pytest.mark.parametrize("family", ["llama", "mistral", "smollm3", "qwen2"])
 def test_whole_layers_equal_their_parts(family, compute, monkeypatch):
-    model, packed = trained(family, 8), pack(rows_of(random.Random(0), 40, 9))
+    needs(compute)
+    model, packed = adapted(family, 8, 64), pack(rows_of(random.Random(0), 40, 9))
     whole, taken = Decoder.kernels_for, []
 
     def watched(self, x):
@@ -108,8 +100,7 @@ def test_whole_layers_equal_their_parts(family, compute, monkeypatch):
         with fused(model, compute):
             loss = packed_loss(model, packed)
             found.append((loss.item(), gradients(model, loss)))
-    if not any(taken):
-        pytest.skip("this processor has no kernels for whole layers, or none for such bits")
+    assert taken == [kernels()]  # the other of two layers goes on with the targets alone
     (loss, whole), (other, parts) = found
     # A sum's last bit may turn a code of int8.
     near = 1e-5 if compute == "exact" else 1e-2
@@ -134,3 +125,17 @@ def test_a_model_without_an_adapter_is_judged_by_the_same_kernels(family):
                 logits = model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
             chosen = logits.log_softmax(-1).gather(1, torch.tensor(completion)[:, None])
             assert (nats, length) == (pytest.approx(chosen.sum().item(), rel=1e-5), len(completion))
+
+
+@pytest.mark.parametrize("part", ["self_attn", "mlp", "input_layernorm", "self_attn.v_proj", "mlp.down_proj"])
+def test_hooks_of_others_are_called(part):
+    model, packed = adapted("llama", 8, 64), pack(rows_of(random.Random(0), 40, 9))
+    seen = []
+    layer = model.get_base_model().model.layers[0]
+    handle = layer.get_submodule(part).register_forward_hook(lambda *given: seen.append(given))
+    with fused(model):
+        heard = packed_loss(model, packed)
+    assert len(seen) == 1
+    handle.remove()
+    with fused(model):
+        assert packed_loss(model, packed).item() == pytest.approx(heard.item(), rel=1e-6)

@@ -6,10 +6,7 @@ from hypothesis import strategies as some
 from graft.data.tokens import Encoded
 from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss
 from graft.engine.tree import grow
-from graft.methods import METHODS
-from graft.settings import FinetuneSettings
-from packed_rows import HERE, PAD, gradients
-from tiny_models import tiny_model
+from packed_rows import HERE, PAD, adapted, gradients
 
 TOKEN = some.integers(10, 14)  # few, so that rows share more than was planned
 TURN = some.lists(TOKEN, min_size=1, max_size=8)
@@ -40,13 +37,7 @@ def models():
         "gpt2": {"modules_to_save": ("ln_f",)},
     }
     for family, given_options in options.items():
-        model = METHODS.get("lora").prepare(tiny_model(family), FinetuneSettings(lora_r=2, **given_options)).double()
-        with torch.no_grad(), torch.random.fork_rng():
-            torch.manual_seed(1)
-            for name, parameter in model.named_parameters():
-                if "lora_B" in name:
-                    parameter.normal_(std=0.1)
-        found[family] = model
+        found[family] = adapted(family, 2, double=True, **given_options)
     return found
 
 

@@ -56,9 +56,17 @@ def _forward_of(module: Any) -> Forward | None:
     return _attention_forward(module) if name in ATTENTIONS else None
 
 
-def is_decoder(module: Any) -> bool:
-    """Whether it is a layer of a decoder that is known here."""
-    return _name(module) in DECODERS
+def projections(module: Any) -> list[Any]:
+    """q, k, v, o, gate, up and down of a layer of a known decoder; none of any other module."""
+    if _name(module) not in DECODERS:
+        return []
+    a, mlp = module.self_attn, module.mlp
+    return [a.q_proj, a.k_proj, a.v_proj, a.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj]
+
+
+def listened(module: Any) -> bool:
+    """Whether somebody's hook waits for its inputs, its outputs or their gradients."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
 def trained(module: Any) -> bool:
@@ -158,11 +166,11 @@ def _decoder_forward(layer: Any) -> Forward:
     def forward(hidden_states: torch.Tensor, *args: Any, targets: torch.Tensor | None = None, **kwargs: Any) -> Any:
         module, x = layer.self_attn, hidden_states
         chosen = targets if _is_last(layer) else None
-        if args or not _is_exchanged(module) or not _packs(module, x, kwargs):
+        if args or not _is_exchanged(module) or listened(module) or not _packs(module, x, kwargs):
             y = type(layer).forward(layer, x, *args, **kwargs)
             return y if chosen is None else y.index_select(1, chosen)
         if chosen is None:
-            decoder = _described(layer, x.dtype)
+            decoder = _whole(layer, x.dtype)
             made = decoder.kernels_for(x[0]) if decoder else None
             if decoder and made:
                 turns = _turns(module, kwargs["position_embeddings"])
@@ -177,15 +185,18 @@ def _decoder_forward(layer: Any) -> Forward:
     return forward
 
 
-def _described(layer: Any, dtype: torch.dtype) -> Decoder | None:
-    """The layer as it is now, where all of it is known."""
+def _whole(layer: Any, dtype: torch.dtype) -> Decoder | None:
+    """The layer as it is now; None where a part of it is not known, has dropout, or is listened to."""
     a, mlp, norms = layer.self_attn, layer.mlp, (layer.input_layernorm, layer.post_attention_layernorm)
+    parts = projections(layer)
     if hasattr(a, "q_norm") or not all(map(_is_exchanged, (mlp, *norms))):
+        return None
+    if any(map(listened, (mlp, *norms, *parts))):
         return None
     if any(trained(norm) or norm.weight.dtype != torch.float32 for norm in norms):
         return None
     linears = []
-    for module in (a.q_proj, a.k_proj, a.v_proj, a.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj):
+    for module in parts:
         describe = getattr(vars(module).get("forward"), "described", None)
         found = describe(dtype) if describe else None
         if found is None or found[1]:  # dropout

@@ -15,11 +15,11 @@ from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from graft.engine.blocks import block_forward, is_decoder, trained
+from graft.engine import joint
+from graft.engine.blocks import block_forward, listened, projections, trained
 from graft.engine.lora import Linear, together
 from graft.engine.lowered import LOWERED, Lowered
 from graft.engine.memory import memory_kept
-from graft.engine.products import PACKED
 
 Lower = Callable[[torch.Tensor], Lowered]
 
@@ -80,14 +80,9 @@ def _exchange_linears(
 def _exchange_plain(model: nn.Module, exchange: Callable[[nn.Module, Callable[..., Any]], None]) -> None:
     """The frozen layers of known decoders that have no adapter."""
     for parent in model.modules():
-        if is_decoder(parent):
-            for module in parent.modules():
-                if type(module) is nn.Linear and not _listened(module) and not trained(module):
-                    exchange(module, _Shared([module], None).forward_of(0))
-
-
-def _listened(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+        for module in projections(parent):
+            if type(module) is nn.Linear and not trained(module):
+                exchange(module, _Shared([module], None).forward_of(0))
 
 
 def _is_known(layer: nn.Module) -> bool:
@@ -99,7 +94,7 @@ def _is_known(layer: nn.Module) -> bool:
     return (
         type(base) in {nn.Linear, Conv1D}
         and not any(p.requires_grad for p in base.parameters())
-        and not any(map(_listened, parts))
+        and not any(map(listened, parts))
         and not layer.lora_variant
         and not any(layer.lora_bias.values())
         and all(type(drop) in {nn.Identity, nn.Dropout} for drop in layer.lora_dropout.values())
@@ -152,18 +147,20 @@ class _Shared:
         layer = self.layers[place]
 
         def forward(x: torch.Tensor, *args: Any, plus: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
-            few = not self.adapted and x.numel() < PACKED * x.shape[-1]
-            unusual = args or any(value is not None for value in kwargs.values())
-            if few or unusual or torch.is_autocast_enabled(x.device.type):
+            if args or any(value is not None for value in kwargs.values()):
                 return _plus(type(layer).forward(layer, x, *args, **kwargs), plus)
             if self.input is x and place in self.ready:
                 return self._take(place)
             pairs = zip(self.layers, self.lowered, strict=True)
             described = [_described(sibling, x.dtype, lowered) for sibling, lowered in pairs]
             known = [d for d in described if d is not None]
-            if len(known) < len(described) or len({dropout for _, dropout in known}) > 1:
+            linears = [linear for linear, _ in known]
+            whole = len(known) == len(described) and len({dropout for _, dropout in known}) == 1
+            # Without an adapter there is something to win only where the kernels take the layer.
+            taken = whole and (self.adapted or joint.kernels_for(x.reshape(-1, x.shape[-1]), linears))
+            if not taken or torch.is_autocast_enabled(x.device.type):
                 return _plus(type(layer).forward(layer, x), plus)
-            outputs = together(x, [linear for linear, _ in known], known[0][1], plus)
+            outputs = together(x, linears, known[0][1], plus)
             self.input, self.ready = x, dict(enumerate(outputs))
             return self._take(place)
 

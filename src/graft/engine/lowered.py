@@ -128,7 +128,8 @@ class Bfloat16:
 
     def __init__(self, weight: torch.Tensor) -> None:
         weight = weight.detach()
-        made = None if any(size % LANES for size in weight.shape) else _float32(weight)
+        fits = not any(size % LANES for size in weight.shape) and 1 in weight.stride()
+        made = _float32(weight) if fits else None
         self.tiles = made if made is not None and made.tiles else None
         self.weight = weight if self.tiles else weight.to(torch.bfloat16)
         self.joint = BFLOAT16 if self.tiles else None
