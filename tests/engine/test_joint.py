@@ -139,3 +139,14 @@ def test_hooks_of_others_are_called(part):
     handle.remove()
     with fused(model):
         assert packed_loss(model, packed).item() == pytest.approx(heard.item(), rel=1e-6)
+
+
+def test_what_the_kernels_keep_from_call_to_call_is_given_back():
+    needs("exact")
+    layers, x = group(None), torch.randn(301, 64)
+    joint.forward(kernels(), x, layers, None)
+    assert kernels().give_back() > 0
+    model, packed = adapted("llama", 8, 64), pack(rows_of(random.Random(0), 40, 9))
+    with fused(model):
+        packed_loss(model, packed).backward()
+    assert kernels().give_back() == 0

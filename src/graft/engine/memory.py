@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from graft.engine.kernels import kernels
+
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """mallopt's parameters (mallopt(3))."""
 
@@ -22,22 +24,27 @@ _kept: ContextVar[bool] = ContextVar("kept", default=False)
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Within, glibc's heap keeps what is freed; afterwards it gives it back. Nothing is done with other allocators, and
-    nothing where it is kept already: training may evaluate on its way.
+    """Within, glibc's heap keeps what is freed, and the kernels their scratch; afterwards both are given back. Nothing
+    is done where it is kept already: training may evaluate on its way.
     """
-    library = None if _kept.get() else _glibc()
-    if library is None:
+    if _kept.get():
         yield
         return
-    library.mallopt(MMAP_THRESHOLD, LARGEST)
-    library.mallopt(TRIM_THRESHOLD, KEPT)
+    library = _glibc()
+    if library:
+        library.mallopt(MMAP_THRESHOLD, LARGEST)
+        library.mallopt(TRIM_THRESHOLD, KEPT)
     token = _kept.set(True)
     try:
         yield
     finally:
         _kept.reset(token)
-        library.mallopt(TRIM_THRESHOLD, USUAL)
-        library.malloc_trim(0)
+        made = kernels()
+        if made:
+            made.give_back()
+        if library:
+            library.mallopt(TRIM_THRESHOLD, USUAL)
+            library.malloc_trim(0)
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -44,6 +44,12 @@ class Kernels:
         """Whether there are matrix tiles (AMX), and the system lends them."""
         return bool(self._library.tiles_ready())
 
+    def give_back(self) -> int:
+        """Ends what the calling thread keeps from call to call: bytes."""
+        function = self._library.give_back
+        function.restype = ctypes.c_int64
+        return int(function())
+
     def __call__(self, name: str, kind: torch.dtype | None, *values: Any) -> None:
         """Tensors go as pointers, None as a null one, whole numbers of 64 bits as ``wide``, all else by what it is."""
         function = self._functions.get((name, kind)) or self._found(name, kind)

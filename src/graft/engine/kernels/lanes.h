@@ -27,6 +27,25 @@ static int omp_get_thread_num() { return 0; }
 #define EXPORT extern "C"
 #endif
 
+// Memory that begins with a line of the cache and stays with its thread for the next call, until it is given back.
+struct Room {
+    std::vector<char> bytes;
+
+    Room() { all().push_back(this); }
+    static std::vector<Room*>& all() {
+        static thread_local std::vector<Room*> rooms;
+        return rooms;
+    }
+    template <class T>
+    T* of(size_t count) {
+        if (bytes.size() < count * sizeof(T) + 64) {
+            std::vector<char>().swap(bytes);
+            bytes.resize(count * sizeof(T) + 64);
+        }
+        return (T*)(((uintptr_t)bytes.data() + 63) & ~(uintptr_t)63);
+    }
+};
+
 namespace {
 
 template <class T>
@@ -39,19 +58,6 @@ template <class T>
 int padded(int n) {
     return (n + Lanes<T>::count - 1) / Lanes<T>::count * Lanes<T>::count;
 }
-
-// Memory that begins with a line of the cache and stays for the next call.
-struct Room {
-    std::vector<char> bytes;
-    template <class T>
-    T* of(size_t count) {
-        if (bytes.size() < count * sizeof(T) + 64) {
-            std::vector<char>().swap(bytes);
-            bytes.resize(count * sizeof(T) + 64);
-        }
-        return (T*)(((uintptr_t)bytes.data() + 63) & ~(uintptr_t)63);
-    }
-};
 
 // ---- products of matrices that are in the cache ----
 

@@ -112,7 +112,7 @@ void outer_of(int64_t rows, int n, int R, const float* g, const Rows& x, float* 
         low_rank_gradients<T>(rows, n, R, grad, b, h, h_row, scale, g, g_row, db, {codes, scales, more});              \
     }                                                                                                                  \
     EXPORT void low_rank_outer_##NAME(int64_t rows, int n, int R, const T* g, const T* x, T* da) {                     \
-        low_rank_outer(rows, n, R, g, da, [=](int64_t from, int) { return x + from * n; });                                                                     \
+        low_rank_outer(rows, n, R, g, da, [=](int64_t from, int) { return x + from * n; });                            \
     }
 
 FOR_TYPE(float, f32)

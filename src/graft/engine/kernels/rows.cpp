@@ -1,4 +1,4 @@
-#include "lanes.h"
+#include "calls.h"
 
 namespace {
 
