@@ -1,4 +1,8 @@
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -150,3 +154,44 @@ def test_what_the_kernels_keep_from_call_to_call_is_given_back():
     with fused(model):
         packed_loss(model, packed).backward()
     assert kernels().give_back() == 0
+
+
+@pytest.mark.parametrize(("target", "flag"), [("x86-64", "sse2"), ("haswell", "avx2"), ("alderlake", "avx_vnni")])
+def test_kernels_for_lesser_processors(target, flag):
+    """A compiler that knows this one's long vectors never makes what it would for a laptop's."""
+    if flag not in _flags():
+        pytest.skip(f"this processor has no {flag}")
+    tests = ["whole_layers and llama", "several_layers", "judged_by and llama", "float32_gradients and gpt2"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", " or ".join(tests)]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "GRAFT_KERNELS": target},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0 and "failed" not in done.stdout, done.stdout[-3000:]
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from graft.engine.kernels import kernels as k; print(k().has('wide_product'), k().has('wide_codes'))",
+        ],
+        env={**os.environ, "GRAFT_KERNELS": target},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert (
+        found.stdout.split()
+        == {"x86-64": ["False", "False"], "haswell": ["True", "False"], "alderlake": ["True"] * 2}[target]
+    )
+
+
+def _flags():
+    try:
+        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return set()

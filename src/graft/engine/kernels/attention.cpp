@@ -52,15 +52,16 @@ struct Seen {
         if (turn) turned.resize((size_t)h.d * width);
         for (int j = 0; j < n; j++)
             if (plain) std::memcpy(&as_is[(size_t)j * dp], from + tokens[j] * row + head * h.d, h.d * sizeof(T));
-        for (int j = 0; turn && j < width; j += 16) {
-            const int count = std::min(16, n - j);
+        constexpr int lanes = Lanes<T>::count;
+        for (int j = 0; turn && j < width; j += lanes) {
+            const int count = std::min(lanes, n - j);
             const T* source = from + tokens[j] * row + head * h.d;
             T* to = &turned[j];
-            if (count == 16 && tokens[j + 15] == tokens[j] + 15) {
+            if (count == lanes && tokens[j + lanes - 1] == tokens[j] + lanes - 1) {
                 ::turn(h.d, source, row, to, width);
                 continue;
             }
-            for (int i = 0; i < std::min(16, width - j); i++)
+            for (int i = 0; i < lanes; i++)
                 for (int c = 0; c < h.d; c++)
                     to[(size_t)c * width + i] = i < count ? from[tokens[j + i] * row + head * h.d + c] : T(0);
         }

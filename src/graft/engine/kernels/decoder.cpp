@@ -3,7 +3,7 @@
 #include "calls.h"
 #include "products.h"
 
-#ifdef __AVX512F__
+#if VECTOR >= 32
 
 // As engine/decoder.py describes it.
 struct Decoder {
@@ -35,7 +35,7 @@ struct Kept {
         };
         const auto ranks = [&](int from, int stop) {
             int sum = 0;
-            for (int i = from; i < stop; i++) sum += padded<float>(one.layers[i].rank);
+            for (int i = from; i < stop; i++) sum += filled(one.layers[i].rank);
             return sum;
         };
         q = next(one.heads * one.d), k = next(one.keys * one.d), v = next(one.keys * one.d);

@@ -1,4 +1,4 @@
-// What the kernels share: vectors of 64 bytes, products of small matrices in them, sums, exp. Arrays are dense and row-major
+// What the kernels share: vectors, products of small matrices in them, sums, exp. Arrays are dense and row-major
 // where nothing else is said. Every result is the same whatever the number of threads, but for gradients that are summed over
 // tokens (those of shared prefixes and of adapters), which are added up thread by thread in a fixed order.
 #pragma once
@@ -8,7 +8,7 @@
 #include <cstring>
 #include <utility>
 #include <vector>
-#ifdef __AVX512F__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 #ifdef _OPENMP
@@ -17,6 +17,22 @@
 static int omp_get_max_threads() { return 1; }
 static int omp_get_num_threads() { return 1; }
 static int omp_get_thread_num() { return 0; }
+#endif
+
+// Bytes of a vector, which is one register: a compiler keeps no longer ones in several, but in memory. How many of them the
+// sums of a product may take, and how many columns of them go at once.
+#if defined(__AVX512F__)
+#define VECTOR 64
+constexpr int SUMS = 24, WIDEST = 4;
+#elif defined(__AVX2__) && defined(__FMA__)
+#define VECTOR 32
+constexpr int SUMS = 12, WIDEST = 3;
+#elif defined(__aarch64__)
+#define VECTOR 16
+constexpr int SUMS = 24, WIDEST = 4;
+#else
+#define VECTOR 16
+constexpr int SUMS = 12, WIDEST = 3;
 #endif
 
 #define ALWAYS inline __attribute__((always_inline))  // a call would put the sums of a tile into memory
@@ -50,8 +66,8 @@ namespace {
 
 template <class T>
 struct Lanes {
-    typedef T type __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));
-    static constexpr int count = 64 / sizeof(T);
+    typedef T type __attribute__((vector_size(VECTOR), aligned(sizeof(T)), may_alias));
+    static constexpr int count = VECTOR / sizeof(T);
 };
 
 template <class T>
@@ -103,12 +119,6 @@ struct SumsOver<T, N, std::integer_sequence<int, I...>> {
 template <class T, int M, int N>
 using Tile = typename SumsOver<T, N, std::make_integer_sequence<int, M * N>>::type;
 
-// As many registers as the sums may take: 24 of 32 where a vector is one register.
-#ifdef __AVX512F__
-constexpr int SUMS = 24, WIDEST = 4;
-#else
-constexpr int SUMS = 4, WIDEST = 1;
-#endif
 constexpr int ROWS = 8;  // at most, at once
 
 template <class T, int M, int N>
@@ -137,15 +147,14 @@ void strip(int M, int K, Left<T> a, Right<T> b, T* c, int64_t c_row, bool add) {
 template <class T>
 void product(int M, int N, int K, Left<T> a, Right<T> b, T* c, int64_t c_row, bool add) {
     for (int j = 0, left = N / Lanes<T>::count; left > 0;) {
-        const int n = std::min(WIDEST, left > 4 ? 3 : left);
+        const int n = left > 4 ? 3 : left <= WIDEST ? left : 2;
         const Right<T> from = {b.at + j * b.next, b.row, b.next};
         T* to = c + j * Lanes<T>::count;
         if (n == 1) strip<T, 1>(M, K, a, from, to, c_row, add);
-        if constexpr (WIDEST > 1) {
-            if (n == 2) strip<T, 2>(M, K, a, from, to, c_row, add);
-            if (n == 3) strip<T, 3>(M, K, a, from, to, c_row, add);
+        if (n == 2) strip<T, 2>(M, K, a, from, to, c_row, add);
+        if (n == 3) strip<T, 3>(M, K, a, from, to, c_row, add);
+        if constexpr (WIDEST > 3)
             if (n == 4) strip<T, 4>(M, K, a, from, to, c_row, add);
-        }
         j += n, left -= n;
     }
 }
@@ -158,14 +167,18 @@ void product(int M, int N, int K, const T* a, int64_t a_row, int64_t a_col, cons
 
 // ---- turning ----
 
-// to (n, 16) = the columns of 16 rows
+// to (n, lanes) = columns from `first` of as many rows as there are lanes
+template <class T>
+ALWAYS void turn_each(int first, int n, const T* from, int64_t row, T* to, int64_t to_row) {
+    for (int i = first; i < n; i++)
+        for (int j = 0; j < Lanes<T>::count; j++) to[i * to_row + j] = from[j * row + i];
+}
 template <class T>
 ALWAYS void turn(int n, const T* from, int64_t row, T* to, int64_t to_row) {
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < 16; j++) to[i * to_row + j] = from[j * row + i];
+    turn_each(0, n, from, row, to, to_row);
 }
 
-#ifdef __AVX512F__
+#if VECTOR == 64
 // 16 rows of 16 numbers, turned: pairs of numbers, of two, of four, of eight change places.
 template <int... I>
 ALWAYS void turned(std::integer_sequence<int, I...>, const float* from, int64_t row, float* to, int64_t to_row) {
@@ -181,12 +194,24 @@ ALWAYS void turned(std::integer_sequence<int, I...>, const float* from, int64_t 
      ...);
 }
 
+#elif VECTOR == 32
+// 8 rows of 8 numbers, turned: pairs of numbers, of two, of four change places.
+template <int... I>
+ALWAYS void turned(std::integer_sequence<int, I...>, const float* from, int64_t row, float* to, int64_t to_row) {
+    __m256 a[8] = {_mm256_loadu_ps(from + I * row)...}, b[8];
+    ((b[I] = I & 1 ? _mm256_unpackhi_ps(a[I & ~1], a[I | 1]) : _mm256_unpacklo_ps(a[I & ~1], a[I | 1])), ...);
+    ((a[I] = _mm256_shuffle_ps(b[(I & ~3) | (I >> 1 & 1)], b[(I & ~3) | 2 | (I >> 1 & 1)], I & 1 ? 0xee : 0x44)), ...);
+    (_mm256_storeu_ps(to + I * to_row, _mm256_permute2f128_ps(a[I & 3], a[I & 3 | 4], I & 4 ? 0x31 : 0x20)), ...);
+}
+#endif
+
+#if VECTOR >= 32
 template <>
 inline void turn<float>(int n, const float* from, int64_t row, float* to, int64_t to_row) {
+    constexpr int side = Lanes<float>::count;
     int i = 0;
-    for (; i + 16 <= n; i += 16) turned(std::make_integer_sequence<int, 16>(), from + i, row, to + i * to_row, to_row);
-    for (; i < n; i++)
-        for (int j = 0; j < 16; j++) to[i * to_row + j] = from[j * row + i];
+    for (; i + side <= n; i += side) turned(std::make_integer_sequence<int, side>(), from + i, row, to + i * to_row, to_row);
+    turn_each(i, n, from, row, to, to_row);
 }
 #endif
 
@@ -259,7 +284,7 @@ T sum_of(const T* a, int n) {
 // x = n ln 2 + r with |r| <= ln 2 / 2; the series of exp(r) up to r^7 / 7! is exact to 6e-9.
 ALWAYS Lanes<float>::type exponential(Lanes<float>::type given) {
     typedef Lanes<float>::type V;
-    typedef int32_t I __attribute__((vector_size(64), aligned(4), may_alias));
+    typedef int32_t I __attribute__((vector_size(VECTOR), aligned(4), may_alias));
     const V v = given < -87.0f ? V{} - 87.0f : given;
     const V whole = (v * 1.44269504f + 12582912.0f) - 12582912.0f;
     const V r = (v - whole * 0.693359375f) + whole * 2.12194440e-4f;
@@ -300,13 +325,18 @@ ALWAYS void by_lanes(int64_t from, int64_t stop, Each each) {
 }
 template <class T>
 ALWAYS typename Lanes<T>::type some(const T* from, int count) {
-    typename Lanes<T>::type v{};
+    typedef typename Lanes<T>::type V;
+    if (count == Lanes<T>::count) return *(const V*)from;
+    V v{};
     std::memcpy(&v, from, count * sizeof(T));
     return v;
 }
 template <class T>
 ALWAYS void put(typename Lanes<T>::type v, T* to, int count) {
-    std::memcpy(to, &v, count * sizeof(T));
+    if (count == Lanes<T>::count)
+        *(typename Lanes<T>::type*)to = v;
+    else
+        std::memcpy(to, &v, count * sizeof(T));
 }
 
 // y (count) = silu(gate) * up

@@ -2,6 +2,15 @@
 #pragma once
 #include "lanes.h"
 
+// What ranks are filled up to a multiple of, and other sizes are one of: LANES in engine/products.py
+constexpr int UNIT = 16;
+inline int filled(int rank) { return (rank + UNIT - 1) / UNIT * UNIT; }
+
+// Whether four products of codes go to a sum at once
+#if defined(__AVX512VNNI__) || (defined(__AVXVNNI__) && VECTOR == 32)
+#define CODES
+#endif
+
 // scale * low (rows, R; from a row to the next `row`) times b (R, n; by any strides); R 0: none
 struct LowRank {
     int R;

@@ -2,13 +2,13 @@
 // in one call. float32, and sizes in whole vectors.
 #include "products.h"
 
-#ifdef __AVX512F__
+#if VECTOR >= 32
 
 namespace {
 
 enum Compute { EXACT, INT8, BFLOAT16 };
 
-int ranks(const Layer& layer) { return padded<float>(layer.rank); }
+int ranks(const Layer& layer) { return filled(layer.rank); }
 
 struct Group {
     int compute;
@@ -73,7 +73,7 @@ void multiply(const Group& group, int n, int k, const float* x, const Taken& tak
     if (group.compute == EXACT)
         wide_product(group.rows, n, k, x, w, w_row, w_col, low.R, low.low, low.row, low.b, low.b_row, low.b_col, low.scale, to,
                      start);
-#ifdef __AVX512VNNI__
+#ifdef CODES
     if (group.compute == INT8)
         wide_codes(group.rows, n, k, (const uint8_t*)taken.codes, taken.scales, packed.codes, packed.scales, packed.less, low.R,
                    low.low, low.row, low.b, low.b_row, low.b_col, low.scale, to, start);

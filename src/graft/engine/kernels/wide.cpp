@@ -5,9 +5,10 @@
 
 namespace {
 
-constexpr int PANEL = std::min(WIDEST, 3);         // columns of lanes in a panel: a tile's
-constexpr int64_t TAKEN = 8 * 1024 * 1024;         // bytes of x that stay in the last cache while the weight goes by
-constexpr int WIDTH = PANEL * Lanes<float>::count;  // numbers
+constexpr int LANES = Lanes<float>::count;
+constexpr int PANEL = 3;                    // columns of lanes in a panel: a tile's
+constexpr int WIDTH = PANEL * LANES;        // numbers
+constexpr int64_t TAKEN = 8 * 1024 * 1024;  // bytes of x that stay in the last cache while the weight goes by
 
 struct Low : LowRank {
     const float* panel;  // of b, by its scale: (R, WIDTH)
@@ -60,21 +61,19 @@ void wide_panels(const Way& given, int64_t rows, int n, int bytes) {
             const int64_t part = unit / panels, from = rows * part / parts, stop = rows * (part + 1) / parts;
             way.start(column, lanes, unit + 1 < end ? (int)((unit + 1) % panels) * WIDTH : -1);
             if (lanes == 1) wide_rows<1>(way, from, stop, column);
-            if constexpr (PANEL > 1) {
-                if (lanes == 2) wide_rows<2>(way, from, stop, column);
-                if (lanes == 3) wide_rows<3>(way, from, stop, column);
-            }
+            if (lanes == 2) wide_rows<2>(way, from, stop, column);
+            if (lanes == 3) wide_rows<3>(way, from, stop, column);
         }
     }
 }
 
 template <class S>
 ALWAYS void finish(S& sums, const Low& low, int64_t row, float* to, int n) {
-    if (low.R) sums.add(low.R, {low.low + row * low.row, low.row, 1}, {low.panel, WIDTH, Lanes<float>::count});
+    if (low.R) sums.add(low.R, {low.low + row * low.row, low.row, 1}, {low.panel, WIDTH, LANES});
     sums.store(to, n);
 }
 
-#ifdef __AVX512F__
+#if VECTOR >= 32
 // A panel of w is packed when its turn comes, and the next one is fetched while the rows go by.
 struct Exact {
     int n, k;
@@ -89,8 +88,8 @@ struct Exact {
     void start(int column, int lanes, int following) {
         static thread_local std::vector<float> room;
         room.resize((size_t)WIDTH * k);
-        low.start(column, lanes * 16);
-        for (int block = 0; block < lanes; block++) pack(column + block * 16, &room[(size_t)block * k * 16]);
+        low.start(column, lanes * LANES);
+        for (int block = 0; block < lanes; block++) pack(column + block * LANES, &room[(size_t)block * k * LANES]);
         packed = room.data();
         next = following < 0 ? Ahead() : Ahead(w + following * w_row, w_row, w_col, std::min(WIDTH, n - following), k);
     }
@@ -99,12 +98,11 @@ struct Exact {
         const float* from = w + column * w_row;
         int i = 0;
         if (w_row == 1)
-            for (; i < k; i++) std::memcpy(block + i * 16, from + i * w_col, 64);
+            for (; i < k; i++) std::memcpy(block + i * LANES, from + i * w_col, VECTOR);
         else if (w_col == 1)
-            for (; i + 16 <= k; i += 16)
-                turn(16, from + i, w_row, block + i * 16, 16);
+            for (; i + LANES <= k; i += LANES) turn(LANES, from + i, w_row, block + i * LANES, LANES);
         for (; i < k; i++)
-            for (int j = 0; j < 16; j++) block[i * 16 + j] = from[j * w_row + i * w_col];
+            for (int j = 0; j < LANES; j++) block[i * LANES + j] = from[j * w_row + i * w_col];
     }
 
     ALWAYS void ahead(int rows, int64_t of) { next.fetch(of / rows + 1); }
@@ -114,33 +112,38 @@ struct Exact {
         Tile<float, M, N> sums;
         float* here = to + row * n + column;
         start_at ? sums.load(start_at + row * n + column, n) : sums.clear();
-        sums.add(k, {x + row * x_row, x_row, 1}, {packed, 16, (int64_t)k * 16});
+        sums.add(k, {x + row * x_row, x_row, 1}, {packed, LANES, (int64_t)k * LANES});
         finish(sums, low, row, here, n);
     }
 };
 #endif
 
-#ifdef __AVX512VNNI__
-typedef int32_t Words __attribute__((vector_size(64), aligned(4), may_alias));
+#ifdef CODES
+typedef int32_t Words __attribute__((vector_size(VECTOR), aligned(4), may_alias));
 
 // To each sum four products of an unsigned and a signed code; the intrinsic copies the sum at each call (GCC 12).
 ALWAYS void multiply(Words& sum, Words left, Words right) {
+#if VECTOR == 64
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+#else
+    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(left), "x"(right));
+#endif
 }
 
 struct Codes {
     int n, k;
     const uint8_t* x;  // (rows, k): codes and 128
     const float* scales;
-    const int8_t* packed;  // (n / lanes, k / 4, lanes, 4)
+    const int8_t* packed;  // (n / UNIT, k / 4, UNIT, 4)
     const float* columns;  // (n): the weight's scales,
     const int32_t* less;   // and 128 times the sums of its codes
     Low low;
     float* to;
     const float* start_at;
 
-    void start(int column, int lanes, int) { low.start(column, lanes * Lanes<float>::count); }
+    void start(int column, int lanes, int) { low.start(column, lanes * LANES); }
     void ahead(int, int64_t) {}
+    const int8_t* columns_of(int column) const { return packed + (int64_t)(column / UNIT) * UNIT * k + column % UNIT * 4; }
 
     template <int M, int N>
     inline void tile(int64_t row, int column) const {
@@ -149,23 +152,24 @@ struct Codes {
 
     template <int N, int... I>
     ALWAYS void tile(std::integer_sequence<int, I...>, int64_t row, int column) const {
-        constexpr int lanes = Lanes<float>::count, M = sizeof...(I) / N;
+        constexpr int M = sizeof...(I) / N;
         Words sum[M * N] = {((void)I, Words{})...};
         const uint8_t* a = x + row * k;
-        const int8_t* w = packed + (int64_t)column * k;
+        const int8_t* w[N];
+        ((I < N ? void(w[I % N] = columns_of(column + I % N * LANES)) : void()), ...);
         for (int c = 0; c < k; c += 4) {
             Words right[N];
-            ((I < N ? void(right[I % N] = *(const Words*)(w + c * lanes + (int64_t)(I % N) * k * lanes)) : void()), ...);
+            ((I < N ? void(right[I % N] = *(const Words*)(w[I % N] + c * UNIT)) : void()), ...);
             (multiply(sum[I], Words{} + *(const int32_t*)(a + (int64_t)(I / N) * k + c), right[I % N]), ...);
         }
         typedef typename Lanes<float>::type V;
         Tile<float, M, N> sums;
         float* here = to + row * n + column;
-        ((sums.sum[I] = __builtin_convertvector(sum[I] - *(const Words*)(less + column + I % N * lanes), V) *
-                        *(const V*)(columns + column + I % N * lanes) * scales[row + I / N]),
+        ((sums.sum[I] = __builtin_convertvector(sum[I] - *(const Words*)(less + column + I % N * LANES), V) *
+                        *(const V*)(columns + column + I % N * LANES) * scales[row + I / N]),
          ...);
         const float* more = start_at + row * n + column;
-        if (start_at) ((sums.sum[I] += *(const V*)(more + (int64_t)(I / N) * n + I % N * lanes)), ...);
+        if (start_at) ((sums.sum[I] += *(const V*)(more + (int64_t)(I / N) * n + I % N * LANES)), ...);
         finish(sums, low, row, here, n);
     }
 };
@@ -173,7 +177,7 @@ struct Codes {
 
 }  // namespace
 
-#ifdef __AVX512F__
+#if VECTOR >= 32
 // w (n, k) by any strides, n a multiple of the lanes
 EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col, int R,
                          const float* low, int64_t low_row, const float* b, int64_t b_row, int64_t b_col, double scale,
@@ -191,7 +195,7 @@ EXPORT void wide_product(int64_t rows, int n, int k, const float* x, const float
 }
 #endif
 
-#ifdef __AVX512VNNI__
+#ifdef CODES
 // k is a multiple of 4, n of the lanes
 EXPORT void wide_codes(int64_t rows, int n, int k, const uint8_t* x, const float* scales, const int8_t* packed,
                        const float* columns, const int32_t* less, int R, const float* low, int64_t low_row, const float* b,
