@@ -88,7 +88,7 @@ def assert_exact(model):
 
 
 @pytest.mark.parametrize("compute", ["exact", "int8", "bf16"])
-@pytest.mark.parametrize("family", ["llama", "mistral", "smollm3", "qwen2"])
+@pytest.mark.parametrize("family", ["llama", "mistral", "smollm3", "qwen2", "qwen3"])
 def test_whole_layers_equal_their_parts(family, compute, monkeypatch):
     needs(compute)
     model, packed = adapted(family, 8, 64), pack(rows_of(random.Random(0), 40, 9))

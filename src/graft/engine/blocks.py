@@ -187,9 +187,10 @@ def _decoder_forward(layer: Any) -> Forward:
 
 def _whole(layer: Any, dtype: torch.dtype) -> Decoder | None:
     """The layer as it is now; None where a part of it is not known, has dropout, or is listened to."""
-    a, mlp, norms = layer.self_attn, layer.mlp, (layer.input_layernorm, layer.post_attention_layernorm)
+    a, mlp, norms = layer.self_attn, layer.mlp, [layer.input_layernorm, layer.post_attention_layernorm]
+    norms += [a.q_norm, a.k_norm] if hasattr(a, "q_norm") else []
     parts = projections(layer)
-    if hasattr(a, "q_norm") or not all(map(_is_exchanged, (mlp, *norms))):
+    if not all(map(_is_exchanged, (mlp, *norms))):
         return None
     if any(map(listened, (mlp, *norms, *parts))):
         return None
@@ -202,8 +203,8 @@ def _whole(layer: Any, dtype: torch.dtype) -> Decoder | None:
         if found is None or found[1]:  # dropout
             return None
         linears.append(found[0])
-    norm, norm_after = ((norm.weight, norm.variance_epsilon) for norm in norms)
-    return Decoder(linears, norm, norm_after, a.head_dim, a.scaling, _window(a))
+    norm, norm_after, *head_norms = ((norm.weight, norm.variance_epsilon) for norm in norms)
+    return Decoder(linears, norm, norm_after, head_norms, a.head_dim, a.scaling, _window(a))
 
 
 def _plus(module: Any, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:

@@ -17,18 +17,22 @@ from graft.engine.lora import Linear, flat_of, layers_of
 from graft.engine.native import Turns
 from graft.engine.products import LANES
 
+Norm = tuple[torch.Tensor, float]
+
 
 @dataclass(frozen=True)
 class Decoder:
     """y = x + o(attention(norm(x))), z = y + down(silu(gate(n)) · up(n)) of n = norm_after(y).
 
-    ``linears``: q, k, v, o, gate, up, down. ``norm`` and ``norm_after``: weights (width) and epsilons. ``window`` is
-    how many positions a token looks back, itself counted; 0 is all.
+    ``linears``: q, k, v, o, gate, up, down. ``norm`` and ``norm_after``: weights (width) and epsilons; ``head_norms``:
+    those (d) of q's and k's heads before they are rotated, or none. ``window`` is how many positions a token looks
+    back, itself counted; 0 is all.
     """
 
     linears: Sequence[Linear]
-    norm: tuple[torch.Tensor, float]
-    norm_after: tuple[torch.Tensor, float]
+    norm: Norm
+    norm_after: Norm
+    head_norms: Sequence[Norm]
     d: int
     scale: float
     window: int
@@ -46,8 +50,8 @@ class _Given(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("compute", "tokens", "width", "inner", "heads", "keys", "d", "window")),
-        *((name, ctypes.c_double) for name in ("scale", "eps", "eps_after")),
-        *((name, ctypes.c_void_p) for name in ("norm", "norm_after", "cos", "sin")),
+        *((name, ctypes.c_double) for name in ("scale", "eps", "eps_after", "eps_q", "eps_k")),
+        *((name, ctypes.c_void_p) for name in ("norm", "norm_after", "norm_q", "norm_k", "cos", "sin")),
         *((name, ctypes.c_int32) for name in ("nodes", "shared")),
         *((name, ctypes.c_void_p) for name in ("spans", "positions", "attention", "after", "gate", "up")),
         ("layers", joint.Layer * 7),
@@ -101,7 +105,8 @@ def _room(decoder: Decoder, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     q, k, _, o, gate, _, _ = decoder.linears
     heads, keys = (len(linear.weight) for linear in (q, k))
     ranks = [joint.ranks([one]) for one in decoder.linears]
-    attention = 2 * heads + 2 * keys + heads // decoder.d + 1 + sum(ranks[:4])
+    normed = (heads + keys) // decoder.d if decoder.head_norms else 0
+    attention = 2 * heads + 2 * keys + heads // decoder.d + 1 + normed + sum(ranks[:4])
     after = len(o.weight) + 1 + sum(ranks[4:])
     inner = len(gate.weight)
     return tuple(x.new_empty(len(x), numbers) for numbers in (attention, after, inner, inner))
@@ -123,6 +128,9 @@ def _given(
     one.heads, one.keys = len(q.weight) // decoder.d, len(k.weight) // decoder.d
     (norm, one.eps), (norm_after, one.eps_after), one.scale = decoder.norm, decoder.norm_after, decoder.scale
     one.norm, one.norm_after = norm.data_ptr(), norm_after.data_ptr()
+    if decoder.head_norms:
+        (norm_q, one.eps_q), (norm_k, one.eps_k) = decoder.head_norms
+        one.norm_q, one.norm_k = norm_q.data_ptr(), norm_k.data_ptr()
     if turns is not None:
         one.cos, one.sin = (part.data_ptr() for part in turns)
     one.nodes, one.shared = len(layout.spans), layout.shared

@@ -8,8 +8,9 @@
 // As engine/decoder.py describes it.
 struct Decoder {
     int32_t compute, tokens, width, inner, heads, keys, d, window;
-    double scale, eps, eps_after;
+    double scale, eps, eps_after, eps_q, eps_k;
     const float *norm, *norm_after;  // weights (width)
+    const float *norm_q, *norm_k;    // weights (d) of the heads' norms before they are rotated, or none
     const float *cos, *sin;          // (tokens, d), or none: nothing is rotated
     int32_t nodes, shared;
     const int32_t *spans, *positions;
@@ -24,7 +25,7 @@ namespace {
 enum { Q, K, V, O, GATE, UP, DOWN };
 
 struct Kept {
-    float *q, *k, *v, *attended, *norms, *inverse, *h_qkv, *h_o, *y, *inverse_after, *h_gate_up, *h_down;
+    float *q, *k, *v, *attended, *norms, *inverse, *inverse_q, *inverse_k, *h_qkv, *h_o, *y, *inverse_after, *h_gate_up, *h_down;
 
     explicit Kept(const Decoder& one) {
         float* at = one.attention;
@@ -40,6 +41,7 @@ struct Kept {
         };
         q = next(one.heads * one.d), k = next(one.keys * one.d), v = next(one.keys * one.d);
         attended = next(one.heads * one.d), norms = next(one.heads), inverse = next(1);
+        inverse_q = next(one.norm_q ? one.heads : 0), inverse_k = next(one.norm_k ? one.keys : 0);
         h_qkv = next(ranks(Q, O)), h_o = next(ranks(O, GATE));
         at = one.after;
         y = next(one.width), inverse_after = next(1), h_gate_up = next(ranks(GATE, DOWN)), h_down = next(ranks(DOWN, DOWN + 1));
@@ -50,6 +52,30 @@ void rotated(const Decoder& one, float* q, float* k, bool back) {
     if (!one.cos) return;
     rotate_f32(one.tokens, one.heads, one.d, q, one.cos, one.sin, back, q);
     rotate_f32(one.tokens, one.keys, one.d, k, one.cos, one.sin, back, k);
+}
+
+// q and k as attention takes them: what is kept, or, where heads have norms, made of it.
+struct Heads {
+    float *q, *k;
+
+    Heads(const Decoder& one, const Kept& kept, bool again) : q(kept.q), k(kept.k) {
+        static thread_local Room rooms[2];
+        if (one.norm_q) {
+            q = rooms[0].of<float>((size_t)one.tokens * one.heads * one.d);
+            k = rooms[1].of<float>((size_t)one.tokens * one.keys * one.d);
+            norm_forward_f32((int64_t)one.tokens * one.heads, one.d, kept.q, one.norm_q, one.eps_q, q, kept.inverse_q);
+            norm_forward_f32((int64_t)one.tokens * one.keys, one.d, kept.k, one.norm_k, one.eps_k, k, kept.inverse_k);
+        }
+        if (one.norm_q || !again) rotated(one, q, k, false);
+    }
+};
+
+// The gradients of the linear layers' outputs in the place of those of q and k as attention takes them
+void heads_backward(const Decoder& one, const Kept& kept, float* dq, float* dk) {
+    rotated(one, dq, dk, true);
+    if (!one.norm_q) return;
+    norm_backward_f32((int64_t)one.tokens * one.heads, one.d, kept.q, one.norm_q, kept.inverse_q, dq, nullptr, dq);
+    norm_backward_f32((int64_t)one.tokens * one.keys, one.d, kept.k, one.norm_k, kept.inverse_k, dk, nullptr, dk);
 }
 
 }  // namespace
@@ -68,9 +94,9 @@ EXPORT void decoder_forward(const Decoder* given, const float* x, float* z) {
 
     norm_forward_f32(tokens, one.width, x, one.norm, one.eps, made, kept.inverse);
     together_forward(one.compute, tokens, one.width, 3, one.layers + Q, made, kept.h_qkv);
-    rotated(one, kept.q, kept.k, false);
+    const Heads seen(one, kept, false);
     attention_forward_f32(one.nodes, one.spans, one.positions, one.tokens, one.shared, one.heads, one.keys, one.d, one.scale, 0,
-                          one.window, kept.q, kept.k, kept.v, kept.attended, kept.norms);
+                          one.window, seen.q, seen.k, kept.v, kept.attended, kept.norms);
     together_forward(one.compute, tokens, one.heads * one.d, 1, one.layers + O, kept.attended, kept.h_o);
     norm_forward_f32(tokens, one.width, kept.y, one.norm_after, one.eps_after, made, kept.inverse_after);
     together_forward(one.compute, tokens, one.width, 2, one.layers + GATE, made, kept.h_gate_up);
@@ -100,12 +126,13 @@ EXPORT void decoder_backward(const Decoder* given, const float* x, const float* 
     norm_backward_f32(tokens, one.width, kept.y, one.norm_after, kept.inverse_after, d_made, dz, dy);
 
     float *d_attended = room(0, wide), *dq = room(5, wide), *dk = room(6, narrow), *dv = room(7, narrow);
+    const Heads seen(one, kept, true);
     one.layers[O].grad = dy;
     together_backward(one.compute, tokens, wide, 1, one.layers + O, kept.h_o, Rows::PLAIN, kept.attended, nullptr, 0,
                       d_attended);
     attention_backward_f32(one.nodes, one.spans, one.positions, one.tokens, one.shared, one.heads, one.keys, one.d, one.scale, 0,
-                           one.window, kept.q, kept.k, kept.v, kept.norms, d_attended, dq, dk, dv);
-    rotated(one, dq, dk, true);
+                           one.window, seen.q, seen.k, kept.v, kept.norms, d_attended, dq, dk, dv);
+    heads_backward(one, kept, dq, dk);
     one.layers[Q].grad = dq, one.layers[K].grad = dk, one.layers[V].grad = dv;
     together_backward(one.compute, tokens, one.width, 3, one.layers + Q, kept.h_qkv, Rows::NORMED, x, one.norm, one.eps,
                       dx ? d_made : nullptr);
