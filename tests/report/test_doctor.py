@@ -134,6 +134,7 @@ def test_failures_are_told_by_their_cause(run: Path, error: str, kind: str) -> N
         (lambda m: m["settings"].update(lora_dropout=0.1), "dropout (0.1)", "--lora_dropout 0"),
         (lambda m: m["settings"].update(use_dora=True), "DoRA", "--use_dora false"),
         (lambda m: m["settings"].update(precision="float32"), "float32", "--precision auto"),
+        (lambda m: m["settings"].update(precision="float32"), "float32", "--engine int8"),
     ],
 )
 def test_slow_training_by_its_causes(run: Path, change: Change, said: str, remedy: str) -> None:
@@ -142,6 +143,11 @@ def test_slow_training_by_its_causes(run: Path, change: Change, said: str, remed
     assert "3 min 3 s of training" in finding.evidence[0]
     assert any(said in line for line in finding.evidence[1:]), finding.evidence
     assert any(remedy in line for line in finding.remedies)
+
+
+def test_what_fewer_bits_computed_is_not_called_float32(run: Path) -> None:
+    edit(run, lambda m: m["training"].update(engine="int8", rows_per_second=30.0))
+    assert not any("float32" in line for line in found(run, "slow").evidence)
 
 
 def test_poor_results_and_what_may_be_why(run: Path) -> None:

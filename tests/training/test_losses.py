@@ -162,7 +162,7 @@ def _one_step(batch, accumulation, engine, loss, folder):
     return first["loss"], {name: value.detach() for name, value in model.named_parameters()}
 
 
-def _trained(batch, accumulation, engine, loss, folder):
+def _trained(batch, accumulation, engine, loss, folder, progress=None):
     model = tiny_model("llama").requires_grad_(True)
     plan = TrainingPlan(batch, accumulation, 16, 1, 1, 0.1, 1, 10, 1)
     given = {"optim": "sgd", "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
@@ -174,7 +174,7 @@ def _trained(batch, accumulation, engine, loss, folder):
         warmup_ratio=0.0,
     )
     run = RunFolder.create(folder)
-    return train(model, 3, _rows(16), [], settings, plan, run, Quiet(), loss), run, model
+    return train(model, 3, _rows(16), [], settings, plan, run, progress or Quiet(), loss), run, model
 
 
 def _own(folder, name):
@@ -188,7 +188,10 @@ def _distillation():
 @pytest.mark.parametrize(("engine", "why"), [("exact", "GRAFT_KERNELS is 0"), ("plain", None)])
 def test_a_run_says_why_its_engine_went_without_the_compiled_part(engine, why, tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_KERNELS", "0")
-    assert _trained(16, 1, engine, None, tmp_path / "run")[0].kernels_missing == why
+    progress, notes = Quiet(), []
+    monkeypatch.setattr(progress, "note", notes.append)
+    assert _trained(16, 1, engine, None, tmp_path / "run", progress)[0].kernels_missing == why
+    assert [note.partition(": ")[2] for note in notes if "compiled part" in note] == ([why] if why else [])
 
 
 @pytest.mark.parametrize("engine", ["packed", "plain"])

@@ -201,7 +201,7 @@ def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, st
     if training.get("kernels_missing"):
         yield (
             f"attention, norms and gates by PyTorch's operations: {training['kernels_missing']}",
-            "with g++ or clang++ (Linux, macOS) and no GRAFT_KERNELS=0 a part of graft is compiled: a quarter less",
+            "with g++ or clang++ (Linux, macOS) and no GRAFT_KERNELS=0 a part of graft is compiled: half the time",
         )
     share = _share_besides_steps(view, seconds)
     if share is not None and share > MUCH:
@@ -216,8 +216,13 @@ def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, st
         yield f"dropout ({settings['lora_dropout']}) draws a number for each activation", "--lora_dropout 0"
     if settings.get("use_dora"):
         yield "DoRA computes the norm of every tuned weight in each step", "--use_dora false"
-    if settings.get("precision") in (None, "float32") and not arguments.get("bf16"):
-        yield "it was computed in float32", "--precision auto measures whether bfloat16 is quicker here"
+    in_float32 = settings.get("precision") in (None, "float32") and not arguments.get("bf16")
+    if in_float32 and training.get("engine") not in ("int8", "bf16"):
+        yield (
+            "it was computed in float32",
+            "--engine int8 for LoRA (half the time or less where the processor has VNNI or AMX; an evaluation says"
+            " what it costs), or --precision auto, which measures whether bfloat16 is quicker here",
+        )
 
 
 def _share_besides_steps(view: RunView, seconds: float) -> float | None:

@@ -119,6 +119,11 @@ def train(
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or run.path / "logs")
     engine, reason = _engine(settings.engine, plan.precision, model, loss, objective)
     arguments = make_arguments(settings, plan, folder, bool(held_out))
+    missing = kernels_missing() if engine != "plain" and arguments.device.type == "cpu" else None
+    if reason:
+        progress.note(f"batches are padded, which is slower: {reason}")
+    if missing:
+        progress.note(f"steps take twice as long without the engine's compiled part: {missing}")
     if arguments.use_cpu or not torch.cuda.is_available():
         arguments.dataloader_pin_memory = False
     if objective is None:
@@ -155,13 +160,13 @@ def train(
     # Autocast was wrapped around the model's forward; what comes after training is computed in the weights' own format.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     interrupted = interrupt.asked and trainer.state.global_step < trainer.state.max_steps
-    return _result(trainer, seconds, (engine, reason), keeper.stopped, interrupted, diverged, kept)
+    return _result(trainer, seconds, (engine, reason, missing), keeper.stopped, interrupted, diverged, kept)
 
 
 def _result(
     trainer: GraftTrainer,
     seconds: float,
-    engine: tuple[str, str | None],
+    engine: tuple[str, str | None, str | None],
     early_stopped: bool,
     interrupted: bool,
     diverged: Sign | None,
@@ -181,7 +186,7 @@ def _result(
         engine_reason=engine[1],
         diverged=diverged.what if diverged else None,
         kept_step=kept,
-        kernels_missing=kernels_missing() if engine[0] != "plain" and trainer.args.device.type == "cpu" else None,
+        kernels_missing=engine[2],
     )
 
 
