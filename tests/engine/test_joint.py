@@ -37,22 +37,26 @@ def needs(compute):
 
 
 @pytest.mark.parametrize("lowered", [None, "int8", "bf16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("source", ["plain", "normed", "gated"])
-def test_several_layers_in_one_call_and_one_by_one(lowered, source):
+def test_several_layers_in_one_call_and_one_by_one(lowered, source, dropout):
     needs(lowered)
     layers = group(lowered)
     gate, up, weight = torch.randn(301, 64), torch.randn(301, 64), torch.rand(64)
     x = {"plain": gate, "normed": rms_norm(gate, weight, 1e-5), "gated": swiglu(gate, up)}[source]
     made = joint.kernels_for(x, layers)
+    drop = joint.drops([dropout]) if dropout else None
+    mask, up = (joint.kept(made, x.shape, drop), drop[0].up) if drop else (None, 1.0)
     near = {"rtol": 1e-5, "atol": 1e-3 if lowered else 1e-4}
     for some, plus in ((layers, None), (layers[1:2], torch.randn(301, 64))):
-        (h, found), (others, expected) = joint.forward(made, x, some, plus), apart.forward(x, some, plus)
+        h, found = joint.forward(made, x, some, plus, drop)
+        others, expected = apart.forward(x, some, plus, mask, up)
         torch.testing.assert_close(h, others, rtol=1e-5, atol=1e-4)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, **near)
         grads = [torch.randn_like(y) for y in found]
-        grad_x, pairs = joint.backward(made, grads, h, some, again(x) or x, 64, True)
-        wanted, others = apart.backward(grads, h, some, x, True)
+        grad_x, pairs = joint.backward(made, grads, h, some, again(x) or x, 64, True, drop)
+        wanted, others = apart.backward(grads, h, some, x, True, mask, up)
         torch.testing.assert_close(grad_x, wanted, **near)
         for pair, other in zip(pairs, others, strict=True):
             torch.testing.assert_close(pair, other, rtol=1e-4, atol=1e-2)
@@ -87,11 +91,36 @@ def assert_exact(model):
         assert (gradient - wanted[name]).norm() <= 1e-5 * wanted[name].norm(), name
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_what_dropout_keeps(share):
+    """Its share, in all and by columns; another key, row or column is independent of it."""
+    needs("exact")
+    torch.manual_seed(0)
+    one, other = (joint.kept(kernels(), (1003, 577), joint.drops([share])).double() for _ in range(2))
+    near = 5 * (share * (1 - share)) ** 0.5
+    assert one.mean().item() == pytest.approx(1 - share, abs=near / one.numel() ** 0.5)
+    assert (one.mean(0) - (1 - share)).abs().max() < near / 1003**0.5
+    for moved in (other, one.roll(1, 0), one.roll(1, 1), one.roll(16, 1)):
+        together = ((one - one.mean()) * (moved - moved.mean())).mean().item()
+        assert abs(together) < 5 * share * (1 - share) / one.numel() ** 0.5
+
+
 @pytest.mark.parametrize("compute", ["exact", "int8", "bf16"])
-@pytest.mark.parametrize("family", ["llama", "mistral", "smollm3", "qwen2", "qwen3"])
-def test_whole_layers_equal_their_parts(family, compute, monkeypatch):
+@pytest.mark.parametrize(
+    ("family", "dropout"),
+    [
+        ("llama", 0.0),
+        ("llama", 0.2),
+        ("mistral", 0.0),
+        ("smollm3", 0.0),
+        ("qwen2", 0.0),
+        ("qwen3", 0.0),
+        ("qwen3", 0.1),
+    ],
+)
+def test_whole_layers_equal_their_parts(family, dropout, compute, monkeypatch):
     needs(compute)
-    model, packed = adapted(family, 8, 64), pack(rows_of(random.Random(0), 40, 9))
+    model, packed = adapted(family, 8, 64, lora_dropout=dropout).train(), pack(rows_of(random.Random(0), 40, 9))
     whole, taken = Decoder.kernels_for, []
 
     def watched(self, x):
@@ -101,6 +130,7 @@ def test_whole_layers_equal_their_parts(family, compute, monkeypatch):
     found = []
     for way in (watched, lambda self, x: None):
         monkeypatch.setattr(Decoder, "kernels_for", way)
+        torch.manual_seed(0)  # of what is dropped
         with fused(model, compute):
             loss = packed_loss(model, packed)
             found.append((loss.item(), gradients(model, loss)))

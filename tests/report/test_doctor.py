@@ -131,7 +131,11 @@ def test_failures_are_told_by_their_cause(run: Path, error: str, kind: str) -> N
             "gradient_checkpointing",
             "without it",
         ),
-        (lambda m: m["settings"].update(lora_dropout=0.1), "dropout (0.1)", "--lora_dropout 0"),
+        (
+            lambda m: (m["settings"].update(lora_dropout=0.1), m["training"].update(engine="plain")),
+            "dropout (0.1)",
+            "--lora_dropout 0",
+        ),
         (lambda m: m["settings"].update(use_dora=True), "DoRA", "--use_dora false"),
         (lambda m: m["settings"].update(precision="float32"), "float32", "--precision auto"),
         (lambda m: m["settings"].update(precision="float32"), "float32", "--engine int8"),

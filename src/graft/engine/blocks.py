@@ -9,6 +9,7 @@ import torch
 
 from graft.engine.attention import NAME
 from graft.engine.decoder import Decoder, decoder_layer
+from graft.engine.lora import Linear
 from graft.engine.native import Turns, attention, native, swiglu
 from graft.engine.native import rms_norm as native_norm
 from graft.engine.norm import rms_norm
@@ -186,7 +187,7 @@ def _decoder_forward(layer: Any) -> Forward:
 
 
 def _whole(layer: Any, dtype: torch.dtype) -> Decoder | None:
-    """The layer as it is now; None where a part of it is not known, has dropout, or is listened to."""
+    """The layer as it is now; None where a part is not known, is listened to, or drops otherwise than its siblings."""
     a, mlp, norms = layer.self_attn, layer.mlp, [layer.input_layernorm, layer.post_attention_layernorm]
     norms += [a.q_norm, a.k_norm] if hasattr(a, "q_norm") else []
     parts = projections(layer)
@@ -196,15 +197,21 @@ def _whole(layer: Any, dtype: torch.dtype) -> Decoder | None:
         return None
     if any(trained(norm) or norm.weight.dtype != torch.float32 for norm in norms):
         return None
-    linears = []
-    for module in parts:
+    linears: list[Linear] = []
+    drops: list[set[float]] = [set(), set(), set(), set()]
+    for module, group in zip(parts, (0, 0, 0, 1, 2, 2, 3), strict=True):
         describe = getattr(vars(module).get("forward"), "described", None)
         found = describe(dtype) if describe else None
-        if found is None or found[1]:  # dropout
+        if found is None:
             return None
         linears.append(found[0])
+        if found[0].a is not None:
+            drops[group].add(found[1])
+    if any(len(some) > 1 for some in drops):
+        return None
+    dropouts = [some.pop() if some else 0.0 for some in drops]
     norm, norm_after, *head_norms = ((norm.weight, norm.variance_epsilon) for norm in norms)
-    return Decoder(linears, norm, norm_after, head_norms, a.head_dim, a.scaling, _window(a))
+    return Decoder(linears, norm, norm_after, head_norms, dropouts, a.head_dim, a.scaling, _window(a))
 
 
 def _plus(module: Any, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:

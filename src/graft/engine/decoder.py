@@ -26,13 +26,14 @@ class Decoder:
 
     ``linears``: q, k, v, o, gate, up, down. ``norm`` and ``norm_after``: weights (width) and epsilons; ``head_norms``:
     those (d) of q's and k's heads before they are rotated, or none. ``window`` is how many positions a token looks
-    back, itself counted; 0 is all.
+    back, itself counted; 0 is all. ``dropouts``: of what the adapters of q, k and v read; of o; gate and up; down.
     """
 
     linears: Sequence[Linear]
     norm: Norm
     norm_after: Norm
     head_norms: Sequence[Norm]
+    dropouts: Sequence[float]
     d: int
     scale: float
     window: int
@@ -55,6 +56,7 @@ class _Given(ctypes.Structure):
         *((name, ctypes.c_int32) for name in ("nodes", "shared")),
         *((name, ctypes.c_void_p) for name in ("spans", "positions", "attention", "after", "gate", "up")),
         ("layers", joint.Layer * 7),
+        ("drops", joint.Drop * 4),
     )
 
 
@@ -71,7 +73,8 @@ class _Whole(torch.autograd.Function):
     ) -> torch.Tensor:
         kept, z = _room(decoder, x), torch.empty_like(x)
         described = joint.described(decoder.linears)
-        made("decoder_forward", None, _given(decoder, x, layout, turns, kept, described), x, z)
+        ctx.drops = joint.drops(decoder.dropouts)
+        made("decoder_forward", None, _given(decoder, x, layout, turns, kept, described, ctx.drops), x, z)
         ctx.save_for_backward(x, *kept, *(turns or (None, None)), *flat)
         ctx.made, ctx.decoder, ctx.layout = made, decoder, layout
         return z
@@ -85,7 +88,8 @@ class _Whole(torch.autograd.Function):
         pairs, described = joint.room_for_gradients(linears)
         grad, grad_x = grads[0].contiguous(), torch.empty_like(x) if ctx.needs_input_grad[0] else None
         turns = None if cos is None else (cos, sin)
-        ctx.made("decoder_backward", None, _given(ctx.decoder, x, ctx.layout, turns, kept, described), x, grad, grad_x)
+        given = _given(ctx.decoder, x, ctx.layout, turns, kept, described, ctx.drops)
+        ctx.made("decoder_backward", None, given, x, grad, grad_x)
         return grad_x, None, None, None, None, *(part for pair in pairs for part in (None, None, *pair))
 
 
@@ -119,6 +123,7 @@ def _given(
     turns: Turns | None,
     kept: Sequence[torch.Tensor],
     described: ctypes.Array[Any],
+    drops: ctypes.Array[joint.Drop],
 ) -> ctypes.Array[_Given]:
     given = (_Given * 1)()
     one = given[0]
@@ -136,5 +141,5 @@ def _given(
     one.nodes, one.shared = len(layout.spans), layout.shared
     one.spans, one.positions = layout.spans.data_ptr(), layout.positions.data_ptr()
     one.attention, one.after, one.gate, one.up = (part.data_ptr() for part in kept)
-    one.layers = described
+    one.layers, one.drops = described, drops
     return given

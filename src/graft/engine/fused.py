@@ -155,12 +155,13 @@ class _Shared:
             described = [_described(sibling, x.dtype, lowered) for sibling, lowered in pairs]
             known = [d for d in described if d is not None]
             linears = [linear for linear, _ in known]
-            whole = len(known) == len(described) and len({dropout for _, dropout in known}) == 1
+            dropouts = {dropout for linear, dropout in known if linear.a is not None}
+            whole = len(known) == len(described) and len(dropouts) <= 1
             # Without an adapter there is something to win only where the kernels take the layer.
             taken = whole and (self.adapted or joint.kernels_for(x.reshape(-1, x.shape[-1]), linears))
             if not taken or torch.is_autocast_enabled(x.device.type):
                 return _plus(type(layer).forward(layer, x), plus)
-            outputs = together(x, linears, known[0][1], plus)
+            outputs = together(x, linears, dropouts.pop() if dropouts else 0.0, plus)
             self.input, self.ready = x, dict(enumerate(outputs))
             return self._take(place)
 

@@ -47,6 +47,30 @@ class Layer(ctypes.Structure):
     )
 
 
+class Drop(ctypes.Structure):
+    """``Drop`` of kernels/products.h."""
+
+    _fields_ = (("key", ctypes.c_uint64), ("below", ctypes.c_uint32), ("up", ctypes.c_float))
+
+
+def drops(shares: Sequence[float]) -> ctypes.Array[Drop]:
+    """Dropout that takes such shares (to 2**-32), each by a key of PyTorch's random numbers, where it takes any."""
+    made = (Drop * len(shares))()
+    for one, share in zip(made, shares, strict=True):
+        one.up = 1.0
+        if share:
+            one.below = min(round(share * 2**32), 2**32 - 1)
+            one.key, one.up = int(torch.randint(2**63 - 1, ())), 2**32 / (2**32 - one.below)
+    return made
+
+
+def kept(made: Kernels, shape: Sequence[int], drop: ctypes.Array[Drop]) -> torch.Tensor:
+    """Which of (T, in) the dropout leaves."""
+    mask = torch.empty(*shape, dtype=torch.bool)
+    made("keep", None, wide(shape[0]), shape[1], drop, mask)
+    return mask
+
+
 def kernels_for(x: torch.Tensor, layers: Sequence[Linear]) -> Kernels | None:
     """The kernels, where they take these layers of x (T, in) whole."""
     if len(x) < PACKED or x.dtype != torch.float32 or x.device.type != "cpu" or x.shape[1] % LANES:
@@ -68,10 +92,14 @@ def _fits(layer: Linear) -> bool:
 
 
 def forward(
-    made: Kernels, x: torch.Tensor, layers: Sequence[Linear], plus: torch.Tensor | None
+    made: Kernels,
+    x: torch.Tensor,
+    layers: Sequence[Linear],
+    plus: torch.Tensor | None,
+    drop: ctypes.Array[Drop] | None = None,
 ) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
     """x (T, in) -> x Aᵀ of all layers (T, R), each rank filled up to whole vectors, and the layers' (T, out).
-    ``plus`` (T, out) is added to a single one's.
+    ``plus`` (T, out) is added to a single one's; ``drop`` is of what the adapters read.
     """
     x, plus = x.contiguous(), None if plus is None else plus.contiguous()
     h = x.new_empty(len(x), ranks(layers))
@@ -79,7 +107,7 @@ def forward(
     given = described(layers)
     for one, y in zip(given, outputs, strict=True):
         one.y, one.plus = y.data_ptr(), None if plus is None else plus.data_ptr()
-    made("together_forward", None, *_sizes(x.shape, layers), given, x, h)
+    made("together_forward", None, *_sizes(x.shape, layers), given, drop, x, h)
     return h, outputs
 
 
@@ -91,6 +119,7 @@ def backward(
     x: torch.Tensor | Again,
     width: int,
     wanted: bool,
+    drop: ctypes.Array[Drop] | None = None,
 ) -> tuple[torch.Tensor | None, Pairs]:
     """``grads`` (T, out) of the layers -> x's (T, width), where it is wanted, and those of each layer's A and B."""
     grad_x = h.new_empty(len(h), width) if wanted else None
@@ -99,7 +128,7 @@ def backward(
     for one, grad in zip(given, dense, strict=True):
         one.grad = grad.data_ptr()
     rows = x.rows if isinstance(x, Again) else (PLAIN, x.contiguous(), None, 0.0)
-    made("together_backward", None, *_sizes((len(h), width), layers), given, h, *rows, grad_x)
+    made("together_backward", None, *_sizes((len(h), width), layers), given, drop, h, *rows, grad_x)
     return grad_x, pairs
 
 

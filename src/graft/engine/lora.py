@@ -63,10 +63,12 @@ class _Together(torch.autograd.Function):
         dropout: float,
         *flat: torch.Tensor | None,
     ) -> tuple[torch.Tensor, ...]:
-        mask, up = keep_mask(x.shape, dropout, x.device) if dropout else (None, 1.0)
-        ctx.joint = joint.kernels_for(x, layers) if mask is None else None
-        made = ctx.joint
-        h, outputs = joint.forward(made, x, layers, plus) if made else apart.forward(x, layers, plus, mask, up)
+        made = ctx.joint = joint.kernels_for(x, layers)
+        ctx.drop = joint.drops([dropout]) if made and dropout else None
+        mask, up = keep_mask(x.shape, dropout, x.device) if dropout and not made else (None, 1.0)
+        h, outputs = (
+            joint.forward(made, x, layers, plus, ctx.drop) if made else apart.forward(x, layers, plus, mask, up)
+        )
         kept = (x,) if recipe is None else tuple(part.detach() for part in recipe.parts)
         ctx.save_for_backward(mask, h, *flat, *kept)
         ctx.recipe, ctx.shape = recipe and recipe.of(), x.shape
@@ -81,7 +83,8 @@ class _Together(torch.autograd.Function):
         layers, kept = layers_of(rest[:count], ctx.layers), rest[count:]
         recipe, wanted = ctx.recipe and ctx.recipe.of(*kept), ctx.needs_input_grad[0]
         if ctx.joint:
-            grad_x, made = joint.backward(ctx.joint, grads, h, layers, recipe or kept[0], ctx.shape[1], wanted)
+            x = recipe or kept[0]
+            grad_x, made = joint.backward(ctx.joint, grads, h, layers, x, ctx.shape[1], wanted, ctx.drop)
         else:
             x = recipe.make(*recipe.parts).view(ctx.shape) if recipe else kept[0]
             grad_x, made = apart.backward(grads, h, layers, x, wanted, mask, ctx.up)

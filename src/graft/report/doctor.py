@@ -212,7 +212,7 @@ def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, st
         yield said, "stop what else is running here; --dataloader_num_workers 2 where rows are long"
     if str(arguments.get("gradient_checkpointing", "")).lower() == "true":
         yield "activations are computed twice (gradient_checkpointing)", "without it, where the memory is large enough"
-    if number(settings.get("lora_dropout")):
+    if number(settings.get("lora_dropout")) and training.get("engine") == "plain":
         yield f"dropout ({settings['lora_dropout']}) draws a number for each activation", "--lora_dropout 0"
     if settings.get("use_dora"):
         yield "DoRA computes the norm of every tuned weight in each step", "--use_dora false"

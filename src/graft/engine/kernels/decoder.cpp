@@ -18,6 +18,7 @@ struct Decoder {
     // it; gate; up.
     float *attention, *after, *gate, *up;
     Layer layers[7];
+    Drop drops[4];  // of what q, k and v read; o; gate and up; down
 };
 
 namespace {
@@ -93,16 +94,16 @@ EXPORT void decoder_forward(const Decoder* given, const float* x, float* z) {
     one.layers[DOWN].y = z, one.layers[DOWN].plus = kept.y;
 
     norm_forward_f32(tokens, one.width, x, one.norm, one.eps, made, kept.inverse);
-    together_forward(one.compute, tokens, one.width, 3, one.layers + Q, made, kept.h_qkv);
+    together_forward(one.compute, tokens, one.width, 3, one.layers + Q, one.drops + 0, made, kept.h_qkv);
     const Heads seen(one, kept, false);
     attention_forward_f32(one.nodes, one.spans, one.positions, one.tokens, one.shared, one.heads, one.keys, one.d, one.scale, 0,
                           one.window, seen.q, seen.k, kept.v, kept.attended, kept.norms);
-    together_forward(one.compute, tokens, one.heads * one.d, 1, one.layers + O, kept.attended, kept.h_o);
+    together_forward(one.compute, tokens, one.heads * one.d, 1, one.layers + O, one.drops + 1, kept.attended, kept.h_o);
     norm_forward_f32(tokens, one.width, kept.y, one.norm_after, one.eps_after, made, kept.inverse_after);
-    together_forward(one.compute, tokens, one.width, 2, one.layers + GATE, made, kept.h_gate_up);
+    together_forward(one.compute, tokens, one.width, 2, one.layers + GATE, one.drops + 2, made, kept.h_gate_up);
     float* joined = rooms[1].of<float>(tokens * one.inner);
     swiglu_forward_f32(tokens * one.inner, one.gate, one.up, joined);
-    together_forward(one.compute, tokens, one.inner, 1, one.layers + DOWN, joined, kept.h_down);
+    together_forward(one.compute, tokens, one.inner, 1, one.layers + DOWN, one.drops + 3, joined, kept.h_down);
 }
 
 // The layers' grad_a and grad_b, and dx (tokens, width) where it is wanted, of x and dz
@@ -117,24 +118,24 @@ EXPORT void decoder_backward(const Decoder* given, const float* x, const float* 
     float *d_made = room(3, one.width), *dy = room(4, one.width);
 
     one.layers[DOWN].grad = dz;
-    together_backward(one.compute, tokens, one.inner, 1, one.layers + DOWN, kept.h_down, Rows::GATED, one.gate, one.up, 0,
+    together_backward(one.compute, tokens, one.inner, 1, one.layers + DOWN, one.drops + 3, kept.h_down, Rows::GATED, one.gate, one.up, 0,
                       d_joined);
     swiglu_backward_f32(tokens * one.inner, one.gate, one.up, d_joined, d_gate, d_up);
     one.layers[GATE].grad = d_gate, one.layers[UP].grad = d_up;
-    together_backward(one.compute, tokens, one.width, 2, one.layers + GATE, kept.h_gate_up, Rows::NORMED, kept.y, one.norm_after,
+    together_backward(one.compute, tokens, one.width, 2, one.layers + GATE, one.drops + 2, kept.h_gate_up, Rows::NORMED, kept.y, one.norm_after,
                       one.eps_after, d_made);
     norm_backward_f32(tokens, one.width, kept.y, one.norm_after, kept.inverse_after, d_made, dz, dy);
 
     float *d_attended = room(0, wide), *dq = room(5, wide), *dk = room(6, narrow), *dv = room(7, narrow);
     const Heads seen(one, kept, true);
     one.layers[O].grad = dy;
-    together_backward(one.compute, tokens, wide, 1, one.layers + O, kept.h_o, Rows::PLAIN, kept.attended, nullptr, 0,
+    together_backward(one.compute, tokens, wide, 1, one.layers + O, one.drops + 1, kept.h_o, Rows::PLAIN, kept.attended, nullptr, 0,
                       d_attended);
     attention_backward_f32(one.nodes, one.spans, one.positions, one.tokens, one.shared, one.heads, one.keys, one.d, one.scale, 0,
                            one.window, seen.q, seen.k, kept.v, kept.norms, d_attended, dq, dk, dv);
     heads_backward(one, kept, dq, dk);
     one.layers[Q].grad = dq, one.layers[K].grad = dk, one.layers[V].grad = dv;
-    together_backward(one.compute, tokens, one.width, 3, one.layers + Q, kept.h_qkv, Rows::NORMED, x, one.norm, one.eps,
+    together_backward(one.compute, tokens, one.width, 3, one.layers + Q, one.drops + 0, kept.h_qkv, Rows::NORMED, x, one.norm, one.eps,
                       dx ? d_made : nullptr);
     if (dx) norm_backward_f32(tokens, one.width, x, one.norm, kept.inverse, d_made, dy, dx);
 }

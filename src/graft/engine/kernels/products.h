@@ -58,22 +58,32 @@ EXPORT void wide_codes(int64_t rows, int n, int k, const uint8_t* x, const float
 EXPORT void tiles_bfloat16(int64_t rows, int n, int k, const float* x, const float* w, int64_t w_row, int64_t w_col, int R,
                            const float* low, int64_t low_row, const float* b, int64_t b_row, int64_t b_col, double scale,
                            float* to, const float* start);
-EXPORT void low_rank_down_f32(int64_t rows, int n, int R, const float* x, const float* a, float* h, int8_t* codes,
-                              float* scales, int more);
 EXPORT void low_rank_gradients_f32(int64_t rows, int n, int R, const float* grad, const float* b, const float* h,
                                    int64_t h_row, double scale, float* g, int64_t g_row, float* db, int8_t* codes,
                                    float* scales, int more);
 
+// Dropout of what adapters read: a number is taken where the hash of its place is less than `below`, and what is kept counts
+// `up` times.
+struct Drop {
+    uint64_t key;
+    uint32_t below = 0;
+    float up = 1;
+};
+
 // Rows that are there, or made once more where they are wanted: `one` itself, its RMS norm by the weight `two`, or
-// silu(one) * two.
+// silu(one) * two; without what `drop` takes.
 struct Rows {
     enum { PLAIN, NORMED, GATED } kind;
     const float *one, *two;
     float eps;
+    Drop drop;
 };
 
-// As low_rank_outer
+// As low_rank_down and low_rank_outer
+void down_of(int64_t rows, int n, int R, const Rows& x, const float* a, float* h, int8_t* codes, float* scales, int more);
 void outer_of(int64_t rows, int n, int R, const float* g, const Rows& x, float* da);
+// to (rows, n) += what `drop` leaves of g (rows, R) a (R, n)
+void add_kept(int64_t rows, int n, int R, const float* g, const float* a, const Drop& drop, float* to);
 
 // A layer y = [plus +] [bias +] x wᵀ + scale * (x aᵀ) bᵀ, as engine/joint.py describes it to together.cpp.
 struct Layer {
@@ -95,6 +105,7 @@ struct Layer {
     float *grad_a, *grad_b;
 };
 
-EXPORT void together_forward(int compute, int64_t rows, int k, int count, const Layer* layers, const float* x, float* h);
-EXPORT void together_backward(int compute, int64_t rows, int k, int count, const Layer* layers, const float* h, int kind,
-                              const float* one, const float* two, double eps, float* grad_x);
+EXPORT void together_forward(int compute, int64_t rows, int k, int count, const Layer* layers, const Drop* drop, const float* x,
+                             float* h);
+EXPORT void together_backward(int compute, int64_t rows, int k, int count, const Layer* layers, const Drop* drop, const float* h,
+                              int kind, const float* one, const float* two, double eps, float* grad_x);

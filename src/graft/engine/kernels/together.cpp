@@ -94,42 +94,46 @@ void add_bias(int64_t rows, int n, const float* bias, float* y) {
 
 }  // namespace
 
-// The layers' y of x (rows, k); h (rows, R) = x aᵀ
-EXPORT void together_forward(int compute, int64_t rows, int k, int count, const Layer* layers, const float* x, float* h) {
+// The layers' y of x (rows, k); h (rows, R) = what `drop`, where there is one, leaves of x, times aᵀ
+EXPORT void together_forward(int compute, int64_t rows, int k, int count, const Layer* layers, const Drop* drop, const float* x,
+                             float* h) {
     const Group group(compute, rows, k, count, layers);
     const Taken taken(group, k);
-    low_rank_down_f32(rows, k, group.R, x, group.all_a(), h, taken.codes, taken.scales, 128);
+    const Drop none = {}, &by = drop ? *drop : none;
+    down_of(rows, k, group.R, {Rows::PLAIN, x, nullptr, 0, by}, group.all_a(), h, taken.codes, taken.scales, 128);
     group.each([&](const Layer& layer, int column) {
         const int R = ranks(layer);
-        const LowRank low = {R, h + column, group.R, filled_b(layer), 1, R, (float)layer.scale};
+        const LowRank low = {R, h + column, group.R, filled_b(layer), 1, R, (float)layer.scale * by.up};
         multiply(group, layer.n, k, x, taken, layer.w, layer.w_row, layer.w_col, layer.forward, low, layer.y, layer.plus);
         if (layer.bias) add_bias(rows, layer.n, layer.bias, layer.y);
     });
 }
 
 // The layers' grad_a and grad_b, and grad_x (rows, k) where it is wanted. x is `kind` of `one` and `two`.
-EXPORT void together_backward(int compute, int64_t rows, int k, int count, const Layer* layers, const float* h, int kind,
-                              const float* one, const float* two, double eps, float* grad_x) {
+EXPORT void together_backward(int compute, int64_t rows, int k, int count, const Layer* layers, const Drop* drop, const float* h,
+                              int kind, const float* one, const float* two, double eps, float* grad_x) {
     static thread_local Room rooms[3];
     const Group group(compute, rows, k, count, layers);
     const int R = group.R;
+    const Drop none = {}, &by = drop ? *drop : none;
     float* g = rooms[0].of<float>((size_t)rows * R);
     group.each([&](const Layer& layer, int column) {
         const int n = layer.n, own = ranks(layer);
         const Taken taken(group, grad_x ? n : 0);
         float* grad_b = own == layer.rank ? layer.grad_b : rooms[1].of<float>((size_t)n * own);
-        low_rank_gradients_f32(rows, n, own, layer.grad, filled_b(layer), h + column, R, layer.scale, g + column, R, grad_b,
+        low_rank_gradients_f32(rows, n, own, layer.grad, filled_b(layer), h + column, R, layer.scale * by.up, g + column, R, grad_b,
                                grad_x ? taken.codes : nullptr, taken.scales, 128);
         for (int i = 0; grad_b != layer.grad_b && i < n; i++)
             std::memcpy(layer.grad_b + (size_t)i * layer.rank, grad_b + (size_t)i * own, layer.rank * sizeof(float));
         if (!grad_x) return;
-        const bool last = &layer == layers + count - 1;
+        const bool last = &layer == layers + count - 1 && !by.below;
         const LowRank low = last ? LowRank{R, g, R, group.all_a(), k, 1, 1.0f} : LowRank{};
         multiply(group, k, n, layer.grad, taken, layer.w, layer.w_col, layer.w_row, layer.backward, low, grad_x,
                  &layer == layers ? nullptr : grad_x);
     });
+    if (grad_x && by.below) add_kept(rows, k, R, g, group.all_a(), by, grad_x);
     float* grad_a = rooms[2].of<float>((size_t)R * k);
-    outer_of(rows, k, R, g, {decltype(Rows::kind)(kind), one, two, (float)eps}, grad_a);
+    outer_of(rows, k, R, g, {decltype(Rows::kind)(kind), one, two, (float)eps, by}, grad_a);
     group.each([&](const Layer& layer, int column) {
         std::memcpy(layer.grad_a, grad_a + (size_t)column * k, (size_t)layer.rank * k * sizeof(float));
     });
