@@ -103,7 +103,8 @@ def _loaded() -> tuple[Kernels | None, str | None]:
 def _built(compiler: str) -> Path:
     parts = sorted(files("graft.engine.kernels").iterdir(), key=lambda part: part.name)
     texts = {part.name: part.read_text(encoding="utf-8") for part in parts if part.name.endswith((".cpp", ".h"))}
-    command = [compiler, *FLAGS, f"-march={os.environ.get(SWITCH) or 'native'}"]
+    target = os.environ.get(SWITCH, "")
+    command = [compiler, *FLAGS, f"-march={target if target not in ('', '1') else 'native'}"]
     key = hashlib.sha256("\n".join([*texts.values(), *command, _processor()]).encode()).hexdigest()[:16]
     folder = cache_folder() / "kernels"
     built = folder / f"{key}.so"

@@ -13,7 +13,7 @@ namespace {
 constexpr int SIDE = 16, DEEP = 32;        // rows of a tile; numbers of bfloat16 in its row
 constexpr int TILE = SIDE * DEEP;          // numbers
 constexpr int BLOCK = 2 * SIDE;            // rows and columns of a block of four tiles of sums
-constexpr int64_t KEPT = 640 * 1024;       // bytes of a panel of w: they stay in the second cache
+constexpr int64_t KEPT = 1000 * 1024;      // bytes of a panel of w: they stay in the second cache
 constexpr int64_t TAKEN = 12 * 1024 * 1024;  // bytes of the pieces of x
 constexpr int DEEPEST = 768 * 3;           // numbers of k by pieces: a block of x stays in the second cache, too
 
@@ -59,12 +59,13 @@ ALWAYS __m512 load(const float* from) { return _mm512_loadu_ps(from); }
 // A block of rows of x as left tiles: (k / 32, P, 2, 16, 32), zeros beyond
 template <int P>
 void left(int rows, int k, const float* x, int64_t x_row, Number* to) {
-    for (int i = 0; i < BLOCK; i++)
-        for (int c = 0; c < k; c += DEEP) {
+    for (int c = 0; c < k; c += DEEP)
+        for (int i = 0; i < BLOCK; i++) {
             const float* from = x + i * x_row + c;
             const __m512 none = _mm512_setzero_ps();
             const __m512 a = i < rows ? load(from) : none, b = i < rows && c + SIDE < k ? load(from + SIDE) : none;
             Number* tiles = to + (int64_t)c / DEEP * P * 2 * TILE + i / SIDE * TILE + i % SIDE * DEEP;
+            for (int p = 0; p < P; p++) __builtin_prefetch(tiles + (P + p) * 2 * TILE, 1);  // where the next ones go
             split<P>(a, b, [&](int p, __m512i piece) { _mm512_store_si512(tiles + p * 2 * TILE, piece); });
         }
 }
