@@ -172,10 +172,11 @@ def _decoder_forward(layer: Any) -> Forward:
             return y if chosen is None else y.index_select(1, chosen)
         if chosen is None:
             decoder = _whole(layer, x.dtype)
-            made = decoder.kernels_for(x[0]) if decoder else None
+            rows = x.squeeze(0)  # an index's gradient would be a batch of zeros that the row's is copied into
+            made = decoder.kernels_for(rows) if decoder else None
             if decoder and made:
                 turns = _turns(module, kwargs["position_embeddings"])
-                return decoder_layer(made, decoder, x[0], kwargs["layout"], turns)[None]
+                return decoder_layer(made, decoder, rows, kwargs["layout"], turns)[None]
         attended = _attended(module, layer.input_layernorm(x), **kwargs)
         if chosen is not None:
             x, attended = x.index_select(1, chosen), attended.index_select(1, chosen)
