@@ -26,7 +26,7 @@ def gradients(model, loss):
 
 
 def adapted(family, rank=4, width=32, double=False, **options):
-    """A tiny model with LoRA; B matrices are not zero any more, nor norms' weights one. ``double``: in float64."""
+    """A tiny model with LoRA whose B matrices are not zero any more; ``double``: in float64."""
     import torch
 
     from graft.methods import METHODS
@@ -39,6 +39,16 @@ def adapted(family, rank=4, width=32, double=False, **options):
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
-            elif "norm" in name or ".ln_" in name:
+    return model
+
+
+def uneven(model):
+    """The model with norms whose weights are not one any more."""
+    import torch
+
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(2)
+        for name, parameter in model.named_parameters():
+            if "norm" in name or ".ln_" in name:
                 parameter.uniform_(0.5, 1.5)
     return model

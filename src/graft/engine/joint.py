@@ -64,13 +64,6 @@ def drops(shares: Sequence[float]) -> ctypes.Array[Drop]:
     return made
 
 
-def kept(made: Kernels, shape: Sequence[int], drop: ctypes.Array[Drop]) -> torch.Tensor:
-    """Which of (T, in) the dropout leaves."""
-    mask = torch.empty(*shape, dtype=torch.bool)
-    made("keep", None, wide(shape[0]), shape[1], drop, mask)
-    return mask
-
-
 def kernels_for(x: torch.Tensor, layers: Sequence[Linear]) -> Kernels | None:
     """The kernels, where they take these layers of x (T, in) whole."""
     if len(x) < PACKED or x.dtype != torch.float32 or x.device.type != "cpu" or x.shape[1] % LANES:

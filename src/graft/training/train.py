@@ -120,10 +120,7 @@ def train(
     engine, reason = _engine(settings.engine, plan.precision, model, loss, objective)
     arguments = make_arguments(settings, plan, folder, bool(held_out))
     missing = kernels_missing() if engine != "plain" and arguments.device.type == "cpu" else None
-    if reason:
-        progress.note(f"batches are padded, which is slower: {reason}")
-    if missing:
-        progress.note(f"steps take twice as long without the engine's compiled part: {missing}")
+    _say_what_is_slow(reason, missing, progress)
     if arguments.use_cpu or not torch.cuda.is_available():
         arguments.dataloader_pin_memory = False
     if objective is None:
@@ -161,6 +158,13 @@ def train(
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     interrupted = interrupt.asked and trainer.state.global_step < trainer.state.max_steps
     return _result(trainer, seconds, (engine, reason, missing), keeper.stopped, interrupted, diverged, kept)
+
+
+def _say_what_is_slow(padded: str | None, missing: str | None, progress: TrainingProgress) -> None:
+    if padded:
+        progress.note(f"batches are padded, which is slower: {padded}")
+    if missing:
+        progress.note(f"steps take twice as long without the engine's compiled part: {missing}")
 
 
 def _result(

@@ -143,12 +143,6 @@ void add_kept(int64_t rows, int n, int R, const float* g, const float* a, const 
     });
 }
 
-// Which of (rows, n) are kept
-EXPORT void keep(int64_t rows, int n, const Drop* drop, bool* to) {
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < rows; i++) kept(*drop, i, n, [=](int j, bool there) { to[i * n + j] = there; });
-}
-
 #define FOR_TYPE(T, NAME)                                                                                              \
     EXPORT void low_rank_down_##NAME(int64_t rows, int n, int R, const T* x, const T* a, T* h, int8_t* codes,          \
                                      float* scales, int more) {                                                        \
