@@ -123,12 +123,7 @@ def train(
     _say_what_is_slow(reason, missing, progress)
     if arguments.use_cpu or not torch.cuda.is_available():
         arguments.dataloader_pin_memory = False
-    if objective is None:
-        collate, compute = _collate_and_loss(engine, pad_token_id, loss, arguments.device)
-    else:
-        assert loss is not None and loss.call is not None
-        collate = partial(_counted, lambda rows: objective.collate(rows, pad_token_id))
-        compute = objective.over_outputs(loss.call)
+    collate, compute = _collate_and_loss(engine, pad_token_id, loss, arguments.device, objective)
     keeper = BestKeeper(settings.early_stopping_patience, settings.load_best_model_at_end)
     interrupt = Interrupt(progress)
     recorder = Recorder(run.append_metrics, progress)
@@ -232,8 +227,12 @@ def _resume_point(folder: Path, resume: bool, rewind: Callable[[int], None], pro
 
 
 def _collate_and_loss(
-    engine: str, pad_token_id: int, loss: ChosenLoss | None, device: torch.device
+    engine: str, pad_token_id: int, loss: ChosenLoss | None, device: torch.device, objective: Objective | None
 ) -> tuple[Collate, Loss]:
+    if objective is not None:
+        assert loss is not None and loss.call is not None
+        of_rows = objective.collate
+        return partial(_counted, lambda rows: of_rows(rows, pad_token_id)), objective.over_outputs(loss.call)
     packed = engine != "plain"
     collate = partial(_with_counts, pack if packed else partial(plain_collate, pad_token_id=pad_token_id))
     if loss is None or loss.call is None:
