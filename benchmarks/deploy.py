@@ -59,12 +59,12 @@ class Rows:
 
         from transformers import GenerationConfig
 
-        from graft.data.render import Renderer
-        from graft.data.tokens import completion_ids, prompt_ids
+        from graft.config import DataSettings
+        from graft.data.chat_template import Renderer
+        from graft.data.tokenize import completion_ids, prompt_ids
         from graft.models.base import load_tokenizer
-        from graft.runs import RunFolder
-        from graft.settings import DataSettings
-        from graft.workflow.evaluate import rows_to_judge
+        from graft.runs.folder import RunFolder
+        from graft.tasks.run_rows import rows_to_judge
 
         self.tokenizer = load_tokenizer(opened.base)
         renderer = Renderer(self.tokenizer)
@@ -149,10 +149,10 @@ SPEEDS = ("load_seconds", "prompt_tokens_per_second", "tokens_per_second", "batc
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    from graft.hardware import isa, machine
+    from graft.hardware.machine import isa, machine
     from graft.models.base import open_run_or_model
     from graft.models.cache import cache_folder
-    from graft.runs import RunFolder
+    from graft.runs.folder import RunFolder
 
     opened = open_run_or_model(given.run)
     rows = Rows(opened, given.rows, given.seed)

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from graft.data.render import Renderer
-from graft.data.tokens import Encoded, completion_ids
+from graft.data.chat_template import Renderer
+from graft.data.tokenize import Encoded, completion_ids
 from graft.engine import pack, packed_loss, plan_batches, score
 from graft.methods import METHODS
 from graft.models.base import load_model
-from graft.workflow.plan import RunPlan
+from graft.planning.plan import RunPlan
 
 GEMM_TOKENS = 1088
 ROWS_AT_ONCE = 32

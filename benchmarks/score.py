@@ -24,12 +24,12 @@ import graft  # noqa: F401  (before torch: it says how threads wait)
 # isort: split
 import torch
 
-from graft.data.render import Renderer
-from graft.data.tokens import completion_ids
+from graft.config import FinetuneSettings
+from graft.data.chat_template import Renderer
+from graft.data.tokenize import completion_ids
 from graft.engine import score
 from graft.models.base import load_model
-from graft.settings import FinetuneSettings
-from graft.workflow.plan import plan_run
+from graft.planning.plan import plan_run
 
 Ids = Sequence[int]
 

@@ -47,8 +47,8 @@ class Run:
     def __init__(self, given: argparse.Namespace, folder: Path, steps: int) -> None:
         import torch
 
-        from graft.settings import FinetuneSettings
-        from graft.workflow.plan import plan_run
+        from graft.config import FinetuneSettings
+        from graft.planning.plan import plan_run
         from judge import Judge, in_order
 
         torch.set_num_threads(given.threads)
@@ -216,7 +216,7 @@ def time_to(run: Run, contender: Contender) -> dict[str, Any]:
 
 def begun(given: argparse.Namespace) -> dict[str, Any]:
     """The document to go on with, or a new one."""
-    from graft.hardware import isa, machine
+    from graft.hardware.machine import isa, machine
 
     settings = {name: getattr(given, name) for name in SETTINGS}
     if given.output and given.output.exists():

@@ -1,10 +1,10 @@
 """Rows as a loader gives them, without files."""
 
+from graft.config import DataSettings
 from graft.data.clean import to_examples
+from graft.data.columns import recognise
 from graft.data.example import Origin
-from graft.data.formats import Row
-from graft.data.roles import recognise
-from graft.settings import DataSettings
+from graft.data.readers import Row
 
 
 def made(*columns):

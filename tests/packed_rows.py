@@ -1,7 +1,7 @@
 """Rows and models for the engine's tests, and the gradients of a loss."""
 
 from graft.data.example import Origin
-from graft.data.tokens import Encoded
+from graft.data.tokenize import Encoded
 from tiny_models import tiny_model
 
 HERE = Origin("here", 1)
@@ -29,8 +29,8 @@ def adapted(family, rank=4, width=32, double=False, **options):
     """A tiny model with LoRA whose B matrices are not zero any more; ``double``: in float64."""
     import torch
 
+    from graft.config import FinetuneSettings
     from graft.methods import METHODS
-    from graft.settings import FinetuneSettings
 
     model = METHODS.get("lora").prepare(tiny_model(family, width=width), FinetuneSettings(lora_r=rank, **options))
     model = model.double() if double else model

@@ -1,6 +1,6 @@
 """Runs of a few steps, for tests of what comes after training."""
 
-from graft.workflow.finetune import finetune
+from graft.commands.finetune import finetune
 
 
 def tune(model, data, folder, **settings):

@@ -67,10 +67,10 @@ class Torch:
 
 
 class Onnx:
-    batches, libraries = True, ("graft.deploy.genai", "onnxruntime_genai")
+    batches, libraries = True, ("graft.export.onnx.genai", "onnxruntime_genai")
 
     def __init__(self, config: dict[str, Any]) -> None:
-        from graft.deploy.genai import Genai
+        from graft.export.onnx.genai import Genai
 
         self.genai = Genai(Path(config["model"]))
 

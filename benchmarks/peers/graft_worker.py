@@ -12,9 +12,10 @@ def main() -> None:
     config = turns.given()
     import torch
 
-    from graft.settings import FinetuneSettings
-    from graft.workflow.finetune import Silent, carry_out
-    from graft.workflow.plan import plan_run
+    from graft.commands.finetune import carry_out
+    from graft.config import FinetuneSettings
+    from graft.planning.plan import plan_run
+    from graft.progress import Silent
 
     torch.set_num_threads(config["threads"])
     settings = FinetuneSettings(

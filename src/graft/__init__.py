@@ -7,13 +7,13 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from graft._version import __version__
+
 if TYPE_CHECKING:
+    from graft.commands.evaluate import evaluate_model
+    from graft.commands.finetune import finetune
     from graft.data.example import Example
     from graft.errors import GraftError, InputError
-    from graft.workflow.evaluate import evaluate_model
-    from graft.workflow.finetune import finetune
-
-__version__ = "0.1.0"
 
 # Read by OpenMP when torch is imported. Threads that wait by spinning keep a core from whoever has work: with one other
 # busy process on a machine of two cores a step of training took over twenty times as long, and 1.6 times with this.
@@ -29,8 +29,8 @@ _PUBLIC = {
     "Example": "graft.data.example",
     "GraftError": "graft.errors",
     "InputError": "graft.errors",
-    "evaluate_model": "graft.workflow.evaluate",
-    "finetune": "graft.workflow.finetune",
+    "evaluate_model": "graft.commands.evaluate",
+    "finetune": "graft.commands.finetune",
 }
 
 __all__ = ["Example", "GraftError", "InputError", "__version__", "evaluate_model", "finetune"]

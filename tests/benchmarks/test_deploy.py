@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime_genai")
 
 @pytest.mark.slow
 def test_each_answers_in_its_own_process_and_is_judged_alike(tmp_path):
-    from graft.workflow.optimize import optimize
+    from graft.export.targets.onnx_genai import optimize
 
     rows = [{"text": f"{'lovely' if i % 2 else 'awful'} day {i}", "label": "ny"[i % 2]} for i in range(40)]
     data = tmp_path / "rows.jsonl"

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from graft.data.formats import load_file
-from graft.data.load import find_files, load_rows, take
+from graft.config import DataSettings
+from graft.data.readers import load_file
+from graft.data.sources import find_files, load_rows, take
 from graft.errors import InputError
-from graft.settings import DataSettings
 
 ROWS = [{"text": 'Straße, "ñandú"\n東京', "label": "good"}, {"text": "привет\tdu", "label": "bad"}]
 
@@ -139,7 +139,7 @@ def test_a_folder_of_files_has_their_splits(tmp_path):
 
 
 def test_rows_to_evaluate_on_are_the_test_split(tmp_path):
-    from graft.data.prepare import read_examples
+    from graft.data.pipeline import read_examples
 
     for split in ("train", "test"):
         (tmp_path / f"{split}.jsonl").write_text(

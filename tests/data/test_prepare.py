@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from graft.data.prepare import prepare
+from graft.config import DataSettings
+from graft.data.pipeline import prepare
 from graft.errors import InputError
-from graft.settings import DataSettings
 
 
 @pytest.fixture

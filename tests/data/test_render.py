@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graft.data.chat_template import Renderer
 from graft.data.example import Example, Origin
-from graft.data.render import Renderer
-from graft.data.tokens import encode, encode_all
+from graft.data.tokenize import encode, encode_all
 from graft.errors import InputError, Problems
-from graft.models.loading import set_padding
+from graft.models.load import set_padding
 from tiny_models import CHATML, tiny_model_tokenizer
 
 HERE = Origin("rows.jsonl", 3)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data_rows import examples_of
-from graft.data.prepare import find_labels
+from graft.data.pipeline import find_labels
 from graft.errors import InputError
 
 USER = {"role": "user", "content": "Hi"}

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_rows import examples_of
-from graft.data.roles import shape_prompt
+from graft.config import DataSettings
+from graft.data.columns import shape_prompt
 from graft.data.templates import parse_template, split_template, text_of
-from graft.settings import DataSettings
 
 LLAMA = (
     "<|start_header_id|>user<|end_header_id|>\\n{phrase}<|eot_id|>"

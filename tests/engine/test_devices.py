@@ -1,14 +1,15 @@
 """Batches are made on the CPU and go where the model is: seen with fake tensors, which know devices and need none."""
 
 import random
+from importlib import import_module
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode, unset_fake_temporarily
 
-from graft.data.tokens import Encoded
-from graft.engine import forward, generate, generation, pack, packed_loss, score, scoring
-from graft.engine.layout import lay_out
+from graft.data.tokenize import Encoded
+from graft.engine import generate, pack, packed_loss, score
+from graft.engine.packing import lay_out
 from packed_rows import HERE, rows_of
 from tiny_models import tiny_model
 
@@ -24,8 +25,8 @@ def elsewhere(request, monkeypatch):
         with unset_fake_temporarily():
             return lay_out(*given)
 
-    for module in (forward, generation, scoring):
-        monkeypatch.setattr(module, "lay_out", on_the_cpu)
+    for module in ("losses", "generate", "score"):
+        monkeypatch.setattr(import_module(f"graft.engine.{module}"), "lay_out", on_the_cpu)
     with FakeTensorMode(allow_non_fake_inputs=True):
         with torch.device("lazy:0"):
             model = tiny_model(request.param)

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from graft.data.tokens import Encoded
+from graft.data.tokenize import Encoded
 from graft.engine import generate, pack, packed_loss, plain_collate, plain_loss, plan_batches, score, supports
 from graft.engine.kernels import kernels
 from graft.engine.support import TESTED, sees_all

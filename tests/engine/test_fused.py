@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss
-from graft.engine.lora import Linear, keep_mask, together
-from graft.engine.loss import chunked_cross_entropy
+from graft.engine.cross_entropy import chunked_cross_entropy
+from graft.engine.linear import Linear
+from graft.engine.lora_linear import keep_mask, together
 from packed_rows import PAD, adapted, gradients, rows_of
 from tiny_models import tiny_model
 
@@ -137,7 +138,7 @@ def test_dropout_is_of_the_adapter_alone():
 @pytest.mark.parametrize("kind", [torch.float64, torch.float32])
 def test_the_cross_entropy_in_chunks(kind, compiled, monkeypatch):
     monkeypatch.setenv("GRAFT_KERNELS", compiled)
-    monkeypatch.setattr("graft.engine.loss.LOGITS_AT_ONCE", 300)
+    monkeypatch.setattr("graft.engine.cross_entropy.LOGITS_AT_ONCE", 300)
     torch.manual_seed(0)
     hidden = torch.randn(23, 8, dtype=kind, requires_grad=True)
     weight, bias = torch.randn(100, 8, dtype=kind), torch.randn(100, dtype=kind)

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft.engine import LOWERED, apart, fused, joint, pack, packed_loss, plain_collate, plain_loss, score
-from graft.engine.decoder import Decoder
+from graft.engine import LOWERED, fused, pack, packed_loss, plain_collate, plain_loss, score
+from graft.engine import lora_kernels as joint
+from graft.engine import lora_reference as apart
+from graft.engine.autograd import again, rms_norm, swiglu
+from graft.engine.decoder_layer import Decoder
 from graft.engine.kernels import kernels
-from graft.engine.lora import Linear
-from graft.engine.native import again, rms_norm, swiglu
+from graft.engine.linear import Linear
 from packed_rows import PAD, adapted, gradients, rows_of, uneven
 from tiny_models import tiny_model
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from graft.engine import LOWERED
+from graft.engine.autograd import attention, dequantised, native, quantised, rms_norm, swiglu
 from graft.engine.kernels import kernels
-from graft.engine.layout import Node, lay_out
 from graft.engine.low_rank import down, gradients, outer
-from graft.engine.native import attention, dequantised, native, quantised, rms_norm, swiglu
-from graft.engine.products import Beside, product
+from graft.engine.matmul import Beside, product
+from graft.engine.packing import Node, lay_out
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="there is no C++ compiler here")
 

@@ -3,12 +3,12 @@ import random
 import pytest
 import torch
 
+from graft.config import FinetuneSettings
 from graft.engine import LOWERED, fusable, fused, pack, packed_loss
-from graft.engine.products import Beside
+from graft.engine.matmul import Beside
 from graft.errors import InputError
 from graft.methods import METHODS
-from graft.settings import FinetuneSettings
-from graft.training.train import _refuse_lowered, choose_engine
+from graft.training.loop import _refuse_lowered, choose_engine
 from packed_rows import adapted, gradients, rows_of
 from tiny_models import tiny_model
 

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from graft.engine.memory import memory_kept
+from graft.engine.allocator import memory_kept
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux") or not find_spec("resource"), reason="Linux's heap"

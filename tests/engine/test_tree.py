@@ -3,9 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from graft.data.tokens import Encoded
+from graft.data.tokenize import Encoded
 from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss
-from graft.engine.tree import grow
+from graft.engine.prefix_tree import grow
 from packed_rows import HERE, PAD, adapted, gradients
 
 TOKEN = some.integers(10, 14)  # few, so that rows share more than was planned

@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import graft
 from graft.errors import InputError
 from graft.evaluation.compare import evaluate
-from graft.evaluation.predictors import Score
-from graft.workflow.proof import Remembering
+from graft.export.parity import Remembering
+from graft.inference.predictor import Score
 from tiny_models import tiny_model_tokenizer
 
 

@@ -14,7 +14,7 @@ from graft.errors import InputError
 from graft.evaluation.metrics import METRICS, Outcome, choose, fitting, get
 from graft.evaluation.metrics.classes import confusion, per_class
 from graft.evaluation.metrics.structured import parsed
-from graft.evaluation.predictors import Score
+from graft.inference.predictor import Score
 
 LABELS = ["a", "b", "c", "d"]
 TEXTS = [

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from graft.config import FinetuneSettings, ModelSettings
 from graft.errors import InputError
 from graft.methods import METHODS
+from graft.methods.adapter_folder import load_adapter
 from graft.methods.base import trainable_parameters
 from graft.methods.bottleneck import is_bottleneck
-from graft.methods.peft_folder import load_adapter
 from graft.models.base import load_model, resolve
 from graft.models.weights import file_sha256
-from graft.settings import FinetuneSettings, ModelSettings
 from tiny_models import tiny_model_folder
 
 ADAPTERS = METHODS.get("adapters")

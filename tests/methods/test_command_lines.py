@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from graft.cli.main import main
-from graft.methods.peft_folder import load_adapter
+from graft.commands.chat import Conversation
+from graft.commands.evaluate import evaluate_model
+from graft.config import ModelSettings
+from graft.methods.adapter_folder import load_adapter
 from graft.models.base import load_model, open_run_or_model
-from graft.report.read import RunView
 from graft.report.usage import snippet
-from graft.settings import ModelSettings
-from graft.workflow.chat import Conversation
-from graft.workflow.evaluate import evaluate_model
+from graft.runs.view import RunView
 from tiny_models import tiny_model_folder
 
 IDS = torch.arange(4, 24)[None]

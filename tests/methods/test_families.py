@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
+from graft.config import FinetuneSettings, ModelSettings
+from graft.data.chat_template import Renderer
 from graft.data.example import Example, Origin
-from graft.data.render import Renderer
-from graft.data.tokens import Encoded, encode
+from graft.data.tokenize import Encoded, encode
 from graft.engine import pack, packed_loss, plain_collate, plain_loss, supports
 from graft.errors import InputError
 from graft.methods import METHODS
-from graft.methods.peft_folder import load_adapter
+from graft.methods.adapter_folder import load_adapter
 from graft.models.base import link, load_model, load_tokenizer, resolve
-from graft.settings import FinetuneSettings, ModelSettings
 from tiny_models import tiny_model_folder, tiny_model_tokenizer
 
 FAMILIES = (

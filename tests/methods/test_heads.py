@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from graft.report.read import RunView
+from graft.commands.evaluate import evaluate_model
+from graft.commands.finetune import finetune
 from graft.report.usage import snippet
-from graft.workflow.evaluate import evaluate_model
-from graft.workflow.finetune import finetune
+from graft.runs.view import RunView
 from task_rows import ROWS
 from tiny_models import tiny_model_folder
 from tiny_task_models import tiny_bert_folder, tiny_t5_folder

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from graft.config import FinetuneSettings, ModelSettings
 from graft.errors import InputError
 from graft.methods import METHODS
-from graft.methods.peft_folder import load_adapter
+from graft.methods.adapter_folder import load_adapter
 from graft.methods.peft_types import TYPES
 from graft.models.base import load_model, resolve
-from graft.settings import FinetuneSettings, ModelSettings
 from tiny_models import tiny_model_folder
 
 IDS = torch.arange(4, 24)[None]

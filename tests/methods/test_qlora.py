@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
+from graft.config import FinetuneSettings, ModelSettings
 from graft.errors import InputError
 from graft.methods import METHODS
+from graft.methods.adapter_folder import load_adapter
 from graft.methods.base import trainable_parameters
 from graft.methods.int4_linear import Int4Linear
-from graft.methods.peft_folder import load_adapter
-from graft.methods.quantised import int4_weights, shipped_weights
+from graft.methods.quantized import int4_weights, shipped_weights
 from graft.models.base import link, load_model, resolve
 from graft.models.int4 import dequantise
-from graft.settings import FinetuneSettings, ModelSettings
 from tiny_models import tiny_model_folder
 
 QLORA = METHODS.get("qlora")

@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from graft.config import FinetuneSettings, ModelSettings
 from graft.errors import GraftError, InputError
 from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
 from graft.methods.lora import load_adapter
 from graft.models.base import link, load_model, load_tokenizer, open_run_or_model, resolve, untuned
 from graft.models.weights import file_sha256
-from graft.settings import FinetuneSettings, ModelSettings
 from tiny_models import FAMILIES, tiny_gguf, tiny_model_folder
 
 LORA, FULL = METHODS.get("lora"), METHODS.get("full")
@@ -121,7 +121,7 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
     folder = tiny_model_folder(tmp_path)
     code = (
         "import sys; from pathlib import Path; from graft.methods import METHODS\n"
-        "from graft.models.base import load_model, resolve; from graft.settings import *\n"
+        "from graft.models.base import load_model, resolve; from graft.config import *\n"
         "model = load_model(resolve(ModelSettings(model_name_or_path=sys.argv[1])))\n"
         "lora = METHODS.get('lora'); run = Path(sys.argv[2])\n"
         "lora.save(lora.prepare(model, FinetuneSettings(seed=7)), run)"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from graft.config import ModelSettings
 from graft.errors import GraftError
 from graft.models.base import load_model, load_tokenizer, resolve
 from graft.models.embedded import EMBEDDED, Embedded
 from graft.models.weights import file_sha256
-from graft.settings import ModelSettings
 from tiny_models import tiny_gguf, tiny_model_folder
 
 

@@ -8,9 +8,9 @@ import gguf
 import pytest
 import torch
 
+from graft.config import ModelSettings
 from graft.errors import InputError
 from graft.models.base import load_model, load_tokenizer, resolve
-from graft.settings import ModelSettings
 from tiny_models import CHATML, tiny_gguf, tiny_model
 
 

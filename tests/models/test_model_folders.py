@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from graft.config import ModelSettings
 from graft.errors import InputError
 from graft.models.base import link, load_model, load_tokenizer, resolve
 from graft.models.weights import file_sha256
-from graft.settings import ModelSettings
 from tiny_models import FAMILIES, tiny_model_folder
 
 

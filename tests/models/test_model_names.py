@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from graft.config import ModelSettings
 from graft.errors import GraftError, InputError
 from graft.models.base import open_run_or_model, resolve
-from graft.models.licence import commercial_use, find_licence
-from graft.settings import ModelSettings
+from graft.models.license import commercial_use, find_licence
 from tiny_models import tiny_model_folder
 
 
@@ -50,7 +50,7 @@ def test_a_folder_that_is_nearly_called_so(offline: Path, tmp_path: Path, monkey
 
 def test_environment_variable_is_respected(tmp_path: Path) -> None:
     code = (
-        "from graft.models.base import resolve; from graft.settings import ModelSettings\n"
+        "from graft.models.base import resolve; from graft.config import ModelSettings\n"
         "resolve(ModelSettings(model_name_or_path='nobody/nothing'))"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}

@@ -14,8 +14,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from graft.report import write_card
-from graft.report.read import RunView
 from graft.report.usage import snippet
+from graft.runs.view import RunView
 from report import sample_run
 
 Sample = Callable[[Path], Path]

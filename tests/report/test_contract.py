@@ -8,8 +8,8 @@ from pathlib import Path
 
 from graft.data.example import Example, Origin
 from graft.evaluation.compare import evaluate
-from graft.evaluation.predictors import Progress, Score
-from graft.report import summary, write_card, write_report
+from graft.inference.predictor import Progress, Score
+from graft.report import run_summary, write_card, write_report
 
 
 class Rule:
@@ -45,4 +45,4 @@ def test_page_and_card_of_a_real_evaluation(tmp_path: Path) -> None:
     assert "40 rows the tuning fixed" in page and "0 rows the tuning broke" in page
     assert page.count('class="matrix"') == 2
     assert "| Accuracy | 0.333" in write_card(tmp_path).read_text(encoding="utf-8")
-    assert summary(tmp_path)["fixed"] == 40
+    assert run_summary(tmp_path)["fixed"] == 40

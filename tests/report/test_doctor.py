@@ -11,8 +11,8 @@ import pytest
 
 from graft.cli.main import main
 from graft.report.doctor import Finding, diagnose
-from graft.report.read import RunView
-from graft.runs import RunFolder
+from graft.runs.folder import RunFolder
+from graft.runs.view import RunView
 from report import sample_run
 
 Change = Callable[[dict[str, Any]], object]

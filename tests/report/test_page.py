@@ -12,7 +12,7 @@ import pytest
 
 from graft.report import write_report
 from graft.report.page import render
-from graft.report.read import RunView
+from graft.runs.view import RunView
 from report import sample_run
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col", "rect", "line", "circle", "path"}

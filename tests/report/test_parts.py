@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from graft.report import svg, words
-from graft.report.changes import cut, find_changes, marked, shared
+from graft.report import format as words
+from graft.report import svg
 from graft.report.charts import Frame, loss_chart
-from graft.report.read import Difference, Estimate, Loss, RunView
+from graft.report.row_changes import cut, find_changes, marked, shared
+from graft.runs.view import Difference, Estimate, Loss, RunView
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 110), (0.31, 1.9), (1e-6, 3e-6), (5, 5), (0, 0), (-2, 3)])

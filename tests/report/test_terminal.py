@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from graft.report import show, summary
+from graft.report import print_run, run_summary
 from report import sample_run
 
 SAMPLES = [sample_run.classification, sample_run.free_text, sample_run.failed]
@@ -18,7 +18,7 @@ SAMPLES = [sample_run.classification, sample_run.free_text, sample_run.failed]
 
 def printed(run: Path, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    show(run, console)
+    print_run(run, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -51,10 +51,10 @@ def test_markup_in_names_is_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_summary_is_json(sample: Callable[[Path], Path], tmp_path: Path) -> None:
-    found = json.loads(json.dumps(summary(sample(tmp_path))))
+    found = json.loads(json.dumps(run_summary(sample(tmp_path))))
     assert found["status"] in ("finished", "failed") and found["verdict"]
 
 
 def test_empty_folder(tmp_path: Path) -> None:
     assert "Nothing is recorded" in printed(tmp_path)
-    assert summary(tmp_path)["scores"] == {}
+    assert run_summary(tmp_path)["scores"] == {}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from graft.config import FinetuneSettings, ModelSettings, build
 from graft.data.example import Origin
-from graft.data.formats import Row
+from graft.data.readers import Row
 from graft.errors import InputError
 from graft.models.base import resolve
-from graft.settings import FinetuneSettings, ModelSettings, build
-from graft.tasks.choose import choose_task
-from graft.workflow.plan import plan_run
-from graft.workflow.preview import preview
+from graft.planning.plan import plan_run
+from graft.planning.preview import preview
+from graft.tasks.select import choose_task
 from task_rows import ROWS
 
 

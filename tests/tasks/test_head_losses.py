@@ -12,15 +12,15 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from graft.commands.finetune import finetune
+from graft.config import FinetuneSettings, build
 from graft.data.example import Origin
-from graft.data.tokens import Encoded
+from graft.data.tokenize import Encoded
 from graft.errors import InputError
-from graft.settings import FinetuneSettings, build
+from graft.planning.plan import plan_run
+from graft.tasks.load import load_for
 from graft.tasks.losses import ClassWeighted, Contrastive, Cosine, LabelWeighted
-from graft.tasks.models import load_for
 from graft.training.objective import batches_by_length
-from graft.workflow.finetune import finetune
-from graft.workflow.plan import plan_run
 from loss_files import write_losses
 
 NAMES = ["a", "b", "c"]

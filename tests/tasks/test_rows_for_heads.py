@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from graft.config import DataSettings
 from graft.data.example import Origin
-from graft.data.formats import Row
-from graft.data.labelled import labelled_texts, tagged_words, text_pairs
-from graft.data.prepare import prepare
+from graft.data.labelled_columns import labelled_texts, tagged_words, text_pairs
+from graft.data.pipeline import prepare
+from graft.data.readers import Row
 from graft.errors import InputError
-from graft.settings import DataSettings
 
 
 def rows(*columns):
@@ -82,7 +82,7 @@ def test_tags_kept_as_json_are_tags():
 def test_class_numbers_of_a_data_set_are_their_names():
     from datasets import ClassLabel, Dataset, Features, Sequence, Value
 
-    from graft.data.load import _of_dataset
+    from graft.data.sources import _of_dataset
 
     features = Features({"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=["O", "B-PER"]))})
     data = Dataset.from_dict({"tokens": [["in", "Ann"]], "ner_tags": [[0, 1]]}, features=features)

@@ -80,9 +80,9 @@ def test_correlations_are_scipys():
 def test_an_encoder_decoders_scores_are_its_own_loss(given):
     import torch
 
-    from graft.settings import FinetuneSettings, build
-    from graft.tasks.models import load_for
-    from graft.workflow.plan import plan_run
+    from graft.config import FinetuneSettings, build
+    from graft.planning.plan import plan_run
+    from graft.tasks.load import load_for
 
     plan = plan_run(build(FinetuneSettings, given("t5", "summaries")), lambda text: None)
     model = load_for(plan.task, plan.codec, plan.base, 0)
@@ -116,9 +116,9 @@ def test_a_row_is_judged_alike_alone_and_among_longer_ones(given, model, kind, t
     """Padding is seen by nobody."""
     import torch
 
-    from graft.settings import FinetuneSettings, build
-    from graft.tasks.models import load_for
-    from graft.workflow.plan import plan_run
+    from graft.config import FinetuneSettings, build
+    from graft.planning.plan import plan_run
+    from graft.tasks.load import load_for
 
     plan = plan_run(build(FinetuneSettings, given(model, kind, task=task)), lambda text: None)
     net = load_for(plan.task, plan.codec, plan.base, 0)

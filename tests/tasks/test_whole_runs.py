@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from graft.commands.evaluate import evaluate_model
+from graft.commands.finetune import finetune
 from graft.errors import InputError
-from graft.report.read import RunView
 from graft.report.usage import snippet
-from graft.workflow.evaluate import evaluate_model
-from graft.workflow.finetune import finetune
+from graft.runs.view import RunView
 
 CASES = [
     ("bert", "lora", "classes", None, "text-classification", "accuracy"),
@@ -122,8 +122,8 @@ def test_an_adapters_base_keeps_its_own_configuration(given, models):
 
 
 def test_chat_answers_with_the_class(given):
-    from graft.settings import ModelSettings
-    from graft.workflow.chat import Conversation
+    from graft.commands.chat import Conversation
+    from graft.config import ModelSettings
 
     run = finetune(given("bert", "classes", evaluate=False))
     talk = Conversation.open(str(run), ModelSettings(), 16, lambda text: None)

@@ -5,16 +5,16 @@ import random
 import pytest
 import torch
 
+from graft.config import FinetuneSettings, TrainingSettings, build
 from graft.data.example import Origin
-from graft.data.tokens import Encoded
+from graft.data.tokenize import Encoded
 from graft.errors import InputError
-from graft.runs import RunFolder
-from graft.settings import FinetuneSettings, TrainingSettings, build
+from graft.runs.folder import RunFolder
+from graft.training.loop import train
 from graft.training.losses.choose import ChosenLoss
 from graft.training.losses.load import load_loss
 from graft.training.losses.targets import ClassWeighted, balanced_weights
-from graft.training.plan import TrainingPlan
-from graft.training.train import train
+from graft.training.schedule import TrainingPlan
 from loss_files import write_losses
 from tiny_models import tiny_model, tiny_model_tokenizer
 

@@ -1,7 +1,7 @@
 import pytest
 
-from graft.settings import TrainingSettings
-from graft.training.plan import make_plan
+from graft.config import TrainingSettings
+from graft.training.schedule import make_plan
 
 SMALL = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30}
 

@@ -1,8 +1,8 @@
 import pytest
 
+from graft.config import FinetuneSettings, TrainingSettings, build
 from graft.errors import InputError
-from graft.probe import training_rates
-from graft.settings import FinetuneSettings, TrainingSettings, build
+from graft.hardware.benchmark import training_rates
 from graft.training.precision import choose_precision
 
 SMALL = {"hidden_size": 64, "intermediate_size": 128}

@@ -2,10 +2,10 @@ import pytest
 import torch
 import yaml
 
-from graft.settings import FinetuneSettings, build
-from graft.training import signs
-from graft.training.remedies import changes, patch
-from graft.training.watch import gpu_memory_mb
+from graft.config import FinetuneSettings, build
+from graft.runs import health as signs
+from graft.runs.remedies import changes, patch
+from graft.training.callbacks import gpu_memory_mb
 
 
 def curve(values, every=1):

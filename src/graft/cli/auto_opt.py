@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from graft.cli.arguments import Arguments
-from graft.cli.console import Screen
-from graft.cli.given import given_settings
+from graft.cli.options import given_settings
+from graft.cli.progress import Screen
+from graft.config import DeploySettings, Settings, build
 from graft.errors import GateError, InputError
-from graft.settings import DeploySettings, Settings, build
 
 SETTINGS: tuple[type[Settings], ...] = (DeploySettings,)
 USAGE = "graft auto-opt RUN [--precision int4] [-o OUT], or --model_name_or_path MODEL [--adapter_path ADAPTER] -o OUT"
@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> int:
     settings: DeploySettings = build(DeploySettings, options, given.where)
     failure: GateError | None = None
     with Screen(quiet=as_json) as screen:
-        from graft.workflow.optimize import optimize
+        from graft.export.targets.onnx_genai import optimize
 
         try:
             folder = optimize(settings, screen)

@@ -6,10 +6,10 @@ import json
 import sys
 
 from graft.cli.arguments import Arguments
-from graft.cli.console import Screen
-from graft.cli.given import given_settings
+from graft.cli.options import given_settings
+from graft.cli.progress import Screen
+from graft.config import ChatSettings, Settings, build
 from graft.errors import InputError
-from graft.settings import ChatSettings, Settings, build
 
 SETTINGS: tuple[type[Settings], ...] = (ChatSettings,)
 HELP = "/tuned, /base: who answers · /both: one after the other · /new: forget what was said · /quit"
@@ -25,7 +25,7 @@ def run(arguments: Arguments) -> int:
         raise InputError("which run or model?", remedy="graft chat RUN")
     if as_json and settings.prompt is None:
         raise InputError("--json goes with --prompt", remedy='graft chat RUN --prompt "…" --json')
-    from graft.workflow.chat import Conversation
+    from graft.commands.chat import Conversation
 
     with Screen(quiet=as_json) as screen:
         conversation = Conversation.open(words[0], settings, settings.max_new_tokens, screen.note, settings.adapter)
@@ -39,7 +39,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _loop(conversation: object, screen: Screen) -> None:
-    from graft.workflow.chat import Conversation
+    from graft.commands.chat import Conversation
 
     assert isinstance(conversation, Conversation)
     interactive = sys.stdin.isatty()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 
 from graft.cli.arguments import Arguments
-from graft.cli.console import Screen
+from graft.cli.progress import Screen
 from graft.cli.results import print_result
+from graft.config import FinetuneSettings, Settings, build
 from graft.errors import InputError
-from graft.settings import FinetuneSettings, Settings, build
 
 SETTINGS: tuple[type[Settings], ...] = ()
 DEMO = {"model_name_or_path": "smollm2-135m-instruct", "max_steps": 80, "max_eval_samples": 64, "evaluate": False}
@@ -24,8 +24,8 @@ def run(arguments: Arguments) -> int:
     if arguments.words or arguments.options:
         unknown = [*arguments.words, *[f"--{name}" for name in arguments.options]]
         raise InputError(f"graft demo takes no {', '.join(unknown)}", remedy="graft demo [-o OUT] [--overwrite]")
-    from graft.workflow.evaluate import evaluate_model
-    from graft.workflow.finetune import finetune
+    from graft.commands.evaluate import evaluate_model
+    from graft.commands.finetune import finetune
 
     data = files("graft.demo_data")
     with (
@@ -37,6 +37,6 @@ def run(arguments: Arguments) -> int:
         given = {**DEMO, "data_files": str(train), "output_path": output, "overwrite": overwrite}
         settings: FinetuneSettings = build(FinetuneSettings, given)
         folder = finetune(settings, screen)
-        evaluate_model(folder, test, watcher=screen)
+        evaluate_model(folder, test, reporter=screen)
     print_result(folder, as_json)
     return 0

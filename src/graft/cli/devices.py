@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from graft.cli.arguments import Arguments
+from graft.config import Settings
 from graft.errors import InputError
-from graft.settings import Settings
 
 SETTINGS: tuple[type[Settings], ...] = ()
 
@@ -15,7 +15,7 @@ def run(arguments: Arguments) -> int:
     as_json = arguments.flag("json")
     if arguments.words or arguments.options:
         raise InputError("graft devices takes no options but --json")
-    from graft.workflow.devices import devices
+    from graft.commands.devices import devices
 
     found = devices()
     if as_json:

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from graft.cli.arguments import Arguments
+from graft.config import Settings
 from graft.errors import InputError
-from graft.runs import RunFolder
-from graft.settings import Settings
+from graft.runs.folder import RunFolder
 
 SETTINGS: tuple[type[Settings], ...] = ()
 
@@ -20,8 +20,8 @@ def run(arguments: Arguments) -> int:
         raise InputError("which run?", remedy="graft doctor RUN [--json]")
     folder = RunFolder.open(Path(arguments.words[0]))
     from graft.report.doctor import diagnose
-    from graft.report.facts import sentence
-    from graft.report.read import RunView
+    from graft.report.summary import sentence
+    from graft.runs.view import RunView
 
     view = RunView.read(folder.path)
     found = diagnose(view, at_work=view.status == "running" and _at_work(folder))

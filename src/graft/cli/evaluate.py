@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from graft.cli.arguments import Arguments
-from graft.cli.console import Screen
-from graft.cli.given import given_settings
+from graft.cli.options import given_settings
+from graft.cli.progress import Screen
 from graft.cli.results import print_evaluation
+from graft.config import EvaluateSettings, build
 from graft.errors import InputError
-from graft.settings import EvaluateSettings, build
 
 SETTINGS = (EvaluateSettings,)
 
@@ -24,9 +24,9 @@ def run(arguments: Arguments) -> int:
     if not words:
         raise InputError("which run or model?", remedy="graft evaluate RUN [--data_files rows.jsonl]")
     with Screen(quiet=as_json) as screen:
-        from graft.workflow.evaluate import evaluate_model
+        from graft.commands.evaluate import evaluate_model
 
-        document = evaluate_model(words[0], words[1:] or None, output_path=output, watcher=screen, **chosen)
+        document = evaluate_model(words[0], words[1:] or None, output_path=output, reporter=screen, **chosen)
     if as_json:
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:

@@ -11,10 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from graft.cli.arguments import Arguments, read_config
-from graft.cli.console import Screen
+from graft.cli.progress import Screen
 from graft.cli.results import print_result
-from graft.errors import InputError, Problems
-from graft.settings import (
+from graft.config import (
     DataSettings,
     EvaluationSettings,
     FinetuneSettings,
@@ -24,6 +23,7 @@ from graft.settings import (
     TrainingSettings,
     option_names,
 )
+from graft.errors import InputError, Problems
 
 SETTINGS = (ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings)
 
@@ -32,12 +32,12 @@ def run(arguments: Arguments) -> int:
     as_json, dry = arguments.flag("json"), arguments.flag("dry_run")
     settings = read_settings(arguments)
     with Screen(quiet=as_json) as screen:
-        from graft.workflow.finetune import carry_out, with_recorded
-        from graft.workflow.plan import plan_run
+        from graft.commands.finetune import carry_out, with_recorded
+        from graft.planning.plan import plan_run
 
         plan = plan_run(with_recorded(settings) if settings.resume else settings, screen.note)
         if dry:
-            from graft.workflow.preview import preview, print_preview
+            from graft.planning.preview import preview, print_preview
 
             print(json.dumps(preview(plan), ensure_ascii=False, indent=2)) if as_json else print_preview(plan)
             return 0
@@ -61,7 +61,7 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
         typed.update(_positional(name, word))
     if len(arguments.words) > 2:
         raise InputError(f"too many words: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT")
-    from graft.workflow.configuration import finetune_settings, laid_over
+    from graft.commands.workflow_file import finetune_settings, laid_over
 
     given = laid_over(values, typed)
     problems = Problems()
@@ -78,7 +78,7 @@ def _shown(config: Any) -> str:
 
 def read_configs(given: Any) -> dict[str, Any]:
     """The settings of the files after ``--config``; what lies over what: a later file wins."""
-    from graft.workflow.configuration import flat_settings, laid_over
+    from graft.commands.workflow_file import flat_settings, laid_over
 
     if given is True:
         raise InputError("--config takes a file", remedy="--config settings.yaml")
@@ -94,7 +94,7 @@ def _look_at_data(given: Mapping[str, Any]) -> None:
     Raises:
         InputError: with what is wrong with them.
     """
-    from graft.data.load import load_rows
+    from graft.data.sources import load_rows
 
     where = ("data_name", "data_files", "data_config_name", "train_split", "eval_split", "eval_data_files")
     names = {name: setting for name, setting in option_names(DataSettings).items() if setting in where}

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from graft.cli.arguments import Arguments
-from graft.cli.console import Screen
-from graft.cli.given import given_settings
+from graft.cli.options import given_settings
+from graft.cli.progress import Screen
+from graft.config import AdapterSettings, Settings, build
 from graft.errors import GateError, InputError
-from graft.settings import AdapterSettings, Settings, build
 
 SETTINGS: tuple[type[Settings], ...] = (AdapterSettings,)
 USAGE = "graft generate-adapter --base_model_path MODEL --adapter_paths A,NAME=B -o OUT, or --add NAME=PATH BUNDLE"
@@ -33,7 +33,7 @@ def run(arguments: Arguments) -> int:
     settings: AdapterSettings = build(AdapterSettings, options, given.where)
     failure: GateError | None = None
     with Screen(quiet=as_json) as screen:
-        from graft.workflow.adapters import generate_adapter
+        from graft.export.targets.onnx_multi_adapter import generate_adapter
 
         try:
             folder = generate_adapter(settings, screen)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from graft.cli.arguments import SHORT
+from graft.config import HubSettings, Settings, options_of, takes_several
 from graft.registry import load_attribute
-from graft.settings import HubSettings, Settings, options_of, takes_several
 
 USAGE = {
     "finetune": "graft finetune MODEL DATA -o OUT [--option value …]",

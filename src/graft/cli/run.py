@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from graft.cli.arguments import Arguments, read_config
-from graft.cli.console import Screen
+from graft.cli.progress import Screen
 from graft.cli.results import print_result
+from graft.config import SECRET, Settings
 from graft.errors import InputError
-from graft.settings import SECRET, Settings
 
 SETTINGS: tuple[type[Settings], ...] = ()
 
@@ -22,8 +22,8 @@ def run(arguments: Arguments) -> int:
         raise InputError("which workflow?", remedy="graft run --config FILE.yaml [--setup] [--option value …]")
     document = read_config(Path(config))
     with Screen(quiet=as_json) as screen:
-        from graft.workflow.configuration import read_workflow
-        from graft.workflow.run import run_workflow, set_up
+        from graft.commands.run import run_workflow, set_up
+        from graft.commands.workflow_file import read_workflow
 
         workflow = read_workflow(document, config, arguments.options)
         if dry:

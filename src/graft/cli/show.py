@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from graft.cli.arguments import Arguments
-from graft.cli.console import Screen
+from graft.cli.progress import Screen
+from graft.config import Settings
 from graft.errors import InputError, Problems
-from graft.settings import Settings
 
 SETTINGS: tuple[type[Settings], ...] = ()
 
@@ -33,12 +33,12 @@ def run(arguments: Arguments) -> int:
 def _show_run(folder: Path, as_json: bool) -> None:
     from rich.console import Console
 
-    from graft.report import show, summary
+    from graft.report import print_run, run_summary
 
     if as_json:
-        print(json.dumps(summary(folder), ensure_ascii=False, indent=2))
+        print(json.dumps(run_summary(folder), ensure_ascii=False, indent=2))
     else:
-        show(folder, Console(highlight=False))
+        print_run(folder, Console(highlight=False))
 
 
 def _show_model(name: str, as_json: bool) -> None:
@@ -49,7 +49,7 @@ def _show_model(name: str, as_json: bool) -> None:
             where=name,
             remedy="graft show RUN, where RUN is what graft finetune wrote to --output_path",
         )
-    from graft.workflow.show import describe
+    from graft.commands.show import describe
 
     with Screen(quiet=as_json) as screen:
         found = describe(name, screen.note)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from graft.data.columns import Recipe
 from graft.data.example import Example
-from graft.data.formats import Row
-from graft.data.roles import Recipe
+from graft.data.readers import Row
 from graft.errors import GraftError, Problems, shorten
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from graft.engine.batches import plan_batches
-from graft.engine.forward import pack, packed_loss, plain_collate, plain_loss
-from graft.engine.fused import fusable, fused
-from graft.engine.generation import generate
-from graft.engine.lowered import LOWERED
-from graft.engine.scoring import score
+from graft.engine.batching import plan_batches
+from graft.engine.generate import generate
+from graft.engine.losses import pack, packed_loss, plain_collate, plain_loss
+from graft.engine.patch import fusable, fused
+from graft.engine.quantized_weights import LOWERED
+from graft.engine.score import score
 from graft.engine.support import supports
 
 __all__ = [

@@ -13,9 +13,9 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from graft.engine.layout import Layout, Level
-from graft.engine.native import attention, native
-from graft.engine.past import Past
+from graft.engine.autograd import attention, native
+from graft.engine.kv_cache import Past
+from graft.engine.packing import Layout, Level
 
 NAME = "graft_packed"
 _packed: ContextVar[bool] = ContextVar("packed", default=False)

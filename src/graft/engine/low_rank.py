@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from graft.engine.autograd import Codes, native
 from graft.engine.kernels import Kernels, wide
-from graft.engine.lowered import Lowered
-from graft.engine.native import Codes, native
-from graft.engine.products import LANES
+from graft.engine.matmul import LANES
+from graft.engine.quantized_weights import Lowered
 
 
 def down(x: torch.Tensor, a: torch.Tensor, lowered: Lowered | None = None) -> tuple[torch.Tensor, Codes | None]:

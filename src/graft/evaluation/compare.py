@@ -11,7 +11,7 @@ from graft.errors import InputError
 from graft.evaluation.bootstrap import Bootstrap, Interval
 from graft.evaluation.metrics import Metric, Outcome, choose
 from graft.evaluation.metrics.classes import confusion, per_class
-from graft.evaluation.predictors import Predictor, Progress
+from graft.inference.predictor import Predictor, Progress
 
 Watch = Callable[[str, int, int], None]
 CHARACTERS_A_TOKEN = 2

@@ -10,7 +10,7 @@ METHODS = Registry(
         "lora": "graft.methods.lora:LORA",
         "full": "graft.methods.full:FULL",
         "qlora": "graft.methods.qlora:QLORA",
-        "adapters": "graft.methods.adapters:ADAPTERS",
+        "adapters": "graft.methods.bottleneck_method:ADAPTERS",
         "loha": "graft.methods.peft_types:LOHA",
         "lokr": "graft.methods.peft_types:LOKR",
         "oft": "graft.methods.peft_types:OFT",

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from graft.config import FinetuneSettings
 from graft.errors import GraftError
-from graft.settings import FinetuneSettings
 
 
 class Method(Protocol):

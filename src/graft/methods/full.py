@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from graft.config import FinetuneSettings
 from graft.methods.base import write_folder
-from graft.models.loading import quiet
-from graft.settings import FinetuneSettings
+from graft.models.load import quiet
 
 
 class Full:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from graft.config import FinetuneSettings
 from graft.errors import Problems, did_you_mean
+from graft.methods.adapter_folder import load_adapter, save_adapter
 from graft.methods.merge import mergeable
-from graft.methods.peft_folder import load_adapter, save_adapter
-from graft.settings import FinetuneSettings
 
 __all__ = ["LORA", "Lora", "load_adapter", "lora_config", "save_adapter"]
 

@@ -7,11 +7,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from graft.config import FinetuneSettings
 from graft.errors import InputError
+from graft.methods.adapter_folder import save_adapter
 from graft.methods.lora import alpha_of, check_names, fans_out, targets_of, task_type
 from graft.methods.merge import mergeable
-from graft.methods.peft_folder import save_adapter
-from graft.settings import FinetuneSettings
 
 Fields = dict[str, str]
 """A field of PEFT's configuration class -> the setting it takes its value from; what is left out stays PEFT's own."""

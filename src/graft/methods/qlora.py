@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from graft.config import FinetuneSettings
+from graft.methods.adapter_folder import save_adapter
 from graft.methods.lora import LORA, check_names
-from graft.methods.peft_folder import save_adapter
-from graft.methods.quantised import RECORD, quantise_base
-from graft.settings import FinetuneSettings
+from graft.methods.quantized import RECORD, quantise_base
 
 
 class Qlora:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from graft.models.folder import Base
 from graft.models.link import link
-from graft.models.loading import head_layers, kind_of, load_model, load_tokenizer
-from graft.models.opened import Opened, open_run_or_model, untuned
+from graft.models.load import head_layers, kind_of, load_model, load_tokenizer
+from graft.models.open import Opened, open_run_or_model, untuned
 from graft.models.resolve import resolve
 
 __all__ = [

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from graft.errors import GraftError
-from graft.models import gguf
+from graft.models import gguf_reader as gguf
 from graft.models.cache import cache_folder, filled
 from graft.models.folder import is_whole
 from graft.models.weights import file_sha256

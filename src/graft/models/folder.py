@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import Problems, nearest
-from graft.models.licence import find_licence
+from graft.models.license import find_licence
 from graft.models.weights import find_weights, sha256_of
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from graft.data.formats import READERS
+from graft.config import ModelSettings
+from graft.data.readers import READERS
 from graft.errors import InputError, did_you_mean
 from graft.models.embedded import EMBEDDED, fetch
 from graft.models.folder import Base, open_folder
-from graft.models.gguf import open_gguf
+from graft.models.gguf_reader import open_gguf
 from graft.models.hub import snapshot
-from graft.settings import ModelSettings
 
 Say = Callable[[str], None]
 

@@ -7,9 +7,11 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from graft.files import write_whole
-from graft.models.licence import commercial_use
-from graft.report import facts, usage, words
-from graft.report.read import RunView, is_path
+from graft.models.license import commercial_use
+from graft.report import format as words
+from graft.report import summary as facts
+from graft.report import usage
+from graft.runs.view import RunView, is_path
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData

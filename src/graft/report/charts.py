@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from graft.report import svg
-from graft.report.read import Estimate, Loss
-from graft.report.words import figure, interval, metric_title, score
+from graft.report.format import figure, interval, metric_title, score
+from graft.runs.view import Estimate, Loss
 
 LOG_FROM = 20.0
 """Losses whose largest is so many times the smallest are drawn on a logarithmic axis."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from graft.report import facts, usage, words
-from graft.report.matrices import commonest_share
-from graft.report.read import RunView, number
-from graft.training.signs import AGAINST_FULL_MEMORY
+from graft.report import format as words
+from graft.report import summary as facts
+from graft.report import usage
+from graft.report.confusion import commonest_share
+from graft.runs.health import AGAINST_FULL_MEMORY
+from graft.runs.view import RunView, number
 
 FEW_ROWS = 200
 FEW_HELD_OUT = 100

@@ -14,11 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from graft.files import write_whole
-from graft.report import facts, usage, words
-from graft.report.changes import Changes, cut, find_changes, marked
+from graft.report import format as words
+from graft.report import summary as facts
+from graft.report import usage
 from graft.report.charts import Frame, interval_plot, loss_chart
-from graft.report.matrices import class_rows, commonest_share, matrices, mistakes, with_classes
-from graft.report.read import Difference, Estimate, Loss, RunView
+from graft.report.confusion import class_rows, commonest_share, matrices, mistakes, with_classes
+from graft.report.row_changes import Changes, cut, find_changes, marked
+from graft.runs.view import Difference, Estimate, Loss, RunView
 
 FIRST = 20
 """Changed rows shown at once; the others unfold."""

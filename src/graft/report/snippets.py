@@ -18,7 +18,7 @@ def loading(task: str, run: str, adapter: bool, by_graft: bool = False) -> list[
     several = ", pipeline" if task in {"text-classification", "token-classification"} else ""
     lines = ["from peft import PeftModel"] if adapter and not by_graft else []
     if by_graft:
-        lines = ["from pathlib import Path", "", "from graft.methods.peft_folder import load_adapter"]
+        lines = ["from pathlib import Path", "", "from graft.methods.adapter_folder import load_adapter"]
     if task == "feature-extraction":
         lines.append("from torch.nn.functional import cosine_similarity")
     lines += [

@@ -10,15 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from graft.report import facts, words
-from graft.report.changes import find_changes
-from graft.report.read import RunView
+from graft.report import format as words
+from graft.report import summary as facts
+from graft.report.row_changes import find_changes
+from graft.runs.view import RunView
 
 STYLES = {"finished": "green", "evaluated": "green", "failed": "red", "interrupted": "yellow", "running": "yellow"}
 FILES = ("report.html", "README.md", "adapter", "model", "evaluation.json", "predictions.jsonl", "metrics.jsonl")
 
 
-def show(run: Path, console: Console) -> None:
+def print_run(run: Path, console: Console) -> None:
     """Print the run in ``run``: status, verdict, scores, data, training, files."""
     view = RunView.read(run)
     heading = Text(view.title, style="bold")
@@ -41,7 +42,7 @@ def show(run: Path, console: Console) -> None:
     _section(console, "Files", _files(run))
 
 
-def summary(run: Path) -> dict[str, Any]:
+def run_summary(run: Path) -> dict[str, Any]:
     """The same for programs: plain values of the run's files, nothing formatted."""
     view = RunView.read(run)
     changes = find_changes(view)

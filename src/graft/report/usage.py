@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from graft.report import snippets
-from graft.report.changes import shared
-from graft.report.read import RunView
-from graft.training.remedies import PATCHES
+from graft.report.row_changes import shared
+from graft.runs.remedies import PATCHES
+from graft.runs.view import RunView
 
 BLANK = "YOUR TEXT"
 LOOKED_AT = 100
@@ -82,7 +82,7 @@ def snippet(view: RunView) -> str:
         return _task_snippet(view)
     lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer"]
     if needs_graft(view.path):
-        lines = ["from pathlib import Path", "", "from graft.methods.peft_folder import load_adapter", *lines]
+        lines = ["from pathlib import Path", "", "from graft.methods.adapter_folder import load_adapter", *lines]
     elif has_adapter(view.path):
         lines.insert(0, "from peft import PeftModel")
     lines += [

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from graft.config import DataSettings
+from graft.data.columns import Recipe
 from graft.data.example import Example
-from graft.data.formats import Row
-from graft.data.prepare import Prepared
-from graft.data.roles import Recipe
-from graft.data.tokens import Encoded
+from graft.data.pipeline import Prepared
+from graft.data.readers import Row
+from graft.data.tokenize import Encoded
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics import choose
 from graft.evaluation.metrics.base import Need
-from graft.evaluation.predictors import Predictor
+from graft.inference.predictor import Predictor
 from graft.methods.base import Method
 from graft.models.base import Base
-from graft.models.loading import Kind, kind_of
-from graft.settings import DataSettings
+from graft.models.load import Kind, kind_of
 from graft.training.objective import Objective
 
 TEMPLATES = frozenset({"text_template", "prompt_template", "completion_template"})

@@ -9,15 +9,15 @@ import torch
 from torch.nn.functional import cosine_similarity, normalize
 
 from graft.data.example import Example
-from graft.data.labelled import flat_text, pair_columns, text_pairs
-from graft.data.prepare import Prepared
-from graft.data.tokens import Encoded
+from graft.data.labelled_columns import flat_text, pair_columns, text_pairs
+from graft.data.pipeline import Prepared
+from graft.data.tokenize import Encoded
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
-from graft.evaluation.predictors import Predictor, Progress, Score
-from graft.models.loading import Kind
+from graft.inference.predictor import Predictor, Progress, Score
+from graft.models.load import Kind
 from graft.tasks.base import Codec, Head
-from graft.tasks.inputs import Batch, evaluating, in_batches, placed, read, text_ids
+from graft.tasks.batching import Batch, evaluating, in_batches, placed, read, text_ids
 from graft.training.objective import Objective
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, cross_entropy, pairwise_distance
 
-from graft.data.tokens import Encoded
+from graft.data.tokenize import Encoded
 from graft.errors import InputError
 from graft.training.losses.targets import balanced_weights
 

@@ -7,19 +7,19 @@ from typing import Any
 
 import torch
 
+from graft.config import DataSettings
+from graft.data.columns import Recipe, recognise
 from graft.data.example import Example
-from graft.data.formats import Row
-from graft.data.labelled import flat_text
-from graft.data.prepare import Prepared
-from graft.data.roles import Recipe, recognise
-from graft.data.tokens import Encoded
+from graft.data.labelled_columns import flat_text
+from graft.data.pipeline import Prepared
+from graft.data.readers import Row
+from graft.data.tokenize import Encoded
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
-from graft.evaluation.predictors import Predictor, Progress, Score
-from graft.models.loading import Kind
-from graft.settings import DataSettings
+from graft.inference.predictor import Predictor, Progress, Score
+from graft.models.load import Kind
 from graft.tasks.base import TEMPLATES, Codec, Head
-from graft.tasks.inputs import IGNORED, Batch, evaluating, in_batches, padded, placed, read, text_ids
+from graft.tasks.batching import IGNORED, Batch, evaluating, in_batches, padded, placed, read, text_ids
 from graft.training.objective import Objective
 
 PREFIX = "summarize:"

@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 
-from graft.data.conversations import decoded
+from graft.data.chat_formats import decoded
+from graft.data.columns import LABELS, TEXTS, first_of
 from graft.data.example import Example
-from graft.data.labelled import flat_text, labelled_texts
-from graft.data.prepare import Prepared
-from graft.data.roles import LABELS, TEXTS, first_of
-from graft.data.tokens import Encoded
+from graft.data.labelled_columns import flat_text, labelled_texts
+from graft.data.pipeline import Prepared
+from graft.data.tokenize import Encoded
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
-from graft.evaluation.predictors import Predictor, Progress, Score
-from graft.models.loading import Kind
+from graft.inference.predictor import Predictor, Progress, Score
+from graft.models.load import Kind
 from graft.tasks.base import TEMPLATES, Codec, Head
-from graft.tasks.inputs import Batch, evaluating, in_batches, placed, read, text_ids
+from graft.tasks.batching import Batch, evaluating, in_batches, placed, read, text_ids
 from graft.training.objective import Objective
 
 SEVERAL = "multi_label_classification"

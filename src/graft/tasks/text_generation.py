@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graft.data.chat_template import Renderer
+from graft.data.columns import recognise
 from graft.data.example import Example
-from graft.data.prepare import Prepared
-from graft.data.render import Renderer
-from graft.data.roles import recognise
-from graft.data.tokens import Encoded, encode_all
+from graft.data.pipeline import Prepared
+from graft.data.tokenize import Encoded, encode_all
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
-from graft.evaluation.predictors import Predictor
-from graft.evaluation.torch_predictor import TorchPredictor
-from graft.models.loading import CAUSAL, Kind
+from graft.inference.predictor import Predictor
+from graft.inference.torch import TorchPredictor
+from graft.models.load import CAUSAL, Kind
 from graft.tasks.base import TEMPLATES, Codec, Head
 from graft.training.objective import Objective
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
+from graft.data.columns import TEXTS, first_of
 from graft.data.example import Example
-from graft.data.labelled import OUTSIDE, SPANS, TAGS, WORDS, flat_text, tagged_words
-from graft.data.prepare import Prepared
-from graft.data.roles import TEXTS, first_of
-from graft.data.tokens import Encoded
+from graft.data.labelled_columns import OUTSIDE, SPANS, TAGS, WORDS, flat_text, tagged_words
+from graft.data.pipeline import Prepared
+from graft.data.tokenize import Encoded
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
-from graft.evaluation.predictors import Predictor, Progress, Score
-from graft.models.loading import Kind
+from graft.inference.predictor import Predictor, Progress, Score
+from graft.models.load import Kind
 from graft.tasks.base import Codec, Head
-from graft.tasks.inputs import IGNORED, Batch, evaluating, in_batches, padded, placed, read
+from graft.tasks.batching import IGNORED, Batch, evaluating, in_batches, padded, placed, read
 from graft.training.objective import Objective
 
 

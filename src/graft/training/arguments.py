@@ -11,9 +11,9 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from graft.config import IN_WORDS, TrainingSettings, in_words, one_of, refusal, takes_several
 from graft.errors import InputError, Problems, did_you_mean
-from graft.settings import IN_WORDS, TrainingSettings, in_words, one_of, refusal, takes_several
-from graft.training.plan import TrainingPlan
+from graft.training.schedule import TrainingPlan
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from graft.data.tokens import Encoded
-from graft.engine.forward import IGNORED
+from graft.data.tokenize import Encoded
+from graft.engine.losses import IGNORED
 from graft.training.losses.signature import Kind
 
 Batch = dict[str, Any]

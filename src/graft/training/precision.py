@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from graft.data.inference import Inference
+from graft.config import TrainingSettings
+from graft.data.inferred import Inference
 from graft.errors import InputError
-from graft.probe import training_rates
-from graft.settings import TrainingSettings
+from graft.hardware.benchmark import training_rates
 
 WORTH_IT = 1.25
 """Half the digits are worth it for a tenth more speed, and not for less. A whole step has more besides than the layers

@@ -13,7 +13,7 @@ from peft import PeftModel
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
-from graft.data.tokens import Encoded
+from graft.data.tokenize import Encoded
 from graft.engine import plan_batches
 from graft.training.checkpoints import rotate, seal
 

@@ -1,5 +1,5 @@
 // A head's numbers stand together: (tokens, heads, d).
-#include "calls.h"
+#include "layers.h"
 
 namespace {
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.evaluation.predictors import Score
+from graft.inference.predictor import Score
 
 Array = NDArray[np.float64]
 Need = Literal["generation", "choice", "likelihood"]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graft.data.tokens import Encoded
+from graft.config import FinetuneSettings
+from graft.data.tokenize import Encoded
 from graft.errors import InputError
 from graft.models.base import Opened, load_tokenizer, open_run_or_model
-from graft.settings import FinetuneSettings
 from graft.training.losses import DEFAULT, LOSSES
 from graft.training.losses.load import load_loss
 from graft.training.objective import Objective

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from graft.engine.forward import IGNORED, packed_logits
+from graft.engine.losses import IGNORED, packed_logits
 from graft.training.losses.distillation import LogitsOf
 
 EngineLoss = Callable[[Any, Any, Any], torch.Tensor]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy as _cross_entropy
 
-from graft.data.tokens import Encoded
+from graft.data.tokenize import Encoded
 from graft.errors import InputError
 
 MOST_CLASSES = 200

@@ -1,0 +1,188 @@
+"""``graft evaluate``: base and tuned on the same rows, judged by the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
+from graft.data.example import Example
+from graft.data.sources import find_files, sha256_of
+from graft.errors import Problems
+from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.store import record, write_evaluation
+from graft.export.bundle import is_bundle, read_manifest
+from graft.export.onnx.predictor import OnnxPredictor
+from graft.inference.predictor import Predictor
+from graft.methods.adapter_folder import load_adapter
+from graft.models.base import Opened, open_run_or_model, untuned
+from graft.planning.plan import RunPlan
+from graft.progress import Reporter, Silent
+from graft.report import write_pages
+from graft.runs.folder import RunFolder, check_folder
+from graft.tasks.base import Codec, Task, check_metrics
+from graft.tasks.load import is_new_head, load_for, on_the_gpu
+from graft.tasks.of_run import task_and_codec
+from graft.tasks.run_rows import SEED, at_most, named_files, rows_to_judge
+
+
+def evaluate_model(
+    model_path: str | Path,
+    test_dataset: str | Path | Sequence[str | Path] | None = None,
+    metric_type: str | Sequence[str] | None = None,
+    output_path: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Evaluate a run (base and tuned), a model folder, or a model by name, on rows it has not seen.
+
+    Args:
+        model_path: a run folder, a model or adapter folder, an embedded name, or a hub id.
+        test_dataset: one or several data files; a run's held-out rows when not given.
+        metric_type: ``"accuracy"`` or several names; those that fit the data when not given.
+        output_path: a folder for evaluation.json and predictions.jsonl (default: the run folder).
+        settings: fields of ``EvaluateSettings``.
+
+    Returns:
+        The document of evaluation.json.
+
+    Raises:
+        InputError: when the model or the data are wrong.
+    """
+    reporter = reporter or Silent()
+    split = _split_settings(settings)
+    chosen: EvaluationSettings = split[EvaluationSettings].model_copy(
+        update={"metrics": (metric_type,) if isinstance(metric_type, str) else metric_type}
+        if metric_type is not None
+        else {}
+    )
+    if is_bundle(Path(model_path)):
+        return _evaluate_bundle(Path(model_path), test_dataset, chosen, split[DataSettings], output_path, reporter)
+    opened = _opened(model_path, test_dataset, output_path, split, reporter)
+    run = RunFolder.open(opened.run) if opened.run else None
+    task, codec = task_and_codec(opened, split[ModelSettings], split[DataSettings])
+    token = split[ModelSettings].token
+    found = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head, token)
+    examples, labels, source = at_most(found, split[DataSettings].max_eval_samples)
+    check_metrics(chosen.metrics, task, codec.head, labels)
+    with _predictors(opened, run, task, codec, reporter) as predictors:
+        result = _evaluate(predictors, examples, labels, source, chosen, reporter, task.metrics(codec.head))
+    if output_path is not None:
+        folder = Path(output_path)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_evaluation(RunFolder(folder), result)
+    elif run is not None:
+        record(run, result)
+        write_pages(run.path)
+    return result.document
+
+
+def _evaluate_bundle(
+    folder: Path, files: Any, settings: EvaluationSettings, data: DataSettings, output: Any, reporter: Reporter
+) -> dict[str, Any]:
+    """A bundle's adapters, each beside the others; of the run it was made from come the rows and their shape."""
+    manifest = read_manifest(folder)
+    made_from = manifest.get("run")
+    run = RunFolder.open(Path(made_from)) if made_from and Path(made_from).is_dir() else None
+    examples, labels, source = at_most(rows_to_judge(run, files, data), data.max_eval_samples)
+    names: list[str | None] = [*(["base", *manifest["adapters"]] if manifest.get("adapters") else [None])]
+    result = _evaluate(
+        [OnnxPredictor.open(folder, name) for name in names], examples, labels, source, settings, reporter, None
+    )
+    if output is not None:
+        Path(output).mkdir(parents=True, exist_ok=True)
+        write_evaluation(RunFolder(Path(output)), result)
+    return result.document
+
+
+def _opened(
+    name: str | Path, files: Any, output_path: str | Path | None, split: dict[type, Any], reporter: Reporter
+) -> Opened:
+    """The run or model; what is wrong with it, with the data files and with the output folder is said at once."""
+    problems = Problems()
+    if output_path is not None:
+        with problems.collecting():
+            check_folder(Path(output_path))
+    listed = named_files(files, split[DataSettings])
+    if listed is not None:
+        with problems.collecting():
+            find_files(listed)
+    opened: Opened | None = None
+    with problems.collecting():
+        opened = open_run_or_model(name, reporter.note, split[ModelSettings])
+    problems.raise_if_any()
+    assert opened is not None
+    return opened
+
+
+def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> None:
+    """Base and tuned on the held-out rows of the run that was just trained, without loading anything again."""
+    examples = plan.data.eval
+    path = run.path / "data" / "eval.jsonl"
+    source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
+    task, codec = plan.task, plan.codec
+    if (run.path / "adapter").is_dir():
+        tuned = task.predictor("tuned", model, codec, adapter=True)
+        base = task.predictor("base", model, codec, adapter=False)
+    else:
+        tuned = task.predictor("tuned", model, codec)
+        before = load_for(task, codec, plan.base, plan.settings.seed).to(model.device)
+        base = task.predictor("base", before, codec)
+    if is_new_head(task, codec, plan.base):
+        reporter.note("The base's head is a new one and was not trained: it guesses, and the tuned model must not.")
+    labels, usual = plan.data.recipe.labels, task.metrics(codec.head)
+    result = _evaluate([base, tuned], examples, labels, source, plan.settings, reporter, usual)
+    record(run, result)
+
+
+def _evaluate(
+    predictors: Sequence[Predictor],
+    examples: Sequence[Example],
+    labels: list[str] | None,
+    source: dict[str, Any],
+    settings: EvaluationSettings,
+    reporter: Reporter,
+    usual: tuple[str, ...] | None,
+) -> Evaluation:
+    return evaluate(
+        predictors,
+        examples,
+        metrics=usual if settings.metrics is None else settings.metrics,
+        labels=labels,
+        source=source,
+        bootstrap_samples=settings.bootstrap_samples,
+        max_new_tokens=settings.max_new_tokens,
+        seed=SEED,
+        progress=reporter.advance,
+    )
+
+
+def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
+    whole = build(EvaluateSettings, given)
+    chosen = {name: getattr(whole, name) for name in whole.model_fields_set}
+    return {
+        cls: cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
+        for cls in (ModelSettings, DataSettings, EvaluationSettings)
+    }
+
+
+@contextmanager
+def _predictors(
+    opened: Opened, run: RunFolder | None, task: Task, codec: Codec, reporter: Reporter
+) -> Iterator[list[Predictor]]:
+    seed = int(run.manifest.get("seed") or 0) if run is not None else 0
+    reporter.note(f"loading {opened.name}")
+    model = load_for(task, codec, opened.base, seed)
+    if opened.adapter is not None:
+        model = on_the_gpu(load_adapter(model, opened.adapter))
+        yield [
+            task.predictor("base", model, codec, adapter=False),
+            task.predictor("tuned", model, codec, adapter=True),
+        ]
+    elif run is not None:
+        before = on_the_gpu(load_for(task, codec, untuned(opened, reporter.note), seed))
+        yield [task.predictor("base", before, codec), task.predictor("tuned", on_the_gpu(model), codec)]
+    else:
+        yield [task.predictor("base", on_the_gpu(model), codec)]

@@ -1,0 +1,89 @@
+"""Steps of a workflow: what is one, and those that there are. A step of one's own is a file and a class in it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from graft.commands.finetune import finetune
+from graft.config import FinetuneSettings, Settings
+from graft.errors import InputError, did_you_mean
+from graft.methods import METHODS
+from graft.progress import Reporter
+from graft.registry import Registry
+
+PASSES = Registry("pass", {"finetune": "graft.commands.passes:Finetune"})
+
+
+@dataclass(frozen=True)
+class Context:
+    """``output`` is the folder for this pass; nothing is there yet. ``reporter`` shows the work to a person."""
+
+    output: Path
+    reporter: Reporter
+
+
+class Pass(Protocol):
+    """Made from its settings; ``needs`` lists the extras it takes and a module of each: ``("auto-opt", "onnx")``."""
+
+    settings_class: ClassVar[type[Settings]]
+    needs: ClassVar[tuple[tuple[str, str], ...]]
+
+    def __init__(self, settings: Any) -> None: ...
+
+    def run(self, artifact: Path | None, context: Context) -> Path:
+        """From what the pass before left (None: this is the first) to a file or folder of its own."""
+        ...
+
+
+class Finetune:
+    """``graft finetune``: leaves a run folder."""
+
+    settings_class: ClassVar[type[Settings]] = FinetuneSettings
+    needs: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def __init__(self, settings: FinetuneSettings) -> None:
+        self.settings = settings
+
+    def run(self, artifact: Path | None, context: Context) -> Path:
+        """A model that an earlier pass left is the base."""
+        update: dict[str, Any] = {"output_path": context.output}
+        if artifact is not None:
+            update |= {"model_name_or_path": str(artifact), "model_revision": None}
+        return finetune(self.settings.model_copy(update=update), context.reporter)
+
+
+def is_tuning(type_name: str) -> bool:
+    """Whether ``type`` names a method of tuning (LoRA, QLoRA, full …), or tuning itself."""
+    return type_name.lower() in {*METHODS.names(), "finetune"}
+
+
+def pass_class(type_name: str) -> type[Pass]:
+    """The class that ``type`` names: built in, by entry point ``graft.pass``, or ``path/to/file.py:Name``.
+
+    Raises:
+        InputError: when there is none, or it is not a pass.
+    """
+    name = type_name if ":" in type_name else type_name.lower()
+    try:
+        found = PASSES.get("finetune" if is_tuning(name) else name)
+    except InputError as error:
+        if ":" in name:
+            raise
+        there = [*PASSES.names(), *METHODS.names()]
+        raise InputError(
+            f"there is no pass of type {type_name!r}; there are: {', '.join(there)}, and path/to/file.py:Name",
+            remedy=did_you_mean(name, there),
+        ) from error
+    if not isinstance(found, type) or not callable(getattr(found, "run", None)):
+        raise InputError(f"{type_name} is no pass: a class is wanted, with run(artifact, context)")
+    return found
+
+
+def missing(classes: Mapping[str, type[Pass]]) -> dict[str, str]:
+    """Extras that passes need and that are not installed, each with the module that is missing."""
+    needed = {extra: module for cls in classes.values() for extra, module in getattr(cls, "needs", ())}
+    return {extra: module for extra, module in needed.items() if importlib.util.find_spec(module) is None}

@@ -1,0 +1,265 @@
+"""Workflow files: graft's own settings, and the form with ``model``, ``data_configs`` and ``passes``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.commands.passes import Pass, is_tuning, pass_class
+from graft.config import FinetuneSettings, Settings, build, option_names
+from graft.errors import InputError, Problems, did_you_mean
+
+MODEL_TYPES = frozenset({"pytorchmodel", "hfmodel", "huggingfacemodel"})
+MODEL = {"model_path": "model_name_or_path", "model_name": "model_name_or_path", "task": "task"}
+LOAD = {
+    "data_name": "data_name",
+    "data_files": "data_files",
+    "split": "train_split",
+    "subset": "data_config_name",
+    "trust_remote_code": "trust_remote_code",
+}
+EVAL = {"data_files": "eval_data_files", "split": "eval_split"}
+PREPARE = {
+    "text_template": "text_template",
+    "max_seq_len": "max_length",
+    "max_length": "max_length",
+    "chat_template": "chat_template",
+    "max_samples": "max_train_samples",
+}
+LOADER = {"batch_size": "per_device_train_batch_size"}
+SECTIONS = ("model", "input_model", "data_configs", "passes", "training_config", "workflow_id", "output_path")
+NOTHING_ELSE: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A pass of a workflow, its settings checked."""
+
+    name: str
+    cls: type[Pass]
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Workflow:
+    steps: tuple[Step, ...]
+    output: Path | None
+
+
+def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], str] = "") -> FinetuneSettings:
+    """Settings of ``graft finetune`` and fields of ``transformers.TrainingArguments``, in one mapping.
+
+    ``where`` is the file they stand in, or says for each name in which (see ``build``).
+
+    Raises:
+        InputError: when anything is unknown or out of bounds; all of it at once.
+    """
+    known = option_names(FinetuneSettings)
+    own = {name: value for name, value in values.items() if name.replace("-", "_") in known}
+    extra = {name: value for name, value in values.items() if name not in own}
+    problems = Problems()
+    if extra:
+        from graft.training.arguments import check_fields
+
+        with problems.collecting():
+            check_fields(extra, set(known), where if callable(where) else lambda name: where)
+        own["training_arguments"] = {**dict(own.get("training_arguments") or {}), **extra}
+    settings: FinetuneSettings | None = None
+    with problems.collecting():
+        settings = build(FinetuneSettings, own, where)
+    problems.raise_if_any()
+    assert settings is not None
+    return settings
+
+
+def read_workflow(document: Mapping[str, Any], where: str, over: Mapping[str, Any] = NOTHING_ELSE) -> Workflow:
+    """The workflow that a file describes; ``over`` are settings that win over the file's.
+
+    Raises:
+        InputError: with everything unknown or out of place in it.
+    """
+    if not _has_sections(document):
+        settings = finetune_settings(laid_over(document, over), where)
+        return Workflow((Step("finetune", pass_class("finetune"), settings),), settings.output_path)
+    return _Reader(where).workflow(document, over)
+
+
+def flat_settings(document: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What a file says to ``graft finetune``: its settings, those of a workflow's only pass among them.
+
+    Raises:
+        InputError: when it is a workflow of something else.
+    """
+    return _Reader(where).flat(document) if _has_sections(document) else dict(document)
+
+
+def _has_sections(document: Mapping[str, Any]) -> bool:
+    return any(isinstance(document.get(section), (dict, list)) for section in SECTIONS[:5])
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` wins, whichever of its names a setting is called by."""
+    known = option_names(FinetuneSettings)
+    named = {known.get(name, name) for name in above}
+    return {name: value for name, value in below.items() if known.get(name, name) not in named} | dict(above)
+
+
+class _Reader:
+    """Collects what is wrong while it reads."""
+
+    def __init__(self, where: str) -> None:
+        self.where, self.problems = where, Problems()
+
+    def workflow(self, document: Mapping[str, Any], over: Mapping[str, Any]) -> Workflow:
+        common, data, passes = self._parts(document)
+        if not passes:
+            self.problems.add("there are no passes", self.where, "passes: {lora: {type: LoRA}}")
+        steps = [self._step(name, entry, common, data, over) for name, entry in passes.items()]
+        self.problems.raise_if_any()
+        output = over.get("output_path", common.get("output_path"))
+        return Workflow(tuple(step for step in steps if step), Path(str(output)) if output else None)
+
+    def flat(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        common, data, passes = self._parts(document)
+        name, entry = next(iter(passes.items()), ("finetune", {}))
+        kind, config = self._pass(name, entry)
+        if len(passes) > 1 or not is_tuning(kind):
+            self.problems.add(
+                f"these passes are more than tuning: {', '.join(passes)}", self.where, "graft run --config"
+            )
+        values = self._tuning(name, kind, config, common, data)
+        self.problems.raise_if_any()
+        return values
+
+    def _parts(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any]]:
+        """Settings for every tuning pass, the data configurations by name, and the passes."""
+        known = option_names(FinetuneSettings)
+        common = {name: value for name, value in document.items() if name not in SECTIONS or name == "output_path"}
+        unknown = set(common) - set(known)
+        if unknown:
+            from graft.training.arguments import field_names
+
+            for name in sorted(unknown - field_names()):
+                self._unknown(name, "", [*SECTIONS, *known])
+                del common[name]
+        common |= self._model(document.get("model", document.get("input_model")))
+        if document.get("workflow_id"):
+            common["task_name"] = str(document["workflow_id"])
+        common |= self._mapping(document.get("training_config"), "training_config")
+        data = self._data_configs(document.get("data_configs"))
+        return common, data, self._mapping(document.get("passes"), "passes")
+
+    def _model(self, given: Any) -> dict[str, Any]:
+        if given is None or isinstance(given, str):
+            return {"model_name_or_path": given} if given else {}
+        model = self._mapping(given, "model")
+        kind = str(model.get("type", "HfModel"))
+        if kind.lower() not in MODEL_TYPES:
+            names = "PyTorchModel or HfModel"
+            self.problems.add(f"a model of type {kind!r} cannot be tuned", f"{self.where}: model", f"type: {names}")
+        flat = {**{k: v for k, v in model.items() if k not in {"type", "config"}}, **self._config(model, "model")}
+        loading = self._mapping(flat.pop("load_kwargs", None), "model.load_kwargs")
+        of_the_hub = {"revision": "model_revision", "token": "token", "trust_remote_code": "trust_remote_code"}
+        found = self._renamed({**flat, **loading}, {**MODEL, **of_the_hub}, "model")
+        if found.get("task") == "text-generation" and "task" not in FinetuneSettings.model_fields:
+            del found["task"]
+        return found
+
+    def _data_configs(self, given: Any) -> dict[str, dict[str, Any]]:
+        """By name; the first one's name is also ``""``."""
+        entries = given if isinstance(given, list) else [given] if given else []
+        found: dict[str, dict[str, Any]] = {}
+        for number, entry in enumerate(entries):
+            place = f"data_configs[{number}]"
+            config = self._mapping(entry, place)
+            load = self._section(config, "load_dataset_config", place)
+            prepare = self._section(config, "pre_process_data_config", place)
+            loader = self._section(config, "dataloader_config", place)
+            known = ("name", "type", "load_dataset_config", "pre_process_data_config", "dataloader_config")
+            for name in set(config) - set(known):
+                self._unknown(name, place, known)
+            read = self._renamed(load, LOAD, f"{place}.load_dataset_config")
+            read |= self._renamed(prepare, PREPARE, f"{place}.pre_process_data_config")
+            read |= self._renamed(loader, LOADER, f"{place}.dataloader_config")
+            found[str(config.get("name", number))] = read
+            found.setdefault("", read)
+        return found
+
+    def _step(
+        self,
+        name: str,
+        entry: Any,
+        common: Mapping[str, Any],
+        data: Mapping[str, Mapping[str, Any]],
+        over: Mapping[str, Any],
+    ) -> Step | None:
+        place = f"{self.where}: passes.{name}"
+        kind, config = self._pass(name, entry)
+        try:
+            cls = pass_class(kind)
+            if not is_tuning(kind):
+                return Step(name, cls, build(getattr(cls, "settings_class", Settings), config, place))
+            values = self._tuning(name, kind, config, common, data)
+            return Step(name, cls, finetune_settings(laid_over(values, over), place))
+        except InputError as error:
+            self.problems.found.extend(error.problems)
+            return None
+
+    def _pass(self, name: str, entry: Any) -> tuple[str, dict[str, Any]]:
+        """A pass's type, and its settings, whether they stand in ``config`` or beside ``type``."""
+        given = self._mapping(entry, f"passes.{name}")
+        beside = {key: value for key, value in given.items() if key not in {"type", "config"}}
+        return str(given.get("type", name)), beside | self._config(given, f"passes.{name}")
+
+    def _tuning(
+        self,
+        name: str,
+        kind: str,
+        config: dict[str, Any],
+        common: Mapping[str, Any],
+        data: Mapping[str, Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """Settings of a tuning pass: its own over the data's over what holds for all."""
+        config |= self._mapping(config.pop("training_args", None), f"passes.{name}.training_args")
+        values = laid_over(common, self._data(config, data, f"{self.where}: passes.{name}"))
+        method = {} if kind.lower() == "finetune" else {"method": kind.lower()}
+        return {**laid_over(values, config), **method}
+
+    def _data(self, config: dict[str, Any], data: Mapping[str, Mapping[str, Any]], place: str) -> dict[str, Any]:
+        """What the pass trains on and is judged by, of the data configurations it names."""
+        train, held_out = config.pop("train_data_config", ""), config.pop("eval_data_config", None)
+        for name in {train, held_out} - {None, ""} - set(data):
+            self.problems.add(f"there is no data configuration {name!r}", place, did_you_mean(str(name), data))
+        found = dict(data.get(str(train), {}))
+        other = data.get(str(held_out), {}) if held_out else {}
+        back = {setting: name for name, setting in LOAD.items()}
+        return found | {EVAL[back[s]]: value for s, value in other.items() if back.get(s) in EVAL}
+
+    def _section(self, config: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
+        section = self._mapping(config.get(name), f"{place}.{name}")
+        inner = self._mapping(section.pop("params", None), f"{place}.{name}.params")
+        section.pop("type", None)
+        return {**section, **inner}
+
+    def _config(self, given: Mapping[str, Any], place: str) -> dict[str, Any]:
+        return self._mapping(given.get("config"), f"{place}.config")
+
+    def _renamed(self, given: Mapping[str, Any], names: Mapping[str, str], place: str) -> dict[str, Any]:
+        for name in given:
+            if name not in names:
+                self._unknown(name, place, names)
+        return {names[name]: value for name, value in given.items() if name in names and value is not None}
+
+    def _mapping(self, given: Any, place: str) -> dict[str, Any]:
+        if given is None:
+            return {}
+        if not isinstance(given, dict):
+            self.problems.add(f"{place} is a mapping, not {given!r}", self.where)
+            return {}
+        return {str(name): value for name, value in given.items()}
+
+    def _unknown(self, name: object, place: str, names: Mapping[str, Any] | Sequence[str]) -> None:
+        where = f"{self.where}: {place}" if place else self.where
+        self.problems.add(f"unknown key {str(name)!r}", where, did_you_mean(str(name), names))

@@ -1,0 +1,43 @@
+"""Every setting declared once: its type, default, bounds, help, and the other names users know it by.
+
+The command line, YAML files, the JSON schema and the reference page are made from these classes. ``None`` means
+"not given": what is then used is inferred from the data, the model and the machine, printed, and recorded.
+"""
+
+from __future__ import annotations
+
+from graft.config.adapters import AdapterSettings
+from graft.config.base import Settings, build, option_names, setting
+from graft.config.chat import ChatSettings
+from graft.config.common import DataSettings, EvaluationSettings, HubSettings, ModelSettings, RowSettings
+from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
+from graft.config.evaluate import EvaluateSettings
+from graft.config.export import DeploySettings
+from graft.config.finetune import SECRET, FinetuneSettings, LossSettings, MethodSettings, TrainingSettings
+
+__all__ = [
+    "IN_WORDS",
+    "SECRET",
+    "AdapterSettings",
+    "ChatSettings",
+    "DataSettings",
+    "DeploySettings",
+    "EvaluateSettings",
+    "EvaluationSettings",
+    "FinetuneSettings",
+    "HubSettings",
+    "LossSettings",
+    "MethodSettings",
+    "ModelSettings",
+    "RowSettings",
+    "Settings",
+    "TrainingSettings",
+    "build",
+    "in_words",
+    "one_of",
+    "option_names",
+    "options_of",
+    "refusal",
+    "setting",
+    "takes_several",
+]

@@ -1,0 +1,83 @@
+"""A settings class, and how one is made of what a user gave."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from graft.config.describe import bounds, in_words, refusal, takes_several
+from graft.errors import Problem, Problems, did_you_mean
+
+
+def setting(default: Any, help: str, *aliases: str, group: str = "", **bounds: Any) -> Any:
+    """A field of a settings class; ``aliases`` are other names by which users know it."""
+    extra: dict[str, Any] = {"aliases": list(aliases), "group": group}
+    return Field(default=default, description=help, json_schema_extra=extra, **bounds)
+
+
+class Settings(BaseModel):
+    """Base of all settings classes: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True)
+
+
+def option_names(cls: type[Settings]) -> dict[str, str]:
+    """Every accepted name of every setting -> the setting: aliases included."""
+    names: dict[str, str] = {}
+    for field, info in cls.model_fields.items():
+        extra = info.json_schema_extra
+        aliases = extra.get("aliases") if isinstance(extra, dict) else None
+        for name in (field, *map(str, aliases if isinstance(aliases, list) else ())):
+            names[name] = field
+    return names
+
+
+def build(cls: type[Settings], given: Mapping[str, Any], where: str | Callable[[str], str] = "") -> Any:
+    """Validate ``given`` (names or aliases to values) into ``cls``.
+
+    ``where`` is the file that the settings stand in, or says for each name in which, and "" for one typed as an option.
+
+    Raises:
+        InputError: with every unknown name, doubled name, and value out of type or bounds, all at once.
+    """
+    problems = Problems()
+    names = option_names(cls)
+    values: dict[str, Any] = {}
+    typed: dict[str, tuple[str, str]] = {}
+    for name, value in given.items():
+        key = name.replace("-", "_")
+        place = where(name) if callable(where) else where
+        shown = name if place else f"--{name}"
+        if key not in names:
+            what = f"unknown setting {shown}" if place else f"unknown option {shown}"
+            problems.add(what, place, did_you_mean(key, names))
+        elif names[key] in values and values[names[key]] != value:
+            other = typed[names[key]][0]
+            problems.add(f"{shown} and {other} are one setting, given twice with different values", place)
+        else:
+            values[names[key]], typed[names[key]] = value, (shown, place)
+    problems.found.extend(_invalid(cls, values, typed))
+    problems.raise_if_any()
+    return cls(**values)
+
+
+def _invalid(cls: type[Settings], values: Mapping[str, Any], typed: Mapping[str, tuple[str, str]]) -> Iterator[Problem]:
+    # What is typed without a value is True, which pydantic would take for the number 1.
+    wrong = {field for field, value in values.items() if value is True and not _is_flag(cls.model_fields[field])}
+    try:
+        cls(**values)
+    except ValidationError as error:
+        wrong |= {str(detail["loc"][0]) for detail in error.errors()}
+    for field in filter(wrong.__contains__, values):
+        name, place = typed[field]
+        info = cls.model_fields[field]
+        kind = f"{in_words(info.annotation)} {bounds(info)}".strip()
+        yield Problem(f"{name} {refusal(kind, values[field], takes_several(info.annotation))}", place)
+
+
+def _is_flag(info: FieldInfo) -> bool:
+    return bool in (info.annotation, *typing.get_args(info.annotation))

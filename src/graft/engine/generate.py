@@ -1,0 +1,193 @@
+"""Greedy generation in batches; a prefix that the prompts share is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from graft.engine.attention import packed
+from graft.engine.autograd import native
+from graft.engine.kv_cache import Past
+from graft.engine.losses import Batch, packed_logits
+from graft.engine.packing import SHORTEST_PREFIX, Node, common_prefix, lay_out
+from graft.engine.patch import fused
+from graft.engine.support import sees_all, supports
+
+Progress = Callable[[int, int], None]
+Ids = Sequence[int]
+ROWS_AT_ONCE = 64
+TOKENS_AT_ONCE = 8192
+
+
+@torch.no_grad()
+def generate(
+    model: Any,
+    prompts: Sequence[Ids],
+    max_new_tokens: int,
+    eos_ids: Collection[int],
+    pad_id: int,
+    progress: Progress | None = None,
+) -> list[list[int]]:
+    """The likeliest continuation of each prompt, token by token, up to an end token (left out) or the limit."""
+    model.eval()
+    found: list[list[int]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    longest = max(map(len, prompts), default=0) + max_new_tokens
+    weights = [p for p in model.parameters() if p.is_floating_point()]
+    by_kernels = native(*weights) is not None
+    # Where rows are padded to one cache, a window would count the padding.
+    packable = supports(model) is None and (by_kernels or sees_all(model, longest))
+    done = 0
+    while done < len(order):
+        batch = order[done : done + (_size([len(prompts[i]) for i in order[done:]], max_new_tokens) if packable else 1)]
+        rows = [prompts[i] for i in batch]
+        with fused(model):
+            if not packable:
+                answers = _plain(model, rows[0], max_new_tokens, set(eos_ids), pad_id)
+            elif by_kernels:
+                answers = _by_kernels(model, rows, max_new_tokens, set(eos_ids))
+            else:
+                answers = _packed(model, rows, max_new_tokens, set(eos_ids))
+        for index, answer in zip(batch, answers, strict=True):
+            found[index] = answer
+        done += len(batch)
+        if progress:
+            progress(done, len(prompts))
+    return found
+
+
+def _size(lengths: Sequence[int], max_new_tokens: int) -> int:
+    """How many of the next rows go together; each takes the room of the longest, and the shortest come first."""
+    size = 1
+    while size < min(len(lengths), ROWS_AT_ONCE) and (size + 1) * (lengths[size] + max_new_tokens) <= TOKENS_AT_ONCE:
+        size += 1
+    return size
+
+
+Advance = Callable[[list[int], list[int], int], torch.Tensor]
+"""What to do for the places that go on, with their last tokens and the number of tokens written before; it gives their
+logits (places, vocabulary). A place is one among those that went on before."""
+
+
+def _write(
+    logits: torch.Tensor, advance: Advance, max_new_tokens: int, eos_ids: set[int], rows: int
+) -> list[list[int]]:
+    answers: list[list[int]] = [[] for _ in range(rows)]
+    alive = list(range(rows))
+    for step in range(max_new_tokens):
+        tokens = logits.argmax(-1).tolist()
+        going = [place for place, token in enumerate(tokens) if token not in eos_ids]
+        for place in going:
+            answers[alive[place]].append(tokens[place])
+        if not going or step == max_new_tokens - 1:
+            break
+        alive = [alive[place] for place in going]
+        logits = advance(going, [tokens[place] for place in going], step)
+    return answers
+
+
+def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
+    """As ``_packed``, where each new token reads what is kept of its row and copies none of it."""
+    prefix, nodes, batch = _prompts(prompts)
+    past = Past(prefix, [len(node.tokens) for node in nodes], max(len(n.tokens) for n in nodes) + max_new_tokens)
+    first = packed_logits(model, batch, use_cache=True, past_key_values=past).logits[0]
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
+
+    def advance(going: list[int], tokens: list[int], step: int) -> torch.Tensor:
+        past.keep(going)
+        past.grow()
+        with packed(model):
+            output = model(
+                input_ids=torch.tensor(tokens)[:, None],
+                position_ids=(lengths[past.slots.long()] + step)[:, None],
+                past_key_values=past,
+                use_cache=True,
+                past=past,
+            )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    return _write(first, advance, max_new_tokens, eos_ids, len(prompts))
+
+
+def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
+    first, cache, mask = _prefill(model, prompts)
+    device = mask.device
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+
+    def advance(going: list[int], tokens: list[int], step: int) -> torch.Tensor:
+        nonlocal mask, lengths
+        if len(going) < len(lengths):
+            kept = torch.tensor(going, device=device)
+            cache.batch_select_indices(kept)
+            mask, lengths = mask[kept], lengths[kept]
+        mask = torch.cat([mask, mask.new_ones(len(going), 1)], dim=1)
+        output = model(
+            input_ids=torch.tensor(tokens, device=device)[:, None],
+            position_ids=(lengths + step)[:, None],
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    return _write(first, advance, max_new_tokens, eos_ids, len(prompts))
+
+
+def _prefill(model: Any, prompts: Sequence[Ids]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
+    """Logits after each prompt (rows, vocabulary), a cache with what is each row's own padded on the left, its mask."""
+    prefix, nodes, batch = _prompts(prompts)
+    lengths = torch.tensor([len(node.tokens) for node in nodes])
+    stops = batch["target_positions"] + 1
+    output = packed_logits(model, batch, use_cache=True, past_key_values=DynamicCache())
+    longest = int(lengths.max())
+    offsets = torch.arange(-longest, 0)[None, :]
+    valid = offsets >= -lengths[:, None]
+    places = torch.where(valid, stops[:, None] + offsets, 0)
+    shared = torch.arange(prefix)[None, :].expand(len(nodes), -1)
+    index = torch.cat([shared, places], dim=1).to(output.logits.device)
+    cache = DynamicCache()
+    for number, layer in enumerate(output.past_key_values.layers):
+        cache.update(_rows(layer.keys, index), _rows(layer.values, index), number)
+    mask = torch.cat([torch.ones_like(shared), valid.long()], dim=1)
+    return output.logits[0], cache, mask.to(index.device)
+
+
+def _prompts(prompts: Sequence[Ids]) -> tuple[int, list[Node], Batch]:
+    """How many tokens the prompts share, what is each one's own, and both as a batch that ends at each prompt."""
+    prefix = common_prefix(prompts, min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
+    prefix = prefix if prefix >= SHORTEST_PREFIX else 0
+    nodes = [Node(prompt[prefix:]) for prompt in prompts]
+    tokens, positions, layout = lay_out([[Node(prompts[0][:prefix])], nodes] if prefix else [nodes])
+    stops = prefix + torch.tensor([len(node.tokens) for node in nodes]).cumsum(0)
+    batch = {
+        "input_ids": torch.tensor([tokens]),
+        "position_ids": torch.tensor([positions]),
+        "target_positions": stops - 1,
+        "layout": layout,
+    }
+    return prefix, nodes, batch
+
+
+def _rows(kept: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """(1, heads, T, d) -> (rows, heads, length, d)."""
+    return kept[0][:, index].transpose(0, 1).contiguous()
+
+
+def _plain(model: Any, prompt: Ids, max_new_tokens: int, eos_ids: set[int], pad_id: int) -> list[list[int]]:
+    ids = torch.tensor([list(prompt)], device=model.device)
+    output = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=sorted(eos_ids),
+        pad_token_id=pad_id,
+    )
+    answer = output[0, len(prompt) :].tolist()
+    ended = [place for place, token in enumerate(answer) if token in eos_ids]
+    return [answer[: ended[0]] if ended else answer]

@@ -1,0 +1,94 @@
+"""The loss of a batch: packed, and padded as the reference it equals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from graft.data.tokenize import Encoded
+from graft.engine.attention import packed
+from graft.engine.cross_entropy import chunked_cross_entropy, frozen_head, passed_through
+from graft.engine.modules import narrows
+from graft.engine.packing import lay_out
+from graft.engine.prefix_tree import grow
+
+Batch = dict[str, Any]
+IGNORED = -100
+
+
+def pack(rows: Sequence[Encoded]) -> Batch:
+    """Rows as one sequence of T tokens with N targets.
+
+    ``input_ids`` and ``position_ids`` (1, T), ``labels`` and ``target_positions`` (N), ``layout``. Each row keeps its
+    own copy of the token that predicts its first target; its last token, which predicts nothing, is left away.
+    """
+    firsts = [max(1, row.prompt_length) for row in rows]
+    levels, order, above = grow([row.input_ids[:-1] for row in rows], [first - 1 for first in firsts])
+    tokens, positions, layout = lay_out(levels)
+    labels: list[int] = []
+    places: list[int] = []
+    start = len(tokens) - sum(len(leaf.tokens) for leaf in levels[-1])
+    for leaf, index, shared in zip(levels[-1], order, above, strict=True):
+        labels += rows[index].input_ids[firsts[index] :]
+        places += range(start + firsts[index] - 1 - shared, start + len(leaf.tokens))
+        start += len(leaf.tokens)
+    return {
+        "input_ids": torch.tensor([tokens]),
+        "position_ids": torch.tensor([positions]),
+        "labels": torch.tensor(labels),
+        "target_positions": torch.tensor(places),
+        "layout": layout,
+    }
+
+
+def packed_logits(model: Any, batch: Batch, **kwargs: Any) -> Any:
+    """The model's output with logits (1, N, vocabulary) at the target positions alone, on the model's device."""
+    device = model.device
+    targets = batch["target_positions"].to(device)
+    kept = {"logits_to_keep": 0, "targets": targets} if narrows(model) else {"logits_to_keep": targets}
+    with packed(model):
+        return model(
+            input_ids=batch["input_ids"].to(device),
+            position_ids=batch["position_ids"].to(device),
+            layout=batch["layout"].to(device),
+            **{"use_cache": False, **kept, **kwargs},
+        )
+
+
+def packed_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | int | None = None) -> torch.Tensor:
+    """Cross-entropy in nats: the sum over targets divided by ``num_items`` (the batch's own targets when None)."""
+    head = frozen_head(model)
+    if head is None:
+        logits = packed_logits(model, batch).logits[0]
+        total = cross_entropy(logits.float(), batch["labels"].to(logits.device), reduction="sum")
+    else:
+        with passed_through(head):
+            hidden = packed_logits(model, batch).logits[0]
+        total = chunked_cross_entropy(hidden, head.weight, head.bias, batch["labels"].to(hidden.device))
+    return total / (len(batch["labels"]) if num_items is None else num_items)
+
+
+def plain_collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+    """Padded on the right: ``input_ids``, ``attention_mask`` and ``labels`` (rows, longest), labels -100 on prompts."""
+    longest = max(len(row.input_ids) for row in rows)
+    ids = torch.full((len(rows), longest), pad_token_id)
+    mask = torch.zeros_like(ids)
+    labels = torch.full_like(ids, IGNORED)
+    for index, row in enumerate(rows):
+        length, first = len(row.input_ids), max(1, row.prompt_length)
+        ids[index, :length] = torch.tensor(row.input_ids)
+        mask[index, :length] = 1
+        labels[index, first:length] = ids[index, first:length]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def plain_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | int | None = None) -> torch.Tensor:
+    """As ``packed_loss``, of a padded batch."""
+    output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+    labels = batch["labels"][:, 1:].reshape(-1)
+    logits = output.logits[:, :-1].reshape(len(labels), -1)
+    total = cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum")
+    return total / (int((labels != IGNORED).sum()) if num_items is None else num_items)

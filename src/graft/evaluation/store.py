@@ -1,0 +1,21 @@
+"""Where an evaluation is kept."""
+
+from __future__ import annotations
+
+import json
+
+from graft.evaluation.compare import Evaluation
+from graft.evaluation.table import headline
+from graft.runs.folder import RunFolder
+
+
+def record(run: RunFolder, result: Evaluation) -> None:
+    """Keep an evaluation in the run folder, its headline in the manifest."""
+    write_evaluation(run, result)
+    run.update_manifest(scores=headline(result.document))
+
+
+def write_evaluation(folder: RunFolder, result: Evaluation) -> None:
+    folder.write_json("evaluation.json", result.document)
+    rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in result.predictions)
+    folder.write_text("predictions.jsonl", rows)

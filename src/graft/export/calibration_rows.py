@@ -1,0 +1,23 @@
+"""The rows that weights are rounded for."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from graft.data.chat_template import Renderer
+from graft.data.tokenize import Encoded, encode
+from graft.export.onnx.recipe import CALIBRATION_ROWS
+from graft.runs.rows import from_row
+
+
+def calibration(run: Path | None, tokenizer: Any, seed: int = 0) -> list[Encoded]:
+    """Rows the model was trained on, as it read them: for rounding, never the held-out ones."""
+    if run is None or not (run / "data" / "train.jsonl").is_file():
+        return []
+    lines = (run / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    chosen = random.Random(seed).sample(lines, min(CALIBRATION_ROWS, len(lines)))
+    renderer = Renderer(tokenizer)
+    return [encode(from_row(json.loads(line)), renderer, 512) for line in chosen]

@@ -1,0 +1,148 @@
+"""The parity gate: a bundle against the PyTorch model it was made from, on the run's held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graft.config import DeploySettings
+from graft.data.chat_template import Renderer
+from graft.data.example import Example
+from graft.data.tokenize import asked
+from graft.engine import generate
+from graft.evaluation.compare import Evaluation, default_length, evaluate
+from graft.evaluation.table import metrics_of
+from graft.export.bundle import ends_of
+from graft.export.onnx.parity_checks import ROWS_ANSWERED, ROWS_OF_LOGITS, Reference, compare, verdict
+from graft.export.onnx.predictor import OnnxPredictor
+from graft.export.onnx.worker import Worker
+from graft.inference.predictor import Predictor, Progress, Score
+from graft.progress import Reporter
+
+
+class Remembering:
+    """A predictor that is asked the same thing once: each candidate is compared with it."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.name, self.tokenizer = predictor.name, predictor.tokenizer
+        self._predictor: Predictor | None = predictor
+        self._answers: dict[Any, Any] = {}
+
+    def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        key = ("generate", tuple(map(id, examples)), max_new_tokens)
+        if key not in self._answers:
+            self._answers[key] = self._asked.generate(examples, max_new_tokens, progress)
+        found: list[str] = self._answers[key]
+        return found
+
+    def score(
+        self, examples: Sequence[Example], completions: Sequence[Sequence[str]], progress: Progress | None = None
+    ) -> list[list[Score]]:
+        key = ("score", tuple(map(id, examples)), tuple(map(tuple, completions)))
+        if key not in self._answers:
+            self._answers[key] = self._asked.score(examples, completions, progress)
+        found: list[list[Score]] = self._answers[key]
+        return found
+
+    def forget_model(self) -> None:
+        """Keep the answers only: a model takes memory."""
+        self._predictor = None
+
+    @property
+    def _asked(self) -> Predictor:
+        assert self._predictor is not None, "it was not asked this before its model was forgotten"
+        return self._predictor
+
+
+@dataclass
+class Proof:
+    """The rows, and what PyTorch makes of them: ``base`` where there is one to compare with, and ``tuned``."""
+
+    examples: list[Example]
+    labels: list[str] | None
+    source: dict[str, Any]
+    tokenizer: Any
+    predictors: list[Remembering]
+    reference: Reference
+    metrics: Sequence[str] | None = None
+    max_new_tokens: int | None = None
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+
+    def judge(
+        self, folder: Path, name: str, settings: DeploySettings, reporter: Reporter, adapter: str | None = None
+    ) -> dict[str, Any]:
+        """The parity document of the bundle in ``folder`` with its ``adapter`` active.
+
+        The evaluation beside the other predictors is kept by ``name``.
+        """
+        with Worker(folder, adapter) as worker:
+            bundle = OnnxPredictor(name, worker, self.tokenizer, ends_of(folder))
+            found = compare(
+                self.reference, worker, bundle, lambda done, total: reporter.advance(f"{name}: answering", done, total)
+            )
+            asked = Remembering(bundle)
+            self.evaluations[name] = self._evaluate([*self.predictors, asked], reporter)
+            pair = self._evaluate([self.predictors[-1], asked], reporter)
+        return {"rows": len(self.examples), **found, **gate(pair.document, settings.max_accuracy_drop)}
+
+    def _evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
+        return evaluate(
+            predictors,
+            self.examples,
+            metrics=self.metrics,
+            max_new_tokens=self.max_new_tokens,
+            labels=self.labels,
+            source=self.source,
+            progress=reporter.advance,
+        )
+
+
+def gate(document: dict[str, Any], allowed: float | None) -> dict[str, Any]:
+    """The first metric of PyTorch's model and of the bundle, the paired difference, and whether it is allowed."""
+    metric = metrics_of(document)[0]
+    before, after = (figures[metric] for figures in document["predictors"].values())
+    difference = next(d for d in document["differences"] if d["metric"] == metric)
+    higher = metric not in document["lower_is_better"]
+    passed, drop, why = verdict(metric, higher, before["value"], after["value"], difference["p"], allowed)
+    return {
+        "metric": metric,
+        "pytorch": before,
+        "bundle": after,
+        "difference": {name: difference[name] for name in ("value", "low", "high", "p")},
+        "drop": round(drop, 6),
+        "passed": passed,
+        "why": why,
+    }
+
+
+def reference(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    ends: set[int],
+    reporter: Reporter,
+    max_new_tokens: int | None = None,
+) -> Reference:
+    """What ``model`` answers to the first rows, greedily, and its logits after the first few prompts."""
+    renderer = Renderer(tokenizer)
+    chosen = list(examples[:ROWS_ANSWERED])
+    prompts = [asked(example, renderer) for example in chosen]
+    longest = max_new_tokens or default_length([example.completion for example in examples], tokenizer)
+    answers = generate(
+        model,
+        prompts,
+        longest,
+        ends,
+        tokenizer.pad_token_id,
+        lambda done, total: reporter.advance("PyTorch: answering", done, total),
+    )
+    with torch.no_grad():
+        logits = [
+            model(input_ids=torch.tensor([ids])).logits[0, -1].float().tolist() for ids in prompts[:ROWS_OF_LOGITS]
+        ]
+    texts = [renderer.render(example).prompt for example in chosen]
+    return Reference(chosen, prompts, texts, answers, logits, longest)

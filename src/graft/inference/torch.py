@@ -1,0 +1,61 @@
+"""A PyTorch model as a predictor; base and tuned share one model in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from graft.data.chat_template import Renderer
+from graft.data.example import Example
+from graft.data.tokenize import asked, candidates
+from graft.inference.predictor import Progress, Score
+
+
+class TorchPredictor:
+    """``adapter``: True and False use a PEFT model with its adapter and without; None is for any other model."""
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, renderer: Renderer, adapter: bool | None = None) -> None:
+        self.name, self.model, self.tokenizer, self.renderer, self.adapter = name, model, tokenizer, renderer, adapter
+
+    def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        from graft.engine import generate
+
+        prompts = [asked(example, self.renderer) for example in examples]
+        with self._switched() as model:
+            answers = generate(model, prompts, max_new_tokens, self.ends(), self.tokenizer.pad_token_id, progress)
+        return [str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in answers]
+
+    def score(
+        self,
+        examples: Sequence[Example],
+        completions: Sequence[Sequence[str]],
+        progress: Progress | None = None,
+    ) -> list[list[Score]]:
+        from graft.engine import score
+
+        prompts = [asked(example, self.renderer) for example in examples]
+        answers = candidates(examples, completions, self.renderer)
+        with self._switched() as model:
+            found = score(model, prompts, answers, progress)
+        return [[Score(*scored) for scored in row] for row in found]
+
+    def ends(self) -> set[int]:
+        """Every token that ends an answer: the tokenizer's, the model's own list, and the end of a turn."""
+        listed = getattr(self.model.generation_config, "eos_token_id", None)
+        ends = set(listed if isinstance(listed, list) else [listed])
+        ends |= {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids(self.renderer.turn_end)}
+        return {int(end) for end in ends if end is not None}
+
+    @contextmanager
+    def _switched(self) -> Iterator[Any]:
+        training = self.model.training
+        self.model.eval()
+        try:
+            if self.adapter is False:
+                with self.model.disable_adapter():
+                    yield self.model
+            else:
+                yield self.model
+        finally:
+            self.model.train(training)

@@ -1,0 +1,96 @@
+"""Adapter folders: ``adapter_config.json`` and ``adapter_model.safetensors``, PEFT's or bottleneck networks."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graft.errors import InputError
+from graft.methods.base import write_folder
+from graft.methods.bottleneck import is_bottleneck, load_bottlenecks
+from graft.methods.merge import mergeable
+from graft.methods.quantized import RECORD, quantise_as_recorded, read_record
+
+
+def save_adapter(model: Any, folder: Path, beside: Mapping[str, str] | None = None) -> None:
+    """The tuned part of a ``PeftModel`` as a PEFT folder, the same bytes for the same weights.
+
+    ``beside`` are further files, name to text.
+    """
+
+    def write(temporary: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.save_pretrained(temporary, save_embedding_layers=False)
+        (temporary / "README.md").unlink(missing_ok=True)  # a form to fill in; the run's own card says it
+        file = temporary / "adapter_config.json"
+        config = json.loads(file.read_text(encoding="utf-8"))
+        for name in ("target_modules", "modules_to_save"):  # sets, whose order changes from process to process
+            if isinstance(config.get(name), list):
+                config[name] = sorted(config[name])
+        file.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False), encoding="utf-8")
+        for name, text in (beside or {}).items():
+            (temporary / name).write_text(text, encoding="utf-8")
+
+    write_folder(folder, write)
+
+
+def load_adapter(model: Any, path: Path, trainable: bool = False) -> Any:
+    """``model`` with the adapter in ``path`` over it, and quantised where the adapter was trained on a quantised base.
+
+    A ``PeftModel``, or for bottleneck networks a ``BottleneckModel``; both have ``disable_adapter()`` and
+    ``merge_and_unload()``, which bottleneck networks refuse.
+
+    Raises:
+        InputError: when the adapter doesn't fit the model.
+        MissingExtra: when its base is in NF4, and there is no bitsandbytes.
+    """
+    if is_bottleneck(path):
+        return load_bottlenecks(model, path, trainable)
+    record = read_record(path)
+    if record is not None:
+        quantise_as_recorded(model.requires_grad_(False), record, str(path / RECORD))
+    tuned = mergeable(_load_peft(model, path, trainable))
+    if record is not None:
+        tuned.quantisation = record
+    return tuned
+
+
+def _load_peft(model: Any, path: Path, trainable: bool) -> Any:
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about tensors that don't fit, which _refuse_leftovers says better
+            tuned = PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
+    except (ValueError, RuntimeError, KeyError, OSError) as error:
+        raise _misfit(path, model, " ".join(str(error).split())[:300]) from error
+    _refuse_leftovers(tuned, path)
+    return tuned.train(trainable)
+
+
+def _refuse_leftovers(tuned: Any, path: Path) -> None:
+    """PEFT passes over tensors of the file that the model has no place for, and places the file has no tensor for."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    file = path / "adapter_model.safetensors"
+    if not file.is_file():
+        return
+    with safe_open(file, framework="pt") as stream:
+        saved = set(stream.keys())
+    placed = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
+    for names, what in ((saved - placed - set(tuned.state_dict()), "no place"), (placed - saved, "no tensor")):
+        if names:
+            raise _misfit(path, tuned.get_base_model(), f"{what} for {len(names)} of {len(saved)}, as {min(names)}")
+
+
+def _misfit(path: Path, model: Any, reason: str) -> InputError:
+    return InputError(
+        f"the adapter does not fit the model {model.name_or_path or type(model).__name__}: {reason}",
+        where=str(path),
+        remedy="use the model the adapter was trained on; adapter_config.json names it",
+    )

@@ -1,0 +1,157 @@
+"""Opening what ``evaluate``, ``chat`` and ``show`` are given: a run, a model, an adapter, or a name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from graft.config import HubSettings, ModelSettings
+from graft.errors import InputError, Problems
+from graft.models.folder import Base, is_whole, open_folder
+from graft.models.resolve import Say, resolve, silent
+from graft.models.weights import check_file
+
+NO_HUB = HubSettings()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model to use: ``base`` with ``adapter`` over it. Of a run that tuned all weights, ``base`` is the tuned one.
+
+    ``hub`` is how it was got; its token is shown nowhere.
+    """
+
+    base: Base
+    adapter: Path | None
+    run: Path | None
+    name: str
+    hub: HubSettings = field(default=NO_HUB, repr=False, compare=False)
+
+
+def open_run_or_model(path_or_name: str | Path, say: Say = silent, hub: HubSettings = NO_HUB) -> Opened:
+    """What ``path_or_name`` means: a run folder, a PEFT adapter folder, or whatever ``resolve`` takes.
+
+    ``hub`` says how a model is got from the hub; of a run or an adapter, its base.
+
+    Raises:
+        InputError: when it is none of them, or not whole, or a revision is asked for of what is not from the hub.
+    """
+    path = Path(path_or_name).expanduser()
+    if (path / "manifest.json").is_file():
+        return _open_run(path, say, hub)
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        return _open_adapter(path, say, hub)
+    base = resolve(_named(str(path_or_name), hub), say)
+    return Opened(base, None, None, base.label, hub)
+
+
+def _named(name: str, hub: HubSettings, revision: str | None = None) -> ModelSettings:
+    """``revision`` is the recorded one."""
+    return ModelSettings(
+        model_name_or_path=name,
+        model_revision=hub.model_revision or revision,
+        token=hub.token,
+        trust_remote_code=hub.trust_remote_code,
+    )
+
+
+def untuned(opened: Opened, say: Say = silent) -> Base:
+    """The model before tuning: of a run that tuned all weights the one its manifest names, else ``opened.base``.
+
+    Raises:
+        InputError: when the manifest names none, or it is gone.
+    """
+    if opened.run is None or opened.adapter is not None:
+        return opened.base
+    return _named_base(_read_json(opened.run / "manifest.json"), opened.run, opened.hub, say)
+
+
+def _open_run(path: Path, say: Say, hub: HubSettings) -> Opened:
+    manifest = _read_json(path / "manifest.json")
+    if hub.model_revision:
+        what = f"this is a run: its base is the one it was tuned from, not the revision {hub.model_revision!r}"
+        raise InputError(what, where=str(path), remedy="leave --model_revision away")
+    adapter = path / "adapter" if (path / "adapter" / "adapter_config.json").is_file() else None
+    if adapter is None and not (path / "model" / "config.json").is_file():
+        status = manifest.get("status", "unknown")
+        raise InputError(
+            f"this run has left no model (its status is {status!r})",
+            where=str(path),
+            remedy="go on with it by `graft finetune … --resume`, or start anew with `--overwrite`",
+        )
+    if adapter is not None:
+        check_adapter(adapter)
+    if is_whole(path / "model"):
+        base = open_folder(path / "model", str((path / "model").resolve()), "folder", hub.trust_remote_code)
+        if adapter is not None:
+            base = _as_recorded(base, manifest)
+    elif adapter is not None:  # a link that broke, as when the cache was emptied or the run was moved
+        base = _named_base(manifest, path, hub, say)
+    else:
+        base = open_folder(path / "model", str(path / "model"), "folder", hub.trust_remote_code)
+    return Opened(base, adapter, path, str(manifest.get("task_name") or path.resolve().name), hub)
+
+
+def _as_recorded(base: Base, manifest: dict[str, Any]) -> Base:
+    """Under the name and the licence the run knew its base by."""
+    recorded = manifest.get("base") or {}
+    licence = recorded.get("licence") or base.licence
+    return replace(base, name=str(recorded.get("name") or base.name), licence=licence)
+
+
+def _named_base(manifest: dict[str, Any], run: Path, hub: HubSettings, say: Say) -> Base:
+    recorded = manifest.get("base") or {}
+    name = recorded.get("name") or recorded.get("path")
+    if not name:
+        raise InputError("the manifest names no base model", where=str(run / "manifest.json"))
+    base = resolve(_named(str(name), hub, (manifest.get("settings") or {}).get("model_revision")), say)
+    if recorded.get("sha256") not in (None, base.sha256):
+        raise InputError(
+            f"{name} is not the model this run started from: its weights have another SHA-256",
+            where=str(run),
+            remedy=f"the run needs the weights {recorded['sha256']}",
+        )
+    return base
+
+
+def _open_adapter(path: Path, say: Say, hub: HubSettings) -> Opened:
+    if path.resolve().name == "adapter" and (path.resolve().parent / "manifest.json").is_file():
+        return _open_run(path.resolve().parent, say, hub)
+    check_adapter(path)
+    config = _read_json(path / "adapter_config.json")
+    name = config.get("base_model_name_or_path")
+    if not name:
+        raise InputError(
+            "the adapter does not say which model it is for",
+            where=str(path / "adapter_config.json"),
+            remedy="write the model's folder or name there as base_model_name_or_path",
+        )
+    revision = None if Path(str(name)).expanduser().exists() else config.get("revision")
+    return Opened(resolve(_named(str(name), hub, revision), say), path, None, path.resolve().name, hub)
+
+
+def check_adapter(path: Path) -> None:
+    """Whether a PEFT folder's weights are there and whole.
+
+    Raises:
+        InputError: when they aren't.
+    """
+    problems = Problems()
+    weights = path / "adapter_model.safetensors"
+    if weights.is_file():
+        check_file(weights, problems)
+    elif not (path / "adapter_model.bin").is_file():
+        problems.add("there is no adapter_model.safetensors in this adapter folder", path)
+    problems.raise_if_any()
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"this is not JSON: {error}", where=str(file)) from error
+    if not isinstance(found, dict):
+        raise InputError("this is not a JSON object", where=str(file))
+    return found

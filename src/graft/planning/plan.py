@@ -1,0 +1,193 @@
+"""Everything that is decided before anything is written: what ``--dry_run`` shows and ``finetune`` does."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from graft.config import FinetuneSettings
+from graft.data.inferred import Inference
+from graft.data.pipeline import Prepared, prepare
+from graft.data.sources import Loaded, load_rows
+from graft.data.tokenize import Encoded
+from graft.errors import GraftError, Problems
+from graft.hardware.machine import memory_available_mb
+from graft.methods import METHODS
+from graft.models.base import Base, load_tokenizer, resolve
+from graft.planning.unused import check_used
+from graft.runs.folder import RunFolder
+from graft.tasks.base import Codec, Task, check_metrics, longest_row, usual_rate
+from graft.tasks.select import choose_task, task_for_data
+from graft.training.arguments import check_fields
+from graft.training.losses.choose import ChosenLoss, choose_loss, named_loss
+from graft.training.objective import Objective
+from graft.training.precision import choose_precision
+from graft.training.schedule import TrainingPlan, make_plan
+
+MONITORED_ROWS = 256
+"""Held-out rows the loss is watched on while training; the comparison afterwards takes all of them."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    settings: FinetuneSettings
+    output: Path
+    base: Base
+    task: Task
+    codec: Codec
+    data: Prepared
+    rows: list[Encoded]
+    held_out: list[Encoded]
+    training: TrainingPlan
+    loss: ChosenLoss
+    objective: Objective | None = None
+    inferences: list[Inference] = field(default_factory=list)
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.codec.tokenizer
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens that the loss is on; with a head, all that are read."""
+        return sum(len(row.input_ids) - (row.prompt_length if row.target is None else 0) for row in self.rows)
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(row.input_ids) for row in self.rows)
+
+    @property
+    def monitored(self) -> list[Encoded]:
+        return self.held_out[:MONITORED_ROWS]
+
+
+def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
+    """Read the data, find the model, tokenise, and decide what was left open. Writes nothing to the run folder.
+
+    Raises:
+        InputError: with all that is wrong with the settings, the data and the model together.
+    """
+    base, loaded, task, inferences = _look(settings, say)
+    method = METHODS.get(settings.method)
+    tokenizer = load_tokenizer(base, settings.chat_template)
+    data = prepare(settings, settings.seed, tokenizer, task.recognise, loaded)
+    codec = Codec(tokenizer, task.head(data), longest_row(settings, tokenizer, base), settings.loss_on)
+    check_metrics(settings.metrics if settings.evaluate else None, task, codec.head, data.recipe.labels)
+    problems = Problems()
+    rows = task.encode(data.train, codec, problems)
+    held_out = task.encode(data.eval, codec, problems)
+    problems.raise_if_any()
+    inferences += _cut_rows([*rows, *held_out], codec.max_length) if settings.max_length is None else []
+    objective = task.objective(codec.head)
+    vocabulary = int(base.text_config.get("vocab_size") or len(tokenizer))
+    loss = choose_loss(settings, rows, tokenizer, vocabulary, say, objective)
+    lengths = sorted(len(row.input_ids) for row in rows)
+    training = make_plan(
+        settings,
+        usual_rate(task, method),
+        len(rows),
+        lengths[int(0.95 * (len(lengths) - 1))],
+        base.text_config,
+        memory_available_mb(),
+    )
+    precision, why = choose_precision(settings, base.text_config, _device(settings))
+    training = replace(training, precision=precision, inferences=[*training.inferences, *why])
+    output = settings.output_path or _free_output(settings)
+    if settings.output_path is None:
+        inferences.append(Inference("output_path", str(output), "no --output_path was given"))
+    said = [*data.inferences, *inferences, *training.inferences]
+    return RunPlan(settings, output, base, task, codec, data, rows, held_out, training, loss, objective, said)
+
+
+def _require(settings: FinetuneSettings) -> None:
+    problems = Problems()
+    if settings.model_name_or_path is None:
+        problems.add("no model is given", remedy="--model_name_or_path FOLDER, or smollm2-135m-instruct to begin with")
+    if settings.data_name is None and settings.data_files is None:
+        problems.add("no data is given", remedy="--data_files rows.jsonl, or --data_name with a file, folder or hub id")
+    problems.raise_if_any()
+
+
+def _read(settings: FinetuneSettings) -> Loaded:
+    """The rows, tried as they must be meant whatever the model is, so that what is wrong with both is said at once."""
+    loaded = load_rows(settings, settings.token)
+    task = task_for_data(settings.task, loaded.train)
+    prepare(settings, settings.seed, recognise=task.recognise, loaded=loaded)
+    return loaded
+
+
+def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> tuple[Base, Loaded, Task, list[Inference]]:
+    """The model, the rows and the task; what is wrong with them, the settings and the output folder is said at once."""
+    problems = Problems()
+    base: Base | None = None
+    loaded: Loaded | None = None
+    task: Task | None = None
+    inferences: list[Inference] = []
+    with problems.collecting():
+        METHODS.get(settings.method)
+    with problems.collecting():
+        named_loss(settings)
+    with problems.collecting():
+        check_fields({"lr_scheduler_type": settings.lr_scheduler_type, **settings.training_arguments}, set())
+    if settings.output_path is not None:
+        with problems.collecting():
+            RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
+    with problems.collecting():
+        _require(settings)
+    if settings.data_name is not None or settings.data_files is not None:
+        with problems.collecting():
+            loaded = _read(settings)
+    if settings.model_name_or_path is not None:
+        with problems.collecting():
+            base = resolve(settings, say)
+    if base is not None and loaded is not None:
+        with problems.collecting():
+            task, inferences = choose_task(settings.task, base, loaded.train)
+    with problems.collecting():
+        check_used(settings, task)
+    problems.raise_if_any()
+    assert base is not None and loaded is not None and task is not None
+    return base, loaded, task, inferences
+
+
+def _device(settings: FinetuneSettings) -> str:
+    import torch
+
+    cpu = str(settings.training_arguments.get("use_cpu", settings.training_arguments.get("no_cuda", ""))).lower()
+    return "cuda" if torch.cuda.is_available() and cpu != "true" else "cpu"
+
+
+def _cut_rows(rows: Sequence[Encoded], length: int) -> list[Inference]:
+    cut = sum(row.cut > 0 for row in rows)
+    return [Inference("max_length", length, f"the usual bound; {cut:,} longer rows are cut")] if cut else []
+
+
+def _free_output(settings: FinetuneSettings) -> Path:
+    """``runs/DATA-METHOD``, with a number behind it where that is taken."""
+    source = (settings.data_files or (settings.data_name or "data",))[0]
+    stem = Path(source).stem.replace("*", "all") or "data"
+    folder = Path("runs") / f"{stem}-{settings.method}"
+    number = 2
+    while folder.exists():
+        folder = folder.with_name(f"{stem}-{settings.method}-{number}")
+        number += 1
+    return folder
+
+
+FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def as_graft_error(error: Exception) -> GraftError:
+    """The same failure in words a user can act on."""
+    if isinstance(error, GraftError):
+        return error
+    text = str(error)
+    if getattr(error, "errno", None) in FULL_DISK or any(f"os error {number}" in text for number in FULL_DISK):
+        return GraftError("the disk is full; the last whole checkpoint is kept", remedy="free some room, then --resume")
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
+        remedy = "--per_device_train_batch_size 1 --gradient_accumulation_steps 16 --gradient_checkpointing true"
+        return GraftError("there was not enough memory", remedy=remedy)
+    return GraftError(f"{type(error).__name__}: {text}", remedy="--debug shows where")

@@ -1,0 +1,81 @@
+"""``--dry_run``: the plan, and the exact first rows as trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from graft.planning.estimate import estimate
+from graft.planning.plan import RunPlan
+
+ROWS_SHOWN = 3
+
+
+def preview(plan: RunPlan) -> dict[str, Any]:
+    """The plan as a plain document."""
+    training = plan.training
+    return {
+        "model": plan.base.name,
+        "output_path": str(plan.output),
+        "rows": {"train": len(plan.rows), "held_out": len(plan.held_out)},
+        "task": plan.task.name,
+        "kind": plan.data.recipe.kind,
+        "labels": plan.data.recipe.labels,
+        "tokens": {
+            "all": plan.tokens,
+            "trained": plan.trained_tokens,
+            "trained_share": round(plan.trained_tokens / max(plan.tokens, 1), 4),
+            "longest_row": max(len(row.input_ids) for row in plan.rows),
+        },
+        "steps": training.steps,
+        "batch_size": training.batch_size,
+        "gradient_accumulation_steps": training.accumulation,
+        "learning_rate": training.learning_rate,
+        "estimate": estimate(plan),
+        "inferences": [asdict(inference) for inference in plan.inferences],
+        "data": plan.data.summary,
+        "first_rows": [_row(plan, index) for index in range(min(ROWS_SHOWN, len(plan.rows)))],
+    }
+
+
+def _row(plan: RunPlan, index: int) -> dict[str, Any]:
+    row = plan.rows[index]
+    prompt, trained = plan.task.show(row, plan.codec)
+    return {
+        "origin": str(row.origin),
+        "prompt": prompt,
+        "trained": trained,
+        "tokens": [row.prompt_length, len(row.input_ids) - row.prompt_length],
+    }
+
+
+def _plain(value: Any) -> str:
+    """Texts in quotes, with their line ends in sight."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def print_preview(plan: RunPlan) -> None:
+    """The plan for a person, on stdout."""
+    document = preview(plan)
+    tokens = document["tokens"]
+    rows, kind = document["rows"], document["kind"]
+    share, longest = tokens["trained_share"], tokens["longest_row"]
+    per_step = f"{document['batch_size']} rows × {document['gradient_accumulation_steps']}"
+    print(f"model      {document['model']}")
+    print(f"task       {document['task']}")
+    print(f"output     {document['output_path']}")
+    print(f"rows       {rows['train']:,} to train on, {rows['held_out']:,} held out ({kind})")
+    of_which = "" if plan.codec.head.names else f", of which {share:.1%} are trained on"
+    print(f"tokens     {tokens['all']:,}{of_which}; longest row {longest}")
+    print(f"steps      {document['steps']:,} of {per_step}")
+    expected = document["estimate"]
+    print(f"estimate   {expected['minutes']:.1f} minutes of training, {expected['memory_mb'] / 1000:.1f} GB of memory")
+    for inference in document["inferences"]:
+        print(f"inferred   {inference['name']} = {_plain(inference['value'])}: {inference['why']}")
+    for row in document["first_rows"]:
+        trained = f" of prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""
+        print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens{trained}")
+        print(f"{row['prompt']}⟦{row['trained']}⟧")
+    print("\n⟦…⟧ is what the loss is on. Nothing was trained.")

@@ -1,0 +1,123 @@
+"""Confusion matrices and per-class scores, shaped for a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graft.report.format import count, share
+from graft.runs.view import RunView, number
+
+LARGEST = 16
+"""With more labels than this a matrix can't be read; the commonest mistakes are listed instead."""
+HEATS = 10
+
+
+@dataclass(frozen=True)
+class Cell:
+    count: str
+    share: str
+    heat: int
+    right: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows are the reference's labels, columns the answers'."""
+
+    predictor: str
+    columns: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Precision, recall and F1 of a label for each predictor."""
+
+    label: str
+    support: str
+    figures: list[tuple[str, str, str]]
+
+
+def matrices(view: RunView) -> list[Matrix]:
+    found = _counts(view)
+    return [_matrix(name, counts, view.labels) for name, counts in found] if len(view.labels) <= LARGEST else []
+
+
+def mistakes(view: RunView, most: int = 10) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Predictor -> (reference, answer, count) of the commonest mistakes, where a matrix would be too large."""
+    if len(view.labels) <= LARGEST:
+        return []
+    listed = []
+    for name, counts in _counts(view):
+        columns = _columns(counts, view.labels)
+        wrong = [
+            (value, view.labels[row], columns[column])
+            for row, values in enumerate(counts)
+            for column, value in enumerate(values)
+            if row != column and value > 0
+        ]
+        wrong.sort(key=lambda entry: -entry[0])
+        listed.append((name, [(label, answer, count(value)) for value, label, answer in wrong[:most]]))
+    return listed
+
+
+def class_rows(view: RunView, predictors: Sequence[str]) -> list[ClassRow]:
+    classes = view.evaluation.get("classes")
+    if not isinstance(classes, Mapping) or not predictors:
+        return []
+    names = view.labels or list(dict.fromkeys(label for by_label in classes.values() for label in by_label))
+    return [_class_row(label, [classes.get(predictor) or {} for predictor in predictors]) for label in names]
+
+
+def with_classes(view: RunView) -> list[str]:
+    classes = view.evaluation.get("classes")
+    return [name for name in view.predictors if isinstance(classes, Mapping) and classes.get(name)]
+
+
+def commonest_share(view: RunView) -> float | None:
+    """The accuracy of always giving the commonest label."""
+    supports = [sum(counts) for _, matrix in _counts(view)[:1] for counts in matrix]
+    return max(supports) / sum(supports) if sum(supports) else None
+
+
+def _class_row(label: str, by_predictor: Sequence[Mapping[str, Mapping[str, float]]]) -> ClassRow:
+    entries = [by_label.get(label) or {} for by_label in by_predictor]
+    support = next((entry["support"] for entry in entries if "support" in entry), None)
+    figures = [(_three(e.get("precision")), _three(e.get("recall")), _three(e.get("f1"))) for e in entries]
+    return ClassRow(label, count(support), figures)
+
+
+def _three(value: object) -> str:
+    found = number(value)
+    return "" if found is None else f"{found:.3f}"
+
+
+def _counts(view: RunView) -> list[tuple[str, list[list[float]]]]:
+    """Those matrices of evaluation.json that have a row for each label."""
+    found = view.evaluation.get("confusion")
+    if not isinstance(found, Mapping):
+        return []
+    read = [
+        (str(name), [[number(cell) or 0.0 for cell in row] for row in rows]) for name, rows in found.items() if rows
+    ]
+    return [(name, rows) for name, rows in read if len(rows) == len(view.labels)]
+
+
+def _columns(counts: Sequence[Sequence[float]], labels: Sequence[str]) -> list[str]:
+    """The labels, and ``other`` where answers outside of them are counted last."""
+    widest = max(len(row) for row in counts)
+    return [*labels, *["other"] * (widest - len(labels))]
+
+
+def _matrix(name: str, counts: Sequence[Sequence[float]], labels: Sequence[str]) -> Matrix:
+    rows = []
+    for index, (label, row) in enumerate(zip(labels, counts, strict=True)):
+        whole = sum(row) or 1.0
+        cells = [_cell(value, value / whole, index == column) for column, value in enumerate(row)]
+        rows.append((label, cells))
+    return Matrix(name, _columns(counts, labels), rows)
+
+
+def _cell(value: float, part: float, right: bool) -> Cell:
+    return Cell(count(value), share(part), round(part * HEATS), right)

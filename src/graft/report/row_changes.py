@@ -1,0 +1,165 @@
+"""Which rows the tuning fixed and which it broke, and how to show their texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from graft.runs.view import RunView, Table, number
+
+PER_ROW = ("accuracy", "exact_match", "field_f1", "rougeL", "token_f1", "bleu", "perplexity")
+SHARED_ENOUGH = 16
+"""Characters at the start or the end of every prompt that are worth showing once."""
+LONGEST = 240
+"""Characters of a text that are shown at once."""
+MOST_LINES = 6
+
+
+@dataclass(frozen=True)
+class Change:
+    """A row whose score changed; ``gain`` is positive where the tuning helped."""
+
+    origin: str
+    prompt: str
+    reference: str
+    before: str
+    after: str
+    wrote: str
+    gain: float
+
+
+@dataclass(frozen=True)
+class Changes:
+    """``binary``: rows are right or wrong, else they are better or worse by ``metric``."""
+
+    metric: str
+    binary: bool
+    fixed: list[Change]
+    broken: list[Change]
+    same_right: int
+    same_wrong: int
+    opening: str
+    ending: str
+
+    @property
+    def short(self) -> bool:
+        """All answers fit on one line beside each other."""
+        texts = [text for c in (*self.fixed, *self.broken) for text in (c.reference, c.before, c.after)]
+        return all(len(text) <= 32 and "\n" not in text for text in texts)
+
+
+def find_changes(view: RunView, before: str = "base", after: str = "tuned") -> Changes | None:
+    """None where the rows were not answered by both."""
+    rows = [row for row in view.predictions if {before, after} <= set(_answers(row))]
+    metric = _metric(view, rows, before, after)
+    if not rows or metric is None:
+        return None
+    sign = -1 if metric in view.lower_is_better else 1
+    pairs = [(row, _score(row, metric, before), _score(row, metric, after)) for row in rows]
+    scored = [(row, old, new) for row, old, new in pairs if old is not None and new is not None]
+    if not scored:
+        return None
+    prompts = [_text(row.get("prompt")) for row, _, _ in scored]
+    opening, ending = shared(prompts)
+    changed = [
+        _change(row, metric, sign * (new - old), prompt[len(opening) : len(prompt) - len(ending)], before, after)
+        for (row, old, new), prompt in zip(scored, prompts, strict=True)
+        if new != old
+    ]
+    changed.sort(key=lambda change: -abs(change.gain))  # stable: rows with equal gains stay in the file's order
+    same = [old for _, old, new in scored if old == new]
+    return Changes(
+        metric,
+        binary=all(value in (0.0, 1.0) for _, old, new in scored for value in (old, new)),
+        fixed=[change for change in changed if change.gain > 0],
+        broken=[change for change in changed if change.gain < 0],
+        same_right=sum(value == 1.0 for value in same),
+        same_wrong=sum(value == 0.0 for value in same),
+        opening=opening.strip(),
+        ending=ending.strip(),
+    )
+
+
+def shared(prompts: Sequence[str], enough: int = SHARED_ENOUGH) -> tuple[str, str]:
+    """What all prompts begin and end with, cut between words; empty where it is less than ``enough`` characters."""
+    if len(prompts) < 3:
+        return "", ""
+    opening = _common(prompts)
+    cut = max(opening.rfind(mark) for mark in (" ", "\n", ">")) + 1
+    opening = opening[:cut] if cut >= enough else ""
+    rests = [prompt[len(opening) :] for prompt in prompts]
+    ending = _common([rest[::-1] for rest in rests])[::-1]
+    space = re.search(r"\s|<", ending)
+    ending = ending[space.start() :] if space and len(ending) - space.start() >= enough else ""
+    return opening, ending
+
+
+def _common(texts: Sequence[str]) -> str:
+    """What all begin with: that of the first and the last in order is that of all."""
+    first, last = min(texts), max(texts)
+    same = next((place for place, letter in enumerate(first) if letter != last[place]), len(first))
+    return first[:same]
+
+
+def marked(text: str, reference: str) -> Markup:
+    """``text`` with the words marked that are not in ``reference``, whatever their case."""
+    wanted = {word.lower() for word in re.findall(r"\w+", reference)}
+    pieces = re.split(r"(\w+)", text)  # every second piece is a word
+    return Markup("").join(
+        Markup("<mark>{}</mark>").format(piece) if index % 2 and piece.lower() not in wanted else escape(piece)
+        for index, piece in enumerate(pieces)
+    )
+
+
+def cut(text: str) -> str:
+    """What is shown of a long text before it unfolds; a text that is only a little longer is shown whole."""
+    lines = text.split("\n")
+    if len(text) <= LONGEST * 1.25 and len(lines) <= MOST_LINES + 2:
+        return text
+    shown = "\n".join(lines[:MOST_LINES])
+    return shown if len(shown) <= LONGEST else shown[:LONGEST].rsplit(" ", 1)[0]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence):  # messages
+        return "\n\n".join(f"{m.get('role')}: {m.get('content')}" for m in value if isinstance(m, Mapping))
+    return "" if value is None else str(value)
+
+
+def _answers(row: Table) -> Table:
+    found = row.get("labels") or row.get("answers")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _metric(view: RunView, rows: Sequence[Table], before: str, after: str) -> str | None:
+    """The metric that decides: the headline where rows have it, else the first they have."""
+    for metric in (view.headline, *PER_ROW):
+        if metric and any(_score(row, metric, name) is not None for row in rows for name in (before, after)):
+            return metric
+    return None
+
+
+def _score(row: Table, metric: str, predictor: str) -> float | None:
+    scores = row.get("scores")
+    by_predictor = scores.get(predictor) if isinstance(scores, Mapping) else None
+    found = number(by_predictor.get(metric)) if isinstance(by_predictor, Mapping) else None
+    if found is None and metric == "accuracy" and isinstance(row.get("labels"), Mapping):
+        return float(_text(row["labels"].get(predictor)).strip() == _text(row.get("reference")).strip())
+    return found
+
+
+def _change(row: Table, metric: str, gain: float, prompt: str, before: str, after: str) -> Change:
+    labels = row.get("labels")
+    answers = row.get("answers")
+    shown = labels if metric == "accuracy" and isinstance(labels, Mapping) else answers or labels
+    written = _text(answers.get(after)) if isinstance(answers, Mapping) else ""
+    old, new = _text((shown or {}).get(before)), _text((shown or {}).get(after))
+    reference = _text(row.get("reference"))
+    wrote = written if shown is labels and written.strip() != new.strip() else ""
+    return Change(_text(row.get("origin")), prompt.strip(), reference, old, new, wrote, gain)

@@ -1,0 +1,20 @@
+"""How a run shaped its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graft.config import DataSettings
+from graft.runs.folder import RunFolder
+
+
+def recorded_data_settings(run: RunFolder) -> dict[str, Any]:
+    """How the run shaped its rows: its data settings, and what was inferred for those left open."""
+    where = {"data_name", "data_files", "train_split", "eval_split", "eval_data_files", "eval_share"}
+    where |= {"max_train_samples", "max_eval_samples", "data_config_name"}
+    names = set(DataSettings.model_fields) - where
+    settings = {name: value for name, value in run.manifest["settings"].items() if name in names and value is not None}
+    for inference in run.manifest["inferences"]:
+        if inference["name"] in names:
+            settings.setdefault(inference["name"], inference["value"])
+    return settings

@@ -1,0 +1,71 @@
+"""The rows that a run or a model is judged on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from graft.config import DataSettings
+from graft.data.example import Example
+from graft.data.pipeline import read_examples
+from graft.data.sources import sha256_of
+from graft.data.split import sample
+from graft.errors import InputError
+from graft.runs.folder import RunFolder
+from graft.runs.rows import from_row
+from graft.runs.settings import recorded_data_settings
+from graft.tasks.base import Head, Task
+from graft.tasks.select import get_task
+
+SEED = 42
+"""Of the rows drawn and the resamples: a second evaluation says the same."""
+
+Judged = tuple[list[Example], list[str] | None, dict[str, Any], str]
+"""Rows, their labels, where they are from, and of what kind they are."""
+
+
+def at_most(found: Judged, most: int | None) -> tuple[list[Example], list[str] | None, dict[str, Any]]:
+    examples, labels, source, _ = found
+    if most is None or len(examples) <= most:
+        return examples, labels, source
+    drawn, _ = sample(examples, most, SEED, labels)
+    return drawn, labels, {**source, "rows": len(drawn)}
+
+
+def rows_to_judge(
+    run: RunFolder | None,
+    files: Any,
+    given: DataSettings,
+    task: Task | None = None,
+    head: Head | None = None,
+    token: str | None = None,
+) -> Judged:
+    """The rows to evaluate on, shaped as the run shaped its own."""
+    listed = named_files(files, given)
+    if run is not None and listed is None and given.data_name is None:
+        path = run.path / "data" / "eval.jsonl"
+        examples = [from_row(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not examples:
+            raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
+        source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
+        return examples, run.manifest["data"]["labels"], source, run.manifest["data"]["kind"]
+    if listed is None and given.data_name is None:
+        raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
+    recorded = recorded_data_settings(run) if run is not None else {}
+    chosen = {name: getattr(given, name) for name in given.model_fields_set}
+    update = {"data_files": listed, "data_name": given.data_name if listed is None else None}
+    settings = DataSettings(**{**recorded, **chosen, **update})
+    known = list(head.names) if head is not None else []
+    labels = run.manifest["data"]["labels"] if run is not None else known or None
+    recognise = (task or get_task("text-generation")).recognise
+    read = read_examples(settings, labels, recognise=recognise, token=token)
+    return read.examples, read.recipe.labels, asdict(read.source), read.recipe.kind
+
+
+def named_files(files: Any, given: DataSettings) -> tuple[str, ...] | None:
+    """The data files that are named, by argument or setting."""
+    if files is None:
+        return given.data_files
+    return tuple(str(file) for file in ([files] if isinstance(files, (str, Path)) else files))

@@ -1,0 +1,179 @@
+"""What listens while the Trainer trains: metrics, progress, early stopping, Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from graft.hardware.machine import Resources, memory_mb
+from graft.runs.health import (
+    Memory,
+    Sign,
+    at_its_fullest,
+    divergence,
+    memory_nearly_full,
+    overfitting,
+    spike,
+    standstill,
+)
+
+
+def gpu_memory_mb() -> list[Memory]:
+    """Of each CUDA device, nothing but zeros of one that is not used: asking it would take memory of it."""
+    found = []
+    for device in range(torch.cuda.device_count()):
+        peak = torch.cuda.max_memory_allocated(device)
+        free, total = torch.cuda.mem_get_info(device) if peak else (0, 0)
+        figures = (free, total, torch.cuda.memory_reserved(device), peak)
+        found.append(at_its_fullest(*(figure / 2**20 for figure in figures)))
+    return found
+
+
+class TrainingProgress(Protocol):
+    """What shows training to a person."""
+
+    def step(self, step: int, steps: int, figures: dict[str, float]) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Recorder(TrainerCallback):
+    """Writes a line to metrics.jsonl at every log, and keeps the progress line going."""
+
+    def __init__(self, write: Callable[[dict[str, Any]], None], progress: TrainingProgress) -> None:
+        self.write, self.progress = write, progress
+        self.resources = Resources()
+        self.trainer: Any = None
+        self.figures: dict[str, float] = {}
+        self._before = (0, 0, 0.0)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
+    ) -> None:
+        if not logs or not ({"loss", "eval_loss"} & set(logs)):
+            return
+        line: dict[str, Any] = {"step": state.global_step, **logs}
+        if "loss" in logs:
+            line |= self._throughput() | self.resources.sample()
+        self.write(line)
+        self.figures |= {k: v for k, v in line.items() if isinstance(v, (int, float))}
+        self.progress.step(state.global_step, state.max_steps, self.figures)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.progress.step(state.global_step, state.max_steps, self.figures)
+
+    def _throughput(self) -> dict[str, float]:
+        now = (self.trainer.rows_seen, self.trainer.tokens_seen, self.trainer.train_seconds)
+        rows, tokens, seconds = (after - before for after, before in zip(now, self._before, strict=True))
+        self._before = now
+        if seconds <= 0:
+            return {}
+        return {"rows_per_second": round(rows / seconds, 3), "tokens_per_second": round(tokens / seconds, 1)}
+
+
+class Guard(TrainerCallback):
+    """Says signs of trouble as they show, once each, writes them among the metrics, and stops a run that diverges.
+
+    What was logged before a resumed run went on it reads from the log history, which checkpoints carry.
+    """
+
+    def __init__(self, write: Callable[[dict[str, Any]], None], progress: TrainingProgress) -> None:
+        self.write, self.progress = write, progress
+        self.trainer: Any = None
+        self.diverged: Sign | None = None
+        self.steps: list[tuple[int, float]] = []
+        self._said: set[str] = set()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.steps = _curve(state, "loss")
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.steps.append((state.global_step, self.trainer.step_loss))
+        self.trainer.step_loss = 0.0
+        self.diverged = divergence(self.steps)
+        if self.diverged:
+            control.should_training_stop = True
+            control.should_save = control.should_evaluate = False
+            self.say(self.diverged, state.global_step)
+            return
+        self.say(spike(self.steps), state.global_step)
+        self.say(memory_nearly_full(memory_mb(), gpu_memory_mb()), state.global_step)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.say(standstill(self.steps, _curve(state, "eval_loss")), state.global_step)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.say(overfitting(self.steps, _curve(state, "eval_loss")), state.global_step)
+
+    def say(self, sign: Sign | None, step: int) -> None:
+        """Once a kind of sign: what, and what to do."""
+        if sign is None or sign.kind in self._said:
+            return
+        self._said.add(sign.kind)
+        self.write({"step": step, "sign": sign.kind, "what": sign.what})
+        self.progress.note(
+            "\n".join([f"{sign.what[:1].upper()}{sign.what[1:]}", *(f"    - {r}" for r in sign.remedies)])
+        )
+
+
+def _curve(state: TrainerState, name: str) -> list[tuple[int, float]]:
+    return [(int(line["step"]), float(line[name])) for line in state.log_history if name in line]
+
+
+class BestKeeper(TrainerCallback):
+    """Saves a checkpoint whenever the held-out loss is the best so far, and stops when it no longer gets better.
+
+    What it knows it reads from the log history, which checkpoints carry: a resumed run decides as one in a piece.
+    """
+
+    def __init__(self, patience: int, keep_best: bool) -> None:
+        self.patience, self.keep_best = patience, keep_best
+        self.stopped = False
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        losses = [line["eval_loss"] for line in state.log_history if "eval_loss" in line]
+        best = min(range(len(losses)), key=losses.__getitem__)
+        if self.keep_best and best == len(losses) - 1:
+            control.should_save = True
+        if self.patience and len(losses) - 1 - best >= self.patience:
+            control.should_training_stop = True
+            self.stopped = True
+
+
+class Interrupt(TrainerCallback):
+    """The first Ctrl-C ends after this step with a checkpoint; the second at once."""
+
+    def __init__(self, progress: TrainingProgress) -> None:
+        self.progress = progress
+        self.asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        try:
+            before = signal.signal(signal.SIGINT, self._handle)
+        except ValueError:  # not the main thread: there is no Ctrl-C to catch
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        self.progress.note("Stopping after this step, with a checkpoint; Ctrl-C again stops at once.")
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.asked:
+            control.should_save = True
+            control.should_training_stop = True
+            control.should_evaluate = False

@@ -1,0 +1,53 @@
+import subprocess
+import sys
+
+import pytest
+
+from graft.cli.main import main
+from graft.errors import InputError
+from graft.export.bundle import read_manifest
+from graft.export.targets.onnx_genai import optimize
+from small_runs import tune
+from tiny_task_models import tiny_bert_folder
+
+pytest.importorskip("onnxscript")
+
+
+@pytest.fixture(scope="module")
+def classifier(tone, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bert")
+    model = tiny_bert_folder(folder)
+    return tune(model, tone, folder / "run", task="text-classification", max_steps=30, max_eval_samples=64)
+
+
+def test_a_classifier_becomes_plain_onnx_that_judges_the_same(classifier, tmp_path, capsys):
+    assert main(["auto-opt", str(classifier), "--precision", "fp32", "-o", str(tmp_path / "out")]) == 0
+    said = read_manifest(tmp_path / "out")
+    assert said["parity"]["answers_equal"] == [64, 64]
+    assert said["parity"]["greatest_logit_difference"] < 1e-4
+    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    lines = text.split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", lines], cwd=tmp_path / "out", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and ("good" in done.stdout or "bad" in done.stdout), done.stderr
+
+
+def test_its_weights_in_int8_take_less(classifier, tmp_path):
+    sizes = {}
+    for precision in ("fp32", "int8"):
+        folder = optimize(
+            {
+                "model_name_or_path": str(classifier),
+                "precision": precision,
+                "output_path": str(tmp_path / precision),
+                "max_accuracy_drop": 0.2,
+            }
+        )
+        sizes[precision] = sum(file.stat().st_size for file in folder.glob("model.onnx*"))
+    assert sizes["int8"] < sizes["fp32"]
+
+
+def test_int4_is_refused_for_encoders(classifier, tmp_path):
+    with pytest.raises(InputError, match="fp32 and int8"):
+        optimize({"model_name_or_path": str(classifier), "precision": "int4", "output_path": str(tmp_path / "x")})
