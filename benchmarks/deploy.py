@@ -64,11 +64,11 @@ class Rows:
         from graft.data.tokenize import completion_ids, prompt_ids
         from graft.models.base import load_tokenizer
         from graft.runs.folder import RunFolder
-        from graft.tasks.run_rows import rows_to_judge
+        from graft.tasks.evaluation_rows import load_evaluation_rows
 
         self.tokenizer = load_tokenizer(opened.base)
         renderer = Renderer(self.tokenizer)
-        examples, *_ = rows_to_judge(RunFolder.open(opened.run), None, DataSettings())
+        examples = load_evaluation_rows(RunFolder.open(opened.run), None, DataSettings()).examples
         self.examples = random.Random(seed).sample(examples, min(rows, len(examples)))
         self.prompts = [prompt_ids(self.tokenizer, renderer.render(example).prompt) for example in self.examples]
         answers = [completion_ids(self.tokenizer, renderer.render(example).completion) for example in self.examples]

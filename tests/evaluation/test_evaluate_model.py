@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import graft
 from graft.errors import InputError
 from graft.evaluation.compare import evaluate
-from graft.export.parity import Remembering
-from graft.inference.predictor import Score
+from graft.inference.cached import CachedPredictor
+from graft.inference.predictor import CompletionScore
 from tiny_models import tiny_model_tokenizer
 
 
@@ -88,7 +88,7 @@ class Known:
 
     def score(self, examples, completions, progress=None):
         return [
-            [Score(0.0 if (text == example.completion) == right else -1.0, 1) for text in texts]
+            [CompletionScore(0.0 if (text == example.completion) == right else -1.0, 1) for text in texts]
             for example, texts, right in zip(examples, completions, self.right, strict=True)
         ]
 
@@ -129,7 +129,7 @@ def test_an_answer_may_be_a_quarter_longer_in_tokens_than_the_longest_reference(
     asked = Asked("base", [True, True])
     asked.tokenizer = tiny_model_tokenizer()
     tokens = len(asked.tokenizer(examples[1].completion, add_special_tokens=False).input_ids)
-    evaluate([Remembering(asked) if kept else asked], examples, metrics=["exact_match"], source={"path": "x"})
+    evaluate([CachedPredictor(asked) if kept else asked], examples, metrics=["exact_match"], source={"path": "x"})
     assert asked.bound == int(1.25 * tokens) + 8
 
 

@@ -14,7 +14,7 @@ from graft.errors import InputError
 from graft.evaluation.metrics import METRICS, Outcome, choose, fitting, get
 from graft.evaluation.metrics.classes import confusion, per_class
 from graft.evaluation.metrics.structured import parsed
-from graft.inference.predictor import Score
+from graft.inference.predictor import CompletionScore
 
 LABELS = ["a", "b", "c", "d"]
 TEXTS = [
@@ -98,9 +98,9 @@ def test_fields_of_json_answers():
 
 
 def test_perplexity_is_over_tokens_not_rows():
-    outcome = Outcome(["x", "y"], scores=[Score(-2.0, 4), Score(-6.0, 2)])
+    outcome = Outcome(["x", "y"], scores=[CompletionScore(-2.0, 4), CompletionScore(-6.0, 2)])
     assert value("perplexity", outcome) == pytest.approx(math.exp(8 / 6))
-    assert math.isfinite(value("perplexity", Outcome(["x"], scores=[Score(-1e6, 1)])))
+    assert math.isfinite(value("perplexity", Outcome(["x"], scores=[CompletionScore(-1e6, 1)])))
 
 
 @settings(max_examples=30)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from graft.data.example import Example, Origin
 from graft.evaluation.compare import evaluate
-from graft.inference.predictor import Progress, Score
+from graft.inference.predictor import CompletionScore, Progress
 from graft.report import run_summary, write_card, write_report
 
 
@@ -23,9 +23,12 @@ class Rule:
 
     def score(
         self, examples: Sequence[Example], completions: Sequence[Sequence[str]], progress: Progress | None = None
-    ) -> list[list[Score]]:
+    ) -> list[list[CompletionScore]]:
         return [
-            [Score(-0.1 if completion == self.answer(str(example.prompt)) else -4.0, 2) for completion in choices]
+            [
+                CompletionScore(-0.1 if completion == self.answer(str(example.prompt)) else -4.0, 2)
+                for completion in choices
+            ]
             for example, choices in zip(examples, completions, strict=True)
         ]
 

@@ -8,7 +8,8 @@ import pytest
 
 from graft.data.example import Example, Origin
 from graft.errors import Problems
-from graft.tasks.base import Codec, Head
+from graft.tasks.encoding import Encoding
+from graft.tasks.label_space import LabelSpace
 from graft.tasks.token_classification import TOKEN_CLASSIFICATION, align
 from tiny_models import tiny_model_tokenizer
 from tiny_task_models import tiny_bert_tokenizer
@@ -61,9 +62,9 @@ def test_a_word_that_is_nothing_to_the_tokenizer_takes_no_other_words_token():
 def test_targets_stand_at_first_tokens_and_nowhere_else():
     tokenizer = tiny_bert_tokenizer()
     example = Example("", "street street O", Origin("f", 1), words=("Oakfield", "Street", "in"))
-    codec = Codec(tokenizer, Head(("O", "street")), 64)
-    (row,) = TOKEN_CLASSIFICATION.encode([example], codec, Problems())
+    encoding = Encoding(tokenizer, LabelSpace(("O", "street")), 64)
+    (row,) = TOKEN_CLASSIFICATION.encode([example], encoding, Problems())
     _, firsts = align(tokenizer, ["Oakfield", "Street", "in"], 64)
     assert [row.target[first] for first in firsts] == [1, 1, 0]
     assert sum(tag != -100 for tag in row.target) == 3
-    assert TOKEN_CLASSIFICATION.show(row, codec)[1].count("/street") == 2
+    assert TOKEN_CLASSIFICATION.preview(row, encoding)[1].count("/street") == 2

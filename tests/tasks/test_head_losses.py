@@ -80,7 +80,7 @@ def test_contrastive_is_the_walkthroughs_loss_and_cosine_draws_and_parts(tmp_pat
 def test_accumulation_averages_over_targets(given, model, kind):
     """16 rows at once, and 4 times 4, give the same loss and gradients, whatever the rows' lengths."""
     plan = plan_run(build(FinetuneSettings, given(model, kind)), quiet)
-    net = load_for(plan.task, plan.codec, plan.base, 0)
+    net = load_for(plan.task, plan.encoding, plan.base, 0)
     collate = partial(plan.objective.collate, pad_token_id=plan.tokenizer.pad_token_id)
     loss = plan.objective.over_outputs(plan.loss.call)
 
@@ -106,7 +106,7 @@ def test_a_pairs_loss_is_told_whether_the_two_differ(given):
     assert batch["labels"].tolist() == [row.target for row in plan.rows[:6]]
     alike = {e.origin.line: float(e.completion) for e in plan.data.train}
     assert all(row.target == 1 - alike[row.origin.line] for row in plan.rows)
-    net = load_for(plan.task, plan.codec, plan.base, 0)
+    net = load_for(plan.task, plan.encoding, plan.base, 0)
     first, second, labels = plan.objective.outputs(net, batch)
     assert first.shape == second.shape == (6, 32) and labels.shape == (6,)
     assert torch.allclose(first.norm(dim=-1), torch.ones(6), atol=1e-5)
@@ -126,7 +126,7 @@ def test_a_pairs_loss_is_told_whether_the_two_differ(given):
 def test_a_loss_by_name_is_of_the_head(given, tmp_path, kind, loss, arguments):
     named = loss.replace("OWN", str(write_losses(tmp_path)))
     plan = plan_run(build(FinetuneSettings, given("bert", kind, loss=named, loss_arguments=arguments)), quiet)
-    net = load_for(plan.task, plan.codec, plan.base, 0)
+    net = load_for(plan.task, plan.encoding, plan.base, 0)
     batch = plan.objective.collate(plan.rows[:8], plan.tokenizer.pad_token_id)
     found = plan.objective.over_outputs(plan.loss.call)(net, batch, None)
     assert found.shape == () and float(found) > 0

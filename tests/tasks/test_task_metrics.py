@@ -85,8 +85,8 @@ def test_an_encoder_decoders_scores_are_its_own_loss(given):
     from graft.tasks.load import load_for
 
     plan = plan_run(build(FinetuneSettings, given("t5", "summaries")), lambda text: None)
-    model = load_for(plan.task, plan.codec, plan.base, 0)
-    predictor = plan.task.predictor("base", model, plan.codec)
+    model = load_for(plan.task, plan.encoding, plan.base, 0)
+    predictor = plan.task.predictor("base", model, plan.encoding)
     examples = plan.data.eval[:3]
     written = predictor.generate(examples, 8)
     asked = [[example.completion, "a good day in rome"] for example in examples]
@@ -121,7 +121,7 @@ def test_a_row_is_judged_alike_alone_and_among_longer_ones(given, model, kind, t
     from graft.tasks.load import load_for
 
     plan = plan_run(build(FinetuneSettings, given(model, kind, task=task)), lambda text: None)
-    net = load_for(plan.task, plan.codec, plan.base, 0)
+    net = load_for(plan.task, plan.encoding, plan.base, 0)
     rows = sorted(plan.rows, key=lambda row: len(row.input_ids))
     rows = [rows[0], rows[len(rows) // 2], rows[-1]]
     pad = plan.tokenizer.pad_token_id

@@ -144,8 +144,8 @@ class Opening(TextClassification):
 
     name = "opening"
 
-    def encode(self, examples, codec, problems):
-        return super().encode([replace(e, prompt=e.prompt.split()[0]) for e in examples], codec, problems)
+    def encode(self, examples, encoding, problems):
+        return super().encode([replace(e, prompt=e.prompt.split()[0]) for e in examples], encoding, problems)
 
 
 OPENING = Opening()

@@ -19,7 +19,7 @@ from graft.models.base import open_run_or_model
 from graft.runs.folder import RunFolder
 from graft.runs.settings import recorded_data_settings
 from graft.tasks.load import load_for, on_the_gpu
-from graft.tasks.of_run import task_and_codec
+from graft.tasks.open import open_task
 
 TYPED = Origin("typed", 1)
 
@@ -57,17 +57,17 @@ class Conversation:
         if adapter is not None:
             raise InputError("this is no bundle with adapters to choose from", where=name)
         opened = open_run_or_model(name, say, settings)
-        task, codec = task_and_codec(opened, settings, DataSettings())
+        task, encoding = open_task(opened, settings, DataSettings())
         if task.name == "feature-extraction":
             raise InputError(f"{opened.name} compares texts and answers none", remedy=f"graft evaluate {name}")
-        model = load_for(task, codec, opened.base, seed=0)
+        model = load_for(task, encoding, opened.base, seed=0)
         voices: dict[str, Predictor] = {}
         if opened.adapter is not None:
             model = on_the_gpu(load_adapter(model, opened.adapter))
-            voices["tuned"] = task.predictor("tuned", model, codec, adapter=True)
-            voices["base"] = task.predictor("base", model, codec, adapter=False)
+            voices["tuned"] = task.predictor("tuned", model, encoding, adapter=True)
+            voices["base"] = task.predictor("base", model, encoding, adapter=False)
         else:
-            voices["model"] = task.predictor("model", on_the_gpu(model), codec)
+            voices["model"] = task.predictor("model", on_the_gpu(model), encoding)
         shape = None
         if opened.run is not None:
             recorded: dict[str, Any] = recorded_data_settings(RunFolder.open(opened.run))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
-from graft.data.example import Example
 from graft.data.sources import find_files, sha256_of
 from graft.errors import Problems
 from graft.evaluation.compare import Evaluation, evaluate
@@ -22,10 +21,11 @@ from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent
 from graft.report import write_pages
 from graft.runs.folder import RunFolder, check_folder
-from graft.tasks.base import Codec, Task, check_metrics
+from graft.tasks.base import Task, check_metrics
+from graft.tasks.encoding import Encoding
+from graft.tasks.evaluation_rows import SEED, EvaluationRows, load_evaluation_rows, named_files
 from graft.tasks.load import is_new_head, load_for, on_the_gpu
-from graft.tasks.of_run import task_and_codec
-from graft.tasks.run_rows import SEED, at_most, named_files, rows_to_judge
+from graft.tasks.open import open_task
 
 
 def evaluate_model(
@@ -62,13 +62,13 @@ def evaluate_model(
         return _evaluate_bundle(Path(model_path), test_dataset, chosen, split[DataSettings], output_path, reporter)
     opened = _opened(model_path, test_dataset, output_path, split, reporter)
     run = RunFolder.open(opened.run) if opened.run else None
-    task, codec = task_and_codec(opened, split[ModelSettings], split[DataSettings])
+    task, encoding = open_task(opened, split[ModelSettings], split[DataSettings])
     token = split[ModelSettings].token
-    found = rows_to_judge(run, test_dataset, split[DataSettings], task, codec.head, token)
-    examples, labels, source = at_most(found, split[DataSettings].max_eval_samples)
-    check_metrics(chosen.metrics, task, codec.head, labels)
-    with _predictors(opened, run, task, codec, reporter) as predictors:
-        result = _evaluate(predictors, examples, labels, source, chosen, reporter, task.metrics(codec.head))
+    rows = load_evaluation_rows(run, test_dataset, split[DataSettings], task, encoding.label_space, token)
+    rows = rows.sampled(split[DataSettings].max_eval_samples)
+    check_metrics(chosen.metrics, task, encoding.label_space, rows.labels)
+    with _predictors(opened, run, task, encoding, reporter) as predictors:
+        result = _evaluate(predictors, rows, chosen, reporter, task.default_metrics(encoding.label_space))
     if output_path is not None:
         folder = Path(output_path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,11 +86,9 @@ def _evaluate_bundle(
     manifest = read_manifest(folder)
     made_from = manifest.get("run")
     run = RunFolder.open(Path(made_from)) if made_from and Path(made_from).is_dir() else None
-    examples, labels, source = at_most(rows_to_judge(run, files, data), data.max_eval_samples)
+    rows = load_evaluation_rows(run, files, data).sampled(data.max_eval_samples)
     names: list[str | None] = [*(["base", *manifest["adapters"]] if manifest.get("adapters") else [None])]
-    result = _evaluate(
-        [OnnxPredictor.open(folder, name) for name in names], examples, labels, source, settings, reporter, None
-    )
+    result = _evaluate([OnnxPredictor.open(folder, name) for name in names], rows, settings, reporter, None)
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
         write_evaluation(RunFolder(Path(output)), result)
@@ -122,36 +120,34 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -
     examples = plan.data.eval
     path = run.path / "data" / "eval.jsonl"
     source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
-    task, codec = plan.task, plan.codec
+    task, encoding = plan.task, plan.encoding
     if (run.path / "adapter").is_dir():
-        tuned = task.predictor("tuned", model, codec, adapter=True)
-        base = task.predictor("base", model, codec, adapter=False)
+        tuned = task.predictor("tuned", model, encoding, adapter=True)
+        base = task.predictor("base", model, encoding, adapter=False)
     else:
-        tuned = task.predictor("tuned", model, codec)
-        before = load_for(task, codec, plan.base, plan.settings.seed).to(model.device)
-        base = task.predictor("base", before, codec)
-    if is_new_head(task, codec, plan.base):
+        tuned = task.predictor("tuned", model, encoding)
+        before = load_for(task, encoding, plan.base, plan.settings.seed).to(model.device)
+        base = task.predictor("base", before, encoding)
+    if is_new_head(task, encoding, plan.base):
         reporter.note("The base's head is a new one and was not trained: it guesses, and the tuned model must not.")
-    labels, usual = plan.data.recipe.labels, task.metrics(codec.head)
-    result = _evaluate([base, tuned], examples, labels, source, plan.settings, reporter, usual)
+    rows = EvaluationRows(examples, plan.data.recipe.labels, source, plan.data.recipe.kind)
+    result = _evaluate([base, tuned], rows, plan.settings, reporter, task.default_metrics(encoding.label_space))
     record(run, result)
 
 
 def _evaluate(
     predictors: Sequence[Predictor],
-    examples: Sequence[Example],
-    labels: list[str] | None,
-    source: dict[str, Any],
+    rows: EvaluationRows,
     settings: EvaluationSettings,
     reporter: Reporter,
     usual: tuple[str, ...] | None,
 ) -> Evaluation:
     return evaluate(
         predictors,
-        examples,
+        rows.examples,
         metrics=usual if settings.metrics is None else settings.metrics,
-        labels=labels,
-        source=source,
+        labels=rows.labels,
+        source=rows.source,
         bootstrap_samples=settings.bootstrap_samples,
         max_new_tokens=settings.max_new_tokens,
         seed=SEED,
@@ -170,19 +166,19 @@ def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
 
 @contextmanager
 def _predictors(
-    opened: Opened, run: RunFolder | None, task: Task, codec: Codec, reporter: Reporter
+    opened: Opened, run: RunFolder | None, task: Task, encoding: Encoding, reporter: Reporter
 ) -> Iterator[list[Predictor]]:
     seed = int(run.manifest.get("seed") or 0) if run is not None else 0
     reporter.note(f"loading {opened.name}")
-    model = load_for(task, codec, opened.base, seed)
+    model = load_for(task, encoding, opened.base, seed)
     if opened.adapter is not None:
         model = on_the_gpu(load_adapter(model, opened.adapter))
         yield [
-            task.predictor("base", model, codec, adapter=False),
-            task.predictor("tuned", model, codec, adapter=True),
+            task.predictor("base", model, encoding, adapter=False),
+            task.predictor("tuned", model, encoding, adapter=True),
         ]
     elif run is not None:
-        before = on_the_gpu(load_for(task, codec, untuned(opened, reporter.note), seed))
-        yield [task.predictor("base", before, codec), task.predictor("tuned", on_the_gpu(model), codec)]
+        before = on_the_gpu(load_for(task, encoding, untuned(opened, reporter.note), seed))
+        yield [task.predictor("base", before, encoding), task.predictor("tuned", on_the_gpu(model), encoding)]
     else:
-        yield [task.predictor("base", on_the_gpu(model), codec)]
+        yield [task.predictor("base", on_the_gpu(model), encoding)]

@@ -31,7 +31,7 @@ from graft.runs.health import learning_rate_out_of_range
 from graft.runs.remedies import PATCHES, patch
 from graft.runs.rows import as_row
 from graft.runs.view import RunView
-from graft.tasks.base import usual_rate
+from graft.tasks.base import default_learning_rate
 from graft.tasks.load import load_for, with_head_trained, write_config
 
 
@@ -115,7 +115,11 @@ def _begin(run: RunFolder, plan: RunPlan) -> None:
     summary = plan.data.summary
     run.update_manifest(
         task_name=settings.task_name,
-        task={"name": plan.task.name, "head": plan.codec.head.as_record(), "max_length": plan.codec.max_length},
+        task={
+            "name": plan.task.name,
+            "head": plan.encoding.label_space.as_record(),
+            "max_length": plan.encoding.max_length,
+        },
         settings=settings.model_dump(mode="json", exclude=SECRET),
         inferences=[asdict(inference) for inference in plan.inferences],
         versions={name: version(name) for name in ("torch", "transformers", "peft")}
@@ -151,11 +155,11 @@ def _train(run: RunFolder, plan: RunPlan, reporter: Reporter) -> None:
     settings = plan.settings
     transformers.set_seed(settings.seed)
     method = METHODS.get(settings.method)
-    model = load_for(plan.task, plan.codec, plan.base, settings.seed)
+    model = load_for(plan.task, plan.encoding, plan.base, settings.seed)
     model = method.prepare(model, with_head_trained(settings, model))
     tuned, total = trainable_parameters(model)
     reporter.note(f"{settings.method}: {tuned:,} of {total:,} parameters are trained ({tuned / total:.2%})")
-    _say_learning_rate(run, plan, usual_rate(plan.task, method), reporter)
+    _say_learning_rate(run, plan, default_learning_rate(plan.task, method), reporter)
     result = train(
         model,
         plan.tokenizer.pad_token_id,
@@ -178,7 +182,7 @@ def _train(run: RunFolder, plan: RunPlan, reporter: Reporter) -> None:
     if result.diverged and result.kept_step is None:
         raise _diverged(run, result.diverged, "no checkpoint had been written yet")
     link(plan.base, run.path / "model")
-    if plan.codec.head.names:
+    if plan.encoding.label_space.names:
         write_config(model, run.path / "model")
     method.save(model, run.path)
     run.update_manifest(

@@ -99,7 +99,7 @@ def _ask(
         choices = [labels[max(range(len(labels)), key=lambda i: row[i].log_likelihood)] for row in scored]
         scores = [row[labels.index(reference)] for row, reference in zip(scored, references, strict=True)]
         # A label that is the likeliest token by token is what generation would write: no need to ask again.
-        known = [next((label for label, s in zip(labels, row, strict=True) if s.greedy), None) for row in scored]
+        known = [next((label for label, s in zip(labels, row, strict=True) if s.is_greedy), None) for row in scored]
         answers = [label or "" for label in known]
         todo = [index for index, label in enumerate(known) if label is None]
     elif "likelihood" in needs:

@@ -17,12 +17,13 @@ from graft.data.tokenize import completion_ids
 from graft.errors import GraftError
 from graft.evaluation.compare import prompt_text
 from graft.evaluation.table import metrics_of
-from graft.export.parity import Proof, Remembering, reference
-from graft.inference.predictor import Progress, Score
+from graft.export.parity import Proof, reference
+from graft.inference.cached import CachedPredictor
+from graft.inference.predictor import CompletionScore, Progress
 from graft.inference.torch import TorchPredictor
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
-from graft.tasks.run_rows import rows_to_judge
+from graft.tasks.evaluation_rows import load_evaluation_rows
 
 UNLIKELY = -1e6
 """Nats of a label that was neither chosen nor right: no metric asks for more than that it is not the likeliest."""
@@ -42,12 +43,12 @@ class Recorded:
 
     def score(
         self, examples: Sequence[Example], completions: Sequence[Sequence[str]], progress: Progress | None = None
-    ) -> list[list[Score]]:
+    ) -> list[list[CompletionScore]]:
         return [
             [self._score(example, text) for text in texts] for example, texts in zip(examples, completions, strict=True)
         ]
 
-    def _score(self, example: Example, text: str) -> Score:
+    def _score(self, example: Example, text: str) -> CompletionScore:
         line = self._lines[id(example)]
         chosen = (line.get("labels") or {}).get(self.name)
         answered = (line.get("answers") or {}).get(self.name)
@@ -55,7 +56,7 @@ class Recorded:
         nats = -tokens * math.log(line["scores"][self.name].get("perplexity", math.e))
         if text != example.completion:
             nats = nats + 1.0 if text == chosen else UNLIKELY
-        return Score(nats, tokens, text == answered)
+        return CompletionScore(nats, tokens, text == answered)
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,15 @@ def _checked(run: RunFolder, document: Any, lines: list[Any], tokenizer: Any) ->
     if run.manifest["adapter"]["sha256"] != sha256_of(weights) or source["sha256"] != sha256_of(path):
         return None
     own = path.resolve() == (run.path / "data" / "eval.jsonl").resolve()
-    examples, labels, _, _ = rows_to_judge(run, None if own else [str(path)], DataSettings())
+    rows = load_evaluation_rows(run, None if own else [str(path)], DataSettings())
+    examples = rows.examples
     metrics = metrics_of(document)
     names = [name for name in ("base", "tuned") if name in document["predictors"]]
     same = [(prompt_text(e), e.completion) for e in examples] == [(x["prompt"], x["reference"]) for x in lines]
     if not same or len(names) < 2:
         return None
     renderer = Renderer(tokenizer)
-    return Recording(examples, labels, source, metrics, [Recorded(n, examples, lines, renderer) for n in names])
+    return Recording(examples, rows.labels, source, metrics, [Recorded(n, examples, lines, renderer) for n in names])
 
 
 def proof_of(run: RunFolder, known: Recording, model: Any, tokenizer: Any, rows: int, reporter: Reporter) -> Proof:
@@ -101,5 +103,5 @@ def proof_of(run: RunFolder, known: Recording, model: Any, tokenizer: Any, rows:
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
     answered = reference(model, tokenizer, examples, ends, reporter, limit)
     source = {**known.source, "rows": len(examples)}
-    asked = [Remembering(one) for one in known.predictors]
+    asked = [CachedPredictor(one) for one in known.predictors]
     return Proof(examples, known.labels, source, tokenizer, asked, answered, known.metrics, limit)

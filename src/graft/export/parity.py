@@ -20,42 +20,9 @@ from graft.export.bundle import ends_of
 from graft.export.onnx.parity_checks import ROWS_ANSWERED, ROWS_OF_LOGITS, Reference, compare, verdict
 from graft.export.onnx.predictor import OnnxPredictor
 from graft.export.onnx.worker import Worker
-from graft.inference.predictor import Predictor, Progress, Score
+from graft.inference.cached import CachedPredictor
+from graft.inference.predictor import Predictor
 from graft.progress import Reporter
-
-
-class Remembering:
-    """A predictor that is asked the same thing once: each candidate is compared with it."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self.name, self.tokenizer = predictor.name, predictor.tokenizer
-        self._predictor: Predictor | None = predictor
-        self._answers: dict[Any, Any] = {}
-
-    def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        key = ("generate", tuple(map(id, examples)), max_new_tokens)
-        if key not in self._answers:
-            self._answers[key] = self._asked.generate(examples, max_new_tokens, progress)
-        found: list[str] = self._answers[key]
-        return found
-
-    def score(
-        self, examples: Sequence[Example], completions: Sequence[Sequence[str]], progress: Progress | None = None
-    ) -> list[list[Score]]:
-        key = ("score", tuple(map(id, examples)), tuple(map(tuple, completions)))
-        if key not in self._answers:
-            self._answers[key] = self._asked.score(examples, completions, progress)
-        found: list[list[Score]] = self._answers[key]
-        return found
-
-    def forget_model(self) -> None:
-        """Keep the answers only: a model takes memory."""
-        self._predictor = None
-
-    @property
-    def _asked(self) -> Predictor:
-        assert self._predictor is not None, "it was not asked this before its model was forgotten"
-        return self._predictor
 
 
 @dataclass
@@ -66,7 +33,7 @@ class Proof:
     labels: list[str] | None
     source: dict[str, Any]
     tokenizer: Any
-    predictors: list[Remembering]
+    predictors: list[CachedPredictor]
     reference: Reference
     metrics: Sequence[str] | None = None
     max_new_tokens: int | None = None
@@ -84,7 +51,7 @@ class Proof:
             found = compare(
                 self.reference, worker, bundle, lambda done, total: reporter.advance(f"{name}: answering", done, total)
             )
-            asked = Remembering(bundle)
+            asked = CachedPredictor(bundle)
             self.evaluations[name] = self._evaluate([*self.predictors, asked], reporter)
             pair = self._evaluate([self.predictors[-1], asked], reporter)
         return {"rows": len(self.examples), **found, **gate(pair.document, settings.max_accuracy_drop)}

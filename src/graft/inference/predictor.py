@@ -13,16 +13,18 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Score:
-    """The log-likelihood of a completion: its sum in nats (end token included) and its number of tokens.
+class CompletionScore:
+    """How likely a completion is after its prompt.
 
-    ``greedy``: each of its tokens, the end included, is the likeliest one where it stands, so that it is what greedy
-    generation writes.
+    Attributes:
+        log_likelihood: The sum over its tokens, end token included, in nats.
+        tokens: The number of those tokens.
+        is_greedy: Whether greedy generation writes exactly this completion.
     """
 
     log_likelihood: float
     tokens: int
-    greedy: bool = False
+    is_greedy: bool = False
 
 
 class Predictor(Protocol):
@@ -43,6 +45,6 @@ class Predictor(Protocol):
         examples: Sequence[Example],
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
-    ) -> list[list[Score]]:
+    ) -> list[list[CompletionScore]]:
         """For each example, the likelihood of each of its given completions after its prompt."""
         ...

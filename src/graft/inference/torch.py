@@ -9,7 +9,7 @@ from typing import Any
 from graft.data.chat_template import Renderer
 from graft.data.example import Example
 from graft.data.tokenize import asked, candidates
-from graft.inference.predictor import Progress, Score
+from graft.inference.predictor import CompletionScore, Progress
 
 
 class TorchPredictor:
@@ -31,14 +31,14 @@ class TorchPredictor:
         examples: Sequence[Example],
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
-    ) -> list[list[Score]]:
+    ) -> list[list[CompletionScore]]:
         from graft.engine import score
 
         prompts = [asked(example, self.renderer) for example in examples]
         answers = candidates(examples, completions, self.renderer)
         with self._switched() as model:
             found = score(model, prompts, answers, progress)
-        return [[Score(*scored) for scored in row] for row in found]
+        return [[CompletionScore(*scored) for scored in row] for row in found]
 
     def ends(self) -> set[int]:
         """Every token that ends an answer: the tokenizer's, the model's own list, and the end of a turn."""

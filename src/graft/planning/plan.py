@@ -19,7 +19,8 @@ from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
 from graft.planning.unused import check_used
 from graft.runs.folder import RunFolder
-from graft.tasks.base import Codec, Task, check_metrics, longest_row, usual_rate
+from graft.tasks.base import Task, check_metrics, default_learning_rate
+from graft.tasks.encoding import Encoding, resolve_max_length
 from graft.tasks.select import choose_task, task_for_data
 from graft.training.arguments import check_fields
 from graft.training.losses.choose import ChosenLoss, choose_loss, named_loss
@@ -37,7 +38,7 @@ class RunPlan:
     output: Path
     base: Base
     task: Task
-    codec: Codec
+    encoding: Encoding
     data: Prepared
     rows: list[Encoded]
     held_out: list[Encoded]
@@ -48,7 +49,7 @@ class RunPlan:
 
     @property
     def tokenizer(self) -> Any:
-        return self.codec.tokenizer
+        return self.encoding.tokenizer
 
     @property
     def trained_tokens(self) -> int:
@@ -74,20 +75,22 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     method = METHODS.get(settings.method)
     tokenizer = load_tokenizer(base, settings.chat_template)
     data = prepare(settings, settings.seed, tokenizer, task.recognise, loaded)
-    codec = Codec(tokenizer, task.head(data), longest_row(settings, tokenizer, base), settings.loss_on)
-    check_metrics(settings.metrics if settings.evaluate else None, task, codec.head, data.recipe.labels)
+    encoding = Encoding(
+        tokenizer, task.label_space(data), resolve_max_length(settings, tokenizer, base), settings.loss_on
+    )
+    check_metrics(settings.metrics if settings.evaluate else None, task, encoding.label_space, data.recipe.labels)
     problems = Problems()
-    rows = task.encode(data.train, codec, problems)
-    held_out = task.encode(data.eval, codec, problems)
+    rows = task.encode(data.train, encoding, problems)
+    held_out = task.encode(data.eval, encoding, problems)
     problems.raise_if_any()
-    inferences += _cut_rows([*rows, *held_out], codec.max_length) if settings.max_length is None else []
-    objective = task.objective(codec.head)
+    inferences += _cut_rows([*rows, *held_out], encoding.max_length) if settings.max_length is None else []
+    objective = task.objective(encoding.label_space)
     vocabulary = int(base.text_config.get("vocab_size") or len(tokenizer))
     loss = choose_loss(settings, rows, tokenizer, vocabulary, say, objective)
     lengths = sorted(len(row.input_ids) for row in rows)
     training = make_plan(
         settings,
-        usual_rate(task, method),
+        default_learning_rate(task, method),
         len(rows),
         lengths[int(0.95 * (len(lengths) - 1))],
         base.text_config,
@@ -99,7 +102,7 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     if settings.output_path is None:
         inferences.append(Inference("output_path", str(output), "no --output_path was given"))
     said = [*data.inferences, *inferences, *training.inferences]
-    return RunPlan(settings, output, base, task, codec, data, rows, held_out, training, loss, objective, said)
+    return RunPlan(settings, output, base, task, encoding, data, rows, held_out, training, loss, objective, said)
 
 
 def _require(settings: FinetuneSettings) -> None:

@@ -40,7 +40,7 @@ def preview(plan: RunPlan) -> dict[str, Any]:
 
 def _row(plan: RunPlan, index: int) -> dict[str, Any]:
     row = plan.rows[index]
-    prompt, trained = plan.task.show(row, plan.codec)
+    prompt, trained = plan.task.preview(row, plan.encoding)
     return {
         "origin": str(row.origin),
         "prompt": prompt,
@@ -67,7 +67,7 @@ def print_preview(plan: RunPlan) -> None:
     print(f"task       {document['task']}")
     print(f"output     {document['output_path']}")
     print(f"rows       {rows['train']:,} to train on, {rows['held_out']:,} held out ({kind})")
-    of_which = "" if plan.codec.head.names else f", of which {share:.1%} are trained on"
+    of_which = "" if plan.encoding.label_space.names else f", of which {share:.1%} are trained on"
     print(f"tokens     {tokens['all']:,}{of_which}; longest row {longest}")
     print(f"steps      {document['steps']:,} of {per_step}")
     expected = document["estimate"]

@@ -14,10 +14,11 @@ from graft.data.pipeline import Prepared
 from graft.data.tokenize import Encoded
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import Predictor, Progress, Score
+from graft.inference.predictor import CompletionScore, Predictor, Progress
 from graft.models.load import Kind
-from graft.tasks.base import Codec, Head
 from graft.tasks.batching import Batch, evaluating, in_batches, placed, read, text_ids
+from graft.tasks.encoding import Encoding
+from graft.tasks.label_space import LabelSpace
 from graft.training.objective import Objective
 
 
@@ -32,36 +33,36 @@ class FeatureExtraction:
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         return pair_columns(columns) is not None
 
-    def head(self, data: Prepared) -> Head:
-        return Head()
+    def label_space(self, data: Prepared) -> LabelSpace:
+        return LabelSpace()
 
-    def encode(self, examples: Sequence[Example], codec: Codec, problems: Problems) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
         """Both texts' tokens, one behind the other; ``prompt_length`` says where the second begins."""
         rows = []
         for example in examples:
-            first, first_cut = text_ids(codec.tokenizer, flat_text(example), codec.max_length)
-            second, second_cut = text_ids(codec.tokenizer, example.second or "", codec.max_length)
+            first, first_cut = text_ids(encoding.tokenizer, flat_text(example), encoding.max_length)
+            second, second_cut = text_ids(encoding.tokenizer, example.second or "", encoding.max_length)
             different = 1 - float(example.completion)
             rows.append(Encoded([*first, *second], len(first), example.origin, first_cut + second_cut, different))
         return rows
 
-    def show(self, row: Encoded, codec: Codec) -> tuple[str, str]:
+    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
         first, second = _split(row)
-        decode = codec.tokenizer.decode
+        decode = encoding.tokenizer.decode
         return f"{decode(first)} | {decode(second)}", f"different: {row.target:g}"
 
-    def objective(self, head: Head) -> Objective:
+    def objective(self, label_space: LabelSpace) -> Objective:
         own = "graft.tasks.losses:"
         losses = {"cross-entropy": f"{own}Cosine", "cosine": f"{own}Cosine", "contrastive": f"{own}Contrastive"}
         return Objective(collate, outputs, "cosine", "pairs", losses=losses)
 
-    def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
-        return Comparer(name, model, codec, adapter)
+    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
+        return Comparer(name, model, encoding, adapter)
 
-    def answers(self, head: Head) -> tuple[Need, ...]:
+    def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation",)
 
-    def metrics(self, head: Head) -> tuple[str, ...] | None:
+    def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
         return ("spearman", "pearson")
 
 
@@ -95,16 +96,16 @@ def embed(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> 
 class Comparer:
     """An answer is the cosine of a pair's embeddings."""
 
-    def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
-        self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
-        self.tokenizer = codec.tokenizer
+    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
+        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
+        self.tokenizer = encoding.tokenizer
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        rows = FEATURE_EXTRACTION.encode(examples, self.codec, Problems())
+        rows = FEATURE_EXTRACTION.encode(examples, self.encoding, Problems())
         answers = [""] * len(rows)
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):
-                first, second, _ = outputs(model, placed(model, collate(batch, self.codec.tokenizer.pad_token_id)))
+                first, second, _ = outputs(model, placed(model, collate(batch, self.encoding.tokenizer.pad_token_id)))
                 for place, cosine in zip(places, cosine_similarity(first, second).tolist(), strict=True):
                     answers[place] = f"{cosine:.6f}"
         return answers
@@ -114,5 +115,5 @@ class Comparer:
         examples: Sequence[Example],
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
-    ) -> list[list[Score]]:
+    ) -> list[list[CompletionScore]]:
         raise InputError("the likelihood of a pair is not defined", where="--metrics", remedy="--metrics spearman")

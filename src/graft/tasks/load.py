@@ -8,10 +8,11 @@ from typing import Any
 from graft.config import FinetuneSettings
 from graft.files import write_whole
 from graft.models.base import Base, head_layers, load_model
-from graft.tasks.base import Codec, Task
+from graft.tasks.base import Task
+from graft.tasks.encoding import Encoding
 
 
-def load_for(task: Task, codec: Codec, base: Base, seed: int) -> Any:
+def load_for(task: Task, encoding: Encoding, base: Base, seed: int) -> Any:
     """The model that ``task`` needs; a head that its weights lack is initialised by ``seed``.
 
     Raises:
@@ -19,8 +20,8 @@ def load_for(task: Task, codec: Codec, base: Base, seed: int) -> Any:
     """
     if task.name == "text-generation":
         return load_model(base)
-    model = load_model(base, task.auto_class, codec.head.as_config(), seed=seed)
-    model.config.pad_token_id = codec.tokenizer.pad_token_id  # a causal model finds a padded text's end by it
+    model = load_model(base, task.auto_class, encoding.label_space.as_config(), seed=seed)
+    model.config.pad_token_id = encoding.tokenizer.pad_token_id  # a causal model finds a padded text's end by it
     return model
 
 
@@ -31,10 +32,10 @@ def on_the_gpu(model: Any) -> Any:
     return model.to("cuda") if torch.cuda.is_available() else model
 
 
-def is_new_head(task: Task, codec: Codec, base: Base) -> bool:
+def is_new_head(task: Task, encoding: Encoding, base: Base) -> bool:
     """Whether the head is not among the base's weights, so that the base can only guess."""
     ending = task.auto_class.replace("AutoModel", "")
-    return bool(codec.head.names) and not str((base.config.get("architectures") or [""])[0]).endswith(ending)
+    return bool(encoding.label_space.names) and not str((base.config.get("architectures") or [""])[0]).endswith(ending)
 
 
 def with_head_trained(settings: FinetuneSettings, model: Any) -> FinetuneSettings:

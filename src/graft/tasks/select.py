@@ -10,7 +10,8 @@ from graft.data.readers import Row
 from graft.errors import InputError
 from graft.models.base import Base, Opened, kind_of
 from graft.tasks import ALIASES, TASKS
-from graft.tasks.base import Head, Task
+from graft.tasks.base import Task
+from graft.tasks.label_space import LabelSpace
 
 _HEADS = {
     "ForSequenceClassification": "text-classification",
@@ -94,7 +95,7 @@ def check_model(task: Task, base: Base) -> Task:
     )
 
 
-def task_of(opened: Opened, manifest: Mapping[str, Any], name: str | None) -> tuple[Task, Head]:
+def task_of(opened: Opened, manifest: Mapping[str, Any], name: str | None) -> tuple[Task, LabelSpace]:
     """The task and the head of a run (as its manifest says) or of a model folder (as its architecture says).
 
     Raises:
@@ -106,16 +107,16 @@ def task_of(opened: Opened, manifest: Mapping[str, Any], name: str | None) -> tu
         if task.name != recorded["name"]:
             said = f"this run's task is {recorded['name']}, not {task.name}"
             raise InputError(said, where="--task", remedy="leave --task away")
-        return task, Head.of_record(recorded.get("head") or {})
+        return task, LabelSpace.from_record(recorded.get("head") or {})
     architecture = str((opened.base.config.get("architectures") or [""])[0])
     found = next((task for ending, task in _HEADS.items() if architecture.endswith(ending)), None)
     if found is not None and name in {None, found}:
-        return get_task(found), Head.of_config(opened.base.config)
+        return get_task(found), LabelSpace.from_config(opened.base.config)
     if name is not None:
         task = check_model(get_task(name), opened.base)
         if task.name in _HEADS.values():
             what = f"{opened.base.label} has no head for {task.name}"
             raise InputError(what, where="--task", remedy="train one by `graft finetune`, and evaluate the run")
-        return task, Head()
+        return task, LabelSpace()
     by_kind = {"encoder": "feature-extraction", "encoder-decoder": "summarization"}
-    return get_task(by_kind.get(kind_of(opened.base.config), "text-generation")), Head()
+    return get_task(by_kind.get(kind_of(opened.base.config), "text-generation")), LabelSpace()

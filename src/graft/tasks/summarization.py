@@ -16,10 +16,12 @@ from graft.data.readers import Row
 from graft.data.tokenize import Encoded
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import Predictor, Progress, Score
+from graft.inference.predictor import CompletionScore, Predictor, Progress
 from graft.models.load import Kind
-from graft.tasks.base import TEMPLATES, Codec, Head
+from graft.tasks.base import TEMPLATES
 from graft.tasks.batching import IGNORED, Batch, evaluating, in_batches, padded, placed, read, text_ids
+from graft.tasks.encoding import Encoding
+from graft.tasks.label_space import LabelSpace
 from graft.training.objective import Objective
 
 PREFIX = "summarize:"
@@ -50,36 +52,36 @@ class Summarization:
             return recognise(rows, given, generation_prompt, labels)
         return recipe
 
-    def head(self, data: Prepared) -> Head:
-        return Head()
+    def label_space(self, data: Prepared) -> LabelSpace:
+        return LabelSpace()
 
-    def encode(self, examples: Sequence[Example], codec: Codec, problems: Problems) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
         """Source and target, one behind the other, each at most ``max_length``."""
-        return [_encoded(example, example.completion, codec) for example in examples]
+        return [_encoded(example, example.completion, encoding) for example in examples]
 
-    def show(self, row: Encoded, codec: Codec) -> tuple[str, str]:
+    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
         source, target = _split(row)
-        return codec.tokenizer.decode(source), codec.tokenizer.decode(target)
+        return encoding.tokenizer.decode(source), encoding.tokenizer.decode(target)
 
-    def objective(self, head: Head) -> Objective:
+    def objective(self, label_space: LabelSpace) -> Objective:
         return Objective(collate, outputs)
 
-    def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
-        return Writer(name, model, codec, adapter)
+    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
+        return Writer(name, model, encoding, adapter)
 
-    def answers(self, head: Head) -> tuple[Need, ...]:
+    def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation", "choice", "likelihood")
 
-    def metrics(self, head: Head) -> tuple[str, ...] | None:
+    def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
         return None
 
 
 SUMMARIZATION = Summarization()
 
 
-def _encoded(example: Example, completion: str, codec: Codec) -> Encoded:
-    source, cut = _ended(codec.tokenizer, flat_text(example), codec.max_length)
-    target, _ = _ended(codec.tokenizer, completion, codec.max_length)
+def _encoded(example: Example, completion: str, encoding: Encoding) -> Encoded:
+    source, cut = _ended(encoding.tokenizer, flat_text(example), encoding.max_length)
+    target, _ = _ended(encoding.tokenizer, completion, encoding.max_length)
     return Encoded([*source, *target], len(source), example.origin, cut)
 
 
@@ -119,13 +121,13 @@ def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
 class Writer:
     """Greedy answers, and the likelihood of given ones."""
 
-    def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
-        self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
-        self.tokenizer = codec.tokenizer
+    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
+        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
+        self.tokenizer = encoding.tokenizer
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        tokenizer = self.codec.tokenizer
-        rows = [_encoded(example, "", self.codec) for example in examples]
+        tokenizer = self.encoding.tokenizer
+        rows = [_encoded(example, "", self.encoding) for example in examples]
         answers = [""] * len(rows)
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):
@@ -140,28 +142,28 @@ class Writer:
         examples: Sequence[Example],
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
-    ) -> list[list[Score]]:
+    ) -> list[list[CompletionScore]]:
         asked = [(place, text) for place, texts in enumerate(completions) for text in texts]
-        rows = [_encoded(examples[place], text, self.codec) for place, text in asked]
-        scores = [Score(0.0, 0)] * len(rows)
+        rows = [_encoded(examples[place], text, self.encoding) for place, text in asked]
+        scores = [CompletionScore(0.0, 0)] * len(rows)
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):
-                for place, score in zip(places, _scores(model, batch, self.codec), strict=True):
+                for place, score in zip(places, _scores(model, batch, self.encoding), strict=True):
                     scores[place] = score
-        found: list[list[Score]] = [[] for _ in examples]
+        found: list[list[CompletionScore]] = [[] for _ in examples]
         for (place, _), score in zip(asked, scores, strict=True):
             found[place].append(score)
         return found
 
 
-def _scores(model: Any, rows: Sequence[Encoded], codec: Codec) -> list[Score]:
-    batch = placed(model, collate(rows, codec.tokenizer.pad_token_id))
+def _scores(model: Any, rows: Sequence[Encoded], encoding: Encoding) -> list[CompletionScore]:
+    batch = placed(model, collate(rows, encoding.tokenizer.pad_token_id))
     nats = _logits(model, batch).log_softmax(-1)
     labels = batch["labels"]
     chosen = nats.gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)
     counted = labels != IGNORED
     greedy = ((nats.argmax(-1) == labels) | ~counted).all(-1)
     return [
-        Score(float(row[mask].sum()), int(mask.sum()), bool(best))
+        CompletionScore(float(row[mask].sum()), int(mask.sum()), bool(best))
         for row, mask, best in zip(chosen, counted, greedy, strict=True)
     ]

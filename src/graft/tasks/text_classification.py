@@ -16,10 +16,12 @@ from graft.data.pipeline import Prepared
 from graft.data.tokenize import Encoded
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import Predictor, Progress, Score
+from graft.inference.predictor import CompletionScore, Predictor, Progress
 from graft.models.load import Kind
-from graft.tasks.base import TEMPLATES, Codec, Head
+from graft.tasks.base import TEMPLATES
 from graft.tasks.batching import Batch, evaluating, in_batches, placed, read, text_ids
+from graft.tasks.encoding import Encoding
+from graft.tasks.label_space import LabelSpace
 from graft.training.objective import Objective
 
 SEVERAL = "multi_label_classification"
@@ -40,9 +42,9 @@ class TextClassification:
         several = label is not None and isinstance(decoded(row.get(label)), list)
         return first_of(columns, TEXTS) is not None and several and "tokens" not in columns
 
-    def head(self, data: Prepared) -> Head:
+    def label_space(self, data: Prepared) -> LabelSpace:
         if data.recipe.names is not None:
-            return _checked(Head(tuple(data.recipe.names), SEVERAL), data)
+            return _checked(LabelSpace(tuple(data.recipe.names), SEVERAL), data)
         if data.recipe.labels is None:
             answers = {example.completion for example in data.train}
             raise InputError(
@@ -51,59 +53,63 @@ class TextClassification:
                 where=data.source.path,
                 remedy="leave --task away to train the model to write the answers, or give rows with text and label",
             )
-        return _checked(Head(tuple(data.recipe.labels), "single_label_classification"), data)
+        return _checked(LabelSpace(tuple(data.recipe.labels), "single_label_classification"), data)
 
-    def encode(self, examples: Sequence[Example], codec: Codec, problems: Problems) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
         rows = []
         for example in examples:
-            ids, cut = text_ids(codec.tokenizer, flat_text(example), codec.max_length)
+            ids, cut = text_ids(encoding.tokenizer, flat_text(example), encoding.max_length)
             try:
-                target = _target(example.completion, codec.head)
+                target = _target(example.completion, encoding.label_space)
             except KeyError as error:
-                known = ", ".join(codec.head.names)
+                known = ", ".join(encoding.label_space.names)
                 problems.add(f"the training rows have no class {error}", str(example.origin), f"they have: {known}")
                 continue
             rows.append(Encoded(ids, len(ids), example.origin, cut, target))
         return rows
 
-    def show(self, row: Encoded, codec: Codec) -> tuple[str, str]:
+    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
         chosen = [row.target] if isinstance(row.target, int) else [i for i, held in enumerate(row.target) if held]
-        return codec.tokenizer.decode(row.input_ids), ", ".join(codec.head.names[index] for index in chosen)
+        return encoding.tokenizer.decode(row.input_ids), ", ".join(
+            encoding.label_space.names[index] for index in chosen
+        )
 
-    def objective(self, head: Head) -> Objective:
-        several = head.problem == SEVERAL
+    def objective(self, label_space: LabelSpace) -> Objective:
+        several = label_space.problem == SEVERAL
         own = "graft.tasks.losses:"
         losses = {"class-weighted": f"{own}{'LabelWeighted' if several else 'ClassWeighted'}"}
         loss = "cross-entropy"
         if several:
             loss, losses["cross-entropy"] = f"{own}binary_cross_entropy", f"{own}binary_cross_entropy"
-        return Objective(collate, outputs, loss, names=head.names, losses=losses)
+        return Objective(collate, outputs, loss, names=label_space.names, losses=losses)
 
-    def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
-        return Classifier(name, model, codec, adapter)
+    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
+        return Classifier(name, model, encoding, adapter)
 
-    def answers(self, head: Head) -> tuple[Need, ...]:
-        return ("generation",) if head.problem == SEVERAL else ("generation", "choice", "likelihood")
+    def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
+        return ("generation",) if label_space.problem == SEVERAL else ("generation", "choice", "likelihood")
 
-    def metrics(self, head: Head) -> tuple[str, ...] | None:
-        return ("label_f1", "exact_match") if head.problem == SEVERAL else ("accuracy", "macro_f1")
+    def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
+        return ("label_f1", "exact_match") if label_space.problem == SEVERAL else ("accuracy", "macro_f1")
 
 
 TEXT_CLASSIFICATION = TextClassification()
 
 
-def _checked(head: Head, data: Prepared) -> Head:
-    if len(head.names) < 2:
-        raise InputError(f"there is nothing to choose from: the only class is {head.names}", where=data.source.path)
-    return head
+def _checked(label_space: LabelSpace, data: Prepared) -> LabelSpace:
+    if len(label_space.names) < 2:
+        raise InputError(
+            f"there is nothing to choose from: the only class is {label_space.names}", where=data.source.path
+        )
+    return label_space
 
 
-def _target(answer: str, head: Head) -> int | list[float]:
+def _target(answer: str, label_space: LabelSpace) -> int | list[float]:
     """Raises:
     KeyError: for a class the head doesn't have.
     """
-    place = {name: index for index, name in enumerate(head.names)}
-    if head.problem != SEVERAL:
+    place = {name: index for index, name in enumerate(label_space.names)}
+    if label_space.problem != SEVERAL:
         return place[answer]
     chosen = {place[name] for name in json.loads(answer)}
     return [float(index in chosen) for index in range(len(place))]
@@ -125,15 +131,15 @@ def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
 class Classifier:
     """Scores are the head's log-probabilities, an answer is what it chooses."""
 
-    def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
-        self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
-        self.tokenizer = codec.tokenizer
+    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
+        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
+        self.tokenizer = encoding.tokenizer
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         """The class; of several the JSON list of those above one half, as the references are."""
-        names = self.codec.head.names
+        names = self.encoding.label_space.names
         logits = self._logits(examples, progress)
-        if self.codec.head.problem != SEVERAL:
+        if self.encoding.label_space.problem != SEVERAL:
             return [names[index] for index in logits.argmax(-1).tolist()]
         chosen = [sorted(names[index] for index in row.nonzero().flatten().tolist()) for row in logits > 0]
         return [json.dumps(labels, ensure_ascii=False) for labels in chosen]
@@ -143,15 +149,17 @@ class Classifier:
         examples: Sequence[Example],
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
-    ) -> list[list[Score]]:
-        place = {name: index for index, name in enumerate(self.codec.head.names)}
+    ) -> list[list[CompletionScore]]:
+        place = {name: index for index, name in enumerate(self.encoding.label_space.names)}
         logits = self._logits(examples, progress)
-        if self.codec.head.problem == SEVERAL:
+        if self.encoding.label_space.problem == SEVERAL:
             raise InputError("with several labels a row, their likelihood is not defined", remedy="--metrics label_f1")
         nats, best = logits.log_softmax(-1), logits.argmax(-1).tolist()
         return [
             [
-                Score(float(row[place[answer]]) if answer in place else UNLIKELY, 1, place.get(answer) == first)
+                CompletionScore(
+                    float(row[place[answer]]) if answer in place else UNLIKELY, 1, place.get(answer) == first
+                )
                 for answer in answers
             ]
             for row, first, answers in zip(nats, best, completions, strict=True)
@@ -159,9 +167,9 @@ class Classifier:
 
     def _logits(self, examples: Sequence[Example], progress: Callable[[int, int], None] | None) -> torch.Tensor:
         """(examples, classes)"""
-        tokenizer, longest = self.codec.tokenizer, self.codec.max_length
+        tokenizer, longest = self.encoding.tokenizer, self.encoding.max_length
         rows = [Encoded(text_ids(tokenizer, flat_text(example), longest)[0], 0, example.origin) for example in examples]
-        found = torch.empty(len(rows), len(self.codec.head.names))
+        found = torch.empty(len(rows), len(self.encoding.label_space.names))
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):
                 inputs = read([row.input_ids for row in batch], tokenizer.pad_token_id)

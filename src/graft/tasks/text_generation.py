@@ -15,7 +15,9 @@ from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import Predictor
 from graft.inference.torch import TorchPredictor
 from graft.models.load import CAUSAL, Kind
-from graft.tasks.base import TEMPLATES, Codec, Head
+from graft.tasks.base import TEMPLATES
+from graft.tasks.encoding import Encoding
+from graft.tasks.label_space import LabelSpace
 from graft.training.objective import Objective
 
 
@@ -30,26 +32,26 @@ class TextGeneration:
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         return bool({"messages", "conversations", "prompt", "instruction", "question"} & set(columns))
 
-    def head(self, data: Prepared) -> Head:
-        return Head()
+    def label_space(self, data: Prepared) -> LabelSpace:
+        return LabelSpace()
 
-    def encode(self, examples: Sequence[Example], codec: Codec, problems: Problems) -> list[Encoded]:
-        return encode_all(examples, Renderer(codec.tokenizer, codec.loss_on), codec.max_length, problems)
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
+        return encode_all(examples, Renderer(encoding.tokenizer, encoding.loss_on), encoding.max_length, problems)
 
-    def show(self, row: Encoded, codec: Codec) -> tuple[str, str]:
-        decode = codec.tokenizer.decode
+    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
+        decode = encoding.tokenizer.decode
         return decode(row.input_ids[: row.prompt_length]), decode(row.input_ids[row.prompt_length :])
 
-    def objective(self, head: Head) -> Objective | None:
+    def objective(self, label_space: LabelSpace) -> Objective | None:
         return None
 
-    def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
-        return TorchPredictor(name, model, codec.tokenizer, Renderer(codec.tokenizer), adapter)
+    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
+        return TorchPredictor(name, model, encoding.tokenizer, Renderer(encoding.tokenizer), adapter)
 
-    def answers(self, head: Head) -> tuple[Need, ...]:
+    def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation", "choice", "likelihood")
 
-    def metrics(self, head: Head) -> tuple[str, ...] | None:
+    def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
         return None
 
 

@@ -16,10 +16,11 @@ from graft.data.pipeline import Prepared
 from graft.data.tokenize import Encoded
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import Predictor, Progress, Score
+from graft.inference.predictor import CompletionScore, Predictor, Progress
 from graft.models.load import Kind
-from graft.tasks.base import Codec, Head
 from graft.tasks.batching import IGNORED, Batch, evaluating, in_batches, padded, placed, read
+from graft.tasks.encoding import Encoding
+from graft.tasks.label_space import LabelSpace
 from graft.training.objective import Objective
 
 
@@ -35,26 +36,26 @@ class TokenClassification:
         tagged = first_of(columns, WORDS) is not None and first_of(columns, TAGS) is not None
         return tagged or (first_of(columns, TEXTS) is not None and first_of(columns, SPANS) is not None)
 
-    def head(self, data: Prepared) -> Head:
+    def label_space(self, data: Prepared) -> LabelSpace:
         """All tags of the training rows, and B- and I- of each kind where one of the two occurs."""
         tags = {tag for example in data.train for tag in example.completion.split()}
         tags |= {f"I-{tag[2:]}" for tag in tags if tag.startswith("B-")}
         names = sorted(tags, key=lambda tag: (tag != OUTSIDE, tag[2:] if tag[1:2] == "-" else tag, tag))
         if len(names) < 2:
             raise InputError(f"there is nothing to choose from: the only tag is {names}", where=data.source.path)
-        return Head(tuple(names))
+        return LabelSpace(tuple(names))
 
-    def encode(self, examples: Sequence[Example], codec: Codec, problems: Problems) -> list[Encoded]:
-        place = {name: index for index, name in enumerate(codec.head.names)}
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
+        place = {name: index for index, name in enumerate(encoding.label_space.names)}
         rows = []
         for example in examples:
             tags = example.completion.split()
             unknown = sorted(set(tags) - set(place))
             if unknown:
-                known = f"they have: {', '.join(codec.head.names)}"
+                known = f"they have: {', '.join(encoding.label_space.names)}"
                 problems.add(f"the training rows have no tag {', '.join(unknown)}", str(example.origin), known)
                 continue
-            ids, firsts = align(codec.tokenizer, words_of(example), codec.max_length)
+            ids, firsts = align(encoding.tokenizer, words_of(example), encoding.max_length)
             target = [IGNORED] * len(ids)
             for tag, first in zip(tags, firsts, strict=True):
                 if first is not None:
@@ -63,22 +64,26 @@ class TokenClassification:
             rows.append(Encoded(ids, len(ids), example.origin, cut, target))
         return rows
 
-    def show(self, row: Encoded, codec: Codec) -> tuple[str, str]:
-        tokens = codec.tokenizer.convert_ids_to_tokens(row.input_ids)
-        marked = [f"{token}/{codec.head.names[tag]}" for token, tag in zip(tokens, row.target, strict=True) if tag >= 0]
-        return codec.tokenizer.decode(row.input_ids), " ".join(marked)
+    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
+        tokens = encoding.tokenizer.convert_ids_to_tokens(row.input_ids)
+        marked = [
+            f"{token}/{encoding.label_space.names[tag]}"
+            for token, tag in zip(tokens, row.target, strict=True)
+            if tag >= 0
+        ]
+        return encoding.tokenizer.decode(row.input_ids), " ".join(marked)
 
-    def objective(self, head: Head) -> Objective:
+    def objective(self, label_space: LabelSpace) -> Objective:
         losses = {"class-weighted": "graft.tasks.losses:ClassWeighted"}
-        return Objective(collate, outputs, names=head.names, losses=losses)
+        return Objective(collate, outputs, names=label_space.names, losses=losses)
 
-    def predictor(self, name: str, model: Any, codec: Codec, adapter: bool | None = None) -> Predictor:
-        return Tagger(name, model, codec, adapter)
+    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
+        return Tagger(name, model, encoding, adapter)
 
-    def answers(self, head: Head) -> tuple[Need, ...]:
+    def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation",)
 
-    def metrics(self, head: Head) -> tuple[str, ...] | None:
+    def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
         return ("entity_f1", "entity_precision", "entity_recall", "tag_accuracy")
 
 
@@ -125,15 +130,15 @@ def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
 class Tagger:
     """An answer is a tag for each word, with blanks between them."""
 
-    def __init__(self, name: str, model: Any, codec: Codec, adapter: bool | None) -> None:
-        self.name, self.model, self.codec, self.adapter = name, model, codec, adapter
-        self.tokenizer = codec.tokenizer
-        names = codec.head.names
+    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
+        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
+        self.tokenizer = encoding.tokenizer
+        names = encoding.label_space.names
         self.otherwise = OUTSIDE if OUTSIDE in names else names[0]
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        tokenizer, names = self.codec.tokenizer, self.codec.head.names
-        aligned = [align(tokenizer, words_of(example), self.codec.max_length) for example in examples]
+        tokenizer, names = self.encoding.tokenizer, self.encoding.label_space.names
+        aligned = [align(tokenizer, words_of(example), self.encoding.max_length) for example in examples]
         rows = [Encoded(ids, 0, e.origin) for (ids, _), e in zip(aligned, examples, strict=True)]
         answers = [""] * len(examples)
         with evaluating(self.model, self.adapter) as model:
@@ -150,5 +155,5 @@ class Tagger:
         examples: Sequence[Example],
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
-    ) -> list[list[Score]]:
+    ) -> list[list[CompletionScore]]:
         raise InputError("the likelihood of tags is not measured", where="--metrics", remedy="--metrics entity_f1")

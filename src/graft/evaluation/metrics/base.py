@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.inference.predictor import Score
+from graft.inference.predictor import CompletionScore
 
 Array = NDArray[np.float64]
 Need = Literal["generation", "choice", "likelihood"]
@@ -27,7 +27,7 @@ class Outcome:
     answers: Sequence[str] | None = None
     choices: Sequence[str] | None = None
     labels: Sequence[str] | None = None
-    scores: Sequence[Score] | None = None
+    scores: Sequence[CompletionScore] | None = None
 
 
 @dataclass(frozen=True)

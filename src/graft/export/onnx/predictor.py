@@ -12,7 +12,7 @@ from graft.data.tokenize import asked, candidates
 from graft.errors import InputError
 from graft.export.bundle import GENAI, adapter_file, ends_of, read_manifest
 from graft.export.onnx.session import Ids, Scored, Session
-from graft.inference.predictor import Progress, Score
+from graft.inference.predictor import CompletionScore, Progress
 
 
 class Runtime(Protocol):
@@ -59,10 +59,10 @@ class OnnxPredictor:
         examples: Sequence[Example],
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
-    ) -> list[list[Score]]:
+    ) -> list[list[CompletionScore]]:
         prompts = [asked(example, self.renderer) for example in examples]
         answers = candidates(examples, completions, self.renderer)
-        return [[Score(*scored) for scored in row] for row in self.runtime.score(prompts, answers, progress)]
+        return [[CompletionScore(*scored) for scored in row] for row in self.runtime.score(prompts, answers, progress)]
 
     def text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()

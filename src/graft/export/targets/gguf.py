@@ -26,7 +26,7 @@ from graft.models.base import load_model, load_tokenizer, open_run_or_model
 from graft.models.gguf_reader import convert, read_header
 from graft.models.open import Opened
 from graft.progress import Reporter
-from graft.tasks.run_rows import rows_to_judge
+from graft.tasks.evaluation_rows import load_evaluation_rows
 
 ROWS = 8
 FLOAT_DIFFERENCE = 1e-2
@@ -120,6 +120,6 @@ def _texts(tokenizer: Any, opened: Opened) -> Sequence[str]:
         return ["The way to the sea is long.", "12 + 30 = 42", "Straße, 東京"]
     from graft.runs.folder import RunFolder
 
-    examples, *_ = rows_to_judge(RunFolder.open(opened.run), None, DataSettings())
+    examples = load_evaluation_rows(RunFolder.open(opened.run), None, DataSettings()).examples
     renderer = Renderer(tokenizer)
     return [renderer.render(example).prompt for example in examples[:ROWS]]

@@ -22,9 +22,10 @@ from graft.methods.adapter_folder import load_adapter
 from graft.models.open import Opened
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
-from graft.tasks.base import Codec, Task
+from graft.tasks.base import Task
+from graft.tasks.encoding import Encoding
+from graft.tasks.evaluation_rows import load_evaluation_rows
 from graft.tasks.load import load_for
-from graft.tasks.run_rows import rows_to_judge
 
 TASKS = {"text-classification", "token-classification"}
 
@@ -44,7 +45,7 @@ print([names[str(index)] for index in np.atleast_1d(logits[0].argmax(-1))])
 """
 
 
-def write(settings: DeploySettings, opened: Opened, task: Task, codec: Codec, reporter: Reporter) -> Path:
+def write(settings: DeploySettings, opened: Opened, task: Task, encoding: Encoding, reporter: Reporter) -> Path:
     """A folder with model.onnx, the tokenizer, the classes, a manifest and a card.
 
     Raises:
@@ -59,7 +60,7 @@ def write(settings: DeploySettings, opened: Opened, task: Task, codec: Codec, re
     output = settings.output_path or Path(str(opened.run)) / f"onnx-{precision}"
     with bundle.staged(output, settings.overwrite) as folder:
         reporter.note(f"loading {opened.name}")
-        model = load_for(task, codec, opened.base, seed=0)
+        model = load_for(task, encoding, opened.base, seed=0)
         if opened.adapter is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -68,9 +69,9 @@ def write(settings: DeploySettings, opened: Opened, task: Task, codec: Codec, re
         export(model, folder)
         if precision == "int8":
             quantise_dynamically(folder)
-        codec.tokenizer.save_pretrained(folder)
+        encoding.tokenizer.save_pretrained(folder)
         (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
-        parity = None if settings.skip_parity else _judged(settings, opened, task, codec, model, folder, reporter)
+        parity = None if settings.skip_parity else _judged(settings, opened, task, encoding, model, folder, reporter)
         _papers(folder, settings, opened, task, precision, parity)
     if parity is not None and not parity["passed"]:
         raise GateError(f"the exported model judges worse: {parity['why']}", where=str(output))
@@ -78,18 +79,30 @@ def write(settings: DeploySettings, opened: Opened, task: Task, codec: Codec, re
 
 
 def _judged(
-    settings: DeploySettings, opened: Opened, task: Task, codec: Codec, model: Any, folder: Path, reporter: Reporter
+    settings: DeploySettings,
+    opened: Opened,
+    task: Task,
+    encoding: Encoding,
+    model: Any,
+    folder: Path,
+    reporter: Reporter,
 ) -> dict[str, Any]:
     run = RunFolder.open(opened.run) if opened.run else None
-    examples, labels, source, _ = rows_to_judge(run, settings.data_files, DataSettings(), task, codec.head)
-    examples = examples[: settings.parity_rows]
+    rows = load_evaluation_rows(run, settings.data_files, DataSettings(), task, encoding.label_space)
+    rows = rows.first(settings.parity_rows)
+    examples = rows.examples
     exported = OnnxModel(folder)
-    predictors = [task.predictor("tuned", model, codec), task.predictor("onnx", exported, codec)]
+    predictors = [task.predictor("tuned", model, encoding), task.predictor("onnx", exported, encoding)]
     result = evaluate(
-        predictors, examples, metrics=task.metrics(codec.head), labels=labels, source=source, progress=reporter.advance
+        predictors,
+        examples,
+        metrics=task.default_metrics(encoding.label_space),
+        labels=rows.labels,
+        source=rows.source,
+        progress=reporter.advance,
     )
     texts = ["a", "The way to the sea is long, and no one knows it."]
-    inputs = [codec.tokenizer(text, return_tensors="pt") for text in texts]
+    inputs = [encoding.tokenizer(text, return_tensors="pt") for text in texts]
     fed = [(one["input_ids"], one["attention_mask"]) for one in inputs]
     with torch.no_grad():
         far = [float((model(i, attention_mask=m).logits - exported(i, m).logits).abs().max()) for i, m in fed]

@@ -10,7 +10,6 @@ from typing import Any
 
 from graft.config import DataSettings, DeploySettings, ModelSettings, build
 from graft.data.chat_template import Renderer
-from graft.data.example import Example
 from graft.errors import GateError, InputError
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.store import record
@@ -24,17 +23,18 @@ from graft.export.merge import check_mergeable, merged
 from graft.export.onnx.builder import check_heads, choose_provider, runs_here
 from graft.export.onnx.recipe import Kitchen, Recipe
 from graft.export.onnx.worker import Worker
-from graft.export.parity import Proof, Remembering, reference
+from graft.export.parity import Proof, reference
 from graft.export.targets import gguf
 from graft.export.targets import onnx_encoder as encoders
+from graft.inference.cached import CachedPredictor
 from graft.inference.torch import TorchPredictor
 from graft.models.base import load_model, load_tokenizer, open_run_or_model, resolve, untuned
 from graft.models.open import Opened, check_adapter
 from graft.progress import Reporter, Silent
 from graft.report import write_pages
 from graft.runs.folder import RunFolder
-from graft.tasks.of_run import task_and_codec
-from graft.tasks.run_rows import rows_to_judge
+from graft.tasks.evaluation_rows import EvaluationRows, load_evaluation_rows
+from graft.tasks.open import open_task
 
 
 def optimize(settings: DeploySettings | Mapping[str, Any], reporter: Reporter | None = None) -> Path:
@@ -51,9 +51,9 @@ def optimize(settings: DeploySettings | Mapping[str, Any], reporter: Reporter | 
     opened = source(given, reporter)
     if opened.adapter is not None:
         check_mergeable(opened.adapter)
-    task, codec = task_and_codec(opened, given, DataSettings())
+    task, encoding = open_task(opened, given, DataSettings())
     if task.name in encoders.TASKS:
-        return encoders.write(given, opened, task, codec, reporter)
+        return encoders.write(given, opened, task, encoding, reporter)
     if task.name != "text-generation":
         raise InputError(f"models for {task.name} are not exported yet", where=opened.name)
     if given.format == "gguf":
@@ -201,31 +201,27 @@ def _prepared(
         return proof_of(own, known, model, tokenizer, settings.parity_rows, reporter), model
     if rows is None:
         return None, model
-    examples, labels, origin = rows
-    predictors = [*([base] if base else []), Remembering(tuned)]
-    answered = reference(model, tokenizer, examples, tuned.ends(), reporter)
-    return Proof(examples, labels, origin, tokenizer, predictors, answered), model
+    predictors = [*([base] if base else []), CachedPredictor(tuned)]
+    answered = reference(model, tokenizer, rows.examples, tuned.ends(), reporter)
+    return Proof(rows.examples, rows.labels, rows.source, tokenizer, predictors, answered), model
 
 
-def _asked_base(opened: Opened, rows: Any, tokenizer: Any, reporter: Reporter) -> Remembering:
+def _asked_base(opened: Opened, rows: EvaluationRows, tokenizer: Any, reporter: Reporter) -> CachedPredictor:
     """The untuned model, asked what evaluation asks; then it is out of memory again."""
     from graft.evaluation.compare import evaluate
 
     model = load_model(untuned(opened, reporter.note))
-    found = Remembering(TorchPredictor("base", model, tokenizer, Renderer(tokenizer)))
-    examples, labels, origin = rows
-    evaluate([found], examples, labels=labels, source=origin, progress=reporter.advance)
-    found.forget_model()
+    found = CachedPredictor(TorchPredictor("base", model, tokenizer, Renderer(tokenizer)))
+    evaluate([found], rows.examples, labels=rows.labels, source=rows.source, progress=reporter.advance)
+    found.release_model()
     return found
 
 
-def _rows(settings: DeploySettings, opened: Opened) -> tuple[list[Example], list[str] | None, dict[str, Any]] | None:
+def _rows(settings: DeploySettings, opened: Opened) -> EvaluationRows | None:
     run = RunFolder.open(opened.run) if opened.run else None
     if run is None and settings.data_files is None:
         raise InputError(
             "there are no rows to compare the result with the PyTorch model on",
             remedy="give the run folder, or --data_files rows.jsonl, or --skip_parity",
         )
-    examples, labels, origin, _ = rows_to_judge(run, settings.data_files, DataSettings())
-    examples = examples[: settings.parity_rows]
-    return examples, labels, {**origin, "rows": len(examples)}
+    return load_evaluation_rows(run, settings.data_files, DataSettings()).first(settings.parity_rows)

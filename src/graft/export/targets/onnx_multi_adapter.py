@@ -30,8 +30,9 @@ from graft.export.onnx.builder import check_heads, versions
 from graft.export.onnx.graph import in_graph, node_of
 from graft.export.onnx.recipe import Kitchen, Recipe, Stock
 from graft.export.onnx.slots import add_slots, linear_shapes, slot_options
-from graft.export.parity import Proof, Remembering, reference
+from graft.export.parity import Proof, reference
 from graft.hardware.machine import machine
+from graft.inference.cached import CachedPredictor
 from graft.inference.torch import TorchPredictor
 from graft.methods.adapter_folder import load_adapter
 from graft.methods.quantized import INT4, read_record
@@ -40,7 +41,7 @@ from graft.models.load import quiet
 from graft.models.open import Opened
 from graft.progress import Reporter, Silent
 from graft.runs.folder import RunFolder
-from graft.tasks.run_rows import rows_to_judge
+from graft.tasks.evaluation_rows import load_evaluation_rows
 
 
 def generate_adapter(settings: AdapterSettings | Mapping[str, Any], reporter: Reporter | None = None) -> Path:
@@ -200,11 +201,10 @@ def _judge(
     if known is not None:
         proof = proof_of(run, known, model, tokenizer, settings.parity_rows, reporter)
     else:
-        examples, labels, origin, _ = rows_to_judge(run, None, DataSettings())
-        examples = examples[: settings.parity_rows]
+        rows = load_evaluation_rows(run, None, DataSettings()).first(settings.parity_rows)
         tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
-        answered = reference(model, tokenizer, examples, tuned.ends(), reporter)
-        proof = Proof(examples, labels, origin, tokenizer, [Remembering(tuned)], answered)
+        answered = reference(model, tokenizer, rows.examples, tuned.ends(), reporter)
+        proof = Proof(rows.examples, rows.labels, rows.source, tokenizer, [CachedPredictor(tuned)], answered)
     gate = DeploySettings(max_accuracy_drop=settings.max_accuracy_drop)
     return proof.judge(folder, adapter.name, gate, reporter, adapter.name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +16,53 @@ from graft.errors import InputError
 from graft.runs.folder import RunFolder
 from graft.runs.rows import from_row
 from graft.runs.settings import recorded_data_settings
-from graft.tasks.base import Head, Task
+from graft.tasks.base import Task
+from graft.tasks.label_space import LabelSpace
 from graft.tasks.select import get_task
 
 SEED = 42
 """Of the rows drawn and the resamples: a second evaluation says the same."""
 
-Judged = tuple[list[Example], list[str] | None, dict[str, Any], str]
-"""Rows, their labels, where they are from, and of what kind they are."""
+
+@dataclass(frozen=True)
+class EvaluationRows:
+    """The rows to evaluate on.
+
+    Attributes:
+        examples: The rows.
+        labels: The classes that an answer is one of, or None where answers are free text.
+        source: Where the rows come from: ``path``, ``rows`` and ``sha256``, as evaluation.json records them.
+        kind: What the columns were recognized as.
+    """
+
+    examples: list[Example]
+    labels: list[str] | None
+    source: dict[str, Any]
+    kind: str
+
+    def first(self, count: int) -> EvaluationRows:
+        """Return the first ``count`` rows."""
+        return self._with(self.examples[:count])
+
+    def sampled(self, count: int | None) -> EvaluationRows:
+        """Return at most ``count`` rows, drawn with a fixed seed; all of them when ``count`` is None."""
+        if count is None or len(self.examples) <= count:
+            return self
+        drawn, _ = sample(self.examples, count, SEED, self.labels)
+        return self._with(drawn)
+
+    def _with(self, examples: list[Example]) -> EvaluationRows:
+        return replace(self, examples=examples, source={**self.source, "rows": len(examples)})
 
 
-def at_most(found: Judged, most: int | None) -> tuple[list[Example], list[str] | None, dict[str, Any]]:
-    examples, labels, source, _ = found
-    if most is None or len(examples) <= most:
-        return examples, labels, source
-    drawn, _ = sample(examples, most, SEED, labels)
-    return drawn, labels, {**source, "rows": len(drawn)}
-
-
-def rows_to_judge(
+def load_evaluation_rows(
     run: RunFolder | None,
     files: Any,
     given: DataSettings,
     task: Task | None = None,
-    head: Head | None = None,
+    label_space: LabelSpace | None = None,
     token: str | None = None,
-) -> Judged:
+) -> EvaluationRows:
     """The rows to evaluate on, shaped as the run shaped its own."""
     listed = named_files(files, given)
     if run is not None and listed is None and given.data_name is None:
@@ -50,18 +71,18 @@ def rows_to_judge(
         if not examples:
             raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
         source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
-        return examples, run.manifest["data"]["labels"], source, run.manifest["data"]["kind"]
+        return EvaluationRows(examples, run.manifest["data"]["labels"], source, run.manifest["data"]["kind"])
     if listed is None and given.data_name is None:
         raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
     recorded = recorded_data_settings(run) if run is not None else {}
     chosen = {name: getattr(given, name) for name in given.model_fields_set}
     update = {"data_files": listed, "data_name": given.data_name if listed is None else None}
     settings = DataSettings(**{**recorded, **chosen, **update})
-    known = list(head.names) if head is not None else []
+    known = list(label_space.names) if label_space is not None else []
     labels = run.manifest["data"]["labels"] if run is not None else known or None
     recognise = (task or get_task("text-generation")).recognise
     read = read_examples(settings, labels, recognise=recognise, token=token)
-    return read.examples, read.recipe.labels, asdict(read.source), read.recipe.kind
+    return EvaluationRows(read.examples, read.recipe.labels, asdict(read.source), read.recipe.kind)
 
 
 def named_files(files: Any, given: DataSettings) -> tuple[str, ...] | None:

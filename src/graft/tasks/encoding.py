@@ -1,0 +1,49 @@
+"""What a task needs to turn examples into tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from graft.config import DataSettings
+from graft.errors import InputError
+from graft.models.base import Base
+from graft.models.load import kind_of
+from graft.tasks.label_space import LabelSpace
+
+DEFAULT_MAX_LENGTH = 1024
+"""Tokens in a row, unless ``--max_length`` is given or the model reads fewer."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How examples become tokens: the tokenizer, the labels, and the limits.
+
+    Attributes:
+        tokenizer: A tokenizer of transformers.
+        label_space: The labels that targets are indices into.
+        max_length: The maximum number of tokens in a row.
+        loss_on: ``"completion"`` or ``"all"``: which tokens of a generated text the loss covers.
+    """
+
+    tokenizer: Any
+    label_space: LabelSpace
+    max_length: int
+    loss_on: str = "completion"
+
+
+def resolve_max_length(settings: DataSettings, tokenizer: Any, base: Base) -> int:
+    """Return the maximum number of tokens in a row: as given, else what the model reads, at most 1024.
+
+    Raises:
+        InputError: If ``--max_length`` is longer than an encoder can read.
+    """
+    config = base.text_config
+    limit: int = config.get("max_position_embeddings") or config.get("n_positions") or DEFAULT_MAX_LENGTH
+    # Some encoders count positions from an offset, so the tokenizer's own limit can be lower.
+    limit = min(limit, max(8, int(tokenizer.model_max_length)))
+    if settings.max_length is None:
+        return min(DEFAULT_MAX_LENGTH, limit)
+    if kind_of(config) == "encoder" and settings.max_length > limit:
+        raise InputError(f"this model reads {limit} tokens at most, not {settings.max_length}", where="--max_length")
+    return settings.max_length
