@@ -28,7 +28,7 @@ def test_an_extension_from_a_file(tmp_path):
         load_attribute(f"{path}:g")
     with pytest.raises(InputError, match="no such file"):
         load_attribute(f"{tmp_path / 'other.py'}:f")
-    registry = Registry("metric", {"one": "graft.errors:nearest"})
+    registry = Registry("metric", None, {"one": "graft.errors:nearest"})
     assert registry.get("one") is nearest
     with pytest.raises(InputError, match="did you mean one"):
         registry.get("onee")

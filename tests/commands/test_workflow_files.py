@@ -227,7 +227,7 @@ def test_a_pass_of_ones_own_takes_what_the_one_before_left(walkthrough, tmp_path
     with pytest.raises(InputError, match="unit"):
         read_workflow(document, "w.yaml")
     document["passes"]["size"] = {"type": f"{tmp_path / 'own.py'}:function"}
-    with pytest.raises(InputError, match="is no pass"):
+    with pytest.raises(InputError, match="is not a pass: it lacks settings_class, run"):
         read_workflow(document, "w.yaml")
 
 

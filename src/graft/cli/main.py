@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from graft.cli.arguments import Arguments, parse
 from graft.errors import GraftError, InputError, did_you_mean
@@ -32,7 +32,9 @@ def module_of(name: str) -> str:
     return f"graft.cli.{SAME.get(name, name).replace('-', '_')}"
 
 
-REGISTRY = Registry("command", {name: f"{module_of(name)}:run" for name in (*COMMANDS, *SAME)})
+REGISTRY: Registry[Callable[[Arguments], int]] = Registry(
+    "command", None, {name: f"{module_of(name)}:run" for name in (*COMMANDS, *SAME)}
+)
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 

@@ -15,8 +15,6 @@ from graft.methods import METHODS
 from graft.progress import Reporter
 from graft.registry import Registry
 
-PASSES = Registry("pass", {"finetune": "graft.commands.passes:Finetune"})
-
 
 @dataclass(frozen=True)
 class Context:
@@ -30,13 +28,16 @@ class Pass(Protocol):
     """Made from its settings; ``needs`` lists the extras it takes and a module of each: ``("auto-opt", "onnx")``."""
 
     settings_class: ClassVar[type[Settings]]
-    needs: ClassVar[tuple[tuple[str, str], ...]]
+    needs: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, settings: Any) -> None: ...
 
     def run(self, artifact: Path | None, context: Context) -> Path:
         """From what the pass before left (None: this is the first) to a file or folder of its own."""
         ...
+
+
+PASSES: Registry[type[Pass]] = Registry("pass", Pass, {"finetune": "graft.commands.passes:Finetune"})
 
 
 class Finetune:
@@ -69,7 +70,7 @@ def pass_class(type_name: str) -> type[Pass]:
     """
     name = type_name if ":" in type_name else type_name.lower()
     try:
-        found = PASSES.get("finetune" if is_tuning(name) else name)
+        return PASSES.get("finetune" if is_tuning(name) else name)
     except InputError as error:
         if ":" in name:
             raise
@@ -78,9 +79,6 @@ def pass_class(type_name: str) -> type[Pass]:
             f"there is no pass of type {type_name!r}; there are: {', '.join(there)}, and path/to/file.py:Name",
             remedy=did_you_mean(name, there),
         ) from error
-    if not isinstance(found, type) or not callable(getattr(found, "run", None)):
-        raise InputError(f"{type_name} is no pass: a class is wanted, with run(artifact, context)")
-    return found
 
 
 def missing(classes: Mapping[str, type[Pass]]) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from graft.methods.base import Method
 from graft.registry import Registry
 
-METHODS = Registry(
+METHODS: Registry[Method] = Registry(
     "method",
+    Method,
     {
         "lora": "graft.methods.lora:LORA",
         "full": "graft.methods.full:FULL",

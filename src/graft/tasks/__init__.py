@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from graft.registry import Registry
+from graft.tasks.base import Task
 
-TASKS = Registry(
+TASKS: Registry[Task] = Registry(
     "task",
+    Task,
     {
         "text-generation": "graft.tasks.text_generation:TEXT_GENERATION",
         "text-classification": "graft.tasks.text_classification:TEXT_CLASSIFICATION",

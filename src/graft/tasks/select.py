@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from graft.data.inferred import Inference
 from graft.data.readers import Row
@@ -31,7 +31,7 @@ def get_task(name: str) -> Task:
     Raises:
         InputError: with the nearest name, when there is none.
     """
-    return cast(Task, TASKS.get(ALIASES.get(name, name)))
+    return TASKS.get(ALIASES.get(name, name))
 
 
 def task_for_data(name: str | None, rows: Sequence[Row]) -> Task:

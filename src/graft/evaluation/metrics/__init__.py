@@ -10,11 +10,18 @@ from graft.evaluation.metrics.base import Metric, Outcome, own_metric
 from graft.evaluation.metrics.structured import parsed
 from graft.registry import Registry
 
-__all__ = ["METRICS", "Metric", "Outcome", "choose", "get"]
+__all__ = ["METRICS", "InputError", "Metric", "Outcome", "choose", "get"]
+
+
+def _as_metric(name: str, found: object) -> object:
+    """A function of references and answers is a metric, too."""
+    return own_metric(name.rpartition(":")[2], found) if callable(found) and not isinstance(found, Metric) else found
+
 
 _HERE = "graft.evaluation.metrics"
-METRICS = Registry(
+METRICS: Registry[Metric] = Registry(
     "metric",
+    Metric,
     {
         "accuracy": f"{_HERE}.classes:ACCURACY",
         "macro_f1": f"{_HERE}.classes:MACRO_F1",
@@ -35,6 +42,7 @@ METRICS = Registry(
         "spearman": f"{_HERE}.numbers:SPEARMAN",
         "perplexity": f"{_HERE}.likelihood:PERPLEXITY",
     },
+    adapt=_as_metric,
 )
 ALIASES = {
     "f1": "macro_f1",
@@ -55,12 +63,7 @@ def get(name: str) -> Metric:
     """
     by_case = {known.lower(): known for known in METRICS.names()}
     key = ALIASES.get(name.lower(), name)
-    found = METRICS.get(by_case.get(key.lower(), key))
-    if isinstance(found, Metric):
-        return found
-    if not callable(found):
-        raise InputError(f"{name} is no function", remedy="a metric takes (references, answers) and gives a list")
-    return own_metric(name.rpartition(":")[2], found)
+    return METRICS.get(by_case.get(key.lower(), key))
 
 
 def choose(names: Sequence[str] | None, references: Sequence[str], labels: Sequence[str] | None) -> list[Metric]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from graft.registry import Registry
 
-LOSSES = Registry(
+LOSSES: Registry[Any] = Registry(
     "loss",
+    None,
     {
         "cross-entropy": "graft.training.losses.targets:cross_entropy",
         "label-smoothing": "graft.training.losses.targets:LabelSmoothing",
