@@ -70,9 +70,9 @@ class Onnx:
     batches, libraries = True, ("graft.export.onnx.genai", "onnxruntime_genai")
 
     def __init__(self, config: dict[str, Any]) -> None:
-        from graft.export.onnx.genai import Genai
+        from graft.export.onnx.genai import GenaiModel
 
-        self.genai = Genai(Path(config["model"]))
+        self.genai = GenaiModel(Path(config["model"]))
 
     def write(self, prompts: Sequence[Ids], tokens: int) -> list[float]:
         import numpy as np

@@ -11,7 +11,7 @@ import pytest
 from graft.cli.main import main
 from graft.errors import GateError, GraftError, InputError
 from graft.export.bundle import MANIFEST, clear_stale, read_manifest, staged
-from graft.export.cached_predictions import recording
+from graft.export.cached_predictions import recorded_evaluation
 from graft.export.targets.onnx_genai import optimize
 from graft.progress import Silent
 from graft.runs.folder import RunFolder
@@ -88,7 +88,7 @@ def test_what_the_runs_evaluation_asked_of_pytorch_is_not_asked_again(exact, lea
         for metric, figures in before["predictors"][name].items():
             assert after["predictors"][name][metric] == pytest.approx(figures, abs=2e-3), (name, metric)
     (copy / "adapter" / "adapter_model.safetensors").write_bytes(b"another")
-    assert recording(RunFolder.open(copy), None) is None
+    assert recorded_evaluation(RunFolder.open(copy), None) is None
 
 
 class Notes(Silent):
@@ -120,18 +120,18 @@ def test_int4_is_rounded_for_the_users_rows_and_says_so(copied, tmp_path):
 
 def test_a_bundle_that_answers_worse_is_marked_failed_and_ends_with_3(copied, tmp_path, monkeypatch):
     """The weights are spoilt between building and checking, as a broken builder would."""
-    from graft.export.onnx import recipe as recipes
+    from graft.export.onnx import export_builder
 
-    make = recipes.Kitchen.make
+    make = export_builder.ExportBuilder.make
 
-    def spoilt(self, recipe, output):
-        make(self, recipe, output)
+    def spoilt(self, variant, output):
+        make(self, variant, output)
         data = output / "model.onnx.data"
         content = bytearray(data.read_bytes())
         content[:] = content[::-1]
         data.write_bytes(content)
 
-    monkeypatch.setattr(recipes.Kitchen, "make", spoilt)
+    monkeypatch.setattr(export_builder.ExportBuilder, "make", spoilt)
     code = main(["auto-opt", str(copied), "--precision", "fp32", "-o", str(tmp_path / "bad")])
     assert code == 3
     assert read_manifest(tmp_path / "bad")["status"] == "failed"

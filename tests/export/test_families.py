@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from graft.errors import GraftError
-from graft.export.onnx.builder import build
-from graft.export.onnx.genai import Genai
+from graft.export.onnx.genai import GenaiModel
 from graft.export.onnx.graph import in_graph
-from graft.export.onnx.session import Session
-from graft.export.onnx.slots import add_slots, slot_options
+from graft.export.onnx.lora_slots import add_slots, slot_options
+from graft.export.onnx.model_builder import build
+from graft.export.onnx.session import OnnxSession
 from tiny_models import tiny_model_folder
 
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "mistral", "gpt2")
@@ -47,8 +47,8 @@ def export(model, folder, precision="fp32", switch=False):
     build(model, folder, precision, options=slot_options(modules) if switch else None)
     if switch:
         add_slots(folder, modules)
-    genai = Genai(folder)
-    return Session(folder).last_logits(PROMPTS), np.array([genai.last_logits(prompt) for prompt in PROMPTS])
+    genai = GenaiModel(folder)
+    return OnnxSession(folder).last_logits(PROMPTS), np.array([genai.last_logits(prompt) for prompt in PROMPTS])
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "gpt2"])

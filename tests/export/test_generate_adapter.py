@@ -7,8 +7,8 @@ import pytest
 from graft.cli.main import main
 from graft.errors import InputError
 from graft.export.bundle import adapter_file, read_manifest
-from graft.export.onnx.genai import Genai
-from graft.export.onnx.session import Session
+from graft.export.onnx.genai import GenaiModel
+from graft.export.onnx.session import OnnxSession
 from graft.export.targets.onnx_multi_adapter import generate_adapter
 from small_runs import tune
 from tiny_models import tiny_model_folder
@@ -45,14 +45,15 @@ def test_each_adapter_answers_as_its_pytorch_twin(multi):
 def test_adapters_differ_and_the_bare_base_is_there(multi):
     prompt = list(range(5, 25))
     found = {
-        name: Session(multi, adapter_file(multi, name)).last_logits([prompt])[0] for name in ("base", "tone", "small")
+        name: OnnxSession(multi, adapter_file(multi, name)).last_logits([prompt])[0]
+        for name in ("base", "tone", "small")
     }
     assert np.abs(found["tone"] - found["small"]).max() > 1e-3
     assert np.abs(found["tone"] - found["base"]).max() > 1e-3
 
 
 def test_one_process_switches(multi):
-    genai = Genai(multi)
+    genai = GenaiModel(multi)
     prompt = list(range(5, 25))
     seen = {}
     for name in ("tone", "small", None, "tone"):

@@ -48,7 +48,7 @@ def test_rounded_weights_are_in_the_file_as_they_are(family, tmp_path):
     again = load_model(open_run_or_model(tmp_path / "read").base)
     for name, one in blocks.items():
         found = again.get_submodule(name).weight.detach().numpy()
-        np.testing.assert_allclose(found, one.dequantised(), rtol=2e-3, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(found, one.dequantize(), rtol=2e-3, atol=1e-4, err_msg=name)
 
 
 def test_the_builders_roundings_are_not_for_this_format(run, tmp_path, capsys):

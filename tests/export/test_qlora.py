@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from graft.config import DeploySettings, build
+from graft.config import ExportSettings, build
 from graft.errors import InputError
 from graft.export.adapter_placement import ways
 from graft.export.bundle import read_manifest
@@ -70,4 +70,4 @@ def test_its_adapter_is_switched_over_its_own_weights_alone(run, tmp_path, optio
     with pytest.raises(InputError, match="trained over"):
         optimize(given)
     assert not list(tmp_path.iterdir())
-    assert ways(build(DeploySettings, {**given, "adapter": None}), open_run_or_model(run)) == ["merge"]
+    assert ways(build(ExportSettings, {**given, "adapter": None}), open_run_or_model(run)) == ["merge"]

@@ -8,7 +8,7 @@ from graft.data.example import Origin
 from graft.data.tokenize import Encoded
 from graft.engine import pack
 from graft.export.quantize.calibrate import linears, rounded, uses, within_budget
-from graft.export.quantize.gptq import quantise
+from graft.export.quantize.gptq import quantize
 from tiny_models import tiny_model_folder
 
 PREFIX = list(range(20, 40))
@@ -63,7 +63,7 @@ def _put(model, found):
         if name in found:
             kept[name] = module.weight.data
             new = found[name]
-            module.weight.data = new if torch.is_tensor(new) else torch.from_numpy(new.dequantised())
+            module.weight.data = new if torch.is_tensor(new) else torch.from_numpy(new.dequantize())
     return kept
 
 
@@ -71,7 +71,7 @@ def test_the_head_is_rounded_in_as_many_bits_as_it_is_to_have(model):
     head = rounded(model, {}, 8)["lm_head"]
     weight = model.lm_head.weight.detach().numpy()
     assert head.bits == 8
-    assert np.abs(head.dequantised() - weight).max() < 0.02 * np.abs(weight).max()
+    assert np.abs(head.dequantize() - weight).max() < 0.02 * np.abs(weight).max()
 
 
 def test_the_error_of_the_outputs_is_below_that_of_rounding_alone():
@@ -79,7 +79,7 @@ def test_the_error_of_the_outputs_is_below_that_of_rounding_alone():
     inputs = (random.standard_normal((400, 96)) @ random.standard_normal((96, 96))).astype(np.float32)
     weight = random.standard_normal((40, 96)).astype(np.float32)
     errors = [
-        float(np.square(inputs @ (weight - quantise(weight, hessian).dequantised()).T).mean())
+        float(np.square(inputs @ (weight - quantize(weight, hessian).dequantize()).T).mean())
         for hessian in (None, inputs.T @ inputs)
     ]
     assert errors[1] < 0.6 * errors[0]

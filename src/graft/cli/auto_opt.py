@@ -12,22 +12,22 @@ from rich.table import Table
 from graft.cli.arguments import Arguments
 from graft.cli.options import given_settings
 from graft.cli.progress import Screen
-from graft.config import DeploySettings, Settings, build
+from graft.config import ExportSettings, Settings, build
 from graft.errors import GateError, InputError
 
-SETTINGS: tuple[type[Settings], ...] = (DeploySettings,)
+SETTINGS: tuple[type[Settings], ...] = (ExportSettings,)
 USAGE = "graft auto-opt RUN [--precision int4] [-o OUT], or --model_name_or_path MODEL [--adapter_path ADAPTER] -o OUT"
 
 
 def run(arguments: Arguments) -> int:
     as_json = arguments.flag("json")
-    given = given_settings(arguments, DeploySettings)
+    given = given_settings(arguments, ExportSettings)
     options = given.values
     if len(arguments.words) > 1:
         raise InputError(f"too many words: {' '.join(arguments.words[1:])}", remedy=USAGE)
     if arguments.words:
         options.setdefault("model_name_or_path", arguments.words[0])
-    settings: DeploySettings = build(DeploySettings, options, given.where)
+    settings: ExportSettings = build(ExportSettings, options, given.where)
     failure: GateError | None = None
     with Screen(quiet=as_json) as screen:
         from graft.export.targets.onnx_genai import optimize

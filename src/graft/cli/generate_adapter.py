@@ -11,16 +11,16 @@ from rich.table import Table
 from graft.cli.arguments import Arguments
 from graft.cli.options import given_settings
 from graft.cli.progress import Screen
-from graft.config import AdapterSettings, Settings, build
+from graft.config import GenerateAdapterSettings, Settings, build
 from graft.errors import GateError, InputError
 
-SETTINGS: tuple[type[Settings], ...] = (AdapterSettings,)
+SETTINGS: tuple[type[Settings], ...] = (GenerateAdapterSettings,)
 USAGE = "graft generate-adapter --base_model_path MODEL --adapter_paths A,NAME=B -o OUT, or --add NAME=PATH BUNDLE"
 
 
 def run(arguments: Arguments) -> int:
     as_json = arguments.flag("json")
-    given = given_settings(arguments, AdapterSettings)
+    given = given_settings(arguments, GenerateAdapterSettings)
     options = given.values
     added = options.get("add")
     if isinstance(added, list):  # `--add a=x b=y BUNDLE` reads the bundle as another adapter
@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> int:
         raise InputError(f"too many words: {' '.join(arguments.words[1:])}", remedy=USAGE)
     if arguments.words:
         options.setdefault("output_path" if added else "base_model_path", arguments.words[0])
-    settings: AdapterSettings = build(AdapterSettings, options, given.where)
+    settings: GenerateAdapterSettings = build(GenerateAdapterSettings, options, given.where)
     failure: GateError | None = None
     with Screen(quiet=as_json) as screen:
         from graft.export.targets.onnx_multi_adapter import generate_adapter

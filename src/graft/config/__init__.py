@@ -6,25 +6,25 @@ The command line, YAML files, the JSON schema and the reference page are made fr
 
 from __future__ import annotations
 
-from graft.config.adapters import AdapterSettings
+from graft.config.adapters import GenerateAdapterSettings
 from graft.config.base import Settings, build, option_names, setting
 from graft.config.chat import ChatSettings
 from graft.config.common import DataSettings, EvaluationSettings, HubSettings, ModelSettings, RowSettings
 from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
 from graft.config.evaluate import EvaluateSettings
-from graft.config.export import DeploySettings
+from graft.config.export import ExportSettings
 from graft.config.finetune import SECRET, FinetuneSettings, LossSettings, MethodSettings, TrainingSettings
 
 __all__ = [
     "IN_WORDS",
     "SECRET",
-    "AdapterSettings",
     "ChatSettings",
     "DataSettings",
-    "DeploySettings",
     "EvaluateSettings",
     "EvaluationSettings",
+    "ExportSettings",
     "FinetuneSettings",
+    "GenerateAdapterSettings",
     "HubSettings",
     "LossSettings",
     "MethodSettings",

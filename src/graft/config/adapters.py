@@ -10,7 +10,7 @@ from graft.config.common import HubSettings
 from graft.config.types import Listed
 
 
-class AdapterSettings(HubSettings):
+class GenerateAdapterSettings(HubSettings):
     """Everything ``graft generate-adapter`` takes."""
 
     base_model_path: str | None = setting(

@@ -10,7 +10,7 @@ from graft.config.common import ModelSettings
 from graft.config.types import Listed
 
 
-class DeploySettings(ModelSettings):
+class ExportSettings(ModelSettings):
     """Everything ``graft auto-opt`` takes besides a run folder."""
 
     adapter_path: Path | None = setting(None, "PEFT adapter over the model", "adapter_name_or_path", "peft_path")

@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from graft.config import DeploySettings
+from graft.config import ExportSettings
 from graft.data.sources import sha256_of
 from graft.errors import InputError
 from graft.export.bundle import ADAPTERS
-from graft.export.onnx.adapter_files import Switchable, adapter_path, open_adapter
-from graft.export.onnx.recipe import Stock
+from graft.export.onnx.export_builder import SourceModel
+from graft.export.onnx.lora_adapter import LoraAdapter, adapter_path, open_adapter
 from graft.methods.adapter_folder import load_adapter
 from graft.methods.quantized import INT4, read_record
 from graft.models.base import load_model
@@ -25,7 +25,7 @@ QUICKER = 1.05
 """A switchable adapter is taken by ``auto`` when its bundle is quicker by more than measurements differ."""
 
 
-def ways(settings: DeploySettings, opened: Opened) -> list[str]:
+def ways(settings: ExportSettings, opened: Opened) -> list[str]:
     """The ways to try: ``merge``, ``beside``, ``switch``.
 
     Raises:
@@ -59,18 +59,18 @@ def trained_in_int4(opened: Opened) -> bool:
     return record is not None and record.get("format") == INT4["format"]
 
 
-class Stocks:
+class SourceModels:
     """What each way is built from, made when it is first asked for, in ``work``."""
 
     def __init__(self, opened: Opened, tokenizer: Any, work: Path, merged: Any) -> None:
         self.opened, self.tokenizer, self.work = opened, tokenizer, work
-        self._merged = Stock(work / "merged", merged)
+        self._merged = SourceModel(work / "merged", merged)
 
-    def __call__(self, way: str) -> Stock:
+    def __call__(self, way: str) -> SourceModel:
         return self._merged if way == "merge" else self._apart
 
     @cached_property
-    def adapter(self) -> Switchable:
+    def adapter(self) -> LoraAdapter:
         """Raises:
         InputError: when the adapter is none that can be kept apart.
         """
@@ -78,7 +78,7 @@ class Stocks:
         return open_adapter(slot_name(self.opened), self.opened.adapter, self.opened.base)
 
     @cached_property
-    def _apart(self) -> Stock:
+    def _apart(self) -> SourceModel:
         adapter = self.adapter
         folder = self.work / "base"
         model = load_model(self.opened.base)
@@ -87,8 +87,8 @@ class Stocks:
             model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
         if trained_in_int4(self.opened):  # its weights are the builder's own
-            return Stock(folder, None, adapter)
-        return Stock(folder, load_adapter(model, adapter.path), adapter)
+            return SourceModel(folder, None, adapter)
+        return SourceModel(folder, load_adapter(model, adapter.path), adapter)
 
 
 def slot_name(opened: Opened) -> str:
@@ -97,7 +97,7 @@ def slot_name(opened: Opened) -> str:
     return name or "adapter"
 
 
-def adapter_entry(adapter: Switchable, folder: Path) -> dict[str, Any]:
+def adapter_entry(adapter: LoraAdapter, folder: Path) -> dict[str, Any]:
     """For the manifest of the bundle in ``folder``."""
     file = adapter_path(folder, adapter.name)
     return {
@@ -133,10 +133,10 @@ class Measured(Protocol):
     def speed(self) -> dict[str, float]: ...
 
 
-Candidate = TypeVar("Candidate", bound=Measured)
+Built = TypeVar("Built", bound=Measured)
 
 
-def quickest(candidates: Sequence[Candidate], first: Candidate) -> Candidate:
+def quickest(candidates: Sequence[Built], first: Built) -> Built:
     """``first``, unless a candidate of the same weights with its adapter another way is clearly quicker."""
 
     def speed(one: Measured) -> float:

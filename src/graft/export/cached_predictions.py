@@ -17,7 +17,7 @@ from graft.data.tokenize import completion_ids
 from graft.errors import GraftError
 from graft.evaluation.compare import prompt_text
 from graft.evaluation.table import metrics_of
-from graft.export.parity import Proof, reference
+from graft.export.parity import ParityCheck, reference
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import CompletionScore, Progress
 from graft.inference.torch import TorchPredictor
@@ -29,7 +29,7 @@ UNLIKELY = -1e6
 """Nats of a label that was neither chosen nor right: no metric asks for more than that it is not the likeliest."""
 
 
-class Recorded:
+class CachedEvaluation:
     """A predictor that answers from the lines of predictions.jsonl."""
 
     def __init__(
@@ -60,17 +60,17 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedEvaluation:
     """The rows that ``base`` and ``tuned`` were judged on, by which metrics, and both as they answered."""
 
     examples: list[Example]
     labels: list[str] | None
     source: dict[str, Any]
     metrics: list[str]
-    predictors: list[Recorded]
+    predictors: list[CachedEvaluation]
 
 
-def recording(run: RunFolder, tokenizer: Any) -> Recording | None:
+def recorded_evaluation(run: RunFolder, tokenizer: Any) -> RecordedEvaluation | None:
     """The evaluation of a run, where it is of the weights and of the rows that are there now."""
     try:
         document = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
@@ -80,7 +80,7 @@ def recording(run: RunFolder, tokenizer: Any) -> Recording | None:
         return None  # none was made, or its rows are gone: PyTorch is asked
 
 
-def _checked(run: RunFolder, document: Any, lines: list[Any], tokenizer: Any) -> Recording | None:
+def _checked(run: RunFolder, document: Any, lines: list[Any], tokenizer: Any) -> RecordedEvaluation | None:
     source, weights = document["data"], run.path / "adapter" / "adapter_model.safetensors"
     path = Path(source["path"])
     if run.manifest["adapter"]["sha256"] != sha256_of(weights) or source["sha256"] != sha256_of(path):
@@ -94,14 +94,18 @@ def _checked(run: RunFolder, document: Any, lines: list[Any], tokenizer: Any) ->
     if not same or len(names) < 2:
         return None
     renderer = Renderer(tokenizer)
-    return Recording(examples, rows.labels, source, metrics, [Recorded(n, examples, lines, renderer) for n in names])
+    return RecordedEvaluation(
+        examples, rows.labels, source, metrics, [CachedEvaluation(n, examples, lines, renderer) for n in names]
+    )
 
 
-def proof_of(run: RunFolder, known: Recording, model: Any, tokenizer: Any, rows: int, reporter: Reporter) -> Proof:
-    """The gate's proof with at most ``rows`` rows; ``model`` is asked only what no evaluation keeps."""
+def cached_parity_check(
+    run: RunFolder, known: RecordedEvaluation, model: Any, tokenizer: Any, rows: int, reporter: Reporter
+) -> ParityCheck:
+    """The gate's parity_check with at most ``rows`` rows; ``model`` is asked only what no evaluation keeps."""
     examples, limit = known.examples[:rows], run.manifest["settings"].get("max_new_tokens")
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
     answered = reference(model, tokenizer, examples, ends, reporter, limit)
     source = {**known.source, "rows": len(examples)}
     asked = [CachedPredictor(one) for one in known.predictors]
-    return Proof(examples, known.labels, source, tokenizer, asked, answered, known.metrics, limit)
+    return ParityCheck(examples, known.labels, source, tokenizer, asked, answered, known.metrics, limit)

@@ -9,7 +9,7 @@ from typing import Any
 
 from graft.data.chat_template import Renderer
 from graft.data.tokenize import Encoded, encode
-from graft.export.onnx.recipe import CALIBRATION_ROWS
+from graft.export.onnx.export_builder import CALIBRATION_ROWS
 from graft.runs.rows import from_row
 
 

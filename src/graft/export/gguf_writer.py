@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graft.errors import InputError
-from graft.export.quantize.gptq import Blocks, quantise
+from graft.export.quantize.gptq import QuantizedBlocks, quantize
 
 ARCHITECTURES = {"llama": "LLAMA", "mistral": "LLAMA", "qwen2": "QWEN2"}
 """transformers' model types, and gguf's names of what llama.cpp runs them as."""
@@ -50,7 +50,7 @@ def write_gguf(
     precision: str,
     name: str,
     licence: str | None,
-    rounded: Mapping[str, Blocks],
+    rounded: Mapping[str, QuantizedBlocks],
 ) -> None:
     """``model`` with its tokenizer, chat template and end token; matrices in ``precision``, norms in float32.
 
@@ -75,7 +75,7 @@ def write_gguf(
         kind = _type_of(tensor, precision)
         tied = config.tie_word_embeddings and key == "model.embed_tokens.weight"
         if kind == gguf.GGMLQuantizationType.Q4_1:
-            blocks = rounded.get("lm_head" if tied else key.removesuffix(".weight")) or quantise(tensor, None)
+            blocks = rounded.get("lm_head" if tied else key.removesuffix(".weight")) or quantize(tensor, None)
             data = _packed(blocks, order)
         else:
             data = gguf.quants.quantize(np.ascontiguousarray(tensor[order]), kind)
@@ -144,7 +144,7 @@ def _add_tokenizer(writer: Any, tokenizer: Any) -> None:
         writer.add_chat_template(tokenizer.chat_template)
 
 
-def _packed(blocks: Blocks, order: Any) -> Any:
+def _packed(blocks: QuantizedBlocks, order: Any) -> Any:
     """As llama.cpp's Q4_1 has them, (rows, bytes): a block's scale and least value in float16, then its levels, place i
     and place i + 16 in one byte.
     """

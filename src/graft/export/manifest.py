@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from graft._version import __version__
-from graft.config import DeploySettings
+from graft.config import ExportSettings
 from graft.data.sources import sha256_of
 from graft.export import bundle
 from graft.export.adapter_placement import compared, slot_name
-from graft.export.candidates import Tried, same_weights
-from graft.export.onnx.builder import versions
+from graft.export.candidates import Candidate, same_weights
+from graft.export.onnx.model_builder import versions
 from graft.hardware.machine import machine
 from graft.models.open import Opened
 from graft.runs.folder import RunFolder
@@ -23,26 +23,28 @@ from graft.runs.settings import recorded_data_settings
 _PLACES = {"merge": "folded in", "beside": "beside its weights", "switch": "that can be exchanged"}
 
 
-def write_papers(
+def write_bundle_files(
     folder: Path,
-    settings: DeploySettings,
+    settings: ExportSettings,
     opened: Opened,
-    chosen: Tried,
-    tried: Sequence[Tried],
+    chosen: Candidate,
+    tried: Sequence[Candidate],
     provider: str,
     here: bool,
 ) -> None:
-    parity, recipe = chosen.parity, chosen.recipe
+    parity, variant = chosen.parity, chosen.variant
     checked = _checked(chosen, provider, here)
     weights = opened.adapter / "adapter_model.safetensors" if opened.adapter else None
     facts = _facts(opened, chosen, provider, checked)
-    switched = [slot_name(opened)] if recipe.way == "switch" else []
+    switched = [slot_name(opened)] if variant.way == "switch" else []
     hello = [{"role": "user", "content": "Hello"}]
-    bundle.readme(folder, f"{opened.name}, {recipe.precision} ONNX", facts, hello, switched)
+    bundle.readme(folder, f"{opened.name}, {variant.precision} ONNX", facts, hello, switched)
     listed = bundle.read_manifest(folder).get("adapters", {}) if switched else {}
     for entry in listed.values():
         entry["parity"] = parity or checked
-    speeds = {one.recipe.way: one.speed.get("tokens_per_second") for one in tried if same_weights(one.recipe, recipe)}
+    speeds = {
+        one.variant.way: one.speed.get("tokens_per_second") for one in tried if same_weights(one.variant, variant)
+    }
     bundle.write_manifest(
         folder,
         graft=__version__,
@@ -56,13 +58,13 @@ def write_papers(
             "sha256": opened.base.sha256,
             "licence": opened.base.licence,
         },
-        adapter={"name": opened.name, "sha256": sha256_of(weights), **compared(speeds, recipe.way, settings.adapter)}
+        adapter={"name": opened.name, "sha256": sha256_of(weights), **compared(speeds, variant.way, settings.adapter)}
         if weights
         else None,
         run=str(opened.run) if opened.run else None,
         shape=recorded_data_settings(RunFolder.open(opened.run)) if opened.run else None,
-        precision=recipe.precision,
-        rounding=recipe.rounding if recipe.precision == "int4" else None,
+        precision=variant.precision,
+        rounding=variant.rounding if variant.precision == "int4" else None,
         device=settings.device,
         provider=provider,
         run_here=here,
@@ -77,19 +79,19 @@ def write_papers(
     )
 
 
-def _checked(chosen: Tried, provider: str, here: bool) -> str:
+def _checked(chosen: Candidate, provider: str, here: bool) -> str:
     if chosen.parity is not None:
         return str(chosen.parity["why"])
     return "skipped (--skip_parity)" if here else f"not run here: there is no {provider} on this machine"
 
 
-def _facts(opened: Opened, chosen: Tried, provider: str, checked: str) -> list[str]:
+def _facts(opened: Opened, chosen: Candidate, provider: str, checked: str) -> list[str]:
     """For the README."""
-    recipe, parity = chosen.recipe, chosen.parity
-    adapter = f", with the adapter {opened.name} {_PLACES[recipe.way]}" if opened.adapter else ""
+    variant, parity = chosen.variant, chosen.parity
+    adapter = f", with the adapter {opened.name} {_PLACES[variant.way]}" if opened.adapter else ""
     facts = [
         f"model: {opened.base.label}{adapter}",
-        f"weights: {recipe.label}, {chosen.size_mb} MB; licence of the base: {opened.base.licence or 'unknown'}",
+        f"weights: {variant.label}, {chosen.size_mb} MB; licence of the base: {opened.base.licence or 'unknown'}",
         f"for: {provider}",
         f"compared with PyTorch: {checked}",
     ]
@@ -103,11 +105,11 @@ def _facts(opened: Opened, chosen: Tried, provider: str, checked: str) -> list[s
     return facts
 
 
-def _line(one: Tried) -> dict[str, Any]:
+def _line(one: Candidate) -> dict[str, Any]:
     """A line of the manifest's ``tried``."""
     return {
-        **asdict(one.recipe),
-        "label": one.recipe.label,
+        **asdict(one.variant),
+        "label": one.variant.label,
         "size_mb": one.size_mb,
         **one.speed,
         "metric": one.parity["metric"] if one.parity else None,

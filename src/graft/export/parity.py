@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from graft.config import DeploySettings
+from graft.config import ExportSettings
 from graft.data.chat_template import Renderer
 from graft.data.example import Example
 from graft.data.tokenize import asked
@@ -19,14 +19,14 @@ from graft.evaluation.table import metrics_of
 from graft.export.bundle import ends_of
 from graft.export.onnx.parity_checks import ROWS_ANSWERED, ROWS_OF_LOGITS, Reference, compare, verdict
 from graft.export.onnx.predictor import OnnxPredictor
-from graft.export.onnx.worker import Worker
+from graft.export.onnx.worker import OnnxWorker
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
 
 
 @dataclass
-class Proof:
+class ParityCheck:
     """The rows, and what PyTorch makes of them: ``base`` where there is one to compare with, and ``tuned``."""
 
     examples: list[Example]
@@ -40,13 +40,13 @@ class Proof:
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
 
     def judge(
-        self, folder: Path, name: str, settings: DeploySettings, reporter: Reporter, adapter: str | None = None
+        self, folder: Path, name: str, settings: ExportSettings, reporter: Reporter, adapter: str | None = None
     ) -> dict[str, Any]:
         """The parity document of the bundle in ``folder`` with its ``adapter`` active.
 
         The evaluation beside the other predictors is kept by ``name``.
         """
-        with Worker(folder, adapter) as worker:
+        with OnnxWorker(folder, adapter) as worker:
             bundle = OnnxPredictor(name, worker, self.tokenizer, ends_of(folder))
             found = compare(
                 self.reference, worker, bundle, lambda done, total: reporter.advance(f"{name}: answering", done, total)

@@ -63,7 +63,7 @@ def export(model: Any, folder: Path) -> None:
         logging.disable(disabled)
 
 
-def quantise_dynamically(folder: Path) -> None:
+def quantize_dynamic_int8(folder: Path) -> None:
     """Weights in int8, activations in int8 as they come, by onnxruntime."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 

@@ -16,7 +16,7 @@ Progress = Callable[[int, int], None]
 ROWS_AT_ONCE = 8
 
 
-class Genai:
+class GenaiModel:
     """``adapters``: name -> .onnx_adapter file; the one named ``adapter`` answers."""
 
     def __init__(self, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from graft.data.example import Example
 from graft.errors import GraftError
 from graft.export.onnx.predictor import OnnxPredictor
-from graft.export.onnx.worker import Worker
+from graft.export.onnx.worker import OnnxWorker
 
 ROWS_ANSWERED = 64
 ROWS_OF_LOGITS = 8
@@ -33,7 +33,7 @@ class Reference:
 
 def compare(
     reference: Reference,
-    worker: Worker,
+    worker: OnnxWorker,
     predictor: OnnxPredictor,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def compare(
     }
 
 
-def _as_read(reference: Reference, worker: Worker) -> tuple[list[str | None], list[list[int]]]:
+def _as_read(reference: Reference, worker: OnnxWorker) -> tuple[list[str | None], list[list[int]]]:
     """Texts and tokens of the prompts as onnxruntime-genai makes them; None where its template engine gives up."""
     texts: list[str | None] = []
     for example, text in zip(reference.examples, reference.texts, strict=True):

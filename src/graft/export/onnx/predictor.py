@@ -11,12 +11,12 @@ from graft.data.example import Example
 from graft.data.tokenize import asked, candidates
 from graft.errors import InputError
 from graft.export.bundle import GENAI, adapter_file, ends_of, read_manifest
-from graft.export.onnx.session import Ids, Scored, Session
+from graft.export.onnx.session import Ids, OnnxSession, Scored
 from graft.inference.predictor import CompletionScore, Progress
 
 
 class Runtime(Protocol):
-    """A ``Session`` in this process, or a ``Worker`` in another."""
+    """A ``OnnxSession`` in this process, or a ``OnnxWorker`` in another."""
 
     def generate(
         self, prompts: Sequence[Ids], max_new_tokens: int, ends: Collection[int], progress: Progress | None = None
@@ -46,7 +46,7 @@ class OnnxPredictor:
             raise InputError(f"this bundle ({kind}) does not run in onnxruntime-genai", where=str(folder))
         from transformers import AutoTokenizer
 
-        session = Session(folder, adapter_file(folder, adapter))
+        session = OnnxSession(folder, adapter_file(folder, adapter))
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return cls(adapter or "onnx", session, tokenizer, ends_of(folder))
 

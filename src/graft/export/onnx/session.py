@@ -27,7 +27,7 @@ SHORTEST_PREFIX = 16
 ROWS_AT_ONCE = 16
 
 
-class Session:
+class OnnxSession:
     """``model.onnx`` of a bundle with, at will, one of its adapters.
 
     Attention over a cache takes several tokens of one row, or one token of several rows (GroupQueryAttention on the

@@ -17,7 +17,7 @@ from graft.errors import GraftError
 from graft.export.onnx.session import Ids, Progress, Scored
 
 
-class Worker:
+class OnnxWorker:
     """The other side: starts the process, asks, and ends it. Use as a context manager."""
 
     def __init__(self, folder: Path, adapter: str | None = None) -> None:
@@ -25,7 +25,7 @@ class Worker:
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> OnnxWorker:
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -110,18 +110,18 @@ class _Served:
     @property
     def genai(self) -> Any:
         if self._genai is None:
-            from graft.export.onnx.genai import Genai
+            from graft.export.onnx.genai import GenaiModel
 
-            self._genai = Genai(self.folder)
+            self._genai = GenaiModel(self.folder)
             self._genai.use(self.adapter, self._file)
         return self._genai
 
     @property
     def session(self) -> Any:
         if self._session is None:
-            from graft.export.onnx.session import Session
+            from graft.export.onnx.session import OnnxSession
 
-            self._session = Session(self.folder, self._file)
+            self._session = OnnxSession(self.folder, self._file)
         return self._session
 
     def score(self, progress: Progress, prompts: Any, completions: Any) -> Any:

@@ -16,7 +16,7 @@ from graft.engine import pack, supports
 from graft.engine.attention import packed
 from graft.engine.losses import packed_logits
 from graft.engine.packing import Layout, common_prefix
-from graft.export.quantize.gptq import Blocks, quantise
+from graft.export.quantize.gptq import QuantizedBlocks, quantize
 
 Watch = Callable[[str, int, int], None]
 ROWS_AT_ONCE = 32
@@ -63,7 +63,7 @@ def within_budget(rows: Sequence[Encoded], tokens: int) -> list[Encoded]:
 @torch.no_grad()
 def rounded(
     model: Any, rows: Mapping[str, Sequence[Encoded]], head: int = 4, watch: Watch | None = None
-) -> dict[str, Blocks]:
+) -> dict[str, QuantizedBlocks]:
     """Every linear layer of ``model`` in int4, the head in ``head`` bits, by name; ``model`` stays as it is. Adapters
     in it are listened to, and not rounded: ``rows`` are read with the adapter active that they stand under, those under
     "" with what is active anyway.
@@ -85,7 +85,7 @@ def rounded(
         batches += _batches(plain, layers, some, _activation(model, name))
     hessian = _head_hessian(plain, batches) if batches else None
     own = plain.get_output_embeddings()
-    found = {names[module]: quantise(_weight(module), hessian if module is own else None, head) for module in outer}
+    found = {names[module]: quantize(_weight(module), hessian if module is own else None, head) for module in outer}
     with packed(plain), _restored(outer):
         for module in outer:  # a tied embedding is the same parameter
             _put(module, found[names[module]])
@@ -120,14 +120,18 @@ def linears(model: Any) -> dict[str, nn.Module]:
 
 
 def _round_layer(
-    layer: nn.Module, number: int, batches: list[_Batch], names: Mapping[nn.Module, str], found: dict[str, Blocks]
+    layer: nn.Module,
+    number: int,
+    batches: list[_Batch],
+    names: Mapping[nn.Module, str],
+    found: dict[str, QuantizedBlocks],
 ) -> None:
     mine = [module for module in layer.modules() if module in names]
     with _restored(mine):
         for group in _groups(layer, number, mine, batches):
             hessian = _hessian(layer, number, group[0], batches) if batches else None
             for module in group:
-                blocks = quantise(_weight(module), hessian)
+                blocks = quantize(_weight(module), hessian)
                 found[names[module]] = blocks
                 _put(module, blocks)
         for batch in batches:
@@ -144,8 +148,8 @@ def _restored(modules: Sequence[Any]) -> Iterator[None]:
             module.weight.data = weight
 
 
-def _put(module: Any, blocks: Blocks) -> None:
-    module.weight.data = torch.from_numpy(blocks.dequantised()).to(module.weight.dtype)
+def _put(module: Any, blocks: QuantizedBlocks) -> None:
+    module.weight.data = torch.from_numpy(blocks.dequantize()).to(module.weight.dtype)
 
 
 def _groups(

@@ -20,7 +20,7 @@ ROUNDS = 2
 
 
 @dataclass(frozen=True)
-class Blocks:
+class QuantizedBlocks:
     """A weight (rows, columns) in blocks along the columns: ``weight ≈ (levels - zeros) · scales``, block by block.
 
     ``levels`` (rows, columns) and ``zeros`` (rows, blocks) hold integers of ``bits``, ``scales`` (rows, blocks).
@@ -31,24 +31,24 @@ class Blocks:
     zeros: NDArray[np.uint8]
     bits: int
 
-    def dequantised(self) -> Floats:
+    def dequantize(self) -> Floats:
         size = self.levels.shape[1] // self.scales.shape[1]
         found: Floats = self.levels.astype(np.float32) - np.repeat(self.zeros.astype(np.float32), size, axis=1)
         found *= np.repeat(self.scales, size, axis=1)
         return found
 
-    def rows(self, start: int, stop: int) -> Blocks:
-        return Blocks(self.levels[start:stop], self.scales[start:stop], self.zeros[start:stop], self.bits)
+    def rows(self, start: int, stop: int) -> QuantizedBlocks:
+        return QuantizedBlocks(self.levels[start:stop], self.scales[start:stop], self.zeros[start:stop], self.bits)
 
 
-def stacked(parts: list[Blocks]) -> Blocks:
+def stacked(parts: list[QuantizedBlocks]) -> QuantizedBlocks:
     """Weights over the same inputs as one, row upon row."""
     levels = np.concatenate([part.levels for part in parts])
     scales = np.concatenate([part.scales for part in parts])
-    return Blocks(levels, scales, np.concatenate([part.zeros for part in parts]), parts[0].bits)
+    return QuantizedBlocks(levels, scales, np.concatenate([part.zeros for part in parts]), parts[0].bits)
 
 
-def quantise(weight: Floats, hessian: Floats | None, bits: int = 4, size: int = 32) -> Blocks:
+def quantize(weight: Floats, hessian: Floats | None, bits: int = 4, size: int = 32) -> QuantizedBlocks:
     """``weight`` (rows, columns) in blocks of ``size`` columns; ``hessian`` (columns, columns) is the inputs' XᵀX.
 
     Without a Hessian each block has the range that rounds best, and no more.
@@ -122,7 +122,7 @@ def refitted(weight: Floats, levels: Floats, scales: Floats, zeros: Floats, hess
     return found
 
 
-def _by_range(work: Floats, bits: int, size: int) -> Blocks:
+def _by_range(work: Floats, bits: int, size: int) -> QuantizedBlocks:
     columns, rows = work.shape
     levels = np.empty_like(work)
     scales = np.empty((columns // size, rows), np.float32)
@@ -141,9 +141,9 @@ def _round(values: Floats, scale: Floats, zero: Floats, top: np.float32, level: 
     np.clip(level, 0, top, out=level)
 
 
-def _blocks(levels: Floats, scales: Floats, zeros: Floats, bits: int) -> Blocks:
+def _blocks(levels: Floats, scales: Floats, zeros: Floats, bits: int) -> QuantizedBlocks:
     kept = np.ascontiguousarray(levels.T.astype(np.uint8)), np.ascontiguousarray(scales.T)
-    return Blocks(*kept, np.ascontiguousarray(zeros.T.astype(np.uint8)), bits)
+    return QuantizedBlocks(*kept, np.ascontiguousarray(zeros.T.astype(np.uint8)), bits)
 
 
 def _damped(hessian: Floats) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from graft._version import __version__
-from graft.config import DataSettings, DeploySettings
+from graft.config import DataSettings, ExportSettings
 from graft.data.chat_template import Renderer
 from graft.data.tokenize import prompt_ids
 from graft.errors import GateError, InputError
@@ -19,7 +19,7 @@ from graft.export import bundle
 from graft.export.calibration_rows import calibration
 from graft.export.gguf_writer import TYPES, check_architecture, write_gguf
 from graft.export.merge import merged
-from graft.export.onnx.recipe import CALIBRATION_TOKENS
+from graft.export.onnx.export_builder import CALIBRATION_TOKENS
 from graft.export.quantize.calibrate import rounded, within_budget
 from graft.hardware.machine import machine
 from graft.models.base import load_model, load_tokenizer, open_run_or_model
@@ -33,7 +33,7 @@ FLOAT_DIFFERENCE = 1e-2
 """Logits that differ by more in float32 mean a wrong conversion, not rounding."""
 
 
-def write(settings: DeploySettings, opened: Opened, reporter: Reporter) -> Path:
+def write(settings: ExportSettings, opened: Opened, reporter: Reporter) -> Path:
     """A folder with the GGUF file, its manifest and card.
 
     Raises:

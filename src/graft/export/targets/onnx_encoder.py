@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from graft._version import __version__
-from graft.config import DataSettings, DeploySettings
+from graft.config import DataSettings, ExportSettings
 from graft.errors import GateError, InputError
 from graft.evaluation.compare import evaluate
 from graft.export import bundle
-from graft.export.onnx.builder import versions
-from graft.export.onnx.encoder_graph import OnnxModel, export, quantise_dynamically
+from graft.export.onnx.encoder_graph import OnnxModel, export, quantize_dynamic_int8
+from graft.export.onnx.model_builder import versions
 from graft.export.parity import gate
 from graft.hardware.machine import machine
 from graft.methods.adapter_folder import load_adapter
@@ -45,7 +45,7 @@ print([names[str(index)] for index in np.atleast_1d(logits[0].argmax(-1))])
 """
 
 
-def write(settings: DeploySettings, opened: Opened, task: Task, encoding: Encoding, reporter: Reporter) -> Path:
+def write(settings: ExportSettings, opened: Opened, task: Task, encoding: Encoding, reporter: Reporter) -> Path:
     """A folder with model.onnx, the tokenizer, the classes, a manifest and a card.
 
     Raises:
@@ -68,18 +68,18 @@ def write(settings: DeploySettings, opened: Opened, task: Task, encoding: Encodi
         reporter.note(f"exporting in {precision}")
         export(model, folder)
         if precision == "int8":
-            quantise_dynamically(folder)
+            quantize_dynamic_int8(folder)
         encoding.tokenizer.save_pretrained(folder)
         (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
         parity = None if settings.skip_parity else _judged(settings, opened, task, encoding, model, folder, reporter)
-        _papers(folder, settings, opened, task, precision, parity)
+        _write_bundle_files(folder, settings, opened, task, precision, parity)
     if parity is not None and not parity["passed"]:
         raise GateError(f"the exported model judges worse: {parity['why']}", where=str(output))
     return output
 
 
 def _judged(
-    settings: DeploySettings,
+    settings: ExportSettings,
     opened: Opened,
     task: Task,
     encoding: Encoding,
@@ -116,8 +116,8 @@ def _judged(
     }
 
 
-def _papers(
-    folder: Path, settings: DeploySettings, opened: Opened, task: Task, precision: str, parity: dict[str, Any] | None
+def _write_bundle_files(
+    folder: Path, settings: ExportSettings, opened: Opened, task: Task, precision: str, parity: dict[str, Any] | None
 ) -> None:
     said = parity["why"] if parity else "not compared with PyTorch (--skip_parity)"
     text = f"# {opened.name}, {task.name}, {precision} ONNX\n\n{said}\n\n"

@@ -8,22 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graft.config import DataSettings, DeploySettings, ModelSettings, build
+from graft.config import DataSettings, ExportSettings, ModelSettings, build
 from graft.data.chat_template import Renderer
 from graft.errors import GateError, InputError
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.store import record
 from graft.export import bundle
-from graft.export.adapter_placement import Stocks, adapter_entry, slot_name, trained_in_int4, ways
-from graft.export.cached_predictions import proof_of, recording
+from graft.export.adapter_placement import SourceModels, adapter_entry, slot_name, trained_in_int4, ways
+from graft.export.cached_predictions import cached_parity_check, recorded_evaluation
 from graft.export.calibration_rows import calibration
-from graft.export.candidates import Tried, choose, recipes
-from graft.export.manifest import write_papers
+from graft.export.candidates import Candidate, choose, variants
+from graft.export.manifest import write_bundle_files
 from graft.export.merge import check_mergeable, merged
-from graft.export.onnx.builder import check_heads, choose_provider, runs_here
-from graft.export.onnx.recipe import Kitchen, Recipe
-from graft.export.onnx.worker import Worker
-from graft.export.parity import Proof, reference
+from graft.export.onnx.export_builder import ExportBuilder, Variant
+from graft.export.onnx.model_builder import check_heads, choose_provider, runs_here
+from graft.export.onnx.worker import OnnxWorker
+from graft.export.parity import ParityCheck, reference
 from graft.export.targets import gguf
 from graft.export.targets import onnx_encoder as encoders
 from graft.inference.cached import CachedPredictor
@@ -37,7 +37,7 @@ from graft.tasks.evaluation_rows import EvaluationRows, load_evaluation_rows
 from graft.tasks.open import open_task
 
 
-def optimize(settings: DeploySettings | Mapping[str, Any], reporter: Reporter | None = None) -> Path:
+def optimize(settings: ExportSettings | Mapping[str, Any], reporter: Reporter | None = None) -> Path:
     """Build, check, and put in place. Returns the bundle's folder.
 
     Raises:
@@ -45,7 +45,7 @@ def optimize(settings: DeploySettings | Mapping[str, Any], reporter: Reporter | 
         GateError: when the bundle answers worse than allowed; its folder is there, marked failed.
         GraftError: when the work failed; there is no folder then.
     """
-    given = settings if isinstance(settings, DeploySettings) else build(DeploySettings, settings)
+    given = settings if isinstance(settings, ExportSettings) else build(ExportSettings, settings)
     reporter = reporter or Silent()
     provider, builder = choose_provider(given.device, given.provider, given.precision, given.format)
     opened = source(given, reporter)
@@ -74,7 +74,7 @@ def optimize(settings: DeploySettings | Mapping[str, Any], reporter: Reporter | 
     return output
 
 
-def source(settings: DeploySettings, reporter: Reporter) -> Opened:
+def source(settings: ExportSettings, reporter: Reporter) -> Opened:
     """The model, its adapter, and the run they are from, if any.
 
     Raises:
@@ -96,14 +96,14 @@ def source(settings: DeploySettings, reporter: Reporter) -> Opened:
     return Opened(base, adapter, run if is_run else None, adapter.resolve().name)
 
 
-def _beside(opened: Opened, settings: DeploySettings) -> Path:
+def _beside(opened: Opened, settings: ExportSettings) -> Path:
     if opened.run is None:
         raise InputError("no output folder is given", remedy="--output_path FOLDER")
     return opened.run / f"onnx-{settings.precision}"
 
 
 def _optimize(
-    settings: DeploySettings,
+    settings: ExportSettings,
     opened: Opened,
     tokenizer: Any,
     folder: Path,
@@ -115,28 +115,28 @@ def _optimize(
     here = runs_here(provider)
     work = folder / ".work"
     each = ways(settings, opened)
-    proof, model = _prepared(settings, opened, tokenizer, work / "merged", here, reporter)
+    parity_check, model = _prepared(settings, opened, tokenizer, work / "merged", here, reporter)
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
     rows = calibration(opened.run, tokenizer)
-    stocks = Stocks(opened, tokenizer, work, model)
-    kitchen = Kitchen(stocks, builder, {"": rows}, reporter.advance)
-    tried: list[Tried] = []
-    for way, recipe in recipes(settings, bool(rows), here, each, trained_in_int4(opened)):
+    source_models = SourceModels(opened, tokenizer, work, model)
+    builder_of_variants = ExportBuilder(source_models, builder, {"": rows}, reporter.advance)
+    tried: list[Candidate] = []
+    for way, variant in variants(settings, bool(rows), here, each, trained_in_int4(opened)):
         if settings.precision != "auto" and way == each[0] and any(one.passed for one in tried):
             break
-        reporter.note(f"building {recipe.label}")
+        reporter.note(f"building {variant.label}")
         made = work / f"made-{len(tried)}"
-        kitchen.make(recipe, made)
-        bundle.finish_tokenizer(made, tokenizer, ends, share_buffer=recipe.way != "switch")
-        name = slot_name(opened) if recipe.way == "switch" else None
+        builder_of_variants.make(variant, made)
+        bundle.finish_tokenizer(made, tokenizer, ends, share_buffer=variant.way != "switch")
+        name = slot_name(opened) if variant.way == "switch" else None
         if name is not None:
-            bundle.write_manifest(made, **_slots(opened, made, stocks, name))
-        tried.append(_tried(recipe, made, proof, here, settings, tokenizer, reporter, name))
+            bundle.write_manifest(made, **_slots(opened, made, source_models, name))
+        tried.append(_tried(variant, made, parity_check, here, settings, tokenizer, reporter, name))
     chosen = choose(tried, settings)
     for file in sorted(chosen.folder.iterdir()):
         file.replace(folder / file.name)
     shutil.rmtree(work)
-    write_papers(folder, settings, opened, chosen, tried, provider, here)
+    write_bundle_files(folder, settings, opened, chosen, tried, provider, here)
     if chosen.evaluation is not None and opened.run is not None and settings.data_files is None:
         _add_column(RunFolder.open(opened.run), chosen.evaluation)
     return chosen.parity
@@ -151,46 +151,50 @@ def _add_column(run: RunFolder, found: Evaluation) -> None:
         write_pages(run.path)
 
 
-def _slots(opened: Opened, made: Path, stocks: Stocks, name: str) -> dict[str, Any]:
+def _slots(opened: Opened, made: Path, source_models: SourceModels, name: str) -> dict[str, Any]:
     """What makes a bundle's adapter known by name, and answer when none is named."""
     return {
         "kind": "bundle",
-        "slots": sorted(stocks.adapter.matrices),
-        "adapters": {name: adapter_entry(stocks.adapter, made)},
+        "slots": sorted(source_models.adapter.matrices),
+        "adapters": {name: adapter_entry(source_models.adapter, made)},
         "default_adapter": name,
     }
 
 
 def _tried(
-    recipe: Recipe,
+    variant: Variant,
     made: Path,
-    proof: Proof | None,
+    parity_check: ParityCheck | None,
     here: bool,
-    settings: DeploySettings,
+    settings: ExportSettings,
     tokenizer: Any,
     reporter: Reporter,
     adapter: str | None,
-) -> Tried:
+) -> Candidate:
     speed: dict[str, float] = {}
     if here:
-        with Worker(made, adapter) as worker:
-            prompt = list(proof.reference.prompts[0]) if proof else tokenizer("The way to the sea")["input_ids"]
+        with OnnxWorker(made, adapter) as worker:
+            prompt = (
+                list(parity_check.reference.prompts[0])
+                if parity_check
+                else tokenizer("The way to the sea")["input_ids"]
+            )
             speed = worker.ask("speed", prompt=prompt, tokens=64)
-    name = f"onnx {recipe.precision}"
-    parity = None if proof is None else proof.judge(made, name, settings, reporter, adapter)
-    evaluation = None if proof is None else proof.evaluations[name]
-    found = Tried(recipe, made, bundle.size_mb(made), speed, parity, evaluation)
-    reporter.note(f"{recipe.label}: {found.size_mb} MB" + (f", {parity['why']}" if parity else ""))
+    name = f"onnx {variant.precision}"
+    parity = None if parity_check is None else parity_check.judge(made, name, settings, reporter, adapter)
+    evaluation = None if parity_check is None else parity_check.evaluations[name]
+    found = Candidate(variant, made, bundle.size_mb(made), speed, parity, evaluation)
+    reporter.note(f"{variant.label}: {found.size_mb} MB" + (f", {parity['why']}" if parity else ""))
     return found
 
 
 def _prepared(
-    settings: DeploySettings, opened: Opened, tokenizer: Any, folder: Path, here: bool, reporter: Reporter
-) -> tuple[Proof | None, Any]:
+    settings: ExportSettings, opened: Opened, tokenizer: Any, folder: Path, here: bool, reporter: Reporter
+) -> tuple[ParityCheck | None, Any]:
     """The rows with PyTorch's answers to them, where there are rows and they are wanted; the merged model."""
     wanted = here and not settings.skip_parity
     own = RunFolder.open(opened.run) if opened.run is not None and settings.data_files is None else None
-    known = recording(own, tokenizer) if own is not None and wanted else None
+    known = recorded_evaluation(own, tokenizer) if own is not None and wanted else None
     rows = _rows(settings, opened) if wanted and known is None else None
     reporter.note(f"loading {opened.name}")
     base = _asked_base(opened, rows, tokenizer, reporter) if own is not None and rows is not None else None
@@ -198,12 +202,12 @@ def _prepared(
     tuned = TorchPredictor("tuned" if base else "model", model, tokenizer, Renderer(tokenizer))
     if known is not None and own is not None:
         reporter.note(f"PyTorch's answers to {len(known.examples)} rows are in the run's evaluation")
-        return proof_of(own, known, model, tokenizer, settings.parity_rows, reporter), model
+        return cached_parity_check(own, known, model, tokenizer, settings.parity_rows, reporter), model
     if rows is None:
         return None, model
     predictors = [*([base] if base else []), CachedPredictor(tuned)]
     answered = reference(model, tokenizer, rows.examples, tuned.ends(), reporter)
-    return Proof(rows.examples, rows.labels, rows.source, tokenizer, predictors, answered), model
+    return ParityCheck(rows.examples, rows.labels, rows.source, tokenizer, predictors, answered), model
 
 
 def _asked_base(opened: Opened, rows: EvaluationRows, tokenizer: Any, reporter: Reporter) -> CachedPredictor:
@@ -217,7 +221,7 @@ def _asked_base(opened: Opened, rows: EvaluationRows, tokenizer: Any, reporter: 
     return found
 
 
-def _rows(settings: DeploySettings, opened: Opened) -> EvaluationRows | None:
+def _rows(settings: ExportSettings, opened: Opened) -> EvaluationRows | None:
     run = RunFolder.open(opened.run) if opened.run else None
     if run is None and settings.data_files is None:
         raise InputError(

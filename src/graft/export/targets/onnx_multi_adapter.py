@@ -10,27 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from graft._version import __version__
-from graft.config import AdapterSettings, DataSettings, DeploySettings, build
+from graft.config import DataSettings, ExportSettings, GenerateAdapterSettings, build
 from graft.data.chat_template import Renderer
 from graft.data.tokenize import Encoded
 from graft.errors import GateError, InputError
 from graft.export import bundle
 from graft.export.adapter_placement import adapter_entry
-from graft.export.cached_predictions import proof_of, recording
+from graft.export.cached_predictions import cached_parity_check, recorded_evaluation
 from graft.export.calibration_rows import calibration
-from graft.export.onnx.adapter_files import (
-    Switchable,
+from graft.export.onnx.export_builder import ExportBuilder, SourceModel, Variant
+from graft.export.onnx.graph import in_graph, node_of
+from graft.export.onnx.lora_adapter import (
+    LoraAdapter,
     adapter_path,
     check_shapes,
     name_paths,
     open_adapters,
     write_adapter,
 )
-from graft.export.onnx.builder import check_heads, versions
-from graft.export.onnx.graph import in_graph, node_of
-from graft.export.onnx.recipe import Kitchen, Recipe, Stock
-from graft.export.onnx.slots import add_slots, linear_shapes, slot_options
-from graft.export.parity import Proof, reference
+from graft.export.onnx.lora_slots import add_slots, linear_shapes, slot_options
+from graft.export.onnx.model_builder import check_heads, versions
+from graft.export.parity import ParityCheck, reference
 from graft.hardware.machine import machine
 from graft.inference.cached import CachedPredictor
 from graft.inference.torch import TorchPredictor
@@ -44,14 +44,14 @@ from graft.runs.folder import RunFolder
 from graft.tasks.evaluation_rows import load_evaluation_rows
 
 
-def generate_adapter(settings: AdapterSettings | Mapping[str, Any], reporter: Reporter | None = None) -> Path:
+def generate_adapter(settings: GenerateAdapterSettings | Mapping[str, Any], reporter: Reporter | None = None) -> Path:
     """Build the base with slots and an adapter file each, or add adapters to a bundle. Returns the folder.
 
     Raises:
         InputError: when an adapter does not fit the base, or is of a kind that can't be switched; nothing is written.
         GateError: when an adapter answers worse than its PyTorch twin; the folder is there, marked failed.
     """
-    given = settings if isinstance(settings, AdapterSettings) else build(AdapterSettings, settings)
+    given = settings if isinstance(settings, GenerateAdapterSettings) else build(GenerateAdapterSettings, settings)
     reporter = reporter or Silent()
     if given.add:
         return _add(given, reporter)
@@ -70,7 +70,7 @@ def generate_adapter(settings: AdapterSettings | Mapping[str, Any], reporter: Re
     return _gated(given.output_path, parity)
 
 
-def _check_against(base: Base, adapters: Sequence[Switchable]) -> None:
+def _check_against(base: Base, adapters: Sequence[LoraAdapter]) -> None:
     """Shapes and names against the base's own weights, before anything is built."""
     from safetensors import safe_open
 
@@ -87,7 +87,7 @@ def _check_against(base: Base, adapters: Sequence[Switchable]) -> None:
 
 
 def _build(
-    settings: AdapterSettings, base: Base, adapters: Sequence[Switchable], folder: Path, reporter: Reporter
+    settings: GenerateAdapterSettings, base: Base, adapters: Sequence[LoraAdapter], folder: Path, reporter: Reporter
 ) -> dict[str, Any]:
     tokenizer = load_tokenizer(base, settings.chat_template)
     work = folder / ".work"
@@ -100,10 +100,10 @@ def _build(
     modules = sorted({module for adapter in adapters for module in adapter.matrices})
     reporter.note(f"building the base in {settings.precision} with {len(modules)} slots")
     tuned, rows = _listening(model, adapters, tokenizer)
-    stock = Stock(work / "base", tuned)
-    kitchen = Kitchen(lambda way: stock, "cpu", rows, reporter.advance, slot_options(modules))
-    recipe = Recipe(settings.precision, _rounding(adapters, rows))
-    kitchen.make(recipe, work / "made")
+    source_model = SourceModel(work / "base", tuned)
+    builder = ExportBuilder(lambda way: source_model, "cpu", rows, reporter.advance, slot_options(modules))
+    variant = Variant(settings.precision, _rounding(adapters, rows))
+    builder.make(variant, work / "made")
     add_slots(work / "made", modules)
     bundle.finish_tokenizer(work / "made", tokenizer, ends, share_buffer=False)
     for file in sorted((work / "made").iterdir()):
@@ -116,8 +116,8 @@ def _build(
         kind="bundle",
         status="running",
         base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.licence},
-        precision=recipe.precision,
-        rounding=recipe.rounding if recipe.precision == "int4" else None,
+        precision=variant.precision,
+        rounding=variant.rounding if variant.precision == "int4" else None,
         provider="CPUExecutionProvider",
         size_mb=bundle.size_mb(folder),
         sha256=bundle.weights_sha256(folder),
@@ -129,7 +129,7 @@ def _build(
     return _put(settings, base, adapters, folder, tokenizer, reporter)
 
 
-def _listening(model: Any, adapters: Sequence[Switchable], tokenizer: Any) -> tuple[Any, dict[str, Sequence[Encoded]]]:
+def _listening(model: Any, adapters: Sequence[LoraAdapter], tokenizer: Any) -> tuple[Any, dict[str, Sequence[Encoded]]]:
     """``model`` with the adapters in it that have rows to round for, and their rows by the name they have there."""
     from peft import PeftModel
 
@@ -150,7 +150,7 @@ def _listening(model: Any, adapters: Sequence[Switchable], tokenizer: Any) -> tu
     return tuned, rows
 
 
-def _rounding(adapters: Sequence[Switchable], rows: Mapping[str, Any]) -> str:
+def _rounding(adapters: Sequence[LoraAdapter], rows: Mapping[str, Any]) -> str:
     """As trained, where all adapters were trained over the deployment's own int4 weights."""
     records = [read_record(adapter.path) for adapter in adapters]
     if all(record is not None and record.get("format") == INT4["format"] for record in records):
@@ -159,9 +159,9 @@ def _rounding(adapters: Sequence[Switchable], rows: Mapping[str, Any]) -> str:
 
 
 def _put(
-    settings: AdapterSettings,
+    settings: GenerateAdapterSettings,
     base: Base,
-    adapters: Sequence[Switchable],
+    adapters: Sequence[LoraAdapter],
     folder: Path,
     tokenizer: Any,
     reporter: Reporter,
@@ -186,9 +186,9 @@ def _put(
 
 
 def _judge(
-    settings: AdapterSettings,
+    settings: GenerateAdapterSettings,
     base: Base,
-    adapter: Switchable,
+    adapter: LoraAdapter,
     folder: Path,
     tokenizer: Any,
     reporter: Reporter,
@@ -197,19 +197,21 @@ def _judge(
         return None
     run = RunFolder.open(adapter.run)
     model = load_adapter(load_model(base), adapter.path).merge_and_unload()
-    known = recording(run, tokenizer)
+    known = recorded_evaluation(run, tokenizer)
     if known is not None:
-        proof = proof_of(run, known, model, tokenizer, settings.parity_rows, reporter)
+        parity_check = cached_parity_check(run, known, model, tokenizer, settings.parity_rows, reporter)
     else:
         rows = load_evaluation_rows(run, None, DataSettings()).first(settings.parity_rows)
         tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
         answered = reference(model, tokenizer, rows.examples, tuned.ends(), reporter)
-        proof = Proof(rows.examples, rows.labels, rows.source, tokenizer, [CachedPredictor(tuned)], answered)
-    gate = DeploySettings(max_accuracy_drop=settings.max_accuracy_drop)
-    return proof.judge(folder, adapter.name, gate, reporter, adapter.name)
+        parity_check = ParityCheck(
+            rows.examples, rows.labels, rows.source, tokenizer, [CachedPredictor(tuned)], answered
+        )
+    gate = ExportSettings(max_accuracy_drop=settings.max_accuracy_drop)
+    return parity_check.judge(folder, adapter.name, gate, reporter, adapter.name)
 
 
-def _add(settings: AdapterSettings, reporter: Reporter) -> Path:
+def _add(settings: GenerateAdapterSettings, reporter: Reporter) -> Path:
     folder = settings.output_path or Path(settings.base_model_path or "")
     if not bundle.is_bundle(folder) or "slots" not in bundle.read_manifest(folder):
         raise InputError(

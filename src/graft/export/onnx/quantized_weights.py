@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from graft.errors import GraftError
 from graft.export.onnx.graph import in_graph, name_of, node_of, save
-from graft.export.quantize.gptq import Blocks, stacked
+from graft.export.quantize.gptq import QuantizedBlocks, stacked
 
 
-def by_node(found: Mapping[str, Blocks]) -> dict[str, Blocks]:
+def by_node(found: Mapping[str, QuantizedBlocks]) -> dict[str, QuantizedBlocks]:
     """Weights by layer -> by the node that has them in the graph, where one layer may be two and three may be one."""
-    nodes: dict[str, Blocks] = {}
+    nodes: dict[str, QuantizedBlocks] = {}
     for module, blocks in found.items():
         parts = in_graph(module)
         rows = len(blocks.levels) // len(parts)
@@ -29,7 +29,7 @@ def by_node(found: Mapping[str, Blocks]) -> dict[str, Blocks]:
     return nodes
 
 
-def requantise(folder: Path, found: Mapping[str, Blocks]) -> None:
+def replace_weights(folder: Path, found: Mapping[str, QuantizedBlocks]) -> None:
     """Write the weights ``found`` (by layer) into the quantised graph in ``folder``, in the place of the builder's.
 
     Written in place: ``folder`` is not yet anyone's.
@@ -60,7 +60,7 @@ def requantise(folder: Path, found: Mapping[str, Blocks]) -> None:
     save(model, folder)
 
 
-def write_blocks(node: Any, initialisers: Mapping[str, Any], blocks: Blocks) -> None:
+def write_blocks(node: Any, initialisers: Mapping[str, Any], blocks: QuantizedBlocks) -> None:
     """``blocks`` as the weight, the scales and the zero points of a MatMulNBits node, of the shapes they have there."""
     import onnx
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.tokenize import Encoded
-from graft.export.onnx.adapter_files import Switchable, adapter_path, write_adapter
-from graft.export.onnx.builder import build
-from graft.export.onnx.slots import add_adapter, add_slots, slot_options
-from graft.export.onnx.write_blocks import requantise
+from graft.export.onnx.lora_adapter import LoraAdapter, adapter_path, write_adapter
+from graft.export.onnx.lora_slots import add_adapter, add_slots, slot_options
+from graft.export.onnx.model_builder import build
+from graft.export.onnx.quantized_weights import replace_weights
 from graft.export.quantize.calibrate import rounded, within_budget
-from graft.export.quantize.gptq import Blocks
+from graft.export.quantize.gptq import QuantizedBlocks
 
 Progress = Callable[[str, int, int], None]
 CALIBRATION_ROWS = 256
@@ -21,7 +21,7 @@ CALIBRATION_TOKENS = 16384
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Variant:
     """``rounding`` is for int4: ``rtn`` and ``k_quant`` are the builder's, ``range`` and ``gptq`` ours, ``trained``
     the weights a qlora run was trained on.
 
@@ -67,53 +67,55 @@ class Recipe:
 
 
 @dataclass
-class Stock:
+class SourceModel:
     """What a way is made from: ``folder`` for the builder, and ``model``, whose weights are the folder's, for rounding;
     an adapter that stays apart is active in the model and not in the folder."""
 
     folder: Path
     model: Any = None
-    adapter: Switchable | None = None
+    adapter: LoraAdapter | None = None
 
 
-class Kitchen:
-    """Builds recipes from a stock for each way; what several of them need is made once. ``rows`` are those to round
-    for, by the adapter in the stock's model that reads them ("": the one there is, or none)."""
+class ExportBuilder:
+    """Builds variants, each from the source model of its adapter placement; what several need is made once.
+
+    ``rows`` are the calibration rows, by the adapter that is active when they are read ("": whichever is).
+    """
 
     def __init__(
         self,
-        stocks: Callable[[str], Stock],
+        source_models: Callable[[str], SourceModel],
         builder: str,
         rows: Mapping[str, Sequence[Encoded]],
         progress: Progress | None = None,
         options: Mapping[str, str] | None = None,
     ) -> None:
-        self.stocks, self.builder, self.progress = stocks, builder, progress
+        self.source_models, self.builder, self.progress = source_models, builder, progress
         self.rows = {
             name: within_budget(some[: CALIBRATION_ROWS // len(rows)], CALIBRATION_TOKENS // len(rows))
             for name, some in rows.items()
         }
         self.options = dict(options or {})
-        self._made: dict[Recipe, dict[str, Blocks]] = {}
+        self._made: dict[Variant, dict[str, QuantizedBlocks]] = {}
 
-    def make(self, recipe: Recipe, output: Path) -> None:
-        """``recipe`` as a folder in ``output``."""
-        stock = self.stocks(recipe.way)
-        options = {**self.options, **recipe.options}
-        if stock.adapter is not None:
-            options |= slot_options(list(stock.adapter.matrices))
-        build(stock.folder, output, recipe.precision, self.builder, options)
-        if recipe.precision == "int4" and recipe.rounding in {"range", "gptq"}:
-            requantise(output, self._rounded(stock, recipe))
-        if stock.adapter is not None and recipe.way == "beside":
-            add_adapter(output, stock.adapter.matrices)
-        elif stock.adapter is not None:
-            add_slots(output, list(stock.adapter.matrices))
-            write_adapter(stock.adapter, adapter_path(output, stock.adapter.name))
+    def make(self, variant: Variant, output: Path) -> None:
+        """``variant`` as a folder in ``output``."""
+        source_model = self.source_models(variant.way)
+        options = {**self.options, **variant.options}
+        if source_model.adapter is not None:
+            options |= slot_options(list(source_model.adapter.matrices))
+        build(source_model.folder, output, variant.precision, self.builder, options)
+        if variant.precision == "int4" and variant.rounding in {"range", "gptq"}:
+            replace_weights(output, self._rounded(source_model, variant))
+        if source_model.adapter is not None and variant.way == "beside":
+            add_adapter(output, source_model.adapter.matrices)
+        elif source_model.adapter is not None:
+            add_slots(output, list(source_model.adapter.matrices))
+            write_adapter(source_model.adapter, adapter_path(output, source_model.adapter.name))
 
-    def _rounded(self, stock: Stock, recipe: Recipe) -> dict[str, Blocks]:
-        key = replace(recipe, apart=False)
+    def _rounded(self, source_model: SourceModel, variant: Variant) -> dict[str, QuantizedBlocks]:
+        key = replace(variant, apart=False)
         if key not in self._made:
-            rows = self.rows if recipe.rounding == "gptq" else {}
-            self._made[key] = rounded(stock.model, rows, recipe.head, self.progress)
+            rows = self.rows if variant.rounding == "gptq" else {}
+            self._made[key] = rounded(source_model.model, rows, variant.head, self.progress)
         return self._made[key]

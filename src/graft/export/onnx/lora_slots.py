@@ -54,8 +54,9 @@ def add_slots(folder: Path, modules: Collection[str]) -> None:
 
 
 def add_adapter(folder: Path, matrices: Mapping[str, tuple[Floats, Floats]]) -> None:
-    """An adapter's ``matrices`` (by module, as ``Switchable`` has them) into the graph in ``folder``, in float32 beside
-    the weights, which stay as they are.
+    """Add an adapter's ``matrices`` (by module, as in ``LoraAdapter``) to the graph in ``folder`` as float32 constants.
+
+    The weights of the base stay as they are.
 
     Raises:
         InputError: when the graph has no matrix product for a module.

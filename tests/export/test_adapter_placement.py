@@ -7,7 +7,7 @@ import pytest
 
 from graft.cli.main import main
 from graft.export.bundle import adapter_file, read_manifest
-from graft.export.onnx.session import Session
+from graft.export.onnx.session import OnnxSession
 from graft.export.targets.onnx_genai import optimize
 
 
@@ -26,7 +26,7 @@ def test_a_switchable_adapter_answers_as_pytorch_does_and_the_bare_base_is_there
     assert said["parity"]["answers_equal"][0] == said["parity"]["answers_equal"][1] >= 50
     assert said["parity"]["greatest_logit_difference"] < 1e-3
     prompt = list(range(5, 25))
-    tuned, base = (Session(switched, adapter_file(switched, name)).last_logits([prompt]) for name in (None, "base"))
+    tuned, base = (OnnxSession(switched, adapter_file(switched, name)).last_logits([prompt]) for name in (None, "base"))
     assert np.abs(tuned - base).max() > 1e-3
 
 

@@ -16,7 +16,7 @@ from graft.errors import InputError, Problems, nearest
 from graft.export.bundle import ADAPTERS
 from graft.export.merge import MERGEABLE, adapter_config
 from graft.export.onnx.graph import in_graph, node_of
-from graft.export.onnx.slots import slot_names
+from graft.export.onnx.lora_slots import slot_names
 from graft.models.base import Base
 from graft.models.open import check_adapter
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Switchable:
+class LoraAdapter:
     """An adapter that can be switched: ``matrices`` by module, A (columns, rank) and B (rank, rows) with its scale."""
 
     name: str
@@ -60,13 +60,13 @@ def name_paths(given: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def open_adapters(named: Mapping[str, Path], base: Base) -> list[Switchable]:
+def open_adapters(named: Mapping[str, Path], base: Base) -> list[LoraAdapter]:
     """All of ``named``, each fit for ``base``.
 
     Raises:
         InputError: with everything that is wrong with any of them.
     """
-    found: list[Switchable] = []
+    found: list[LoraAdapter] = []
     problems = Problems()
     for name, path in named.items():
         try:
@@ -77,7 +77,7 @@ def open_adapters(named: Mapping[str, Path], base: Base) -> list[Switchable]:
     return found
 
 
-def open_adapter(name: str, given: Path, base: Base) -> Switchable:
+def open_adapter(name: str, given: Path, base: Base) -> LoraAdapter:
     """Raises:
     InputError: when it does not fit ``base``, or is no plain LoRA, or does not read.
     """
@@ -90,7 +90,7 @@ def open_adapter(name: str, given: Path, base: Base) -> Switchable:
         _check_base(json.loads(manifest.read_text(encoding="utf-8")).get("base") or {}, base, given)
     _check_kind(config, path)
     check_adapter(path)
-    return Switchable(name, path, run if is_run else None, _matrices(path, config))
+    return LoraAdapter(name, path, run if is_run else None, _matrices(path, config))
 
 
 def _check_base(recorded: dict[str, Any], base: Base, where: Path) -> None:
@@ -148,7 +148,7 @@ def _matrices(path: Path, config: dict[str, Any]) -> dict[str, tuple[Floats, Flo
 
 
 def check_shapes(
-    adapter: Switchable, shapes: Mapping[str, tuple[int, int]], slots: Sequence[str] | None = None
+    adapter: LoraAdapter, shapes: Mapping[str, tuple[int, int]], slots: Sequence[str] | None = None
 ) -> None:
     """Whether each matrix has a place in the graph (in ``slots``, where they are fixed) and its shape there.
 
@@ -184,7 +184,7 @@ def adapter_path(bundle: Path, name: str) -> Path:
     return bundle / ADAPTERS / f"{name}.onnx_adapter"
 
 
-def write_adapter(adapter: Switchable, file: Path) -> None:
+def write_adapter(adapter: LoraAdapter, file: Path) -> None:
     """``file`` in onnxruntime's adapter format."""
     import onnxruntime
 
