@@ -19,17 +19,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import graft  # noqa: F401  (before torch: it says how threads wait)
+from graft.cli.main import let_threads_sleep
 
-# isort: split
-import torch
+let_threads_sleep()  # before torch is imported
 
-from graft.config import FinetuneSettings
-from graft.data.chat_template import Renderer
-from graft.data.tokenize import completion_ids
-from graft.engine import score
-from graft.models.base import load_model
-from graft.planning.plan import plan_run
+import torch  # noqa: E402
+
+from graft.config import FinetuneSettings  # noqa: E402
+from graft.data.chat_template import Renderer  # noqa: E402
+from graft.data.tokenize import completion_ids  # noqa: E402
+from graft.engine import score  # noqa: E402
+from graft.models.base import load_model  # noqa: E402
+from graft.planning.plan import plan_run  # noqa: E402
 
 Ids = Sequence[int]
 

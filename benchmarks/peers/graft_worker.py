@@ -9,6 +9,9 @@ import turns
 
 
 def main() -> None:
+    from graft.cli.main import let_threads_sleep
+
+    let_threads_sleep()
     config = turns.given()
     import torch
 

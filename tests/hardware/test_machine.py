@@ -39,13 +39,28 @@ def test_memory_adds_up():
 
 
 @pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE 2000"), ({"OMP_WAIT_POLICY": "active"}, "active None")])
-def test_threads_wait_asleep_unless_the_user_has_said_otherwise(given, found):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
-    code = "import graft, os; print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT'))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**environment, **given}, capture_output=True, text=True, check=True
+def test_the_command_lets_threads_sleep_unless_the_user_has_said_otherwise(given, found):
+    code = (
+        "import os, sys; from graft.cli.main import main; main(['--version']); assert 'torch' not in sys.modules;"
+        "print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT'))"
     )
-    assert done.stdout.strip() == found
+    assert _printed(code, given).splitlines()[-1] == found
+
+
+def test_importing_graft_changes_neither_the_environment_nor_loggers():
+    code = (
+        "import logging, os; before = dict(os.environ)\n"
+        "import graft; print(dict(os.environ) == before)\n"
+        "graft.finetune, graft.evaluate_model  # imports torch and others, which set variables\n"
+        "print(any(name.startswith(('OMP_', 'GOMP_')) for name in os.environ), logging.getLogger('bitsandbytes').level)"
+    )
+    assert _printed(code, {}).split() == ["True", "False", "0"]
+
+
+def _printed(code, given):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env={**environment, **given}, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_process_has_the_peak_of_its_own_memory_and_not_of_its_parents():

@@ -1,0 +1,3 @@
+from graft.cli.main import let_threads_sleep
+
+let_threads_sleep()  # as the command does: test processes share the machine
