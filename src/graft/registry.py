@@ -39,6 +39,12 @@ def load_attribute(reference: str) -> Any:
         raise InputError(f"there is no {name!r} in {place}", remedy=did_you_mean(name, names)) from None
 
 
+def absolute_reference(reference: str) -> str:
+    """Return ``reference`` with the path of its file made absolute, so that it holds in any working directory."""
+    place, _, name = reference.rpartition(":")
+    return f"{Path(place).resolve()}:{name}" if place.endswith(".py") else reference
+
+
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)

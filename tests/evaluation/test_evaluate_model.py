@@ -9,7 +9,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import graft
 from graft.errors import InputError
+from graft.evaluation import table
 from graft.evaluation.compare import evaluate
+from graft.evaluation.rows import EvaluationRows
+from graft.evaluation.table import metric_references
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import CompletionScore
 from tiny_models import tiny_model_tokenizer
@@ -69,14 +72,6 @@ def test_a_metric_of_ones_own_from_a_file(tiny_llama, rows_file, tmp_path):
     assert document["predictors"]["base"]["length"]["value"] == pytest.approx(20.5)
 
 
-def test_what_is_wrong_with_model_rows_and_output_is_said_together(tmp_path):
-    (tmp_path / "out").write_text("a file", encoding="utf-8")
-    with pytest.raises(InputError) as caught:
-        graft.evaluate_model(tmp_path / "no-model", tmp_path / "none.jsonl", output_path=tmp_path / "out")
-    said = str(caught.value)
-    assert "no-model" in said and "none.jsonl: no such file" in said and "the output folder is a file" in said
-
-
 class Known:
     """A predictor whose answers are given: the likelihood of a label is 0 for the right one and -1 else."""
 
@@ -93,13 +88,80 @@ class Known:
         ]
 
 
+OWN_METRIC = """
+from graft.evaluation.metrics.base import mean_metric
+
+EXCESS = mean_metric(
+    "excess",
+    lambda reference, answer: abs(len(answer) - len(reference)),
+    title="excess length",
+    meaning="characters too many or too few",
+    direction="lower",
+    digits=1,
+    scale=None,
+)
+
+
+class Shouting:
+    title, direction, digits = "shouted rows", "lower", 0
+
+    def __call__(self, references, answers):
+        return [answer.isupper() for answer in answers]
+
+
+def wrong(references, answers):
+    return [0.0 for _ in answers]
+
+
+wrong.direction = "up"
+"""
+
+
+class Answering(Known):
+    def __init__(self, name, answer):
+        super().__init__(name, [])
+        self.answer = answer
+
+    def generate(self, examples, max_new_tokens, progress=None):
+        return [self.answer(example) for example in examples]
+
+
+def test_a_metric_file_of_ones_own_goes_the_whole_way_with_title_digits_and_direction(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN_METRIC, encoding="utf-8")
+    messages = [({"role": "user", "content": str(n)},) for n in range(40)]
+    examples = [graft.Example(prompt, "four", graft_origin(n)) for n, prompt in enumerate(messages)]
+    rows = EvaluationRows(examples, None, {"path": "x", "rows": 40})
+    base, tuned = Answering("base", lambda example: "TOO LONG"), Answering("tuned", lambda example: "five5")
+    found = evaluate([base, tuned], rows, metrics=[f"{path}:EXCESS", f"{path}:Shouting"]).document
+    assert found["metrics"]["excess"]["direction"] == "lower" and found["metrics"]["excess"]["title"] == "excess length"
+    assert metric_references(found) == [f"{path.resolve()}:EXCESS", f"{path.resolve()}:Shouting"]
+    assert table.rows(found) == [
+        ("excess length", "4.0 (4.0–4.0)", "1.0 (1.0–1.0)", "-3.0 (-3.0 to -3.0), p < 0.01"),
+        ("shouted rows", "1 (1–1)", "0 (0–0)", "-1 (-1 to -1), p < 0.01"),
+    ]
+    assert table.verdict(found).startswith("The tuned model is better: excess length 4.0 → 1.0 (")
+    again = evaluate([tuned, base], rows, metrics=[f"{path}:EXCESS"]).document
+    assert table.verdict(again).startswith("The base model is worse: ")
+    with pytest.raises(InputError, match="'up'"):
+        evaluate([base], rows, metrics=[f"{path}:wrong"])
+
+
+def test_what_is_wrong_with_model_rows_and_output_is_said_together(tmp_path):
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        graft.evaluate_model(tmp_path / "no-model", tmp_path / "none.jsonl", output_path=tmp_path / "out")
+    said = str(caught.value)
+    assert "no-model" in said and "none.jsonl: no such file" in said and "the output folder is a file" in said
+
+
 def test_base_and_tuned_are_compared_row_by_row():
     examples = [
         graft.Example(({"role": "user", "content": str(n)},), "ab"[n % 2], graft_origin(n), label="ab"[n % 2])
         for n in range(40)
     ]
     base, tuned = Known("base", [n < 20 for n in range(40)]), Known("tuned", [n < 30 for n in range(40)])
-    found = evaluate([base, tuned], examples, labels=["a", "b"], source={"path": "x", "rows": 40, "sha256": None})
+    found = evaluate([base, tuned], EvaluationRows(examples, ["a", "b"], {"path": "x", "rows": 40, "sha256": None}))
     accuracy = {name: figures["accuracy"] for name, figures in found.document["predictors"].items()}
     assert (accuracy["base"]["value"], accuracy["tuned"]["value"]) == (0.5, 0.75)
     difference = found.document["differences"][0]
@@ -112,7 +174,7 @@ def test_base_and_tuned_are_compared_row_by_row():
 
 def test_a_held_out_label_that_training_never_saw_counts_as_wrong():
     examples = [graft.Example(({"role": "user", "content": str(n)},), "abc"[n % 3], graft_origin(n)) for n in range(30)]
-    found = evaluate([Known("base", [True] * 30)], examples, labels=["a", "b"], source={"path": "x"})
+    found = evaluate([Known("base", [True] * 30)], EvaluationRows(examples, ["a", "b"], {"path": "x"}))
     assert found.document["labels"] == ["a", "b", "c"]
 
 
@@ -129,7 +191,8 @@ def test_an_answer_may_be_a_quarter_longer_in_tokens_than_the_longest_reference(
     asked = Asked("base", [True, True])
     asked.tokenizer = tiny_model_tokenizer()
     tokens = len(asked.tokenizer(examples[1].completion, add_special_tokens=False).input_ids)
-    evaluate([CachedPredictor(asked) if kept else asked], examples, metrics=["exact_match"], source={"path": "x"})
+    rows = EvaluationRows(examples, None, {"path": "x"})
+    evaluate([CachedPredictor(asked) if kept else asked], rows, metrics=["exact_match"])
     assert asked.bound == int(1.25 * tokens) + 8
 
 

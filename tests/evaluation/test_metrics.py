@@ -11,7 +11,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from graft.errors import InputError
-from graft.evaluation.metrics import METRICS, Outcome, choose, fitting, get
+from graft.evaluation.metrics import METRICS, Predictions, default_metrics, get_metric, select_metrics
 from graft.evaluation.metrics.classes import confusion, per_class
 from graft.evaluation.metrics.structured import parsed
 from graft.inference.predictor import CompletionScore
@@ -27,21 +27,21 @@ TEXTS = [
 ]
 
 
-def value(name, outcome):
-    metric = get(name)
-    return float(metric.value(metric.statistics(outcome).sum(axis=0, keepdims=True))[0])
+def value(name, predictions):
+    metric = get_metric(name)
+    return float(metric.value(metric.statistics(predictions).sum(axis=0, keepdims=True))[0])
 
 
 def texts(pairs=TEXTS):
-    return Outcome([reference for reference, _ in pairs], answers=[answer for _, answer in pairs])
+    return Predictions([reference for reference, _ in pairs], answers=[answer for _, answer in pairs])
 
 
 @given(st.lists(st.tuples(st.sampled_from(LABELS[:3]), st.sampled_from(LABELS)), min_size=1, max_size=60))
 def test_classes_as_scikit_learn_counts_them(pairs):
     wanted, chosen = zip(*pairs, strict=True)
-    outcome = Outcome(wanted, choices=chosen, labels=LABELS)
-    assert value("accuracy", outcome) == pytest.approx(accuracy_score(wanted, chosen))
-    assert value("macro_f1", outcome) == pytest.approx(f1_score(wanted, chosen, average="macro", zero_division=0))
+    predictions = Predictions(wanted, choices=chosen, labels=LABELS)
+    assert value("accuracy", predictions) == pytest.approx(accuracy_score(wanted, chosen))
+    assert value("macro_f1", predictions) == pytest.approx(f1_score(wanted, chosen, average="macro", zero_division=0))
     matrix = confusion(wanted, chosen, LABELS)
     assert matrix == confusion_matrix(wanted, chosen, labels=LABELS).tolist()
     theirs = precision_recall_fscore_support(wanted, chosen, labels=LABELS, zero_division=0)
@@ -52,14 +52,14 @@ def test_classes_as_scikit_learn_counts_them(pairs):
 
 @pytest.mark.parametrize("pairs", [TEXTS, TEXTS[:3], TEXTS[:1], TEXTS[1:2], TEXTS[4:]])
 def test_bleu_as_sacrebleu(pairs):
-    outcome = texts(pairs)
-    theirs = sacrebleu.corpus_bleu(outcome.answers, [outcome.references])
-    assert value("bleu", outcome) == pytest.approx(theirs.score)
+    predictions = texts(pairs)
+    theirs = sacrebleu.corpus_bleu(predictions.answers, [predictions.references])
+    assert value("bleu", predictions) == pytest.approx(theirs.score)
 
 
 def test_bleu_of_each_row_as_sacrebleu():
     theirs = [sacrebleu.sentence_bleu(answer, [reference]).score for reference, answer in TEXTS]
-    assert get("bleu").rows(texts()) == pytest.approx(theirs, abs=1e-3)
+    assert get_metric("bleu").rows(texts()) == pytest.approx(theirs, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])
@@ -67,40 +67,40 @@ def test_rouge_as_rouge_score(name):
     scorer = RougeScorer([name], use_stemmer=False)
     theirs = [scorer.score(reference, answer)[name].fmeasure for reference, answer in TEXTS]
     assert value(name, texts()) == pytest.approx(np.mean(theirs))
-    assert get(name).rows(texts()) == pytest.approx(theirs, abs=1e-4)
+    assert get_metric(name).rows(texts()) == pytest.approx(theirs, abs=1e-4)
 
 
 def test_rouge_and_token_f1_read_other_alphabets():
     pairs = [("собака лает", "собака спит"), ("Ünlü söz", "ünlü söz!")]
-    assert get("rouge1").rows(texts(pairs)) == [0.5, 1.0]
-    assert get("token_f1").rows(texts(pairs)) == [0.5, 1.0]
+    assert get_metric("rouge1").rows(texts(pairs)) == [0.5, 1.0]
+    assert get_metric("token_f1").rows(texts(pairs)) == [0.5, 1.0]
 
 
 def test_token_f1_by_hand():
     pairs = [("a a b", "a b b b"), ("a", "b"), ("...", "!"), ("a", "")]
-    assert get("token_f1").rows(texts(pairs)) == [round(2 * 2 / 7, 4), 0.0, 1.0, 0.0]
+    assert get_metric("token_f1").rows(texts(pairs)) == [round(2 * 2 / 7, 4), 0.0, 1.0, 0.0]
 
 
 def test_exact_match_is_exact_but_for_blanks_around():
-    assert get("exact_match").rows(texts([("Ja", " Ja\n"), ("Ja", "ja"), ("Ja", "Ja.")])) == [1.0, 0.0, 0.0]
+    assert get_metric("exact_match").rows(texts([("Ja", " Ja\n"), ("Ja", "ja"), ("Ja", "Ja.")])) == [1.0, 0.0, 0.0]
 
 
 def test_fields_of_json_answers():
     wanted = '{"name": "Ann", "age": 3, "tags": ["x", "y"]}'
     answers = ['{"age": 3, "name": "Ann", "tags": ["y", "x"]}', '{"name": "Bo", "age": 3}', "no json", "[]"]
-    outcome = texts([(wanted, answer) for answer in answers])
-    assert get("json_valid").rows(outcome) == [1.0, 1.0, 0.0, 1.0]
-    assert get("field_f1").rows(outcome) == [1.0, round(2 * 1 / 6, 4), 0.0, 0.0]
-    assert value("field_f1", outcome) == pytest.approx(2 * 5 / (4 + 2 + 4 * 4))
+    predictions = texts([(wanted, answer) for answer in answers])
+    assert get_metric("json_valid").rows(predictions) == [1.0, 1.0, 0.0, 1.0]
+    assert get_metric("field_f1").rows(predictions) == [1.0, round(2 * 1 / 6, 4), 0.0, 0.0]
+    assert value("field_f1", predictions) == pytest.approx(2 * 5 / (4 + 2 + 4 * 4))
     nested = texts([('{"a": {"b": 1, "c": null}}', '{"a": {"b": 1, "c": 2}}')])
-    assert get("field_f1").rows(nested) == [0.5]
+    assert get_metric("field_f1").rows(nested) == [0.5]
     assert parsed("[" * 100_000) is None
 
 
 def test_perplexity_is_over_tokens_not_rows():
-    outcome = Outcome(["x", "y"], scores=[CompletionScore(-2.0, 4), CompletionScore(-6.0, 2)])
-    assert value("perplexity", outcome) == pytest.approx(math.exp(8 / 6))
-    assert math.isfinite(value("perplexity", Outcome(["x"], scores=[CompletionScore(-1e6, 1)])))
+    predictions = Predictions(["x", "y"], scores=[CompletionScore(-2.0, 4), CompletionScore(-6.0, 2)])
+    assert value("perplexity", predictions) == pytest.approx(math.exp(8 / 6))
+    assert math.isfinite(value("perplexity", Predictions(["x"], scores=[CompletionScore(-1e6, 1)])))
 
 
 @settings(max_examples=30)
@@ -111,16 +111,17 @@ def test_perplexity_is_over_tokens_not_rows():
 def test_sums_over_rows_are_all_a_metric_needs(pairs, cut):
     """Statistics of two parts together are those of the whole: what the bootstrap relies on."""
     for name in ("bleu", "rougeL", "token_f1", "exact_match", "field_f1", "json_valid"):
-        metric = get(name)
+        metric = get_metric(name)
         whole = metric.statistics(texts(pairs))
         parts = [metric.statistics(texts(part)) for part in (pairs[:cut], pairs[cut:]) if part]
         assert np.allclose(whole, np.concatenate(parts))
 
 
 def test_names_aliases_and_the_nearest():
-    assert get("F1").name == "macro_f1" and get("ROUGE").name == "rougeL" and get("BLEU").name == "bleu"
+    names = {"F1": "macro_f1", "ROUGE": "rougeL", "BLEU": "bleu", "em": "exact_match", "seqeval": "entity_f1"}
+    assert {given: get_metric(given).name for given in names} == names
     with pytest.raises(InputError) as caught:
-        choose(["acuracy", "bleuu", "accuracy"], ["x"], None)
+        select_metrics(["acuracy", "bleuu", "accuracy"], ["x"], None)
     said = str(caught.value)
     assert (
         "did you mean accuracy?" in said and "did you mean bleu?" in said and "needs answers that are classes" in said
@@ -128,7 +129,7 @@ def test_names_aliases_and_the_nearest():
 
 
 def test_every_metric_is_there():
-    assert all(get(name).name == name for name in METRICS.builtin)
+    assert all(get_metric(name).name == name for name in METRICS.builtin)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_every_metric_is_there():
     ],
 )
 def test_what_the_answers_are_tells_what_is_measured(references, labels, first):
-    assert fitting(references, labels)[0] == first
+    assert default_metrics(references, labels)[0] == first
 
 
 def test_a_metric_of_ones_own(tmp_path):
@@ -151,9 +152,9 @@ def test_a_metric_of_ones_own(tmp_path):
         "def wrong(references, answers):\n    return 1.0\n",
         encoding="utf-8",
     )
-    metric = get(f"{path}:longer")
+    metric = get_metric(f"{path}:longer")
     assert metric.name == "longer" and metric.rows(texts()) == [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
     with pytest.raises(InputError, match="one number for each row"):
-        get(f"{path}:wrong").rows(texts())
+        get_metric(f"{path}:wrong").rows(texts())
     with pytest.raises(InputError, match="no 'longest'"):
-        get(f"{path}:longest")
+        get_metric(f"{path}:longest")

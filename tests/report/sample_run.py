@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graft.evaluation.metrics import get_metric
+
 LABELS = ["negative", "neutral", "positive"]
 INSTRUCTION = "Classify the tone of the text as one of: negative, neutral, positive.\n\n"
 HOSTILE = "<script>document.title='owned'</script><img src=\"https://example.org/x.png\" onerror=alert(1)> & </style>"
@@ -165,7 +167,7 @@ def _evaluation(values: Mapping[str, tuple[float, ...]], n: int, path: str) -> d
         "data": {"path": path, "rows": n, "sha256": "ab" * 32},
         "labels": None,
         "predictors": predictors,
-        "lower_is_better": ["perplexity"],
+        "metrics": {name: get_metric(name).as_record() for name in values},
         "differences": differences,
     }
 

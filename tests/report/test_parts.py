@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 
+from graft.evaluation.metrics import metric_info
+from graft.evaluation.metrics.classes import ACCURACY
+from graft.evaluation.metrics.likelihood import PERPLEXITY
+from graft.evaluation.metrics.texts import BLEU
 from graft.report import format as words
+from graft.report import summary as facts
 from graft.report import svg
+from graft.report.card import card_data
 from graft.report.charts import Frame, loss_chart
+from graft.report.page import render
 from graft.report.row_changes import cut, find_changes, marked, shared
 from graft.runs.view import Difference, Estimate, Loss, RunView
 
@@ -57,14 +65,14 @@ def test_losses_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
 
 
 def test_scores_in_words() -> None:
-    assert words.score("accuracy", 0.85342) == "0.853"
-    assert words.score("bleu", 31.237) == "31.24"
-    assert words.score("perplexity", 12345.6) == "12345.60"
-    assert words.signed("accuracy", -0.0504) == "−0.050"
-    assert words.signed("accuracy", -0.0001) == "0.000"
-    assert words.interval("accuracy", Estimate(0.5, 0.45, 0.55)) == "0.450–0.550"
-    assert words.interval("accuracy", Difference("accuracy", "base", "tuned", 0.1, -0.01, 0.2)) == "−0.010 to +0.200"
-    assert words.interval("accuracy", Estimate(0.5)) == ""
+    assert ACCURACY.figure(0.85342) == "0.853"
+    assert BLEU.figure(31.237) == "31.24"
+    assert PERPLEXITY.figure(12345.6) == "12345.60"
+    assert words.signed(ACCURACY, -0.0504) == "−0.050"
+    assert words.signed(ACCURACY, -0.0001) == "0.000"
+    assert words.interval(ACCURACY, Estimate(0.5, 0.45, 0.55)) == "0.450–0.550"
+    assert words.interval(ACCURACY, Difference("accuracy", "base", "tuned", 0.1, -0.01, 0.2)) == "−0.010 to +0.200"
+    assert words.interval(ACCURACY, Estimate(0.5)) == ""
 
 
 def test_other_figures_in_words() -> None:
@@ -103,3 +111,40 @@ def test_lower_perplexity_is_better(tmp_path: Path) -> None:
     (tmp_path / "predictions.jsonl").write_text(row, encoding="utf-8")
     changes = find_changes(RunView.read(tmp_path))
     assert changes is not None and len(changes.fixed) == 1 and not changes.broken
+
+
+def test_a_metric_that_only_evaluation_json_knows_is_shown_with_its_own_title_digits_and_direction(
+    tmp_path: Path,
+) -> None:
+    """As a report sees a user's own metric: its code may be gone."""
+    figures = {"base": {"value": 31.0, "low": 28.0, "high": 34.0, "n": 50}}
+    figures["tuned"] = {"value": 12.5, "low": 11.0, "high": 14.0, "n": 50}
+    metric = {"title": "edit distance", "meaning": "edits", "direction": "lower", "digits": 1, "scale": None}
+    document = {
+        "data": {"path": "rows.jsonl", "rows": 50},
+        "metrics": {"edits": {**metric, "hub_name": "levenshtein"}},
+        "predictors": {name: {"edits": found} for name, found in figures.items()},
+        "differences": [
+            {"metric": "edits", "from": "base", "to": "tuned", "value": -18.5, "low": -21.0, "high": -16.0, "p": 0.001}
+        ],
+    }
+    (tmp_path / "evaluation.json").write_text(json.dumps(document), encoding="utf-8")
+    view = RunView.read(tmp_path)
+    assert facts.sentence(view).startswith("The tuned model is better: edit distance 31.0 → 12.5 (")
+    page = render(view)
+    assert "Edit distance" in page and "−18.5" in page and 'class="tag good"' in page and 'class="tag bad"' not in page
+    (card,) = card_data(view).eval_results or ()
+    assert (card.metric_type, card.metric_name, card.metric_value) == ("levenshtein", "Edit distance", 12.5)
+
+
+def test_an_evaluation_of_an_older_version_is_described_by_the_metrics_built_in(tmp_path: Path) -> None:
+    document = {
+        "lower_is_better": ["perplexity", "mine"],
+        "predictors": {"base": {"bleu": {"value": 20}}},
+        "metrics": ["torn"],
+    }
+    assert metric_info(document, "bleu").heading == "BLEU" and metric_info(document, "bleu").digits == 2
+    assert metric_info(document, "perplexity").lower_is_better and metric_info(document, "mine").lower_is_better
+    assert metric_info(document, "another_one").heading == "Another one"
+    wrong = {"metrics": {"accuracy": {"direction": "up"}}}
+    assert metric_info(wrong, "accuracy").direction == "higher"

@@ -10,8 +10,8 @@ from scipy.stats import pearsonr, spearmanr
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 
 from graft.errors import InputError
-from graft.evaluation.metrics import get
-from graft.evaluation.metrics.base import Outcome
+from graft.evaluation.metrics import get_metric
+from graft.evaluation.metrics.base import Predictions
 from graft.evaluation.metrics.entities import entities
 
 KINDS = ["PER", "LOC", "B", "O-1"]
@@ -22,9 +22,9 @@ def bio(draw, length):
     return ["O" if draw.random() < 0.4 else f"{draw.choice('BI')}-{draw.choice(KINDS)}" for _ in range(length)]
 
 
-def value(name, outcome):
-    metric = get(name)
-    return float(metric.value(metric.statistics(outcome).sum(axis=0, keepdims=True))[0])
+def value(name, predictions):
+    metric = get_metric(name)
+    return float(metric.value(metric.statistics(predictions).sum(axis=0, keepdims=True))[0])
 
 
 def near(draw, tags):
@@ -36,12 +36,12 @@ def test_entity_scores_are_seqevals(seed):
     draw = random.Random(seed)
     wanted = [bio(draw, draw.randrange(1, 12)) for _ in range(30)]
     given = [near(draw, tags) for tags in wanted]
-    outcome = Outcome([" ".join(tags) for tags in wanted], [" ".join(tags) for tags in given])
-    assert value("entity_f1", outcome) == pytest.approx(f1_score(wanted, given))
-    assert value("entity_precision", outcome) == pytest.approx(precision_score(wanted, given))
-    assert value("entity_recall", outcome) == pytest.approx(recall_score(wanted, given))
+    predictions = Predictions([" ".join(tags) for tags in wanted], [" ".join(tags) for tags in given])
+    assert value("entity_f1", predictions) == pytest.approx(f1_score(wanted, given))
+    assert value("entity_precision", predictions) == pytest.approx(precision_score(wanted, given))
+    assert value("entity_recall", predictions) == pytest.approx(recall_score(wanted, given))
     report = classification_report(wanted, given, output_dict=True, zero_division=0)
-    classes = get("entity_f1").by_class(outcome)
+    classes = get_metric("entity_f1").by_class(predictions)
     for kind, figures in classes.items():
         assert figures["f1"] == pytest.approx(report[kind]["f1-score"])
         assert figures["support"] == report[kind]["support"]
@@ -53,28 +53,28 @@ def test_plain_tags_are_entities_as_long_as_they_run():
         ("street", 3, 3),
         ("city", 4, 4),
     }
-    outcome = Outcome(["Bahn Bahn O", "S-Bahn O O"], ["Bahn O O", "S-Bahn O O"])
-    assert value("entity_f1", outcome) == pytest.approx(2 * 1 / (2 + 2))
-    assert value("tag_accuracy", outcome) == pytest.approx(5 / 6)
-    assert get("seqeval") is get("entity_f1")
+    predictions = Predictions(["Bahn Bahn O", "S-Bahn O O"], ["Bahn O O", "S-Bahn O O"])
+    assert value("entity_f1", predictions) == pytest.approx(2 * 1 / (2 + 2))
+    assert value("tag_accuracy", predictions) == pytest.approx(5 / 6)
+    assert get_metric("seqeval") is get_metric("entity_f1")
 
 
 def test_labels_are_counted_one_by_one():
-    outcome = Outcome(['["a", "b"]', "[]"], ['["b", "c"]', '["a"]'])
-    assert value("label_f1", outcome) == pytest.approx(2 * 1 / (3 + 2))
+    predictions = Predictions(['["a", "b"]', "[]"], ['["b", "c"]', '["a"]'])
+    assert value("label_f1", predictions) == pytest.approx(2 * 1 / (3 + 2))
 
 
 def test_correlations_are_scipys():
     draw = np.random.default_rng(0)
     wanted = draw.integers(0, 5, 40) / 4
     given = wanted + draw.normal(0, 0.4, 40)
-    outcome = Outcome([f"{x:g}" for x in wanted], [f"{y:.6f}" for y in given])
-    given = np.array([float(text) for text in outcome.answers])
-    assert value("pearson", outcome) == pytest.approx(pearsonr(wanted, given).statistic)
-    assert value("spearman", outcome) == pytest.approx(spearmanr(wanted, given).statistic)
-    assert value("pearson", Outcome(["1", "1"], ["0", "1"])) == 0
+    predictions = Predictions([f"{x:g}" for x in wanted], [f"{y:.6f}" for y in given])
+    given = np.array([float(text) for text in predictions.answers])
+    assert value("pearson", predictions) == pytest.approx(pearsonr(wanted, given).statistic)
+    assert value("spearman", predictions) == pytest.approx(spearmanr(wanted, given).statistic)
+    assert value("pearson", Predictions(["1", "1"], ["0", "1"])) == 0
     with pytest.raises(InputError, match="correlation"):
-        value("pearson", Outcome(["yes"], ["no"]))
+        value("pearson", Predictions(["yes"], ["no"]))
 
 
 def test_an_encoder_decoders_scores_are_its_own_loss(given):

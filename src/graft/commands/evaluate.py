@@ -11,6 +11,7 @@ from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, Mod
 from graft.data.sources import find_files, sha256_of
 from graft.errors import Problems
 from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import record, write_evaluation
 from graft.export.bundle import is_bundle, read_manifest
 from graft.export.onnx.predictor import OnnxPredictor
@@ -23,7 +24,7 @@ from graft.report import write_pages
 from graft.runs.folder import RunFolder, check_folder
 from graft.tasks.base import Task, check_metrics
 from graft.tasks.encoding import Encoding
-from graft.tasks.evaluation_rows import SEED, EvaluationRows, load_evaluation_rows, named_files
+from graft.tasks.evaluation_rows import load_evaluation_rows, named_files
 from graft.tasks.load import is_new_head, load_for, on_the_gpu
 from graft.tasks.open import open_task
 
@@ -144,14 +145,11 @@ def _evaluate(
 ) -> Evaluation:
     return evaluate(
         predictors,
-        rows.examples,
+        rows,
         metrics=usual if settings.metrics is None else settings.metrics,
-        labels=rows.labels,
-        source=rows.source,
         bootstrap_samples=settings.bootstrap_samples,
         max_new_tokens=settings.max_new_tokens,
-        seed=SEED,
-        progress=reporter.advance,
+        reporter=reporter,
     )
 
 

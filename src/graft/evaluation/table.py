@@ -2,65 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from graft.evaluation.metrics import metric_info
+from graft.runs.metric_info import MetricInfo
+
 FEW_ROWS = 30
-NAMES = {
-    "macro_f1": "macro-F1",
-    "exact_match": "exact match",
-    "token_f1": "token F1",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "bleu": "BLEU",
-    "json_valid": "valid JSON",
-    "field_f1": "field F1",
-    "label_f1": "label F1",
-    "entity_f1": "entity F1",
-    "entity_precision": "entity precision",
-    "entity_recall": "entity recall",
-    "tag_accuracy": "tag accuracy",
-    "pearson": "Pearson's r",
-    "spearman": "Spearman's rho",
-}
+"""With fewer rows the sentence warns."""
+Document = Mapping[str, Any]
 
 
-def rows(document: dict[str, Any]) -> list[tuple[str, ...]]:
-    """(metric, a cell for each predictor with its interval, the difference with its interval and p)."""
+def rows(document: Document) -> list[tuple[str, ...]]:
+    """Return a row for each metric: its title, a cell for each predictor, and a cell for each difference.
+
+    Cells hold the value with its 95 % interval, those of differences also p.
+    """
     found = []
-    for metric in metrics_of(document):
-        cells = [_with_interval(metric, figures[metric]) for figures in document["predictors"].values()]
-        differences = [_difference(metric, d) for d in document["differences"] if d["metric"] == metric]
-        found.append((NAMES.get(metric, metric), *cells, *differences))
+    for name in metric_names(document):
+        metric = metric_info(document, name)
+        cells = [_with_interval(metric, figures[name]) for figures in document["predictors"].values()]
+        differences = [_difference(metric, d) for d in document["differences"] if d["metric"] == name]
+        found.append((metric.title, *cells, *differences))
     return found
 
 
-def metrics_of(document: dict[str, Any]) -> list[str]:
+def metric_names(document: Document) -> list[str]:
+    """Return the names of the metrics that were computed, the headline first."""
     return list(next(iter(document["predictors"].values())))
 
 
-def figure(metric: str, value: float, sign: bool = False) -> str:
-    """With as many digits as mean something: perplexity and BLEU two, shares three."""
-    digits = 2 if metric in {"perplexity", "bleu"} else 3
-    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+def metric_references(document: Document) -> list[str]:
+    """Return how each metric is asked for again: by name, or a user's own by ``path/to/file.py:name``."""
+    described = document.get("metrics") or {}
+    return [described.get(name, {}).get("reference", name) for name in metric_names(document)]
 
 
-def _with_interval(metric: str, found: dict[str, float]) -> str:
-    return f"{figure(metric, found['value'])} ({figure(metric, found['low'])}–{figure(metric, found['high'])})"
+def _with_interval(metric: MetricInfo, found: Mapping[str, float]) -> str:
+    return f"{metric.figure(found['value'])} ({metric.figure(found['low'])}–{metric.figure(found['high'])})"
 
 
-def _difference(metric: str, found: dict[str, Any]) -> str:
-    bounds = f"{figure(metric, found['low'], True)} to {figure(metric, found['high'], True)}"
-    return f"{figure(metric, found['value'], True)} ({bounds}), {p_text(found['p'])}"
+def _difference(metric: MetricInfo, found: Mapping[str, Any]) -> str:
+    return f"{metric.figure(found['value'], True)} ({_bounds(metric, found)}), {p_text(found['p'])}"
+
+
+def _bounds(metric: MetricInfo, found: Mapping[str, Any]) -> str:
+    return f"{metric.figure(found['low'], True)} to {metric.figure(found['high'], True)}"
 
 
 def p_text(p: float) -> str:
+    """Return a p-value as text, such as ``p < 0.01`` or ``p = 0.24``."""
     return "p < 0.01" if p < 0.01 else f"p = {p:.2f}"
 
 
-def headline(document: dict[str, Any]) -> dict[str, Any]:
-    """The first metric: its value for each predictor, n, and the difference's interval and p."""
-    metric = metrics_of(document)[0]
+def headline(document: Document) -> dict[str, Any]:
+    """Return the manifest's scores: the first metric's value for each predictor, n, the difference's interval and p."""
+    metric = metric_names(document)[0]
     found: dict[str, Any] = {"metric": metric}
     for name, figures in document["predictors"].items():
         found |= {name: figures[metric]["value"], "n": figures[metric]["n"]}
@@ -71,24 +68,25 @@ def headline(document: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def verdict(document: dict[str, Any]) -> str:
-    """One sentence: better, worse, or no difference that these rows show."""
-    metric = metrics_of(document)[0]
-    name = NAMES.get(metric, metric)
+def verdict(document: Document) -> str:
+    """Return one sentence on the headline: better, worse, or not measurably different."""
+    metric = metric_info(document, metric_names(document)[0])
     predictors = document["predictors"]
-    difference = next((d for d in document["differences"] if d["metric"] == metric), None)
+    difference = next((d for d in document["differences"] if d["metric"] == metric.name), None)
     if difference is None:
         only, figures = next(iter(predictors.items()))
-        return f"{only}: {name} {_with_interval(metric, figures[metric])}, n = {figures[metric]['n']}."
-    before, after = (predictors[difference[side]][metric] for side in ("from", "to"))
-    lower = metric in document.get("lower_is_better", [])
-    better = (difference["value"] < 0) == lower and difference["value"] != 0
-    sure = difference["low"] > 0 or difference["high"] < 0
-    word = ("better" if better else "worse") if sure else "not measurably different"
-    change = f"{figure(metric, before['value'])} → {figure(metric, after['value'])}"
-    bounds = f"{figure(metric, difference['low'], True)} to {figure(metric, difference['high'], True)}"
+        found = figures[metric.name]
+        return f"{only}: {metric.title} {_with_interval(metric, found)}, n = {found['n']}."
+    before, after = (predictors[difference[side]][metric.name] for side in ("from", "to"))
+    change = f"{metric.figure(before['value'])} → {metric.figure(after['value'])}"
     few = "" if before["n"] >= FEW_ROWS else " These are too few rows to rely on."
     return (
-        f"The {difference['to']} model is {word}: {name} {change} "
-        f"(95 % interval of the difference {bounds}, {p_text(difference['p'])}), n = {before['n']}.{few}"
+        f"The {difference['to']} model is {_judgment(metric, difference)}: {metric.title} {change} (95 % interval of "
+        f"the difference {_bounds(metric, difference)}, {p_text(difference['p'])}), n = {before['n']}.{few}"
     )
+
+
+def _judgment(metric: MetricInfo, difference: Mapping[str, Any]) -> str:
+    if difference["low"] <= 0 <= difference["high"]:
+        return "not measurably different"
+    return "better" if (difference["value"] < 0) == metric.lower_is_better else "worse"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from graft.data.sources import sha256_of
 from graft.data.tokenize import completion_ids
 from graft.errors import GraftError
 from graft.evaluation.compare import prompt_text
-from graft.evaluation.table import metrics_of
+from graft.evaluation.metrics import select_metrics
+from graft.evaluation.rows import EvaluationRows
+from graft.evaluation.table import metric_references
 from graft.export.parity import ParityCheck, reference
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import CompletionScore, Progress
@@ -63,9 +65,7 @@ class CachedEvaluation:
 class RecordedEvaluation:
     """The rows that ``base`` and ``tuned`` were judged on, by which metrics, and both as they answered."""
 
-    examples: list[Example]
-    labels: list[str] | None
-    source: dict[str, Any]
+    rows: EvaluationRows
     metrics: list[str]
     predictors: list[CachedEvaluation]
 
@@ -87,25 +87,23 @@ def _checked(run: RunFolder, document: Any, lines: list[Any], tokenizer: Any) ->
         return None
     own = path.resolve() == (run.path / "data" / "eval.jsonl").resolve()
     rows = load_evaluation_rows(run, None if own else [str(path)], DataSettings())
-    examples = rows.examples
-    metrics = metrics_of(document)
+    rows, examples = replace(rows, source=source), rows.examples
+    metrics = metric_references(document)
+    select_metrics(metrics, rows.references, rows.labels)
     names = [name for name in ("base", "tuned") if name in document["predictors"]]
     same = [(prompt_text(e), e.completion) for e in examples] == [(x["prompt"], x["reference"]) for x in lines]
     if not same or len(names) < 2:
         return None
     renderer = Renderer(tokenizer)
-    return RecordedEvaluation(
-        examples, rows.labels, source, metrics, [CachedEvaluation(n, examples, lines, renderer) for n in names]
-    )
+    return RecordedEvaluation(rows, metrics, [CachedEvaluation(n, examples, lines, renderer) for n in names])
 
 
 def cached_parity_check(
     run: RunFolder, known: RecordedEvaluation, model: Any, tokenizer: Any, rows: int, reporter: Reporter
 ) -> ParityCheck:
     """The gate's parity_check with at most ``rows`` rows; ``model`` is asked only what no evaluation keeps."""
-    examples, limit = known.examples[:rows], run.manifest["settings"].get("max_new_tokens")
+    chosen, limit = known.rows.first(rows), run.manifest["settings"].get("max_new_tokens")
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
-    answered = reference(model, tokenizer, examples, ends, reporter, limit)
-    source = {**known.source, "rows": len(examples)}
+    answered = reference(model, tokenizer, chosen.examples, ends, reporter, limit)
     asked = [CachedPredictor(one) for one in known.predictors]
-    return ParityCheck(examples, known.labels, source, tokenizer, asked, answered, known.metrics, limit)
+    return ParityCheck(chosen, tokenizer, asked, answered, known.metrics, limit)

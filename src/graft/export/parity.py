@@ -14,8 +14,11 @@ from graft.data.chat_template import Renderer
 from graft.data.example import Example
 from graft.data.tokenize import asked
 from graft.engine import generate
-from graft.evaluation.compare import Evaluation, default_length, evaluate
-from graft.evaluation.table import metrics_of
+from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.metrics import metric_info
+from graft.evaluation.predict import default_max_new_tokens
+from graft.evaluation.rows import EvaluationRows
+from graft.evaluation.table import metric_names
 from graft.export.bundle import ends_of
 from graft.export.onnx.parity_checks import ROWS_ANSWERED, ROWS_OF_LOGITS, Reference, compare, verdict
 from graft.export.onnx.predictor import OnnxPredictor
@@ -29,9 +32,7 @@ from graft.progress import Reporter
 class ParityCheck:
     """The rows, and what PyTorch makes of them: ``base`` where there is one to compare with, and ``tuned``."""
 
-    examples: list[Example]
-    labels: list[str] | None
-    source: dict[str, Any]
+    rows: EvaluationRows
     tokenizer: Any
     predictors: list[CachedPredictor]
     reference: Reference
@@ -54,29 +55,26 @@ class ParityCheck:
             asked = CachedPredictor(bundle)
             self.evaluations[name] = self._evaluate([*self.predictors, asked], reporter)
             pair = self._evaluate([self.predictors[-1], asked], reporter)
-        return {"rows": len(self.examples), **found, **gate(pair.document, settings.max_accuracy_drop)}
+        return {"rows": len(self.rows.examples), **found, **gate(pair.document, settings.max_accuracy_drop)}
 
     def _evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
         return evaluate(
             predictors,
-            self.examples,
+            self.rows,
             metrics=self.metrics,
             max_new_tokens=self.max_new_tokens,
-            labels=self.labels,
-            source=self.source,
-            progress=reporter.advance,
+            reporter=reporter,
         )
 
 
 def gate(document: dict[str, Any], allowed: float | None) -> dict[str, Any]:
     """The first metric of PyTorch's model and of the bundle, the paired difference, and whether it is allowed."""
-    metric = metrics_of(document)[0]
-    before, after = (figures[metric] for figures in document["predictors"].values())
-    difference = next(d for d in document["differences"] if d["metric"] == metric)
-    higher = metric not in document["lower_is_better"]
-    passed, drop, why = verdict(metric, higher, before["value"], after["value"], difference["p"], allowed)
+    metric = metric_info(document, metric_names(document)[0])
+    before, after = (figures[metric.name] for figures in document["predictors"].values())
+    difference = next(d for d in document["differences"] if d["metric"] == metric.name)
+    passed, drop, why = verdict(metric, before["value"], after["value"], difference["p"], allowed)
     return {
-        "metric": metric,
+        "metric": metric.name,
         "pytorch": before,
         "bundle": after,
         "difference": {name: difference[name] for name in ("value", "low", "high", "p")},
@@ -98,7 +96,7 @@ def reference(
     renderer = Renderer(tokenizer)
     chosen = list(examples[:ROWS_ANSWERED])
     prompts = [asked(example, renderer) for example in chosen]
-    longest = max_new_tokens or default_length([example.completion for example in examples], tokenizer)
+    longest = max_new_tokens or default_max_new_tokens([example.completion for example in examples], tokenizer)
     answers = generate(
         model,
         prompts,

@@ -6,6 +6,7 @@ import re
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from graft.evaluation.metrics import metric_info
 from graft.files import write_whole
 from graft.models.license import commercial_use
 from graft.report import format as words
@@ -22,21 +23,6 @@ HUB_IDS = {
 }
 PIPELINES = {"feature-extraction": "sentence-similarity"}
 """Where the hub has a better word for it."""
-HUB_METRICS = {
-    "label_f1": "f1",
-    "entity_f1": "f1",
-    "entity_precision": "precision",
-    "entity_recall": "recall",
-    "tag_accuracy": "accuracy",
-    "pearson": "pearsonr",
-    "spearman": "spearmanr",
-    "macro_f1": "f1",
-    "token_f1": "f1",
-    "field_f1": "f1",
-    "rouge1": "rouge",
-    "rouge2": "rouge",
-    "rougeL": "rouge",
-}
 # Of https://huggingface.co/docs/hub/repositories-licenses, those of models that people tune.
 _LICENCES = """
 afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
@@ -143,12 +129,12 @@ def _results(view: RunView) -> list[Any]:
             task_name=PIPELINES.get(view.task, view.task).replace("-", " ").capitalize(),
             dataset_type=data_set_id(view) or slug,
             dataset_name=f"{stem} (held out)" if stem != data_set.stem else stem or "held-out rows",
-            metric_type=HUB_METRICS.get(metric, metric),
-            metric_name=words.metric_title(metric),
-            metric_value=round(view.scores[name][metric].value, 6),
+            metric_type=metric.hub_name,
+            metric_name=metric.heading,
+            metric_value=round(view.scores[name][metric.name].value, 6),
         )
-        for metric in view.metric_names
-        if name and metric in view.scores[name]
+        for metric in (metric_info(view.evaluation, metric) for metric in view.metric_names)
+        if name and metric.name in view.scores[name]
     ]
 
 
@@ -198,13 +184,13 @@ def _scores(view: RunView) -> str:
         f"| metric | {' | '.join(_inline(name) for name in names)} | difference | rows |",
         f"|---|{'---|' * len(names)}---|---|",
     ]
-    for metric in view.metric_names:
-        estimates = [view.scores[name].get(metric) for name in names]
-        cells = [_bracketed(words.score(metric, e.value), words.interval(metric, e)) if e else "" for e in estimates]
-        d = view.difference(metric)
+    for metric in (metric_info(view.evaluation, metric) for metric in view.metric_names):
+        estimates = [view.scores[name].get(metric.name) for name in names]
+        cells = [_bracketed(metric.figure(e.value), words.interval(metric, e)) if e else "" for e in estimates]
+        d = view.difference(metric.name)
         gain = _bracketed(words.signed(metric, d.value), words.interval(metric, d)) if d else ""
         rows = words.count(next((e.n for e in estimates if e), None))
-        lines.append(f"| {words.metric_title(metric)} | {' | '.join(cells)} | {gain} | {rows} |")
+        lines.append(f"| {metric.heading} | {' | '.join(cells)} | {gain} | {rows} |")
     lines.append(f"\n{_inline(facts.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
     return "## Scores\n\n" + "\n".join(lines)
 

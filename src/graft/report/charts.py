@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from graft.report import svg
-from graft.report.format import figure, interval, metric_title, score
+from graft.report.format import figure, interval
+from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Estimate, Loss
 
 LOG_FROM = 20.0
@@ -146,11 +147,18 @@ def _describe(training: Sequence[Loss], held_out: Sequence[Loss], best: Loss | N
 
 
 def interval_plot(
-    scores: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str], commonest: float | None = None
+    scores: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[MetricInfo], commonest: float | None = None
 ) -> Markup | None:
-    """A dot for each score and a whisker for its interval, all metrics of 0 to 1 (BLEU: 0 to 100) on one axis.
+    """Draw a dot for each score and a whisker for its interval, relative to the scale of its metric.
 
-    ``commonest`` marks what always giving the commonest answer would reach in accuracy. Perplexity has no such axis.
+    Args:
+        scores: Predictor to metric to estimate.
+        metrics: The metrics to draw. Those without a scale, such as perplexity, and those with values beyond it are
+            left out.
+        commonest: The accuracy of always giving the most frequent answer, marked where a metric has such a baseline.
+
+    Returns:
+        The drawing, or None when no metric fits on the axis.
     """
     shown = [metric for metric in metrics if _on_unit_axis(scores, metric)]
     if not shown or not scores:
@@ -164,33 +172,35 @@ def interval_plot(
     parts += [svg.text(x(tick / 4), floor + 18, figure(tick / 4), "tick", "middle") for tick in range(5)]
     for index, metric in enumerate(shown):
         centre = top + row * (index + 0.5)
-        parts.append(svg.text(left - 12, centre + 4, metric_title(metric), "row-name", "end"))
-        if metric == "accuracy" and commonest is not None:
+        parts.append(svg.text(left - 12, centre + 4, metric.heading, "row-name", "end"))
+        if metric.has_majority_baseline and commonest is not None:
             parts.append(_commonest_mark(x(commonest), centre, row, commonest))
         for place, (name, values) in enumerate(scores.items()):
-            if metric in values:
+            if metric.name in values:
                 height = centre + (place - (len(scores) - 1) / 2) * step
-                parts.append(_whisker(name, metric, values[metric], x, height))
+                parts.append(_whisker(name, metric, values[metric.name], x, height))
     described = "; ".join(
-        f"{metric_title(metric)}: "
+        f"{metric.heading}: "
         + ", ".join(
-            f"{name} {_in_words(metric, values[metric])}" for name, values in scores.items() if metric in values
+            f"{name} {_in_words(metric, values[metric.name])}"
+            for name, values in scores.items()
+            if metric.name in values
         )
         for metric in shown
     )
     return svg.figure(width, floor + 28, "intervals", "Scores with 95 % intervals", described, *parts)
 
 
-def _on_unit_axis(scores: Mapping[str, Mapping[str, Estimate]], metric: str) -> bool:
-    found = [values[metric] for values in scores.values() if metric in values]
-    top = 100.0 if metric == "bleu" else 1.0
-    return metric != "perplexity" and bool(found) and all(0 <= estimate.value <= top for estimate in found)
+def _on_unit_axis(scores: Mapping[str, Mapping[str, Estimate]], metric: MetricInfo) -> bool:
+    found = [values[metric.name].value for values in scores.values() if metric.name in values]
+    scale = metric.scale
+    return scale is not None and bool(found) and all(0 <= value <= scale for value in found)
 
 
-def _whisker(name: str, metric: str, estimate: Estimate, x: svg.Scale, y: float) -> Markup:
-    top = 100.0 if metric == "bleu" else 1.0
+def _whisker(name: str, metric: MetricInfo, estimate: Estimate, x: svg.Scale, y: float) -> Markup:
+    top = metric.scale or 1.0
     kind = name if name in ("base", "tuned") else "other"
-    parts = [svg.element("title", f"{metric_title(metric)}, {name}: {_in_words(metric, estimate)}")]
+    parts = [svg.element("title", f"{metric.heading}, {name}: {_in_words(metric, estimate)}")]
     if estimate.low is not None and estimate.high is not None:
         low, high = x(estimate.low / top), x(estimate.high / top)
         parts.append(svg.line(low, y, high, y, f"whisker {kind}"))
@@ -205,6 +215,6 @@ def _commonest_mark(x: float, centre: float, row: float, value: float) -> Markup
     return svg.element("g", svg.element("title", words), mark)
 
 
-def _in_words(metric: str, estimate: Estimate) -> str:
+def _in_words(metric: MetricInfo, estimate: Estimate) -> str:
     found = interval(metric, estimate)
-    return f"{score(metric, estimate.value)} ({found})" if found else score(metric, estimate.value)
+    return f"{metric.figure(estimate.value)} ({found})" if found else metric.figure(estimate.value)

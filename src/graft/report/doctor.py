@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from graft.evaluation.metrics import metric_info
 from graft.report import format as words
 from graft.report import summary as facts
 from graft.report import usage
@@ -122,15 +123,16 @@ def _poor(view: RunView) -> Iterator[Finding]:
     difference = view.difference(metric) if metric else None
     if metric is None or difference is None or difference.low is None or difference.high is None:
         return
-    gain_low = -difference.high if metric in view.lower_is_better else difference.low
-    commonest = commonest_share(view) if metric == "accuracy" else None
+    info = metric_info(view.evaluation, metric)
+    gain_low = -difference.high if info.lower_is_better else difference.low
+    commonest = commonest_share(view) if info.has_majority_baseline else None
     tuned = view.scores.get("tuned", {}).get(metric)
     beaten = commonest is not None and tuned is not None and tuned.value <= commonest
     if gain_low > 0 and not beaten:
         return
     evidence, remedies = [facts.sentence(view)], []
     if beaten and commonest is not None:
-        evidence.append(f"always giving the commonest answer reaches {words.score('accuracy', commonest)}")
+        evidence.append(f"always giving the commonest answer reaches {info.figure(commonest)}")
     for said, remedy in _reasons(view, tuned.n if tuned else None):
         evidence.append(said)
         remedies.append(remedy)

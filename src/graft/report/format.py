@@ -6,55 +6,24 @@ from datetime import datetime
 from typing import Any
 
 from graft.evaluation import table
-from graft.evaluation.table import NAMES
+from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Difference, Estimate, number
-
-MEANINGS = {
-    "accuracy": "the label the model finds likeliest is the right one",
-    "macro_f1": "F1 of each label, averaged: rare labels count as much as common ones",
-    "exact_match": "the written answer is the reference, word for word",
-    "perplexity": "how surprised the model is by the reference; lower is better",
-    "bleu": "word sequences shared with the reference, 0 to 100",
-    "rouge1": "words shared with the reference",
-    "rouge2": "word pairs shared with the reference",
-    "rougeL": "longest word sequence shared with the reference",
-    "token_f1": "words shared with the reference, precision and recall balanced",
-    "json_valid": "the answer parses as JSON",
-    "field_f1": "fields with the right value, precision and recall balanced",
-    "label_f1": "labels that are right, precision and recall balanced",
-    "entity_f1": "entities found whole and of the right kind, precision and recall balanced",
-    "entity_precision": "of the entities given, those that are right",
-    "entity_recall": "of the entities wanted, those that were found",
-    "tag_accuracy": "words with the right tag",
-    "pearson": "how the likeness of pairs goes with their labels, −1 to 1",
-    "spearman": "how the order of pairs by likeness goes with that by label, −1 to 1",
-}
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 
 
-def metric_title(metric: str) -> str:
-    name = NAMES.get(metric, metric.replace("_", " "))
-    return name[:1].upper() + name[1:]
-
-
-def score(metric: str, value: float) -> str:
-    """As the terminal's table has it: three decimals for shares, two for what goes further."""
-    return table.figure(metric, value)
-
-
-def interval(metric: str, estimate: Estimate | Difference) -> str:
+def interval(metric: MetricInfo, estimate: Estimate | Difference) -> str:
     """``0.821–0.879``, or nothing when no interval was computed."""
     if estimate.low is None or estimate.high is None:
         return ""
     if isinstance(estimate, Difference):
         return f"{signed(metric, estimate.low)} to {signed(metric, estimate.high)}"
-    return f"{score(metric, estimate.low)}{DASH}{score(metric, estimate.high)}"
+    return f"{metric.figure(estimate.low)}{DASH}{metric.figure(estimate.high)}"
 
 
-def signed(metric: str, value: float) -> str:
-    figure = score(metric, abs(value))
+def signed(metric: MetricInfo, value: float) -> str:
+    figure = metric.figure(abs(value))
     if not figure.strip("0."):
         return figure
     return f"{'+' if value > 0 else MINUS}{figure}"

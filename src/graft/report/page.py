@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from graft.evaluation.metrics import metric_info
 from graft.files import write_whole
 from graft.report import format as words
 from graft.report import summary as facts
@@ -20,6 +21,7 @@ from graft.report import usage
 from graft.report.charts import Frame, interval_plot, loss_chart
 from graft.report.confusion import class_rows, commonest_share, matrices, mistakes, with_classes
 from graft.report.row_changes import Changes, cut, find_changes, marked
+from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Difference, Estimate, Loss, RunView
 
 FIRST = 20
@@ -90,7 +92,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"marked": marked, "cut": cut}
-    environment.globals |= {"count": words.count, "metric_title": words.metric_title}
+    environment.globals |= {"count": words.count}
     return environment
 
 
@@ -109,8 +111,9 @@ def _context(view: RunView) -> dict[str, Any]:
         "error": str(view.manifest.get("error") or ""),
         "resume": usage.resume_command(view) if view.status in ("interrupted", "failed", "running") else "",
         "hero": _hero(view),
-        "plot": interval_plot(view.scores, view.metric_names, commonest_share(view)),
+        "plot": interval_plot(view.scores, _metrics(view), commonest_share(view)),
         "commonest": commonest_share(view),
+        "baseline": any(metric.has_majority_baseline for metric in _metrics(view)),
         "scores": [_score_row(view, metric) for metric in view.metric_names],
         "losses": _loss_charts(view),
         "loss_rows": _loss_rows(view),
@@ -148,51 +151,57 @@ def _headline(sentence: str) -> tuple[str, str]:
 
 
 def _hero(view: RunView) -> Hero | None:
-    metric = view.headline
+    name = view.headline
     after_name = next((name for name in ("tuned", *reversed(view.predictors)) if name in view.scores), None)
-    if metric is None or after_name is None or metric not in view.scores[after_name]:
+    if name is None or after_name is None or name not in view.scores[after_name]:
         return None
-    after = view.scores[after_name][metric]
-    before = view.scores.get("base", {}).get(metric) if after_name != "base" else None
-    difference = view.difference(metric, "base", after_name)
+    metric = metric_info(view.evaluation, name)
+    after = view.scores[after_name][name]
+    before = view.scores.get("base", {}).get(name) if after_name != "base" else None
+    difference = view.difference(name, "base", after_name)
     return Hero(
-        words.metric_title(metric),
-        words.MEANINGS.get(metric, ""),
+        metric.heading,
+        metric.meaning,
         _cell(metric, before) if before else None,
         _cell(metric, after),
         after_name,
         ScoreCell(words.signed(metric, difference.value), words.interval(metric, difference)) if difference else None,
-        _judged(view, metric, difference),
+        _judged(metric, difference),
         words.probability(difference.p) if difference else "",
         words.count(after.n),
     )
 
 
-def _score_row(view: RunView, metric: str) -> ScoreRow:
-    estimates = [view.scores[name].get(metric) for name in view.predictors]
-    difference = view.difference(metric)
+def _metrics(view: RunView) -> list[MetricInfo]:
+    return [metric_info(view.evaluation, name) for name in view.metric_names]
+
+
+def _score_row(view: RunView, name: str) -> ScoreRow:
+    metric = metric_info(view.evaluation, name)
+    estimates = [values.get(name) for values in view.scores.values()]
+    difference = view.difference(name)
     return ScoreRow(
-        words.metric_title(metric),
-        words.MEANINGS.get(metric, ""),
+        metric.heading,
+        metric.meaning,
         [_cell(metric, estimate) if estimate else ScoreCell("", "") for estimate in estimates],
         ScoreCell(words.signed(metric, difference.value), words.interval(metric, difference)) if difference else None,
-        _judged(view, metric, difference),
+        _judged(metric, difference),
         words.count(next((estimate.n for estimate in estimates if estimate), None)),
     )
 
 
-def _cell(metric: str, estimate: Estimate) -> ScoreCell:
-    return ScoreCell(words.score(metric, estimate.value), words.interval(metric, estimate))
+def _cell(metric: MetricInfo, estimate: Estimate) -> ScoreCell:
+    return ScoreCell(metric.figure(estimate.value), words.interval(metric, estimate))
 
 
-def _judged(view: RunView, metric: str, difference: Difference | None) -> str:
+def _judged(metric: MetricInfo, difference: Difference | None) -> str:
     """``better`` or ``worse`` where the interval of the difference leaves out zero, else ``open``."""
     if difference is None or difference.low is None or difference.high is None:
         return "open"
     if difference.low <= 0 <= difference.high:
         return "open"
     rises = difference.low > 0
-    return "better" if rises != (metric in view.lower_is_better) else "worse"
+    return "better" if rises != metric.lower_is_better else "worse"
 
 
 def _loss_charts(view: RunView) -> list[Markup]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from graft.evaluation.metrics import metric_info
+from graft.runs.metric_info import MetricInfo
 from graft.runs.view import RunView, Table, number
 
-PER_ROW = ("accuracy", "exact_match", "field_f1", "rougeL", "token_f1", "bleu", "perplexity")
 SHARED_ENOUGH = 16
 """Characters at the start or the end of every prompt that are worth showing once."""
 LONGEST = 240
@@ -36,7 +37,7 @@ class Change:
 class Changes:
     """``binary``: rows are right or wrong, else they are better or worse by ``metric``."""
 
-    metric: str
+    metric: MetricInfo
     binary: bool
     fixed: list[Change]
     broken: list[Change]
@@ -58,7 +59,7 @@ def find_changes(view: RunView, before: str = "base", after: str = "tuned") -> C
     metric = _metric(view, rows, before, after)
     if not rows or metric is None:
         return None
-    sign = -1 if metric in view.lower_is_better else 1
+    sign = -1 if metric.lower_is_better else 1
     pairs = [(row, _score(row, metric, before), _score(row, metric, after)) for row in rows]
     scored = [(row, old, new) for row, old, new in pairs if old is not None and new is not None]
     if not scored:
@@ -137,27 +138,30 @@ def _answers(row: Table) -> Table:
     return found if isinstance(found, Mapping) else {}
 
 
-def _metric(view: RunView, rows: Sequence[Table], before: str, after: str) -> str | None:
+def _metric(view: RunView, rows: Sequence[Table], before: str, after: str) -> MetricInfo | None:
     """The metric that decides: the headline where rows have it, else the first they have."""
-    for metric in (view.headline, *PER_ROW):
-        if metric and any(_score(row, metric, name) is not None for row in rows for name in (before, after)):
+    scores = rows[0].get("scores") if rows else None
+    scored = scores.get(after) if isinstance(scores, Mapping) else None
+    names = dict.fromkeys([*view.metric_names, *(scored if isinstance(scored, Mapping) else ())])
+    for metric in (metric_info(view.evaluation, name) for name in names):
+        if any(_score(row, metric, name) is not None for row in rows for name in (before, after)):
             return metric
     return None
 
 
-def _score(row: Table, metric: str, predictor: str) -> float | None:
+def _score(row: Table, metric: MetricInfo, predictor: str) -> float | None:
     scores = row.get("scores")
     by_predictor = scores.get(predictor) if isinstance(scores, Mapping) else None
-    found = number(by_predictor.get(metric)) if isinstance(by_predictor, Mapping) else None
-    if found is None and metric == "accuracy" and isinstance(row.get("labels"), Mapping):
+    found = number(by_predictor.get(metric.name)) if isinstance(by_predictor, Mapping) else None
+    if found is None and metric.has_majority_baseline and isinstance(row.get("labels"), Mapping):
         return float(_text(row["labels"].get(predictor)).strip() == _text(row.get("reference")).strip())
     return found
 
 
-def _change(row: Table, metric: str, gain: float, prompt: str, before: str, after: str) -> Change:
+def _change(row: Table, metric: MetricInfo, gain: float, prompt: str, before: str, after: str) -> Change:
     labels = row.get("labels")
     answers = row.get("answers")
-    shown = labels if metric == "accuracy" and isinstance(labels, Mapping) else answers or labels
+    shown = labels if metric.needs == "choice" and isinstance(labels, Mapping) else answers or labels
     written = _text(answers.get(after)) if isinstance(answers, Mapping) else ""
     old, new = _text((shown or {}).get(before)), _text((shown or {}).get(after))
     reference = _text(row.get("reference"))

@@ -8,9 +8,10 @@ from pathlib import PurePath
 from typing import Any
 
 from graft.config import FinetuneSettings
+from graft.evaluation.metrics import metric_info
 from graft.evaluation.table import verdict
 from graft.models.license import commercial_use
-from graft.report.format import count, duration, figure, listed, megabytes, metric_title, score, share, took, when
+from graft.report.format import count, duration, figure, listed, megabytes, share, took, when
 from graft.runs.view import RunView, Table, number
 
 Facts = list[tuple[str, str]]
@@ -60,9 +61,11 @@ def _steps_so_far(view: RunView) -> str:
 
 
 def _plain_scores(view: RunView) -> str:
-    metric = view.headline
-    found = [f"{score(metric, v[metric].value)} ({n})" for n, v in view.scores.items() if metric in v] if metric else []
-    return f"{metric_title(metric)}: {', '.join(found)}." if metric and found else "The evaluation holds no scores."
+    if view.headline is None:
+        return "The evaluation holds no scores."
+    metric = metric_info(view.evaluation, view.headline)
+    found = [f"{metric.figure(v[metric.name].value)} ({n})" for n, v in view.scores.items() if metric.name in v]
+    return f"{metric.heading}: {', '.join(found)}."
 
 
 def subtitle(view: RunView) -> str:
@@ -236,7 +239,8 @@ def label_counts(view: RunView) -> list[tuple[str, int]]:
 
 def counted(view: RunView) -> str:
     """What the figures of each label count: rows, or entities, of which a row may have several or none."""
-    return "entities" if "entity_f1" in view.metric_names else "rows"
+    units = [metric_info(view.evaluation, name).support_unit for name in view.metric_names]
+    return next((unit for unit in units if unit != "rows"), "rows")
 
 
 def _numbers(value: Any) -> list[tuple[str, int]]:

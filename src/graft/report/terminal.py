@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from graft.evaluation.metrics import metric_info
 from graft.report import format as words
 from graft.report import summary as facts
 from graft.report.row_changes import find_changes
-from graft.runs.view import RunView
+from graft.runs.metric_info import MetricInfo
+from graft.runs.view import Difference, Estimate, RunView
 
 STYLES = {"finished": "green", "evaluated": "green", "failed": "red", "interrupted": "yellow", "running": "yellow"}
 FILES = ("report.html", "README.md", "adapter", "model", "evaluation.json", "predictions.jsonl", "metrics.jsonl")
@@ -72,22 +73,23 @@ def _scores(view: RunView) -> Table:
         table.add_column(name, justify="right")
     table.add_column("difference", justify="right")
     table.add_column("rows", justify="right")
-    for metric in view.metric_names:
-        estimates = [view.scores[name].get(metric) for name in view.predictors]
-        difference = view.difference(metric)
+    for name in view.metric_names:
+        metric = metric_info(view.evaluation, name)
+        estimates = [values.get(name) for values in view.scores.values()]
         table.add_row(
-            words.metric_title(metric),
-            *[_cell(words.score, metric, estimate) for estimate in estimates],
-            _cell(words.signed, metric, difference),
+            metric.heading,
+            *[_cell(metric, estimate) for estimate in estimates],
+            _cell(metric, view.difference(name)),
             words.count(next((estimate.n for estimate in estimates if estimate), None)),
         )
     return table
 
 
-def _cell(write: Callable[[str, float], str], metric: str, found: Any) -> Text:
+def _cell(metric: MetricInfo, found: Estimate | Difference | None) -> Text:
     if found is None:
         return Text("")
-    cell = Text(write(metric, found.value), style="bold")
+    written = words.signed(metric, found.value) if isinstance(found, Difference) else metric.figure(found.value)
+    cell = Text(written, style="bold")
     interval = words.interval(metric, found)
     return cell.append(f" ({interval})", style="not bold dim") if interval else cell
 

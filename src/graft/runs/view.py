@@ -14,9 +14,6 @@ from graft.runs.health import REMEDIES, Sign, overfitting
 
 Table = Mapping[str, Any]
 
-HEADLINES = ("accuracy", "field_f1", "exact_match", "rougeL", "token_f1", "bleu", "perplexity")
-"""Which metric is on top when the manifest doesn't say, the first that was computed."""
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -125,14 +122,10 @@ class RunView:
 
     @cached_property
     def headline(self) -> str | None:
-        computed = {metric for values in self.scores.values() for metric in values}
-        named = self.section("scores").get("metric")
-        candidates = [named, *HEADLINES, *sorted(computed)]
+        """The metric on top: the one that the manifest names, else the first that was computed."""
+        computed = [metric for values in self.scores.values() for metric in values]
+        candidates = [self.section("scores").get("metric"), *computed]
         return next((str(name) for name in candidates if name in computed), None)
-
-    @cached_property
-    def lower_is_better(self) -> frozenset[str]:
-        return frozenset({"perplexity", *(self.evaluation.get("lower_is_better") or ())})
 
     @cached_property
     def differences(self) -> list[Difference]:

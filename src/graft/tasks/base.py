@@ -12,7 +12,7 @@ from graft.data.pipeline import Prepared
 from graft.data.readers import Row
 from graft.data.tokenize import Encoded
 from graft.errors import InputError, Problems
-from graft.evaluation.metrics import choose
+from graft.evaluation.metrics import select_metrics
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import Predictor
 from graft.methods.base import Method
@@ -104,7 +104,9 @@ def check_metrics(
     """
     if names is None:
         return
-    wrong = [metric.name for metric in choose(names, [], labels) if metric.needs not in task.provides(label_space)]
+    wrong = [
+        metric.name for metric in select_metrics(names, [], labels) if metric.needs not in task.provides(label_space)
+    ]
     if wrong:
         usual = ", ".join(task.default_metrics(label_space) or ())
         remedy = f"--metrics {usual}" if usual else "leave --metrics away"

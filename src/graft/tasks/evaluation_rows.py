@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from graft.config import DataSettings
-from graft.data.example import Example
 from graft.data.pipeline import read_examples
 from graft.data.sources import sha256_of
-from graft.data.split import sample
 from graft.errors import InputError
+from graft.evaluation.rows import EvaluationRows
 from graft.runs.folder import RunFolder
 from graft.runs.rows import from_row
 from graft.runs.settings import recorded_data_settings
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace
 from graft.tasks.select import get_task
-
-SEED = 42
-"""Of the rows drawn and the resamples: a second evaluation says the same."""
-
-
-@dataclass(frozen=True)
-class EvaluationRows:
-    """The rows to evaluate on.
-
-    Attributes:
-        examples: The rows.
-        labels: The classes that an answer is one of, or None where answers are free text.
-        source: Where the rows come from: ``path``, ``rows`` and ``sha256``, as evaluation.json records them.
-        kind: What the columns were recognized as.
-    """
-
-    examples: list[Example]
-    labels: list[str] | None
-    source: dict[str, Any]
-    kind: str
-
-    def first(self, count: int) -> EvaluationRows:
-        """Return the first ``count`` rows."""
-        return self._with(self.examples[:count])
-
-    def sampled(self, count: int | None) -> EvaluationRows:
-        """Return at most ``count`` rows, drawn with a fixed seed; all of them when ``count`` is None."""
-        if count is None or len(self.examples) <= count:
-            return self
-        drawn, _ = sample(self.examples, count, SEED, self.labels)
-        return self._with(drawn)
-
-    def _with(self, examples: list[Example]) -> EvaluationRows:
-        return replace(self, examples=examples, source={**self.source, "rows": len(examples)})
 
 
 def load_evaluation_rows(

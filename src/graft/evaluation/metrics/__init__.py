@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Any
 
-from graft.errors import GraftError, InputError, Problems
-from graft.evaluation.metrics.base import Metric, Outcome, own_metric
+from graft.errors import GraftError, Problems
+from graft.evaluation.metrics.base import Metric, Predictions, from_function
 from graft.evaluation.metrics.structured import parsed
 from graft.registry import Registry
+from graft.runs.metric_info import MetricInfo
 
-__all__ = ["METRICS", "InputError", "Metric", "Outcome", "choose", "get"]
+__all__ = ["METRICS", "Metric", "Predictions", "default_metrics", "get_metric", "metric_info", "select_metrics"]
 
 
 def _as_metric(name: str, found: object) -> object:
-    """A function of references and answers is a metric, too."""
-    return own_metric(name.rpartition(":")[2], found) if callable(found) and not isinstance(found, Metric) else found
+    """Make a metric of a function of references and answers."""
+    return from_function(name.rpartition(":")[2], found) if callable(found) and not isinstance(found, Metric) else found
 
 
 _HERE = "graft.evaluation.metrics"
@@ -44,39 +46,63 @@ METRICS: Registry[Metric] = Registry(
     },
     adapt=_as_metric,
 )
-ALIASES = {
-    "f1": "macro_f1",
-    "rouge": "rougeL",
-    "em": "exact_match",
-    "exact": "exact_match",
-    "ppl": "perplexity",
-    "seqeval": "entity_f1",
-}
 FEW_WORDS = 3
 
 
-def get(name: str) -> Metric:
-    """A metric by name, by the name of an entry point, or a user's own by ``path/to/file.py:function``.
+def get_metric(name: str) -> Metric:
+    """Return a metric by its name or an alias (in any case), or a user's own by ``path/to/file.py:name``.
 
     Raises:
-        InputError: when there is none.
+        InputError: If there is none, with the nearest name.
     """
+    if ":" in name:
+        return METRICS.get(name)
+    key = name.lower()
     by_case = {known.lower(): known for known in METRICS.names()}
-    key = ALIASES.get(name.lower(), name)
-    return METRICS.get(by_case.get(key.lower(), key))
+    if key not in by_case:
+        by_case |= {alias: known for known in METRICS.builtin for alias in METRICS.get(known).aliases}
+    return METRICS.get(by_case.get(key, name))
 
 
-def choose(names: Sequence[str] | None, references: Sequence[str], labels: Sequence[str] | None) -> list[Metric]:
-    """The metrics asked for, or those that fit: the first is the headline.
+def metric_info(document: Mapping[str, Any], name: str) -> MetricInfo:
+    """Return the description of a metric of an evaluation.
+
+    Args:
+        document: The content of evaluation.json. One written by an older version describes no metrics; then the
+            built-in metric of this name does, or the name alone.
+        name: The metric's name in ``document``.
+    """
+    described = document.get("metrics")
+    record = described.get(name) if isinstance(described, Mapping) else None
+    if isinstance(record, Mapping):
+        try:
+            return MetricInfo.from_record(name, record)
+        except (TypeError, ValueError):  # damaged: what follows still names it
+            pass
+    if name in METRICS.builtin:
+        return METRICS.get(name)
+    lower = name in (document.get("lower_is_better") or ())
+    return MetricInfo(name=name, direction="lower" if lower else "higher")
+
+
+def select_metrics(
+    names: Sequence[str] | None, references: Sequence[str], labels: Sequence[str] | None
+) -> list[Metric]:
+    """Return the requested metrics, or those that fit the data. The first is the headline.
+
+    Args:
+        names: The requested metrics, or None.
+        references: The right answers.
+        labels: The classes that an answer is one of, or None where answers are free text.
 
     Raises:
-        InputError: naming every unknown one, and those that need classes where there are none.
+        InputError: Naming every unknown metric, and those that need classes where there are none.
     """
     problems = Problems()
     chosen = []
-    for name in names if names is not None else fitting(references, labels):
+    for name in names if names is not None else default_metrics(references, labels):
         try:
-            metric = get(name)
+            metric = get_metric(name)
         except GraftError as error:
             problems.found.extend(error.problems)
             continue
@@ -87,8 +113,8 @@ def choose(names: Sequence[str] | None, references: Sequence[str], labels: Seque
     return chosen
 
 
-def fitting(references: Sequence[str], labels: Sequence[str] | None) -> list[str]:
-    """What the answers are tells what is worth measuring."""
+def default_metrics(references: Sequence[str], labels: Sequence[str] | None) -> list[str]:
+    """Return the names of the metrics that fit the data: classes, JSON, a few words, or longer texts."""
     if labels:
         return ["accuracy", "macro_f1", "exact_match", "perplexity"]
     if all(isinstance(parsed(reference), (dict, list)) for reference in references):

@@ -1,27 +1,38 @@
-"""A metric as sufficient statistics: numbers a row, whose sums over any rows give the value.
+"""What a metric is: numbers for each row, whose sums over any rows give the metric's value.
 
-So the bootstrap resamples rows by weighting them, and a corpus metric such as BLEU or macro-F1 costs no more than a
+The bootstrap resamples rows by weighting these sums, so a corpus metric such as BLEU or macro-F1 costs no more than a
 mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graft.errors import InputError
 from graft.inference.predictor import CompletionScore
+from graft.runs.metric_info import Direction, MetricInfo, Need
+
+__all__ = ["Array", "Direction", "Metric", "Need", "Predictions", "from_function", "mean_metric", "ratio"]
 
 Array = NDArray[np.float64]
-Need = Literal["generation", "choice", "likelihood"]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a predictor made of n rows; what no metric needs is None."""
+class Predictions:
+    """What a predictor gave for n rows. What no metric needs is None.
+
+    Attributes:
+        references: The right answers.
+        answers: The generated answers.
+        choices: The most likely label of each row.
+        labels: The labels to choose from.
+        scores: The likelihood of each reference.
+    """
 
     references: Sequence[str]
     answers: Sequence[str] | None = None
@@ -30,52 +41,78 @@ class Outcome:
     scores: Sequence[CompletionScore] | None = None
 
 
-@dataclass(frozen=True)
-class Metric:
-    """``statistics``: an outcome -> (n, k); ``value``: sums (samples, k) -> values (samples)."""
+@dataclass(frozen=True, kw_only=True)
+class Metric(MetricInfo):
+    """A metric: its description (``MetricInfo``), and how it is computed.
 
-    name: str
-    needs: Need
-    statistics: Callable[[Outcome], Array]
+    Attributes:
+        statistics: Predictions of n rows to an array of shape (n, k). Column sums over any rows are all that ``value``
+            needs.
+        value: Sums of shape (samples, k) to values of shape (samples,).
+        by_class: Precision, recall, F1 and support of each class, for a metric that has classes.
+        aliases: Other names that users may type.
+    """
+
+    statistics: Callable[[Predictions], Array]
     value: Callable[[Array], Array]
-    higher_is_better: bool = True
-    by_class: Callable[[Outcome], dict[str, dict[str, Any]]] | None = None
-    """Precision, recall, F1 and support of each class, where the metric has any."""
+    by_class: Callable[[Predictions], dict[str, dict[str, Any]]] | None = None
+    aliases: tuple[str, ...] = ()
 
-    def rows(self, outcome: Outcome) -> list[float]:
-        """The value of each row by itself."""
-        return [round(float(value), 4) for value in self.value(self.statistics(outcome))]
+    def rows(self, predictions: Predictions) -> list[float]:
+        """Return the value of each row by itself, with four decimals."""
+        return [round(float(value), 4) for value in self.value(self.statistics(predictions))]
 
 
 def ratio(sums: Array) -> Array:
-    """First column over second; 0 where there is nothing."""
+    """Divide the first column by the second; 0 where the second is 0."""
     return np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] != 0)
 
 
-def mean_metric(name: str, needs: Need, score: Callable[[str, str], float]) -> Metric:
-    """The mean over rows of ``score(reference, answer)``."""
+def mean_metric(name: str, score: Callable[[str, str], float], **info: Any) -> Metric:
+    """Make a metric that is the mean over rows of ``score(reference, answer)``.
 
-    def statistics(outcome: Outcome) -> Array:
-        answers = outcome.choices if needs == "choice" else outcome.answers
+    Args:
+        name: The metric's name.
+        score: The score of one row. With ``needs="choice"`` the answer is the most likely label.
+        info: Further fields of ``Metric``.
+    """
+
+    def statistics(predictions: Predictions) -> Array:
+        answers = predictions.choices if info.get("needs") == "choice" else predictions.answers
         assert answers is not None
-        pairs = zip(outcome.references, answers, strict=True)
+        pairs = zip(predictions.references, answers, strict=True)
         return np.array([[score(reference, answer), 1.0] for reference, answer in pairs])
 
-    return Metric(name, needs, statistics, ratio)
+    return Metric(name=name, statistics=statistics, value=ratio, **info)
 
 
-def own_metric(name: str, function: Callable[[Sequence[str], Sequence[str]], Any]) -> Metric:
-    """A user's function of references and answers that gives a number a row."""
-    from graft.errors import InputError
+def from_function(name: str, function: Callable[[Sequence[str], Sequence[str]], Any]) -> Metric:
+    """Make a metric of a user's function, or of a class whose instances are called like one.
 
-    def statistics(outcome: Outcome) -> Array:
-        assert outcome.answers is not None
-        numbers = np.asarray(function(list(outcome.references), list(outcome.answers)), dtype=float)
-        if numbers.shape != (len(outcome.references),):
+    Args:
+        name: The metric's name.
+        function: Takes all references and all answers, and returns a number for each row; the metric is their mean.
+            Its attributes ``title``, ``direction``, ``digits``, … describe the metric as those of ``MetricInfo`` do.
+
+    Raises:
+        InputError: If an attribute has a value that no metric can have.
+    """
+    if isinstance(function, type):
+        function = function()
+    described = {field.name for field in fields(MetricInfo)} - {"name", "needs"}
+    info = {key: getattr(function, key) for key in described if hasattr(function, key)}
+
+    def statistics(predictions: Predictions) -> Array:
+        assert predictions.answers is not None
+        numbers = np.asarray(function(list(predictions.references), list(predictions.answers)), dtype=float)
+        if numbers.shape != (len(predictions.references),):
             raise InputError(
-                f"the metric {name} gave {numbers.shape} numbers for {len(outcome.references)} rows",
+                f"the metric {name} returned an array of shape {numbers.shape} for {len(predictions.references)} rows",
                 remedy="it takes (references, answers) and returns a list with one number for each row",
             )
         return np.stack([numbers, np.ones(len(numbers))], axis=1)
 
-    return Metric(name, "generation", statistics, ratio)
+    try:
+        return Metric(name=name, statistics=statistics, value=ratio, **info)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the metric {name} describes itself wrongly: {error}", where="--metrics") from None

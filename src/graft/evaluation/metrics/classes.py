@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from graft.evaluation.metrics.base import Array, Metric, Outcome, mean_metric
+from graft.evaluation.metrics.base import Array, Metric, Predictions, mean_metric
 
-ACCURACY = mean_metric("accuracy", "choice", lambda reference, choice: float(reference == choice))
+ACCURACY = mean_metric(
+    "accuracy",
+    lambda reference, choice: float(reference == choice),
+    needs="choice",
+    meaning="the most likely label is the right one",
+    has_majority_baseline=True,
+)
 
 
-def _counts(outcome: Outcome) -> Array:
+def _counts(predictions: Predictions) -> Array:
     """(n, 3 * labels): hit, chosen and wanted, each as one of the labels."""
-    assert outcome.labels is not None and outcome.choices is not None
-    place = {label: index for index, label in enumerate(outcome.labels)}
+    assert predictions.labels is not None and predictions.choices is not None
+    place = {label: index for index, label in enumerate(predictions.labels)}
     size = len(place)
-    found = np.zeros((len(outcome.references), 3 * size))
-    for row, (reference, choice) in enumerate(zip(outcome.references, outcome.choices, strict=True)):
+    found = np.zeros((len(predictions.references), 3 * size))
+    for row, (reference, choice) in enumerate(zip(predictions.references, predictions.choices, strict=True)):
         found[row, size + place[choice]] = 1
         if reference in place:
             found[row, 2 * size + place[reference]] = 1
@@ -37,7 +43,16 @@ def _macro_f1(sums: Array) -> Array:
     return np.asarray(f1.sum(axis=1) / np.maximum((below > 0).sum(axis=1), 1))
 
 
-MACRO_F1 = Metric("macro_f1", "choice", _counts, _macro_f1)
+MACRO_F1 = Metric(
+    name="macro_f1",
+    title="macro-F1",
+    meaning="F1 of each label, averaged: rare labels count as much as common ones",
+    hub_name="f1",
+    needs="choice",
+    statistics=_counts,
+    value=_macro_f1,
+    aliases=("f1",),
+)
 
 
 def confusion(references: Sequence[str], choices: Sequence[str], labels: Sequence[str]) -> list[list[int]]:

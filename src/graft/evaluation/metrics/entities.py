@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.evaluation.metrics.base import Array, Metric, Outcome, ratio
+from graft.evaluation.metrics.base import Array, Metric, Predictions, ratio
 
 OUTSIDE = "O"
 Entity = tuple[str, int, int]
@@ -33,17 +33,17 @@ def entities(tags: str, prefixed: bool) -> set[Entity]:
     return set(get_entities(listed))
 
 
-def _found(outcome: Outcome) -> list[tuple[set[Entity], set[Entity]]]:
+def _found(predictions: Predictions) -> list[tuple[set[Entity], set[Entity]]]:
     """The entities wanted and given, row by row."""
-    assert outcome.answers is not None
-    prefixed = has_prefixes(outcome.references)
-    pairs = zip(outcome.references, outcome.answers, strict=True)
+    assert predictions.answers is not None
+    prefixed = has_prefixes(predictions.references)
+    pairs = zip(predictions.references, predictions.answers, strict=True)
     return [(entities(reference, prefixed), entities(answer, prefixed)) for reference, answer in pairs]
 
 
-def _statistics(outcome: Outcome) -> Array:
+def _statistics(predictions: Predictions) -> Array:
     """(n, 3): entities that are right, given, and wanted."""
-    return np.array([[len(w & g), len(g), len(w)] for w, g in _found(outcome)], dtype=float)
+    return np.array([[len(w & g), len(g), len(w)] for w, g in _found(predictions)], dtype=float)
 
 
 def _f1(sums: Array) -> Array:
@@ -51,12 +51,12 @@ def _f1(sums: Array) -> Array:
     return ratio(np.stack([2 * sums[:, 0], sums[:, 1] + sums[:, 2]], axis=1))
 
 
-def _by_kind(outcome: Outcome) -> dict[str, dict[str, Any]]:
+def _by_kind(predictions: Predictions) -> dict[str, dict[str, Any]]:
     """Precision, recall, F1 and support of each kind of entity."""
     right: Counter[str] = Counter()
     given: Counter[str] = Counter()
     wanted: Counter[str] = Counter()
-    for reference, answer in _found(outcome):
+    for reference, answer in _found(predictions):
         right.update(kind for kind, *_ in reference & answer)
         given.update(kind for kind, *_ in answer)
         wanted.update(kind for kind, *_ in reference)
@@ -71,10 +71,10 @@ def _by_kind(outcome: Outcome) -> dict[str, dict[str, Any]]:
     }
 
 
-def _tag_statistics(outcome: Outcome) -> Array:
+def _tag_statistics(predictions: Predictions) -> Array:
     """(n, 2): tags that are right, and tags."""
-    assert outcome.answers is not None
-    pairs = [(r.split(), a.split()) for r, a in zip(outcome.references, outcome.answers, strict=True)]
+    assert predictions.answers is not None
+    pairs = [(r.split(), a.split()) for r, a in zip(predictions.references, predictions.answers, strict=True)]
     return np.array([[_equal(wanted, given), len(wanted)] for wanted, given in pairs], dtype=float)
 
 
@@ -82,7 +82,35 @@ def _equal(wanted: Sequence[str], given: Sequence[str]) -> int:
     return sum(one == other for one, other in zip(wanted, given, strict=False))
 
 
-ENTITY_F1 = Metric("entity_f1", "generation", _statistics, _f1, by_class=_by_kind)
-ENTITY_PRECISION = Metric("entity_precision", "generation", _statistics, lambda sums: ratio(sums[:, [0, 1]]))
-ENTITY_RECALL = Metric("entity_recall", "generation", _statistics, lambda sums: ratio(sums[:, [0, 2]]))
-TAG_ACCURACY = Metric("tag_accuracy", "generation", _tag_statistics, ratio)
+ENTITY_F1 = Metric(
+    name="entity_f1",
+    title="entity F1",
+    meaning="entities found whole and of the right kind, precision and recall balanced",
+    hub_name="f1",
+    support_unit="entities",
+    statistics=_statistics,
+    value=_f1,
+    by_class=_by_kind,
+    aliases=("seqeval",),
+)
+ENTITY_PRECISION = Metric(
+    name="entity_precision",
+    meaning="the share of the predicted entities that are right",
+    hub_name="precision",
+    statistics=_statistics,
+    value=lambda sums: ratio(sums[:, [0, 1]]),
+)
+ENTITY_RECALL = Metric(
+    name="entity_recall",
+    meaning="the share of the reference entities that were found",
+    hub_name="recall",
+    statistics=_statistics,
+    value=lambda sums: ratio(sums[:, [0, 2]]),
+)
+TAG_ACCURACY = Metric(
+    name="tag_accuracy",
+    meaning="words with the right tag",
+    hub_name="accuracy",
+    statistics=_tag_statistics,
+    value=ratio,
+)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from graft.evaluation.metrics.base import Array, Metric, Outcome, ratio
+from graft.evaluation.metrics.base import Array, Metric, Predictions, ratio
 
 MOST_NATS = 50.0
 """Beyond it a perplexity says no more, and would overflow."""
 
 
-def _statistics(outcome: Outcome) -> Array:
-    assert outcome.scores is not None
-    return np.array([[-score.log_likelihood, score.tokens] for score in outcome.scores], dtype=float)
+def _statistics(predictions: Predictions) -> Array:
+    assert predictions.scores is not None
+    return np.array([[-score.log_likelihood, score.tokens] for score in predictions.scores], dtype=float)
 
 
 def _perplexity(sums: Array) -> Array:
@@ -20,4 +20,14 @@ def _perplexity(sums: Array) -> Array:
     return np.asarray(np.exp(np.minimum(ratio(sums), MOST_NATS)))
 
 
-PERPLEXITY = Metric("perplexity", "likelihood", _statistics, _perplexity, higher_is_better=False)
+PERPLEXITY = Metric(
+    name="perplexity",
+    meaning="how surprised the model is by the reference; lower is better",
+    direction="lower",
+    digits=2,
+    scale=None,
+    needs="likelihood",
+    statistics=_statistics,
+    value=_perplexity,
+    aliases=("ppl",),
+)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graft.errors import InputError
-from graft.evaluation.metrics.base import Array, Metric, Outcome
+from graft.evaluation.metrics.base import Array, Metric, Predictions
 
 
 def _numbers(texts: Sequence[str]) -> Array:
@@ -30,18 +30,18 @@ def _ranks(values: Array) -> Array:
     return np.asarray((last - (counts - 1) / 2)[place])
 
 
-def _pairs(outcome: Outcome) -> tuple[Array, Array]:
-    assert outcome.answers is not None
-    return _numbers(outcome.references), _numbers(outcome.answers)
+def _pairs(predictions: Predictions) -> tuple[Array, Array]:
+    assert predictions.answers is not None
+    return _numbers(predictions.references), _numbers(predictions.answers)
 
 
-def _pearson_statistics(outcome: Outcome) -> Array:
-    return _moments(*_pairs(outcome))
+def _pearson_statistics(predictions: Predictions) -> Array:
+    return _moments(*_pairs(predictions))
 
 
-def _spearman_statistics(outcome: Outcome) -> Array:
+def _spearman_statistics(predictions: Predictions) -> Array:
     """Ranks among all rows, which the resamples of the bootstrap keep."""
-    wanted, given = _pairs(outcome)
+    wanted, given = _pairs(predictions)
     return _moments(_ranks(wanted), _ranks(given))
 
 
@@ -53,5 +53,19 @@ def _correlation(sums: Array) -> Array:
     return np.asarray(np.divide(above, np.sqrt(np.maximum(below, 0)), out=np.zeros(len(sums)), where=below > 1e-12))
 
 
-PEARSON = Metric("pearson", "generation", _pearson_statistics, _correlation)
-SPEARMAN = Metric("spearman", "generation", _spearman_statistics, _correlation)
+PEARSON = Metric(
+    name="pearson",
+    title="Pearson's r",
+    meaning="linear correlation of the predicted and the reference similarity, −1 to 1",
+    hub_name="pearsonr",
+    statistics=_pearson_statistics,
+    value=_correlation,
+)
+SPEARMAN = Metric(
+    name="spearman",
+    title="Spearman's rho",
+    meaning="rank correlation of the predicted and the reference similarity, −1 to 1",
+    hub_name="spearmanr",
+    statistics=_spearman_statistics,
+    value=_correlation,
+)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.evaluation.metrics.base import Array, Metric, Outcome, mean_metric
+from graft.evaluation.metrics.base import Array, Metric, Predictions, mean_metric
 
 
 def parsed(text: str) -> Any:
@@ -28,11 +28,11 @@ def fields(value: Any, path: str = "") -> Counter[tuple[str, str]]:
     return Counter() if value is None and not path else Counter([(path, json.dumps(value, ensure_ascii=False))])
 
 
-def _field_statistics(outcome: Outcome) -> Array:
+def _field_statistics(predictions: Predictions) -> Array:
     """(n, 3): right fields, answered fields, wanted fields."""
-    assert outcome.answers is not None
+    assert predictions.answers is not None
     found = []
-    for reference, answer in zip(outcome.references, outcome.answers, strict=True):
+    for reference, answer in zip(predictions.references, predictions.answers, strict=True):
         wanted, given = fields(parsed(reference)), fields(parsed(answer))
         found.append([(wanted & given).total(), given.total(), wanted.total()])
     return np.array(found, dtype=float)
@@ -44,7 +44,26 @@ def _field_f1(sums: Array) -> Array:
     return np.asarray(np.divide(2 * sums[:, 0], below, out=np.zeros(len(sums)), where=below > 0))
 
 
-JSON_VALID = mean_metric("json_valid", "generation", lambda _, answer: float(parsed(answer) is not None))
-FIELD_F1 = Metric("field_f1", "generation", _field_statistics, _field_f1)
-LABEL_F1 = Metric("label_f1", "generation", _field_statistics, _field_f1)
-"""Of JSON lists of labels: the same, their items being the fields."""
+JSON_VALID = mean_metric(
+    "json_valid",
+    lambda _, answer: float(parsed(answer) is not None),
+    title="valid JSON",
+    meaning="the answer parses as JSON",
+)
+FIELD_F1 = Metric(
+    name="field_f1",
+    title="field F1",
+    meaning="fields with the right value, precision and recall balanced",
+    hub_name="f1",
+    statistics=_field_statistics,
+    value=_field_f1,
+)
+LABEL_F1 = Metric(
+    name="label_f1",
+    title="label F1",
+    meaning="labels that are right, precision and recall balanced",
+    hub_name="f1",
+    statistics=_field_statistics,
+    value=_field_f1,
+)
+"""Field F1 of JSON lists of labels: their items are the fields."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.evaluation.metrics.base import Array, Metric, Outcome, mean_metric
+from graft.evaluation.metrics.base import Array, Metric, Predictions, mean_metric
 
 _WORD = re.compile(r"[^\W_]+")
 _ORDER = 4
@@ -44,11 +44,13 @@ def _rouge_scorer() -> Any:
     return RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())
 
 
-def _rouge(name: str) -> Metric:
-    """The mean F-measure (Lin 2004)."""
-    return mean_metric(
-        name, "generation", lambda reference, answer: float(_rouge_scorer().score(reference, answer)[name].fmeasure)
-    )
+def _rouge(name: str, title: str, meaning: str, aliases: tuple[str, ...] = ()) -> Metric:
+    """Make one of the ROUGE metrics: the mean F-measure over rows (Lin 2004)."""
+
+    def score(reference: str, answer: str) -> float:
+        return float(_rouge_scorer().score(reference, answer)[name].fmeasure)
+
+    return mean_metric(name, score, title=title, meaning=meaning, hub_name="rouge", aliases=aliases)
 
 
 @cache
@@ -58,11 +60,11 @@ def _bleu() -> Any:
     return BLEU(effective_order=True)
 
 
-def _bleu_statistics(outcome: Outcome) -> Array:
+def _bleu_statistics(predictions: Predictions) -> Array:
     """(n, 10): the answer's length, the reference's, and hits and n-grams of orders 1 to 4."""
-    assert outcome.answers is not None
+    assert predictions.answers is not None
     found = []
-    for reference, answer in zip(outcome.references, outcome.answers, strict=True):
+    for reference, answer in zip(predictions.references, predictions.answers, strict=True):
         score = _bleu().sentence_score(answer, [reference])
         found.append([score.sys_len, score.ref_len, *score.counts, *score.totals])
     return np.array(found, dtype=float)
@@ -87,7 +89,25 @@ def _bleu_value(sums: Array) -> Array:
     )
 
 
-EXACT_MATCH = mean_metric("exact_match", "generation", exact)
-TOKEN_F1 = mean_metric("token_f1", "generation", token_f1)
-ROUGE_1, ROUGE_2, ROUGE_L = _rouge("rouge1"), _rouge("rouge2"), _rouge("rougeL")
-BLEU = Metric("bleu", "generation", _bleu_statistics, _bleu_value)
+EXACT_MATCH = mean_metric(
+    "exact_match", exact, meaning="the generated answer is the reference, word for word", aliases=("em", "exact")
+)
+TOKEN_F1 = mean_metric(
+    "token_f1",
+    token_f1,
+    title="token F1",
+    meaning="words shared with the reference, precision and recall balanced",
+    hub_name="f1",
+)
+ROUGE_1 = _rouge("rouge1", "ROUGE-1", "words shared with the reference")
+ROUGE_2 = _rouge("rouge2", "ROUGE-2", "word pairs shared with the reference")
+ROUGE_L = _rouge("rougeL", "ROUGE-L", "longest word sequence shared with the reference", ("rouge",))
+BLEU = Metric(
+    name="bleu",
+    title="BLEU",
+    meaning="word sequences shared with the reference, 0 to 100",
+    digits=2,
+    scale=100.0,
+    statistics=_bleu_statistics,
+    value=_bleu_value,
+)

@@ -10,6 +10,7 @@ from graft.data.example import Example
 from graft.errors import GraftError
 from graft.export.onnx.predictor import OnnxPredictor
 from graft.export.onnx.worker import OnnxWorker
+from graft.runs.metric_info import MetricInfo
 
 ROWS_ANSWERED = 64
 ROWS_OF_LOGITS = 8
@@ -86,15 +87,15 @@ def _greatest(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]
 
 
 def verdict(
-    metric: str, higher_is_better: bool, before: float, after: float, p: float, allowed: float | None
+    metric: MetricInfo, before: float, after: float, p: float, allowed: float | None
 ) -> tuple[bool, float, str]:
     """Whether the metric may be what it became, by how much it fell, and why in words.
 
-    Shares fall by points; BLEU by points of a hundred; perplexity by its share.
+    The loss is relative to the metric's scale; without a scale, as for perplexity, to the value in PyTorch.
     """
-    fall = before - after if higher_is_better else after - before
-    drop = fall / {"bleu": 100.0, "perplexity": max(before, 1e-9)}.get(metric, 1.0)
-    said = f"{metric} {before:.3f} in PyTorch, {after:.3f} in the bundle"
+    fall = after - before if metric.lower_is_better else before - after
+    drop = fall / (max(before, 1e-9) if metric.scale is None else metric.scale)
+    said = f"{metric.name} {before:.3f} in PyTorch, {after:.3f} in the bundle"
     if allowed is not None:
         return drop <= allowed + 1e-9, drop, f"{said}: a fall of {drop:+.3f}, {allowed:.3f} are allowed"
     if drop > LARGEST_DROP:

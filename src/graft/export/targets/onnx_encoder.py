@@ -95,11 +95,9 @@ def _judged(
     predictors = [task.predictor("tuned", model, encoding), task.predictor("onnx", exported, encoding)]
     result = evaluate(
         predictors,
-        examples,
+        rows,
         metrics=task.default_metrics(encoding.label_space),
-        labels=rows.labels,
-        source=rows.source,
-        progress=reporter.advance,
+        reporter=reporter,
     )
     texts = ["a", "The way to the sea is long, and no one knows it."]
     inputs = [encoding.tokenizer(text, return_tensors="pt") for text in texts]

@@ -12,6 +12,7 @@ from graft.config import DataSettings, ExportSettings, ModelSettings, build
 from graft.data.chat_template import Renderer
 from graft.errors import GateError, InputError
 from graft.evaluation.compare import Evaluation
+from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import record
 from graft.export import bundle
 from graft.export.adapter_placement import SourceModels, adapter_entry, slot_name, trained_in_int4, ways
@@ -33,7 +34,7 @@ from graft.models.open import Opened, check_adapter
 from graft.progress import Reporter, Silent
 from graft.report import write_pages
 from graft.runs.folder import RunFolder
-from graft.tasks.evaluation_rows import EvaluationRows, load_evaluation_rows
+from graft.tasks.evaluation_rows import load_evaluation_rows
 from graft.tasks.open import open_task
 
 
@@ -201,13 +202,13 @@ def _prepared(
     model = merged(opened.base, opened.adapter, tokenizer, folder)
     tuned = TorchPredictor("tuned" if base else "model", model, tokenizer, Renderer(tokenizer))
     if known is not None and own is not None:
-        reporter.note(f"PyTorch's answers to {len(known.examples)} rows are in the run's evaluation")
+        reporter.note(f"PyTorch's answers to {len(known.rows.examples)} rows are in the run's evaluation")
         return cached_parity_check(own, known, model, tokenizer, settings.parity_rows, reporter), model
     if rows is None:
         return None, model
     predictors = [*([base] if base else []), CachedPredictor(tuned)]
     answered = reference(model, tokenizer, rows.examples, tuned.ends(), reporter)
-    return ParityCheck(rows.examples, rows.labels, rows.source, tokenizer, predictors, answered), model
+    return ParityCheck(rows, tokenizer, predictors, answered), model
 
 
 def _asked_base(opened: Opened, rows: EvaluationRows, tokenizer: Any, reporter: Reporter) -> CachedPredictor:
@@ -216,7 +217,7 @@ def _asked_base(opened: Opened, rows: EvaluationRows, tokenizer: Any, reporter: 
 
     model = load_model(untuned(opened, reporter.note))
     found = CachedPredictor(TorchPredictor("base", model, tokenizer, Renderer(tokenizer)))
-    evaluate([found], rows.examples, labels=rows.labels, source=rows.source, progress=reporter.advance)
+    evaluate([found], rows, reporter=reporter)
     found.release_model()
     return found
 

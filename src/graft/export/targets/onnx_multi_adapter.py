@@ -204,9 +204,7 @@ def _judge(
         rows = load_evaluation_rows(run, None, DataSettings()).first(settings.parity_rows)
         tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
         answered = reference(model, tokenizer, rows.examples, tuned.ends(), reporter)
-        parity_check = ParityCheck(
-            rows.examples, rows.labels, rows.source, tokenizer, [CachedPredictor(tuned)], answered
-        )
+        parity_check = ParityCheck(rows, tokenizer, [CachedPredictor(tuned)], answered)
     gate = ExportSettings(max_accuracy_drop=settings.max_accuracy_drop)
     return parity_check.judge(folder, adapter.name, gate, reporter, adapter.name)
 

@@ -1,0 +1,48 @@
+"""The rows that a model is evaluated on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graft.data.example import Example
+from graft.data.split import sample
+
+SEED = 42
+"""Seed of the drawn rows and of the bootstrap: evaluating twice gives the same numbers."""
+
+
+@dataclass(frozen=True)
+class EvaluationRows:
+    """The rows to evaluate on.
+
+    Attributes:
+        examples: The rows.
+        labels: The classes that an answer is one of, or None where answers are free text.
+        source: Where the rows come from: ``path``, ``rows`` and ``sha256``, as evaluation.json records them.
+        kind: What the columns were recognized as.
+    """
+
+    examples: list[Example]
+    labels: list[str] | None
+    source: dict[str, Any]
+    kind: str = ""
+
+    @property
+    def references(self) -> list[str]:
+        """The right answers, in the order of the rows."""
+        return [example.completion for example in self.examples]
+
+    def first(self, count: int) -> EvaluationRows:
+        """Return the first ``count`` rows."""
+        return self._with(self.examples[:count])
+
+    def sampled(self, count: int | None) -> EvaluationRows:
+        """Return at most ``count`` rows, drawn with a fixed seed; all of them when ``count`` is None."""
+        if count is None or len(self.examples) <= count:
+            return self
+        drawn, _ = sample(self.examples, count, SEED, self.labels)
+        return self._with(drawn)
+
+    def _with(self, examples: list[Example]) -> EvaluationRows:
+        return replace(self, examples=examples, source={**self.source, "rows": len(examples)})
