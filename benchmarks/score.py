@@ -76,7 +76,7 @@ def main() -> None:
             eval_data_files=(given.test,),
             output_path=Path(folder) / "unused",
         )
-        plan = plan_run(settings, lambda text: None)
+        plan = plan_run(settings)
     model, renderer = load_model(plan.base).eval(), Renderer(plan.tokenizer)
     answers = [completion_ids(plan.tokenizer, label + renderer.turn_end) for label in plan.data.recipe.labels or []]
     prompts = [row.input_ids[: row.prompt_length] for row in plan.held_out[: given.rows]]

@@ -64,7 +64,7 @@ class Run:
             "per_device_train_batch_size": given.rows_a_step,
             "seed": given.seed,
         }
-        plan = plan_run(FinetuneSettings(**self.settings, output_path=folder / "unused"), lambda text: None)
+        plan = plan_run(FinetuneSettings(**self.settings, output_path=folder / "unused"))
         # Without a batch that is not full, which may stand anywhere in an epoch, steps are of the same rows for all.
         full = len(plan.rows) // given.rows_a_step * given.rows_a_step
         self.plan = replace(plan, rows=plan.rows[:full])

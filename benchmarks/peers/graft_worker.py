@@ -29,7 +29,7 @@ def main() -> None:
         save_steps=config["stops"][-1],
         evaluate=False,
     )
-    plan = plan_run(settings, lambda text: None)
+    plan = plan_run(settings)
     turns.watch(config)
     carry_out(replace(plan, rows=plan.rows[: config["rows_used"]], held_out=[]), Silent())
 

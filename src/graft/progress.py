@@ -1,4 +1,4 @@
-"""How work reports its progress."""
+"""How work reports its progress: one protocol, whoever shows it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """What shows the work to a person (``graft.cli.progress.Screen`` in the terminal)."""
+    """Shows progress to a person: the terminal (``graft.cli.progress.Screen``), a notebook, or nobody (``Silent``)."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """One message, shown once."""
 
-    def step(self, step: int, steps: int, figures: dict[str, float]) -> None: ...
+    def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
+        """Training has reached optimizer step ``step`` of ``steps``; ``figures`` are the latest metrics by name."""
 
-    def advance(self, what: str, done: int, total: int, detail: str = "") -> None: ...
+    def advance(self, what: str, done: int, total: int, detail: str = "") -> None:
+        """``done`` of ``total`` units of the work called ``what`` are done."""
 
 
 class Silent:
+    """A reporter that shows nothing."""
+
     def note(self, text: str) -> None:
         pass
 
@@ -24,3 +29,7 @@ class Silent:
 
     def advance(self, what: str, done: int, total: int, detail: str = "") -> None:
         pass
+
+
+SILENT: Reporter = Silent()
+"""The default of functions that report progress."""

@@ -22,7 +22,7 @@ def said(problems):
 
 def refused(given):
     with pytest.raises(InputError) as caught:
-        plan_run(build(FinetuneSettings, given), lambda text: None)
+        plan_run(build(FinetuneSettings, given))
     return caught.value.problems
 
 
@@ -79,7 +79,7 @@ def test_what_a_task_does_not_use(given, tmp_path):
             "leave it away, or take --task text-generation or summarization"
         ),
     }
-    plan_run(build(FinetuneSettings, {**given, "prompt_template": "{text}", "completion_template": "{label}"}), print)
+    plan_run(build(FinetuneSettings, {**given, "prompt_template": "{text}", "completion_template": "{label}"}))
 
 
 def test_a_whole_text_leaves_no_place_for_parts_of_it(given):

@@ -15,6 +15,7 @@ from graft.commands.evaluate import evaluate_model
 from graft.config import ModelSettings
 from graft.methods.adapter_folder import load_adapter
 from graft.models.base import load_model, open_run_or_model
+from graft.progress import SILENT
 from graft.report.usage import snippet
 from graft.runs.view import RunView
 from tiny_models import tiny_model_folder
@@ -155,7 +156,7 @@ def test_evaluated_talked_to_and_used_as_the_card_says(
     later = evaluate_model(run)  # loaded again, and the same answers
     values = [[d["predictors"][name]["perplexity"]["value"] for name in ("base", "tuned")] for d in (document, later)]
     assert values[0] == pytest.approx(values[1], rel=1e-5) and values[0][0] != pytest.approx(values[0][1], rel=1e-3)
-    talk = Conversation.open(str(run), ModelSettings(), 4, print)
+    talk = Conversation.open(str(run), ModelSettings(), 4, SILENT)
     assert set(talk.voices) == {"base", "tuned"} and talk.say("print the number 3")
     monkeypatch.chdir(tmp_path)
     code = snippet(RunView.read(run))

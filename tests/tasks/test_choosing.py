@@ -61,12 +61,12 @@ def test_model_and_rows_tell_the_task(models, model, kind, task):
 def test_a_misfit_is_said_before_anything_is_written(given, tmp_path, model, kind, task, said):
     settings = build(FinetuneSettings, given(model, kind, task=task))
     with pytest.raises(InputError, match=f"(?s){said}"):
-        plan_run(settings, lambda text: None)
+        plan_run(settings)
     assert not (tmp_path / "run").exists()
 
 
 def test_other_names_of_tasks_are_known(given):
-    plan = plan_run(build(FinetuneSettings, given("llama", "tagged", task="ner")), lambda text: None)
+    plan = plan_run(build(FinetuneSettings, given("llama", "tagged", task="ner")))
     assert plan.task.name == "token-classification"
 
 
@@ -81,7 +81,7 @@ def test_other_names_of_tasks_are_known(given):
     ],
 )
 def test_the_preview_shows_what_is_read_and_what_is_trained(given, model, kind, prompt, trained):
-    document = preview(plan_run(build(FinetuneSettings, given(model, kind)), lambda text: None))
+    document = preview(plan_run(build(FinetuneSettings, given(model, kind))))
     shown = document["first_rows"]
     assert all(prompt in row["prompt"] for row in shown)
     assert any(trained in row["trained"] for row in shown)
@@ -90,18 +90,18 @@ def test_the_preview_shows_what_is_read_and_what_is_trained(given, model, kind, 
 def test_a_row_longer_than_the_encoder_reads_is_cut_and_said(given, write):
     long = [{"text": f"good {'cake ' * (100 if n == 3 else 1)}{n}", "label": "ab"[n % 2]} for n in range(40)]
     settings = given("bert", "classes") | {"data_files": write("long", long)}
-    plan = plan_run(build(FinetuneSettings, settings), lambda text: None)
+    plan = plan_run(build(FinetuneSettings, settings))
     assert max(len(row.input_ids) for row in plan.rows + plan.held_out) == 64
     assert any(said.name == "max_length" and "1 longer rows" in said.why for said in plan.inferences)
     with pytest.raises(InputError, match="reads 64 tokens at most, not 65"):
-        plan_run(build(FinetuneSettings, settings | {"max_length": 65}), lambda text: None)
+        plan_run(build(FinetuneSettings, settings | {"max_length": 65}))
 
 
 def test_held_out_classes_that_training_lacks_are_named(given, write):
     other = write("other", [{"text": "cake", "label": "perhaps"}])
     settings = build(FinetuneSettings, given("bert", "classes", eval_data_files=other))
     with pytest.raises(InputError, match="no class 'perhaps'"):
-        plan_run(settings, lambda text: None)
+        plan_run(settings)
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_held_out_classes_that_training_lacks_are_named(given, write):
 )
 def test_a_metric_that_does_not_fit_is_said_before_training(given, model, kind, metrics, said):
     with pytest.raises(InputError, match=f"(?s){said}"):
-        plan_run(build(FinetuneSettings, given(model, kind, metrics=metrics)), lambda text: None)
+        plan_run(build(FinetuneSettings, given(model, kind, metrics=metrics)))

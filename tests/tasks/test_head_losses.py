@@ -31,10 +31,6 @@ def rows(targets):
     return [Encoded([5, 6], 2, Origin("f", line), target=target) for line, target in enumerate(targets)]
 
 
-def quiet(text):
-    pass
-
-
 def test_balanced_weights_are_scikit_learns():
     loss = ClassWeighted()
     loss.prepare(rows(CLASSES), NAMES)
@@ -79,7 +75,7 @@ def test_contrastive_is_the_walkthroughs_loss_and_cosine_draws_and_parts(tmp_pat
 )
 def test_accumulation_averages_over_targets(given, model, kind):
     """16 rows at once, and 4 times 4, give the same loss and gradients, whatever the rows' lengths."""
-    plan = plan_run(build(FinetuneSettings, given(model, kind)), quiet)
+    plan = plan_run(build(FinetuneSettings, given(model, kind)))
     net = load_for(plan.task, plan.encoding, plan.base, 0)
     collate = partial(plan.objective.collate, pad_token_id=plan.tokenizer.pad_token_id)
     loss = plan.objective.over_outputs(plan.loss.call)
@@ -101,7 +97,7 @@ def test_accumulation_averages_over_targets(given, model, kind):
 
 
 def test_a_pairs_loss_is_told_whether_the_two_differ(given):
-    plan = plan_run(build(FinetuneSettings, given("bert", "pairs")), quiet)
+    plan = plan_run(build(FinetuneSettings, given("bert", "pairs")))
     batch = plan.objective.collate(plan.rows[:6], 0)
     assert batch["labels"].tolist() == [row.target for row in plan.rows[:6]]
     alike = {e.origin.line: float(e.completion) for e in plan.data.train}
@@ -125,12 +121,12 @@ def test_a_pairs_loss_is_told_whether_the_two_differ(given):
 )
 def test_a_loss_by_name_is_of_the_head(given, tmp_path, kind, loss, arguments):
     named = loss.replace("OWN", str(write_losses(tmp_path)))
-    plan = plan_run(build(FinetuneSettings, given("bert", kind, loss=named, loss_arguments=arguments)), quiet)
+    plan = plan_run(build(FinetuneSettings, given("bert", kind, loss=named, loss_arguments=arguments)))
     net = load_for(plan.task, plan.encoding, plan.base, 0)
     batch = plan.objective.collate(plan.rows[:8], plan.tokenizer.pad_token_id)
     found = plan.objective.over_outputs(plan.loss.call)(net, batch, None)
     assert found.shape == () and float(found) > 0
-    usual = plan_run(build(FinetuneSettings, given("bert", kind)), quiet)
+    usual = plan_run(build(FinetuneSettings, given("bert", kind)))
     by_default = usual.objective.over_outputs(usual.loss.call)(net, batch, None)
     is_the_same = loss.endswith(":each")  # cross-entropy, written by a user
     assert (float(found) == pytest.approx(float(by_default))) == is_the_same

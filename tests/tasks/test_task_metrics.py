@@ -84,7 +84,7 @@ def test_an_encoder_decoders_scores_are_its_own_loss(given):
     from graft.planning.plan import plan_run
     from graft.tasks.load import load_for
 
-    plan = plan_run(build(FinetuneSettings, given("t5", "summaries")), lambda text: None)
+    plan = plan_run(build(FinetuneSettings, given("t5", "summaries")))
     model = load_for(plan.task, plan.encoding, plan.base, 0)
     predictor = plan.task.predictor("base", model, plan.encoding)
     examples = plan.data.eval[:3]
@@ -120,7 +120,7 @@ def test_a_row_is_judged_alike_alone_and_among_longer_ones(given, model, kind, t
     from graft.planning.plan import plan_run
     from graft.tasks.load import load_for
 
-    plan = plan_run(build(FinetuneSettings, given(model, kind, task=task)), lambda text: None)
+    plan = plan_run(build(FinetuneSettings, given(model, kind, task=task)))
     net = load_for(plan.task, plan.encoding, plan.base, 0)
     rows = sorted(plan.rows, key=lambda row: len(row.input_ids))
     rows = [rows[0], rows[len(rows) // 2], rows[-1]]

@@ -12,6 +12,7 @@ import pytest
 from graft.commands.evaluate import evaluate_model
 from graft.commands.finetune import finetune
 from graft.errors import InputError
+from graft.progress import SILENT
 from graft.report.usage import snippet
 from graft.runs.view import RunView
 
@@ -126,7 +127,7 @@ def test_chat_answers_with_the_class(given):
     from graft.config import ModelSettings
 
     run = finetune(given("bert", "classes", evaluate=False))
-    talk = Conversation.open(str(run), ModelSettings(), 16, lambda text: None)
+    talk = Conversation.open(str(run), ModelSettings(), 16, SILENT)
     ((name, answer),) = talk.say("good cake")
     assert name == "tuned" and answer in {"yes", "no"}
     talk.say("bad rain")

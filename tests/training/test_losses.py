@@ -9,6 +9,7 @@ from graft.config import FinetuneSettings, TrainingSettings, build
 from graft.data.example import Origin
 from graft.data.tokenize import Encoded
 from graft.errors import InputError
+from graft.progress import SILENT
 from graft.runs.folder import RunFolder
 from graft.training.loop import train
 from graft.training.losses.choose import ChosenLoss
@@ -16,6 +17,7 @@ from graft.training.losses.load import load_loss
 from graft.training.losses.targets import ClassWeighted, balanced_weights
 from graft.training.schedule import TrainingPlan
 from loss_files import write_losses
+from notes import Notes
 from tiny_models import tiny_model, tiny_model_tokenizer
 
 
@@ -147,14 +149,6 @@ def _rows(count):
     ]
 
 
-class Quiet:
-    def step(self, *_):
-        pass
-
-    def note(self, *_):
-        pass
-
-
 def _one_step(batch, accumulation, engine, loss, folder):
     """The weights after one step of plain gradient descent: its gradients, so to say."""
     _, run, model = _trained(batch, accumulation, engine, loss, folder)
@@ -162,7 +156,7 @@ def _one_step(batch, accumulation, engine, loss, folder):
     return first["loss"], {name: value.detach() for name, value in model.named_parameters()}
 
 
-def _trained(batch, accumulation, engine, loss, folder, progress=None):
+def _trained(batch, accumulation, engine, loss, folder, reporter=SILENT):
     model = tiny_model("llama").requires_grad_(True)
     plan = TrainingPlan(batch, accumulation, 16, 1, 1, 0.1, 1, 10, 1)
     given = {"optim": "sgd", "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
@@ -174,7 +168,7 @@ def _trained(batch, accumulation, engine, loss, folder, progress=None):
         warmup_ratio=0.0,
     )
     run = RunFolder.create(folder)
-    return train(model, 3, _rows(16), [], settings, plan, run, progress or Quiet(), loss), run, model
+    return train(model, 3, _rows(16), [], settings, plan, run, reporter, loss), run, model
 
 
 def _own(folder, name):
@@ -188,10 +182,9 @@ def _distillation():
 @pytest.mark.parametrize(("engine", "why"), [("exact", "GRAFT_KERNELS is 0"), ("plain", None)])
 def test_a_run_says_why_its_engine_went_without_the_compiled_part(engine, why, tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_KERNELS", "0")
-    progress, notes = Quiet(), []
-    monkeypatch.setattr(progress, "note", notes.append)
-    assert _trained(16, 1, engine, None, tmp_path / "run", progress)[0].kernels_missing == why
-    assert [note.partition(": ")[2] for note in notes if "compiled part" in note] == ([why] if why else [])
+    reporter = Notes()
+    assert _trained(16, 1, engine, None, tmp_path / "run", reporter)[0].kernels_missing == why
+    assert [note.partition(": ")[2] for note in reporter.texts if "compiled part" in note] == ([why] if why else [])
 
 
 @pytest.mark.parametrize("engine", ["packed", "plain"])

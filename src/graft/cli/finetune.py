@@ -35,7 +35,7 @@ def run(arguments: Arguments) -> int:
         from graft.commands.finetune import carry_out, with_recorded
         from graft.planning.plan import plan_run
 
-        plan = plan_run(with_recorded(settings) if settings.resume else settings, screen.note)
+        plan = plan_run(with_recorded(settings) if settings.resume else settings, screen)
         if dry:
             from graft.planning.preview import preview, print_preview
 

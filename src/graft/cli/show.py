@@ -52,7 +52,7 @@ def _show_model(name: str, as_json: bool) -> None:
     from graft.commands.show import describe
 
     with Screen(quiet=as_json) as screen:
-        found = describe(name, screen.note)
+        found = describe(name, screen)
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return

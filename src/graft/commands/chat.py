@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from graft.export.onnx.predictor import OnnxPredictor
 from graft.inference.predictor import Predictor
 from graft.methods.adapter_folder import load_adapter
 from graft.models.base import open_run_or_model
+from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.settings import recorded_data_settings
 from graft.tasks.load import load_for, on_the_gpu
@@ -48,7 +48,7 @@ class Conversation:
         name: str,
         settings: ModelSettings,
         longest: int,
-        say: Callable[[str], None],
+        reporter: Reporter,
         adapter: str | None = None,
     ) -> Conversation:
         """Load a run, a bundle with ``adapter`` speaking first, a model folder, or a model by name."""
@@ -56,7 +56,7 @@ class Conversation:
             return cls._of_bundle(Path(name), longest, adapter)
         if adapter is not None:
             raise InputError("this is no bundle with adapters to choose from", where=name)
-        opened = open_run_or_model(name, say, settings)
+        opened = open_run_or_model(name, reporter, settings)
         task, encoding = open_task(opened, settings, DataSettings())
         if task.name == "feature-extraction":
             raise InputError(f"{opened.name} compares texts and answers none", remedy=f"graft evaluate {name}")

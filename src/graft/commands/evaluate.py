@@ -110,7 +110,7 @@ def _opened(
             find_files(listed)
     opened: Opened | None = None
     with problems.collecting():
-        opened = open_run_or_model(name, reporter.note, split[ModelSettings])
+        opened = open_run_or_model(name, reporter, split[ModelSettings])
     problems.raise_if_any()
     assert opened is not None
     return opened
@@ -176,7 +176,7 @@ def _predictors(
             task.predictor("tuned", model, encoding, adapter=True),
         ]
     elif run is not None:
-        before = on_the_gpu(load_for(task, encoding, untuned(opened, reporter.note), seed))
+        before = on_the_gpu(load_for(task, encoding, untuned(opened, reporter), seed))
         yield [task.predictor("base", before, encoding), task.predictor("tuned", on_the_gpu(model), encoding)]
     else:
         yield [task.predictor("base", on_the_gpu(model), encoding)]

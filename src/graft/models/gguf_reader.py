@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from graft.models.folder import Base, is_whole, open_folder
 from graft.models.license import UNKNOWN
 from graft.models.load import quiet, refuse_missing, set_padding
 from graft.models.weights import sha256_of
+from graft.progress import Reporter
 
 RECIPE = 1
 """Raised when the conversion changes, so that what older versions left in the cache is made anew."""
@@ -25,7 +25,7 @@ _NOT_CAUSAL = {"general", "tokenizer", "t5", "umt5"}
 _SINGLE_DIGITS = {"smollm", "starcoder", "refact", "command-r", "codeshell"}
 
 
-def open_gguf(path: Path, say: Callable[[str], None]) -> Base:
+def open_gguf(path: Path, reporter: Reporter) -> Base:
     """The base made of a user's ``.gguf`` file, converted into the cache under the file's hash.
 
     Raises:
@@ -39,7 +39,7 @@ def open_gguf(path: Path, say: Callable[[str], None]) -> Base:
         header = read_header(path)
 
         def fill(temporary: Path) -> None:
-            say(f"converting {path.name} once, for the cache")
+            reporter.note(f"converting {path.name} once, for the cache")
             convert(path, temporary, header, sha256)
 
         filled(folder, fill, lambda there: is_converted(there, sha256))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from graft.errors import InputError, did_you_mean
 from graft.models.embedded import EMBEDDED
+from graft.progress import Reporter
 
 _SMALL = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md", "LICENSE*"]
 
 
-def snapshot(
-    name: str, revision: str | None, token: str | None, trust_remote_code: bool, say: Callable[[str], None]
-) -> Path:
+def snapshot(name: str, revision: str | None, token: str | None, trust_remote_code: bool, reporter: Reporter) -> Path:
     """The local snapshot of the hub model ``name``: safetensors, or pickles where it has nothing else.
 
     Raises:
@@ -21,7 +19,7 @@ def snapshot(
             is not in its local cache.
     """
     small = [*_SMALL, "*.py"] if trust_remote_code else _SMALL
-    say(f"getting {name} from the hub, or from its local cache")
+    reporter.note(f"getting {name} from the hub, or from its local cache")
     folder = _snapshot(name, revision, token, [*small, "*.safetensors"])
     if not any(folder.glob("*.safetensors")):
         folder = _snapshot(name, revision, token, [*small, "*.bin"])

@@ -10,8 +10,9 @@ from typing import Any
 from graft.config import HubSettings, ModelSettings
 from graft.errors import InputError, Problems
 from graft.models.folder import Base, is_whole, open_folder
-from graft.models.resolve import Say, resolve, silent
+from graft.models.resolve import resolve
 from graft.models.weights import check_file
+from graft.progress import SILENT, Reporter
 
 NO_HUB = HubSettings()
 
@@ -30,7 +31,7 @@ class Opened:
     hub: HubSettings = field(default=NO_HUB, repr=False, compare=False)
 
 
-def open_run_or_model(path_or_name: str | Path, say: Say = silent, hub: HubSettings = NO_HUB) -> Opened:
+def open_run_or_model(path_or_name: str | Path, reporter: Reporter = SILENT, hub: HubSettings = NO_HUB) -> Opened:
     """What ``path_or_name`` means: a run folder, a PEFT adapter folder, or whatever ``resolve`` takes.
 
     ``hub`` says how a model is got from the hub; of a run or an adapter, its base.
@@ -40,10 +41,10 @@ def open_run_or_model(path_or_name: str | Path, say: Say = silent, hub: HubSetti
     """
     path = Path(path_or_name).expanduser()
     if (path / "manifest.json").is_file():
-        return _open_run(path, say, hub)
+        return _open_run(path, reporter, hub)
     if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
-        return _open_adapter(path, say, hub)
-    base = resolve(_named(str(path_or_name), hub), say)
+        return _open_adapter(path, reporter, hub)
+    base = resolve(_named(str(path_or_name), hub), reporter)
     return Opened(base, None, None, base.label, hub)
 
 
@@ -57,7 +58,7 @@ def _named(name: str, hub: HubSettings, revision: str | None = None) -> ModelSet
     )
 
 
-def untuned(opened: Opened, say: Say = silent) -> Base:
+def untuned(opened: Opened, reporter: Reporter = SILENT) -> Base:
     """The model before tuning: of a run that tuned all weights the one its manifest names, else ``opened.base``.
 
     Raises:
@@ -65,10 +66,10 @@ def untuned(opened: Opened, say: Say = silent) -> Base:
     """
     if opened.run is None or opened.adapter is not None:
         return opened.base
-    return _named_base(_read_json(opened.run / "manifest.json"), opened.run, opened.hub, say)
+    return _named_base(_read_json(opened.run / "manifest.json"), opened.run, opened.hub, reporter)
 
 
-def _open_run(path: Path, say: Say, hub: HubSettings) -> Opened:
+def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     manifest = _read_json(path / "manifest.json")
     if hub.model_revision:
         what = f"this is a run: its base is the one it was tuned from, not the revision {hub.model_revision!r}"
@@ -88,7 +89,7 @@ def _open_run(path: Path, say: Say, hub: HubSettings) -> Opened:
         if adapter is not None:
             base = _as_recorded(base, manifest)
     elif adapter is not None:  # a link that broke, as when the cache was emptied or the run was moved
-        base = _named_base(manifest, path, hub, say)
+        base = _named_base(manifest, path, hub, reporter)
     else:
         base = open_folder(path / "model", str(path / "model"), "folder", hub.trust_remote_code)
     return Opened(base, adapter, path, str(manifest.get("task_name") or path.resolve().name), hub)
@@ -101,12 +102,12 @@ def _as_recorded(base: Base, manifest: dict[str, Any]) -> Base:
     return replace(base, name=str(recorded.get("name") or base.name), licence=licence)
 
 
-def _named_base(manifest: dict[str, Any], run: Path, hub: HubSettings, say: Say) -> Base:
+def _named_base(manifest: dict[str, Any], run: Path, hub: HubSettings, reporter: Reporter) -> Base:
     recorded = manifest.get("base") or {}
     name = recorded.get("name") or recorded.get("path")
     if not name:
         raise InputError("the manifest names no base model", where=str(run / "manifest.json"))
-    base = resolve(_named(str(name), hub, (manifest.get("settings") or {}).get("model_revision")), say)
+    base = resolve(_named(str(name), hub, (manifest.get("settings") or {}).get("model_revision")), reporter)
     if recorded.get("sha256") not in (None, base.sha256):
         raise InputError(
             f"{name} is not the model this run started from: its weights have another SHA-256",
@@ -116,9 +117,9 @@ def _named_base(manifest: dict[str, Any], run: Path, hub: HubSettings, say: Say)
     return base
 
 
-def _open_adapter(path: Path, say: Say, hub: HubSettings) -> Opened:
+def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     if path.resolve().name == "adapter" and (path.resolve().parent / "manifest.json").is_file():
-        return _open_run(path.resolve().parent, say, hub)
+        return _open_run(path.resolve().parent, reporter, hub)
     check_adapter(path)
     config = _read_json(path / "adapter_config.json")
     name = config.get("base_model_name_or_path")
@@ -129,7 +130,7 @@ def _open_adapter(path: Path, say: Say, hub: HubSettings) -> Opened:
             remedy="write the model's folder or name there as base_model_name_or_path",
         )
     revision = None if Path(str(name)).expanduser().exists() else config.get("revision")
-    return Opened(resolve(_named(str(name), hub, revision), say), path, None, path.resolve().name, hub)
+    return Opened(resolve(_named(str(name), hub, revision), reporter), path, None, path.resolve().name, hub)
 
 
 def check_adapter(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from graft.config import ModelSettings
@@ -13,17 +12,12 @@ from graft.models.embedded import EMBEDDED, fetch
 from graft.models.folder import Base, open_folder
 from graft.models.gguf_reader import open_gguf
 from graft.models.hub import snapshot
-
-Say = Callable[[str], None]
+from graft.progress import SILENT, Reporter
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def silent(message: str) -> None:
-    """For callers that tell nobody."""
-
-
-def resolve(settings: ModelSettings, say: Say = silent) -> Base:
+def resolve(settings: ModelSettings, reporter: Reporter = SILENT) -> Base:
     """The base that ``settings`` name: a folder, a ``.gguf`` file, an embedded name, or a hub id, in this order.
 
     Raises:
@@ -31,22 +25,22 @@ def resolve(settings: ModelSettings, say: Say = silent) -> Base:
             the hub.
         GraftError: when it has to be downloaded and cannot be.
     """
-    base = _found(settings, say)
+    base = _found(settings, reporter)
     if settings.model_revision and base.kind != "hub":
         what = f"{base.label} is no model of the hub, so it has no revision {settings.model_revision!r}"
         raise InputError(what, where="--model_revision", remedy="leave it away")
     return base
 
 
-def _found(settings: ModelSettings, say: Say) -> Base:
+def _found(settings: ModelSettings, reporter: Reporter) -> Base:
     name = settings.model_name_or_path
     if not name:
         raise InputError("no model is given", where="model_name_or_path", remedy=f"for example {next(iter(EMBEDDED))}")
     path = Path(name).expanduser()
     if path.is_dir():
-        return _from_folder(path, settings.trust_remote_code, say)
+        return _from_folder(path, settings.trust_remote_code, reporter)
     if path.suffix.lower() == ".gguf":
-        return open_gguf(path, say)
+        return open_gguf(path, reporter)
     if path.is_file():
         data = "the model comes first, then the data: graft finetune MODEL DATA"
         raise InputError(
@@ -55,14 +49,14 @@ def _found(settings: ModelSettings, say: Say) -> Base:
             remedy=data if path.suffix.lower() in READERS else f"give its folder, {path.parent}",
         )
     if name.lower() in EMBEDDED:
-        return open_folder(fetch(name.lower(), say), name.lower(), "embedded")
+        return open_folder(fetch(name.lower(), reporter), name.lower(), "embedded")
     if not _HUB_ID.fullmatch(name) or name.startswith("."):
         raise InputError(f"there is no model folder {name!r}", remedy=_beside(path))
-    folder = snapshot(name, settings.model_revision, settings.token, settings.trust_remote_code, say)
+    folder = snapshot(name, settings.model_revision, settings.token, settings.trust_remote_code, reporter)
     return open_folder(folder, name, "hub", settings.trust_remote_code)
 
 
-def _from_folder(path: Path, trust_remote_code: bool, say: Say) -> Base:
+def _from_folder(path: Path, trust_remote_code: bool, reporter: Reporter) -> Base:
     _refuse_other_folders(path)
     files = sorted(path.glob("*.gguf"))
     if files and not (path / "config.json").exists():
@@ -71,7 +65,7 @@ def _from_folder(path: Path, trust_remote_code: bool, say: Say) -> Base:
             raise InputError(
                 f"there are several GGUF files in this folder: {names}", where=str(path), remedy="give one"
             )
-        return open_gguf(files[0], say)
+        return open_gguf(files[0], reporter)
     return open_folder(path, str(path.resolve()), "folder", trust_remote_code)
 
 

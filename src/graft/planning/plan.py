@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
 from graft.planning.unused import check_used
+from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
 from graft.tasks.base import Task, check_metrics, default_learning_rate
 from graft.tasks.encoding import Encoding, resolve_max_length
@@ -65,13 +66,13 @@ class RunPlan:
         return self.held_out[:MONITORED_ROWS]
 
 
-def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
+def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan:
     """Read the data, find the model, tokenise, and decide what was left open. Writes nothing to the run folder.
 
     Raises:
         InputError: with all that is wrong with the settings, the data and the model together.
     """
-    base, loaded, task, inferences = _look(settings, say)
+    base, loaded, task, inferences = _look(settings, reporter)
     method = METHODS.get(settings.method)
     tokenizer = load_tokenizer(base, settings.chat_template)
     data = prepare(settings, settings.seed, tokenizer, task.recognise, loaded)
@@ -86,7 +87,7 @@ def plan_run(settings: FinetuneSettings, say: Callable[[str], None]) -> RunPlan:
     inferences += _cut_rows([*rows, *held_out], encoding.max_length) if settings.max_length is None else []
     objective = task.objective(encoding.label_space)
     vocabulary = int(base.text_config.get("vocab_size") or len(tokenizer))
-    loss = choose_loss(settings, rows, tokenizer, vocabulary, say, objective)
+    loss = choose_loss(settings, rows, tokenizer, vocabulary, reporter, objective)
     lengths = sorted(len(row.input_ids) for row in rows)
     training = make_plan(
         settings,
@@ -122,7 +123,7 @@ def _read(settings: FinetuneSettings) -> Loaded:
     return loaded
 
 
-def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> tuple[Base, Loaded, Task, list[Inference]]:
+def _look(settings: FinetuneSettings, reporter: Reporter) -> tuple[Base, Loaded, Task, list[Inference]]:
     """The model, the rows and the task; what is wrong with them, the settings and the output folder is said at once."""
     problems = Problems()
     base: Base | None = None
@@ -145,7 +146,7 @@ def _look(settings: FinetuneSettings, say: Callable[[str], None]) -> tuple[Base,
             loaded = _read(settings)
     if settings.model_name_or_path is not None:
         with problems.collecting():
-            base = resolve(settings, say)
+            base = resolve(settings, reporter)
     if base is not None and loaded is not None:
         with problems.collecting():
             task, inferences = choose_task(settings.task, base, loaded.train)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from graft.hardware.machine import Resources, memory_mb
+from graft.progress import Reporter
 from graft.runs.health import (
     Memory,
     Sign,
@@ -34,19 +35,11 @@ def gpu_memory_mb() -> list[Memory]:
     return found
 
 
-class TrainingProgress(Protocol):
-    """What shows training to a person."""
-
-    def step(self, step: int, steps: int, figures: dict[str, float]) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-
 class Recorder(TrainerCallback):
     """Writes a line to metrics.jsonl at every log, and keeps the progress line going."""
 
-    def __init__(self, write: Callable[[dict[str, Any]], None], progress: TrainingProgress) -> None:
-        self.write, self.progress = write, progress
+    def __init__(self, write: Callable[[dict[str, Any]], None], reporter: Reporter) -> None:
+        self.write, self.reporter = write, reporter
         self.resources = Resources()
         self.trainer: Any = None
         self.figures: dict[str, float] = {}
@@ -62,10 +55,10 @@ class Recorder(TrainerCallback):
             line |= self._throughput() | self.resources.sample()
         self.write(line)
         self.figures |= {k: v for k, v in line.items() if isinstance(v, (int, float))}
-        self.progress.step(state.global_step, state.max_steps, self.figures)
+        self.reporter.step(state.global_step, state.max_steps, self.figures)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.progress.step(state.global_step, state.max_steps, self.figures)
+        self.reporter.step(state.global_step, state.max_steps, self.figures)
 
     def _throughput(self) -> dict[str, float]:
         now = (self.trainer.rows_seen, self.trainer.tokens_seen, self.trainer.train_seconds)
@@ -82,8 +75,8 @@ class Guard(TrainerCallback):
     What was logged before a resumed run went on it reads from the log history, which checkpoints carry.
     """
 
-    def __init__(self, write: Callable[[dict[str, Any]], None], progress: TrainingProgress) -> None:
-        self.write, self.progress = write, progress
+    def __init__(self, write: Callable[[dict[str, Any]], None], reporter: Reporter) -> None:
+        self.write, self.reporter = write, reporter
         self.trainer: Any = None
         self.diverged: Sign | None = None
         self.steps: list[tuple[int, float]] = []
@@ -101,24 +94,24 @@ class Guard(TrainerCallback):
         if self.diverged:
             control.should_training_stop = True
             control.should_save = control.should_evaluate = False
-            self.say(self.diverged, state.global_step)
+            self.warn(self.diverged, state.global_step)
             return
-        self.say(spike(self.steps), state.global_step)
-        self.say(memory_nearly_full(memory_mb(), gpu_memory_mb()), state.global_step)
+        self.warn(spike(self.steps), state.global_step)
+        self.warn(memory_nearly_full(memory_mb(), gpu_memory_mb()), state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.say(standstill(self.steps, _curve(state, "eval_loss")), state.global_step)
+        self.warn(standstill(self.steps, _curve(state, "eval_loss")), state.global_step)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.say(overfitting(self.steps, _curve(state, "eval_loss")), state.global_step)
+        self.warn(overfitting(self.steps, _curve(state, "eval_loss")), state.global_step)
 
-    def say(self, sign: Sign | None, step: int) -> None:
+    def warn(self, sign: Sign | None, step: int) -> None:
         """Once a kind of sign: what, and what to do."""
         if sign is None or sign.kind in self._said:
             return
         self._said.add(sign.kind)
         self.write({"step": step, "sign": sign.kind, "what": sign.what})
-        self.progress.note(
+        self.reporter.note(
             "\n".join([f"{sign.what[:1].upper()}{sign.what[1:]}", *(f"    - {r}" for r in sign.remedies)])
         )
 
@@ -150,8 +143,8 @@ class BestKeeper(TrainerCallback):
 class Interrupt(TrainerCallback):
     """The first Ctrl-C ends after this step with a checkpoint; the second at once."""
 
-    def __init__(self, progress: TrainingProgress) -> None:
-        self.progress = progress
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
         self.asked = False
 
     @contextmanager
@@ -170,7 +163,7 @@ class Interrupt(TrainerCallback):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        self.progress.note("Stopping after this step, with a checkpoint; Ctrl-C again stops at once.")
+        self.reporter.note("Stopping after this step, with a checkpoint; Ctrl-C again stops at once.")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.asked:

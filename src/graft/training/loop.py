@@ -19,10 +19,11 @@ from graft.data.tokenize import Encoded
 from graft.engine import LOWERED, fusable, fused, pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
 from graft.engine.kernels import kernels_missing
 from graft.errors import InputError
+from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.health import AGAINST_DIVERGENCE, Sign
 from graft.training.arguments import make_arguments
-from graft.training.callbacks import BestKeeper, Guard, Interrupt, Recorder, TrainingProgress
+from graft.training.callbacks import BestKeeper, Guard, Interrupt, Recorder
 from graft.training.checkpoints import remove_broken, step_of, whole_checkpoints
 from graft.training.losses.choose import ChosenLoss
 from graft.training.losses.distillation import Distillation
@@ -104,7 +105,7 @@ def train(
     settings: TrainingSettings,
     plan: TrainingPlan,
     run: RunFolder,
-    progress: TrainingProgress,
+    reporter: Reporter,
     loss: ChosenLoss | None = None,
     objective: Objective | None = None,
 ) -> TrainResult:
@@ -120,14 +121,14 @@ def train(
     engine, reason = _engine(settings.engine, plan.precision, model, loss, objective)
     arguments = make_arguments(settings, plan, folder, bool(held_out))
     missing = kernels_missing() if engine != "plain" and arguments.device.type == "cpu" else None
-    _say_what_is_slow(reason, missing, progress)
+    _say_what_is_slow(reason, missing, reporter)
     if arguments.use_cpu or not torch.cuda.is_available():
         arguments.dataloader_pin_memory = False
     collate, compute = _collate_and_loss(engine, pad_token_id, loss, arguments.device, objective)
     keeper = BestKeeper(settings.early_stopping_patience, settings.load_best_model_at_end)
-    interrupt = Interrupt(progress)
-    recorder = Recorder(run.append_metrics, progress)
-    guard = Guard(run.append_metrics, progress)
+    interrupt = Interrupt(reporter)
+    recorder = Recorder(run.append_metrics, reporter)
+    guard = Guard(run.append_metrics, reporter)
     trainer = GraftTrainer(
         model=model,
         args=arguments,
@@ -141,7 +142,7 @@ def train(
     )
     recorder.trainer = guard.trainer = trainer
     trainer.remove_callback(PrinterCallback)
-    start = _resume_point(folder, settings.resume, run.truncate_metrics, progress)
+    start = _resume_point(folder, settings.resume, run.truncate_metrics, reporter)
     began = time.perf_counter()
     with interrupt.listening(), fused(model, engine) if engine != "plain" else nullcontext():
         diverged = _fit(trainer, start, guard)
@@ -155,11 +156,11 @@ def train(
     return _result(trainer, seconds, (engine, reason, missing), keeper.stopped, interrupted, diverged, kept)
 
 
-def _say_what_is_slow(padded: str | None, missing: str | None, progress: TrainingProgress) -> None:
+def _say_what_is_slow(padded: str | None, missing: str | None, reporter: Reporter) -> None:
     if padded:
-        progress.note(f"batches are padded, which is slower: {padded}")
+        reporter.note(f"batches are padded, which is slower: {padded}")
     if missing:
-        progress.note(f"steps take twice as long without the engine's compiled part: {missing}")
+        reporter.note(f"steps take twice as long without the engine's compiled part: {missing}")
 
 
 def _result(
@@ -195,7 +196,7 @@ def _fit(trainer: GraftTrainer, start: Path | None, guard: Guard) -> Sign | None
         trainer.train(resume_from_checkpoint=str(start) if start else None)
     except NotFinite as error:
         sign = Sign("divergence", str(error), AGAINST_DIVERGENCE, trainer.state.global_step + 1)
-        guard.say(sign, trainer.state.global_step)
+        guard.warn(sign, trainer.state.global_step)
         return sign
     return guard.diverged
 
@@ -212,15 +213,15 @@ def _back_to_the_last_good(trainer: GraftTrainer, folder: Path, diverged: Sign) 
     return step_of(checkpoint)
 
 
-def _resume_point(folder: Path, resume: bool, rewind: Callable[[int], None], progress: TrainingProgress) -> Path | None:
+def _resume_point(folder: Path, resume: bool, rewind: Callable[[int], None], reporter: Reporter) -> Path | None:
     if not resume:
         return None
     for name in remove_broken(folder):
-        progress.note(f"{name} was not written to its end and is left out.")
+        reporter.note(f"{name} was not written to its end and is left out.")
     whole = whole_checkpoints(folder)
     start = whole[-1] if whole else None
     rewind(step_of(start) if start else 0)
-    progress.note(
+    reporter.note(
         f"Going on from {start.name}." if start else "There is no checkpoint yet: starting from the first step."
     )
     return start

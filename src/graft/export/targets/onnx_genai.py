@@ -85,13 +85,13 @@ def source(settings: ExportSettings, reporter: Reporter) -> Opened:
     if adapter is None:
         if named is None:
             raise InputError("which run or model?", remedy="graft auto-opt RUN, or --model_name_or_path MODEL")
-        return open_run_or_model(named, reporter.note, settings)
+        return open_run_or_model(named, reporter, settings)
     if not (adapter / "adapter_config.json").is_file():
         raise InputError("this is no adapter: there is no adapter_config.json in it", where=str(adapter))
     if named is None:
-        return open_run_or_model(adapter, reporter.note, settings)
+        return open_run_or_model(adapter, reporter, settings)
     check_adapter(adapter)
-    base = resolve(ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields))), reporter.note)
+    base = resolve(ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields))), reporter)
     run = adapter.resolve().parent
     is_run = adapter.resolve().name == "adapter" and (run / "manifest.json").is_file()
     return Opened(base, adapter, run if is_run else None, adapter.resolve().name)
@@ -215,7 +215,7 @@ def _asked_base(opened: Opened, rows: EvaluationRows, tokenizer: Any, reporter: 
     """The untuned model, asked what evaluation asks; then it is out of memory again."""
     from graft.evaluation.compare import evaluate
 
-    model = load_model(untuned(opened, reporter.note))
+    model = load_model(untuned(opened, reporter))
     found = CachedPredictor(TorchPredictor("base", model, tokenizer, Renderer(tokenizer)))
     evaluate([found], rows, reporter=reporter)
     found.release_model()

@@ -61,7 +61,7 @@ def generate_adapter(settings: GenerateAdapterSettings | Mapping[str, Any], repo
             remedy="graft generate-adapter --base_model_path MODEL --adapter_paths a,b --output_path OUT",
         )
     bundle.check_output(given.output_path, given.overwrite)
-    base = open_run_or_model(given.base_model_path, reporter.note, given).base
+    base = open_run_or_model(given.base_model_path, reporter, given).base
     check_heads(base)
     adapters = open_adapters(name_paths(given.adapter_paths), base)
     _check_against(base, adapters)
@@ -231,7 +231,7 @@ def _base_of(manifest: dict[str, Any], reporter: Reporter) -> Base:
     """The PyTorch model that the bundle's base was made from."""
     recorded = manifest["base"]
     path = Path(recorded["path"])
-    opened: Opened = open_run_or_model(path if path.is_dir() else recorded["name"], reporter.note)
+    opened: Opened = open_run_or_model(path if path.is_dir() else recorded["name"], reporter)
     if opened.base.sha256 != recorded["sha256"]:
         raise InputError("the model the bundle was made from has changed", where=str(opened.base.path))
     return opened.base

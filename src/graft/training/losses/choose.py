@@ -10,6 +10,7 @@ from graft.config import FinetuneSettings
 from graft.data.tokenize import Encoded
 from graft.errors import InputError
 from graft.models.base import Opened, load_tokenizer, open_run_or_model
+from graft.progress import Reporter
 from graft.training.losses import DEFAULT, LOSSES
 from graft.training.losses.load import load_loss
 from graft.training.objective import Objective
@@ -35,7 +36,7 @@ def choose_loss(
     rows: Sequence[Encoded],
     tokenizer: Any,
     vocabulary: int,
-    say: Callable[[str], None],
+    reporter: Reporter,
     objective: Objective | None = None,
 ) -> ChosenLoss:
     """The loss that ``settings`` name, fit for these rows and this vocabulary, or for the ``objective`` of a head.
@@ -53,7 +54,7 @@ def choose_loss(
         call.prepare(rows, tokenizer)
     if name != DISTILLATION:
         return ChosenLoss(name, call)
-    return ChosenLoss(name, call, _teacher(settings, tokenizer, say))
+    return ChosenLoss(name, call, _teacher(settings, tokenizer, reporter))
 
 
 def _of_head(
@@ -95,10 +96,10 @@ def named_loss(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
     return (DISTILLATION if settings.teacher else settings.loss), settings.loss_arguments
 
 
-def _teacher(settings: FinetuneSettings, tokenizer: Any, say: Callable[[str], None]) -> Opened:
+def _teacher(settings: FinetuneSettings, tokenizer: Any, reporter: Reporter) -> Opened:
     if settings.teacher is None:
         raise InputError("--loss distillation needs a teacher", remedy="--teacher MODEL_OR_RUN")
-    teacher = open_run_or_model(settings.teacher, say, settings.for_another())
+    teacher = open_run_or_model(settings.teacher, reporter, settings.for_another())
     taught = load_tokenizer(teacher.base).get_vocab()
     own = tokenizer.get_vocab()
     if taught != own:
