@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from graft.data.chat_template import Renderer
-from graft.data.tokenize import Encoded, completion_ids
+from graft.data.tokenize import TokenizedExample, completion_ids
 from graft.engine import pack, packed_loss, plan_batches, score
 from graft.methods import METHODS
 from graft.models.base import load_model
@@ -21,7 +21,7 @@ GEMM_TOKENS = 1088
 ROWS_AT_ONCE = 32
 
 
-def in_order(plan: RunPlan, rows_a_step: int, steps: int, seed: int) -> list[Encoded]:
+def in_order(plan: RunPlan, rows_a_step: int, steps: int, seed: int) -> list[TokenizedExample]:
     """The rows of so many steps, as graft's Trainer takes them."""
     order: list[int] = []
     epoch = 0
@@ -50,7 +50,7 @@ class Judge:
         self.model.save_pretrained(folder, save_embedding_layers=False)
         return folder
 
-    def products(self, steps: Sequence[Sequence[Encoded]]) -> dict[str, list[float]]:
+    def products(self, steps: Sequence[Sequence[TokenizedExample]]) -> dict[str, list[float]]:
         """GFLOP of the matrix products that each step cannot do without, padding and shared prefixes left away.
 
         ``frozen``: 4 a parameter of the layers under the adapters and a token, forward and to the input.
@@ -79,7 +79,7 @@ class Judge:
     def accuracy(self, adapter: Path) -> float:
         """Share of the rows whose label is the likeliest of the labels."""
         model, renderer = self._with(adapter), Renderer(self.plan.tokenizer)
-        labels = self.plan.data.recipe.labels or []
+        labels = self.plan.data.mapping.labels or []
         answers = [completion_ids(self.plan.tokenizer, label + renderer.turn_end) for label in labels]
         prompts = [row.input_ids[: row.prompt_length] for row in self.rows]
         found = score(model, prompts, [answers] * len(prompts))

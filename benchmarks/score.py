@@ -78,7 +78,7 @@ def main() -> None:
         )
         plan = plan_run(settings)
     model, renderer = load_model(plan.base).eval(), Renderer(plan.tokenizer)
-    answers = [completion_ids(plan.tokenizer, label + renderer.turn_end) for label in plan.data.recipe.labels or []]
+    answers = [completion_ids(plan.tokenizer, label + renderer.turn_end) for label in plan.data.mapping.labels or []]
     prompts = [row.input_ids[: row.prompt_length] for row in plan.held_out[: given.rows]]
     for way in WAYS.values():
         way(model, prompts[:8], answers)

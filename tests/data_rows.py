@@ -1,9 +1,9 @@
 """Rows as a loader gives them, without files."""
 
 from graft.config import DataSettings
-from graft.data.clean import to_examples
-from graft.data.columns import recognise
+from graft.data.columns import recognize
 from graft.data.example import Origin
+from graft.data.quality import to_examples
 from graft.data.readers import Row
 
 
@@ -12,7 +12,7 @@ def made(*columns):
 
 
 def examples_of(*columns, generation_prompt=None, **settings):
-    """The recipe and the examples of rows with these columns."""
+    """The mapping and the examples of rows with these columns."""
     rows = made(*columns)
-    recipe = recognise(rows, DataSettings(**settings), generation_prompt)
-    return recipe, to_examples(rows, recipe)
+    mapping = recognize(rows, DataSettings(**settings), generation_prompt)
+    return mapping, to_examples(rows, mapping)

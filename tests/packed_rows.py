@@ -1,7 +1,7 @@
 """Rows and models for the engine's tests, and the gradients of a loss."""
 
 from graft.data.example import Origin
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from tiny_models import tiny_model
 
 HERE = Origin("here", 1)
@@ -15,7 +15,7 @@ def rows_of(chance, count, prefix, everything=False):
     for _ in range(count):
         prompt = common + [chance.randrange(10, 300) for _ in range(chance.randrange(1, 12))]
         answer = [chance.randrange(10, 300) for _ in range(chance.randrange(1, 6))]
-        rows.append(Encoded(prompt + answer, 0 if everything else len(prompt), HERE))
+        rows.append(TokenizedExample(prompt + answer, 0 if everything else len(prompt), HERE))
     return rows
 
 

@@ -41,7 +41,7 @@ def test_what_comes_after_training_is_computed_in_float32(given):
 def test_auto_is_measured_once_and_recorded(given):
     settings = build(FinetuneSettings, given | {"precision": "auto", "max_steps": 2, "evaluate": False})
     plan = plan_run(settings)
-    (why,) = [inference.why for inference in plan.inferences if inference.name == "precision"]
+    (why,) = [inference.why for inference in plan.inferred if inference.name == "precision"]
     assert "measured here: float32" in why
     run = carry_out(plan, Silent())
     config = (run / "config.yaml").read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ ROWS = [{"text": f"text {n}", "label": ("a", "b", "b")[n % 3]} for n in range(60
 
 def test_what_was_decided_is_said(prepared):
     found = prepared(ROWS)
-    assert {inference.name for inference in found.inferences} == {"roles", "instruction", "eval_share", "labels"}
+    assert {inference.name for inference in found.inferred} == {"column_mapping", "instruction", "eval_share", "labels"}
     assert Counter(e.completion for e in found.eval) == {"a": 4, "b": 8}
     assert found.summary["labels"] == {"b": 32, "a": 16} and found.summary["warnings"] == []
 
@@ -65,13 +65,13 @@ def test_rows_are_drawn_from_all_of_a_sorted_file_and_it_is_said(prepared):
     ordered = sorted(ROWS, key=lambda row: row["label"])
     found = prepared(ordered, max_train_samples=30)
     assert Counter(e.completion for e in [*found.train, *found.eval]) == {"a": 10, "b": 20}
-    (said,) = [inference for inference in found.inferences if inference.name == "max_train_samples"]
+    (said,) = [inference for inference in found.inferred if inference.name == "max_train_samples"]
     assert (said.value, said.why) == (30, "drawn of 60 rows by the seed, with the same mix of answers")
     assert [e.origin for e in found.train] == [e.origin for e in prepared(ordered, max_train_samples=30).train]
     assert [e.origin for e in found.train] != [e.origin for e in prepared(ordered, 7, max_train_samples=30).train]
     first = prepared(ordered, train_split="train[:24]", eval_split="train[24:]", max_train_samples=30)
     assert [e.origin.line for e in first.train] == list(range(1, 25))
-    assert all(inference.name != "max_train_samples" for inference in first.inferences)
+    assert all(inference.name != "max_train_samples" for inference in first.inferred)
 
 
 def test_what_is_wrong_on_both_sides_is_said_together(prepared, tmp_path):

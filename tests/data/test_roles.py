@@ -19,8 +19,8 @@ def contents(example):
 
 def test_messages_with_every_answer_an_example():
     row = {"messages": [{"role": "system", "content": "S"}, USER, BOT, {"role": "user", "content": "2?"}, BOT]}
-    recipe, found = examples_of(row)
-    assert recipe.kind == "messages"
+    mapping, found = examples_of(row)
+    assert mapping.kind == "messages"
     assert [example.completion for example in found] == ["Hello.", "Hello."]
     assert contents(found[0]) == [("system", "S"), ("user", "Hi")]
     assert contents(found[1])[2:] == [("assistant", "Hello."), ("user", "2?")]
@@ -54,8 +54,8 @@ def test_messages_that_cannot_be_learned_from(turns):
 
 def test_sharegpt():
     row = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}], "system": "S"}
-    recipe, found = examples_of(row)
-    assert recipe.kind == "conversations"
+    mapping, found = examples_of(row)
+    assert mapping.kind == "conversations"
     assert contents(found[0]) == [("system", "S"), ("user", "Hi")] and found[0].completion == "Hello."
     with pytest.raises(InputError, match="'alien' is no known speaker"):
         examples_of({"conversations": [{"from": "alien", "value": "x"}]})
@@ -63,8 +63,8 @@ def test_sharegpt():
 
 @pytest.mark.parametrize("answer", ["completion", "response", "answer", "output", "chosen", "target"])
 def test_prompt_and_answer(answer):
-    recipe, found = examples_of({"prompt": "Hi", answer: "Hello.", "id": 7})
-    assert recipe.kind == f"prompt/{answer}"
+    mapping, found = examples_of({"prompt": "Hi", answer: "Hello.", "id": 7})
+    assert mapping.kind == f"prompt/{answer}"
     assert (contents(found[0]), found[0].completion) == ([("user", "Hi")], "Hello.")
 
 
@@ -80,55 +80,55 @@ def test_preferences_with_the_chosen_answer_as_messages(chosen):
 
 
 def test_alpaca_with_and_without_input():
-    recipe, found = examples_of(
+    mapping, found = examples_of(
         {"instruction": "Add.", "output": "3"},
         {"instruction": "Add.", "input": "1 2", "output": "3"},
         {"instruction": "Add.", "input": "", "output": 3.0},
     )
-    assert recipe.kind == "instruction"
+    assert mapping.kind == "instruction"
     assert [contents(example)[0][1] for example in found] == ["Add.", "Add.\n\n1 2", "Add."]
     assert {example.completion for example in found} == {"3"}
 
 
 def test_question_and_answer_with_context_and_squads_answers():
     row = {"question": "Who?", "context": "Ann did.", "answers": {"text": ["Ann", "ann"], "answer_start": [0, 0]}}
-    recipe, found = examples_of(row)
-    assert recipe.kind == "question/answer"
+    mapping, found = examples_of(row)
+    assert mapping.kind == "question/answer"
     assert contents(found[0]) == [("user", "Ann did.\n\nWho?")] and found[0].completion == "Ann"
 
 
 def test_text_and_label_get_an_instruction_that_names_the_classes():
-    recipe, found = examples_of(*[{"text": f"t{n}", "label": ("good", "bad")[n % 2]} for n in range(4)])
-    assert recipe.labels == ["bad", "good"] and found[0].label == found[0].completion == "good"
+    mapping, found = examples_of(*[{"text": f"t{n}", "label": ("good", "bad")[n % 2]} for n in range(4)])
+    assert mapping.labels == ["bad", "good"] and found[0].label == found[0].completion == "good"
     assert contents(found[0])[0][1] == "Classify the text as one of: bad, good. Answer with one of these only.\n\nt0"
     _, own = examples_of({"tweet": "t", "tone": "x"}, instruction="Tone?", system_prompt="S")
     assert contents(own[0]) == [("system", "S"), ("user", "Tone?\n\nt")]
 
 
 def test_labels_that_are_hardly_ever_the_same_are_answers_not_classes():
-    recipe, found = examples_of(*[{"text": f"t{n}", "label": f"a free text {n}"} for n in range(60)])
-    assert recipe.labels is None and contents(found[3]) == [("user", "t3")]
+    mapping, found = examples_of(*[{"text": f"t{n}", "label": f"a free text {n}"} for n in range(60)])
+    assert mapping.labels is None and contents(found[3]) == [("user", "t3")]
 
 
 def test_number_labels_are_words():
-    recipe, _ = examples_of(*[{"text": f"t{n}", "label": n % 2} for n in range(4)])
-    assert recipe.labels == ["0", "1"]
+    mapping, _ = examples_of(*[{"text": f"t{n}", "label": n % 2} for n in range(4)])
+    assert mapping.labels == ["0", "1"]
 
 
 def test_a_text_and_its_summary():
-    recipe, found = examples_of({"article": "long", "highlights": "short"})
-    assert recipe.kind == "text/summary" and contents(found[0]) == [("user", "Summarize the text.\n\nlong")]
+    mapping, found = examples_of({"article": "long", "highlights": "short"})
+    assert mapping.kind == "text/summary" and contents(found[0]) == [("user", "Summarize the text.\n\nlong")]
 
 
 def test_input_and_output_of_the_walkthroughs_json():
-    recipe, found = examples_of({"input": "a", "output": "b"})
-    assert recipe.kind == "input/output" and (contents(found[0]), found[0].completion) == ([("user", "a")], "b")
+    mapping, found = examples_of({"input": "a", "output": "b"})
+    assert mapping.kind == "input/output" and (contents(found[0]), found[0].completion) == ([("user", "a")], "b")
 
 
 def test_tokens_and_tags():
     row = {"tokens": ["Ann", "Lee", "met", "Bo", "in", "Rome"], "tags": ["B-PER", "I-PER", "O", "B-PER", "O", "B-LOC"]}
-    recipe, found = examples_of(row)
-    assert recipe.kind == "tokens/tags"
+    mapping, found = examples_of(row)
+    assert mapping.kind == "tokens/tags"
     assert json.loads(found[0].completion) == {"PER": ["Ann Lee", "Bo"], "LOC": "Rome"}
     _, plain = examples_of({"tokens": ["5", "Elm", "St"], "tags": ["Number", "Street", "Street"]})
     assert json.loads(plain[0].completion) == {"Number": "5", "Street": "Elm St"}
@@ -139,8 +139,8 @@ def test_tokens_and_tags():
 
 
 def test_text_alone_is_trained_on_whole():
-    recipe, found = examples_of({"text": "Once upon a time"})
-    assert recipe.kind == "text" and (found[0].prompt, found[0].completion) == ("", "Once upon a time")
+    mapping, found = examples_of({"text": "Once upon a time"})
+    assert mapping.kind == "text" and (found[0].prompt, found[0].completion) == ("", "Once upon a time")
 
 
 def test_windows_line_ends_and_blanks_behind_the_answer():

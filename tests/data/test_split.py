@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_rows import examples_of
-from graft.data.clean import prompt_key, without_duplicates
 from graft.data.example import Example, Origin
+from graft.data.quality import prompt_key, without_duplicates
 from graft.data.split import hold_out, sample, usual_share
 from graft.errors import InputError
 

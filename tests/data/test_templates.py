@@ -18,8 +18,8 @@ CODES = "### Language: {programming_language} \\n### Question: {prompt} \\n### A
 
 def one(row, template, generation_prompt=None):
     settings = DataSettings(text_template=template)
-    recipe, found = examples_of(row, text_template=settings.text_template, generation_prompt=generation_prompt)
-    return found[0].prompt, found[0].completion, recipe.inferences[0].value
+    mapping, found = examples_of(row, text_template=settings.text_template, generation_prompt=generation_prompt)
+    return found[0].prompt, found[0].completion, mapping.inferred[0].value
 
 
 def test_the_walkthroughs_llama_template():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode, unset_fake_temporarily
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.engine import generate, pack, packed_loss, score
 from graft.engine.packing import lay_out
 from packed_rows import HERE, rows_of
@@ -15,7 +15,11 @@ from tiny_models import tiny_model
 
 ROWS = [
     *rows_of(random.Random(0), 3, 7),
-    *[Encoded([9, 8, 7, 6, group, group, group, group, n, 5, 4], 9, HERE) for group in (1, 2) for n in (11, 12, 13)],
+    *[
+        TokenizedExample([9, 8, 7, 6, group, group, group, group, n, 5, 4], 9, HERE)
+        for group in (1, 2)
+        for n in (11, 12, 13)
+    ],
 ]
 
 

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.engine import generate, pack, packed_loss, plain_collate, plain_loss, plan_batches, score, supports
 from graft.engine.kernels import kernels
 from graft.engine.support import TESTED, sees_all
@@ -45,10 +45,10 @@ def test_loss_and_gradients_equal_the_padded_ones(model, seed):
 @pytest.mark.parametrize(
     "rows",
     [
-        [Encoded([9, 8, 7, 6, 5, 4], 5, HERE)] * 3,
-        [Encoded([9, 8, 7, 6, 5, 4, 3], 6, HERE), Encoded([9, 8, 7, 6, 5, 4, 2], 6, HERE)],
-        [Encoded([9, 8, 7, 6, 5, 4], 5, HERE), Encoded([9, 8, 7, 6, 5, 1, 1, 1], 5, HERE)],
-        [Encoded([5, 6], 1, HERE)],
+        [TokenizedExample([9, 8, 7, 6, 5, 4], 5, HERE)] * 3,
+        [TokenizedExample([9, 8, 7, 6, 5, 4, 3], 6, HERE), TokenizedExample([9, 8, 7, 6, 5, 4, 2], 6, HERE)],
+        [TokenizedExample([9, 8, 7, 6, 5, 4], 5, HERE), TokenizedExample([9, 8, 7, 6, 5, 1, 1, 1], 5, HERE)],
+        [TokenizedExample([5, 6], 1, HERE)],
     ],
     ids=["the same row", "targets right after the prefix", "one ends where the other goes on", "two tokens"],
 )

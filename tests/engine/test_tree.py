@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss
 from graft.engine.prefix_tree import grow
 from packed_rows import HERE, PAD, adapted, gradients
@@ -22,7 +22,7 @@ def batches(draw):
         prompt = [*start, *draw(some.sampled_from(templates)), *draw(some.lists(TOKEN, max_size=3))]
         for _ in range(draw(some.integers(1, 2))):
             answer = draw(some.lists(TOKEN, min_size=1, max_size=4))
-            rows.append(Encoded(prompt + answer, draw(some.sampled_from([len(prompt)] * 5 + [0, 1])), HERE))
+            rows.append(TokenizedExample(prompt + answer, draw(some.sampled_from([len(prompt)] * 5 + [0, 1])), HERE))
     return rows
 
 

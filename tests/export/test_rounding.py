@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from graft.data.example import Origin
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.engine import pack
 from graft.export.quantize.calibrate import linears, rounded, uses, within_budget
 from graft.export.quantize.gptq import quantize
 from tiny_models import tiny_model_folder
 
 PREFIX = list(range(20, 40))
-ROWS = [Encoded([*PREFIX, n, n + 7, n + 3, 5], len(PREFIX) + 2, Origin("", n)) for n in range(50, 98)]
+ROWS = [TokenizedExample([*PREFIX, n, n + 7, n + 3, 5], len(PREFIX) + 2, Origin("", n)) for n in range(50, 98)]
 
 
 @pytest.fixture(scope="module", params=["llama", "gemma3"])
@@ -27,7 +27,9 @@ def test_a_token_counts_for_each_row_it_stands_in():
     layout = pack(ROWS[:5])["layout"]
     assert uses(layout).tolist() == [5.0] * len(PREFIX) + [1.0] * 5 * 3
     pairs = [
-        Encoded([*PREFIX, group, group, group, 8, n, 5], 26, Origin("", n)) for group in (1, 2) for n in (60, 61, 62)
+        TokenizedExample([*PREFIX, group, group, group, 8, n, 5], 26, Origin("", n))
+        for group in (1, 2)
+        for n in (60, 61, 62)
     ]
     batch = pack(pairs)
     assert len(batch["layout"].levels) == 3

@@ -12,7 +12,7 @@ import torch
 from graft.config import FinetuneSettings, ModelSettings
 from graft.data.chat_template import Renderer
 from graft.data.example import Example, Origin
-from graft.data.tokenize import Encoded, encode
+from graft.data.tokenize import TokenizedExample, encode
 from graft.engine import pack, packed_loss, plain_collate, plain_loss, supports
 from graft.errors import InputError
 from graft.methods import METHODS
@@ -48,13 +48,13 @@ def logits(model: Any) -> torch.Tensor:
         return model.eval()(input_ids=IDS).logits
 
 
-def some_rows() -> list[Encoded]:
+def some_rows() -> list[TokenizedExample]:
     chance = random.Random(3)
     rows = []
     for _ in range(4):
         prompt = [*range(20, 32), *(chance.randrange(10, 300) for _ in range(chance.randrange(1, 9)))]
         answer = [chance.randrange(10, 300) for _ in range(chance.randrange(1, 5))]
-        rows.append(Encoded(prompt + answer, len(prompt), HERE))
+        rows.append(TokenizedExample(prompt + answer, len(prompt), HERE))
     return rows
 
 
@@ -178,7 +178,7 @@ def test_template_end_and_padding(tmp_path: Path, kind: str) -> None:
 
 def test_padding_with_the_end_token_keeps_the_end_token_in_the_loss() -> None:
     """Where a model has no other: what is masked is what was padded, whatever the token."""
-    rows = [Encoded([5, 6, 7, 2], 2, HERE), Encoded([5, 6, 7, 8, 9, 2], 2, HERE)]
+    rows = [TokenizedExample([5, 6, 7, 2], 2, HERE), TokenizedExample([5, 6, 7, 8, 9, 2], 2, HERE)]
     batch = plain_collate(rows, pad_token_id=2)
     assert batch["labels"].tolist() == [[-100, -100, 7, 2, -100, -100], [-100, -100, 7, 8, 9, 2]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 0, 0], [1] * 6]

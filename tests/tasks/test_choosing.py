@@ -92,7 +92,7 @@ def test_a_row_longer_than_the_encoder_reads_is_cut_and_said(given, write):
     settings = given("bert", "classes") | {"data_files": write("long", long)}
     plan = plan_run(build(FinetuneSettings, settings))
     assert max(len(row.input_ids) for row in plan.rows + plan.held_out) == 64
-    assert any(said.name == "max_length" and "1 longer rows" in said.why for said in plan.inferences)
+    assert any(said.name == "max_length" and "1 longer rows" in said.why for said in plan.inferred)
     with pytest.raises(InputError, match="reads 64 tokens at most, not 65"):
         plan_run(build(FinetuneSettings, settings | {"max_length": 65}))
 

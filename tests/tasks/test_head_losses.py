@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from graft.commands.finetune import finetune
 from graft.config import FinetuneSettings, build
 from graft.data.example import Origin
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.planning.plan import plan_run
 from graft.tasks.load import load_for
@@ -28,7 +28,7 @@ CLASSES = [0, 0, 0, 0, 1, 1, 2]
 
 
 def rows(targets):
-    return [Encoded([5, 6], 2, Origin("f", line), target=target) for line, target in enumerate(targets)]
+    return [TokenizedExample([5, 6], 2, Origin("f", line), target=target) for line, target in enumerate(targets)]
 
 
 def test_balanced_weights_are_scikit_learns():
@@ -161,7 +161,10 @@ def test_a_loss_that_does_not_fit_the_task_is_said_before_training(given, tmp_pa
 
 def test_rows_of_like_length_meet_and_each_comes_once():
     draw = np.random.default_rng(0)
-    given = [Encoded([1] * int(length), 0, Origin("f", line)) for line, length in enumerate(draw.integers(3, 60, 107))]
+    given = [
+        TokenizedExample([1] * int(length), 0, Origin("f", line))
+        for line, length in enumerate(draw.integers(3, 60, 107))
+    ]
     batches = batches_by_length(given, 8, seed=1, epoch=0)
     assert sorted(index for batch in batches for index in batch) == list(range(107))
     assert len(batches) == 14 and max(map(len, batches)) == 8

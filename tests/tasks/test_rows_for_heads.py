@@ -8,7 +8,7 @@ import pytest
 
 from graft.config import DataSettings
 from graft.data.example import Origin
-from graft.data.labelled_columns import labelled_texts, tagged_words, text_pairs
+from graft.data.labeled_columns import labeled_texts, tagged_words, text_pairs
 from graft.data.pipeline import prepare
 from graft.data.readers import Row
 from graft.errors import InputError
@@ -18,27 +18,27 @@ def rows(*columns):
     return [Row(dict(values), Origin("rows.jsonl", line)) for line, values in enumerate(columns, 1)]
 
 
-def examples(recognise, *columns, **settings):
+def examples(recognize, *columns, **settings):
     given = rows(*columns)
-    recipe = recognise(given, DataSettings(**settings))
-    return [made for row in given for made in recipe.convert(row.columns, row.origin)]
+    mapping = recognize(given, DataSettings(**settings))
+    return [made for row in given for made in mapping.convert(row.columns, row.origin)]
 
 
 def test_a_text_stays_as_it_is_and_its_class_is_the_answer():
-    (made,) = examples(labelled_texts, {"text": "fine", "label": 1})
+    (made,) = examples(labeled_texts, {"text": "fine", "label": 1})
     assert (made.prompt, made.completion, made.label) == ("fine", "1", "1")
 
 
 def test_columns_of_other_names_come_by_templates_or_by_their_roles():
     row = {"title": "A", "body": "b", "tone": "calm", "prompt": "p", "response": "calm "}
-    (made,) = examples(labelled_texts, row, prompt_template="{title}: {body}", completion_template="{tone}")
+    (made,) = examples(labeled_texts, row, prompt_template="{title}: {body}", completion_template="{tone}")
     assert (made.prompt, made.completion) == ("A: b", "calm")
-    (made,) = examples(labelled_texts, {"prompt": "p", "response": "calm "})
+    (made,) = examples(labeled_texts, {"prompt": "p", "response": "calm "})
     assert (made.prompt, made.completion) == ("p", "calm")
 
 
 def test_several_labels_may_be_none():
-    made = examples(labelled_texts, {"text": "a", "labels": ["y", "x", "y"]}, {"text": "b", "labels": []})
+    made = examples(labeled_texts, {"text": "a", "labels": ["y", "x", "y"]}, {"text": "b", "labels": []})
     assert [json.loads(example.completion) for example in made] == [["x", "y"], []]
 
 
@@ -70,7 +70,7 @@ def test_tags_are_a_list_as_long_as_the_tokens(tmp_path):
     lines = [{"tokens": ["a", "b"], "tags": ["x", "y"]}] * 3 + [{"tokens": ["a"], "tags": ["x", "y"]}]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     with pytest.raises(InputError, match="one length") as caught:
-        prepare(DataSettings(data_files=(str(file),)), 0, recognise=tagged_words)
+        prepare(DataSettings(data_files=(str(file),)), 0, recognize=tagged_words)
     assert "rows.jsonl:4" in str(caught.value)
 
 
@@ -103,5 +103,5 @@ def test_pairs_that_share_one_text_are_not_the_same(tmp_path):
     file = tmp_path / "rows.jsonl"
     lines = [{"sentence1": "a", "sentence2": f"b{n}", "label": n % 2} for n in range(20)]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    found = prepare(DataSettings(data_files=(str(file),)), 0, recognise=text_pairs)
-    assert len(found.train) + len(found.eval) == 20 and found.recipe.labels is None
+    found = prepare(DataSettings(data_files=(str(file),)), 0, recognize=text_pairs)
+    assert len(found.train) + len(found.eval) == 20 and found.mapping.labels is None

@@ -7,7 +7,7 @@ import torch
 
 from graft.config import FinetuneSettings, TrainingSettings, build
 from graft.data.example import Origin
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.progress import SILENT
 from graft.runs.folder import RunFolder
@@ -121,7 +121,7 @@ HERE = Origin("here", 1)
 def test_class_weights_are_of_the_answers_and_balance_them():
     tokenizer = tiny_model_tokenizer()
     yes, no = (tokenizer(word, add_special_tokens=False)["input_ids"] for word in ("yes", "no"))
-    rows = [Encoded([10, 11, *(no if i % 4 == 0 else yes)], 2, HERE) for i in range(16)]
+    rows = [TokenizedExample([10, 11, *(no if i % 4 == 0 else yes)], 2, HERE) for i in range(16)]
     balanced = ClassWeighted()
     balanced.prepare(rows, tokenizer)
     assert balanced.by_answer == {tuple(no): 2.0, tuple(yes): pytest.approx(2 / 3)}
@@ -137,14 +137,14 @@ def test_class_weights_are_of_the_answers_and_balance_them():
     with pytest.raises(InputError, match="no row has the class maybe"):
         ClassWeighted({"maybe": 2}).prepare(rows, tokenizer)
     with pytest.raises(InputError, match="needs classes"):
-        ClassWeighted().prepare([Encoded([1, 2, n], 2, HERE) for n in range(9)], tokenizer)
+        ClassWeighted().prepare([TokenizedExample([1, 2, n], 2, HERE) for n in range(9)], tokenizer)
     assert balanced_weights({"a": 1, "b": 3}) == {"a": 2.0, "b": pytest.approx(2 / 3)}
 
 
 def _rows(count):
     chance = random.Random(4)
     return [
-        Encoded([9, 8, 7, 6, 5] + [chance.randrange(10, 300) for _ in range(4 + (n % 5))], 5 + (n % 3), HERE)
+        TokenizedExample([9, 8, 7, 6, 5] + [chance.randrange(10, 300) for _ in range(4 + (n % 5))], 5 + (n % 3), HERE)
         for n in range(count)
     ]
 

@@ -13,7 +13,7 @@ def plan(rows=2000, tokens=80, memory=16_000, **given):
 def test_what_is_given_is_kept():
     made = plan(max_steps=7, per_device_train_batch_size=3, learning_rate=1e-4, eval_steps=2, save_steps=4)
     assert (made.steps, made.batch_size, made.learning_rate, made.eval_steps, made.save_steps) == (7, 3, 1e-4, 2, 4)
-    assert not made.inferences
+    assert not made.inferred
 
 
 def test_epochs_become_steps():
@@ -24,7 +24,7 @@ def test_epochs_become_steps():
 def test_little_memory_makes_small_batches_with_the_same_rows_a_step():
     made = plan(memory=500, tokens=200)
     assert made.batch_size < 16 and made.batch_size * made.accumulation == 16
-    assert {"per_device_train_batch_size", "gradient_accumulation_steps"} <= {i.name for i in made.inferences}
+    assert {"per_device_train_batch_size", "gradient_accumulation_steps"} <= {i.name for i in made.inferred}
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(5, 1), (40, 4), (10_000, 16)])

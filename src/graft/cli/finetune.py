@@ -41,7 +41,7 @@ def run(arguments: Arguments) -> int:
 
             print(json.dumps(preview(plan), ensure_ascii=False, indent=2)) if as_json else print_preview(plan)
             return 0
-        for inference in plan.inferences:
+        for inference in plan.inferred:
             screen.note(f"{inference.name} = {_short(inference.value)}  ({inference.why})")
         folder = carry_out(plan, screen)
     print_result(folder, as_json)

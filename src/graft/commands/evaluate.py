@@ -131,7 +131,7 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -
         base = task.predictor("base", before, encoding)
     if is_new_head(task, encoding, plan.base):
         reporter.note("The base's head is a new one and was not trained: it guesses, and the tuned model must not.")
-    rows = EvaluationRows(examples, plan.data.recipe.labels, source, plan.data.recipe.kind)
+    rows = EvaluationRows(examples, plan.data.mapping.labels, source, plan.data.mapping.kind)
     result = _evaluate([base, tuned], rows, plan.settings, reporter, task.default_metrics(encoding.label_space))
     record(run, result)
 

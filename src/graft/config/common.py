@@ -47,7 +47,7 @@ class RowSettings(Settings):
     prompt_template: Template | None = setting(None, "the prompt with {column} placeholders")
     completion_template: Template | None = setting(None, "the answer with {column} placeholders", "response_template")
     system_prompt: Template | None = setting(None, "system message put before every prompt", "system", "default_system")
-    instruction: Template | None = setting(None, "what to do with `text`, put before it (inferred for labelled text)")
+    instruction: Template | None = setting(None, "what to do with `text`, put before it (inferred for labeled text)")
     pair_label: Literal["similar", "different"] = setting(
         "similar", "what a pair's label says of its two texts; a loss is told whether they differ"
     )

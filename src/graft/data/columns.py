@@ -11,7 +11,7 @@ from typing import Any
 from graft.config import DataSettings
 from graft.data.chat_formats import from_conversation, from_messages
 from graft.data.example import Example, Message, Origin
-from graft.data.inferred import Inference
+from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
 from graft.data.templates import check_names, parse_template, split_template, text_of
 from graft.errors import InputError, Problems, shorten
@@ -27,7 +27,7 @@ MOST_LABELS_NAMED = 40
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ColumnMapping:
     """How rows become examples. ``columns`` are those that are read; ``labels`` the classes, where answers are such.
 
     ``names`` is given where answers are no classes: what they are made of (tags, several labels), or nothing.
@@ -37,14 +37,14 @@ class Recipe:
     columns: tuple[str, ...]
     convert: Convert
     labels: list[str] | None = None
-    inferences: list[Inference] = field(default_factory=list)
+    inferred: list[InferredSetting] = field(default_factory=list)
     names: list[str] | None = None
 
 
-def recognise(
+def recognize(
     rows: Sequence[Row], settings: DataSettings, generation_prompt: str | None = None, labels: list[str] | None = None
-) -> Recipe:
-    """The recipe for ``rows``: by the templates that are given, else by the names of the columns.
+) -> ColumnMapping:
+    """The mapping for ``rows``: by the templates that are given, else by the names of the columns.
 
     Raises:
         InputError: when a template names a column that is not there, or no role is known for the columns.
@@ -56,10 +56,10 @@ def recognise(
     if settings.prompt_template is not None or settings.completion_template is not None:
         return _by_two_templates(settings, list(counts), shape)
     columns = [name for name, count in counts.items() if 2 * count >= len(rows)]
-    recipe = _by_names(columns, rows, settings, shape, labels)
-    if recipe is not None:
-        _refuse_other_kinds(recipe, columns, rows, lambda names: _by_names(names, rows, settings, shape, labels))
-        return recipe
+    mapping = _by_names(columns, rows, settings, shape, labels)
+    if mapping is not None:
+        _refuse_other_kinds(mapping, columns, rows, lambda names: _by_names(names, rows, settings, shape, labels))
+        return mapping
     columns = columns or list(rows[0].columns)
     example = f'--prompt_template "{{{columns[0]}}}" --completion_template "{{{columns[-1]}}}"'
     raise InputError(
@@ -71,16 +71,16 @@ def recognise(
 
 def _by_names(
     columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: list[str] | None
-) -> Recipe | None:
+) -> ColumnMapping | None:
     for find in (_messages, _conversations, _pairs, _alpaca, _questions, _classes, _summaries, _inputs, _tags, _text):
-        recipe: Recipe | None = find(columns, rows, settings, shape, labels)
-        if recipe is not None:
-            return recipe
+        mapping: ColumnMapping | None = find(columns, rows, settings, shape, labels)
+        if mapping is not None:
+            return mapping
     return None
 
 
 def _refuse_other_kinds(
-    recipe: Recipe, columns: list[str], rows: Sequence[Row], find: Callable[[list[str]], Recipe | None]
+    mapping: ColumnMapping, columns: list[str], rows: Sequence[Row], find: Callable[[list[str]], ColumnMapping | None]
 ) -> None:
     """A row that has all that the others have, and besides would be read otherwise, would lose its answer in silence.
 
@@ -95,8 +95,8 @@ def _refuse_other_kinds(
             continue
         if names not in kinds:
             found = find(list(names))
-            kinds[names] = found.kind if found and set(recipe.columns) <= set(names) else recipe.kind
-        if kinds[names] != recipe.kind:
+            kinds[names] = found.kind if found and set(mapping.columns) <= set(names) else mapping.kind
+        if kinds[names] != mapping.kind:
             problems.add(
                 f"this row has {', '.join(names)} ({kinds[names]}), and most rows have {', '.join(columns)}",
                 str(row.origin),
@@ -133,7 +133,7 @@ def shape_prompt(text: str, settings: DataSettings | None) -> tuple[Message, ...
     return _Shape(settings).prompt(text)
 
 
-def _by_text_template(text: str, columns: list[str], generation_prompt: str | None) -> Recipe:
+def _by_text_template(text: str, columns: list[str], generation_prompt: str | None) -> ColumnMapping:
     template = parse_template(text)
     problems = Problems()
     check_names(template, columns, "--text_template", problems)
@@ -144,8 +144,8 @@ def _by_text_template(text: str, columns: list[str], generation_prompt: str | No
         prompt, completion = _moved(before.fill(row), after.fill(row))
         return [Example(prompt, completion, origin)]
 
-    said = [Inference("completion_begins", border, "where --text_template's answer starts")]
-    return Recipe("text_template", tuple(dict.fromkeys(template.names)), convert, None, said)
+    said = [InferredSetting("completion_begins", border, "where --text_template's answer starts")]
+    return ColumnMapping("text_template", tuple(dict.fromkeys(template.names)), convert, None, said)
 
 
 def _moved(prompt: str, completion: str) -> tuple[str, str]:
@@ -154,7 +154,7 @@ def _moved(prompt: str, completion: str) -> tuple[str, str]:
     return bare, prompt[len(bare) :] + completion
 
 
-def _by_two_templates(settings: DataSettings, columns: list[str], shape: _Shape) -> Recipe:
+def _by_two_templates(settings: DataSettings, columns: list[str], shape: _Shape) -> ColumnMapping:
     problems = Problems()
     if settings.prompt_template is None or settings.completion_template is None:
         given, other = ("completion", "prompt") if settings.prompt_template is None else ("prompt", "completion")
@@ -171,16 +171,16 @@ def _by_two_templates(settings: DataSettings, columns: list[str], shape: _Shape)
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         return [Example(shape.prompt(prompt.fill(row)), completion.fill(row), origin)]
 
-    return Recipe("templates", tuple(dict.fromkeys((*prompt.names, *completion.names))), convert)
+    return ColumnMapping("templates", tuple(dict.fromkeys((*prompt.names, *completion.names))), convert)
 
 
 def first_of(columns: Sequence[str], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in columns), None)
 
 
-def _simple(kind: str, used: tuple[str, ...], convert: Convert, *said: Inference) -> Recipe:
-    chosen = Inference("roles", kind, f"by the columns {', '.join(used)}")
-    return Recipe(kind, used, convert, None, [chosen, *said])
+def _simple(kind: str, used: tuple[str, ...], convert: Convert, *said: InferredSetting) -> ColumnMapping:
+    chosen = InferredSetting("column_mapping", kind, f"by the columns {', '.join(used)}")
+    return ColumnMapping(kind, used, convert, None, [chosen, *said])
 
 
 def _messages(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
@@ -271,9 +271,11 @@ def _classes(columns: list[str], rows: Sequence[Row], settings: DataSettings, sh
         answer = text_of(row[label])
         return [Example(shape.prompt(text_of(row[text]), instruction), answer, origin, label=answer)]
 
-    said = [] if settings.instruction else [Inference("instruction", instruction, "labelled text needs a question")]
-    recipe = _simple("text/label", (text, label), convert, *said)
-    return Recipe(recipe.kind, recipe.columns, convert, known, recipe.inferences)
+    said = (
+        [] if settings.instruction else [InferredSetting("instruction", instruction, "labeled text needs a question")]
+    )
+    mapping = _simple("text/label", (text, label), convert, *said)
+    return ColumnMapping(mapping.kind, mapping.columns, convert, known, mapping.inferred)
 
 
 def _classify(labels: Sequence[str]) -> str:
@@ -291,7 +293,7 @@ def _summaries(columns: list[str], rows: Sequence[Row], settings: DataSettings, 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         return [Example(shape.prompt(text_of(row[text]), instruction), text_of(row[summary]), origin)]
 
-    said = [] if settings.instruction else [Inference("instruction", instruction, "a text and its summary")]
+    said = [] if settings.instruction else [InferredSetting("instruction", instruction, "a text and its summary")]
     return _simple("text/summary", (text, summary), convert, *said)
 
 
@@ -321,7 +323,7 @@ def _tags(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape
         answer = json.dumps(join_tags(words, names), ensure_ascii=False)
         return [Example(shape.prompt(" ".join(map(str, words)), instruction), answer, origin)]
 
-    said = [] if settings.instruction else [Inference("instruction", instruction, "tokens with tags")]
+    said = [] if settings.instruction else [InferredSetting("instruction", instruction, "tokens with tags")]
     return _simple("tokens/tags", ("tokens", tags), convert, *said)
 
 

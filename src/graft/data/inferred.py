@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Inference:
+class InferredSetting:
     """A setting, the value it was given, and why: printed, and kept in the manifest."""
 
     name: str

@@ -9,11 +9,10 @@ from typing import Any
 
 from graft.config import DataSettings
 from graft.data.chat_template import Renderer
-from graft.data.clean import to_examples, without_duplicates
-from graft.data.columns import Recipe, recognise
+from graft.data.columns import ColumnMapping, recognize
 from graft.data.example import Example
-from graft.data.inferred import Inference
-from graft.data.quality import summarise
+from graft.data.inferred import InferredSetting
+from graft.data.quality import summarize, to_examples, without_duplicates
 from graft.data.sources import Loaded, Source, load_rows
 from graft.data.split import check_learnable, hold_out, sample, usual_share
 from graft.errors import Problems
@@ -27,11 +26,11 @@ ROWS_A_CLASS = 5
 class Prepared:
     train: list[Example]
     eval: list[Example]
-    recipe: Recipe
+    mapping: ColumnMapping
     source: Source
     eval_source: Source | None
     summary: dict[str, Any]
-    inferences: list[Inference]
+    inferred: list[InferredSetting]
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Read:
     """Examples to evaluate on."""
 
     examples: list[Example]
-    recipe: Recipe
+    mapping: ColumnMapping
     source: Source
 
 
@@ -47,53 +46,53 @@ def prepare(
     settings: DataSettings,
     seed: int,
     tokenizer: Any = None,
-    recognise: Callable[..., Recipe] = recognise,
+    recognize: Callable[..., ColumnMapping] = recognize,
     loaded: Loaded | None = None,
 ) -> Prepared:
-    """Load (unless they are ``loaded``), recognise, clean and split.
+    """Load (unless they are ``loaded``), recognize, clean and split.
 
-    ``tokenizer`` tells where its turns begin, for a ``text_template``; ``recognise`` finds what the columns are for.
+    ``tokenizer`` tells where its turns begin, for a ``text_template``; ``recognize`` finds what the columns are for.
 
     Raises:
         InputError: with everything that is wrong with the data.
     """
     loaded = loaded or load_rows(settings)
     generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
-    recipe = recognise(loaded.train, settings, generation)
-    examples, held = _both(loaded, recipe, settings)
-    recipe = replace(recipe, labels=_classes(recipe, examples))
+    mapping = recognize(loaded.train, settings, generation)
+    examples, held = _both(loaded, mapping, settings)
+    mapping = replace(mapping, labels=_classes(mapping, examples))
     examples, doubled = without_duplicates(examples)
-    said = list(recipe.inferences)
-    examples = _no_more(examples, settings.max_train_samples, seed, recipe.labels, said)
-    check_learnable(examples, recipe.labels, held is None)
+    said = list(mapping.inferred)
+    examples = _no_more(examples, settings.max_train_samples, seed, mapping.labels, said)
+    check_learnable(examples, mapping.labels, held is None)
     if held is None:
         share = settings.eval_share or usual_share(len(examples))
-        examples, held = hold_out(examples, share, seed, recipe.labels)
-        mix = ", with the same mix of answers" if recipe.labels else ""
+        examples, held = hold_out(examples, share, seed, mapping.labels)
+        mix = ", with the same mix of answers" if mapping.labels else ""
         why = f"{len(held):,} of {len(held) + len(examples):,} rows{mix}"
         if settings.eval_share is None:
-            said.append(Inference("eval_share", round(share, 3), why))
+            said.append(InferredSetting("eval_share", round(share, 3), why))
     if settings.max_eval_samples and len(held) > settings.max_eval_samples:
-        held = _sample(held, settings.max_eval_samples, seed, recipe.labels)
-    if recipe.labels:
-        said.append(Inference("labels", recipe.labels, f"{len(recipe.labels)} different answers"))
-    summary = summarise(examples, held, doubled, recipe.labels)
-    return Prepared(examples, held, recipe, loaded.source, loaded.eval_source, summary, said)
+        held = _sample(held, settings.max_eval_samples, seed, mapping.labels)
+    if mapping.labels:
+        said.append(InferredSetting("labels", mapping.labels, f"{len(mapping.labels)} different answers"))
+    summary = summarize(examples, held, doubled, mapping.labels)
+    return Prepared(examples, held, mapping, loaded.source, loaded.eval_source, summary, said)
 
 
-def _both(loaded: Loaded, recipe: Recipe, settings: DataSettings) -> tuple[list[Example], list[Example] | None]:
+def _both(loaded: Loaded, mapping: ColumnMapping, settings: DataSettings) -> tuple[list[Example], list[Example] | None]:
     """The examples of both sides; what is wrong on either is said together."""
     problems = Problems()
     sides: list[list[Example]] = []
     for rows in (loaded.train, loaded.eval or []):
         with problems.collecting():
-            sides.append(to_examples(rows, recipe))
+            sides.append(to_examples(rows, mapping))
     problems.raise_if_any()
     return sides[0], None if loaded.eval is None else sides[1]
 
 
 def _no_more(
-    examples: list[Example], most: int | None, seed: int, labels: Sequence[str] | None, said: list[Inference]
+    examples: list[Example], most: int | None, seed: int, labels: Sequence[str] | None, said: list[InferredSetting]
 ) -> list[Example]:
     """At most so many rows of the training file, and what was done in ``said``."""
     if most is None:
@@ -101,7 +100,7 @@ def _no_more(
     drawn, rows = sample(examples, most, seed, labels)
     if rows > most:
         mix = ", with the same mix of answers" if labels else ""
-        said.append(Inference("max_train_samples", most, f"drawn of {rows:,} rows by the seed{mix}"))
+        said.append(InferredSetting("max_train_samples", most, f"drawn of {rows:,} rows by the seed{mix}"))
     return drawn
 
 
@@ -110,8 +109,8 @@ def _sample(examples: list[Example], count: int, seed: int, labels: Sequence[str
     return kept[:count]
 
 
-def _classes(recipe: Recipe, examples: Sequence[Example], known: list[str] | None = None) -> list[str] | None:
-    return None if recipe.names is not None else known or recipe.labels or find_labels(examples)
+def _classes(mapping: ColumnMapping, examples: Sequence[Example], known: list[str] | None = None) -> list[str] | None:
+    return None if mapping.names is not None else known or mapping.labels or find_labels(examples)
 
 
 def find_labels(examples: Sequence[Example]) -> list[str] | None:
@@ -129,7 +128,7 @@ def read_examples(
     settings: DataSettings,
     labels: list[str] | None = None,
     tokenizer: Any = None,
-    recognise: Callable[..., Recipe] = recognise,
+    recognize: Callable[..., ColumnMapping] = recognize,
     token: str | None = None,
 ) -> Read:
     """All rows of some files as examples, in the shape ``settings`` say; nothing is held out or left out.
@@ -141,6 +140,6 @@ def read_examples(
     """
     loaded = load_rows(settings, token, prefer=("test", "validation", "train"))
     generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
-    recipe = recognise(loaded.train, settings, generation, labels)
-    examples = to_examples(loaded.train, recipe)
-    return Read(examples, replace(recipe, labels=_classes(recipe, examples, labels)), loaded.source)
+    mapping = recognize(loaded.train, settings, generation, labels)
+    examples = to_examples(loaded.train, mapping)
+    return Read(examples, replace(mapping, labels=_classes(mapping, examples, labels)), loaded.source)

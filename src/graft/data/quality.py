@@ -1,19 +1,84 @@
-"""What the data is like: numbers and warnings for the plan, the manifest and the report."""
+"""What is wrong with rows, and what the data is like: for the plan, the manifest and the report."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from graft.data.clean import prompt_key
+from graft.data.columns import ColumnMapping
 from graft.data.example import Example
-from graft.data.tokenize import Encoded
+from graft.data.readers import Row
+from graft.errors import GraftError, Problems, shorten
 
 IMBALANCE = 10
 
 
-def summarise(
+def to_examples(rows: Sequence[Row], mapping: ColumnMapping) -> list[Example]:
+    """The examples of all rows.
+
+    Raises:
+        InputError: naming by file and line the rows without a column the mapping reads, and those with an empty answer.
+    """
+    problems = Problems()
+    examples: list[Example] = []
+    for row in rows:
+        missing = [name for name in mapping.columns if row.columns.get(name) is None and not _optional(mapping, name)]
+        if missing:
+            there = ", ".join(row.columns) or "none"
+            what = "there is no" if any(name not in row.columns for name in missing) else "there is nothing in"
+            problems.add(
+                f"{what} {', '.join(missing)} (the columns are {there})", row.origin.file + f":{row.origin.line}"
+            )
+            continue
+        try:
+            made = mapping.convert(row.columns, row.origin)
+        except GraftError as error:
+            problems.found.extend(error.problems)
+            continue
+        for example in made:
+            if not example.completion.strip() and example.answer is None:
+                problems.add("the answer is empty", str(example.origin), "fill it in or remove the row")
+        examples += [normalized(example) for example in made]
+    shorten(problems, "rows like these")
+    problems.raise_if_any()
+    return examples
+
+
+def _optional(mapping: ColumnMapping, name: str) -> bool:
+    return name == "tools"
+
+
+def normalized(example: Example) -> Example:
+    """Line ends as ``\\n``, and no blanks at the end of the answer, which a model would learn."""
+    completion = example.completion.replace("\r\n", "\n")
+    return replace(example, completion=completion.rstrip() if isinstance(example.prompt, tuple) else completion)
+
+
+def prompt_key(example: Example) -> str:
+    """What makes two prompts the same text: letter case and white space don't."""
+    if isinstance(example.prompt, str):
+        text = "\n".join(filter(None, (example.prompt or example.completion, example.second)))
+    else:
+        text = "\n".join(str(message.get("content")) for message in example.prompt)
+    return re.sub(r"\s+", " ", text).strip().casefold()
+
+
+def without_duplicates(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """What is kept, and what stands a second time: the same prompt with the same answer."""
+    seen: set[tuple[str, str]] = set()
+    kept: list[Example] = []
+    doubled: list[Example] = []
+    for example in examples:
+        key = (prompt_key(example), str(example.answer or example.completion))
+        (doubled if key in seen else kept).append(example)
+        seen.add(key)
+    return kept, doubled
+
+
+def summarize(
     train: Sequence[Example], held_out: Sequence[Example], doubled: Sequence[Example], labels: Sequence[str] | None
 ) -> dict[str, Any]:
     """Plain values: label counts, duplicates left out, and ``warnings`` in words."""
@@ -51,25 +116,3 @@ def _leaks(train: Sequence[Example], held_out: Sequence[Example]) -> list[str]:
     if not leaked:
         return []
     return [f"{len(leaked)} held-out rows are in the training data, too, first {leaked[0].origin}: scores flatter"]
-
-
-def summarise_tokens(rows: Sequence[Encoded]) -> dict[str, Any]:
-    """Lengths in tokens, and how many rows were cut."""
-    cut = [row for row in rows if row.cut]
-    found: dict[str, Any] = {
-        "prompt_tokens": _lengths([row.prompt_length for row in rows]),
-        "completion_tokens": _lengths([len(row.input_ids) - row.prompt_length for row in rows]),
-        "truncated": len(cut),
-    }
-    if cut:
-        found["warnings"] = [f"{len(cut)} rows were cut at the longest length, first {cut[0].origin}"]
-    return found
-
-
-def _lengths(values: Sequence[int]) -> dict[str, int]:
-    ordered = sorted(values)
-    return {
-        "median": ordered[len(ordered) // 2],
-        "p95": ordered[int(0.95 * (len(ordered) - 1))],
-        "max": ordered[-1],
-    }

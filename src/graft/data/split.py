@@ -6,8 +6,8 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from graft.data.clean import prompt_key
 from graft.data.example import Example, Origin
+from graft.data.quality import prompt_key
 from graft.errors import InputError, Problems, shorten
 
 FEWEST_ROWS = 4

@@ -12,7 +12,7 @@ from graft.errors import GraftError, Problems, shorten
 
 
 @dataclass(frozen=True)
-class Encoded:
+class TokenizedExample:
     """A row as the model reads it: the tokens from ``prompt_length`` on are trained on."""
 
     input_ids: list[int]
@@ -39,14 +39,14 @@ def completion_ids(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def asked(example: Example, renderer: Renderer) -> list[int]:
+def prompt_token_ids(example: Example, renderer: Renderer) -> list[int]:
     """What a model is asked to answer; at least one token."""
     tokenizer = renderer.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     return prompt_ids(tokenizer, renderer.render(example).prompt) or [int(start)]
 
 
-def candidates(
+def candidate_token_ids(
     examples: Sequence[Example], completions: Sequence[Sequence[str]], renderer: Renderer
 ) -> list[list[list[int]]]:
     """The tokens of each of the ``completions`` that an example could have."""
@@ -61,8 +61,8 @@ def _candidate(example: Example, text: str, renderer: Renderer) -> list[int]:
     return completion_ids(renderer.tokenizer, renderer.render(given).completion)
 
 
-def encode(example: Example, renderer: Renderer, max_length: int) -> Encoded:
-    """Prompt and completion are tokenised apart, as they meet when the model answers, and joined.
+def encode(example: Example, renderer: Renderer, max_length: int) -> TokenizedExample:
+    """Prompt and completion are tokenized apart, as they meet when the model answers, and joined.
 
     A row longer than ``max_length`` is cut on the right.
     """
@@ -70,13 +70,15 @@ def encode(example: Example, renderer: Renderer, max_length: int) -> Encoded:
     prompt = prompt_ids(renderer.tokenizer, rendered.prompt)
     ids = prompt + completion_ids(renderer.tokenizer, rendered.completion)
     first = 0 if renderer.loss_on == "all" else len(prompt)
-    return Encoded(ids[:max_length], min(first, max_length), example.origin, max(0, len(ids) - max_length))
+    return TokenizedExample(ids[:max_length], min(first, max_length), example.origin, max(0, len(ids) - max_length))
 
 
-def encode_all(examples: Sequence[Example], renderer: Renderer, max_length: int, problems: Problems) -> list[Encoded]:
+def encode_all(
+    examples: Sequence[Example], renderer: Renderer, max_length: int, problems: Problems
+) -> list[TokenizedExample]:
     """All rows; one with nothing left to train on becomes a problem that names its file and line."""
     found = Problems()
-    rows: list[Encoded] = []
+    rows: list[TokenizedExample] = []
     for example in examples:
         try:
             row = encode(example, renderer, max_length)

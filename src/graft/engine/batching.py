@@ -6,12 +6,12 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 
 KEY_TOKENS = 12
 
 
-def plan_batches(rows: Sequence[Encoded], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def plan_batches(rows: Sequence[TokenizedExample], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
     """Every row once, ``ceil(rows / batch_size)`` batches; rows that begin alike meet where there are several kinds."""
     chance = random.Random(f"{seed}/{epoch}")
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.engine.attention import packed
 from graft.engine.cross_entropy import chunked_cross_entropy, frozen_head, passed_through
 from graft.engine.modules import narrows
@@ -19,7 +19,7 @@ Batch = dict[str, Any]
 IGNORED = -100
 
 
-def pack(rows: Sequence[Encoded]) -> Batch:
+def pack(rows: Sequence[TokenizedExample]) -> Batch:
     """Rows as one sequence of T tokens with N targets.
 
     ``input_ids`` and ``position_ids`` (1, T), ``labels`` and ``target_positions`` (N), ``layout``. Each row keeps its
@@ -71,7 +71,7 @@ def packed_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | 
     return total / (len(batch["labels"]) if num_items is None else num_items)
 
 
-def plain_collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+def plain_collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
     """Padded on the right: ``input_ids``, ``attention_mask`` and ``labels`` (rows, longest), labels -100 on prompts."""
     longest = max(len(row.input_ids) for row in rows)
     ids = torch.full((len(rows), longest), pad_token_id)

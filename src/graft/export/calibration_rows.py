@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.chat_template import Renderer
-from graft.data.tokenize import Encoded, encode
+from graft.data.tokenize import TokenizedExample, encode
 from graft.export.onnx.export_builder import CALIBRATION_ROWS
 from graft.runs.rows import from_row
 
 
-def calibration(run: Path | None, tokenizer: Any, seed: int = 0) -> list[Encoded]:
+def calibration(run: Path | None, tokenizer: Any, seed: int = 0) -> list[TokenizedExample]:
     """Rows the model was trained on, as it read them: for rounding, never the held-out ones."""
     if run is None or not (run / "data" / "train.jsonl").is_file():
         return []

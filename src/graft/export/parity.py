@@ -12,7 +12,7 @@ import torch
 from graft.config import ExportSettings
 from graft.data.chat_template import Renderer
 from graft.data.example import Example
-from graft.data.tokenize import asked
+from graft.data.tokenize import prompt_token_ids
 from graft.engine import generate
 from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.metrics import metric_info
@@ -95,7 +95,7 @@ def reference(
     """What ``model`` answers to the first rows, greedily, and its logits after the first few prompts."""
     renderer = Renderer(tokenizer)
     chosen = list(examples[:ROWS_ANSWERED])
-    prompts = [asked(example, renderer) for example in chosen]
+    prompts = [prompt_token_ids(example, renderer) for example in chosen]
     longest = max_new_tokens or default_max_new_tokens([example.completion for example in examples], tokenizer)
     answers = generate(
         model,

@@ -8,7 +8,7 @@ from typing import Any
 
 from graft.data.chat_template import Renderer
 from graft.data.example import Example
-from graft.data.tokenize import asked, candidates
+from graft.data.tokenize import candidate_token_ids, prompt_token_ids
 from graft.inference.predictor import CompletionScore, Progress
 
 
@@ -21,7 +21,7 @@ class TorchPredictor:
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         from graft.engine import generate
 
-        prompts = [asked(example, self.renderer) for example in examples]
+        prompts = [prompt_token_ids(example, self.renderer) for example in examples]
         with self._switched() as model:
             answers = generate(model, prompts, max_new_tokens, self.ends(), self.tokenizer.pad_token_id, progress)
         return [str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in answers]
@@ -34,8 +34,8 @@ class TorchPredictor:
     ) -> list[list[CompletionScore]]:
         from graft.engine import score
 
-        prompts = [asked(example, self.renderer) for example in examples]
-        answers = candidates(examples, completions, self.renderer)
+        prompts = [prompt_token_ids(example, self.renderer) for example in examples]
+        answers = candidate_token_ids(examples, completions, self.renderer)
         with self._switched() as model:
             found = score(model, prompts, answers, progress)
         return [[CompletionScore(*scored) for scored in row] for row in found]

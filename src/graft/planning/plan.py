@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from graft.config import FinetuneSettings
-from graft.data.inferred import Inference
+from graft.data.inferred import InferredSetting
 from graft.data.pipeline import Prepared, prepare
 from graft.data.sources import Loaded, load_rows
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import GraftError, Problems
 from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
@@ -41,12 +41,12 @@ class RunPlan:
     task: Task
     encoding: Encoding
     data: Prepared
-    rows: list[Encoded]
-    held_out: list[Encoded]
+    rows: list[TokenizedExample]
+    held_out: list[TokenizedExample]
     training: TrainingPlan
     loss: ChosenLoss
     objective: Objective | None = None
-    inferences: list[Inference] = field(default_factory=list)
+    inferred: list[InferredSetting] = field(default_factory=list)
 
     @property
     def tokenizer(self) -> Any:
@@ -62,29 +62,29 @@ class RunPlan:
         return sum(len(row.input_ids) for row in self.rows)
 
     @property
-    def monitored(self) -> list[Encoded]:
+    def monitored(self) -> list[TokenizedExample]:
         return self.held_out[:MONITORED_ROWS]
 
 
 def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan:
-    """Read the data, find the model, tokenise, and decide what was left open. Writes nothing to the run folder.
+    """Read the data, find the model, tokenize, and decide what was left open. Writes nothing to the run folder.
 
     Raises:
         InputError: with all that is wrong with the settings, the data and the model together.
     """
-    base, loaded, task, inferences = _look(settings, reporter)
+    base, loaded, task, inferred = _look(settings, reporter)
     method = METHODS.get(settings.method)
     tokenizer = load_tokenizer(base, settings.chat_template)
-    data = prepare(settings, settings.seed, tokenizer, task.recognise, loaded)
+    data = prepare(settings, settings.seed, tokenizer, task.recognize, loaded)
     encoding = Encoding(
         tokenizer, task.label_space(data), resolve_max_length(settings, tokenizer, base), settings.loss_on
     )
-    check_metrics(settings.metrics if settings.evaluate else None, task, encoding.label_space, data.recipe.labels)
+    check_metrics(settings.metrics if settings.evaluate else None, task, encoding.label_space, data.mapping.labels)
     problems = Problems()
     rows = task.encode(data.train, encoding, problems)
     held_out = task.encode(data.eval, encoding, problems)
     problems.raise_if_any()
-    inferences += _cut_rows([*rows, *held_out], encoding.max_length) if settings.max_length is None else []
+    inferred += _cut_rows([*rows, *held_out], encoding.max_length) if settings.max_length is None else []
     objective = task.objective(encoding.label_space)
     vocabulary = int(base.text_config.get("vocab_size") or len(tokenizer))
     loss = choose_loss(settings, rows, tokenizer, vocabulary, reporter, objective)
@@ -98,11 +98,11 @@ def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan
         memory_available_mb(),
     )
     precision, why = choose_precision(settings, base.text_config, _device(settings))
-    training = replace(training, precision=precision, inferences=[*training.inferences, *why])
+    training = replace(training, precision=precision, inferred=[*training.inferred, *why])
     output = settings.output_path or _free_output(settings)
     if settings.output_path is None:
-        inferences.append(Inference("output_path", str(output), "no --output_path was given"))
-    said = [*data.inferences, *inferences, *training.inferences]
+        inferred.append(InferredSetting("output_path", str(output), "no --output_path was given"))
+    said = [*data.inferred, *inferred, *training.inferred]
     return RunPlan(settings, output, base, task, encoding, data, rows, held_out, training, loss, objective, said)
 
 
@@ -119,17 +119,17 @@ def _read(settings: FinetuneSettings) -> Loaded:
     """The rows, tried as they must be meant whatever the model is, so that what is wrong with both is said at once."""
     loaded = load_rows(settings, settings.token)
     task = task_for_data(settings.task, loaded.train)
-    prepare(settings, settings.seed, recognise=task.recognise, loaded=loaded)
+    prepare(settings, settings.seed, recognize=task.recognize, loaded=loaded)
     return loaded
 
 
-def _look(settings: FinetuneSettings, reporter: Reporter) -> tuple[Base, Loaded, Task, list[Inference]]:
+def _look(settings: FinetuneSettings, reporter: Reporter) -> tuple[Base, Loaded, Task, list[InferredSetting]]:
     """The model, the rows and the task; what is wrong with them, the settings and the output folder is said at once."""
     problems = Problems()
     base: Base | None = None
     loaded: Loaded | None = None
     task: Task | None = None
-    inferences: list[Inference] = []
+    inferred: list[InferredSetting] = []
     with problems.collecting():
         METHODS.get(settings.method)
     with problems.collecting():
@@ -149,12 +149,12 @@ def _look(settings: FinetuneSettings, reporter: Reporter) -> tuple[Base, Loaded,
             base = resolve(settings, reporter)
     if base is not None and loaded is not None:
         with problems.collecting():
-            task, inferences = choose_task(settings.task, base, loaded.train)
+            task, inferred = choose_task(settings.task, base, loaded.train)
     with problems.collecting():
         check_used(settings, task)
     problems.raise_if_any()
     assert base is not None and loaded is not None and task is not None
-    return base, loaded, task, inferences
+    return base, loaded, task, inferred
 
 
 def _device(settings: FinetuneSettings) -> str:
@@ -164,9 +164,9 @@ def _device(settings: FinetuneSettings) -> str:
     return "cuda" if torch.cuda.is_available() and cpu != "true" else "cpu"
 
 
-def _cut_rows(rows: Sequence[Encoded], length: int) -> list[Inference]:
+def _cut_rows(rows: Sequence[TokenizedExample], length: int) -> list[InferredSetting]:
     cut = sum(row.cut > 0 for row in rows)
-    return [Inference("max_length", length, f"the usual bound; {cut:,} longer rows are cut")] if cut else []
+    return [InferredSetting("max_length", length, f"the usual bound; {cut:,} longer rows are cut")] if cut else []
 
 
 def _free_output(settings: FinetuneSettings) -> Path:

@@ -19,8 +19,8 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "output_path": str(plan.output),
         "rows": {"train": len(plan.rows), "held_out": len(plan.held_out)},
         "task": plan.task.name,
-        "kind": plan.data.recipe.kind,
-        "labels": plan.data.recipe.labels,
+        "kind": plan.data.mapping.kind,
+        "labels": plan.data.mapping.labels,
         "tokens": {
             "all": plan.tokens,
             "trained": plan.trained_tokens,
@@ -32,7 +32,7 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "gradient_accumulation_steps": training.accumulation,
         "learning_rate": training.learning_rate,
         "estimate": estimate(plan),
-        "inferences": [asdict(inference) for inference in plan.inferences],
+        "inferred_settings": [asdict(inference) for inference in plan.inferred],
         "data": plan.data.summary,
         "first_rows": [_row(plan, index) for index in range(min(ROWS_SHOWN, len(plan.rows)))],
     }
@@ -72,7 +72,7 @@ def print_preview(plan: RunPlan) -> None:
     print(f"steps      {document['steps']:,} of {per_step}")
     expected = document["estimate"]
     print(f"estimate   {expected['minutes']:.1f} minutes of training, {expected['memory_mb'] / 1000:.1f} GB of memory")
-    for inference in document["inferences"]:
+    for inference in document["inferred_settings"]:
         print(f"inferred   {inference['name']} = {_plain(inference['value'])}: {inference['why']}")
     for row in document["first_rows"]:
         trained = f" of prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from graft.config import DataSettings
-from graft.data.columns import Recipe
+from graft.data.columns import ColumnMapping
 from graft.data.example import Example
 from graft.data.pipeline import Prepared
 from graft.data.readers import Row
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics import select_metrics
 from graft.evaluation.metrics.base import Need
@@ -42,13 +42,13 @@ class Task(Protocol):
         """Whether rows with these columns, such as ``row``, are plainly meant for this task."""
         ...
 
-    def recognise(
+    def recognize(
         self,
         rows: Sequence[Row],
         settings: DataSettings,
         generation_prompt: str | None = None,
         labels: list[str] | None = None,
-    ) -> Recipe:
+    ) -> ColumnMapping:
         """What the columns are for.
 
         Raises:
@@ -64,11 +64,11 @@ class Task(Protocol):
         """
         ...
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         """Rows as the model reads them; what cannot be encoded becomes a problem with its file and line."""
         ...
 
-    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
+    def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         """What the model reads, and what it is trained to give, for ``--dry_run``."""
         ...
 

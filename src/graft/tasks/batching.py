@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 
 Batch = dict[str, Any]
 IGNORED = -100
@@ -39,8 +39,8 @@ def placed(model: Any, batch: Batch) -> Batch:
 
 
 def in_batches(
-    rows: Sequence[Encoded], progress: Callable[[int, int], None] | None = None
-) -> Iterator[tuple[list[int], list[Encoded]]]:
+    rows: Sequence[TokenizedExample], progress: Callable[[int, int], None] | None = None
+) -> Iterator[tuple[list[int], list[TokenizedExample]]]:
     """Rows of like length together, with their places."""
     order = sorted(range(len(rows)), key=lambda index: (len(rows[index].input_ids), index))
     for start in range(0, len(order), ROWS_AT_ONCE):

@@ -45,9 +45,9 @@ def load_evaluation_rows(
     settings = DataSettings(**{**recorded, **chosen, **update})
     known = list(label_space.names) if label_space is not None else []
     labels = run.manifest["data"]["labels"] if run is not None else known or None
-    recognise = (task or get_task("text-generation")).recognise
-    read = read_examples(settings, labels, recognise=recognise, token=token)
-    return EvaluationRows(read.examples, read.recipe.labels, asdict(read.source), read.recipe.kind)
+    recognize = (task or get_task("text-generation")).recognize
+    read = read_examples(settings, labels, recognize=recognize, token=token)
+    return EvaluationRows(read.examples, read.mapping.labels, asdict(read.source), read.mapping.kind)
 
 
 def named_files(files: Any, given: DataSettings) -> tuple[str, ...] | None:

@@ -9,9 +9,9 @@ import torch
 from torch.nn.functional import cosine_similarity, normalize
 
 from graft.data.example import Example
-from graft.data.labelled_columns import flat_text, pair_columns, text_pairs
+from graft.data.labeled_columns import flat_text, pair_columns, text_pairs
 from graft.data.pipeline import Prepared
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import CompletionScore, Predictor, Progress
@@ -28,7 +28,7 @@ class FeatureExtraction:
     auto_class = "AutoModel"
     learning_rates: Mapping[str, float] = {}
     uses: frozenset[str] = frozenset({"pair_label"})
-    recognise = staticmethod(text_pairs)
+    recognize = staticmethod(text_pairs)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         return pair_columns(columns) is not None
@@ -36,17 +36,19 @@ class FeatureExtraction:
     def label_space(self, data: Prepared) -> LabelSpace:
         return LabelSpace()
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         """Both texts' tokens, one behind the other; ``prompt_length`` says where the second begins."""
         rows = []
         for example in examples:
             first, first_cut = text_ids(encoding.tokenizer, flat_text(example), encoding.max_length)
             second, second_cut = text_ids(encoding.tokenizer, example.second or "", encoding.max_length)
             different = 1 - float(example.completion)
-            rows.append(Encoded([*first, *second], len(first), example.origin, first_cut + second_cut, different))
+            rows.append(
+                TokenizedExample([*first, *second], len(first), example.origin, first_cut + second_cut, different)
+            )
         return rows
 
-    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
+    def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         first, second = _split(row)
         decode = encoding.tokenizer.decode
         return f"{decode(first)} | {decode(second)}", f"different: {row.target:g}"
@@ -69,11 +71,11 @@ class FeatureExtraction:
 FEATURE_EXTRACTION = FeatureExtraction()
 
 
-def _split(row: Encoded) -> tuple[list[int], list[int]]:
+def _split(row: TokenizedExample) -> tuple[list[int], list[int]]:
     return row.input_ids[: row.prompt_length], row.input_ids[row.prompt_length :]
 
 
-def collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
     """First texts, then second ones, (2 rows, longest); ``labels`` (rows) is 1 where the two differ."""
     pairs = [_split(row) for row in rows]
     texts = [first for first, _ in pairs] + [second for _, second in pairs]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, cross_entropy, pairwise_distance
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.training.losses.targets import balanced_weights
 
@@ -34,7 +34,7 @@ class ClassWeighted(nn.Module):
         self.by_class: torch.Tensor | None
         self.register_buffer("by_class", None)
 
-    def prepare(self, rows: Sequence[Encoded], names: Sequence[str]) -> None:
+    def prepare(self, rows: Sequence[TokenizedExample], names: Sequence[str]) -> None:
         """Learn the weights from the training rows' targets.
 
         Raises:
@@ -49,7 +49,7 @@ class ClassWeighted(nn.Module):
             raise InputError(said, where="loss_arguments", remedy=f"there are: {', '.join(names)}")
         self.by_class = torch.tensor([float(self.weights.get(name, 1.0)) for name in names])
 
-    def _balanced(self, rows: Sequence[Encoded], classes: int) -> torch.Tensor:
+    def _balanced(self, rows: Sequence[TokenizedExample], classes: int) -> torch.Tensor:
         targets = [target for row in rows for target in _targets(row.target)]
         counts = {index: targets.count(index) for index in set(targets)}
         weights = balanced_weights(counts)
@@ -63,7 +63,7 @@ class ClassWeighted(nn.Module):
 class LabelWeighted(ClassWeighted):
     """Binary cross-entropy in which a label's presence counts as all its absences together do."""
 
-    def _balanced(self, rows: Sequence[Encoded], classes: int) -> torch.Tensor:
+    def _balanced(self, rows: Sequence[TokenizedExample], classes: int) -> torch.Tensor:
         held = torch.tensor([row.target for row in rows]).sum(0)
         return (len(rows) - held) / held.clamp(min=1)
 

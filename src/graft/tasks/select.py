@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graft.data.inferred import Inference
+from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
 from graft.errors import InputError
 from graft.models.base import Base, Opened, kind_of
@@ -45,7 +45,7 @@ def task_for_data(name: str | None, rows: Sequence[Row]) -> Task:
     return next(fitting, get_task("text-generation"))
 
 
-def choose_task(name: str | None, base: Base, rows: Sequence[Row]) -> tuple[Task, list[Inference]]:
+def choose_task(name: str | None, base: Base, rows: Sequence[Row]) -> tuple[Task, list[InferredSetting]]:
     """The task, and what was inferred of it.
 
     Raises:
@@ -72,8 +72,8 @@ def _without_head(columns: Sequence[str], rows: Sequence[Row]) -> str | None:
     return None if any(get_task(name).fits(columns, row) for name in BY_DATA) else "text-generation"
 
 
-def _inferred(name: str, why: str) -> Inference:
-    return Inference("task", name, why)
+def _inferred(name: str, why: str) -> InferredSetting:
+    return InferredSetting("task", name, why)
 
 
 def check_model(task: Task, base: Base) -> Task:

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from graft.config import DataSettings
-from graft.data.columns import Recipe, recognise
+from graft.data.columns import ColumnMapping, recognize
 from graft.data.example import Example
-from graft.data.labelled_columns import flat_text
+from graft.data.labeled_columns import flat_text
 from graft.data.pipeline import Prepared
 from graft.data.readers import Row
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import CompletionScore, Predictor, Progress
@@ -25,7 +25,7 @@ from graft.tasks.label_space import LabelSpace
 from graft.training.objective import Objective
 
 PREFIX = "summarize:"
-"""What T5 was trained to see before a text to summarise (Raffel et al. 2020, appendix D)."""
+"""What T5 was trained to see before a text to summarize (Raffel et al. 2020, appendix D)."""
 
 
 class Summarization:
@@ -38,28 +38,28 @@ class Summarization:
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         return False
 
-    def recognise(
+    def recognize(
         self,
         rows: Sequence[Row],
         settings: DataSettings,
         generation_prompt: str | None = None,
         labels: list[str] | None = None,
-    ) -> Recipe:
+    ) -> ColumnMapping:
         """As for text-generation; a text with its summary is put behind T5's own word for it."""
-        recipe = recognise(rows, settings, generation_prompt, labels)
-        if recipe.kind == "text/summary" and settings.instruction is None:
+        mapping = recognize(rows, settings, generation_prompt, labels)
+        if mapping.kind == "text/summary" and settings.instruction is None:
             given = settings.model_copy(update={"instruction": PREFIX})
-            return recognise(rows, given, generation_prompt, labels)
-        return recipe
+            return recognize(rows, given, generation_prompt, labels)
+        return mapping
 
     def label_space(self, data: Prepared) -> LabelSpace:
         return LabelSpace()
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         """Source and target, one behind the other, each at most ``max_length``."""
         return [_encoded(example, example.completion, encoding) for example in examples]
 
-    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
+    def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         source, target = _split(row)
         return encoding.tokenizer.decode(source), encoding.tokenizer.decode(target)
 
@@ -79,10 +79,10 @@ class Summarization:
 SUMMARIZATION = Summarization()
 
 
-def _encoded(example: Example, completion: str, encoding: Encoding) -> Encoded:
+def _encoded(example: Example, completion: str, encoding: Encoding) -> TokenizedExample:
     source, cut = _ended(encoding.tokenizer, flat_text(example), encoding.max_length)
     target, _ = _ended(encoding.tokenizer, completion, encoding.max_length)
-    return Encoded([*source, *target], len(source), example.origin, cut)
+    return TokenizedExample([*source, *target], len(source), example.origin, cut)
 
 
 def _ended(tokenizer: Any, text: str, max_length: int) -> tuple[list[int], int]:
@@ -92,11 +92,11 @@ def _ended(tokenizer: Any, text: str, max_length: int) -> tuple[list[int], int]:
     return ids, cut
 
 
-def _split(row: Encoded) -> tuple[list[int], list[int]]:
+def _split(row: TokenizedExample) -> tuple[list[int], list[int]]:
     return row.input_ids[: row.prompt_length], row.input_ids[row.prompt_length :]
 
 
-def collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
     """``labels`` (rows, longest target), -100 on padding."""
     pairs = [_split(row) for row in rows]
     return {
@@ -156,7 +156,7 @@ class Writer:
         return found
 
 
-def _scores(model: Any, rows: Sequence[Encoded], encoding: Encoding) -> list[CompletionScore]:
+def _scores(model: Any, rows: Sequence[TokenizedExample], encoding: Encoding) -> list[CompletionScore]:
     batch = placed(model, collate(rows, encoding.tokenizer.pad_token_id))
     nats = _logits(model, batch).log_softmax(-1)
     labels = batch["labels"]

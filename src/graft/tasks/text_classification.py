@@ -11,9 +11,9 @@ import torch
 from graft.data.chat_formats import decoded
 from graft.data.columns import LABELS, TEXTS, first_of
 from graft.data.example import Example
-from graft.data.labelled_columns import flat_text, labelled_texts
+from graft.data.labeled_columns import flat_text, labeled_texts
 from graft.data.pipeline import Prepared
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import CompletionScore, Predictor, Progress
@@ -35,7 +35,7 @@ class TextClassification:
     auto_class = "AutoModelForSequenceClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     uses: frozenset[str] = TEMPLATES
-    recognise = staticmethod(labelled_texts)
+    recognize = staticmethod(labeled_texts)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         label = first_of(columns, LABELS)
@@ -43,9 +43,9 @@ class TextClassification:
         return first_of(columns, TEXTS) is not None and several and "tokens" not in columns
 
     def label_space(self, data: Prepared) -> LabelSpace:
-        if data.recipe.names is not None:
-            return _checked(LabelSpace(tuple(data.recipe.names), SEVERAL), data)
-        if data.recipe.labels is None:
+        if data.mapping.names is not None:
+            return _checked(LabelSpace(tuple(data.mapping.names), SEVERAL), data)
+        if data.mapping.labels is None:
             answers = {example.completion for example in data.train}
             raise InputError(
                 f"--task text-classification needs classes, and {len(data.train):,} rows have {len(answers):,} "
@@ -53,9 +53,9 @@ class TextClassification:
                 where=data.source.path,
                 remedy="leave --task away to train the model to write the answers, or give rows with text and label",
             )
-        return _checked(LabelSpace(tuple(data.recipe.labels), "single_label_classification"), data)
+        return _checked(LabelSpace(tuple(data.mapping.labels), "single_label_classification"), data)
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         rows = []
         for example in examples:
             ids, cut = text_ids(encoding.tokenizer, flat_text(example), encoding.max_length)
@@ -65,10 +65,10 @@ class TextClassification:
                 known = ", ".join(encoding.label_space.names)
                 problems.add(f"the training rows have no class {error}", str(example.origin), f"they have: {known}")
                 continue
-            rows.append(Encoded(ids, len(ids), example.origin, cut, target))
+            rows.append(TokenizedExample(ids, len(ids), example.origin, cut, target))
         return rows
 
-    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
+    def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         chosen = [row.target] if isinstance(row.target, int) else [i for i, held in enumerate(row.target) if held]
         return encoding.tokenizer.decode(row.input_ids), ", ".join(
             encoding.label_space.names[index] for index in chosen
@@ -115,7 +115,7 @@ def _target(answer: str, label_space: LabelSpace) -> int | list[float]:
     return [float(index in chosen) for index in range(len(place))]
 
 
-def collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
     """``labels`` are classes (rows), or 0 and 1 for each (rows, classes)."""
     return {
         **read([row.input_ids for row in rows], pad_token_id),
@@ -168,7 +168,10 @@ class Classifier:
     def _logits(self, examples: Sequence[Example], progress: Callable[[int, int], None] | None) -> torch.Tensor:
         """(examples, classes)"""
         tokenizer, longest = self.encoding.tokenizer, self.encoding.max_length
-        rows = [Encoded(text_ids(tokenizer, flat_text(example), longest)[0], 0, example.origin) for example in examples]
+        rows = [
+            TokenizedExample(text_ids(tokenizer, flat_text(example), longest)[0], 0, example.origin)
+            for example in examples
+        ]
         found = torch.empty(len(rows), len(self.encoding.label_space.names))
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):

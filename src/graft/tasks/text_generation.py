@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graft.data.chat_template import Renderer
-from graft.data.columns import recognise
+from graft.data.columns import recognize
 from graft.data.example import Example
 from graft.data.pipeline import Prepared
-from graft.data.tokenize import Encoded, encode_all
+from graft.data.tokenize import TokenizedExample, encode_all
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import Predictor
@@ -27,7 +27,7 @@ class TextGeneration:
     auto_class = CAUSAL
     learning_rates: Mapping[str, float] = {}
     uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "chat_template", "loss_on", "max_new_tokens"}
-    recognise = staticmethod(recognise)
+    recognize = staticmethod(recognize)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         return bool({"messages", "conversations", "prompt", "instruction", "question"} & set(columns))
@@ -35,10 +35,10 @@ class TextGeneration:
     def label_space(self, data: Prepared) -> LabelSpace:
         return LabelSpace()
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         return encode_all(examples, Renderer(encoding.tokenizer, encoding.loss_on), encoding.max_length, problems)
 
-    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
+    def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         decode = encoding.tokenizer.decode
         return decode(row.input_ids[: row.prompt_length]), decode(row.input_ids[row.prompt_length :])
 

@@ -11,9 +11,9 @@ import torch
 
 from graft.data.columns import TEXTS, first_of
 from graft.data.example import Example
-from graft.data.labelled_columns import OUTSIDE, SPANS, TAGS, WORDS, flat_text, tagged_words
+from graft.data.labeled_columns import OUTSIDE, SPANS, TAGS, WORDS, flat_text, tagged_words
 from graft.data.pipeline import Prepared
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import CompletionScore, Predictor, Progress
@@ -30,7 +30,7 @@ class TokenClassification:
     auto_class = "AutoModelForTokenClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     uses: frozenset[str] = frozenset()
-    recognise = staticmethod(tagged_words)
+    recognize = staticmethod(tagged_words)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
         tagged = first_of(columns, WORDS) is not None and first_of(columns, TAGS) is not None
@@ -45,7 +45,7 @@ class TokenClassification:
             raise InputError(f"there is nothing to choose from: the only tag is {names}", where=data.source.path)
         return LabelSpace(tuple(names))
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         place = {name: index for index, name in enumerate(encoding.label_space.names)}
         rows = []
         for example in examples:
@@ -61,10 +61,10 @@ class TokenClassification:
                 if first is not None:
                     target[first] = place[tag]
             cut = sum(first is None for first in firsts)
-            rows.append(Encoded(ids, len(ids), example.origin, cut, target))
+            rows.append(TokenizedExample(ids, len(ids), example.origin, cut, target))
         return rows
 
-    def preview(self, row: Encoded, encoding: Encoding) -> tuple[str, str]:
+    def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         tokens = encoding.tokenizer.convert_ids_to_tokens(row.input_ids)
         marked = [
             f"{token}/{encoding.label_space.names[tag]}"
@@ -113,7 +113,7 @@ def align(tokenizer: Any, words: Sequence[str], max_length: int) -> tuple[list[i
     return list(found["input_ids"]), firsts
 
 
-def collate(rows: Sequence[Encoded], pad_token_id: int) -> Batch:
+def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
     """``labels`` (rows, longest): the tag at each word's first token, -100 elsewhere."""
     return {
         **read([row.input_ids for row in rows], pad_token_id),
@@ -139,7 +139,7 @@ class Tagger:
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         tokenizer, names = self.encoding.tokenizer, self.encoding.label_space.names
         aligned = [align(tokenizer, words_of(example), self.encoding.max_length) for example in examples]
-        rows = [Encoded(ids, 0, e.origin) for (ids, _), e in zip(aligned, examples, strict=True)]
+        rows = [TokenizedExample(ids, 0, e.origin) for (ids, _), e in zip(aligned, examples, strict=True)]
         answers = [""] * len(examples)
         with evaluating(self.model, self.adapter) as model:
             for places, batch in in_batches(rows, progress):

@@ -1,4 +1,4 @@
-"""Training, from tokenised rows and a prepared model to the best weights."""
+"""Training, from tokenized rows and a prepared model to the best weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from transformers import PrinterCallback
 
 from graft.config import TrainingSettings
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.engine import LOWERED, fusable, fused, pack, packed_loss, plain_collate, plain_loss, plan_batches, supports
 from graft.engine.kernels import kernels_missing
 from graft.errors import InputError
@@ -100,8 +100,8 @@ def _engine(
 def train(
     model: Any,
     pad_token_id: int,
-    rows: Sequence[Encoded],
-    held_out: Sequence[Encoded],
+    rows: Sequence[TokenizedExample],
+    held_out: Sequence[TokenizedExample],
     settings: TrainingSettings,
     plan: TrainingPlan,
     run: RunFolder,
@@ -246,12 +246,12 @@ def _collate_and_loss(
     return collate, over_tokens(loss.call, logits_of)
 
 
-def _with_counts(collate: Callable[[Sequence[Encoded]], Batch], rows: Sequence[Encoded]) -> Batch:
+def _with_counts(collate: Callable[[Sequence[TokenizedExample]], Batch], rows: Sequence[TokenizedExample]) -> Batch:
     """``target_rows`` (N) says which row of the batch each target is of; ``rows`` and ``tokens`` count for speeds."""
     targets = torch.tensor([len(row.input_ids) - max(1, row.prompt_length) for row in rows])
     target_rows = torch.arange(len(rows)).repeat_interleave(targets)
     return {**_counted(collate, rows), "target_rows": target_rows}
 
 
-def _counted(collate: Callable[[Sequence[Encoded]], Batch], rows: Sequence[Encoded]) -> Batch:
+def _counted(collate: Callable[[Sequence[TokenizedExample]], Batch], rows: Sequence[TokenizedExample]) -> Batch:
     return {**collate(rows), "rows": len(rows), "tokens": sum(len(row.input_ids) for row in rows)}

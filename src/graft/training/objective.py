@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.engine.losses import IGNORED
 from graft.training.losses.signature import Kind
 
@@ -26,7 +26,7 @@ class Objective:
     embeddings (B, d) and a label (B) that is 1 where they differ. ``names`` are the classes.
     """
 
-    collate: Callable[[Sequence[Encoded], int], Batch]
+    collate: Callable[[Sequence[TokenizedExample], int], Batch]
     outputs: Callable[[Any, Mapping[str, Any]], tuple[torch.Tensor, ...]]
     loss: str = "cross-entropy"
     kind: Kind = "targets"
@@ -52,7 +52,7 @@ def _rows(batch: Mapping[str, Any]) -> torch.Tensor:
     return (labels.reshape(len(labels), -1) != IGNORED).nonzero()[:, 0]
 
 
-def batches_by_length(rows: Sequence[Encoded], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def batches_by_length(rows: Sequence[TokenizedExample], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
     """Every row once, ``ceil(rows / batch_size)`` batches; rows of like length meet, which leaves little to pad.
 
     As transformers' ``group_by_length``: rows are shuffled, sorted within windows of many batches, and the batches

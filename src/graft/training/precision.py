@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from graft.config import TrainingSettings
-from graft.data.inferred import Inference
+from graft.data.inferred import InferredSetting
 from graft.errors import InputError
 from graft.hardware.benchmark import training_rates
 
@@ -22,7 +22,7 @@ def choose_precision(
     config: Mapping[str, Any],
     device: str,
     measure: Callable[..., dict[str, float]] = training_rates,
-) -> tuple[str, list[Inference]]:
+) -> tuple[str, list[InferredSetting]]:
     """``float32``, ``bfloat16`` or ``float16`` for a model with this ``config`` on ``device``, and why.
 
     Raises:
@@ -36,15 +36,15 @@ def choose_precision(
         return wanted, []
     if wanted == "float16" and on_cpu:
         why = "float16 is for GPUs, and there is none here; --precision auto measures whether bfloat16 is quicker"
-        return "float32", [Inference("precision", "float32", why)]
+        return "float32", [InferredSetting("precision", "float32", why)]
     formats = ("bfloat16",) if on_cpu else ("bfloat16", "float16")
     rates = measure(*_shape(config), device=device, formats=formats)
     if wanted == "auto":
         best = _quickest(rates)
-        return best, [Inference("precision", best, f"measured here: {_said(rates)}")]
+        return best, [InferredSetting("precision", best, f"measured here: {_said(rates)}")]
     if rates.get(wanted, 0.0) < rates["float32"]:
         why = f"as given, though it is slower here than float32, as measured: {_said(rates)}"
-        return wanted, [Inference("precision", wanted, why)]
+        return wanted, [InferredSetting("precision", wanted, why)]
     return wanted, []
 
 

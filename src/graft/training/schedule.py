@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graft.config import TrainingSettings
-from graft.data.inferred import Inference
+from graft.data.inferred import InferredSetting
 
 LARGEST_BATCH = 16
 EVALUATIONS = 8
@@ -28,7 +28,7 @@ class TrainingPlan:
     save_steps: int
     logging_steps: int
     precision: str = "float32"
-    inferences: list[Inference] = field(default_factory=list)
+    inferred: list[InferredSetting] = field(default_factory=list)
 
 
 def make_plan(
@@ -48,16 +48,18 @@ def make_plan(
         model_config: the model's config.json.
         memory_mb: free memory on this machine.
     """
-    said: list[Inference] = []
+    said: list[InferredSetting] = []
     batch, accumulation = _batch(settings, rows, row_tokens, model_config, memory_mb, said)
     per_epoch = max(1, math.ceil(math.ceil(rows / batch) / accumulation))
     steps = _steps(settings, rows, per_epoch, said)
     rate = settings.learning_rate or learning_rate
     if settings.learning_rate is None:
-        said.append(Inference("learning_rate", rate, "the usual one for this method on small data"))
+        said.append(InferredSetting("learning_rate", rate, "the usual one for this method on small data"))
     evaluate = _interval(settings.eval_steps, steps, max(1, math.ceil(steps / EVALUATIONS)))
     if settings.eval_steps is None:
-        said.append(Inference("eval_steps", evaluate, f"about {min(EVALUATIONS, steps)} evaluations in {steps} steps"))
+        said.append(
+            InferredSetting("eval_steps", evaluate, f"about {min(EVALUATIONS, steps)} evaluations in {steps} steps")
+        )
     return TrainingPlan(
         batch_size=batch,
         accumulation=accumulation,
@@ -68,7 +70,7 @@ def make_plan(
         eval_steps=evaluate,
         save_steps=_interval(settings.save_steps, steps, evaluate),
         logging_steps=_interval(settings.logging_steps, steps, max(1, min(10, steps // 20))),
-        inferences=said,
+        inferred=said,
     )
 
 
@@ -78,7 +80,7 @@ def _batch(
     row_tokens: int,
     model_config: Mapping[str, Any],
     memory_mb: float,
-    said: list[Inference],
+    said: list[InferredSetting],
 ) -> tuple[int, int]:
     accumulation = settings.gradient_accumulation_steps
     if settings.per_device_train_batch_size is not None:
@@ -91,11 +93,11 @@ def _batch(
         fitting //= 2
     why = "at least ten steps an epoch" if wanted < LARGEST_BATCH else "suits small data"
     said.append(
-        Inference("per_device_train_batch_size", fitting, why if fitting == wanted else "what the memory holds")
+        InferredSetting("per_device_train_batch_size", fitting, why if fitting == wanted else "what the memory holds")
     )
     if fitting < wanted and accumulation == 1:
         accumulation = wanted // fitting
-        said.append(Inference("gradient_accumulation_steps", accumulation, f"{wanted} rows a step all the same"))
+        said.append(InferredSetting("gradient_accumulation_steps", accumulation, f"{wanted} rows a step all the same"))
     return fitting, accumulation
 
 
@@ -107,13 +109,15 @@ def token_megabytes(model_config: Mapping[str, Any]) -> float:
     return layers * 4 * (14 * hidden + 8 * inner) / 1e6
 
 
-def _steps(settings: TrainingSettings, rows: int, per_epoch: int, said: list[Inference]) -> int:
+def _steps(settings: TrainingSettings, rows: int, per_epoch: int, said: list[InferredSetting]) -> int:
     if settings.max_steps is not None:
         return settings.max_steps
     epochs = settings.num_train_epochs
     if epochs is None:
         epochs = 3.0 if rows < 5_000 else 2.0 if rows < 20_000 else 1.0
-        said.append(Inference("num_train_epochs", epochs, f"{rows:,} training rows; early stopping may end sooner"))
+        said.append(
+            InferredSetting("num_train_epochs", epochs, f"{rows:,} training rows; early stopping may end sooner")
+        )
     return max(1, math.ceil(epochs * per_epoch))
 
 

@@ -13,31 +13,31 @@ from peft import PeftModel
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.engine import plan_batches
 from graft.training.checkpoints import rotate, seal
 
 Batch = dict[str, Any]
-Collate = Callable[[Sequence[Encoded]], Batch]
-Plan = Callable[[Sequence[Encoded], int, int, int], list[list[int]]]
+Collate = Callable[[Sequence[TokenizedExample]], Batch]
+Plan = Callable[[Sequence[TokenizedExample], int, int, int], list[list[int]]]
 Loss = Callable[[torch.nn.Module, Batch, Any], torch.Tensor]
 
 
-class EncodedRows(Dataset[Encoded]):
-    def __init__(self, rows: Sequence[Encoded]) -> None:
+class EncodedRows(Dataset[TokenizedExample]):
+    def __init__(self, rows: Sequence[TokenizedExample]) -> None:
         self.rows = rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Encoded:
+    def __getitem__(self, index: int) -> TokenizedExample:
         return self.rows[index]
 
 
 class PlannedBatches:
     """A batch sampler whose order depends on the seed and the epoch alone, so that a resumed run goes on alike."""
 
-    def __init__(self, rows: Sequence[Encoded], batch_size: int, seed: int, plan: Plan = plan_batches) -> None:
+    def __init__(self, rows: Sequence[TokenizedExample], batch_size: int, seed: int, plan: Plan = plan_batches) -> None:
         self.rows, self.batch_size, self.seed, self.epoch, self.plan = rows, batch_size, seed, 0, plan
         self.drop_last = False
 

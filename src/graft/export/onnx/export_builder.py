@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.export.onnx.lora_adapter import LoraAdapter, adapter_path, write_adapter
 from graft.export.onnx.lora_slots import add_adapter, add_slots, slot_options
 from graft.export.onnx.model_builder import build
@@ -86,7 +86,7 @@ class ExportBuilder:
         self,
         source_models: Callable[[str], SourceModel],
         builder: str,
-        rows: Mapping[str, Sequence[Encoded]],
+        rows: Mapping[str, Sequence[TokenizedExample]],
         progress: Progress | None = None,
         options: Mapping[str, str] | None = None,
     ) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from graft.data.chat_template import Renderer
 from graft.data.example import Example
-from graft.data.tokenize import asked, candidates
+from graft.data.tokenize import candidate_token_ids, prompt_token_ids
 from graft.errors import InputError
 from graft.export.bundle import GENAI, adapter_file, ends_of, read_manifest
 from graft.export.onnx.session import Ids, OnnxSession, Scored
@@ -51,7 +51,7 @@ class OnnxPredictor:
         return cls(adapter or "onnx", session, tokenizer, ends_of(folder))
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        prompts = [asked(example, self.renderer) for example in examples]
+        prompts = [prompt_token_ids(example, self.renderer) for example in examples]
         return [self.text(ids) for ids in self.runtime.generate(prompts, max_new_tokens, self.ends, progress)]
 
     def score(
@@ -60,8 +60,8 @@ class OnnxPredictor:
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
     ) -> list[list[CompletionScore]]:
-        prompts = [asked(example, self.renderer) for example in examples]
-        answers = candidates(examples, completions, self.renderer)
+        prompts = [prompt_token_ids(example, self.renderer) for example in examples]
+        answers = candidate_token_ids(examples, completions, self.renderer)
         return [[CompletionScore(*scored) for scored in row] for row in self.runtime.score(prompts, answers, progress)]
 
     def text(self, ids: Sequence[int]) -> str:

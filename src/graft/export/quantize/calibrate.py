@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.engine import pack, supports
 from graft.engine.attention import packed
 from graft.engine.losses import packed_logits
@@ -48,10 +48,10 @@ class _Batch:
     hidden: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-def within_budget(rows: Sequence[Encoded], tokens: int) -> list[Encoded]:
+def within_budget(rows: Sequence[TokenizedExample], tokens: int) -> list[TokenizedExample]:
     """As many of ``rows`` as have ``tokens`` tokens together, what they all begin with counted once."""
     shared = common_prefix([row.input_ids for row in rows], 1 << 30) if len(rows) > 1 else 0
-    found: list[Encoded] = []
+    found: list[TokenizedExample] = []
     for row in rows:
         tokens -= len(row.input_ids) - shared
         if found and tokens < 0:
@@ -62,7 +62,7 @@ def within_budget(rows: Sequence[Encoded], tokens: int) -> list[Encoded]:
 
 @torch.no_grad()
 def rounded(
-    model: Any, rows: Mapping[str, Sequence[Encoded]], head: int = 4, watch: Watch | None = None
+    model: Any, rows: Mapping[str, Sequence[TokenizedExample]], head: int = 4, watch: Watch | None = None
 ) -> dict[str, QuantizedBlocks]:
     """Every linear layer of ``model`` in int4, the head in ``head`` bits, by name; ``model`` stays as it is. Adapters
     in it are listened to, and not rounded: ``rows`` are read with the adapter active that they stand under, those under
@@ -214,7 +214,7 @@ def _activation(model: Any, adapter: str) -> Callable[[], None]:
 
 
 def _batches(
-    model: Any, layers: Sequence[nn.Module], rows: Sequence[Encoded], activate: Callable[[], None]
+    model: Any, layers: Sequence[nn.Module], rows: Sequence[TokenizedExample], activate: Callable[[], None]
 ) -> Iterator[_Batch]:
     """Packed where the engine computes this model exactly, else row by row."""
     apart = supports(model) is not None

@@ -12,7 +12,7 @@ from typing import Any
 from graft._version import __version__
 from graft.config import DataSettings, ExportSettings, GenerateAdapterSettings, build
 from graft.data.chat_template import Renderer
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import GateError, InputError
 from graft.export import bundle
 from graft.export.adapter_placement import adapter_entry
@@ -129,11 +129,13 @@ def _build(
     return _put(settings, base, adapters, folder, tokenizer, reporter)
 
 
-def _listening(model: Any, adapters: Sequence[LoraAdapter], tokenizer: Any) -> tuple[Any, dict[str, Sequence[Encoded]]]:
+def _listening(
+    model: Any, adapters: Sequence[LoraAdapter], tokenizer: Any
+) -> tuple[Any, dict[str, Sequence[TokenizedExample]]]:
     """``model`` with the adapters in it that have rows to round for, and their rows by the name they have there."""
     from peft import PeftModel
 
-    rows: dict[str, Sequence[Encoded]] = {}
+    rows: dict[str, Sequence[TokenizedExample]] = {}
     tuned: Any = model
     for number, adapter in enumerate(adapters):
         found = calibration(adapter.run, tokenizer)

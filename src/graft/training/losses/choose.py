@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graft.config import FinetuneSettings
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.models.base import Opened, load_tokenizer, open_run_or_model
 from graft.progress import Reporter
@@ -33,7 +33,7 @@ class ChosenLoss:
 
 def choose_loss(
     settings: FinetuneSettings,
-    rows: Sequence[Encoded],
+    rows: Sequence[TokenizedExample],
     tokenizer: Any,
     vocabulary: int,
     reporter: Reporter,
@@ -58,7 +58,7 @@ def choose_loss(
 
 
 def _of_head(
-    name: str, arguments: Mapping[str, Any], rows: Sequence[Encoded], objective: Objective, vocabulary: int
+    name: str, arguments: Mapping[str, Any], rows: Sequence[TokenizedExample], objective: Objective, vocabulary: int
 ) -> ChosenLoss:
     """What a name means to the head's task; the task's own loss where none was asked for."""
     if name == DISTILLATION:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy as _cross_entropy
 
-from graft.data.tokenize import Encoded
+from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 
 MOST_CLASSES = 200
@@ -62,7 +62,7 @@ class ClassWeighted(nn.Module):
         self.weights = weights
         self.by_answer: dict[tuple[int, ...], float] = {}
 
-    def prepare(self, rows: Sequence[Encoded], tokenizer: Any) -> None:
+    def prepare(self, rows: Sequence[TokenizedExample], tokenizer: Any) -> None:
         """Learn the classes from the training rows.
 
         Raises:

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from graft.config import DataSettings
 from graft.data.chat_formats import decoded
-from graft.data.columns import LABELS, TEXTS, Recipe, first_of, recognise
+from graft.data.columns import LABELS, TEXTS, ColumnMapping, first_of, recognize
 from graft.data.example import Example, Origin
-from graft.data.inferred import Inference
+from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
 from graft.data.templates import text_of
 from graft.errors import InputError
@@ -34,18 +34,18 @@ Read = Callable[[Any, Any, Origin], tuple[list[str], list[str]]]
 _PIECE = re.compile(r"\w+|[^\w\s]")
 
 
-def labelled_texts(
+def labeled_texts(
     rows: Sequence[Row], settings: DataSettings, generation_prompt: str | None = None, labels: list[str] | None = None
-) -> Recipe:
+) -> ColumnMapping:
     """A text and its class, or a list of classes; of other columns, the prompt as it is and the answer as the class.
 
     Raises:
-        InputError: as ``roles.recognise``.
+        InputError: as ``columns.recognize``.
     """
     columns = list(rows[0].columns)
     text, label = first_of(columns, TEXTS), first_of(columns, LABELS)
     if settings.text_template or settings.prompt_template or text is None or label is None:
-        return _flat(recognise(rows, settings, generation_prompt, labels))
+        return _flat(recognize(rows, settings, generation_prompt, labels))
     if any(isinstance(decoded(row.columns.get(label)), list) for row in rows):
         return _several(rows, text, label)
     values = {text_of(row.columns[label]).strip() for row in rows if row.columns.get(label) is not None}
@@ -54,18 +54,20 @@ def labelled_texts(
         answer = text_of(row[label]).strip()
         return [Example(text_of(row[text]), answer, origin, label=answer)]
 
-    return Recipe("text/label", (text, label), convert, labels or sorted(values), [_roles("text/label", text, label)])
+    return ColumnMapping(
+        "text/label", (text, label), convert, labels or sorted(values), [_roles("text/label", text, label)]
+    )
 
 
-def _flat(recipe: Recipe) -> Recipe:
+def _flat(mapping: ColumnMapping) -> ColumnMapping:
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         return [
             Example(flat_text(made), made.completion.strip(), made.origin, label=made.completion.strip())
-            for made in recipe.convert(row, origin)
+            for made in mapping.convert(row, origin)
         ]
 
-    said = [inference for inference in recipe.inferences if inference.name != "instruction"]
-    return Recipe(recipe.kind, recipe.columns, convert, recipe.labels, said)
+    said = [inference for inference in mapping.inferred if inference.name != "instruction"]
+    return ColumnMapping(mapping.kind, mapping.columns, convert, mapping.labels, said)
 
 
 def flat_text(example: Example) -> str:
@@ -75,14 +77,14 @@ def flat_text(example: Example) -> str:
     return "\n\n".join(text_of(message.get("content") or "") for message in example.prompt)
 
 
-def _several(rows: Sequence[Row], text: str, label: str) -> Recipe:
+def _several(rows: Sequence[Row], text: str, label: str) -> ColumnMapping:
     names = sorted({name for row in rows for name in _names(row.columns.get(label))})
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         return [Example(text_of(row[text]), json.dumps(sorted(set(_names(row[label]))), ensure_ascii=False), origin)]
 
-    said = Inference("labels", names, f"{len(names)} labels, any number of them a row")
-    return Recipe("text/labels", (text, label), convert, None, [_roles("text/labels", text, label), said], names)
+    said = InferredSetting("labels", names, f"{len(names)} labels, any number of them a row")
+    return ColumnMapping("text/labels", (text, label), convert, None, [_roles("text/labels", text, label), said], names)
 
 
 def _names(value: Any) -> list[str]:
@@ -94,7 +96,7 @@ def _names(value: Any) -> list[str]:
 
 def tagged_words(
     rows: Sequence[Row], settings: DataSettings, generation_prompt: str | None = None, labels: list[str] | None = None
-) -> Recipe:
+) -> ColumnMapping:
     """``tokens`` and ``tags``, or ``text`` and ``spans`` of ``start``, ``end`` (in characters) and ``label``.
 
     Raises:
@@ -120,7 +122,7 @@ def tagged_words(
         return [Example(" ".join(found), " ".join(named), origin, words=tuple(found))]
 
     kind = "/".join(used)
-    return Recipe(kind, used, convert, None, [_roles(kind, *used)], [])
+    return ColumnMapping(kind, used, convert, None, [_roles(kind, *used)], [])
 
 
 def _read_tags(words: Any, tags: Any, origin: Origin) -> tuple[list[str], list[str]]:
@@ -181,7 +183,7 @@ def pair_columns(columns: Sequence[str]) -> tuple[str, str, str] | None:
 
 def text_pairs(
     rows: Sequence[Row], settings: DataSettings, generation_prompt: str | None = None, labels: list[str] | None = None
-) -> Recipe:
+) -> ColumnMapping:
     """Two texts and a number that says how alike they are: 0 or 1, or any scale from 0, which is brought to 0–1.
 
     Raises:
@@ -207,8 +209,8 @@ def text_pairs(
     kind = "/".join(used)
     said = [_roles(kind, *used)]
     if scale > 1:
-        said.append(Inference("label_scale", scale, "the largest label, which counts as 1"))
-    return Recipe(kind, used, convert, None, said, [])
+        said.append(InferredSetting("label_scale", scale, "the largest label, which counts as 1"))
+    return ColumnMapping(kind, used, convert, None, said, [])
 
 
 def _number(value: Any, origin: Origin) -> float:
@@ -226,5 +228,5 @@ def _as_number(value: Any) -> float | None:
     return number if 0 <= number < float("inf") else None
 
 
-def _roles(kind: str, *columns: str) -> Inference:
-    return Inference("roles", kind, f"by the columns {', '.join(columns)}")
+def _roles(kind: str, *columns: str) -> InferredSetting:
+    return InferredSetting("column_mapping", kind, f"by the columns {', '.join(columns)}")
