@@ -1,7 +1,9 @@
+from importlib.metadata import EntryPoint
 from typing import Protocol
 
 import pytest
 
+from graft import registry
 from graft.errors import InputError
 from graft.registry import Registry
 
@@ -57,3 +59,37 @@ def test_a_broken_entry_point_names_its_package(tmp_path, monkeypatch):
     assert GREETERS.names() == ["polite", "rude"]
     with pytest.raises(InputError, match="rude of rude-greeters cannot be imported: ModuleNotFoundError"):
         GREETERS.get("rude")
+
+
+def test_a_class_without_arguments_is_constructed_and_gets_the_defaults(tmp_path):
+    made = GREETERS.get(own(tmp_path, "class OWN:\n    name = 'own'\n    def greet(self, whom): return 'hi'\n"))
+    assert made.loud is False and made.greet("you") == "hi"
+    text = "class OWN:\n    def __init__(self, name): pass\n"
+    with pytest.raises(InputError, match="cannot be constructed"):
+        GREETERS.get(own(tmp_path, text).replace("own.py", "./own.py"))
+
+
+def test_a_method_that_cannot_be_called_as_the_protocol_says(tmp_path):
+    with pytest.raises(InputError, match=r"greet\(\) cannot be called as greet\(whom\)"):
+        GREETERS.get(own(tmp_path, "class OWN:\n    name = 'own'\n    def greet(self): return 'hi'\n"))
+
+
+def test_classes_stay_classes(tmp_path):
+    classes: Registry[type[Greeter]] = Registry("greeter", Greeter, {"polite": f"{__name__}:Polite"}, classes=True)
+    assert classes.get("polite") is Polite
+    with pytest.raises(InputError, match="a class is needed, not a Polite"):
+        classes.get(f"{__name__}:POLITE")
+
+
+def test_two_packages_with_one_name(monkeypatch):
+    entries = [EntryPoint("rude", f"{place}:RUDE", "graft.greeter") for place in ("one", "two")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+    with pytest.raises(InputError, match="more than one greeter is called 'rude'"):
+        GREETERS.get("rude")
+
+
+def test_without_a_protocol_anything_callable_fits(tmp_path):
+    losses = Registry("loss", None, {})
+    assert losses.get(own(tmp_path, "def OWN(a, b): return a\n"))
+    with pytest.raises(InputError, match="a int cannot be called"):
+        losses.get(own(tmp_path, "OWN = 3\n").replace("own.py", "./own.py"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
@@ -75,10 +77,12 @@ class Registry(Generic[T]):
 
     Args:
         kind: what an extension of this kind is called in messages, and the last part of its entry-point group.
-        protocol: the class whose attributes and methods an extension must have; None takes any object.
+        protocol: the class whose attributes and methods an extension must have; None takes anything callable.
         builtin: name to ``package.module:attribute``.
         adapt: turns what a reference names into an extension, such as a plain function into a metric. It gets the name
             and the object, and returns objects that need no change as they are.
+        classes: the extensions are classes, which the caller constructs. Without it, a class is constructed here,
+            without arguments.
     """
 
     def __init__(
@@ -87,10 +91,11 @@ class Registry(Generic[T]):
         protocol: type[Any] | None,
         builtin: Mapping[str, str],
         adapt: Callable[[str, Any], Any] | None = None,
+        classes: bool = False,
     ) -> None:
         self.kind, self.protocol = kind, protocol
         self.builtin: Mapping[str, str] = MappingProxyType(dict(builtin))
-        self._adapt = adapt
+        self._adapt, self._classes = adapt, classes
         self._loaded: dict[str, T] = {}
 
     @property
@@ -98,30 +103,40 @@ class Registry(Generic[T]):
         """The entry-point group: ``graft.<kind>``."""
         return f"graft.{self.kind}"
 
+    @property
+    def noun(self) -> str:
+        """What an extension is called in messages."""
+        return self.kind.replace("_", " ")
+
     def names(self) -> list[str]:
         """All names, built in and installed, in alphabetical order."""
-        return sorted({entry.name for entry in entry_points(group=self.group)} | set(self.builtin))
+        return sorted({*self.installed(), *self.builtin})
+
+    def installed(self) -> list[str]:
+        """The names that come by entry point and are not built in, in alphabetical order."""
+        return sorted({entry.name for entry in entry_points(group=self.group)} - set(self.builtin))
 
     def get(self, name: str) -> T:
         """The extension called ``name``.
 
         Raises:
             InputError: with the nearest name when there is none; naming what is missing when the object does not fit
-                the protocol.
+                the protocol; naming the distribution when an entry point cannot be imported.
         """
         if name not in self._loaded:
             self._loaded[name] = self.checked(name, self._found(name))
         return self._loaded[name]
 
     def items(self) -> Iterator[tuple[str, T]]:
-        """Every extension by name, the built-in ones in their order first.
+        """Every extension that loads, by name, the built-in ones in their order first.
 
-        Raises:
-            InputError: as ``get``.
+        An installed extension that does not load is left out here; ``get`` says why.
         """
-        installed = [name for name in self.names() if name not in self.builtin]
-        for name in (*self.builtin, *installed):
+        for name in self.builtin:
             yield name, self.get(name)
+        for name in self.installed():
+            with suppress(InputError):
+                yield name, self.get(name)
 
     def checked(self, name: str, found: Any) -> T:
         """``found`` as an extension of this kind.
@@ -130,14 +145,45 @@ class Registry(Generic[T]):
             InputError: naming each attribute and method of the protocol that it lacks.
         """
         extension = found if self._adapt is None else self._adapt(name, found)
-        lacking = [member for member in members(self.protocol) if not _has(extension, self.protocol, member)]
-        if lacking:
-            assert self.protocol is not None
+        if isinstance(extension, type) and self.protocol is not None and not self._classes:
+            extension = self._constructed(name, extension)
+        wrong = self._misfits(extension)
+        if wrong:
+            described = f"{self.protocol.__module__}.{self.protocol.__qualname__}" if self.protocol else ""
             raise InputError(
-                f"{name} is not a {self.kind.replace('_', ' ')}: it lacks {', '.join(lacking)}",
-                remedy=f"{self.protocol.__module__}.{self.protocol.__qualname__} describes what it needs",
+                f"{name} is not a {self.noun}: {'; '.join(wrong)}",
+                remedy=f"{described} describes what it needs; a subclass of it has the defaults" if described else "",
             )
         return cast(T, extension)
+
+    def _constructed(self, name: str, cls: type[Any]) -> Any:
+        try:
+            return cls()
+        except Exception as error:  # whatever a constructor may raise
+            what = f"the {self.noun} {name} cannot be constructed: {type(error).__name__}: {error}"
+            raise InputError(what, remedy="name an object, or a class that takes no arguments") from error
+
+    def _misfits(self, extension: Any) -> list[str]:
+        """What ``extension`` lacks. An attribute to which the protocol gives a value is set to it."""
+        if self.protocol is None:
+            return [] if callable(extension) else [f"a {type(extension).__name__} cannot be called"]
+        if self._classes and not isinstance(extension, type):
+            return [f"a class is needed, not a {type(extension).__name__}"]
+        lacking, wrong = [], []
+        for member in members(self.protocol):
+            declared = getattr(self.protocol, member, _MISSING)
+            have = getattr(extension, member, _MISSING)
+            if callable(declared) and not isinstance(declared, type):
+                if not callable(have):
+                    lacking.append(member)
+                else:
+                    wrong += _misfit_call(member, declared, have, int(self._classes))
+            elif have is _MISSING and declared is _MISSING:
+                lacking.append(member)
+            elif have is _MISSING:
+                with suppress(AttributeError, TypeError):
+                    setattr(extension, member, declared)
+        return [*([f"it lacks {', '.join(lacking)}"] if lacking else []), *wrong]
 
     def _found(self, name: str) -> Any:
         if name in self.builtin:
@@ -145,19 +191,30 @@ class Registry(Generic[T]):
             return getattr(importlib.import_module(place), attribute)
         if ":" in name:
             return load_attribute(name)
-        for entry in entry_points(group=self.group):
-            if entry.name == name:
-                return _loaded(entry)
+        entries = [entry for entry in entry_points(group=self.group) if entry.name == name]
+        if len({entry.value for entry in entries}) > 1:
+            packages = sorted(_package(entry) for entry in entries)
+            what = f"more than one {self.noun} is called {name!r}: in {' and in '.join(packages)}"
+            raise InputError(what, remedy=f"uninstall {packages[0]} or {packages[1]}")
+        if entries:
+            return _loaded(entries[0])
         hint = did_you_mean(name, self.names())
-        kind = self.kind.replace("_", " ")
-        raise InputError(f"there is no {kind} called {name!r}; there are: {', '.join(self.names())}", remedy=hint)
+        raise InputError(f"there is no {self.noun} called {name!r}; there are: {', '.join(self.names())}", remedy=hint)
+
+
+_MISSING = object()
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "a package"
 
 
 def _loaded(entry: EntryPoint) -> Any:
     try:
         return entry.load()
     except Exception as error:  # whatever an installed package may raise
-        package = entry.dist.name if entry.dist else "a package"
+        package = _package(entry)
         raise InputError(
             f"{entry.name} of {package} cannot be imported: {type(error).__name__}: {error}",
             where=f"entry point {entry.group}",
@@ -165,22 +222,29 @@ def _loaded(entry: EntryPoint) -> Any:
         ) from error
 
 
+def _misfit_call(name: str, declared: Callable[..., Any], have: Any, unbound: int) -> list[str]:
+    """Whether ``have`` takes the arguments of the protocol's method; ``unbound`` is 1 where it takes ``self``, too."""
+    try:
+        signature = inspect.signature(have)
+    except (TypeError, ValueError):  # of C code, which does not say
+        return []
+    parameters = list(inspect.signature(declared).parameters.values())[1:]
+    positional = [None] * (sum(p.kind in _POSITIONAL and p.default is p.empty for p in parameters) + unbound)
+    try:
+        signature.bind(*positional)
+    except TypeError:
+        return [f"{name}{signature} cannot be called as {name}({', '.join(p.name for p in parameters)})"]
+    return []
+
+
 def members(protocol: type | None) -> list[str]:
-    """The public attributes and methods that a protocol declares, in their order; those with a default are optional."""
+    """The public attributes and methods that a protocol declares, in their order."""
     if protocol is None:
         return []
     found: dict[str, None] = {}
     for cls in reversed(protocol.__mro__):
         if cls is object or cls.__module__ == "typing":
             continue
-        named = [*getattr(cls, "__annotations__", {}), *(name for name, value in vars(cls).items() if callable(value))]
+        named = [*vars(cls).get("__annotations__", {}), *(name for name, value in vars(cls).items() if callable(value))]
         found |= {name: None for name in named if not name.startswith("_")}
     return list(found)
-
-
-def _has(extension: Any, protocol: type | None, member: str) -> bool:
-    """An attribute to which the protocol gives a value may be missing; a method must be callable."""
-    declared = getattr(protocol, member, None)
-    if callable(declared):
-        return callable(getattr(extension, member, None))
-    return hasattr(extension, member) or declared is not None

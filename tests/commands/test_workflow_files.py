@@ -51,7 +51,7 @@ from graft.config import Settings, setting
 class Count(object):
     """How large the adapter is."""
 
-    class settings_class(Settings):
+    class Config(Settings):
         unit: int = setting(1, "bytes a unit", gt=0)
 
     needs = ()
@@ -227,7 +227,7 @@ def test_a_pass_of_ones_own_takes_what_the_one_before_left(walkthrough, tmp_path
     with pytest.raises(InputError, match="unit"):
         read_workflow(document, "w.yaml")
     document["passes"]["size"] = {"type": f"{tmp_path / 'own.py'}:function"}
-    with pytest.raises(InputError, match="is not a pass: it lacks settings_class, run"):
+    with pytest.raises(InputError, match="is not a pass: a class is needed, not a"):
         read_workflow(document, "w.yaml")
 
 

@@ -25,9 +25,12 @@ class Context:
 
 
 class Pass(Protocol):
-    """Made from its settings; ``needs`` lists the extras it takes and a module of each: ``("auto-opt", "onnx")``."""
+    """Constructed with its settings, a ``Config``.
 
-    settings_class: ClassVar[type[Settings]]
+    ``needs`` lists the extras it takes, each with a module of it: ``("auto-opt", "onnx")``.
+    """
+
+    Config: ClassVar[type[Settings]] = Settings
     needs: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, settings: Any) -> None: ...
@@ -37,13 +40,13 @@ class Pass(Protocol):
         ...
 
 
-PASSES: Registry[type[Pass]] = Registry("pass", Pass, {"finetune": "graft.commands.passes:Finetune"})
+PASSES: Registry[type[Pass]] = Registry("pass", Pass, {"finetune": "graft.commands.passes:Finetune"}, classes=True)
 
 
 class Finetune:
     """``graft finetune``: leaves a run folder."""
 
-    settings_class: ClassVar[type[Settings]] = FinetuneSettings
+    Config: ClassVar[type[Settings]] = FinetuneSettings
     needs: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, settings: FinetuneSettings) -> None:
@@ -83,5 +86,5 @@ def pass_class(type_name: str) -> type[Pass]:
 
 def missing(classes: Mapping[str, type[Pass]]) -> dict[str, str]:
     """Extras that passes need and that are not installed, each with the module that is missing."""
-    needed = {extra: module for cls in classes.values() for extra, module in getattr(cls, "needs", ())}
+    needed = {extra: module for cls in classes.values() for extra, module in cls.needs}
     return {extra: module for extra, module in needed.items() if importlib.util.find_spec(module) is None}

@@ -200,7 +200,7 @@ class _Reader:
         try:
             cls = pass_class(kind)
             if not is_tuning(kind):
-                return Step(name, cls, build(getattr(cls, "settings_class", Settings), config, place))
+                return Step(name, cls, build(cls.Config, config, place))
             values = self._tuning(name, kind, config, common, data)
             return Step(name, cls, finetune_settings(laid_over(values, over), place))
         except InputError as error:
