@@ -9,8 +9,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from graft.evaluation.table import rows, verdict
-
 WIDTH = 120
 
 
@@ -29,6 +27,8 @@ def print_result(run: Path, as_json: bool) -> None:
 
 
 def print_evaluation(document: dict[str, Any]) -> None:
+    from graft.evaluation.table import rows, verdict
+
     console = Console(highlight=False)
     if not console.is_terminal:  # a file or a pipe has no edge to wrap at
         console.width = WIDTH
