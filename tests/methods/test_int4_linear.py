@@ -44,7 +44,7 @@ def test_no_matrix_is_kept_for_the_backward_pass(monkeypatch: pytest.MonkeyPatch
         made.append(weakref.ref(weight.untyped_storage()))
         return weight
 
-    monkeypatch.setattr(int4_linear, "dequantise", watched)
+    monkeypatch.setattr(int4_linear, "dequantize", watched)
     output = packed(torch.randn(3, 64, requires_grad=True))
     saved = 0
 

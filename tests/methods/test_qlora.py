@@ -17,7 +17,7 @@ from graft.methods.base import trainable_parameters
 from graft.methods.int4_linear import Int4Linear
 from graft.methods.quantized import int4_weights, shipped_weights
 from graft.models.base import link, load_model, resolve
-from graft.models.int4 import dequantise
+from graft.models.int4 import dequantize
 from tiny_models import tiny_model_folder
 
 QLORA = METHODS.get("qlora")
@@ -208,5 +208,5 @@ def test_dequantised_weights_are_near(tmp_path: Path) -> None:
     plain = load_model(base)
     for name, weight in int4_weights(QLORA.prepare(load_model(base), FinetuneSettings())).items():
         original = plain.get_submodule(name).weight
-        error = (dequantise(weight.packed, weight.scales, weight.shape[1]) - original).norm() / original.norm()
+        error = (dequantize(weight.packed, weight.scales, weight.shape[1]) - original).norm() / original.norm()
         assert error < 0.15

@@ -188,7 +188,7 @@ def lora_run(folder: Path, base: Any) -> Path:
     tuned = LORA.prepare(load_model(base), FinetuneSettings(lora_r=4))
     train_a_little(tuned)
     LORA.save(tuned, run)
-    recorded = {"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.licence}
+    recorded = {"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.license}
     manifest = {"status": "finished", "task_name": "tone", "base": recorded}
     (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return run

@@ -117,7 +117,7 @@ def test_smollm2_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRAFT_CACHE")
     base = resolve(settings("smollm2-135m-instruct"))
     model, tokenizer = load_model(base), load_tokenizer(base)
-    assert base.licence == "apache-2.0"
+    assert base.license == "apache-2.0"
     assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     ids = tokenizer.apply_chat_template(

@@ -23,7 +23,7 @@ def test_conversion_is_exact_and_made_once(tmp_path: Path, own_cache: Path) -> N
     file = tiny_gguf(tmp_path / "tiny.gguf")
     said = Notes()
     base = resolve(named(file), said)
-    assert base.kind == "gguf" and base.name == str(file) and base.licence == "apache-2.0"
+    assert base.kind == "gguf" and base.name == str(file) and base.license == "apache-2.0"
     assert base.path.is_relative_to(own_cache)
     ids = torch.arange(30)[None]
     assert torch.equal(load_model(base)(ids).logits, tiny_model()(ids).logits)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graft.models import int4
-from graft.models.int4 import dequantise, quantise, sha256_of_weights
+from graft.models.int4 import dequantize, quantize, sha256_of_weights
 
 
 def some_weights(kind: str, rows: int, columns: int) -> torch.Tensor:
@@ -35,7 +35,7 @@ def test_bits_of_onnxruntime(monkeypatch: pytest.MonkeyPatch, kind: str, shape: 
     monkeypatch.setattr(int4, "AT_ONCE", 1000)
     weight = some_weights(kind, *shape)
     packed, scales = by_onnxruntime(weight)
-    found = quantise(weight)
+    found = quantize(weight)
     assert (found.packed.numpy() == packed).all()
     assert (found.scales.numpy() == scales).all()
     assert found.zero_points is None and found.shape == shape
@@ -46,7 +46,7 @@ def test_values_of_the_kernel() -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     helper = pytest.importorskip("onnx.helper")
     weight = some_weights("plain", 48, 64)
-    found = quantise(weight)
+    found = quantize(weight)
     tensor = onnxruntime.OrtValue.ortvalue_from_numpy
     inputs = {
         "a": torch.eye(64).numpy(),
@@ -68,7 +68,7 @@ def test_values_of_the_kernel() -> None:
     )
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (values,) = session.run(None, {name: tensor(value).numpy() for name, value in inputs.items()})
-    computed = dequantise(found.packed, found.scales, 64)
+    computed = dequantize(found.packed, found.scales, 64)
     assert torch.equal(torch.from_numpy(values).T, computed)
     blocks = (weight - computed).view(48, 2, 32).abs().amax(-1)
     assert (blocks <= found.scales.abs() * 1.0001).all()  # where the range has no level, a whole step
@@ -76,14 +76,14 @@ def test_values_of_the_kernel() -> None:
 
 def test_any_number_of_inputs_and_bytes() -> None:
     weight = some_weights("plain", 6, 45)
-    found = quantise(weight)
-    assert dequantise(found.packed, found.scales, 45).shape == (6, 45)
-    assert (weight - dequantise(found.packed, found.scales, 45)).abs().max() < found.scales.abs().max() * 1.01
-    large = quantise(some_weights("plain", 64, 1024))
+    found = quantize(weight)
+    assert dequantize(found.packed, found.scales, 45).shape == (6, 45)
+    assert (weight - dequantize(found.packed, found.scales, 45)).abs().max() < found.scales.abs().max() * 1.01
+    large = quantize(some_weights("plain", 64, 1024))
     assert large.nbytes == 64 * 1024 * 5 // 8  # 4 bits, and 32 for 32 weights
 
 
 def test_hash() -> None:
-    one, other = quantise(some_weights("plain", 8, 32)), quantise(some_weights("ties", 8, 32))
+    one, other = quantize(some_weights("plain", 8, 32)), quantize(some_weights("ties", 8, 32))
     assert sha256_of_weights({"a": one, "b": other}) == sha256_of_weights({"b": other, "a": one})
     assert sha256_of_weights({"a": one}) != sha256_of_weights({"a": other}) != sha256_of_weights({"b": other})

@@ -12,7 +12,7 @@ import pytest
 from graft.config import ModelSettings
 from graft.errors import GraftError, InputError
 from graft.models.base import open_run_or_model, resolve
-from graft.models.license import commercial_use, find_licence
+from graft.models.license import commercial_use, find_license
 from tiny_models import tiny_model_folder
 
 
@@ -104,16 +104,16 @@ def test_open_model_folder(tmp_path: Path) -> None:
 
 
 def test_licences(tmp_path: Path) -> None:
-    assert find_licence(tmp_path, {}) == "unknown"
-    assert find_licence(tmp_path, {}, "meta-llama/Llama-3.2-1B-Instruct") == "llama3.2"
-    assert find_licence(tmp_path, {}, "meta-llama/Meta-Llama-3-8B") == "llama3"
-    assert find_licence(tmp_path, {"_name_or_path": "google/gemma-2-2b"}) == "gemma"
-    assert find_licence(tmp_path, {}, "microsoft/DialoGPT-medium") == "mit"
-    assert find_licence(tmp_path, {}, "someone/other") == "unknown"
+    assert find_license(tmp_path, {}) == "unknown"
+    assert find_license(tmp_path, {}, "meta-llama/Llama-3.2-1B-Instruct") == "llama3.2"
+    assert find_license(tmp_path, {}, "meta-llama/Meta-Llama-3-8B") == "llama3"
+    assert find_license(tmp_path, {"_name_or_path": "google/gemma-2-2b"}) == "gemma"
+    assert find_license(tmp_path, {}, "microsoft/DialoGPT-medium") == "mit"
+    assert find_license(tmp_path, {}, "someone/other") == "unknown"
     (tmp_path / "LICENSE").write_text("  Apache License\n  Version 2.0, January 2004\n", encoding="utf-8")
-    assert find_licence(tmp_path, {}, "someone/other") == "apache-2.0"
+    assert find_license(tmp_path, {}, "someone/other") == "apache-2.0"
     (tmp_path / "README.md").write_text("---\nlicense: other\nlicense_name: qwen-research\n---\n# x", encoding="utf-8")
-    assert find_licence(tmp_path, {}) == "qwen-research"
+    assert find_license(tmp_path, {}) == "qwen-research"
     assert commercial_use("qwen-research") == commercial_use("cc-by-nc-4.0") == "no commercial use"
     assert "allowed" in commercial_use("apache-2.0") and "Meta" in commercial_use("llama3.2")
     assert "not known" in commercial_use(None)

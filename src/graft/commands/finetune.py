@@ -130,7 +130,7 @@ def _begin(run: RunFolder, plan: RunPlan) -> None:
             "name": plan.base.name,
             "path": str(plan.base.path),
             "sha256": plan.base.sha256,
-            "licence": plan.base.licence,
+            "licence": plan.base.license,
         },
         data={
             "train": asdict(plan.data.source),

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-TESTED = frozenset(
-    {"llama", "mistral", "qwen2", "qwen3", "phi", "phi3", "gemma", "gemma2", "gemma3_text", "smollm3", "gpt2"}
-)
-"""Model types whose packed loss and gradients the tests compare with the padded ones."""
+from graft.models.families import family_of
 
 
 def supports(model: Any) -> str | None:
     """None when rows can be packed, else the reason for the plain path."""
     kind = getattr(model.config, "model_type", "?")
-    return None if kind in TESTED else f"the packed engine is not tested with {kind} models"
+    return None if family_of(kind).packed else f"the packed engine is not tested with {kind} models"
 
 
 def sees_all(model: Any, longest: int) -> bool:

@@ -11,8 +11,9 @@ import numpy as np
 
 from graft.errors import InputError
 from graft.export.quantize.gptq import QuantizedBlocks, quantize
+from graft.models.families import gguf_families
 
-ARCHITECTURES = {"llama": "LLAMA", "mistral": "LLAMA", "qwen2": "QWEN2"}
+ARCHITECTURES = gguf_families()
 """transformers' model types, and gguf's names of what llama.cpp runs them as."""
 
 TYPES = {"fp32": "F32", "fp16": "F16", "int8": "Q8_0", "int4": "Q4_1"}

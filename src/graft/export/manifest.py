@@ -56,7 +56,7 @@ def write_bundle_files(
             "name": opened.base.name,
             "path": str(opened.base.path),
             "sha256": opened.base.sha256,
-            "licence": opened.base.licence,
+            "licence": opened.base.license,
         },
         adapter={"name": opened.name, "sha256": sha256_of(weights), **compared(speeds, variant.way, settings.adapter)}
         if weights
@@ -91,7 +91,7 @@ def _facts(opened: Opened, chosen: Candidate, provider: str, checked: str) -> li
     adapter = f", with the adapter {opened.name} {_PLACES[variant.way]}" if opened.adapter else ""
     facts = [
         f"model: {opened.base.label}{adapter}",
-        f"weights: {variant.label}, {chosen.size_mb} MB; licence of the base: {opened.base.licence or 'unknown'}",
+        f"weights: {variant.label}, {chosen.size_mb} MB; licence of the base: {opened.base.license or 'unknown'}",
         f"for: {provider}",
         f"compared with PyTorch: {checked}",
     ]

@@ -11,19 +11,7 @@ from graft.errors import InputError, Problems, did_you_mean
 from graft.methods.bottleneck import BottleneckConfig, BottleneckModel, save_bottlenecks
 from graft.methods.lora import check_names
 from graft.methods.quantized import linear_layers
-
-ATTENTION = (
-    "o_proj",
-    "self_attn.dense",
-    "attn.c_proj",
-    "attention.output.dense",
-    "attn.out_proj",
-    "SelfAttention.o",
-    "EncDecAttention.o",
-)
-"""How the models call the projection with which attention returns to the residual stream."""
-FEED_FORWARD = ("down_proj", "mlp.fc2", "mlp.c_proj", "output.dense", "DenseReluDense.wo", "fc2")
-"""The same of the feed-forward part."""
+from graft.models.families import ATTENTION_OUTPUTS, FEED_FORWARD_OUTPUTS
 
 
 class Adapters:
@@ -76,8 +64,8 @@ def _placed(model: Any, settings: FinetuneSettings) -> list[str]:
     linear = linear_layers(model)
     if settings.target_modules:
         return _named(linear, settings.target_modules)
-    attention = [name for name in linear if _ends(name, ATTENTION)]
-    wanted = [name for name in linear if name not in attention and _ends(name, FEED_FORWARD)]
+    attention = [name for name in linear if _ends(name, ATTENTION_OUTPUTS)]
+    wanted = [name for name in linear if name not in attention and _ends(name, FEED_FORWARD_OUTPUTS)]
     found = sorted(attention + wanted, key=linear.index) if settings.adapter_placement == "houlsby" else wanted
     if not found:
         kinds = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from graft.models.int4 import Int4Weight, dequantise, quantise, row_slices
+from graft.models.int4 import Int4Weight, dequantize, quantize, row_slices
 
 
 class _Int4Product(torch.autograd.Function):
@@ -39,7 +39,7 @@ _product: Callable[..., torch.Tensor] = _Int4Product.apply
 
 
 def _rows(packed: torch.Tensor, scales: torch.Tensor, columns: int, part: slice, dtype: torch.dtype) -> torch.Tensor:
-    return dequantise(packed[part], scales[part], columns).to(dtype)
+    return dequantize(packed[part], scales[part], columns).to(dtype)
 
 
 class Int4Linear(nn.Linear):
@@ -63,12 +63,12 @@ class Int4Linear(nn.Linear):
         weight: Any = layer.weight
         transposed = isinstance(layer, Conv1D)
         bias: Any = layer.bias
-        return cls(quantise(weight.detach().T if transposed else weight.detach()), bias, transposed)
+        return cls(quantize(weight.detach().T if transposed else weight.detach()), bias, transposed)
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
         """(out, in), in the type of the scales."""
-        return dequantise(self.packed, self.scales, self.in_features).to(self.scales.dtype)
+        return dequantize(self.packed, self.scales, self.in_features).to(self.scales.dtype)
 
     @property
     def int4(self) -> Int4Weight:

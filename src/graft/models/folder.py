@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import Problems, nearest
-from graft.models.license import find_licence
+from graft.models.license import find_license
 from graft.models.weights import find_weights, sha256_of
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
@@ -26,7 +26,7 @@ class Base:
     path: Path
     kind: str
     sha256: str
-    licence: str | None = None
+    license: str | None = None
     trust_remote_code: bool = False
     config: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -55,8 +55,8 @@ def open_folder(path: Path, name: str, kind: str, trust_remote_code: bool = Fals
     if config:
         _check_architecture(config, path, trust_remote_code, problems)
     problems.raise_if_any()
-    licence = find_licence(path, config, Path(name).name if kind in ("folder", "gguf") else name)
-    return Base(name, path.absolute(), kind, sha256_of(weights), licence, trust_remote_code, config)
+    license = find_license(path, config, Path(name).name if kind in ("folder", "gguf") else name)
+    return Base(name, path.absolute(), kind, sha256_of(weights), license, trust_remote_code, config)
 
 
 def is_whole(path: Path) -> bool:

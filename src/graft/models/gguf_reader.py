@@ -109,7 +109,7 @@ def _stamp(sha256: str) -> str:
 
 
 def convert(source: Path, folder: Path, header: Any, sha256: str) -> None:
-    """Write the model in ``source`` to ``folder`` as safetensors in float32, the precision it dequantises to.
+    """Write the model in ``source`` to ``folder`` as safetensors in float32, the precision it dequantizes to.
 
     Raises:
         InputError: when transformers cannot make a whole model of it.
@@ -143,7 +143,7 @@ def _read(source: Path, pre_tokenizer: str | None) -> tuple[Any, Any]:
     )
     model, info = loaded
     refuse_missing(info, str(source))
-    _forget_quantisation(model)
+    _forget_quantization(model)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     if pre_tokenizer in _SINGLE_DIGITS:
         _split_digits(tokenizer)
@@ -154,8 +154,8 @@ def _read(source: Path, pre_tokenizer: str | None) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _forget_quantisation(model: Any) -> None:
-    """The weights are plain float32 now; ``save_pretrained`` refuses what still says that it is quantised."""
+def _forget_quantization(model: Any) -> None:
+    """The weights are plain float32 now; ``save_pretrained`` refuses what still says that it is quantized."""
     for name in ("hf_quantizer", "is_quantized", "quantization_method"):
         if hasattr(model, name):
             delattr(model, name)
@@ -181,7 +181,7 @@ def _tidy_tokenizer_config(file: Path) -> None:
     file.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
-def _write_card(folder: Path, name: str, licence: str) -> None:
-    front_matter = f"---\nlicense: {licence}\nlibrary_name: transformers\n---\n"
+def _write_card(folder: Path, name: str, license: str) -> None:
+    front_matter = f"---\nlicense: {license}\nlibrary_name: transformers\n---\n"
     text = f"{front_matter}\n# {name}\n\nConverted by graft from a GGUF file.\n"
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 Round to nearest, symmetric, blocks of 32 along the input: what the model builder of onnxruntime-genai makes for a CPU
 when nothing else is asked of it. A block of weights w has the scale s = m / -8, m being its element of largest
-magnitude, and is stored as q = clamp(round(w / s + 8), 0, 15); it stands for s * (q - 8). Two neighbours along the
+magnitude, and is stored as q = clamp(round(w / s + 8), 0, 15); it stands for s * (q - 8). Two neighbors along the
 input share a byte, the first in its low half.
 """
 
@@ -40,7 +40,7 @@ class Int4Weight:
         return int(self.packed.nbytes + self.scales.nbytes)
 
 
-def quantise(weight: torch.Tensor) -> Int4Weight:
+def quantize(weight: torch.Tensor) -> Int4Weight:
     """``weight`` (out, in) in int4.
 
     A row's last block is filled up with zero bytes, and an odd number of inputs is treated as one zero more.
@@ -53,7 +53,7 @@ def quantise(weight: torch.Tensor) -> Int4Weight:
     scales = torch.empty(rows, blocks)
     with torch.no_grad():
         for part in row_slices(rows, columns):
-            packed[part], scales[part] = _quantise_rows(weight[part].float().cpu(), blocks)
+            packed[part], scales[part] = _quantize_rows(weight[part].float().cpu(), blocks)
     return Int4Weight(packed, scales, (rows, columns))
 
 
@@ -64,7 +64,7 @@ def row_slices(rows: int, columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def _quantise_rows(weight: torch.Tensor, blocks: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _quantize_rows(weight: torch.Tensor, blocks: int) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     rows, columns = weight.shape
@@ -89,7 +89,7 @@ def _pairs() -> torch.Tensor:
     return halves.float().contiguous().view(torch.float64).view(256)
 
 
-def dequantise(packed: torch.Tensor, scales: torch.Tensor, columns: int) -> torch.Tensor:
+def dequantize(packed: torch.Tensor, scales: torch.Tensor, columns: int) -> torch.Tensor:
     """The float32 matrix (out, ``columns``) that ``packed`` and ``scales`` stand for."""
     import torch
 
@@ -101,7 +101,7 @@ def dequantise(packed: torch.Tensor, scales: torch.Tensor, columns: int) -> torc
 
 
 def sha256_of_weights(weights: Mapping[str, Int4Weight]) -> str:
-    """A hash over names, packed weights and scales: the same for the same bits, whoever quantised them."""
+    """A hash over names, packed weights and scales: the same for the same bits, whoever quantized them."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())

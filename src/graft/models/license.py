@@ -1,4 +1,4 @@
-"""The licence of a base model, and what it means for commercial use."""
+"""The license of a base model, and what it means for commercial use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 UNKNOWN = "unknown"
 
-# Families whose licence is the same for every size, by what their names look like.
+# Families whose license is the same for every size, by what their names look like.
 _FAMILIES = (
     (r"llama-?4", "llama4"),
     (r"llama-?3\.3", "llama3.3"),
@@ -22,7 +22,7 @@ _FAMILIES = (
     (r"(^|/)(distil)?gpt2|dialogpt|(^|/)phi-[234]", "mit"),
 )
 
-_LICENCE_TEXTS = (
+_LICENSE_TEXTS = (
     (r"LLAMA (\d(?:\.\d)?) COMMUNITY LICENSE", r"llama\1"),
     (r"Gemma Terms of Use", "gemma"),
     (r"Apache License\s+Version 2\.0", "apache-2.0"),
@@ -30,8 +30,8 @@ _LICENCE_TEXTS = (
 )
 
 
-def find_licence(folder: Path, config: dict[str, Any], name: str = "") -> str:
-    """The licence by the model card, the licence file, or the family's name; ``unknown`` when none says."""
+def find_license(folder: Path, config: dict[str, Any], name: str = "") -> str:
+    """The license by the model card, the license file, or the family's name; ``unknown`` when none says."""
     return _from_card(folder) or _from_text(folder) or _from_name(name, config) or UNKNOWN
 
 
@@ -53,36 +53,36 @@ def _from_card(folder: Path) -> str | None:
 def _from_text(folder: Path) -> str | None:
     for file in sorted(folder.glob("LICEN[SC]E*")):
         text = file.read_text(encoding="utf-8", errors="replace")[:2000]
-        for pattern, licence in _LICENCE_TEXTS:
+        for pattern, license in _LICENSE_TEXTS:
             if match := re.search(pattern, text, re.IGNORECASE):
-                return match.expand(licence)
+                return match.expand(license)
     return None
 
 
 def _from_name(name: str, config: dict[str, Any]) -> str | None:
     for text in (name, str(config.get("_name_or_path", ""))):
-        for pattern, licence in _FAMILIES:
+        for pattern, license in _FAMILIES:
             if re.search(pattern, text.replace("\\", "/").replace("_", "-").lower()):
-                return licence
+                return license
     return None
 
 
-def commercial_use(licence: str | None) -> str:
-    """One sentence: whether the licence allows commercial use. A pointer, not legal advice."""
-    licence = (licence or UNKNOWN).lower()
-    if licence in ("apache-2.0", "mit", "cc0-1.0", "unlicense", "cc-by-4.0", "isc") or licence.startswith("bsd"):
+def commercial_use(license: str | None) -> str:
+    """One sentence: whether the license allows commercial use. A pointer, not legal advice."""
+    license = (license or UNKNOWN).lower()
+    if license in ("apache-2.0", "mit", "cc0-1.0", "unlicense", "cc-by-4.0", "isc") or license.startswith("bsd"):
         return "commercial use is allowed; keep the notice"
-    if licence.startswith("llama"):
+    if license.startswith("llama"):
         return (
             "commercial use is allowed below 700 million monthly users, under Meta's acceptable-use policy; "
             "the name must begin with Llama and 'Built with Llama' must be shown (from Llama 3 on)"
         )
-    if licence == "gemma":
+    if license == "gemma":
         return "commercial use is allowed under Google's prohibited-use policy, which must be passed on"
-    if "openrail" in licence:
-        return "commercial use is allowed under the licence's use restrictions, which must be passed on"
-    if re.search(r"(^|[-_])nc([-_.]|$)|research|non-?commercial", licence):
+    if "openrail" in license:
+        return "commercial use is allowed under the license's use restrictions, which must be passed on"
+    if re.search(r"(^|[-_])nc([-_.]|$)|research|non-?commercial", license):
         return "no commercial use"
-    if licence == UNKNOWN:
-        return "the licence is not known: ask whoever made the model before any commercial use"
-    return f"read the licence ({licence}) before any commercial use"
+    if license == UNKNOWN:
+        return "the license is not known: ask whoever made the model before any commercial use"
+    return f"read the license ({license}) before any commercial use"

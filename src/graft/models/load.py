@@ -50,7 +50,7 @@ def load_model(
     """The model in ``base.path``, in evaluation mode: a causal language model, or what ``auto_class`` makes of it.
 
     ``head``: entries of the configuration (labels, problem type) of a head that the weights may lack; it is then
-    initialised by ``seed``.
+    initialized by ``seed``.
 
     Raises:
         InputError: when it is an encoder that should write, or the weights don't fit the configuration.

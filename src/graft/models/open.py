@@ -96,10 +96,10 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
 
 
 def _as_recorded(base: Base, manifest: dict[str, Any]) -> Base:
-    """Under the name and the licence the run knew its base by."""
+    """Under the name and the license the run knew its base by."""
     recorded = manifest.get("base") or {}
-    licence = recorded.get("licence") or base.licence
-    return replace(base, name=str(recorded.get("name") or base.name), licence=licence)
+    license = recorded.get("license") or recorded.get("licence") or base.license
+    return replace(base, name=str(recorded.get("name") or base.name), license=license)
 
 
 def _named_base(manifest: dict[str, Any], run: Path, hub: HubSettings, reporter: Reporter) -> Base:

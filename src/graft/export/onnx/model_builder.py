@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import GraftError, InputError, Problems, need_extra
+from graft.models.families import family_of
 from graft.models.folder import Base
 
 PROVIDERS = {
@@ -129,7 +130,7 @@ def build(
 def _flatten_rope(config: Any) -> None:
     """Gemma 3's two rotary bases under the names the builder reads; transformers 5 nests them by the layers' kind."""
     nested = getattr(config, "rope_parameters", None) or {}
-    if config.model_type == "gemma3_text" and "sliding_attention" in nested:
+    if family_of(config.model_type).nested_rope and "sliding_attention" in nested:
         config.rope_theta = nested["full_attention"]["rope_theta"]
         config.rope_local_base_freq = nested["sliding_attention"]["rope_theta"]
         config.rope_parameters = nested["full_attention"]

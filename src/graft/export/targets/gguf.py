@@ -57,7 +57,7 @@ def write(settings: ExportSettings, opened: Opened, reporter: Reporter) -> Path:
         file = folder / f"{opened.base.path.name if not opened.run else opened.name}-{TYPES[precision].lower()}.gguf"
         blocks = rounded(model, rows, watch=reporter.advance) if precision == "int4" else {}
         reporter.note(f"writing {file.name}")
-        write_gguf(model, tokenizer, file, precision, opened.name, opened.base.licence, blocks)
+        write_gguf(model, tokenizer, file, precision, opened.name, opened.base.license, blocks)
         shutil.rmtree(folder / ".merged")
         checked = "skipped (--skip_parity)" if settings.skip_parity else _read_back(model, tokenizer, file, opened)
         passed = (
@@ -76,7 +76,7 @@ def write(settings: ExportSettings, opened: Opened, reporter: Reporter) -> Path:
             format="gguf",
             status="finished" if passed else "failed",
             finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.licence},
+            base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.license},
             file=file.name,
             precision=precision,
             rounding=("gptq" if rows else "range") if precision == "int4" else None,

@@ -130,7 +130,7 @@ def _write_bundle_files(
         task=task.name,
         status="finished" if parity is None or parity["passed"] else "failed",
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.licence},
+        base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.license},
         run=str(opened.run) if opened.run else None,
         precision=precision,
         size_mb=bundle.size_mb(folder),

@@ -115,7 +115,7 @@ def _build(
         command="generate-adapter",
         kind="bundle",
         status="running",
-        base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.licence},
+        base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.license},
         precision=variant.precision,
         rounding=variant.rounding if variant.precision == "int4" else None,
         provider="CPUExecutionProvider",
@@ -240,7 +240,7 @@ def _base_of(manifest: dict[str, Any], reporter: Reporter) -> Base:
 
 
 def _write_readme(folder: Path, base: Base, listed: Mapping[str, Any]) -> None:
-    facts = [f"base: {base.label}, {bundle.read_manifest(folder)['size_mb']} MB; licence: {base.licence or 'unknown'}"]
+    facts = [f"base: {base.label}, {bundle.read_manifest(folder)['size_mb']} MB; licence: {base.license or 'unknown'}"]
     for name, entry in listed.items():
         parity = entry["parity"]
         said = parity["why"] if isinstance(parity, dict) else parity

@@ -1,0 +1,67 @@
+"""What holds for which model type: one table, read by the engine, the methods and the exporters.
+
+A model type that is not listed still trains, with padded batches, and exports to ONNX where the model builder of
+onnxruntime-genai knows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the tests have shown for a model type of transformers.
+
+    Attributes:
+        packed: packed batches give the same loss and gradients as padded ones.
+        gguf: the architecture, by the ``gguf`` package's name, under which llama.cpp runs the model; None where graft
+            writes no GGUF for it.
+        nested_rope: the configuration holds one set of rotary parameters per kind of attention.
+    """
+
+    packed: bool = True
+    gguf: str | None = None
+    nested_rope: bool = False
+
+
+FAMILIES: dict[str, Family] = {
+    "gemma": Family(),
+    "gemma2": Family(),
+    "gemma3_text": Family(nested_rope=True),
+    "gpt2": Family(),
+    "llama": Family(gguf="LLAMA"),
+    "mistral": Family(gguf="LLAMA"),
+    "phi": Family(),
+    "phi3": Family(),
+    "qwen2": Family(gguf="QWEN2"),
+    "qwen3": Family(),
+    "smollm3": Family(),
+}
+"""By ``model_type``, in alphabetical order."""
+
+UNLISTED = Family(packed=False)
+
+ATTENTION_OUTPUTS = (
+    "o_proj",
+    "self_attn.dense",
+    "attn.c_proj",
+    "attention.output.dense",
+    "attn.out_proj",
+    "SelfAttention.o",
+    "EncDecAttention.o",
+)
+"""Suffixes of the projections with which attention returns to the residual stream, in all families."""
+
+FEED_FORWARD_OUTPUTS = ("down_proj", "mlp.fc2", "mlp.c_proj", "output.dense", "DenseReluDense.wo", "fc2")
+"""The same for the feed-forward block."""
+
+
+def family_of(model_type: str) -> Family:
+    """The entry of ``model_type``; ``UNLISTED`` for one that is not in the table."""
+    return FAMILIES.get(model_type, UNLISTED)
+
+
+def gguf_families() -> dict[str, str]:
+    """Model types that graft writes as GGUF, each with its architecture there."""
+    return {name: family.gguf for name, family in FAMILIES.items() if family.gguf}
