@@ -37,7 +37,7 @@ def test_no_matrix_is_kept_for_the_backward_pass(monkeypatch: pytest.MonkeyPatch
 
     packed = Int4Linear.of(nn.Linear(64, 64))
     made: list[Any] = []
-    unpack = int4_linear.dequantise
+    unpack = int4_linear.dequantize
 
     def watched(*args: Any) -> torch.Tensor:
         weight = unpack(*args)
