@@ -10,10 +10,11 @@ from graft._version import __version__
 if TYPE_CHECKING:
     from graft.commands.evaluate import evaluate_model
     from graft.commands.finetune import finetune
-    from graft.data.example import Example
+    from graft.data.example import AnswerExample, Example
     from graft.errors import GraftError, InputError
 
 _PUBLIC = {
+    "AnswerExample": "graft.data.example",
     "Example": "graft.data.example",
     "GraftError": "graft.errors",
     "InputError": "graft.errors",
@@ -21,7 +22,7 @@ _PUBLIC = {
     "finetune": "graft.commands.finetune",
 }
 
-__all__ = ["Example", "GraftError", "InputError", "__version__", "evaluate_model", "finetune"]
+__all__ = ["AnswerExample", "Example", "GraftError", "InputError", "__version__", "evaluate_model", "finetune"]
 
 
 def __getattr__(name: str) -> Any:

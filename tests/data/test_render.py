@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.data.chat_template import Renderer
-from graft.data.example import Example, Origin
+from graft.data.example import AnswerExample, Origin
 from graft.data.tokenize import encode, encode_all
 from graft.errors import InputError, Problems
 from graft.models.load import set_padding
@@ -28,7 +28,7 @@ def bare():
 
 
 def user(text, answer, **more):
-    return Example(({"role": "user", "content": text},), answer, HERE, **more)
+    return AnswerExample(({"role": "user", "content": text},), answer, HERE, **more)
 
 
 def test_a_chat_model_gets_its_template_and_ends_its_turn(chat):
@@ -42,7 +42,7 @@ def test_a_bare_model_gets_the_text_and_its_end_token(bare):
     assert Renderer(bare).render(user("Hi", "Hello.")).prompt == "Hi\n"
     assert Renderer(bare).render(user("Hi", "Hello.")).completion == "Hello.<|im_end|>"
     turns = ({"role": "system", "content": "S"}, *user("a", "").prompt, {"role": "assistant", "content": "b"})
-    several = Example((*turns, {"role": "user", "content": "c"}), "d", HERE)
+    several = AnswerExample((*turns, {"role": "user", "content": "c"}), "d", HERE)
     assert Renderer(bare).render(several).prompt == "S\nUser: a\nAssistant: b\nUser: c\nAssistant:"
     assert Renderer(bare).generation_prompt() is None
 
@@ -50,7 +50,7 @@ def test_a_bare_model_gets_the_text_and_its_end_token(bare):
 def test_a_text_template_that_ends_itself_is_not_ended_twice(chat):
     renderer = Renderer(chat)
     for completion in ("x<|im_end|>", "x<|im_end|>\n", "x"):
-        assert renderer.render(Example("p", completion, HERE)).completion == "x<|im_end|>"
+        assert renderer.render(AnswerExample("p", completion, HERE)).completion == "x<|im_end|>"
 
 
 def test_where_padding_and_end_are_one_token_the_end_is_still_trained_on(bare):
@@ -74,7 +74,7 @@ def test_an_answer_is_trained_on_as_the_model_writes_it(template):
 
 def test_a_template_that_refuses_names_the_row():
     renderer = Renderer(tiny_model_tokenizer(STRICT))
-    example = Example(({"role": "system", "content": "S"}, {"role": "user", "content": "x"}), "y", HERE)
+    example = AnswerExample(({"role": "system", "content": "S"}, {"role": "user", "content": "x"}), "y", HERE)
     with pytest.raises(InputError, match=r"rows\.jsonl:3: .*refuses these messages: no system here"):
         renderer.render(example)
 
@@ -109,7 +109,7 @@ def test_the_beginning_token_stands_once_where_the_model_wants_one():
         single="<|im_start|> $A", special_tokens=[("<|im_start|>", start)]
     )
     for prompt in ("p", "<|im_start|>p"):
-        assert encode(Example(prompt, "c", HERE), Renderer(tokenizer), 99).input_ids.count(start) == 1
+        assert encode(AnswerExample(prompt, "c", HERE), Renderer(tokenizer), 99).input_ids.count(start) == 1
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40), st.booleans())

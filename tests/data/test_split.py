@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_rows import examples_of
-from graft.data.example import Example, Origin
+from graft.data.example import AnswerExample, Origin
 from graft.data.quality import prompt_key, without_duplicates
 from graft.data.split import hold_out, sample, usual_share
 from graft.errors import InputError
 
 
 def example(prompt, completion, line):
-    return Example(({"role": "user", "content": prompt},), completion, Origin("f", line))
+    return AnswerExample(({"role": "user", "content": prompt},), completion, Origin("f", line))
 
 
 def rows(counts):

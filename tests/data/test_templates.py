@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from data_rows import examples_of
 from graft.config import DataSettings
 from graft.data.columns import shape_prompt
-from graft.data.templates import parse_template, split_template, text_of
+from graft.data.example import as_text
+from graft.data.templates import parse_template, split_template
 
 LLAMA = (
     "<|start_header_id|>user<|end_header_id|>\\n{phrase}<|eot_id|>"
@@ -63,7 +64,7 @@ def test_braces_that_are_no_placeholders():
 
 
 def test_values_stand_as_people_write_them():
-    assert [text_of(value) for value in ("ü", 3, 3.0, 2.5, True, ["ü"], {"a": None})] == [
+    assert [as_text(value) for value in ("ü", 3, 3.0, 2.5, True, ["ü"], {"a": None})] == [
         "ü",
         "3",
         "3",

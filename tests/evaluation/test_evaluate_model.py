@@ -130,7 +130,7 @@ def test_a_metric_file_of_ones_own_goes_the_whole_way_with_title_digits_and_dire
     path = tmp_path / "mine.py"
     path.write_text(OWN_METRIC, encoding="utf-8")
     messages = [({"role": "user", "content": str(n)},) for n in range(40)]
-    examples = [graft.Example(prompt, "four", graft_origin(n)) for n, prompt in enumerate(messages)]
+    examples = [graft.AnswerExample(prompt, "four", graft_origin(n)) for n, prompt in enumerate(messages)]
     rows = EvaluationRows(examples, None, {"path": "x", "rows": 40})
     base, tuned = Answering("base", lambda example: "TOO LONG"), Answering("tuned", lambda example: "five5")
     found = evaluate([base, tuned], rows, metrics=[f"{path}:EXCESS", f"{path}:Shouting"]).document
@@ -157,7 +157,7 @@ def test_what_is_wrong_with_model_rows_and_output_is_said_together(tmp_path):
 
 def test_base_and_tuned_are_compared_row_by_row():
     examples = [
-        graft.Example(({"role": "user", "content": str(n)},), "ab"[n % 2], graft_origin(n), label="ab"[n % 2])
+        graft.AnswerExample(({"role": "user", "content": str(n)},), "ab"[n % 2], graft_origin(n), label="ab"[n % 2])
         for n in range(40)
     ]
     base, tuned = Known("base", [n < 20 for n in range(40)]), Known("tuned", [n < 30 for n in range(40)])
@@ -173,7 +173,9 @@ def test_base_and_tuned_are_compared_row_by_row():
 
 
 def test_a_held_out_label_that_training_never_saw_counts_as_wrong():
-    examples = [graft.Example(({"role": "user", "content": str(n)},), "abc"[n % 3], graft_origin(n)) for n in range(30)]
+    examples = [
+        graft.AnswerExample(({"role": "user", "content": str(n)},), "abc"[n % 3], graft_origin(n)) for n in range(30)
+    ]
     found = evaluate([Known("base", [True] * 30)], EvaluationRows(examples, ["a", "b"], {"path": "x"}))
     assert found.document["labels"] == ["a", "b", "c"]
 
@@ -186,7 +188,7 @@ def test_an_answer_may_be_a_quarter_longer_in_tokens_than_the_longest_reference(
             return [example.completion for example in examples]
 
     examples = [
-        graft.Example(({"role": "user", "content": str(n)},), "ab " * n + "end", graft_origin(n)) for n in (3, 60)
+        graft.AnswerExample(({"role": "user", "content": str(n)},), "ab " * n + "end", graft_origin(n)) for n in (3, 60)
     ]
     asked = Asked("base", [True, True])
     asked.tokenizer = tiny_model_tokenizer()

@@ -11,7 +11,7 @@ import torch
 
 from graft.config import FinetuneSettings, ModelSettings
 from graft.data.chat_template import Renderer
-from graft.data.example import Example, Origin
+from graft.data.example import AnswerExample, Origin
 from graft.data.tokenize import TokenizedExample, encode
 from graft.engine import pack, packed_loss, plain_collate, plain_loss, supports
 from graft.errors import InputError
@@ -161,7 +161,7 @@ def test_template_end_and_padding(tmp_path: Path, kind: str) -> None:
     renderer = Renderer(tokenizer)
     assert tokenizer.eos_token == end and renderer.turn_end == turn
     assert tokenizer.pad_token not in {end, turn, None}  # there is another in the vocabulary
-    example = Example(({"role": "user", "content": "What tone?"},), "positive", HERE)
+    example = AnswerExample(({"role": "user", "content": "What tone?"},), "positive", HERE)
     row = encode(example, renderer, 512)
     prompt = tokenizer.decode(row.input_ids[: row.prompt_length])
     answer = tokenizer.decode(row.input_ids[row.prompt_length :])
@@ -169,7 +169,9 @@ def test_template_end_and_padding(tmp_path: Path, kind: str) -> None:
     if template:
         asked = tokenizer.apply_chat_template([example.prompt[0]], add_generation_prompt=True, tokenize=False)
         assert prompt == asked
-    longer = encode(Example(({"role": "user", "content": "What tone has this one?"},), "negative", HERE), renderer, 512)
+    longer = encode(
+        AnswerExample(({"role": "user", "content": "What tone has this one?"},), "negative", HERE), renderer, 512
+    )
     labels = plain_collate([row, longer], tokenizer.pad_token_id)["labels"]
     turn_id = tokenizer.convert_tokens_to_ids(turn)
     assert (labels == turn_id).sum(1).tolist() == [1, 1]

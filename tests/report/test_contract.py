@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from graft.data.example import Example, Origin
+from graft.data.example import ClassExample, Example, Origin
 from graft.evaluation.compare import evaluate
 from graft.evaluation.rows import EvaluationRows
 from graft.inference.predictor import CompletionScore, Progress
@@ -20,14 +20,14 @@ class Rule:
         self.name, self.answer, self.tokenizer = name, answer, None
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        return [self.answer(str(example.prompt)) for example in examples]
+        return [self.answer(example.input_text) for example in examples]
 
     def score(
         self, examples: Sequence[Example], completions: Sequence[Sequence[str]], progress: Progress | None = None
     ) -> list[list[CompletionScore]]:
         return [
             [
-                CompletionScore(-0.1 if completion == self.answer(str(example.prompt)) else -4.0, 2)
+                CompletionScore(-0.1 if completion == self.answer(example.input_text) else -4.0, 2)
                 for completion in choices
             ]
             for example, choices in zip(examples, completions, strict=True)
@@ -36,7 +36,7 @@ class Rule:
 
 def test_page_and_card_of_a_real_evaluation(tmp_path: Path) -> None:
     texts = [(f"text {index}: {'good' if index % 3 else 'bad'}", "yes" if index % 3 else "no") for index in range(60)]
-    examples = [Example(text, label, Origin("a.jsonl", i + 1), label) for i, (text, label) in enumerate(texts)]
+    examples = [ClassExample(text, label, Origin("a.jsonl", i + 1)) for i, (text, label) in enumerate(texts)]
     base = Rule("base", lambda prompt: "no")
     tuned = Rule("tuned", lambda prompt: "yes" if "good" in prompt else "no")
     source = {"path": "a.jsonl", "rows": len(examples), "sha256": "0" * 64}

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from graft.data.example import Example, Origin
+from graft.data.example import Origin, TaggedExample
 from graft.errors import Problems
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
@@ -61,7 +61,7 @@ def test_a_word_that_is_nothing_to_the_tokenizer_takes_no_other_words_token():
 
 def test_targets_stand_at_first_tokens_and_nowhere_else():
     tokenizer = tiny_bert_tokenizer()
-    example = Example("", "street street O", Origin("f", 1), words=("Oakfield", "Street", "in"))
+    example = TaggedExample(("Oakfield", "Street", "in"), ("street", "street", "O"), Origin("f", 1))
     encoding = Encoding(tokenizer, LabelSpace(("O", "street")), 64)
     (row,) = TOKEN_CLASSIFICATION.encode([example], encoding, Problems())
     _, firsts = align(tokenizer, ["Oakfield", "Street", "in"], 64)

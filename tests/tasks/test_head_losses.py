@@ -100,7 +100,7 @@ def test_a_pairs_loss_is_told_whether_the_two_differ(given):
     plan = plan_run(build(FinetuneSettings, given("bert", "pairs")))
     batch = plan.objective.collate(plan.rows[:6], 0)
     assert batch["labels"].tolist() == [row.target for row in plan.rows[:6]]
-    alike = {e.origin.line: float(e.completion) for e in plan.data.train}
+    alike = {e.origin.line: e.similarity for e in plan.data.train}
     assert all(row.target == 1 - alike[row.origin.line] for row in plan.rows)
     net = load_for(plan.task, plan.encoding, plan.base, 0)
     first, second, labels = plan.objective.outputs(net, batch)

@@ -26,27 +26,28 @@ def examples(recognize, *columns, **settings):
 
 def test_a_text_stays_as_it_is_and_its_class_is_the_answer():
     (made,) = examples(labeled_texts, {"text": "fine", "label": 1})
-    assert (made.prompt, made.completion, made.label) == ("fine", "1", "1")
+    assert (made.text, made.label) == ("fine", "1")
 
 
 def test_columns_of_other_names_come_by_templates_or_by_their_roles():
     row = {"title": "A", "body": "b", "tone": "calm", "prompt": "p", "response": "calm "}
     (made,) = examples(labeled_texts, row, prompt_template="{title}: {body}", completion_template="{tone}")
-    assert (made.prompt, made.completion) == ("A: b", "calm")
+    assert (made.text, made.label) == ("A: b", "calm")
     (made,) = examples(labeled_texts, {"prompt": "p", "response": "calm "})
-    assert (made.prompt, made.completion) == ("p", "calm")
+    assert (made.text, made.label) == ("p", "calm")
 
 
 def test_several_labels_may_be_none():
     made = examples(labeled_texts, {"text": "a", "labels": ["y", "x", "y"]}, {"text": "b", "labels": []})
-    assert [json.loads(example.completion) for example in made] == [["x", "y"], []]
+    assert [example.labels for example in made] == [("x", "y"), ()]
+    assert [example.reference for example in made] == ['["x", "y"]', "[]"]
 
 
 def test_spans_become_tags():
     span = {"start": 0, "end": 8, "label": "full name"}
     (made,) = examples(tagged_words, {"text": "Ann Long, 12", "spans": [span, [10, 12, "age"]]})
     assert made.words == ("Ann", "Long", ",", "12")
-    assert made.completion == "B-full_name I-full_name O B-age"
+    assert made.tags == ("B-full_name", "I-full_name", "O", "B-age")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_tags_are_a_list_as_long_as_the_tokens(tmp_path):
 
 def test_tags_kept_as_json_are_tags():
     (made,) = examples(tagged_words, {"tokens": '["a", "b"]', "ner_tags": "[0, 3]"})
-    assert made.words == ("a", "b") and made.completion == "0 3"
+    assert made.words == ("a", "b") and made.tags == ("0", "3")
 
 
 def test_class_numbers_of_a_data_set_are_their_names():
@@ -92,9 +93,9 @@ def test_class_numbers_of_a_data_set_are_their_names():
 def test_a_pairs_label_is_a_likeness_from_0_to_1():
     pair = {"sentence1": "a", "sentence2": "b"}
     made = examples(text_pairs, {**pair, "score": 5.0}, {**pair, "score": 2.5}, {**pair, "score": 0})
-    assert [example.completion for example in made] == ["1", "0.5", "0"]
+    assert [example.similarity for example in made] == [1, 0.5, 0]
     made = examples(text_pairs, {**pair, "label": 1}, {**pair, "label": False}, pair_label="different")
-    assert [example.completion for example in made] == ["0", "1"]
+    assert [example.similarity for example in made] == [0, 1]
     with pytest.raises(InputError, match="a number from 0, not 'paraphrase'"):
         examples(text_pairs, {**pair, "label": "paraphrase"})
 

@@ -107,7 +107,7 @@ def test_a_folder_with_a_head_is_judged_by_it(given, tmp_path):
     held_out = run / "data" / "eval.jsonl"
     rows = [json.loads(line) for line in held_out.read_text(encoding="utf-8").splitlines()]
     plain = tmp_path / "plain.jsonl"
-    texts = [{"text": row["prompt"], "label": row["label"]} for row in rows]
+    texts = [{"text": row["text"], "label": row["label"]} for row in rows]
     plain.write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
     found = evaluate_model(run / "model", plain, output_path=tmp_path / "x", bootstrap_samples=100)
     assert found["predictors"]["base"]["accuracy"]["value"] == by_run
@@ -146,7 +146,7 @@ class Opening(TextClassification):
     name = "opening"
 
     def encode(self, examples, encoding, problems):
-        return super().encode([replace(e, prompt=e.prompt.split()[0]) for e in examples], encoding, problems)
+        return super().encode([replace(e, text=e.text.split()[0]) for e in examples], encoding, problems)
 
 
 OPENING = Opening()

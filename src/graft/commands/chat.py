@@ -8,7 +8,7 @@ from typing import Any
 
 from graft.config import DataSettings, ModelSettings
 from graft.data.columns import shape_prompt
-from graft.data.example import Example, Message, Origin
+from graft.data.example import AnswerExample, Message, Origin
 from graft.errors import InputError
 from graft.export.bundle import is_bundle, read_manifest
 from graft.export.onnx.predictor import OnnxPredictor
@@ -107,10 +107,10 @@ class Conversation:
         shape = self.shapes.get(name, self.shape)
         shaped = shape_prompt(text, shape)
         if isinstance(shaped, str):
-            return self.voices[name].generate([Example(shaped, "", TYPED)], self.longest)[0]
+            return self.voices[name].generate([AnswerExample(shaped, "", TYPED)], self.longest)[0]
         single = self.one_turn or (shape is not None and bool(shape.instruction or shape.prompt_template))
         before = [] if single else self.said.get(name, [])
         messages = [*before, *(shaped if not before else [m for m in shaped if m["role"] != "system"])]
-        answer = self.voices[name].generate([Example(tuple(messages), "", TYPED)], self.longest)[0]
+        answer = self.voices[name].generate([AnswerExample(tuple(messages), "", TYPED)], self.longest)[0]
         self.said[name] = [*messages, {"role": "assistant", "content": answer}]
         return answer

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from graft.data.example import Example, Message, Origin
+from graft.data.example import AnswerExample, Example, Message, Origin
 from graft.errors import InputError
 
 SPEAKERS = {
@@ -39,7 +39,7 @@ def from_messages(row: Mapping[str, Any], origin: Origin, system: str | None = N
     if system and not (turns and turns[0]["role"] == "system"):
         turns.insert(0, {"role": "system", "content": system})
     tools = decoded(row.get("tools"))
-    examples = [
+    examples: list[Example] = [
         _example(turns, place, tools or None, origin)
         for place, message in enumerate(turns)
         if message["role"] == "assistant" and place and message.get("weight", 1) != 0
@@ -49,12 +49,12 @@ def from_messages(row: Mapping[str, Any], origin: Origin, system: str | None = N
     return examples
 
 
-def _example(turns: list[Message], place: int, tools: Any, origin: Origin) -> Example:
+def _example(turns: list[Message], place: int, tools: Any, origin: Origin) -> AnswerExample:
     message = turns[place]
     content = message.get("content")
     text = content if isinstance(content, str) else _texts(content)
     plain = isinstance(content, str) and set(message) <= {"role", "content", "weight"}
-    return Example(tuple(turns[:place]), text, origin, tools=tools, answer=None if plain else message)
+    return AnswerExample(tuple(turns[:place]), text, origin, tools=tools, answer=None if plain else message)
 
 
 def _texts(content: Any) -> str:

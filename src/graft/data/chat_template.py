@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graft.data.example import Example, Message
+from graft.data.example import AnswerExample, Example, Message, expect
 from graft.errors import InputError
 
 
@@ -29,9 +29,12 @@ class Renderer:
         self.turn_end = self._end_of_turn() if self._chat else self.end
 
     def render(self, example: Example) -> Rendered:
-        """Raises:
-        InputError: when the chat template refuses the messages.
+        """Return the text of an ``AnswerExample``.
+
+        Raises:
+            InputError: When the chat template refuses the messages.
         """
+        example = expect(example, AnswerExample)
         if isinstance(example.prompt, str):
             return Rendered(example.prompt, self._ended(example.completion))
         if not self._chat:
@@ -83,7 +86,7 @@ class Renderer:
         closing = [token for token in ids if token in special]
         return str(self.tokenizer.convert_ids_to_tokens(closing[0])) if closing else self.end
 
-    def _template(self, messages: Sequence[Message], example: Example, prompt: bool) -> str:
+    def _template(self, messages: Sequence[Message], example: AnswerExample, prompt: bool) -> str:
         try:
             return self._apply(messages, example.tools, prompt)
         except InputError as error:

@@ -10,10 +10,10 @@ from typing import Any
 
 from graft.config import DataSettings
 from graft.data.chat_formats import from_conversation, from_messages
-from graft.data.example import Example, Message, Origin
+from graft.data.example import AnswerExample, Example, Message, Origin, as_text
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
-from graft.data.templates import check_names, parse_template, split_template, text_of
+from graft.data.templates import check_names, parse_template, split_template
 from graft.errors import InputError, Problems, shorten
 
 Convert = Callable[[Mapping[str, Any], Origin], list[Example]]
@@ -142,7 +142,7 @@ def _by_text_template(text: str, columns: list[str], generation_prompt: str | No
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         prompt, completion = _moved(before.fill(row), after.fill(row))
-        return [Example(prompt, completion, origin)]
+        return [AnswerExample(prompt, completion, origin)]
 
     said = [InferredSetting("completion_begins", border, "where --text_template's answer starts")]
     return ColumnMapping("text_template", tuple(dict.fromkeys(template.names)), convert, None, said)
@@ -169,7 +169,7 @@ def _by_two_templates(settings: DataSettings, columns: list[str], shape: _Shape)
     problems.raise_if_any()
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        return [Example(shape.prompt(prompt.fill(row)), completion.fill(row), origin)]
+        return [AnswerExample(shape.prompt(prompt.fill(row)), completion.fill(row), origin)]
 
     return ColumnMapping("templates", tuple(dict.fromkeys((*prompt.names, *completion.names))), convert)
 
@@ -212,9 +212,9 @@ def _pairs(columns: list[str], rows: Sequence[Row], settings: DataSettings, shap
         if isinstance(prompt, list):
             turns = [*prompt, *(completion if isinstance(completion, list) else [])]
             if not isinstance(completion, list):
-                turns.append({"role": "assistant", "content": text_of(completion)})
+                turns.append({"role": "assistant", "content": as_text(completion)})
             return from_messages({"messages": turns}, origin, settings.system_prompt)[-1:]
-        return [Example(shape.prompt(text_of(prompt)), text_of(completion), origin)]
+        return [AnswerExample(shape.prompt(as_text(prompt)), as_text(completion), origin)]
 
     return _simple(f"prompt/{answer}", ("prompt", answer), convert)
 
@@ -229,9 +229,9 @@ def _alpaca(columns: list[str], rows: Sequence[Row], settings: DataSettings, sha
         return None
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        parts = [text_of(row[name]) for name in ("instruction", "input", "context") if row.get(name)]
-        system = text_of(row["system"]) if row.get("system") else None
-        return [Example(shape.prompt("\n\n".join(parts), system=system), text_of(row[answer]), origin)]
+        parts = [as_text(row[name]) for name in ("instruction", "input", "context") if row.get(name)]
+        system = as_text(row["system"]) if row.get("system") else None
+        return [AnswerExample(shape.prompt("\n\n".join(parts), system=system), as_text(row[answer]), origin)]
 
     return _simple("instruction", ("instruction", answer), convert)
 
@@ -242,13 +242,13 @@ def _questions(columns: list[str], rows: Sequence[Row], settings: DataSettings, 
         return None
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        parts = [text_of(row[name]) for name in ("context", "question") if row.get(name)]
+        parts = [as_text(row[name]) for name in ("context", "question") if row.get(name)]
         value = row[answer]
         if isinstance(value, dict) and isinstance(value.get("text"), list):
             value = value["text"]
         if isinstance(value, list):
             value = value[0] if value else ""
-        return [Example(shape.prompt("\n\n".join(parts)), text_of(value), origin)]
+        return [AnswerExample(shape.prompt("\n\n".join(parts)), as_text(value), origin)]
 
     return _simple("question/answer", ("question", answer), convert)
 
@@ -257,19 +257,19 @@ def _classes(columns: list[str], rows: Sequence[Row], settings: DataSettings, sh
     text, label = first_of(columns, TEXTS), first_of(columns, LABELS)
     if text is None or label is None:
         return None
-    values = {text_of(row.columns[label]) for row in rows if row.columns.get(label) is not None}
+    values = {as_text(row.columns[label]) for row in rows if row.columns.get(label) is not None}
     if not labels and len(values) > MOST_LABELS_NAMED and 2 * len(values) > len(rows):  # no classes, but answers
         return _simple(
             f"{text}/{label}",
             (text, label),
-            lambda row, origin: [Example(shape.prompt(text_of(row[text])), text_of(row[label]), origin)],
+            lambda row, origin: [AnswerExample(shape.prompt(as_text(row[text])), as_text(row[label]), origin)],
         )
     known = labels or sorted(values)
     instruction = settings.instruction or _classify(known)
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        answer = text_of(row[label])
-        return [Example(shape.prompt(text_of(row[text]), instruction), answer, origin, label=answer)]
+        answer = as_text(row[label])
+        return [AnswerExample(shape.prompt(as_text(row[text]), instruction), answer, origin, label=answer)]
 
     said = (
         [] if settings.instruction else [InferredSetting("instruction", instruction, "labeled text needs a question")]
@@ -291,7 +291,7 @@ def _summaries(columns: list[str], rows: Sequence[Row], settings: DataSettings, 
     instruction = settings.instruction or "Summarize the text."
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        return [Example(shape.prompt(text_of(row[text]), instruction), text_of(row[summary]), origin)]
+        return [AnswerExample(shape.prompt(as_text(row[text]), instruction), as_text(row[summary]), origin)]
 
     said = [] if settings.instruction else [InferredSetting("instruction", instruction, "a text and its summary")]
     return _simple("text/summary", (text, summary), convert, *said)
@@ -304,7 +304,7 @@ def _inputs(columns: list[str], rows: Sequence[Row], settings: DataSettings, sha
     return _simple(
         f"input/{answer}",
         ("input", answer),
-        lambda row, origin: [Example(shape.prompt(text_of(row["input"])), text_of(row[answer]), origin)],
+        lambda row, origin: [AnswerExample(shape.prompt(as_text(row["input"])), as_text(row[answer]), origin)],
     )
 
 
@@ -321,7 +321,7 @@ def _tags(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape
         if any(isinstance(name, int) for name in names):
             raise InputError("the tags are numbers without names", where=str(origin), remedy="write their names")
         answer = json.dumps(join_tags(words, names), ensure_ascii=False)
-        return [Example(shape.prompt(" ".join(map(str, words)), instruction), answer, origin)]
+        return [AnswerExample(shape.prompt(" ".join(map(str, words)), instruction), answer, origin)]
 
     said = [] if settings.instruction else [InferredSetting("instruction", instruction, "tokens with tags")]
     return _simple("tokens/tags", ("tokens", tags), convert, *said)
@@ -348,4 +348,4 @@ def join_tags(words: Sequence[Any], tags: Sequence[Any]) -> dict[str, str | list
 def _text(columns: list[str], rows: Sequence[Row], settings: DataSettings, shape: _Shape, labels: Any) -> Any:
     if "text" not in columns:
         return None
-    return _simple("text", ("text",), lambda row, origin: [Example("", text_of(row["text"]), origin)])
+    return _simple("text", ("text",), lambda row, origin: [AnswerExample("", as_text(row["text"]), origin)])

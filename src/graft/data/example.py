@@ -1,13 +1,15 @@
-"""The one neutral shape between any data and any model."""
+"""The neutral shapes between any data and any model: one class for each kind of target."""
 
 from __future__ import annotations
 
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 Message = Mapping[str, Any]
-"""``{"role": …, "content": …}``, and what a chat template takes besides (``tool_calls``, ``name``)."""
+"""``{"role": …, "content": …}``, and what else a chat template takes (``tool_calls``, ``name``)."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,49 @@ class Origin:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True)
-class Example:
-    """A prompt and the answer wanted.
+class Example(ABC):
+    """A row: what the model reads, and the target it should give.
 
-    ``prompt`` is a list of messages, which the model's chat template renders, or a string, which is the very text
-    the model reads (from ``--text_template``). ``answer`` is given where the answer is more than text (tool calls):
-    the last message as the chat template takes it; ``completion`` then holds its content.
+    Attributes:
+        origin: Where the row came from.
+    """
 
-    For heads ``prompt`` is the text itself and ``completion`` what is said of it: a class; a JSON list of several; a
-    tag for each of ``words``, with blanks between them; or how alike ``prompt`` and ``second`` are, as a number.
+    __slots__ = ()
+    origin: Origin
+
+    @property
+    @abstractmethod
+    def input_text(self) -> str:
+        """All that the model reads, as one text."""
+
+    @property
+    @abstractmethod
+    def reference(self) -> str:
+        """The target as text: predictors answer in this form, metrics compare it, predictions.jsonl records it."""
+
+    @property
+    def prompt_text(self) -> str:
+        """The part of the input that is shown to a person."""
+        return self.input_text
+
+    @property
+    def has_target(self) -> bool:
+        """Whether there is something to learn from the row."""
+        return bool(self.reference.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerExample(Example):
+    """A prompt and the answer to it.
+
+    Attributes:
+        prompt: Messages, which the model's chat template renders, or the very text that the model reads
+            (from ``--text_template``). An empty text: the completion is all there is.
+        completion: The text of the answer.
+        origin: Where the row came from.
+        label: The class, where the answer is one.
+        tools: What the model may call, as the chat template takes it.
+        answer: The assistant's message, where it is more than text (tool calls).
     """
 
     prompt: tuple[Message, ...] | str
@@ -39,6 +74,129 @@ class Example:
     label: str | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
     answer: Message | None = None
-    words: tuple[str, ...] | None = None
-    second: str | None = None
-    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def input_text(self) -> str:
+        if isinstance(self.prompt, str):
+            return self.prompt
+        return "\n\n".join(as_text(message.get("content") or "") for message in self.prompt)
+
+    @property
+    def reference(self) -> str:
+        return self.completion
+
+    @property
+    def prompt_text(self) -> str:
+        """The last message, or the prompt as it is."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        return str(self.prompt[-1].get("content"))
+
+    @property
+    def has_target(self) -> bool:
+        return self.answer is not None or bool(self.completion.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class ClassExample(Example):
+    """A text and its class."""
+
+    text: str
+    label: str
+    origin: Origin
+
+    @property
+    def input_text(self) -> str:
+        return self.text
+
+    @property
+    def reference(self) -> str:
+        return self.label
+
+
+@dataclass(frozen=True, slots=True)
+class MultiLabelExample(Example):
+    """A text and any number of labels, sorted and each once."""
+
+    text: str
+    labels: tuple[str, ...]
+    origin: Origin
+
+    @property
+    def input_text(self) -> str:
+        return self.text
+
+    @property
+    def reference(self) -> str:
+        """The labels as a JSON list."""
+        return labels_text(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedExample(Example):
+    """Words, and a tag without blanks for each of them."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    origin: Origin
+
+    @property
+    def input_text(self) -> str:
+        return " ".join(self.words)
+
+    @property
+    def reference(self) -> str:
+        """The tags, separated by blanks."""
+        return " ".join(self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class PairExample(Example):
+    """Two texts, and how similar they are: from 0 (different) to 1 (the same)."""
+
+    first: str
+    second: str
+    similarity: float
+    origin: Origin
+
+    @property
+    def input_text(self) -> str:
+        return "\n".join(filter(None, (self.first, self.second)))
+
+    @property
+    def prompt_text(self) -> str:
+        return self.first
+
+    @property
+    def reference(self) -> str:
+        return f"{self.similarity:g}"
+
+
+Variant = TypeVar("Variant", bound=Example)
+
+
+def expect(example: Example, variant: type[Variant]) -> Variant:
+    """Return ``example``, which is one of ``variant``.
+
+    Raises:
+        TypeError: When it is another variant: a task got rows that another task made.
+    """
+    if not isinstance(example, variant):
+        raise TypeError(f"{example.origin}: expected a {variant.__name__}, got a {type(example).__name__}")
+    return example
+
+
+def labels_text(labels: Sequence[str]) -> str:
+    """Return several labels as one text: a JSON list."""
+    return json.dumps(list(labels), ensure_ascii=False)
+
+
+def as_text(value: Any) -> str:
+    """Return the value of a column as it stands in a text: strings as they are, lists and objects as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, dict, bool)):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -10,10 +9,9 @@ from typing import Any, cast
 from graft.config import DataSettings
 from graft.data.chat_formats import decoded
 from graft.data.columns import LABELS, TEXTS, ColumnMapping, first_of, recognize
-from graft.data.example import Example, Origin
+from graft.data.example import ClassExample, Example, MultiLabelExample, Origin, PairExample, TaggedExample, as_text
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
-from graft.data.templates import text_of
 from graft.errors import InputError
 
 WORDS = ("tokens", "words")
@@ -28,7 +26,7 @@ PAIRS = (
     ("text_a", "text_b"),
     ("first", "second"),
 )
-LIKENESS = ("label", "similarity", "score", "similarity_score", "relatedness_score", "is_duplicate", "similar")
+SIMILARITY = ("label", "similarity", "score", "similarity_score", "relatedness_score", "is_duplicate", "similar")
 OUTSIDE = "O"
 Read = Callable[[Any, Any, Origin], tuple[list[str], list[str]]]
 _PIECE = re.compile(r"\w+|[^\w\s]")
@@ -48,11 +46,11 @@ def labeled_texts(
         return _flat(recognize(rows, settings, generation_prompt, labels))
     if any(isinstance(decoded(row.columns.get(label)), list) for row in rows):
         return _several(rows, text, label)
-    values = {text_of(row.columns[label]).strip() for row in rows if row.columns.get(label) is not None}
+    values = {as_text(row.columns[label]).strip() for row in rows if row.columns.get(label) is not None}
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        answer = text_of(row[label]).strip()
-        return [Example(text_of(row[text]), answer, origin, label=answer)]
+        answer = as_text(row[label]).strip()
+        return [ClassExample(as_text(row[text]), answer, origin)]
 
     return ColumnMapping(
         "text/label", (text, label), convert, labels or sorted(values), [_roles("text/label", text, label)]
@@ -62,26 +60,18 @@ def labeled_texts(
 def _flat(mapping: ColumnMapping) -> ColumnMapping:
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         return [
-            Example(flat_text(made), made.completion.strip(), made.origin, label=made.completion.strip())
-            for made in mapping.convert(row, origin)
+            ClassExample(made.input_text, made.reference.strip(), made.origin) for made in mapping.convert(row, origin)
         ]
 
     said = [inference for inference in mapping.inferred if inference.name != "instruction"]
     return ColumnMapping(mapping.kind, mapping.columns, convert, mapping.labels, said)
 
 
-def flat_text(example: Example) -> str:
-    """A prompt as text alone: the contents of its messages, one behind the other."""
-    if isinstance(example.prompt, str):
-        return example.prompt
-    return "\n\n".join(text_of(message.get("content") or "") for message in example.prompt)
-
-
 def _several(rows: Sequence[Row], text: str, label: str) -> ColumnMapping:
     names = sorted({name for row in rows for name in _names(row.columns.get(label))})
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        return [Example(text_of(row[text]), json.dumps(sorted(set(_names(row[label]))), ensure_ascii=False), origin)]
+        return [MultiLabelExample(as_text(row[text]), tuple(sorted(set(_names(row[label])))), origin)]
 
     said = InferredSetting("labels", names, f"{len(names)} labels, any number of them a row")
     return ColumnMapping("text/labels", (text, label), convert, None, [_roles("text/labels", text, label), said], names)
@@ -91,7 +81,7 @@ def _names(value: Any) -> list[str]:
     listed = decoded(value)
     if listed is None:
         return []
-    return [text_of(name) for name in (listed if isinstance(listed, list) else [listed])]
+    return [as_text(name) for name in (listed if isinstance(listed, list) else [listed])]
 
 
 def tagged_words(
@@ -119,7 +109,7 @@ def tagged_words(
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         found, named = read(row[used[0]], row[used[1]], origin)
-        return [Example(" ".join(found), " ".join(named), origin, words=tuple(found))]
+        return [TaggedExample(tuple(found), tuple(named), origin)]
 
     kind = "/".join(used)
     return ColumnMapping(kind, used, convert, None, [_roles(kind, *used)], [])
@@ -134,7 +124,7 @@ def _read_tags(words: Any, tags: Any, origin: Origin) -> tuple[list[str], list[s
 
 def tag_name(value: Any) -> str:
     """A tag without blanks, which stand between tags."""
-    name = "_".join(text_of(value).split())
+    name = "_".join(as_text(value).split())
     return name or OUTSIDE
 
 
@@ -144,7 +134,7 @@ def _read_spans(text: Any, spans: Any, origin: Origin) -> tuple[list[str], list[
     Raises:
         InputError: for a span that is none, lies outside the text, or holds no whole word.
     """
-    text, spans = text_of(text), decoded(spans)
+    text, spans = as_text(text), decoded(spans)
     if not isinstance(spans, list):
         raise InputError("spans is not a list", where=str(origin))
     pieces = list(_PIECE.finditer(text))
@@ -176,7 +166,7 @@ def _span(span: Any, text: str, origin: Origin) -> tuple[int, int, str]:
 
 def pair_columns(columns: Sequence[str]) -> tuple[str, str, str] | None:
     """The two texts' columns and that of the label."""
-    label = first_of(columns, LIKENESS)
+    label = first_of(columns, SIMILARITY)
     pair = next((pair for pair in PAIRS if set(pair) <= set(columns)), None)
     return (*pair, label) if pair is not None and label is not None else None
 
@@ -196,15 +186,16 @@ def text_pairs(
         raise InputError(
             f"feature-extraction needs two texts and a label; the columns are {', '.join(columns)}",
             where=str(rows[0].origin),
-            remedy=f"columns named {known}, and one of {', '.join(LIKENESS)}",
+            remedy=f"columns named {known}, and one of {', '.join(SIMILARITY)}",
         )
     first, second, label = used
     scale = max([1.0, *(number for row in rows if (number := _as_number(row.columns.get(label))) is not None)])
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        likeness = _number(row[label], origin) / scale
-        likeness = 1 - likeness if settings.pair_label == "different" else likeness
-        return [Example(text_of(row[first]), f"{min(likeness, 1.0):g}", origin, second=text_of(row[second]))]
+        similarity = _number(row[label], origin) / scale
+        similarity = 1 - similarity if settings.pair_label == "different" else similarity
+        rounded = float(f"{min(similarity, 1.0):g}")  # so that the row reads the same in the run folder
+        return [PairExample(as_text(row[first]), as_text(row[second]), rounded, origin)]
 
     kind = "/".join(used)
     said = [_roles(kind, *used)]

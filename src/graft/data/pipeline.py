@@ -10,7 +10,7 @@ from typing import Any
 from graft.config import DataSettings
 from graft.data.chat_template import Renderer
 from graft.data.columns import ColumnMapping, recognize
-from graft.data.example import Example
+from graft.data.example import AnswerExample, Example
 from graft.data.inferred import InferredSetting
 from graft.data.quality import summarize, to_examples, without_duplicates
 from graft.data.sources import Loaded, Source, load_rows
@@ -115,12 +115,12 @@ def _classes(mapping: ColumnMapping, examples: Sequence[Example], known: list[st
 
 def find_labels(examples: Sequence[Example]) -> list[str] | None:
     """The classes, where answers are few, short, and each given often."""
-    if any(example.answer is not None or example.prompt == "" for example in examples):
+    if any(isinstance(e, AnswerExample) and (e.answer is not None or e.prompt == "") for e in examples):
         return None
-    counts = Counter(example.completion.strip() for example in examples)
+    counts = Counter(example.reference.strip() for example in examples)
     few = 2 <= len(counts) <= MOST_CLASSES and len(examples) >= ROWS_A_CLASS * len(counts)
     if few and all(len(answer) <= LONGEST_CLASS and "\n" not in answer for answer in counts):
-        return sorted(example for example in {example.completion for example in examples})
+        return sorted({example.reference for example in examples})
     return None
 
 

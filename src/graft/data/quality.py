@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from graft.data.columns import ColumnMapping
-from graft.data.example import Example
+from graft.data.example import AnswerExample, ClassExample, Example
 from graft.data.readers import Row
 from graft.errors import GraftError, Problems, shorten
 
@@ -39,7 +39,7 @@ def to_examples(rows: Sequence[Row], mapping: ColumnMapping) -> list[Example]:
             problems.found.extend(error.problems)
             continue
         for example in made:
-            if not example.completion.strip() and example.answer is None:
+            if not example.has_target:
                 problems.add("the answer is empty", str(example.origin), "fill it in or remove the row")
         examples += [normalized(example) for example in made]
     shorten(problems, "rows like these")
@@ -53,14 +53,21 @@ def _optional(mapping: ColumnMapping, name: str) -> bool:
 
 def normalized(example: Example) -> Example:
     """Line ends as ``\\n``, and no blanks at the end of the answer, which a model would learn."""
+    if isinstance(example, ClassExample) and "\r" in example.label:
+        return replace(example, label=example.label.replace("\r\n", "\n"))
+    if not isinstance(example, AnswerExample):
+        return example
     completion = example.completion.replace("\r\n", "\n")
-    return replace(example, completion=completion.rstrip() if isinstance(example.prompt, tuple) else completion)
+    completion = completion.rstrip() if isinstance(example.prompt, tuple) else completion
+    return example if completion == example.completion else replace(example, completion=completion)
 
 
 def prompt_key(example: Example) -> str:
     """What makes two prompts the same text: letter case and white space don't."""
-    if isinstance(example.prompt, str):
-        text = "\n".join(filter(None, (example.prompt or example.completion, example.second)))
+    if not isinstance(example, AnswerExample):
+        text = example.input_text
+    elif isinstance(example.prompt, str):
+        text = example.prompt or example.completion
     else:
         text = "\n".join(str(message.get("content")) for message in example.prompt)
     return re.sub(r"\s+", " ", text).strip().casefold()
@@ -72,10 +79,15 @@ def without_duplicates(examples: Sequence[Example]) -> tuple[list[Example], list
     kept: list[Example] = []
     doubled: list[Example] = []
     for example in examples:
-        key = (prompt_key(example), str(example.answer or example.completion))
+        key = (prompt_key(example), _target_key(example))
         (doubled if key in seen else kept).append(example)
         seen.add(key)
     return kept, doubled
+
+
+def _target_key(example: Example) -> str:
+    answer = example.answer if isinstance(example, AnswerExample) else None
+    return str(answer or example.reference)
 
 
 def summarize(
@@ -88,9 +100,9 @@ def summarize(
     warnings += _conflicts(train) + _leaks(train, held_out)
     found: dict[str, Any] = {"duplicates": len(doubled)}
     if labels:
-        counts = Counter(example.completion for example in train)
+        counts = Counter(example.reference for example in train)
         found["labels"] = {label: counts.get(label, 0) for label in sorted(counts, key=lambda k: (-counts[k], k))}
-        unknown = sorted({example.completion for example in held_out} - set(counts))
+        unknown = sorted({example.reference for example in held_out} - set(counts))
         if unknown:
             warnings.append(f"held-out labels that training has not: {', '.join(unknown)}")
         if counts and max(counts.values()) > IMBALANCE * min(counts.values()):
@@ -102,7 +114,7 @@ def summarize(
 def _conflicts(examples: Sequence[Example]) -> list[str]:
     answers: dict[str, dict[str, Example]] = defaultdict(dict)
     for example in examples:
-        answers[prompt_key(example)].setdefault(example.completion, example)
+        answers[prompt_key(example)].setdefault(example.reference, example)
     conflicts = [list(found.values()) for key, found in answers.items() if len(found) > 1 and key]
     if not conflicts:
         return []

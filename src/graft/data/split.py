@@ -6,7 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from graft.data.example import Example, Origin
+from graft.data.example import AnswerExample, Example, Origin, TaggedExample
 from graft.data.quality import prompt_key
 from graft.errors import InputError, Problems, shorten
 
@@ -29,19 +29,23 @@ def check_learnable(examples: Sequence[Example], labels: Sequence[str] | None, w
     if len(examples) < FEWEST_ROWS:
         count = "is only 1 row" if len(examples) == 1 else f"are only {len(examples)} rows"
         problems.add(f"there {count}; {FEWEST_ROWS} are the least, a few hundred are usual", _place(examples), remedy)
-    answers = {example.completion for example in examples}
-    are_answers = all(example.answer is None and example.words is None for example in examples)
+    answers = {example.reference for example in examples}
+    are_answers = not any(isinstance(example, TaggedExample) or _is_message(example) for example in examples)
     if len(examples) > 1 and len(answers) == 1 and are_answers:
         shown = next(iter(answers))[:60]
         problems.add(f"every answer is {shown!r}: there is nothing to learn", _place(examples), "add other answers")
     elif labels and whole:
-        counts = Counter(example.completion for example in examples)
+        counts = Counter(example.reference for example in examples)
         for example in examples:
-            if counts[example.completion] == 1:
-                what = f"the label {example.completion!r} occurs once, so it cannot be on both sides"
+            if counts[example.reference] == 1:
+                what = f"the label {example.reference!r} occurs once, so it cannot be on both sides"
                 problems.add(what, str(example.origin), remedy)
         shorten(problems, "labels like these")
     problems.raise_if_any()
+
+
+def _is_message(example: Example) -> bool:
+    return isinstance(example, AnswerExample) and example.answer is not None
 
 
 def _place(examples: Sequence[Example]) -> str:
@@ -65,7 +69,7 @@ def hold_out(
     if max(map(len, groups), default=0) > len(examples) / 2:  # as where every conversation begins with "Hello"
         groups = _inseparable(examples, whole_only=True)
     for members in groups:
-        strata[examples[members[0]].completion if labels else ""].append(members)
+        strata[examples[members[0]].reference if labels else ""].append(members)
     chance = random.Random(seed)
     held: set[int] = set()
     for name in sorted(strata):
@@ -100,7 +104,7 @@ def sample(
         rows[example.origin].append(index)
     strata: dict[str, list[list[int]]] = defaultdict(list)
     for members in rows.values():
-        strata[examples[members[0]].completion if labels else ""].append(members)
+        strata[examples[members[0]].reference if labels else ""].append(members)
     if count >= len(rows):
         return list(examples), len(rows)
     chance = random.Random(seed)

@@ -6,12 +6,12 @@ name, so that JSON can stand in a template as it is.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graft.data.example import as_text
 from graft.errors import Problems, nearest
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^\W\d][\w .-]*)\}")
@@ -40,7 +40,7 @@ class Template:
     names: tuple[str, ...]
 
     def fill(self, columns: Mapping[str, Any]) -> str:
-        filled = [text_of(columns[name]) for name in self.names] + [""]
+        filled = [as_text(columns[name]) for name in self.names] + [""]
         return "".join(part + value for part, value in zip(self.parts, filled, strict=True))
 
 
@@ -56,17 +56,6 @@ def parse_template(text: str) -> Template:
             names.append(match.group(1))
             literal = ""
     return Template((*parts, literal + text[end:]), tuple(names))
-
-
-def text_of(value: Any) -> str:
-    """A column's value as it stands in a text: strings as they are, lists and objects as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, dict, bool)):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def check_names(template: Template, columns: Iterable[str], option: str, problems: Problems) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graft.data.chat_template import Rendered, Renderer
-from graft.data.example import Example, Origin
+from graft.data.example import AnswerExample, Example, Origin, expect
 from graft.errors import GraftError, Problems, shorten
 
 
@@ -57,7 +57,9 @@ def candidate_token_ids(
 
 
 def _candidate(example: Example, text: str, renderer: Renderer) -> list[int]:
-    given = example if text == example.completion else replace(example, completion=text, answer=None)
+    given = expect(example, AnswerExample)
+    if text != given.completion:
+        given = replace(given, completion=text, answer=None)
     return completion_ids(renderer.tokenizer, renderer.render(given).completion)
 
 

@@ -128,8 +128,8 @@ def _prediction_lines(
     for index, example in enumerate(examples):
         line: dict[str, Any] = {
             "origin": str(example.origin),
-            "prompt": prompt_text(example),
-            "reference": example.completion,
+            "prompt": example.prompt_text,
+            "reference": example.reference,
             "answers": {n: p.answers[index] for n, p in predictions.items() if p.answers is not None},
         }
         chosen = {n: p.choices[index] for n, p in predictions.items() if p.choices is not None}
@@ -140,11 +140,3 @@ def _prediction_lines(
         }
         lines.append(line)
     return lines
-
-
-def prompt_text(example: Example) -> str:
-    """Return the prompt as a person reads it: the last message, or the text itself."""
-    if isinstance(example.prompt, str):
-        return example.prompt
-    content = example.prompt[-1].get("content")
-    return content if isinstance(content, str) else str(content)

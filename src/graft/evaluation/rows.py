@@ -31,7 +31,7 @@ class EvaluationRows:
     @property
     def references(self) -> list[str]:
         """The right answers, in the order of the rows."""
-        return [example.completion for example in self.examples]
+        return [example.reference for example in self.examples]
 
     def first(self, count: int) -> EvaluationRows:
         """Return the first ``count`` rows."""

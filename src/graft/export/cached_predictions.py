@@ -15,7 +15,6 @@ from graft.data.example import Example
 from graft.data.sources import sha256_of
 from graft.data.tokenize import completion_ids
 from graft.errors import GraftError
-from graft.evaluation.compare import prompt_text
 from graft.evaluation.metrics import select_metrics
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.table import metric_references
@@ -56,7 +55,7 @@ class CachedEvaluation:
         answered = (line.get("answers") or {}).get(self.name)
         tokens = len(completion_ids(self.renderer.tokenizer, self.renderer.render(example).completion))
         nats = -tokens * math.log(line["scores"][self.name].get("perplexity", math.e))
-        if text != example.completion:
+        if text != example.reference:
             nats = nats + 1.0 if text == chosen else UNLIKELY
         return CompletionScore(nats, tokens, text == answered)
 
@@ -91,7 +90,7 @@ def _checked(run: RunFolder, document: Any, lines: list[Any], tokenizer: Any) ->
     metrics = metric_references(document)
     select_metrics(metrics, rows.references, rows.labels)
     names = [name for name in ("base", "tuned") if name in document["predictors"]]
-    same = [(prompt_text(e), e.completion) for e in examples] == [(x["prompt"], x["reference"]) for x in lines]
+    same = [(e.prompt_text, e.reference) for e in examples] == [(x["prompt"], x["reference"]) for x in lines]
     if not same or len(names) < 2:
         return None
     renderer = Renderer(tokenizer)

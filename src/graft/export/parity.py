@@ -96,7 +96,7 @@ def reference(
     renderer = Renderer(tokenizer)
     chosen = list(examples[:ROWS_ANSWERED])
     prompts = [prompt_token_ids(example, renderer) for example in chosen]
-    longest = max_new_tokens or default_max_new_tokens([example.completion for example in examples], tokenizer)
+    longest = max_new_tokens or default_max_new_tokens([example.reference for example in examples], tokenizer)
     answers = generate(
         model,
         prompts,

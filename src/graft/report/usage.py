@@ -8,9 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from graft.data.example import AnswerExample
 from graft.report import snippets
 from graft.report.row_changes import shared
 from graft.runs.remedies import PATCHES
+from graft.runs.rows import from_row
 from graft.runs.view import RunView
 
 BLANK = "YOUR TEXT"
@@ -161,8 +163,10 @@ def _prompts(path: Path) -> list[Any]:
     try:
         with path.open(encoding="utf-8") as lines:
             for line in islice(lines, LOOKED_AT):
-                found.append(json.loads(line).get("prompt"))
-    except (OSError, ValueError, AttributeError):
+                example = from_row(json.loads(line))
+                prompt = example.prompt if isinstance(example, AnswerExample) else example.prompt_text
+                found.append(prompt if isinstance(prompt, str) else [dict(message) for message in prompt])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return found
     return found
 

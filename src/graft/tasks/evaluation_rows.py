@@ -31,12 +31,12 @@ def load_evaluation_rows(
     """The rows to evaluate on, shaped as the run shaped its own."""
     listed = named_files(files, given)
     if run is not None and listed is None and given.data_name is None:
-        path = run.path / "data" / "eval.jsonl"
-        examples = [from_row(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        path, kind = run.path / "data" / "eval.jsonl", run.manifest["data"]["kind"]
+        examples = [from_row(json.loads(line), kind) for line in path.read_text(encoding="utf-8").splitlines()]
         if not examples:
             raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
         source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
-        return EvaluationRows(examples, run.manifest["data"]["labels"], source, run.manifest["data"]["kind"])
+        return EvaluationRows(examples, run.manifest["data"]["labels"], source, kind)
     if listed is None and given.data_name is None:
         raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
     recorded = recorded_data_settings(run) if run is not None else {}

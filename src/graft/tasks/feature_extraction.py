@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
-from graft.data.example import Example
-from graft.data.labeled_columns import flat_text, pair_columns, text_pairs
+from graft.data.example import Example, PairExample, expect
+from graft.data.labeled_columns import pair_columns, text_pairs
 from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
@@ -40,9 +40,10 @@ class FeatureExtraction:
         """Both texts' tokens, one behind the other; ``prompt_length`` says where the second begins."""
         rows = []
         for example in examples:
-            first, first_cut = text_ids(encoding.tokenizer, flat_text(example), encoding.max_length)
-            second, second_cut = text_ids(encoding.tokenizer, example.second or "", encoding.max_length)
-            different = 1 - float(example.completion)
+            pair = expect(example, PairExample)
+            first, first_cut = text_ids(encoding.tokenizer, pair.first, encoding.max_length)
+            second, second_cut = text_ids(encoding.tokenizer, pair.second, encoding.max_length)
+            different = 1 - pair.similarity
             rows.append(
                 TokenizedExample([*first, *second], len(first), example.origin, first_cut + second_cut, different)
             )

@@ -10,7 +10,6 @@ import torch
 from graft.config import DataSettings
 from graft.data.columns import ColumnMapping, recognize
 from graft.data.example import Example
-from graft.data.labeled_columns import flat_text
 from graft.data.pipeline import Prepared
 from graft.data.readers import Row
 from graft.data.tokenize import TokenizedExample
@@ -57,7 +56,7 @@ class Summarization:
 
     def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         """Source and target, one behind the other, each at most ``max_length``."""
-        return [_encoded(example, example.completion, encoding) for example in examples]
+        return [_encoded(example, example.reference, encoding) for example in examples]
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         source, target = _split(row)
@@ -80,7 +79,7 @@ SUMMARIZATION = Summarization()
 
 
 def _encoded(example: Example, completion: str, encoding: Encoding) -> TokenizedExample:
-    source, cut = _ended(encoding.tokenizer, flat_text(example), encoding.max_length)
+    source, cut = _ended(encoding.tokenizer, example.input_text, encoding.max_length)
     target, _ = _ended(encoding.tokenizer, completion, encoding.max_length)
     return TokenizedExample([*source, *target], len(source), example.origin, cut)
 

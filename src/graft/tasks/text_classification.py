@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,8 @@ import torch
 
 from graft.data.chat_formats import decoded
 from graft.data.columns import LABELS, TEXTS, first_of
-from graft.data.example import Example
-from graft.data.labeled_columns import flat_text, labeled_texts
+from graft.data.example import ClassExample, Example, MultiLabelExample, expect, labels_text
+from graft.data.labeled_columns import labeled_texts
 from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
@@ -46,7 +45,7 @@ class TextClassification:
         if data.mapping.names is not None:
             return _checked(LabelSpace(tuple(data.mapping.names), SEVERAL), data)
         if data.mapping.labels is None:
-            answers = {example.completion for example in data.train}
+            answers = {example.reference for example in data.train}
             raise InputError(
                 f"--task text-classification needs classes, and {len(data.train):,} rows have {len(answers):,} "
                 "different answers",
@@ -58,9 +57,9 @@ class TextClassification:
     def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         rows = []
         for example in examples:
-            ids, cut = text_ids(encoding.tokenizer, flat_text(example), encoding.max_length)
+            ids, cut = text_ids(encoding.tokenizer, example.input_text, encoding.max_length)
             try:
-                target = _target(example.completion, encoding.label_space)
+                target = _target(example, encoding.label_space)
             except KeyError as error:
                 known = ", ".join(encoding.label_space.names)
                 problems.add(f"the training rows have no class {error}", str(example.origin), f"they have: {known}")
@@ -104,14 +103,14 @@ def _checked(label_space: LabelSpace, data: Prepared) -> LabelSpace:
     return label_space
 
 
-def _target(answer: str, label_space: LabelSpace) -> int | list[float]:
+def _target(example: Example, label_space: LabelSpace) -> int | list[float]:
     """Raises:
     KeyError: for a class the head doesn't have.
     """
     place = {name: index for index, name in enumerate(label_space.names)}
     if label_space.problem != SEVERAL:
-        return place[answer]
-    chosen = {place[name] for name in json.loads(answer)}
+        return place[expect(example, ClassExample).label]
+    chosen = {place[name] for name in expect(example, MultiLabelExample).labels}
     return [float(index in chosen) for index in range(len(place))]
 
 
@@ -142,7 +141,7 @@ class Classifier:
         if self.encoding.label_space.problem != SEVERAL:
             return [names[index] for index in logits.argmax(-1).tolist()]
         chosen = [sorted(names[index] for index in row.nonzero().flatten().tolist()) for row in logits > 0]
-        return [json.dumps(labels, ensure_ascii=False) for labels in chosen]
+        return [labels_text(labels) for labels in chosen]
 
     def score(
         self,
@@ -169,7 +168,7 @@ class Classifier:
         """(examples, classes)"""
         tokenizer, longest = self.encoding.tokenizer, self.encoding.max_length
         rows = [
-            TokenizedExample(text_ids(tokenizer, flat_text(example), longest)[0], 0, example.origin)
+            TokenizedExample(text_ids(tokenizer, example.input_text, longest)[0], 0, example.origin)
             for example in examples
         ]
         found = torch.empty(len(rows), len(self.encoding.label_space.names))

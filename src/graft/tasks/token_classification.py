@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from graft.data.columns import TEXTS, first_of
-from graft.data.example import Example
-from graft.data.labeled_columns import OUTSIDE, SPANS, TAGS, WORDS, flat_text, tagged_words
+from graft.data.example import Example, TaggedExample, expect
+from graft.data.labeled_columns import OUTSIDE, SPANS, TAGS, WORDS, tagged_words
 from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
@@ -38,7 +38,7 @@ class TokenClassification:
 
     def label_space(self, data: Prepared) -> LabelSpace:
         """All tags of the training rows, and B- and I- of each kind where one of the two occurs."""
-        tags = {tag for example in data.train for tag in example.completion.split()}
+        tags = {tag for example in data.train for tag in expect(example, TaggedExample).tags}
         tags |= {f"I-{tag[2:]}" for tag in tags if tag.startswith("B-")}
         names = sorted(tags, key=lambda tag: (tag != OUTSIDE, tag[2:] if tag[1:2] == "-" else tag, tag))
         if len(names) < 2:
@@ -48,16 +48,16 @@ class TokenClassification:
     def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         place = {name: index for index, name in enumerate(encoding.label_space.names)}
         rows = []
-        for example in examples:
-            tags = example.completion.split()
-            unknown = sorted(set(tags) - set(place))
+        for row in examples:
+            example = expect(row, TaggedExample)
+            unknown = sorted(set(example.tags) - set(place))
             if unknown:
                 known = f"they have: {', '.join(encoding.label_space.names)}"
                 problems.add(f"the training rows have no tag {', '.join(unknown)}", str(example.origin), known)
                 continue
-            ids, firsts = align(encoding.tokenizer, words_of(example), encoding.max_length)
+            ids, firsts = align(encoding.tokenizer, example.words, encoding.max_length)
             target = [IGNORED] * len(ids)
-            for tag, first in zip(tags, firsts, strict=True):
+            for tag, first in zip(example.tags, firsts, strict=True):
                 if first is not None:
                     target[first] = place[tag]
             cut = sum(first is None for first in firsts)
@@ -88,10 +88,6 @@ class TokenClassification:
 
 
 TOKEN_CLASSIFICATION = TokenClassification()
-
-
-def words_of(example: Example) -> list[str]:
-    return flat_text(example).split() if example.words is None else list(example.words)
 
 
 def align(tokenizer: Any, words: Sequence[str], max_length: int) -> tuple[list[int], list[int | None]]:
@@ -138,7 +134,9 @@ class Tagger:
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         tokenizer, names = self.encoding.tokenizer, self.encoding.label_space.names
-        aligned = [align(tokenizer, words_of(example), self.encoding.max_length) for example in examples]
+        aligned = [
+            align(tokenizer, expect(example, TaggedExample).words, self.encoding.max_length) for example in examples
+        ]
         rows = [TokenizedExample(ids, 0, e.origin) for (ids, _), e in zip(aligned, examples, strict=True)]
         answers = [""] * len(examples)
         with evaluating(self.model, self.adapter) as model:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graft.data.example import Example
+from graft.data.example import AnswerExample, Example, expect
 from graft.errors import GraftError
 from graft.export.onnx.predictor import OnnxPredictor
 from graft.export.onnx.worker import OnnxWorker
@@ -61,7 +61,8 @@ def compare(
 def _as_read(reference: Reference, worker: OnnxWorker) -> tuple[list[str | None], list[list[int]]]:
     """Texts and tokens of the prompts as onnxruntime-genai makes them; None where its template engine gives up."""
     texts: list[str | None] = []
-    for example, text in zip(reference.examples, reference.texts, strict=True):
+    for row, text in zip(reference.examples, reference.texts, strict=True):
+        example = expect(row, AnswerExample)
         if isinstance(example.prompt, str) or example.tools:
             texts.append(text)
             continue
