@@ -58,7 +58,7 @@ class Conversation:
             raise InputError("this is no bundle with adapters to choose from", where=name)
         opened = open_run_or_model(name, reporter, settings)
         task, encoding = open_task(opened, settings, DataSettings())
-        if task.name == "feature-extraction":
+        if task.chat == "none":
             raise InputError(f"{opened.name} compares texts and answers none", remedy=f"graft evaluate {name}")
         model = load_for(task, encoding, opened.base, seed=0)
         voices: dict[str, Predictor] = {}
@@ -72,7 +72,7 @@ class Conversation:
         if opened.run is not None:
             recorded: dict[str, Any] = recorded_data_settings(RunFolder.open(opened.run))
             shape = DataSettings(**recorded)
-        return cls(voices, longest, shape, [next(iter(voices))], one_turn=task.name != "text-generation")
+        return cls(voices, longest, shape, [next(iter(voices))], one_turn=task.chat != "multi-turn")
 
     @classmethod
     def _of_bundle(cls, folder: Path, longest: int, adapter: str | None) -> Conversation:

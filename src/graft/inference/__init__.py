@@ -1,0 +1,1 @@
+"""Predictors: models that generate and score answers, wherever they run."""

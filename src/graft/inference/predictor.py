@@ -1,4 +1,4 @@
-"""What evaluation asks of a model, wherever it runs."""
+"""What evaluation, chat and export ask of a model, wherever it runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from graft.data.example import Example
 
 Progress = Callable[[int, int], None]
-"""Called with the rows done and the rows in all."""
+"""Called with the number of rows done and the number of rows in all."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,31 @@ class CompletionScore:
 
 
 class Predictor(Protocol):
-    """PyTorch, an ONNX bundle and an HTTP endpoint look the same to evaluation.
+    """A model that answers: a PyTorch model, an exported bundle, recorded answers.
 
-    ``tokenizer`` says how long an answer is; None where it is not known.
+    Both methods are deterministic: the same examples get the same results, in whatever order or batches they are
+    given. Results have the order of the examples.
+
+    Attributes:
+        name: The name in results, such as ``base`` or ``tuned``.
+        tokenizer: The tokenizer, from which callers learn how many tokens a reference has; None where it is unknown.
     """
 
     name: str
     tokenizer: Any
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        """The greedy answer to each example's prompt, end token cut off."""
+        """Answer each example's prompt by greedy decoding.
+
+        Args:
+            examples: The rows; only their prompts are read.
+            max_new_tokens: The maximum number of tokens in an answer. Predictors that do not generate tokens, such as
+                classifiers, ignore it.
+            progress: Called after each batch.
+
+        Returns:
+            An answer for each example, without its end token and without surrounding blanks.
+        """
         ...
 
     def score(
@@ -46,5 +61,17 @@ class Predictor(Protocol):
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
     ) -> list[list[CompletionScore]]:
-        """For each example, the likelihood of each of its given completions after its prompt."""
+        """Compute how likely given completions are.
+
+        Args:
+            examples: The rows; only their prompts are read.
+            completions: The completions to score for each example. Their numbers may differ.
+            progress: Called after each batch.
+
+        Returns:
+            For each example a score for each of its completions.
+
+        Raises:
+            InputError: If likelihoods are not defined for the task.
+        """
         ...

@@ -1,4 +1,4 @@
-"""A PyTorch model as a predictor; base and tuned share one model in memory."""
+"""A PyTorch model as a predictor. Base and tuned share one model in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,31 @@ from graft.data.tokenize import candidate_token_ids, prompt_token_ids
 from graft.inference.predictor import CompletionScore, Progress
 
 
+@contextmanager
+def evaluation_mode(model: Any, adapter: bool | None) -> Iterator[Any]:
+    """Yield ``model`` without dropout, and without its adapter when ``adapter`` is False; restore it afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        if adapter is False:
+            with model.disable_adapter():
+                yield model
+        else:
+            yield model
+    finally:
+        model.train(training)
+
+
 class TorchPredictor:
-    """``adapter``: True and False use a PEFT model with its adapter and without; None is for any other model."""
+    """A causal language model on the engine's own generation and scoring.
+
+    Args:
+        name: The predictor's name in the results.
+        model: A model of transformers or PEFT.
+        tokenizer: Its tokenizer.
+        renderer: Formats examples as the text that the model reads.
+        adapter: True and False use a PEFT model with and without its adapter; None is for any other model.
+    """
 
     def __init__(self, name: str, model: Any, tokenizer: Any, renderer: Renderer, adapter: bool | None = None) -> None:
         self.name, self.model, self.tokenizer, self.renderer, self.adapter = name, model, tokenizer, renderer, adapter
@@ -22,7 +45,7 @@ class TorchPredictor:
         from graft.engine import generate
 
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
-        with self._switched() as model:
+        with evaluation_mode(self.model, self.adapter) as model:
             answers = generate(model, prompts, max_new_tokens, self.ends(), self.tokenizer.pad_token_id, progress)
         return [str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in answers]
 
@@ -36,26 +59,13 @@ class TorchPredictor:
 
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
         answers = candidate_token_ids(examples, completions, self.renderer)
-        with self._switched() as model:
+        with evaluation_mode(self.model, self.adapter) as model:
             found = score(model, prompts, answers, progress)
         return [[CompletionScore(*scored) for scored in row] for row in found]
 
     def ends(self) -> set[int]:
-        """Every token that ends an answer: the tokenizer's, the model's own list, and the end of a turn."""
+        """Return every token that ends an answer: the tokenizer's, those of the model's own list, the end of a turn."""
         listed = getattr(self.model.generation_config, "eos_token_id", None)
         ends = set(listed if isinstance(listed, list) else [listed])
         ends |= {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids(self.renderer.turn_end)}
         return {int(end) for end in ends if end is not None}
-
-    @contextmanager
-    def _switched(self) -> Iterator[Any]:
-        training = self.model.training
-        self.model.eval()
-        try:
-            if self.adapter is False:
-                with self.model.disable_adapter():
-                    yield self.model
-            else:
-                yield self.model
-        finally:
-            self.model.train(training)

@@ -21,8 +21,6 @@ HUB_IDS = {
     "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
     "all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2",
 }
-PIPELINES = {"feature-extraction": "sentence-similarity"}
-"""Where the hub has a better word for it."""
 # Of https://huggingface.co/docs/hub/repositories-licenses, those of models that people tune.
 _LICENCES = """
 afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
@@ -66,7 +64,7 @@ def card_data(view: RunView) -> ModelCardData:
         "license_name": re.sub(r"[^a-z0-9.-]+", "-", licence).strip("-") if named else None,
         "license_link": f"https://huggingface.co/{base}" if named and base else None,
         "metrics": list(dict.fromkeys(result.metric_type for result in results)) or None,
-        "pipeline_tag": PIPELINES.get(view.task, view.task),
+        "pipeline_tag": hub_task(view),
         "tags": [tag for tag in ("graft", view.method if adapter else "", str(_kind(view))) if tag],
     }
     if results:
@@ -110,6 +108,12 @@ def _is_hub_id(name: str) -> bool:
     return True
 
 
+def hub_task(view: RunView) -> str:
+    """The hub's name for the run's task (``pipeline_tag``)."""
+    task = usage.task_of(view)
+    return (task.hub_tag if task else "") or view.task
+
+
 def _kind(view: RunView) -> str:
     kind = str(view.section("data").get("kind") or "")
     return "text-classification" if view.labels else re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-")
@@ -125,8 +129,8 @@ def _results(view: RunView) -> list[Any]:
     slug = re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-") or "held-out"
     return [
         EvalResult(
-            task_type=PIPELINES.get(view.task, view.task),
-            task_name=PIPELINES.get(view.task, view.task).replace("-", " ").capitalize(),
+            task_type=hub_task(view),
+            task_name=hub_task(view).replace("-", " ").capitalize(),
             dataset_type=data_set_id(view) or slug,
             dataset_name=f"{stem} (held out)" if stem != data_set.stem else stem or "held-out rows",
             metric_type=metric.hub_name,
@@ -170,10 +174,9 @@ def _how_to_use(view: RunView) -> str:
     if not usage.has_weights(view):
         return f"## How to go on\n\n```bash\n{usage.resume_command(view)}\n```"
     commands = "\n".join(command for _, command in usage.commands(view))
-    return (
-        f"## How to use it\n\n```python\n{usage.snippet(view)}\n```\n\n"
-        f"On the command line, with graft:\n\n```bash\n{commands}\n```"
-    )
+    snippet = usage.snippet(view)
+    code = f"```python\n{snippet}\n```\n\n" if snippet else ""
+    return f"## How to use it\n\n{code}On the command line, with graft:\n\n```bash\n{commands}\n```"
 
 
 def _scores(view: RunView) -> str:

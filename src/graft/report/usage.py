@@ -6,14 +6,17 @@ import json
 import shlex
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from graft.data.example import AnswerExample
-from graft.report import snippets
+from graft.errors import GraftError
 from graft.report.row_changes import shared
 from graft.runs.remedies import PATCHES
 from graft.runs.rows import from_row
 from graft.runs.view import RunView
+
+if TYPE_CHECKING:
+    from graft.tasks.base import Task
 
 BLANK = "YOUR TEXT"
 LOOKED_AT = 100
@@ -79,58 +82,36 @@ def has_weights(view: RunView) -> bool:
 
 
 def snippet(view: RunView) -> str:
-    """Python that loads the run's model and lets it answer a prompt of its form; run it beside the run folder."""
-    if view.task in snippets.CLASSES:
-        return _task_snippet(view)
-    lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer"]
-    if needs_graft(view.path):
-        lines = ["from pathlib import Path", "", "from graft.methods.adapter_folder import load_adapter", *lines]
-    elif has_adapter(view.path):
-        lines.insert(0, "from peft import PeftModel")
-    lines += [
-        "",
-        f"run = {json.dumps(location(view), ensure_ascii=False)}  # the run folder",
-        'tokenizer = AutoTokenizer.from_pretrained(f"{run}/model")',
-        'model = AutoModelForCausalLM.from_pretrained(f"{run}/model", dtype="float32")',
-    ]
-    if needs_graft(view.path):
-        lines.append('model = load_adapter(model, Path(f"{run}/adapter"))')
-    elif has_adapter(view.path):
-        lines.append('model = PeftModel.from_pretrained(model, f"{run}/adapter")')
-    lines += ["", *_inputs(view)]
-    lines += [
-        f"output = model.generate(**inputs, max_new_tokens={_new_tokens(view)}, do_sample=False)",
-        'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
-    ]
-    return "\n".join(lines)
+    """Python that loads the run's model and uses it on a prompt of its form; run it beside the run folder.
+
+    Empty for a task of an extension that is not installed.
+    """
+    from graft.tasks.label_space import LabelSpace
+    from graft.tasks.snippet import Usage
+
+    task = task_of(view)
+    if task is None:
+        return ""
+    adapter: Literal["peft", "graft"] | None = "peft" if has_adapter(view.path) else None
+    usage = Usage(
+        run=location(view),
+        prompt=prompt_shape(view),
+        adapter="graft" if needs_graft(view.path) else adapter,
+        label_space=LabelSpace.from_record(view.section("task", "head")),
+        has_chat_template=_has_chat_template(view.path),
+        max_new_tokens=_new_tokens(view),
+    )
+    return task.snippet(usage)
 
 
-def _task_snippet(view: RunView) -> str:
-    run = json.dumps(location(view), ensure_ascii=False)
-    shape = prompt_shape(view)
-    text = shape if isinstance(shape, str) else str(shape[-1].get("content", ""))
-    head = view.section("task", "head")
-    several = str(head.get("problem") or "").startswith("multi")
-    lines = snippets.loading(view.task, run, has_adapter(view.path), needs_graft(view.path))
-    return "\n".join([*lines, "", *snippets.using(view.task, json.dumps(text, ensure_ascii=False), several)])
+def task_of(view: RunView) -> Task | None:
+    """The run's task; None where it is an extension that is not installed."""
+    from graft.tasks import TASKS
 
-
-def _inputs(view: RunView) -> list[str]:
-    prompt = prompt_shape(view)
-    if isinstance(prompt, list) and _has_chat_template(view.path):
-        messages = ",\n".join(f"    {json.dumps(message, ensure_ascii=False)}" for message in prompt)
-        return [
-            f"messages = [\n{messages},\n]",
-            "inputs = tokenizer.apply_chat_template(",
-            '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
-            ")",
-        ]
-    text = prompt if isinstance(prompt, str) else "\n".join(str(message.get("content", "")) for message in prompt)
-    special = ", add_special_tokens=False" if any(marker in text for marker in _MARKERS[:3]) else ""
-    return [
-        f"prompt = {json.dumps(text, ensure_ascii=False)}",
-        f'inputs = tokenizer(prompt, return_tensors="pt"{special})',
-    ]
+    try:
+        return TASKS.get(view.task)
+    except GraftError:
+        return None
 
 
 def prompt_shape(view: RunView) -> str | list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a model is to do with rows: each task is one file that knows its model class, inputs, loss and metrics."""
+"""Tasks: what a model does with rows. Each is one file with its model class, inputs, loss, metrics and snippet."""
 
 from __future__ import annotations
 
@@ -16,11 +16,3 @@ TASKS: Registry[Task] = Registry(
         "summarization": "graft.tasks.summarization:SUMMARIZATION",
     },
 )
-ALIASES = {
-    "sentence-similarity": "feature-extraction",
-    "text2text-generation": "summarization",
-    "ner": "token-classification",
-    "sequence-classification": "text-classification",
-    "causal-lm": "text-generation",
-    "text-generation-with-past": "text-generation",
-}

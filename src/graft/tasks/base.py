@@ -1,9 +1,9 @@
-"""What a task is."""
+"""What a task is: the contract that each file in this folder fulfills."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from graft.config import DataSettings
 from graft.data.columns import ColumnMapping
@@ -21,25 +21,59 @@ from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
 from graft.training.objective import Objective
 
+if TYPE_CHECKING:
+    from graft.tasks.snippet import Usage
+
 TEMPLATES = frozenset({"text_template", "prompt_template", "completion_template"})
 """Settings that say which columns are the prompt and which the answer."""
 
 
 class Task(Protocol):
-    """How rows become a model's inputs, which class loads the model, and what it is trained on and judged by."""
+    """How rows become a model's inputs, which class loads the model, and what it is trained on and judged by.
+
+    A task is one file. Subclass this class and override what differs; the attributes with a value are optional.
+
+    Attributes:
+        name: The name on the command line and in the manifest.
+        kinds: The kinds of models that can do it.
+        auto_class: The class of transformers that loads them.
+        learning_rates: The default learning rate by method, where it differs from the method's own.
+        uses: The settings that this task uses and not every task does. Giving one to a task without it is an error.
+        title: The name in a sentence.
+        help: One sentence on what the model does.
+        aliases: Other names that users may type.
+        hub_tag: ``pipeline_tag`` of a model card on the Hugging Face hub; the name where it is empty.
+        priority: The order in which tasks are tried on rows whose task is not named: lower ones first.
+        default_for: The kinds of models that do this task unless the rows or the user say otherwise.
+        head_suffix: The end of the class name of a model with this task's head, such as ``ForTokenClassification``;
+            empty for a task that needs no head.
+        chat: How one talks to such a model: in turns, in single inputs, or not at all.
+        export_target: The name of the target that ``graft export`` uses unless another is named; empty for none.
+    """
 
     name: str
     kinds: tuple[Kind, ...]
-    """The models that can do it."""
     auto_class: str
-    """The class of transformers that loads them."""
     learning_rates: Mapping[str, float]
-    """By method, where the method's own doesn't suit."""
     uses: frozenset[str]
-    """Those settings that mean something to it and not to every task; that another task's is given is an error."""
+    title: str = ""
+    help: str = ""
+    aliases: tuple[str, ...] = ()
+    hub_tag: str = ""
+    priority: int = 50
+    default_for: tuple[Kind, ...] = ()
+    head_suffix: str = ""
+    chat: Literal["multi-turn", "single-turn", "none"] = "single-turn"
+    export_target: str = ""
 
-    def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
-        """Whether rows with these columns, such as ``row``, are plainly meant for this task."""
+    def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
+        """Return whether rows with these columns are clearly meant for this task.
+
+        Args:
+            columns: The names of the columns.
+            row: The first row.
+            kind: The kind of the model, or None when it is not known yet.
+        """
         ...
 
     def recognize(
@@ -49,65 +83,81 @@ class Task(Protocol):
         generation_prompt: str | None = None,
         labels: list[str] | None = None,
     ) -> ColumnMapping:
-        """What the columns are for.
+        """Return what the columns are for.
 
         Raises:
-            InputError: when the task can make nothing of them.
+            InputError: If the columns do not fit the task.
         """
         ...
 
     def label_space(self, data: Prepared) -> LabelSpace:
-        """The head that the data need.
+        """Return the labels that the model's head must have; an empty label space for a task without a head.
 
         Raises:
-            InputError: when the data don't fit the task.
+            InputError: If the data do not fit the task.
         """
         ...
 
     def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
-        """Rows as the model reads them; what cannot be encoded becomes a problem with its file and line."""
+        """Return the rows as the model reads them.
+
+        Args:
+            examples: The rows.
+            encoding: The tokenizer, the labels and the limits.
+            problems: Gets a problem, with file and line, for each row that cannot be encoded.
+        """
         ...
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
-        """What the model reads, and what it is trained to give, for ``--dry_run``."""
+        """Return what the model reads and what it is trained to give, as ``--dry_run`` shows them."""
         ...
 
     def objective(self, label_space: LabelSpace) -> Objective | None:
-        """Batches and outputs for the loss; None for the engine's own: the next token."""
+        """Return how batches are made and what the loss is computed of; None for the engine's own: the next token."""
         ...
 
     def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
-        """The model as evaluation asks it; ``adapter`` as ``TorchPredictor`` has it."""
+        """Return the model as evaluation asks it.
+
+        Args:
+            name: The predictor's name in the results, such as ``base`` or ``tuned``.
+            model: The PyTorch model.
+            encoding: The tokenizer, the labels and the limits.
+            adapter: True and False use a PEFT model with and without its adapter; None is for any other model.
+        """
         ...
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
-        """What the predictor can be asked for."""
+        """Return what the predictor can be asked for. A metric that needs something else does not fit the task."""
         ...
 
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
-        """What is measured when nothing is asked for, the headline first; None: what fits the answers."""
+        """Return what is measured unless metrics are named, the headline first; None for what fits the answers."""
+        ...
+
+    def snippet(self, usage: Usage) -> str:
+        """Return Python code that loads the tuned model and uses it on one input, for the model card and the report."""
         ...
 
 
 def default_learning_rate(task: Task, method: Method) -> float:
-    """The learning rate to start from, where none is given."""
+    """Return the learning rate for a method on a task, where the user gives none."""
     return task.learning_rates.get(method.name, method.learning_rate)
 
 
 def check_metrics(
     names: Sequence[str] | None, task: Task, label_space: LabelSpace, labels: Sequence[str] | None
 ) -> None:
-    """Whether what is asked for exists and can be measured: said before any training.
+    """Check before training that the named metrics exist and can be measured.
 
     Raises:
-        InputError: naming every metric that is unknown, or needs what the task doesn't give.
+        InputError: Naming every metric that is unknown, or that needs what the task does not provide.
     """
     if names is None:
         return
-    wrong = [
-        metric.name for metric in select_metrics(names, [], labels) if metric.needs not in task.provides(label_space)
-    ]
+    provided = task.provides(label_space)
+    wrong = [metric.name for metric in select_metrics(names, [], labels) if metric.needs not in provided]
     if wrong:
-        usual = ", ".join(task.default_metrics(label_space) or ())
-        remedy = f"--metrics {usual}" if usual else "leave --metrics away"
+        defaults = ", ".join(task.default_metrics(label_space) or ())
+        remedy = f"--metrics {defaults}" if defaults else "omit --metrics"
         raise InputError(f"{', '.join(wrong)} cannot be measured of {task.name}", where="--metrics", remedy=remedy)

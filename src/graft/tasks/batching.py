@@ -1,66 +1,99 @@
-"""What tasks with heads share: texts as tokens, rows as padded batches."""
+"""What tasks with heads share: texts as tokens, rows as padded batches, and a predictor's frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
+from graft.data.example import Example
 from graft.data.tokenize import TokenizedExample
+from graft.errors import InputError
+from graft.inference.predictor import CompletionScore, Progress
+from graft.inference.torch import evaluation_mode
+from graft.tasks.encoding import Encoding
 
 Batch = dict[str, Any]
 IGNORED = -100
-ROWS_AT_ONCE = 32
+"""The target of a position that the loss ignores."""
+BATCH_ROWS = 32
 
 
-def text_ids(tokenizer: Any, text: str, max_length: int) -> tuple[list[int], int]:
-    """The tokens of ``text`` with the model's own marks, at least one, and how many were cut off."""
+class Tokenized(NamedTuple):
+    """A text's tokens.
+
+    Attributes:
+        ids: The token ids, with the special tokens of the model.
+        cut: The number of tokens beyond the limit, which were cut off.
+    """
+
+    ids: list[int]
+    cut: int
+
+
+def tokenize_text(tokenizer: Any, text: str, max_length: int) -> Tokenized:
+    """Return the tokens of ``text``, at least one and at most ``max_length``."""
     whole: list[int] = tokenizer(text, truncation=False)["input_ids"]
     ids = tokenizer(text, truncation=True, max_length=max_length)["input_ids"] if len(whole) > max_length else whole
-    return list(ids) or [tokenizer.eos_token_id or tokenizer.pad_token_id], max(0, len(whole) - max_length)
+    filled = list(ids) or [tokenizer.eos_token_id or tokenizer.pad_token_id]
+    return Tokenized(filled, max(0, len(whole) - max_length))
 
 
-def padded(rows: Sequence[Sequence[int]], filling: int) -> torch.Tensor:
-    """(rows, longest), filled up on the right."""
+def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """Return a tensor of shape (rows, longest), padded on the right with ``value``."""
     longest = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[filling] * (longest - len(row))] for row in rows])
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
 
 
-def read(rows: Sequence[Sequence[int]], pad_token_id: int) -> Batch:
-    """``input_ids`` and ``attention_mask``, (rows, longest)."""
-    return {"input_ids": padded(rows, pad_token_id), "attention_mask": padded([[1] * len(row) for row in rows], 0)}
+def pad_inputs(rows: Sequence[Sequence[int]], pad_token_id: int) -> Batch:
+    """Return ``input_ids`` and ``attention_mask``, each of shape (rows, longest)."""
+    return {"input_ids": pad(rows, pad_token_id), "attention_mask": pad([[1] * len(row) for row in rows], 0)}
 
 
-def placed(model: Any, batch: Batch) -> Batch:
-    """The batch where the model is."""
-    return {name: part.to(model.device) for name, part in batch.items()}
+class TaskPredictor:
+    """The frame of a predictor for one of the tasks with a head, an embedding or a decoder of its own.
 
+    Args:
+        name: The predictor's name in the results.
+        model: A model of transformers or PEFT.
+        encoding: The tokenizer, the labels and the limits.
+        adapter: True and False use a PEFT model with and without its adapter; None is for any other model.
+    """
 
-def in_batches(
-    rows: Sequence[TokenizedExample], progress: Callable[[int, int], None] | None = None
-) -> Iterator[tuple[list[int], list[TokenizedExample]]]:
-    """Rows of like length together, with their places."""
-    order = sorted(range(len(rows)), key=lambda index: (len(rows[index].input_ids), index))
-    for start in range(0, len(order), ROWS_AT_ONCE):
-        places = order[start : start + ROWS_AT_ONCE]
-        yield places, [rows[place] for place in places]
-        if progress:
-            progress(start + len(places), len(rows))
+    no_scores: tuple[str, str] = ("likelihoods are not defined for this task", "omit --metrics")
+    """What ``score`` says where it is not implemented, and the remedy."""
 
+    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
+        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
+        self.tokenizer = encoding.tokenizer
 
-@contextmanager
-def evaluating(model: Any, adapter: bool | None) -> Iterator[Any]:
-    """``model`` without dropout and gradients, and without its adapter when ``adapter`` is False."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            if adapter is False:
-                with model.disable_adapter():
-                    yield model
-            else:
-                yield model
-    finally:
-        model.train(training)
+    def batches(
+        self, rows: Sequence[TokenizedExample], progress: Progress | None = None
+    ) -> Iterator[tuple[list[int], list[TokenizedExample]]]:
+        """Yield batches of rows of similar length, with their places in ``rows``; the model evaluates meanwhile."""
+        order = sorted(range(len(rows)), key=lambda index: (len(rows[index].input_ids), index))
+        with evaluation_mode(self.model, self.adapter), torch.no_grad():
+            for start in range(0, len(order), BATCH_ROWS):
+                places = order[start : start + BATCH_ROWS]
+                yield places, [rows[place] for place in places]
+                if progress:
+                    progress(start + len(places), len(rows))
+
+    def to_device(self, batch: Batch) -> Batch:
+        """Return the batch on the model's device."""
+        return {name: part.to(self.model.device) for name, part in batch.items()}
+
+    def inputs(self, rows: Sequence[Sequence[int]]) -> Batch:
+        """Return padded inputs on the model's device."""
+        return self.to_device(pad_inputs(rows, self.tokenizer.pad_token_id))
+
+    def score(
+        self,
+        examples: Sequence[Example],
+        completions: Sequence[Sequence[str]],
+        progress: Progress | None = None,
+    ) -> list[list[CompletionScore]]:
+        """As ``Predictor.score``; a task without likelihoods does not override it."""
+        what, remedy = self.no_scores
+        raise InputError(what, where="--metrics", remedy=remedy)

@@ -1,4 +1,4 @@
-"""The rows that a run or a model is judged on."""
+"""Loads the rows that a run or a model is evaluated on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graft.runs.rows import from_row
 from graft.runs.settings import recorded_data_settings
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace
-from graft.tasks.select import get_task
+from graft.tasks.select import default_task
 
 
 def load_evaluation_rows(
@@ -28,30 +28,46 @@ def load_evaluation_rows(
     label_space: LabelSpace | None = None,
     token: str | None = None,
 ) -> EvaluationRows:
-    """The rows to evaluate on, shaped as the run shaped its own."""
+    """Load the rows to evaluate on, with the same columns and templates as the run's own.
+
+    Args:
+        run: The run, whose held-out rows are used unless files are named; None for a model without a run.
+        files: One data file or several.
+        given: The settings that the user gave; they win over those of the run.
+        task: What the model does; None for a causal model that writes.
+        label_space: The labels of the model's head.
+        token: The access token for the Hugging Face hub.
+
+    Raises:
+        InputError: If there are no rows, or they cannot be read.
+    """
     listed = named_files(files, given)
-    if run is not None and listed is None and given.data_name is None:
-        path, kind = run.path / "data" / "eval.jsonl", run.manifest["data"]["kind"]
-        examples = [from_row(json.loads(line), kind) for line in path.read_text(encoding="utf-8").splitlines()]
-        if not examples:
-            raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
-        source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
-        return EvaluationRows(examples, run.manifest["data"]["labels"], source, kind)
     if listed is None and given.data_name is None:
-        raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
+        if run is None:
+            raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
+        return _held_out(run)
     recorded = recorded_data_settings(run) if run is not None else {}
     chosen = {name: getattr(given, name) for name in given.model_fields_set}
     update = {"data_files": listed, "data_name": given.data_name if listed is None else None}
     settings = DataSettings(**{**recorded, **chosen, **update})
     known = list(label_space.names) if label_space is not None else []
     labels = run.manifest["data"]["labels"] if run is not None else known or None
-    recognize = (task or get_task("text-generation")).recognize
+    recognize = (task or default_task("causal")).recognize
     read = read_examples(settings, labels, recognize=recognize, token=token)
     return EvaluationRows(read.examples, read.mapping.labels, asdict(read.source), read.mapping.kind)
 
 
+def _held_out(run: RunFolder) -> EvaluationRows:
+    path, kind = run.path / "data" / "eval.jsonl", run.manifest["data"]["kind"]
+    examples = [from_row(json.loads(line), kind) for line in path.read_text(encoding="utf-8").splitlines()]
+    if not examples:
+        raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
+    source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
+    return EvaluationRows(examples, run.manifest["data"]["labels"], source, kind)
+
+
 def named_files(files: Any, given: DataSettings) -> tuple[str, ...] | None:
-    """The data files that are named, by argument or setting."""
+    """Return the named data files: those of the argument, else those of the settings."""
     if files is None:
         return given.data_files
     return tuple(str(file) for file in ([files] if isinstance(files, (str, Path)) else files))

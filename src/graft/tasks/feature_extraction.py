@@ -1,9 +1,9 @@
-"""Pairs of texts: the model makes an embedding of each, and the loss says how near the two should be."""
+"""Pairs of texts: the model makes an embedding of each, and the loss says how similar the two should be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.nn.functional import cosine_similarity, normalize
@@ -12,41 +12,47 @@ from graft.data.example import Example, PairExample, expect
 from graft.data.labeled_columns import pair_columns, text_pairs
 from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample
-from graft.errors import InputError, Problems
+from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import CompletionScore, Predictor, Progress
+from graft.inference.predictor import Predictor, Progress
 from graft.models.load import Kind
-from graft.tasks.batching import Batch, evaluating, in_batches, placed, read, text_ids
+from graft.tasks.base import Task
+from graft.tasks.batching import Batch, TaskPredictor, pad_inputs, tokenize_text
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
+from graft.tasks.snippet import Usage, loading, python
 from graft.training.objective import Objective
 
 
-class FeatureExtraction:
+class FeatureExtraction(Task):
     name = "feature-extraction"
+    title = "feature extraction"
+    help = "A model embeds two texts, and is trained so that similar texts are close."
+    aliases = ("sentence-similarity",)
+    hub_tag = "sentence-similarity"
     kinds: tuple[Kind, ...] = ("encoder", "causal")
+    priority = 20
     auto_class = "AutoModel"
     learning_rates: Mapping[str, float] = {}
     uses: frozenset[str] = frozenset({"pair_label"})
+    chat: Literal["multi-turn", "single-turn", "none"] = "none"
     recognize = staticmethod(text_pairs)
 
-    def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
+    def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
         return pair_columns(columns) is not None
 
     def label_space(self, data: Prepared) -> LabelSpace:
         return LabelSpace()
 
     def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
-        """Both texts' tokens, one behind the other; ``prompt_length`` says where the second begins."""
+        """Both texts' tokens, one after the other; ``prompt_length`` is where the second begins."""
         rows = []
         for example in examples:
             pair = expect(example, PairExample)
-            first, first_cut = text_ids(encoding.tokenizer, pair.first, encoding.max_length)
-            second, second_cut = text_ids(encoding.tokenizer, pair.second, encoding.max_length)
-            different = 1 - pair.similarity
-            rows.append(
-                TokenizedExample([*first, *second], len(first), example.origin, first_cut + second_cut, different)
-            )
+            first = tokenize_text(encoding.tokenizer, pair.first, encoding.max_length)
+            second = tokenize_text(encoding.tokenizer, pair.second, encoding.max_length)
+            ids, cut = [*first.ids, *second.ids], first.cut + second.cut
+            rows.append(TokenizedExample(ids, len(first.ids), example.origin, cut, 1 - pair.similarity))
         return rows
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
@@ -60,13 +66,25 @@ class FeatureExtraction:
         return Objective(collate, outputs, "cosine", "pairs", losses=losses)
 
     def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
-        return Comparer(name, model, encoding, adapter)
+        return PairPredictor(name, model, encoding, adapter)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation",)
 
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
         return ("spearman", "pearson")
+
+    def snippet(self, usage: Usage) -> str:
+        text = python(usage.text)
+        lines = [
+            *loading(usage, self.auto_class, imports=["from torch.nn.functional import cosine_similarity"]),
+            "",
+            f'inputs = tokenizer([{text}, {text}], padding=True, return_tensors="pt")',
+            'hidden, mask = model(**inputs).last_hidden_state, inputs["attention_mask"][..., None]',
+            "first, second = (hidden * mask).sum(1) / mask.sum(1)",
+            "print(cosine_similarity(first, second, dim=0).item())  # 1: the same direction",
+        ]
+        return "\n".join(lines)
 
 
 FEATURE_EXTRACTION = FeatureExtraction()
@@ -77,46 +95,35 @@ def _split(row: TokenizedExample) -> tuple[list[int], list[int]]:
 
 
 def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
-    """First texts, then second ones, (2 rows, longest); ``labels`` (rows) is 1 where the two differ."""
+    """Return the first texts, then the second ones, (2 rows, longest); ``labels`` (rows) is 1 where the two differ."""
     pairs = [_split(row) for row in rows]
     texts = [first for first, _ in pairs] + [second for _, second in pairs]
-    return {**read(texts, pad_token_id), "labels": torch.tensor([float(row.target) for row in rows])}
+    return {**pad_inputs(texts, pad_token_id), "labels": torch.tensor([float(row.target) for row in rows])}
 
 
 def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
-    """Two embeddings (rows, hidden), and whether they differ (rows)."""
+    """Return two embeddings, each (rows, hidden), and whether they differ (rows)."""
     first, second = embed(model, batch["input_ids"], batch["attention_mask"]).chunk(2)
     return first, second, batch["labels"]
 
 
 def embed(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """(rows, hidden): the mean over a text's tokens, brought to length 1 (Reimers & Gurevych 2019, section 3)."""
+    """Return the mean over a text's tokens, of length 1, (rows, hidden) (Reimers & Gurevych 2019, section 3)."""
     hidden = model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
     weights = attention_mask[..., None].to(hidden.dtype)
     return normalize((hidden * weights).sum(1) / weights.sum(1).clamp(min=1), dim=-1)
 
 
-class Comparer:
-    """An answer is the cosine of a pair's embeddings."""
+class PairPredictor(TaskPredictor):
+    """Answers with the cosine similarity of a pair's embeddings, as text."""
 
-    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
-        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
-        self.tokenizer = encoding.tokenizer
+    no_scores = ("the likelihood of a pair is not defined", "--metrics spearman")
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         rows = FEATURE_EXTRACTION.encode(examples, self.encoding, Problems())
         answers = [""] * len(rows)
-        with evaluating(self.model, self.adapter) as model:
-            for places, batch in in_batches(rows, progress):
-                first, second, _ = outputs(model, placed(model, collate(batch, self.encoding.tokenizer.pad_token_id)))
-                for place, cosine in zip(places, cosine_similarity(first, second).tolist(), strict=True):
-                    answers[place] = f"{cosine:.6f}"
+        for places, batch in self.batches(rows, progress):
+            first, second, _ = outputs(self.model, self.to_device(collate(batch, self.tokenizer.pad_token_id)))
+            for place, cosine in zip(places, cosine_similarity(first, second).tolist(), strict=True):
+                answers[place] = f"{cosine:.6f}"
         return answers
-
-    def score(
-        self,
-        examples: Sequence[Example],
-        completions: Sequence[Sequence[str]],
-        progress: Progress | None = None,
-    ) -> list[list[CompletionScore]]:
-        raise InputError("the likelihood of a pair is not defined", where="--metrics", remedy="--metrics spearman")

@@ -1,4 +1,4 @@
-"""Models for tasks: loaded with their heads, which are trained whole, and described where they are saved."""
+"""Loads a task's model with its head, and describes the head where the model is saved."""
 
 from __future__ import annotations
 
@@ -13,40 +13,46 @@ from graft.tasks.encoding import Encoding
 
 
 def load_for(task: Task, encoding: Encoding, base: Base, seed: int) -> Any:
-    """The model that ``task`` needs; a head that its weights lack is initialised by ``seed``.
+    """Load the model that ``task`` needs.
+
+    Args:
+        task: What the model is to do.
+        encoding: The tokenizer and the labels.
+        base: The weights.
+        seed: Initializes a head that the weights lack.
 
     Raises:
-        InputError: when it doesn't load.
+        InputError: If the model does not load.
     """
-    if task.name == "text-generation":
+    if task.objective(encoding.label_space) is None:
         return load_model(base)
     model = load_model(base, task.auto_class, encoding.label_space.as_config(), seed=seed)
-    model.config.pad_token_id = encoding.tokenizer.pad_token_id  # a causal model finds a padded text's end by it
+    model.config.pad_token_id = encoding.tokenizer.pad_token_id  # a causal model finds the end of a padded text by it
     return model
 
 
 def on_the_gpu(model: Any) -> Any:
-    """On a CUDA GPU where there is one, as the Trainer puts what it trains; else as it is."""
+    """Return the model on a CUDA GPU where there is one, as the Trainer puts what it trains."""
     import torch
 
     return model.to("cuda") if torch.cuda.is_available() else model
 
 
 def is_new_head(task: Task, encoding: Encoding, base: Base) -> bool:
-    """Whether the head is not among the base's weights, so that the base can only guess."""
-    ending = task.auto_class.replace("AutoModel", "")
-    return bool(encoding.label_space.names) and not str((base.config.get("architectures") or [""])[0]).endswith(ending)
+    """Return whether the head is missing from the base's weights, so that the base can only guess."""
+    architecture = str((base.config.get("architectures") or [""])[0])
+    return bool(encoding.label_space.names) and not architecture.endswith(task.head_suffix)
 
 
 def with_head_trained(settings: FinetuneSettings, model: Any) -> FinetuneSettings:
-    """``settings`` that train and save the layers of a head beside an adapter."""
+    """Return settings that also train and save the layers of the head, which no adapter covers."""
     layers = [name for name in head_layers(model) if not name.endswith("lm_head")]
     named = tuple(dict.fromkeys([*(settings.modules_to_save or ()), *layers]))
     return settings.model_copy(update={"modules_to_save": named}) if layers else settings
 
 
 def write_config(model: Any, folder: Path) -> None:
-    """The head's classes beside the base's weights, so that the folder loads with a head of the right size."""
+    """Write the configuration with the head's labels, so that ``folder`` loads with a head of the right size."""
     bare = model.get_base_model() if hasattr(model, "get_base_model") else model
     bare.config.architectures = [type(bare).__name__]
     write_whole(folder / "config.json", bare.config.to_json_string(use_diff=True))

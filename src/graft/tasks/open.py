@@ -1,4 +1,4 @@
-"""The task of a run or a model, and what its rows become tokens with."""
+"""The task of an opened run or model, and its encoding."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from graft.tasks.select import task_of
 
 
 def open_task(opened: Opened, model: ModelSettings, data: DataSettings) -> tuple[Task, Encoding]:
-    """What a run or a model does, and its tokens, labels and limits.
+    """Return what a run or a model does, and its tokenizer, labels and limits.
 
     Raises:
-        InputError: when ``model.task`` names something it cannot do.
+        InputError: If ``model.task`` names something that it cannot do.
     """
     manifest = RunFolder.open(opened.run).manifest if opened.run else {}
     task, label_space = task_of(opened, manifest, model.task)

@@ -1,122 +1,139 @@
-"""Which task: named, or told by the model and the data."""
+"""Chooses the task: by its name, or by the model and the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
-from graft.errors import InputError
+from graft.errors import InputError, did_you_mean
 from graft.models.base import Base, Opened, kind_of
-from graft.tasks import ALIASES, TASKS
+from graft.models.load import Kind
+from graft.tasks import TASKS
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace
 
-_HEADS = {
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-}
-_KINDS = {
+_KINDS: Mapping[Kind, str] = {
     "causal": "a causal language model",
     "encoder": "an encoder",
     "encoder-decoder": "an encoder–decoder (T5, BART)",
 }
-BY_DATA = ("feature-extraction", "token-classification", "text-classification")
+
+
+class SelectedTask(NamedTuple):
+    """A task with the labels of the model's head."""
+
+    task: Task
+    label_space: LabelSpace
 
 
 def get_task(name: str) -> Task:
-    """The task of this name.
+    """Return the task of this name or alias.
 
     Raises:
-        InputError: with the nearest name, when there is none.
+        InputError: If there is none, with the nearest name.
     """
-    return TASKS.get(ALIASES.get(name, name))
+    if name in TASKS.names() or ":" in name:
+        return TASKS.get(name)
+    aliases = {alias: task for _, task in TASKS.items() for alias in task.aliases}
+    if name in aliases:
+        return aliases[name]
+    hint = did_you_mean(name, [*TASKS.names(), *aliases])
+    raise InputError(f"there is no task called {name!r}; there are: {', '.join(TASKS.names())}", remedy=hint)
+
+
+def default_task(kind: Kind, needs_head: bool = True) -> Task:
+    """Return what a model of this kind does unless the rows or the user say otherwise.
+
+    Args:
+        kind: The kind of the model.
+        needs_head: Whether a task may need a head that the model lacks.
+    """
+    able = [task for task in _by_priority() if kind in task.kinds and (needs_head or not task.head_suffix)]
+    return next((task for task in able if kind in task.default_for), able[0])
 
 
 def task_for_data(name: str | None, rows: Sequence[Row]) -> Task:
-    """The task that is named, or the one the data can only be meant for, or text-generation."""
+    """Return the named task, else the one that the rows are clearly meant for, else that of a causal model."""
     if name is not None:
         return get_task(name)
-    columns, row = list(rows[0].columns), rows[0].columns
-    if get_task("text-generation").fits(columns, row):
-        return get_task("text-generation")
-    fitting = (task for task in map(get_task, BY_DATA) if task.fits(columns, row))
-    return next(fitting, get_task("text-generation"))
+    return _fitting(_by_priority(), rows) or default_task("causal")
 
 
 def choose_task(name: str | None, base: Base, rows: Sequence[Row]) -> tuple[Task, list[InferredSetting]]:
-    """The task, and what was inferred of it.
+    """Return the task, and what was inferred about it.
 
     Raises:
-        InputError: when there is no such task, or the model cannot do it.
+        InputError: If there is no task of this name, or the model cannot do it.
     """
     kind = kind_of(base.config)
     if name is not None:
         return check_model(get_task(name), base), []
-    columns, row = list(rows[0].columns), rows[0].columns
-    if kind == "encoder-decoder":
-        return get_task("summarization"), [_inferred("summarization", "the model is an encoder–decoder")]
-    if kind == "causal" and (found := _without_head(columns, rows)):
-        return get_task(found), []
-    task = next((task for task in map(get_task, BY_DATA) if task.fits(columns, row)), get_task("text-classification"))
-    why = "the model is an encoder" if kind == "encoder" else "no text to write"
-    return task, [_inferred(task.name, f"{why}, and the columns are {', '.join(columns)}")]
-
-
-def _without_head(columns: Sequence[str], rows: Sequence[Row]) -> str | None:
-    """A causal model writes, unless the rows are pairs, spans or lists of labels."""
-    row = rows[0].columns
-    if get_task("text-generation").fits(columns, row) or {"tokens", "tags"} <= set(columns):
-        return "text-generation"
-    return None if any(get_task(name).fits(columns, row) for name in BY_DATA) else "text-generation"
-
-
-def _inferred(name: str, why: str) -> InferredSetting:
-    return InferredSetting("task", name, why)
+    able = [task for task in _by_priority() if kind in task.kinds]
+    task = _fitting(able, rows, kind) or default_task(kind)
+    if kind == "causal" and kind in task.default_for:
+        return task, []  # a language model that writes needs no explanation
+    why = f"the model is {_KINDS[kind]}"
+    if len(able) > 1:
+        why = f"{why}, and the columns are {', '.join(rows[0].columns)}"
+    return task, [InferredSetting("task", task.name, why)]
 
 
 def check_model(task: Task, base: Base) -> Task:
-    """``task``, when ``base`` can do it.
+    """Return ``task`` if ``base`` can do it.
 
     Raises:
-        InputError: when it can't.
+        InputError: If it cannot.
     """
     kind = kind_of(base.config)
     if kind in task.kinds:
         return task
     wanted = " or ".join(_KINDS[name] for name in task.kinds)
-    able = [name for name in TASKS.builtin if kind in get_task(name).kinds]
+    able = [name for name, other in TASKS.items() if kind in other.kinds]
     model_type = base.config.get("model_type", "?")
     raise InputError(
         f"{task.name} needs {wanted}, and {base.label} is {_KINDS[kind]} ({model_type})",
         where="--task",
-        remedy=f"take another model, or a task it can do: {', '.join(able)}",
+        remedy=f"choose another model, or a task it can do: {', '.join(able)}",
     )
 
 
-def task_of(opened: Opened, manifest: Mapping[str, Any], name: str | None) -> tuple[Task, LabelSpace]:
-    """The task and the head of a run (as its manifest says) or of a model folder (as its architecture says).
+def task_of(opened: Opened, manifest: Mapping[str, Any], name: str | None) -> SelectedTask:
+    """Return the task and the labels of a run, as its manifest says, or of a model folder, as its architecture says.
 
     Raises:
-        InputError: when ``name`` is another task, or the model cannot do it.
+        InputError: If ``name`` is another task, or the model cannot do it.
     """
     recorded = manifest.get("task")
     if recorded:
         task = get_task(name or recorded["name"])
         if task.name != recorded["name"]:
             said = f"this run's task is {recorded['name']}, not {task.name}"
-            raise InputError(said, where="--task", remedy="leave --task away")
-        return task, LabelSpace.from_record(recorded.get("head") or {})
-    architecture = str((opened.base.config.get("architectures") or [""])[0])
-    found = next((task for ending, task in _HEADS.items() if architecture.endswith(ending)), None)
-    if found is not None and name in {None, found}:
-        return get_task(found), LabelSpace.from_config(opened.base.config)
-    if name is not None:
-        task = check_model(get_task(name), opened.base)
-        if task.name in _HEADS.values():
-            what = f"{opened.base.label} has no head for {task.name}"
-            raise InputError(what, where="--task", remedy="train one by `graft finetune`, and evaluate the run")
-        return task, LabelSpace()
-    by_kind = {"encoder": "feature-extraction", "encoder-decoder": "summarization"}
-    return get_task(by_kind.get(kind_of(opened.base.config), "text-generation")), LabelSpace()
+            raise InputError(said, where="--task", remedy="omit --task")
+        return SelectedTask(task, LabelSpace.from_record(recorded.get("head") or {}))
+    named = get_task(name) if name is not None else None
+    headed = _task_of_head(opened.base)
+    if headed is not None and named in {None, headed}:
+        return SelectedTask(headed, LabelSpace.from_config(opened.base.config))
+    if named is None:
+        return SelectedTask(default_task(kind_of(opened.base.config), needs_head=False), LabelSpace())
+    if check_model(named, opened.base).head_suffix:
+        what = f"{opened.base.label} has no head for {named.name}"
+        raise InputError(what, where="--task", remedy="train one by `graft finetune`, and evaluate the run")
+    return SelectedTask(named, LabelSpace())
+
+
+def _by_priority() -> list[Task]:
+    return sorted((task for _, task in TASKS.items()), key=lambda task: task.priority)
+
+
+def _fitting(tasks: Sequence[Task], rows: Sequence[Row], kind: Kind | None = None) -> Task | None:
+    columns, row = list(rows[0].columns), rows[0].columns
+    return next((task for task in tasks if task.fits(columns, row, kind)), None)
+
+
+def _task_of_head(base: Base) -> Task | None:
+    architecture = str((base.config.get("architectures") or [""])[0])
+    headed = (task for task in _by_priority() if task.head_suffix)
+    return next((task for task in headed if architecture.endswith(task.head_suffix)), None)

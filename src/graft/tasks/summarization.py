@@ -17,24 +17,30 @@ from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import CompletionScore, Predictor, Progress
 from graft.models.load import Kind
-from graft.tasks.base import TEMPLATES
-from graft.tasks.batching import IGNORED, Batch, evaluating, in_batches, padded, placed, read, text_ids
+from graft.tasks.base import TEMPLATES, Task
+from graft.tasks.batching import IGNORED, Batch, TaskPredictor, pad, pad_inputs, tokenize_text
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
+from graft.tasks.snippet import Usage, loading, python
 from graft.training.objective import Objective
 
 PREFIX = "summarize:"
 """What T5 was trained to see before a text to summarize (Raffel et al. 2020, appendix D)."""
 
 
-class Summarization:
+class Summarization(Task):
     name = "summarization"
+    title = "summarization"
+    help = "An encoder-decoder model (T5, BART) reads a text and writes another."
+    aliases = ("text2text-generation",)
     kinds: tuple[Kind, ...] = ("encoder-decoder",)
+    default_for: tuple[Kind, ...] = ("encoder-decoder",)
+    priority = 60
     auto_class = "AutoModelForSeq2SeqLM"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "max_new_tokens"}
 
-    def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
+    def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
         return False
 
     def recognize(
@@ -66,13 +72,23 @@ class Summarization:
         return Objective(collate, outputs)
 
     def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
-        return Writer(name, model, encoding, adapter)
+        return Seq2SeqPredictor(name, model, encoding, adapter)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation", "choice", "likelihood")
 
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
         return None
+
+    def snippet(self, usage: Usage) -> str:
+        lines = [
+            *loading(usage, self.auto_class),
+            "",
+            f'inputs = tokenizer({python(usage.text)}, return_tensors="pt")',
+            "output = model.generate(**inputs, max_new_tokens=128, do_sample=False)",
+            "print(tokenizer.decode(output[0], skip_special_tokens=True))",
+        ]
+        return "\n".join(lines)
 
 
 SUMMARIZATION = Summarization()
@@ -85,7 +101,7 @@ def _encoded(example: Example, completion: str, encoding: Encoding) -> Tokenized
 
 
 def _ended(tokenizer: Any, text: str, max_length: int) -> tuple[list[int], int]:
-    ids, cut = text_ids(tokenizer, text, max_length)
+    ids, cut = tokenize_text(tokenizer, text, max_length)
     if ids[-1] != tokenizer.eos_token_id:
         ids = [*ids[: max_length - 1], tokenizer.eos_token_id]
     return ids, cut
@@ -99,8 +115,8 @@ def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
     """``labels`` (rows, longest target), -100 on padding."""
     pairs = [_split(row) for row in rows]
     return {
-        **read([source for source, _ in pairs], pad_token_id),
-        "labels": padded([target for _, target in pairs], IGNORED),
+        **pad_inputs([source for source, _ in pairs], pad_token_id),
+        "labels": pad([target for _, target in pairs], IGNORED),
     }
 
 
@@ -117,23 +133,17 @@ def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
     return _logits(model, batch)[trained], batch["labels"][trained]
 
 
-class Writer:
-    """Greedy answers, and the likelihood of given ones."""
-
-    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
-        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
-        self.tokenizer = encoding.tokenizer
+class Seq2SeqPredictor(TaskPredictor):
+    """Greedy answers of an encoder-decoder model, and the likelihood of given ones."""
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        tokenizer = self.encoding.tokenizer
         rows = [_encoded(example, "", self.encoding) for example in examples]
         answers = [""] * len(rows)
-        with evaluating(self.model, self.adapter) as model:
-            for places, batch in in_batches(rows, progress):
-                inputs = placed(model, read([_split(row)[0] for row in batch], tokenizer.pad_token_id))
-                written = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
-                for place, ids in zip(places, written, strict=True):
-                    answers[place] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+        for places, batch in self.batches(rows, progress):
+            inputs = self.inputs([_split(row)[0] for row in batch])
+            written = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
+            for place, ids in zip(places, written, strict=True):
+                answers[place] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return answers
 
     def score(
@@ -145,24 +155,22 @@ class Writer:
         asked = [(place, text) for place, texts in enumerate(completions) for text in texts]
         rows = [_encoded(examples[place], text, self.encoding) for place, text in asked]
         scores = [CompletionScore(0.0, 0)] * len(rows)
-        with evaluating(self.model, self.adapter) as model:
-            for places, batch in in_batches(rows, progress):
-                for place, score in zip(places, _scores(model, batch, self.encoding), strict=True):
-                    scores[place] = score
+        for places, batch in self.batches(rows, progress):
+            for place, score in zip(places, self._scores(batch), strict=True):
+                scores[place] = score
         found: list[list[CompletionScore]] = [[] for _ in examples]
         for (place, _), score in zip(asked, scores, strict=True):
             found[place].append(score)
         return found
 
-
-def _scores(model: Any, rows: Sequence[TokenizedExample], encoding: Encoding) -> list[CompletionScore]:
-    batch = placed(model, collate(rows, encoding.tokenizer.pad_token_id))
-    nats = _logits(model, batch).log_softmax(-1)
-    labels = batch["labels"]
-    chosen = nats.gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)
-    counted = labels != IGNORED
-    greedy = ((nats.argmax(-1) == labels) | ~counted).all(-1)
-    return [
-        CompletionScore(float(row[mask].sum()), int(mask.sum()), bool(best))
-        for row, mask, best in zip(chosen, counted, greedy, strict=True)
-    ]
+    def _scores(self, rows: Sequence[TokenizedExample]) -> list[CompletionScore]:
+        batch = self.to_device(collate(rows, self.tokenizer.pad_token_id))
+        nats = _logits(self.model, batch).log_softmax(-1)
+        labels = batch["labels"]
+        chosen = nats.gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)
+        counted = labels != IGNORED
+        greedy = ((nats.argmax(-1) == labels) | ~counted).all(-1)
+        return [
+            CompletionScore(float(row[mask].sum()), int(mask.sum()), bool(best))
+            for row, mask, best in zip(chosen, counted, greedy, strict=True)
+        ]

@@ -1,8 +1,8 @@
-"""A head on the model chooses one class of a text, or says of each whether it holds."""
+"""A head on the model gives a text one of the classes, or decides for each class whether it applies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,26 +17,34 @@ from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import CompletionScore, Predictor, Progress
 from graft.models.load import Kind
-from graft.tasks.base import TEMPLATES
-from graft.tasks.batching import Batch, evaluating, in_batches, placed, read, text_ids
+from graft.tasks.base import TEMPLATES, Task
+from graft.tasks.batching import Batch, TaskPredictor, pad_inputs, tokenize_text
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
+from graft.tasks.snippet import Usage, loading, python
 from graft.training.objective import Objective
 
 SEVERAL = "multi_label_classification"
 UNLIKELY = -50.0
-"""Nats of a class that the head doesn't know."""
+"""Log-likelihood, in nats, of a class that the head does not know."""
 
 
-class TextClassification:
+class TextClassification(Task):
     name = "text-classification"
+    title = "text classification"
+    help = "A classification head gives a text one class, or any number of labels."
+    aliases = ("sequence-classification",)
     kinds: tuple[Kind, ...] = ("encoder", "causal")
+    default_for: tuple[Kind, ...] = ("encoder",)
+    priority = 40
+    head_suffix = "ForSequenceClassification"
+    export_target = "onnx-encoder"
     auto_class = "AutoModelForSequenceClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     uses: frozenset[str] = TEMPLATES
     recognize = staticmethod(labeled_texts)
 
-    def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
+    def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
         label = first_of(columns, LABELS)
         several = label is not None and isinstance(decoded(row.get(label)), list)
         return first_of(columns, TEXTS) is not None and several and "tokens" not in columns
@@ -50,14 +58,14 @@ class TextClassification:
                 f"--task text-classification needs classes, and {len(data.train):,} rows have {len(answers):,} "
                 "different answers",
                 where=data.source.path,
-                remedy="leave --task away to train the model to write the answers, or give rows with text and label",
+                remedy="omit --task to train the model to write the answers, or give rows with text and label",
             )
         return _checked(LabelSpace(tuple(data.mapping.labels), "single_label_classification"), data)
 
     def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
         rows = []
         for example in examples:
-            ids, cut = text_ids(encoding.tokenizer, example.input_text, encoding.max_length)
+            ids, cut = tokenize_text(encoding.tokenizer, example.input_text, encoding.max_length)
             try:
                 target = _target(example, encoding.label_space)
             except KeyError as error:
@@ -91,6 +99,16 @@ class TextClassification:
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
         return ("label_f1", "exact_match") if label_space.problem == SEVERAL else ("accuracy", "macro_f1")
 
+    def snippet(self, usage: Usage) -> str:
+        options = ", top_k=None" if usage.label_space.problem == SEVERAL else ""
+        lines = [
+            *loading(usage, self.auto_class, also=["pipeline"]),
+            "",
+            'classify = pipeline("text-classification", model=model, tokenizer=tokenizer)',
+            f"print(classify({python(usage.text)}{options}))",
+        ]
+        return "\n".join(lines)
+
 
 TEXT_CLASSIFICATION = TextClassification()
 
@@ -104,8 +122,10 @@ def _checked(label_space: LabelSpace, data: Prepared) -> LabelSpace:
 
 
 def _target(example: Example, label_space: LabelSpace) -> int | list[float]:
-    """Raises:
-    KeyError: for a class the head doesn't have.
+    """Return the index of the class, or 0 and 1 for each label.
+
+    Raises:
+        KeyError: If the head lacks the class.
     """
     place = {name: index for index, name in enumerate(label_space.names)}
     if label_space.problem != SEVERAL:
@@ -115,9 +135,9 @@ def _target(example: Example, label_space: LabelSpace) -> int | list[float]:
 
 
 def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
-    """``labels`` are classes (rows), or 0 and 1 for each (rows, classes)."""
+    """Return inputs and ``labels``: a class for each row (rows), or 0 and 1 for each label (rows, classes)."""
     return {
-        **read([row.input_ids for row in rows], pad_token_id),
+        **pad_inputs([row.input_ids for row in rows], pad_token_id),
         "labels": torch.tensor([row.target for row in rows]),
     }
 
@@ -127,15 +147,13 @@ def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
     return logits.float(), batch["labels"]
 
 
-class Classifier:
-    """Scores are the head's log-probabilities, an answer is what it chooses."""
+class Classifier(TaskPredictor):
+    """Scores are the head's log-probabilities, an answer is the class it chooses."""
 
-    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
-        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
-        self.tokenizer = encoding.tokenizer
+    no_scores = ("with several labels a row, their likelihood is not defined", "--metrics label_f1")
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        """The class; of several the JSON list of those above one half, as the references are."""
+        """Answer with the class; with several labels a row, with the JSON list of those above one half."""
         names = self.encoding.label_space.names
         logits = self._logits(examples, progress)
         if self.encoding.label_space.problem != SEVERAL:
@@ -149,31 +167,27 @@ class Classifier:
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
     ) -> list[list[CompletionScore]]:
-        place = {name: index for index, name in enumerate(self.encoding.label_space.names)}
-        logits = self._logits(examples, progress)
         if self.encoding.label_space.problem == SEVERAL:
-            raise InputError("with several labels a row, their likelihood is not defined", remedy="--metrics label_f1")
+            return super().score(examples, completions, progress)
+        logits = self._logits(examples, progress)
         nats, best = logits.log_softmax(-1), logits.argmax(-1).tolist()
         return [
-            [
-                CompletionScore(
-                    float(row[place[answer]]) if answer in place else UNLIKELY, 1, place.get(answer) == first
-                )
-                for answer in answers
-            ]
+            [self._scored(row, first, answer) for answer in answers]
             for row, first, answers in zip(nats, best, completions, strict=True)
         ]
 
-    def _logits(self, examples: Sequence[Example], progress: Callable[[int, int], None] | None) -> torch.Tensor:
-        """(examples, classes)"""
-        tokenizer, longest = self.encoding.tokenizer, self.encoding.max_length
-        rows = [
-            TokenizedExample(text_ids(tokenizer, example.input_text, longest)[0], 0, example.origin)
-            for example in examples
-        ]
+    def _scored(self, nats: torch.Tensor, best: int, answer: str) -> CompletionScore:
+        names = self.encoding.label_space.names
+        if answer not in names:
+            return CompletionScore(UNLIKELY, 1)
+        index = names.index(answer)
+        return CompletionScore(float(nats[index]), 1, index == best)
+
+    def _logits(self, examples: Sequence[Example], progress: Progress | None) -> torch.Tensor:
+        """Return the head's outputs, (examples, classes)."""
+        texts = [tokenize_text(self.tokenizer, e.input_text, self.encoding.max_length) for e in examples]
+        rows = [TokenizedExample(text.ids, 0, e.origin) for text, e in zip(texts, examples, strict=True)]
         found = torch.empty(len(rows), len(self.encoding.label_space.names))
-        with evaluating(self.model, self.adapter) as model:
-            for places, batch in in_batches(rows, progress):
-                inputs = read([row.input_ids for row in batch], tokenizer.pad_token_id)
-                found[places] = model(**placed(model, inputs)).logits.float().cpu()
+        for places, batch in self.batches(rows, progress):
+            found[places] = self.model(**self.inputs([row.input_ids for row in batch])).logits.float().cpu()
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from graft.data.chat_template import Renderer
 from graft.data.columns import recognize
@@ -15,22 +15,36 @@ from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import Predictor
 from graft.inference.torch import TorchPredictor
 from graft.models.load import CAUSAL, Kind
-from graft.tasks.base import TEMPLATES
+from graft.tasks.base import TEMPLATES, Task
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
+from graft.tasks.snippet import Usage, loading, python
 from graft.training.objective import Objective
 
+PROMPT_COLUMNS = {"messages", "conversations", "prompt", "instruction", "question"}
+SPECIAL_TOKENS = ("<|", "[INST]", "<start_of_turn>")
+"""A prompt with one of these is formatted already, so the tokenizer adds no special tokens."""
 
-class TextGeneration:
+
+class TextGeneration(Task):
     name = "text-generation"
+    title = "text generation"
+    help = "A causal language model (Llama, Qwen, SmolLM) answers prompts."
+    aliases = ("causal-lm", "text-generation-with-past")
     kinds: tuple[Kind, ...] = ("causal",)
+    default_for: tuple[Kind, ...] = ("causal",)
+    priority = 10
     auto_class = CAUSAL
     learning_rates: Mapping[str, float] = {}
     uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "chat_template", "loss_on", "max_new_tokens"}
+    chat: Literal["multi-turn", "single-turn", "none"] = "multi-turn"
+    export_target = "onnx-genai"
     recognize = staticmethod(recognize)
 
-    def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
-        return bool({"messages", "conversations", "prompt", "instruction", "question"} & set(columns))
+    def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
+        """A causal model also writes tags; other models take ``tokens`` and ``tags`` for token classification."""
+        tagged = kind == "causal" and {"tokens", "tags"} <= set(columns)
+        return tagged or bool(PROMPT_COLUMNS & set(columns))
 
     def label_space(self, data: Prepared) -> LabelSpace:
         return LabelSpace()
@@ -54,5 +68,30 @@ class TextGeneration:
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
         return None
 
+    def snippet(self, usage: Usage) -> str:
+        lines = [
+            *loading(usage, self.auto_class, merge=False),
+            "",
+            *_inputs(usage),
+            f"output = model.generate(**inputs, max_new_tokens={usage.max_new_tokens}, do_sample=False)",
+            'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
+        ]
+        return "\n".join(lines)
+
 
 TEXT_GENERATION = TextGeneration()
+
+
+def _inputs(usage: Usage) -> list[str]:
+    prompt = usage.prompt
+    if isinstance(prompt, list) and usage.has_chat_template:
+        messages = ",\n".join(f"    {python(message)}" for message in prompt)
+        return [
+            f"messages = [\n{messages},\n]",
+            "inputs = tokenizer.apply_chat_template(",
+            '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
+            ")",
+        ]
+    text = prompt if isinstance(prompt, str) else "\n".join(str(message.get("content", "")) for message in prompt)
+    special = ", add_special_tokens=False" if any(token in text for token in SPECIAL_TOKENS) else ""
+    return [f"prompt = {python(text)}", f'inputs = tokenizer(prompt, return_tensors="pt"{special})']

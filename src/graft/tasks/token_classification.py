@@ -16,23 +16,31 @@ from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import CompletionScore, Predictor, Progress
+from graft.inference.predictor import Predictor, Progress
 from graft.models.load import Kind
-from graft.tasks.batching import IGNORED, Batch, evaluating, in_batches, padded, placed, read
+from graft.tasks.base import Task
+from graft.tasks.batching import IGNORED, Batch, TaskPredictor, pad, pad_inputs
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
+from graft.tasks.snippet import Usage, loading, python
 from graft.training.objective import Objective
 
 
-class TokenClassification:
+class TokenClassification(Task):
     name = "token-classification"
+    title = "token classification"
+    help = "A head tags each word: named entities, parts of speech."
+    aliases = ("ner",)
     kinds: tuple[Kind, ...] = ("encoder", "causal")
+    priority = 30
+    head_suffix = "ForTokenClassification"
+    export_target = "onnx-encoder"
     auto_class = "AutoModelForTokenClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     uses: frozenset[str] = frozenset()
     recognize = staticmethod(tagged_words)
 
-    def fits(self, columns: Sequence[str], row: Mapping[str, Any]) -> bool:
+    def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
         tagged = first_of(columns, WORDS) is not None and first_of(columns, TAGS) is not None
         return tagged or (first_of(columns, TEXTS) is not None and first_of(columns, SPANS) is not None)
 
@@ -86,6 +94,16 @@ class TokenClassification:
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
         return ("entity_f1", "entity_precision", "entity_recall", "tag_accuracy")
 
+    def snippet(self, usage: Usage) -> str:
+        lines = [
+            *loading(usage, self.auto_class, also=["pipeline"]),
+            "",
+            'tag = pipeline("token-classification", model=model, tokenizer=tokenizer)',
+            f'found = tag({python(usage.text)}, aggregation_strategy="first")',
+            'print([(part["word"], part["entity_group"]) for part in found])',
+        ]
+        return "\n".join(lines)
+
 
 TOKEN_CLASSIFICATION = TokenClassification()
 
@@ -112,8 +130,8 @@ def align(tokenizer: Any, words: Sequence[str], max_length: int) -> tuple[list[i
 def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
     """``labels`` (rows, longest): the tag at each word's first token, -100 elsewhere."""
     return {
-        **read([row.input_ids for row in rows], pad_token_id),
-        "labels": padded([row.target for row in rows], IGNORED),
+        **pad_inputs([row.input_ids for row in rows], pad_token_id),
+        "labels": pad([row.target for row in rows], IGNORED),
     }
 
 
@@ -123,35 +141,21 @@ def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
     return logits[trained].float(), batch["labels"][trained]
 
 
-class Tagger:
-    """An answer is a tag for each word, with blanks between them."""
+class Tagger(TaskPredictor):
+    """Answers with a tag for each word, with blanks between them."""
 
-    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
-        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
-        self.tokenizer = encoding.tokenizer
-        names = encoding.label_space.names
-        self.otherwise = OUTSIDE if OUTSIDE in names else names[0]
+    no_scores = ("the likelihood of tags is not defined", "--metrics entity_f1")
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        tokenizer, names = self.encoding.tokenizer, self.encoding.label_space.names
-        aligned = [
-            align(tokenizer, expect(example, TaggedExample).words, self.encoding.max_length) for example in examples
-        ]
+        names = self.encoding.label_space.names
+        outside = OUTSIDE if OUTSIDE in names else names[0]
+        tagged = [expect(example, TaggedExample) for example in examples]
+        aligned = [align(self.tokenizer, example.words, self.encoding.max_length) for example in tagged]
         rows = [TokenizedExample(ids, 0, e.origin) for (ids, _), e in zip(aligned, examples, strict=True)]
         answers = [""] * len(examples)
-        with evaluating(self.model, self.adapter) as model:
-            for places, batch in in_batches(rows, progress):
-                inputs = read([row.input_ids for row in batch], tokenizer.pad_token_id)
-                best = model(**placed(model, inputs)).logits.argmax(-1).tolist()
-                for place, tags in zip(places, best, strict=True):
-                    firsts = aligned[place][1]
-                    answers[place] = " ".join(self.otherwise if f is None else names[tags[f]] for f in firsts)
+        for places, batch in self.batches(rows, progress):
+            best = self.model(**self.inputs([row.input_ids for row in batch])).logits.argmax(-1).tolist()
+            for place, tags in zip(places, best, strict=True):
+                firsts = aligned[place][1]
+                answers[place] = " ".join(outside if first is None else names[tags[first]] for first in firsts)
         return answers
-
-    def score(
-        self,
-        examples: Sequence[Example],
-        completions: Sequence[Sequence[str]],
-        progress: Progress | None = None,
-    ) -> list[list[CompletionScore]]:
-        raise InputError("the likelihood of tags is not measured", where="--metrics", remedy="--metrics entity_f1")
