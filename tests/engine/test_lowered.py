@@ -8,7 +8,7 @@ from graft.engine import LOWERED, fusable, fused, pack, packed_loss
 from graft.engine.matmul import Beside
 from graft.errors import InputError
 from graft.methods import METHODS
-from graft.training.loop import _refuse_lowered, choose_engine
+from graft.training.engine_choice import EngineChoice, choose_engine, refuse_lower_precision
 from packed_rows import adapted, gradients, rows_of
 from tiny_models import tiny_model
 
@@ -77,17 +77,17 @@ def test_engines_are_chosen_by_what_the_model_can():
     full = tiny_model("llama")
     assert fusable(lora) and not fusable(full)
     assert [choose_engine(name, lora) for name in ("exact", "auto", "packed", "int8", "plain")] == [
-        ("exact", None),
-        ("exact", None),
-        ("exact", None),
-        ("int8", None),
-        ("plain", None),
+        EngineChoice("exact"),
+        EngineChoice("exact"),
+        EngineChoice("exact"),
+        EngineChoice("int8"),
+        EngineChoice("plain"),
     ]
-    assert choose_engine("exact", full) == ("exact", None)
+    assert choose_engine("exact", full) == EngineChoice("exact")
     other = tiny_model("llama")
     other.config.model_type = "unheard-of"
-    engine, reason = choose_engine("exact", other)
-    assert engine == "plain" and "unheard-of" in (reason or "")
+    choice = choose_engine("exact", other)
+    assert choice.name == "plain" and "unheard-of" in (choice.padded_because or "")
     for model in (full, other):
         with pytest.raises(InputError, match="int8"):
             choose_engine("int8", model)
@@ -96,4 +96,4 @@ def test_engines_are_chosen_by_what_the_model_can():
 @pytest.mark.parametrize(("engine", "precision", "objective"), [("int8", "bfloat16", None), ("bf16", "float32", 1)])
 def test_fewer_bits_that_would_not_be_used_are_refused(engine, precision, objective):
     with pytest.raises(InputError, match=engine):
-        _refuse_lowered(engine, precision, objective)
+        refuse_lower_precision(engine, precision, objective)

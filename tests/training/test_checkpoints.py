@@ -1,4 +1,4 @@
-from graft.training.checkpoints import is_whole, remove_broken, rotate, seal, whole_checkpoints
+from graft.training.checkpoints import is_whole, remove_incomplete, rotate, seal, whole_checkpoints
 
 
 def checkpoint(folder, step, sealed=True):
@@ -16,7 +16,7 @@ def test_only_sealed_and_unchanged_checkpoints_are_whole(tmp_path):
     (cut / "weights").write_bytes(b"x")
     open_ = checkpoint(tmp_path, 3, sealed=False)
     assert is_whole(whole) and not is_whole(cut) and not is_whole(open_)
-    assert sorted(remove_broken(tmp_path)) == ["checkpoint-10", "checkpoint-3"]
+    assert sorted(remove_incomplete(tmp_path)) == ["checkpoint-10", "checkpoint-3"]
     assert whole_checkpoints(tmp_path) == [whole]
 
 

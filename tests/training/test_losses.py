@@ -11,7 +11,7 @@ from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.progress import SILENT
 from graft.runs.folder import RunFolder
-from graft.training.loop import train
+from graft.training.loop import TrainRequest, train
 from graft.training.losses.choose import ChosenLoss
 from graft.training.losses.load import load_loss
 from graft.training.losses.targets import ClassWeighted, balanced_weights
@@ -64,7 +64,7 @@ def test_a_loss_of_tokens_is_refused_for_pairs(folder):
         ("detached", "returns a float"),
         ("breaks", r"fails on tensors of shape \(4, 16\), \(4,\)"),
         ("Learned", "parameters of its own"),
-        ("NUMBER", "is a int"),
+        ("NUMBER", "a int cannot be called"),
         ("scald", "did you mean scaled"),
     ],
 )
@@ -168,7 +168,7 @@ def _trained(batch, accumulation, engine, loss, folder, reporter=SILENT):
         warmup_ratio=0.0,
     )
     run = RunFolder.create(folder)
-    return train(model, 3, _rows(16), [], settings, plan, run, reporter, loss), run, model
+    return train(TrainRequest(model, 3, _rows(16), [], settings, plan, run, loss), reporter), run, model
 
 
 def _own(folder, name):

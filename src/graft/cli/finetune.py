@@ -32,18 +32,17 @@ def run(arguments: Arguments) -> int:
     as_json, dry = arguments.flag("json"), arguments.flag("dry_run")
     settings = read_settings(arguments)
     with Screen(quiet=as_json) as screen:
-        from graft.commands.finetune import carry_out, with_recorded
-        from graft.planning.plan import plan_run
+        from graft.commands.finetune import carry_out, plan
 
-        plan = plan_run(with_recorded(settings) if settings.resume else settings, screen)
+        planned = plan(settings, screen)
         if dry:
             from graft.planning.preview import preview, print_preview
 
-            print(json.dumps(preview(plan), ensure_ascii=False, indent=2)) if as_json else print_preview(plan)
+            print(json.dumps(preview(planned), ensure_ascii=False, indent=2)) if as_json else print_preview(planned)
             return 0
-        for inference in plan.inferred:
-            screen.note(f"{inference.name} = {_short(inference.value)}  ({inference.why})")
-        folder = carry_out(plan, screen)
+        for inferred in planned.inferred:
+            screen.note(f"{inferred.name} = {_short(inferred.value)}  ({inferred.why})")
+        folder = carry_out(planned, screen)
     print_result(folder, as_json)
     return 0
 

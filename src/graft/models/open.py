@@ -73,7 +73,7 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     manifest = _read_json(path / "manifest.json")
     if hub.model_revision:
         what = f"this is a run: its base is the one it was tuned from, not the revision {hub.model_revision!r}"
-        raise InputError(what, where=str(path), remedy="leave --model_revision away")
+        raise InputError(what, where=str(path), remedy="omit --model_revision")
     adapter = path / "adapter" if (path / "adapter" / "adapter_config.json").is_file() else None
     if adapter is None and not (path / "model" / "config.json").is_file():
         status = manifest.get("status", "unknown")

@@ -28,7 +28,7 @@ def resolve(settings: ModelSettings, reporter: Reporter = SILENT) -> Base:
     base = _found(settings, reporter)
     if settings.model_revision and base.kind != "hub":
         what = f"{base.label} is no model of the hub, so it has no revision {settings.model_revision!r}"
-        raise InputError(what, where="--model_revision", remedy="leave it away")
+        raise InputError(what, where="--model_revision", remedy="omit it")
     return base
 
 

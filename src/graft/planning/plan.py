@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from graft.data.inferred import InferredSetting
 from graft.data.pipeline import Prepared, prepare
 from graft.data.sources import Loaded, load_rows
 from graft.data.tokenize import TokenizedExample
-from graft.errors import GraftError, Problems
+from graft.errors import Problems
 from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
@@ -179,19 +178,3 @@ def _free_output(settings: FinetuneSettings) -> Path:
         folder = folder.with_name(f"{stem}-{settings.method}-{number}")
         number += 1
     return folder
-
-
-FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-
-
-def as_graft_error(error: Exception) -> GraftError:
-    """The same failure in words a user can act on."""
-    if isinstance(error, GraftError):
-        return error
-    text = str(error)
-    if getattr(error, "errno", None) in FULL_DISK or any(f"os error {number}" in text for number in FULL_DISK):
-        return GraftError("the disk is full; the last whole checkpoint is kept", remedy="free some room, then --resume")
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
-        remedy = "--per_device_train_batch_size 1 --gradient_accumulation_steps 16 --gradient_checkpointing true"
-        return GraftError("there was not enough memory", remedy=remedy)
-    return GraftError(f"{type(error).__name__}: {text}", remedy="--debug shows where")

@@ -35,7 +35,7 @@ def gpu_memory_mb() -> list[Memory]:
     return found
 
 
-class Recorder(TrainerCallback):
+class MetricsWriter(TrainerCallback):
     """Writes a line to metrics.jsonl at every log, and keeps the progress line going."""
 
     def __init__(self, write: Callable[[dict[str, Any]], None], reporter: Reporter) -> None:
@@ -69,7 +69,7 @@ class Recorder(TrainerCallback):
         return {"rows_per_second": round(rows / seconds, 3), "tokens_per_second": round(tokens / seconds, 1)}
 
 
-class Guard(TrainerCallback):
+class HealthMonitor(TrainerCallback):
     """Says signs of trouble as they show, once each, writes them among the metrics, and stops a run that diverges.
 
     What was logged before a resumed run went on it reads from the log history, which checkpoints carry.
@@ -120,7 +120,7 @@ def _curve(state: TrainerState, name: str) -> list[tuple[int, float]]:
     return [(int(line["step"]), float(line[name])) for line in state.log_history if name in line]
 
 
-class BestKeeper(TrainerCallback):
+class BestCheckpoint(TrainerCallback):
     """Saves a checkpoint whenever the held-out loss is the best so far, and stops when it no longer gets better.
 
     What it knows it reads from the log history, which checkpoints carry: a resumed run decides as one in a piece.
@@ -140,7 +140,7 @@ class BestKeeper(TrainerCallback):
             self.stopped = True
 
 
-class Interrupt(TrainerCallback):
+class InterruptHandler(TrainerCallback):
     """The first Ctrl-C ends after this step with a checkpoint; the second at once."""
 
     def __init__(self, reporter: Reporter) -> None:

@@ -40,7 +40,7 @@ def whole_checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=step_of)
 
 
-def remove_broken(folder: Path) -> list[str]:
+def remove_incomplete(folder: Path) -> list[str]:
     """Remove what an interrupted save left behind; returns the names."""
     broken = [path for path in folder.glob("checkpoint-*") if path.is_dir() and not is_whole(path)]
     for path in broken:

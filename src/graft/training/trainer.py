@@ -23,7 +23,7 @@ Plan = Callable[[Sequence[TokenizedExample], int, int, int], list[list[int]]]
 Loss = Callable[[torch.nn.Module, Batch, Any], torch.Tensor]
 
 
-class EncodedRows(Dataset[TokenizedExample]):
+class TokenizedRows(Dataset[TokenizedExample]):
     def __init__(self, rows: Sequence[TokenizedExample]) -> None:
         self.rows = rows
 
@@ -34,7 +34,7 @@ class EncodedRows(Dataset[TokenizedExample]):
         return self.rows[index]
 
 
-class PlannedBatches:
+class BatchSampler:
     """A batch sampler whose order depends on the seed and the epoch alone, so that a resumed run goes on alike."""
 
     def __init__(self, rows: Sequence[TokenizedExample], batch_size: int, seed: int, plan: Plan = plan_batches) -> None:
@@ -51,7 +51,7 @@ class PlannedBatches:
         yield from self.plan(self.rows, self.batch_size, self.seed, self.epoch)
 
 
-class NotFinite(Exception):
+class NonFiniteError(Exception):
     """The loss or the weights are NaN or infinite: whatever came after it would be, too."""
 
 
@@ -72,7 +72,7 @@ class GraftTrainer(Trainer):
         rows = dataset.rows
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            batch_sampler=PlannedBatches(rows, self._train_batch_size, self.args.seed, self.plan),
+            batch_sampler=BatchSampler(rows, self._train_batch_size, self.args.seed, self.plan),
             collate_fn=self.collate,
             num_workers=self.args.dataloader_num_workers,
         )
@@ -91,7 +91,7 @@ class GraftTrainer(Trainer):
         self.train_seconds += time.perf_counter() - started
         self.step_loss += float(loss)
         if not math.isfinite(self.step_loss):
-            raise NotFinite(f"the loss became {self.step_loss} at step {self.state.global_step + 1}")
+            raise NonFiniteError(f"the loss became {self.step_loss} at step {self.state.global_step + 1}")
         return loss
 
     def compute_loss(
@@ -142,7 +142,7 @@ class GraftTrainer(Trainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
-            raise NotFinite(f"the weights are no longer finite after step {self.state.global_step}")
+            raise NonFiniteError(f"the weights are no longer finite after step {self.state.global_step}")
         super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial))
         seal(folder / f"checkpoint-{self.state.global_step}")

@@ -63,7 +63,7 @@ def _of_head(
     """What a name means to the head's task; the task's own loss where none was asked for."""
     if name == DISTILLATION:
         what = "a teacher's distribution is learned by text-generation only"
-        raise InputError(what, where="--teacher", remedy="leave --teacher away, or --task text-generation")
+        raise InputError(what, where="--teacher", remedy="omit --teacher, or --task text-generation")
     several = bool(rows) and isinstance(rows[0].target, list) and isinstance(rows[0].target[0], float)
     known = objective.losses.get(name, name)
     if (several or objective.kind == "pairs") and known in LOSSES.builtin:

@@ -9,6 +9,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
+from graft.methods.adapter_folder import load_adapter
+from graft.models.base import Opened, load_model
+
 LogitsOf = Callable[[Any, Mapping[str, Any]], tuple[torch.Tensor, torch.Tensor]]
 """A model and a batch -> logits (N, vocabulary) at the targets, and the labels (N)."""
 
@@ -46,3 +49,9 @@ class Distillation(nn.Module):
         teacher = log_softmax(taught[:, :width] / self.temperature, dim=-1)
         divergence = kl_div(student, teacher, reduction="none", log_target=True).sum(-1) * self.temperature**2
         return self.alpha * divergence + (1 - self.alpha) * cross_entropy(logits, labels, reduction="none")
+
+
+def load_teacher(teacher: Opened) -> Any:
+    """The teacher's weights, with its adapter where it has one."""
+    model = load_model(teacher.base)
+    return load_adapter(model, teacher.adapter) if teacher.adapter else model

@@ -72,7 +72,7 @@ class ClassWeighted(nn.Module):
         if len(counts) > min(MOST_CLASSES, max(1, len(rows) // 2)):
             raise InputError(
                 f"--loss class-weighted needs classes, and the data has {len(counts):,} different answers",
-                remedy="leave --loss away, or tune on labelled rows with --loss_on completion",
+                remedy="omit --loss, or train on labeled rows with --loss_on completion",
             )
         names = {answer: str(tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in counts}
         self.by_answer = dict(zip(counts, self._weights(names, counts), strict=True))

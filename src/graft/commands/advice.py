@@ -1,0 +1,45 @@
+"""What a run says about its own health, with the command that would do better."""
+
+from __future__ import annotations
+
+from graft.errors import GraftError
+from graft.planning.plan import RunPlan
+from graft.progress import Reporter
+from graft.runs.folder import RunFolder
+from graft.runs.health import learning_rate_out_of_range
+from graft.runs.remedies import PATCHES, patch
+from graft.runs.view import RunView
+
+
+def warn_of_learning_rate(run: RunFolder, plan: RunPlan, default: float, reporter: Reporter) -> None:
+    """Report a learning rate far from the method's ``default``, and log it once."""
+    sign = learning_rate_out_of_range(plan.training.learning_rate, default, plan.settings.method)
+    if sign:
+        reporter.note(f"{sign.what[:1].upper()}{sign.what[1:]}: {'; '.join(sign.remedies)}")
+        if not plan.settings.resume:
+            run.append_metrics({"step": 0, "sign": sign.kind, "what": sign.what})
+
+
+def write_remedies(run: RunFolder, plan: RunPlan, reporter: Reporter) -> None:
+    """For each sign of trouble with a remedy in settings, write the YAML that lies over the run's config.yaml."""
+    settings = plan.settings.model_dump(mode="json")
+    name = run.path.as_posix()
+    for sign in RunView.read(run.path).signs:
+        if sign.kind in PATCHES:
+            run.write_text(PATCHES[sign.kind], patch(sign.kind, settings, plan.training.learning_rate, name, sign.what))
+            reporter.note(f"against {sign.kind}, the same settings with a remedy:\n    {_again(name, sign.kind)}")
+
+
+def diverged(run: RunFolder, reason: str, kept_step: int | None) -> GraftError:
+    """The error of a run that was stopped because its loss diverged."""
+    kept = "no checkpoint had been written yet" if kept_step is None else f"the weights of step {kept_step} are kept"
+    return GraftError(f"{reason}; {kept}", remedy=_again(run.path.as_posix(), "divergence"))
+
+
+def resume_line(plan: RunPlan) -> str:
+    """The command that resumes this run."""
+    return f"graft finetune --resume --output_path {plan.output}"
+
+
+def _again(name: str, kind: str) -> str:
+    return f"graft finetune --config {name}/config.yaml {name}/{PATCHES[kind]} --output_path {name}-again"

@@ -1,0 +1,107 @@
+"""What ``graft finetune`` writes about a run before, during and after training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from graft._version import __version__
+from graft.config import SECRET
+from graft.data.example import Example
+from graft.hardware.machine import machine
+from graft.planning.plan import RunPlan
+from graft.runs.folder import RunFolder
+from graft.runs.rows import as_row
+
+if TYPE_CHECKING:
+    from graft.training.loop import TrainResult
+
+
+def record_start(run: RunFolder, plan: RunPlan) -> None:
+    """Write the settings, the rows and the manifest of a run that begins, or goes on."""
+    run.write_text("config.yaml", _config(plan))
+    run.update_manifest(graft=__version__, command="finetune", status="running", started=_now())
+    (run.path / "data").mkdir(exist_ok=True)
+    run.write_text("data/train.jsonl", _lines(plan.data.train))
+    run.write_text("data/eval.jsonl", _lines(plan.data.eval))
+    settings, base, encoding = plan.settings, plan.base, plan.encoding
+    run.update_manifest(
+        task_name=settings.task_name,
+        task={"name": plan.task.name, "head": encoding.label_space.as_record(), "max_length": encoding.max_length},
+        settings=settings.model_dump(mode="json", exclude=SECRET),
+        inferences=[asdict(setting) for setting in plan.inferred],
+        versions={name: version(name) for name in ("torch", "transformers", "peft")}
+        | {"python": platform.python_version(), "graft": __version__},
+        seed=settings.seed,
+        machine=machine(),
+        base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.license},
+        data=_data(plan),
+        finished=None,
+    )
+
+
+def record_training(run: RunFolder, result: TrainResult, trainable: int, parameters: int) -> None:
+    """Write what came of the training: its figures, the numbers of parameters, the adapter's hash."""
+    figures = {name: value for name, value in asdict(result).items() if name != "interrupted"}
+    counts = {"trainable_parameters": trainable, "parameters": parameters, "peak_rss_mb": _peak_rss_mb(run)}
+    adapter = {"sha256": _sha256(run.path / "adapter" / "adapter_model.safetensors")}
+    run.update_manifest(training=figures | counts, adapter=adapter)
+
+
+def record_end(run: RunFolder, status: str, error: str | None = None) -> None:
+    """Write how the run ended: finished, failed or interrupted."""
+    run.update_manifest(status=status, finished=_now(), **({"error": error} if error else {}))
+
+
+def _config(plan: RunPlan) -> str:
+    """config.yaml: what was given, and the seed. ``graft finetune --config`` does the same run again."""
+    settings = plan.settings
+    unwritten: dict[str, Any] = {"resume": True, "overwrite": True, **SECRET}
+    recorded = settings.model_dump(mode="json", exclude=unwritten, exclude_defaults=True)
+    if settings.precision == "auto":  # measured once: a run that is resumed or repeated computes as this one did
+        recorded["precision"] = plan.training.precision
+    return yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True)
+
+
+def _data(plan: RunPlan) -> dict[str, Any]:
+    data = plan.data
+    return {
+        "train": asdict(data.source),
+        "eval": asdict(data.eval_source) if data.eval_source else None,
+        "train_rows": len(plan.rows),
+        "held_out_rows": len(plan.held_out),
+        "labels": data.mapping.labels,
+        "kind": data.mapping.kind,
+        "trained_token_share": round(plan.trained_tokens / max(plan.tokens, 1), 4),
+        "tokens": plan.tokens,
+        "summary": data.summary,
+    }
+
+
+def _peak_rss_mb(run: RunFolder) -> float | None:
+    path = run.path / "metrics.jsonl"
+    if not path.is_file():
+        return None
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return max((line["rss_mb"] for line in lines if "rss_mb" in line), default=None)
+
+
+def _lines(examples: Sequence[Example]) -> str:
+    return "".join(json.dumps(as_row(example), ensure_ascii=False) + "\n" for example in examples)
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
