@@ -6,23 +6,24 @@ import numpy as np
 import pytest
 
 from graft.cli.main import main
-from graft.export.bundle import adapter_file, read_manifest
+from graft.commands.export import export_model
+from graft.export.bundle import read_manifest
+from graft.export.onnx.genai_folder import adapter_file
 from graft.export.onnx.session import OnnxSession
-from graft.export.targets.onnx_genai import optimize
 
 
 @pytest.fixture(scope="module")
 def switched(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("switched")
     copy = shutil.copytree(run, folder / "tone")
-    line = ["auto-opt", str(copy), "--adapter", "switch", "--precision", "fp32", "-o", str(folder / "onnx")]
+    line = ["auto-opt", str(copy), "--adapter", "switch", "--precision", "float32", "-o", str(folder / "onnx")]
     assert main(line) == 0
     return folder / "onnx"
 
 
 def test_a_switchable_adapter_answers_as_pytorch_does_and_the_bare_base_is_there(switched):
     said = read_manifest(switched)
-    assert said["status"] == "finished" and said["adapter"]["way"] == "switch"
+    assert said["status"] == "finished" and said["adapter"]["placement"] == "hot-swappable"
     assert said["parity"]["answers_equal"][0] == said["parity"]["answers_equal"][1] >= 50
     assert said["parity"]["greatest_logit_difference"] < 1e-3
     prompt = list(range(5, 25))
@@ -44,18 +45,18 @@ def test_it_chats_with_the_adapter_and_its_readme_says_how(switched, capsys):
 
 def test_auto_measures_both_and_says_which_it_took(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "tone")
-    said = read_manifest(optimize({"model_name_or_path": str(copy), "adapter": "auto", "precision": "int8"}))
-    assert [one["way"] for one in said["tried"]] == ["merge", "switch"]
+    said = read_manifest(export_model({"model_name_or_path": str(copy), "adapter": "auto", "precision": "int8"}))
+    assert [one["placement"] for one in said["candidates"]] == ["merged", "hot-swappable"]
     speeds = said["adapter"]["tokens_per_second"]
-    assert set(speeds) == {"merge", "switch"} and all(speed > 0 for speed in speeds.values())
+    assert set(speeds) == {"merged", "hot-swappable"} and all(speed > 0 for speed in speeds.values())
     slower = min(speeds, key=speeds.get)
-    assert said["adapter"]["way"] != slower or speeds["switch"] < 1.06 * speeds["merge"]
+    assert said["adapter"]["placement"] != slower or speeds["hot-swappable"] < 1.06 * speeds["merged"]
     for speed in speeds.values():
-        assert f"{speed:g} tokens/s" in said["adapter"]["why"]
+        assert f"{speed:g} tokens/s" in said["adapter"]["reason"]
 
 
 def test_without_an_adapter_there_is_nothing_to_switch(learned, tmp_path, capsys):
     line = ["auto-opt", "--model_name_or_path", str(learned), "--adapter", "switch", "-o", str(tmp_path / "x")]
     assert main([*line, "--skip_parity"]) == 2
-    assert "no adapter to switch" in capsys.readouterr().err
+    assert "this model has no adapter" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

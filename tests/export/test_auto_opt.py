@@ -9,10 +9,10 @@ import time
 import pytest
 
 from graft.cli.main import main
+from graft.commands.export import export_model
 from graft.errors import GateError, GraftError, InputError
 from graft.export.bundle import MANIFEST, clear_stale, read_manifest, staged
 from graft.export.cached_predictions import recorded_evaluation
-from graft.export.targets.onnx_genai import optimize
 from graft.progress import Silent
 from graft.runs.folder import RunFolder
 
@@ -29,7 +29,7 @@ def exact(run, tmp_path_factory):
     """The run in float32, checked."""
     copy = tmp_path_factory.mktemp("exact") / "run"
     shutil.copytree(run, copy)
-    bundle = optimize({"model_name_or_path": str(copy), "precision": "fp32"})
+    bundle = export_model({"model_name_or_path": str(copy), "precision": "float32"})
     return copy, bundle
 
 
@@ -51,8 +51,8 @@ def test_a_run_becomes_a_bundle_that_answers_the_same(exact):
 def test_the_bundle_is_the_third_column_of_the_runs_report(exact):
     run, _ = exact
     document = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    assert list(document["predictors"]) == ["base", "tuned", "onnx fp32"]
-    assert "onnx fp32" in (run / "report.html").read_text(encoding="utf-8")
+    assert list(document["predictors"]) == ["base", "tuned", "onnx float32"]
+    assert "onnx float32" in (run / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_readmes_lines_run_as_they_are(exact):
@@ -81,10 +81,12 @@ def test_what_the_runs_evaluation_asked_of_pytorch_is_not_asked_again(exact, lea
     copy = shutil.copytree(run, tmp_path / "run")
     before = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"))
     notes = Notes()
-    optimize({"model_name_or_path": str(copy), "precision": "fp32", "output_path": str(tmp_path / "again")}, notes)
+    export_model(
+        {"model_name_or_path": str(copy), "precision": "float32", "output_path": str(tmp_path / "again")}, notes
+    )
     assert any("are in the run's evaluation" in note for note in notes.said)
     after = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"))
-    for name in ("base", "tuned", "onnx fp32"):
+    for name in ("base", "tuned", "onnx float32"):
         for metric, figures in before["predictors"][name].items():
             assert after["predictors"][name][metric] == pytest.approx(figures, abs=2e-3), (name, metric)
     (copy / "adapter" / "adapter_model.safetensors").write_bytes(b"another")
@@ -102,7 +104,7 @@ class Notes(Silent):
 def test_int4_is_rounded_for_the_users_rows_and_says_so(copied, tmp_path):
     found = {}
     for rounding in ("rtn", "gptq"):
-        bundle = optimize(
+        bundle = export_model(
             {
                 "model_name_or_path": str(copied),
                 "output_path": str(tmp_path / rounding),
@@ -132,22 +134,24 @@ def test_a_bundle_that_answers_worse_is_marked_failed_and_ends_with_3(copied, tm
         data.write_bytes(content)
 
     monkeypatch.setattr(export_builder.ExportBuilder, "make", spoilt)
-    code = main(["auto-opt", str(copied), "--precision", "fp32", "-o", str(tmp_path / "bad")])
+    code = main(["auto-opt", str(copied), "--precision", "float32", "-o", str(tmp_path / "bad")])
     assert code == 3
     assert read_manifest(tmp_path / "bad")["status"] == "failed"
 
 
 def test_auto_prints_what_it_tried_and_takes_the_smallest_that_passes(copied, tmp_path):
-    bundle = optimize({"model_name_or_path": str(copied), "precision": "auto", "output_path": str(tmp_path / "auto")})
+    bundle = export_model(
+        {"model_name_or_path": str(copied), "precision": "auto", "output_path": str(tmp_path / "auto")}
+    )
     said = read_manifest(bundle)
-    passing = [one["size_mb"] for one in said["tried"] if one["passed"]]
-    assert {one["precision"] for one in said["tried"]} == {"int4", "int8", "fp32"}
+    passing = [one["size_mb"] for one in said["candidates"] if one["passed"]]
+    assert {one["precision"] for one in said["candidates"]} == {"int4", "int8", "float32"}
     assert said["size_mb"] == min(passing)
 
 
 def test_bounds_that_nothing_meets_end_with_3_and_leave_nothing(copied, tmp_path):
     with pytest.raises(GateError, match="MB"):
-        optimize(
+        export_model(
             {
                 "model_name_or_path": str(copied),
                 "precision": "auto",
@@ -161,26 +165,26 @@ def test_bounds_that_nothing_meets_end_with_3_and_leave_nothing(copied, tmp_path
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"device": "npu"}, "builder makes nothing for QNN"),
-        ({"provider": "OpenVINOExecutionProvider", "device": "gpu"}, "makes nothing for OpenVINO"),
-        ({"provider": "Cpu", "precision": "fp16"}, "fp16 is not built"),
-        ({"provider": "Abacus"}, "there is no execution provider"),
+        ({"device": "npu"}, "does not build for QNN"),
+        ({"provider": "OpenVINOExecutionProvider", "device": "gpu"}, "does not build for OpenVINO"),
+        ({"provider": "Cpu", "precision": "float16"}, "float16 cannot be built"),
+        ({"provider": "Abacus"}, "unknown execution provider"),
     ],
 )
 def test_impossible_targets_are_refused_with_the_reason(run, tmp_path, options, said):
     with pytest.raises(InputError, match=said):
-        optimize({"model_name_or_path": str(run), "output_path": str(tmp_path / "x"), **options})
+        export_model({"model_name_or_path": str(run), "output_path": str(tmp_path / "x"), **options})
     assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_run_here_is_built_and_says_so(run, tmp_path):
-    bundle = optimize(
+    bundle = export_model(
         {
             "model_name_or_path": str(run),
             "output_path": str(tmp_path / "gpu"),
             "device": "gpu",
             "provider": "DmlExecutionProvider",
-            "precision": "fp16",
+            "precision": "float16",
         }
     )
     said = read_manifest(bundle)
@@ -190,8 +194,8 @@ def test_what_cannot_run_here_is_built_and_says_so(run, tmp_path):
 def test_a_folder_that_is_no_bundle_is_not_touched(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(InputError, match="no bundle"):
-        optimize({"model_name_or_path": str(run), "output_path": str(tmp_path / "mine"), "overwrite": True})
+    with pytest.raises(InputError, match="not a bundle"):
+        export_model({"model_name_or_path": str(run), "output_path": str(tmp_path / "mine"), "overwrite": True})
     assert (tmp_path / "mine" / "thesis.txt").read_text(encoding="utf-8") == "years of work"
 
 
@@ -200,11 +204,11 @@ def test_an_architecture_the_builder_does_not_know_is_refused(tmp_path):
 
     model = tiny_model_folder(tmp_path, "gpt2")
     with pytest.raises(InputError, match="GPT2LMHeadModel"):
-        optimize(
+        export_model(
             {
                 "model_name_or_path": str(model),
                 "output_path": str(tmp_path / "out"),
-                "precision": "fp32",
+                "precision": "float32",
                 "skip_parity": True,
             }
         )
@@ -220,7 +224,7 @@ def test_a_full_disk_leaves_no_folder(run, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
         with pytest.raises(GraftError):
-            optimize({"model_name_or_path": str(run), "output_path": str(tmp_path / "full"), "skip_parity": True})
+            export_model({"model_name_or_path": str(run), "output_path": str(tmp_path / "full"), "skip_parity": True})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)

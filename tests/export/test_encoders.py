@@ -4,9 +4,9 @@ import sys
 import pytest
 
 from graft.cli.main import main
+from graft.commands.export import export_model
 from graft.errors import InputError
 from graft.export.bundle import read_manifest
-from graft.export.targets.onnx_genai import optimize
 from small_runs import tune
 from tiny_task_models import tiny_bert_folder
 
@@ -21,7 +21,7 @@ def classifier(tone, tmp_path_factory):
 
 
 def test_a_classifier_becomes_plain_onnx_that_judges_the_same(classifier, tmp_path, capsys):
-    assert main(["auto-opt", str(classifier), "--precision", "fp32", "-o", str(tmp_path / "out")]) == 0
+    assert main(["auto-opt", str(classifier), "--precision", "float32", "-o", str(tmp_path / "out")]) == 0
     said = read_manifest(tmp_path / "out")
     assert said["parity"]["answers_equal"] == [64, 64]
     assert said["parity"]["greatest_logit_difference"] < 1e-4
@@ -35,8 +35,8 @@ def test_a_classifier_becomes_plain_onnx_that_judges_the_same(classifier, tmp_pa
 
 def test_its_weights_in_int8_take_less(classifier, tmp_path):
     sizes = {}
-    for precision in ("fp32", "int8"):
-        folder = optimize(
+    for precision in ("float32", "int8"):
+        folder = export_model(
             {
                 "model_name_or_path": str(classifier),
                 "precision": precision,
@@ -45,9 +45,9 @@ def test_its_weights_in_int8_take_less(classifier, tmp_path):
             }
         )
         sizes[precision] = sum(file.stat().st_size for file in folder.glob("model.onnx*"))
-    assert sizes["int8"] < sizes["fp32"]
+    assert sizes["int8"] < sizes["float32"]
 
 
 def test_int4_is_refused_for_encoders(classifier, tmp_path):
-    with pytest.raises(InputError, match="fp32 and int8"):
-        optimize({"model_name_or_path": str(classifier), "precision": "int4", "output_path": str(tmp_path / "x")})
+    with pytest.raises(InputError, match="does not export int4"):
+        export_model({"model_name_or_path": str(classifier), "precision": "int4", "output_path": str(tmp_path / "x")})

@@ -19,7 +19,7 @@ from graft.export.onnx.session import OnnxSession
 from tiny_models import tiny_model_folder
 
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "mistral", "gpt2")
-PRECISIONS = ("fp32", "int8", "int4")
+PRECISIONS = ("float32", "int8", "int4")
 PROMPTS = [list(range(5, 25)), list(range(40, 47)), [7] * 30]
 DOCS = Path(__file__).parents[2] / "docs" / "deploy.md"
 
@@ -41,7 +41,7 @@ def linear_layers(model):
     return [part for layer in layers for part in in_graph(layer)]
 
 
-def export(model, folder, precision="fp32", switch=False):
+def export(model, folder, precision="float32", switch=False):
     """The graph's and onnxruntime-genai's logits after the prompts; switchable with slots at all linear layers."""
     modules = linear_layers(model) if switch else []
     build(model, folder, precision, options=slot_options(modules) if switch else None)
@@ -67,7 +67,7 @@ def cell(model, folder, precision, switch, wanted):
     except Exception as error:
         return f"no: {type(error).__name__}"
     off = max(np.abs(one - wanted).max() for one in found) / np.abs(wanted).max()
-    return "yes" if off < {"fp32": 1e-3, "int8": 0.1, "int4": 0.6}[precision] else "no: answers differ"
+    return "yes" if off < {"float32": 1e-3, "int8": 0.1, "int4": 0.6}[precision] else "no: answers differ"
 
 
 def table():

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from graft.cli.main import main
+from graft.commands.export import generate_adapter
 from graft.errors import GraftError
 from graft.export.bundle import is_bundle
-from graft.export.targets.onnx_multi_adapter import generate_adapter
 from tiny_models import tiny_model_folder
 
 
@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_no_multi_adapter_bundle(learned, run, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_killed_generate_adapter_leaves_no_bundle_and_the_next_one_clears_up(learned, run, tmp_path):
     line = ["generate-adapter", "--base_model_path", str(learned), "--adapter_paths", str(run), "--skip_parity"]
-    line += ["--precision", "fp32", "--output_path", str(tmp_path / "multi")]
+    line += ["--precision", "float32", "--output_path", str(tmp_path / "multi")]
     process = subprocess.Popen([sys.executable, "-m", "graft.cli.main", *line], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline and not list(tmp_path.glob(".multi-*/.work/made/*")):

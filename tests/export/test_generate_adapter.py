@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from graft.cli.main import main
+from graft.commands.export import generate_adapter
 from graft.errors import InputError
-from graft.export.bundle import adapter_file, read_manifest
+from graft.export.bundle import read_manifest
 from graft.export.onnx.genai import GenaiModel
+from graft.export.onnx.genai_folder import adapter_file
 from graft.export.onnx.session import OnnxSession
-from graft.export.targets.onnx_multi_adapter import generate_adapter
 from small_runs import tune
 from tiny_models import tiny_model_folder
 
@@ -28,7 +29,7 @@ def multi(learned, runs, tmp_path_factory):
     output = tmp_path_factory.mktemp("multi") / "multi"
     paths = ",".join(f"{name}={path}" for name, path in runs.items())
     return generate_adapter(
-        {"base_model_path": str(learned), "adapter_paths": paths, "output_path": str(output), "precision": "fp32"}
+        {"base_model_path": str(learned), "adapter_paths": paths, "output_path": str(output), "precision": "float32"}
     )
 
 

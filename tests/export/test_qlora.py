@@ -4,12 +4,12 @@ import numpy as np
 import onnx
 import pytest
 
-from graft.config import ExportSettings, build
+from graft.commands.export import export_model
+from graft.config import OnnxGenaiSettings, build
 from graft.errors import InputError
-from graft.export.adapter_placement import ways
+from graft.export.adapter_placement import placements
 from graft.export.bundle import read_manifest
 from graft.export.onnx.graph import name_of, node_of
-from graft.export.targets.onnx_genai import optimize
 from graft.methods.quantized import shipped_weights
 from graft.models.base import open_run_or_model
 from small_runs import tune
@@ -22,7 +22,7 @@ def run(learned, tone, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bundle(run, tmp_path_factory):
-    return optimize({"model_name_or_path": str(run), "output_path": str(tmp_path_factory.mktemp("q") / "onnx")})
+    return export_model({"model_name_or_path": str(run), "output_path": str(tmp_path_factory.mktemp("q") / "onnx")})
 
 
 def test_the_weights_are_those_of_the_training_bit_for_bit(run, bundle):
@@ -46,13 +46,13 @@ def test_the_adapter_stands_beside_them_in_float32_and_the_gate_is_passed(run, b
     first = load_file(run / "adapter" / "adapter_model.safetensors")[f"base_model.model.{module}.lora_A.weight"]
     assert np.array_equal(tensors[f"{module}.lora_A"], first.T)
     said = read_manifest(bundle)
-    assert said["rounding"] == "trained" and said["adapter"]["way"] == "beside"
+    assert said["rounding"] == "trained" and said["adapter"]["placement"] == "unmerged"
     assert said["status"] == "finished" and said["parity"]["passed"]
 
 
 def test_merged_on_request_it_is_rounded_again(run, tmp_path):
     said = read_manifest(
-        optimize(
+        export_model(
             {
                 "model_name_or_path": str(run),
                 "output_path": str(tmp_path / "merged"),
@@ -61,13 +61,13 @@ def test_merged_on_request_it_is_rounded_again(run, tmp_path):
             }
         )
     )
-    assert said["rounding"] == "gptq" and said["adapter"]["way"] == "merge"
+    assert said["rounding"] == "gptq" and said["adapter"]["placement"] == "merged"
 
 
-@pytest.mark.parametrize("option", [{"precision": "fp32"}, {"rounding": "gptq"}])
+@pytest.mark.parametrize("option", [{"precision": "float32"}, {"rounding": "gptq"}])
 def test_its_adapter_is_switched_over_its_own_weights_alone(run, tmp_path, option):
     given = {"model_name_or_path": str(run), "output_path": str(tmp_path / "x"), "adapter": "switch", **option}
     with pytest.raises(InputError, match="trained over"):
-        optimize(given)
+        export_model(given)
     assert not list(tmp_path.iterdir())
-    assert ways(build(ExportSettings, {**given, "adapter": None}), open_run_or_model(run)) == ["merge"]
+    assert placements(build(OnnxGenaiSettings, {**given, "adapter": None}), open_run_or_model(run)) == ["merged"]

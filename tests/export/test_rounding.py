@@ -7,7 +7,7 @@ import torch
 from graft.data.example import Origin
 from graft.data.tokenize import TokenizedExample
 from graft.engine import pack
-from graft.export.quantize.calibrate import linears, rounded, uses, within_budget
+from graft.export.quantize.calibrate import linears, quantize_linears, token_counts, within_budget
 from graft.export.quantize.gptq import quantize
 from tiny_models import tiny_model_folder
 
@@ -25,7 +25,7 @@ def model(request, tmp_path_factory):
 
 def test_a_token_counts_for_each_row_it_stands_in():
     layout = pack(ROWS[:5])["layout"]
-    assert uses(layout).tolist() == [5.0] * len(PREFIX) + [1.0] * 5 * 3
+    assert token_counts(layout).tolist() == [5.0] * len(PREFIX) + [1.0] * 5 * 3
     pairs = [
         TokenizedExample([*PREFIX, group, group, group, 8, n, 5], 26, Origin("", n))
         for group in (1, 2)
@@ -34,7 +34,7 @@ def test_a_token_counts_for_each_row_it_stands_in():
     batch = pack(pairs)
     assert len(batch["layout"].levels) == 3
     rows = torch.tensor([row.input_ids[:-1] for row in pairs])
-    counted = torch.zeros(100).index_add_(0, batch["input_ids"][0], uses(batch["layout"]))
+    counted = torch.zeros(100).index_add_(0, batch["input_ids"][0], token_counts(batch["layout"]))
     assert torch.equal(counted, torch.bincount(rows.reshape(-1), minlength=100).float())
 
 
@@ -50,7 +50,7 @@ def test_gptq_keeps_the_models_answers_better_than_each_blocks_best_range(model)
         wanted = model(input_ids=ids).logits
         off = {}
         for name, rows in (("range", {}), ("gptq", {"": ROWS})):
-            found = rounded(model, rows)
+            found = quantize_linears(model, rows)
             assert all(torch.equal(parameter, before[key]) for key, parameter in model.named_parameters())
             kept = _put(model, found)
             off[name] = float((model(input_ids=ids).logits - wanted).square().mean())
@@ -70,7 +70,7 @@ def _put(model, found):
 
 
 def test_the_head_is_rounded_in_as_many_bits_as_it_is_to_have(model):
-    head = rounded(model, {}, 8)["lm_head"]
+    head = quantize_linears(model, {}, 8)["lm_head"]
     weight = model.lm_head.weight.detach().numpy()
     assert head.bits == 8
     assert np.abs(head.dequantize() - weight).max() < 0.02 * np.abs(weight).max()

@@ -157,7 +157,7 @@ def test_evaluated_talked_to_and_used_as_the_card_says(
     values = [[d["predictors"][name]["perplexity"]["value"] for name in ("base", "tuned")] for d in (document, later)]
     assert values[0] == pytest.approx(values[1], rel=1e-5) and values[0][0] != pytest.approx(values[0][1], rel=1e-3)
     talk = Conversation.open(str(run), ModelSettings(), 4, SILENT)
-    assert set(talk.voices) == {"base", "tuned"} and talk.say("print the number 3")
+    assert set(talk.predictors) == {"base", "tuned"} and talk.say("print the number 3")
     monkeypatch.chdir(tmp_path)
     code = snippet(RunView.read(run))
     assert "load_adapter" in code and "peft import" not in code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from graft.cli.arguments import Arguments
 from graft.cli.options import given_settings
@@ -11,20 +12,23 @@ from graft.cli.progress import Screen
 from graft.config import ChatSettings, Settings, build
 from graft.errors import InputError
 
+if TYPE_CHECKING:
+    from graft.commands.chat import Conversation
+
 SETTINGS: tuple[type[Settings], ...] = (ChatSettings,)
-HELP = "/tuned, /base: who answers · /both: one after the other · /new: forget what was said · /quit"
+HELP = "/NAME: that model answers ({names}) · /both: all of them · /new: a new conversation · /quit"
 
 
 def run(arguments: Arguments) -> int:
-    """Read a line, answer it; from a pipe as well as from a keyboard."""
+    """Answer the lines of stdin, or one prompt."""
     as_json = arguments.flag("json")
     given = given_settings(arguments, ChatSettings)
     settings: ChatSettings = build(ChatSettings, given.values, given.where)
     words = [*([settings.model_name_or_path] if settings.model_name_or_path else []), *arguments.words]
     if len(words) != 1:
-        raise InputError("which run or model?", remedy="graft chat RUN")
+        raise InputError("one run or model is needed", remedy="graft chat RUN")
     if as_json and settings.prompt is None:
-        raise InputError("--json goes with --prompt", remedy='graft chat RUN --prompt "…" --json')
+        raise InputError("--json needs --prompt", remedy='graft chat RUN --prompt "…" --json')
     from graft.commands.chat import Conversation
 
     with Screen(quiet=as_json) as screen:
@@ -33,19 +37,17 @@ def run(arguments: Arguments) -> int:
             ((name, answer),) = conversation.say(settings.prompt)
             print(json.dumps({"model": name, "answer": answer}, ensure_ascii=False) if as_json else answer)
             return 0
-        screen.note(HELP if len(conversation.voices) > 1 else "/new: forget what was said · /quit")
+        names = list(conversation.predictors)
+        screen.note(HELP.format(names=", ".join(names)) if len(names) > 1 else "/new: a new conversation · /quit")
         _loop(conversation, screen)
     return 0
 
 
-def _loop(conversation: object, screen: Screen) -> None:
-    from graft.commands.chat import Conversation
-
-    assert isinstance(conversation, Conversation)
+def _loop(conversation: Conversation, screen: Screen) -> None:
     interactive = sys.stdin.isatty()
     while True:
         if interactive:
-            print(f"{'+'.join(conversation.speaking)}> ", end="", flush=True)
+            print(f"{'+'.join(conversation.active)}> ", end="", flush=True)
         line = sys.stdin.readline()
         if not line or line.strip() in {"/quit", "/exit", "/q"}:
             return
@@ -54,4 +56,4 @@ def _loop(conversation: object, screen: Screen) -> None:
             screen.note(conversation.command(text[1:]))
         elif text:
             for name, answer in conversation.say(text):
-                print(f"{name}: {answer}" if len(conversation.speaking) > 1 else answer, flush=True)
+                print(f"{name}: {answer}" if len(conversation.active) > 1 else answer, flush=True)

@@ -1,116 +1,133 @@
-"""A conversation with a run's models, base and tuned."""
+"""A conversation with a run's base and tuned models, with a model, or with a bundle."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from graft.commands.open_predictors import BASE, adapters_of, check_chats, open_bundle, open_model_by_name
 from graft.config import DataSettings, ModelSettings
 from graft.data.columns import shape_prompt
 from graft.data.example import AnswerExample, Message, Origin
 from graft.errors import InputError
 from graft.export.bundle import is_bundle, read_manifest
-from graft.export.onnx.predictor import OnnxPredictor
 from graft.inference.predictor import Predictor
-from graft.methods.adapter_folder import load_adapter
-from graft.models.base import open_run_or_model
 from graft.progress import Reporter
-from graft.runs.folder import RunFolder
 from graft.runs.settings import recorded_data_settings
-from graft.tasks.load import load_for, on_the_gpu
-from graft.tasks.open import open_task
 
 TYPED = Origin("typed", 1)
 
 
+class Answer(NamedTuple):
+    """What a model answered, with the model's name."""
+
+    model: str
+    text: str
+
+
 @dataclass
 class Conversation:
-    """Who may answer, who does, and what was said.
+    """A conversation with one or several models.
 
-    A run shapes what is typed as it shaped its rows: the same system message, instruction or template. Rows of one
-    turn make a model of one turn, so a conversation with such a shape forgets each turn, and so does one
-    with a model that classifies (``one_turn``).
+    What is typed gets the form of the rows that a model was trained on: the same system message, instruction or
+    template. A model that was trained on such single inputs forgets each turn.
+
+    Attributes:
+        predictors: The models by name.
+        max_new_tokens: The maximum number of tokens in an answer.
+        data_settings: The form of the rows that a model was trained on, by name; None where it is not known.
+        active: The names of the models that answer.
+        single_turn: Whether the task takes single inputs.
+        history: The messages so far, by model.
     """
 
-    voices: dict[str, Predictor]
-    longest: int
-    shape: DataSettings | None = None
-    speaking: list[str] = field(default_factory=list)
-    said: dict[str, list[Message]] = field(default_factory=dict)
-    shapes: dict[str, DataSettings] = field(default_factory=dict)
-    """Of those voices that have a shape of their own: a bundle's adapters."""
-    one_turn: bool = False
+    predictors: Mapping[str, Predictor]
+    max_new_tokens: int
+    data_settings: Mapping[str, DataSettings | None]
+    active: list[str]
+    single_turn: bool = False
+    history: dict[str, list[Message]] = field(default_factory=dict)
 
     @classmethod
     def open(
         cls,
         name: str,
         settings: ModelSettings,
-        longest: int,
+        max_new_tokens: int,
         reporter: Reporter,
         adapter: str | None = None,
     ) -> Conversation:
-        """Load a run, a bundle with ``adapter`` speaking first, a model folder, or a model by name."""
+        """Load a run, a model, or a bundle; the tuned model answers first.
+
+        Args:
+            name: A run folder, a bundle, a model folder, or a model's name.
+            settings: How a model is opened.
+            max_new_tokens: The maximum number of tokens in an answer.
+            reporter: Shows notes.
+            adapter: The adapter of a bundle to answer with; all of them can be chosen when it is None.
+
+        Raises:
+            InputError: If it does not load, or one cannot talk to such a model.
+        """
         if is_bundle(Path(name)):
-            return cls._of_bundle(Path(name), longest, adapter)
+            return cls._of_bundle(Path(name), max_new_tokens, adapter)
         if adapter is not None:
-            raise InputError("this is no bundle with adapters to choose from", where=name)
-        opened = open_run_or_model(name, reporter, settings)
-        task, encoding = open_task(opened, settings, DataSettings())
-        if task.chat == "none":
-            raise InputError(f"{opened.name} compares texts and answers none", remedy=f"graft evaluate {name}")
-        model = load_for(task, encoding, opened.base, seed=0)
-        voices: dict[str, Predictor] = {}
-        if opened.adapter is not None:
-            model = on_the_gpu(load_adapter(model, opened.adapter))
-            voices["tuned"] = task.predictor("tuned", model, encoding, adapter=True)
-            voices["base"] = task.predictor("base", model, encoding, adapter=False)
-        else:
-            voices["model"] = task.predictor("model", on_the_gpu(model), encoding)
-        shape = None
-        if opened.run is not None:
-            recorded: dict[str, Any] = recorded_data_settings(RunFolder.open(opened.run))
-            shape = DataSettings(**recorded)
-        return cls(voices, longest, shape, [next(iter(voices))], one_turn=task.chat != "multi-turn")
+            raise InputError("--adapter: this is not a bundle with adapters", where=name)
+        model = open_model_by_name(name, settings, reporter)
+        check_chats(model)
+        predictors = model.predictors(reporter, with_base=False, name="model")
+        form = None if model.run is None else DataSettings(**recorded_data_settings(model.run))
+        tuned_first = dict(sorted(predictors.items(), key=lambda item: item[0] == BASE))
+        return cls(
+            tuned_first,
+            max_new_tokens,
+            dict.fromkeys(tuned_first, form),
+            [next(iter(tuned_first))],
+            single_turn=model.task.chat != "multi-turn",
+        )
 
     @classmethod
-    def _of_bundle(cls, folder: Path, longest: int, adapter: str | None) -> Conversation:
+    def _of_bundle(cls, folder: Path, max_new_tokens: int, adapter: str | None) -> Conversation:
         manifest = read_manifest(folder)
-        listed = manifest.get("adapters") or {}
-        speaking = adapter or next(iter(listed), None)
-        voices: dict[str, Predictor] = {speaking or "model": OnnxPredictor.open(folder, speaking)}
-        for name in [] if adapter else [*list(listed)[1:], *(["base"] if listed else [])]:
-            voices[name] = OnnxPredictor.open(folder, name)
-        shapes = {name: DataSettings(**(entry.get("shape") or {})) for name, entry in listed.items()}
-        shape = DataSettings(**manifest["shape"]) if manifest.get("shape") else None
-        return cls(voices, longest, shape, [next(iter(voices))], shapes=shapes)
+        predictors = open_bundle(folder, [adapter] if adapter else adapters_of(folder))
+        forms = {name: _form((manifest.get("adapters") or {}).get(name, manifest)) for name in predictors}
+        return cls(predictors, max_new_tokens, forms, [next(iter(predictors))])
 
     def command(self, text: str) -> str:
-        """``tuned``, ``base``, ``both``, ``new``; returns what to tell the user."""
-        if text in self.voices:
-            self.speaking = [text]
+        """Carry out ``new``, ``both``, or a model's name; returns the message to show."""
+        if text in self.predictors:
+            self.active = [text]
             return f"{text} answers now"
-        if text == "both" and len(self.voices) > 1:
-            self.speaking = list(self.voices)
-            return "both answer now"
+        if text == "both" and len(self.predictors) > 1:
+            self.active = list(self.predictors)
+            return "all models answer now" if len(self.predictors) > 2 else "both models answer now"
         if text == "new":
-            self.said.clear()
-            return "forgotten"
-        return f"there is no /{text}; there are /{', /'.join([*self.voices, 'new', 'quit'])}"
+            self.history.clear()
+            return "a new conversation"
+        return f"unknown command /{text}; commands: /{', /'.join([*self.predictors, 'new', 'quit'])}"
 
-    def say(self, text: str) -> list[tuple[str, str]]:
-        """The answers of those who speak, by name."""
-        return [(name, self._answer(name, text)) for name in self.speaking]
+    def say(self, text: str) -> list[Answer]:
+        """The answers of the active models to ``text``."""
+        return [Answer(name, self._answer(name, text)) for name in self.active]
 
     def _answer(self, name: str, text: str) -> str:
-        shape = self.shapes.get(name, self.shape)
-        shaped = shape_prompt(text, shape)
-        if isinstance(shaped, str):
-            return self.voices[name].generate([AnswerExample(shaped, "", TYPED)], self.longest)[0]
-        single = self.one_turn or (shape is not None and bool(shape.instruction or shape.prompt_template))
-        before = [] if single else self.said.get(name, [])
-        messages = [*before, *(shaped if not before else [m for m in shaped if m["role"] != "system"])]
-        answer = self.voices[name].generate([AnswerExample(tuple(messages), "", TYPED)], self.longest)[0]
-        self.said[name] = [*messages, {"role": "assistant", "content": answer}]
+        form = self.data_settings.get(name)
+        prompt = shape_prompt(text, form)
+        if isinstance(prompt, str):
+            return self._generate(name, prompt)
+        single = self.single_turn or (form is not None and bool(form.instruction or form.prompt_template))
+        before = [] if single else self.history.get(name, [])
+        messages = [*before, *(prompt if not before else [m for m in prompt if m["role"] != "system"])]
+        answer = self._generate(name, tuple(messages))
+        self.history[name] = [*messages, {"role": "assistant", "content": answer}]
         return answer
+
+    def _generate(self, name: str, prompt: str | tuple[Message, ...]) -> str:
+        return self.predictors[name].generate([AnswerExample(prompt, "", TYPED)], self.max_new_tokens)[0]
+
+
+def _form(entry: Mapping[str, Any]) -> DataSettings | None:
+    """The form of the rows that a bundle or one of its adapters was trained on, as the manifest has it."""
+    return DataSettings(**entry["shape"]) if entry.get("shape") else None

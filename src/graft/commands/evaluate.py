@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from graft.commands.open_predictors import BASE, adapters_of, open_bundle, open_model
 from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
 from graft.data.sources import find_files, sha256_of
 from graft.errors import Problems
@@ -14,19 +14,15 @@ from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import record, write_evaluation
 from graft.export.bundle import is_bundle, read_manifest
-from graft.export.onnx.predictor import OnnxPredictor
 from graft.inference.predictor import Predictor
-from graft.methods.adapter_folder import load_adapter
-from graft.models.base import Opened, open_run_or_model, untuned
+from graft.models.base import Opened, open_run_or_model
 from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent
 from graft.report import write_pages
 from graft.runs.folder import RunFolder, check_folder
-from graft.tasks.base import Task, check_metrics
-from graft.tasks.encoding import Encoding
+from graft.tasks.base import check_metrics
 from graft.tasks.evaluation_rows import load_evaluation_rows, named_files
-from graft.tasks.load import is_new_head, load_for, on_the_gpu
-from graft.tasks.open import open_task
+from graft.tasks.load import is_new_head, load_for
 
 
 def evaluate_model(
@@ -62,14 +58,14 @@ def evaluate_model(
     if is_bundle(Path(model_path)):
         return _evaluate_bundle(Path(model_path), test_dataset, chosen, split[DataSettings], output_path, reporter)
     opened = _opened(model_path, test_dataset, output_path, split, reporter)
-    run = RunFolder.open(opened.run) if opened.run else None
-    task, encoding = open_task(opened, split[ModelSettings], split[DataSettings])
+    model = open_model(opened, split[ModelSettings], split[DataSettings])
+    run, task, encoding = model.run, model.task, model.encoding
     token = split[ModelSettings].token
     rows = load_evaluation_rows(run, test_dataset, split[DataSettings], task, encoding.label_space, token)
     rows = rows.sampled(split[DataSettings].max_eval_samples)
     check_metrics(chosen.metrics, task, encoding.label_space, rows.labels)
-    with _predictors(opened, run, task, encoding, reporter) as predictors:
-        result = _evaluate(predictors, rows, chosen, reporter, task.default_metrics(encoding.label_space))
+    predictors = list(model.predictors(reporter, with_base=True, name="base").values())
+    result = _evaluate(predictors, rows, chosen, reporter, task.default_metrics(encoding.label_space))
     if output_path is not None:
         folder = Path(output_path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,8 +84,9 @@ def _evaluate_bundle(
     made_from = manifest.get("run")
     run = RunFolder.open(Path(made_from)) if made_from and Path(made_from).is_dir() else None
     rows = load_evaluation_rows(run, files, data).sampled(data.max_eval_samples)
-    names: list[str | None] = [*(["base", *manifest["adapters"]] if manifest.get("adapters") else [None])]
-    result = _evaluate([OnnxPredictor.open(folder, name) for name in names], rows, settings, reporter, None)
+    base_first = sorted(adapters_of(folder), key=lambda name: name != BASE)
+    predictors = list(open_bundle(folder, base_first).values())
+    result = _evaluate(predictors, rows, settings, reporter, None)
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
         write_evaluation(RunFolder(Path(output)), result)
@@ -160,23 +157,3 @@ def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
         cls: cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
         for cls in (ModelSettings, DataSettings, EvaluationSettings)
     }
-
-
-@contextmanager
-def _predictors(
-    opened: Opened, run: RunFolder | None, task: Task, encoding: Encoding, reporter: Reporter
-) -> Iterator[list[Predictor]]:
-    seed = int(run.manifest.get("seed") or 0) if run is not None else 0
-    reporter.note(f"loading {opened.name}")
-    model = load_for(task, encoding, opened.base, seed)
-    if opened.adapter is not None:
-        model = on_the_gpu(load_adapter(model, opened.adapter))
-        yield [
-            task.predictor("base", model, encoding, adapter=False),
-            task.predictor("tuned", model, encoding, adapter=True),
-        ]
-    elif run is not None:
-        before = on_the_gpu(load_for(task, encoding, untuned(opened, reporter), seed))
-        yield [task.predictor("base", before, encoding), task.predictor("tuned", on_the_gpu(model), encoding)]
-    else:
-        yield [task.predictor("base", on_the_gpu(model), encoding)]

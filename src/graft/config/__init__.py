@@ -12,12 +12,13 @@ from graft.config.chat import ChatSettings
 from graft.config.common import DataSettings, EvaluationSettings, HubSettings, ModelSettings, RowSettings
 from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
 from graft.config.evaluate import EvaluateSettings
-from graft.config.export import ExportSettings
+from graft.config.export import BundleSettings, ExportSettings, GgufSettings, OnnxGenaiSettings
 from graft.config.finetune import SECRET, FinetuneSettings, LossSettings, MethodSettings, TrainingSettings
 
 __all__ = [
     "IN_WORDS",
     "SECRET",
+    "BundleSettings",
     "ChatSettings",
     "DataSettings",
     "EvaluateSettings",
@@ -25,10 +26,12 @@ __all__ = [
     "ExportSettings",
     "FinetuneSettings",
     "GenerateAdapterSettings",
+    "GgufSettings",
     "HubSettings",
     "LossSettings",
     "MethodSettings",
     "ModelSettings",
+    "OnnxGenaiSettings",
     "RowSettings",
     "Settings",
     "TrainingSettings",

@@ -7,6 +7,6 @@ from graft.config.common import ModelSettings
 
 
 class ChatSettings(ModelSettings):
-    prompt: str | None = setting(None, "answer this, and end")
-    adapter: str | None = setting(None, "of a bundle with several adapters, the one that answers")
-    max_new_tokens: int = setting(256, "longest answer in tokens", gt=0)
+    prompt: str | None = setting(None, "one prompt to answer instead of a conversation")
+    adapter: str | None = setting(None, "the adapter that answers, of a bundle with several")
+    max_new_tokens: int = setting(256, "maximum number of tokens in an answer", gt=0)

@@ -3,44 +3,92 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from graft.config.base import setting
+from pydantic import BeforeValidator
+
+from graft.config.base import Settings, setting
 from graft.config.common import ModelSettings
 from graft.config.types import Listed
 
+FORMATS = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16"}
+PLACEMENTS = {"merge": "merged", "switch": "hot-swappable", "switchable": "hot-swappable"}
 
-class ExportSettings(ModelSettings):
-    """Everything ``graft auto-opt`` takes besides a run folder."""
 
-    adapter_path: Path | None = setting(None, "PEFT adapter over the model", "adapter_name_or_path", "peft_path")
-    output_path: Path | None = setting(None, "the folder to make (default: RUN/onnx-PRECISION)", "output_dir", "o")
-    device: Literal["cpu", "gpu", "npu"] = setting("cpu", "where it will run")
-    provider: str | None = setting(
-        None, "execution provider, such as CPUExecutionProvider (default: by the device)", "execution_provider", "ep"
+def _renamed(names: dict[str, str]) -> BeforeValidator:
+    return BeforeValidator(lambda value: names.get(value, value) if isinstance(value, str) else value)
+
+
+ExportPrecision = Annotated[Literal["auto", "float32", "float16", "int8", "int4"], _renamed(FORMATS)]
+"""The number format of exported weights; ``fp32`` and ``fp16`` are accepted, too."""
+
+AdapterPlacement = Annotated[Literal["auto", "merged", "hot-swappable"], _renamed(PLACEMENTS)]
+"""Where an adapter goes; ``merge`` and ``switch`` are accepted, too."""
+
+
+class BundleSettings(Settings):
+    """What every export target takes: where the bundle goes, and how it is compared with the PyTorch model."""
+
+    output_path: Path | None = setting(
+        None, "output folder (default: RUN/FORMAT-PRECISION, such as RUN/onnx-int4)", "output_dir", "o"
     )
-    precision: Literal["auto", "fp32", "fp16", "int8", "int4"] = setting(
-        "int4", "of the weights; auto: the smallest that passes, by measurement"
-    )
-    rounding: Literal["auto", "rtn", "k_quant", "range", "gptq"] = setting(
-        "auto", "how int4 weights are rounded; gptq rounds for the user's own rows (auto: gptq where there are rows)"
-    )
-    adapter: Literal["auto", "merge", "switch"] | None = setting(
+    precision: ExportPrecision | None = setting(
         None,
-        "merge: into the weights; switch: kept as inputs; auto: the quicker one, measured (default: merge; what qlora "
-        "trained stands beside the very int4 weights it was trained on)",
+        "number format of the weights; auto measures several and keeps the smallest that passes "
+        "(default: by the target; int4 for ONNX of generative models)",
     )
-    format: Literal["onnx", "gguf"] = setting("onnx", "onnx for onnxruntime-genai, gguf for llama.cpp", "output_format")
-    max_size: float | None = setting(None, "with --precision auto: the most megabytes", "max_size_mb", gt=0)
-    min_tokens_per_second: float | None = setting(None, "with --precision auto: the least tokens a second", gt=0)
     max_accuracy_drop: float | None = setting(
         None,
-        "the most the metric may lose against PyTorch, as 0.01 (default: no significant loss, and at most 0.02)",
+        "maximum drop of the first metric against PyTorch, such as 0.01 (default: no significant drop, at most 0.02)",
         ge=0,
         lt=1,
     )
-    skip_parity: bool = setting(False, "don't compare the result with the PyTorch model; the manifest says so")
-    parity_rows: int = setting(600, "the most rows to compare on", ge=1)
-    data_files: Listed | None = setting(None, "rows to compare on, instead of the run's held-out ones", "eval_files")
-    use_ort_genai: bool = setting(True, "make the folder for onnxruntime-genai (it always is)")
-    overwrite: bool = setting(False, "replace the bundle that is in the output folder")
+    skip_parity: bool = setting(False, "do not compare the result with the PyTorch model; the manifest records it")
+    parity_rows: int = setting(600, "maximum number of rows to compare on", ge=1)
+    overwrite: bool = setting(False, "replace the bundle in the output folder")
+
+
+class ExportSettings(BundleSettings, ModelSettings):
+    """What every target of ``graft auto-opt`` takes; a target's own settings class adds to it."""
+
+    adapter_path: Path | None = setting(None, "PEFT adapter of the model", "adapter_name_or_path", "peft_path")
+    format: str | None = setting(
+        None,
+        "onnx or gguf, a target's name, or path/to/file.py:Name (default: ONNX, by the task of the model)",
+        "output_format",
+    )
+    data_files: Listed | None = setting(None, "rows to compare on, instead of the run's held-out rows", "eval_files")
+    device: Literal["cpu", "gpu", "npu"] = setting("cpu", "device that the bundle is for")
+    provider: str | None = setting(
+        None,
+        "execution provider, such as CPUExecutionProvider (default: by the device)",
+        "execution_provider",
+        "ep",
+    )
+    use_ort_genai: bool = setting(True, "accepted for compatibility; generative models always run in onnxruntime-genai")
+
+
+class OnnxGenaiSettings(ExportSettings):
+    """What the target ``onnx-genai`` takes."""
+
+    rounding: Literal["auto", "rtn", "k_quant", "range", "gptq"] = setting(
+        "auto",
+        "how weights are rounded to int4: rtn and k_quant by the model builder, range and gptq by graft; gptq "
+        "calibrates on the training rows (default: gptq where there are rows)",
+    )
+    adapter: AdapterPlacement | None = setting(
+        None,
+        "merged into the weights, hot-swappable (in a file of its own), or auto: the faster of the two, measured "
+        "(default: merged; an adapter of qlora stays unmerged next to the int4 weights it was trained on)",
+    )
+    max_size: float | None = setting(None, "maximum size in MB", "max_size_mb", gt=0)
+    min_tokens_per_second: float | None = setting(None, "minimum speed in generated tokens per second", gt=0)
+
+
+class GgufSettings(ExportSettings):
+    """What the target ``gguf`` takes."""
+
+    rounding: Literal["auto", "range", "gptq"] = setting(
+        "auto",
+        "how weights are rounded to int4; gptq calibrates on the training rows (default: gptq where there are rows)",
+    )

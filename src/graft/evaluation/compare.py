@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from graft.data.example import Example
@@ -23,10 +23,12 @@ class Evaluation:
     """The result of a comparison.
 
     Attributes:
-        document: The content of evaluation.json: ``data``, ``labels``, ``metrics`` (what each metric says of itself),
-            ``predictors`` (value, 95 % interval and n of each metric), ``differences`` (paired, each from the first
-            predictor to another), and for classes ``confusion`` and ``classes``.
-        predictions: The lines of predictions.jsonl.
+        document: The content of evaluation.json: ``data``, ``labels``, ``max_new_tokens`` (the limit of an answer),
+            ``metrics`` (what each metric says of itself), ``predictors`` (value, 95 % interval and n of each metric),
+            ``differences`` (paired, each from the first predictor to another), and for classes ``confusion`` and
+            ``classes``.
+        predictions: The lines of predictions.jsonl. ``likelihoods`` are, by predictor, the log-likelihood in nats, the
+            tokens, and whether it is the greedy answer, of each of ``labels``, or without labels of the reference.
     """
 
     document: dict[str, Any]
@@ -68,6 +70,7 @@ def evaluate(
     document = {
         "data": rows.source,
         "labels": rows.labels or None,
+        "max_new_tokens": longest,
         "metrics": _described(chosen, metrics),
         **_figures(found, chosen, Bootstrap(len(rows.examples), bootstrap_samples, seed)),
         **_classes(found, chosen, rows),
@@ -138,5 +141,12 @@ def _prediction_lines(
         line["scores"] = {
             name: {metric: values[index] for metric, values in found.items()} for name, found in scores.items()
         }
+        likelihoods = {
+            n: [astuple(score) for score in p.candidate_scores[index]]
+            for n, p in predictions.items()
+            if p.candidate_scores is not None
+        }
+        if likelihoods:
+            line["likelihoods"] = likelihoods
         lines.append(line)
     return lines

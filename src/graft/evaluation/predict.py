@@ -32,6 +32,7 @@ def predict(
     needs = {metric.needs for metric in metrics}
     choices: list[str] | None = None
     scores: list[CompletionScore] | None = None
+    scored: list[list[CompletionScore]] | None = None
     known: list[str | None] = [None] * len(rows.examples)
     if rows.labels and needs & {"choice", "likelihood"}:
         scored = _score(predictor, rows, [rows.labels] * len(rows.examples), reporter)
@@ -39,9 +40,10 @@ def predict(
         scores = [row[rows.labels.index(right)] for row, right in zip(scored, rows.references, strict=True)]
         known = [_greedy(rows.labels, row) for row in scored]
     elif "likelihood" in needs:
-        scores = [row[0] for row in _score(predictor, rows, [[right] for right in rows.references], reporter)]
+        scored = _score(predictor, rows, [[right] for right in rows.references], reporter)
+        scores = [row[0] for row in scored]
     answers = _answers(predictor, rows, known, max_new_tokens, reporter) if "generation" in needs else None
-    return Predictions(rows.references, answers, choices, rows.labels, scores)
+    return Predictions(rows.references, answers, choices, rows.labels, scores, scored)
 
 
 def default_max_new_tokens(references: Sequence[str], tokenizer: Any = None) -> int:

@@ -1,4 +1,4 @@
-"""Where an adapter goes when its model is deployed: into the weights, beside them, or in by a slot."""
+"""Where an adapter goes when its model is exported: into the weights, next to them, or into a file of its own."""
 
 from __future__ import annotations
 
@@ -7,98 +7,116 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from graft.config import ExportSettings
+from graft.config import OnnxGenaiSettings
 from graft.data.sources import sha256_of
 from graft.errors import InputError
-from graft.export.bundle import ADAPTERS
-from graft.export.onnx.export_builder import SourceModel
+from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, SourceModel
+from graft.export.onnx.genai_folder import ADAPTERS
 from graft.export.onnx.lora_adapter import LoraAdapter, adapter_path, open_adapter
 from graft.methods.adapter_folder import load_adapter
 from graft.methods.quantized import INT4, read_record
-from graft.models.base import load_model
+from graft.models.base import Base, load_model
 from graft.models.load import quiet
 from graft.models.open import Opened
 from graft.runs.folder import RunFolder
 from graft.runs.settings import recorded_data_settings
 
-QUICKER = 1.05
-"""A switchable adapter is taken by ``auto`` when its bundle is quicker by more than measurements differ."""
+FASTER = 1.05
+"""How many times faster a hot-swappable adapter must be for ``auto`` to choose it: measurements differ by less."""
 
 
-def ways(settings: ExportSettings, opened: Opened) -> list[str]:
-    """The ways to try: ``merge``, ``beside``, ``switch``.
+def placements(options: OnnxGenaiSettings, opened: Opened) -> list[str]:
+    """The placements to build.
+
+    Returns:
+        ``merged``, ``unmerged`` or ``hot-swappable``; for ``--adapter auto`` two of them, the default first.
 
     Raises:
-        InputError: when there is no adapter to switch, or not over the weights that are asked for.
+        InputError: If there is no adapter to make hot-swappable, or it was not trained over the weights asked for.
     """
+    swap = options.adapter in {HOT_SWAPPABLE, "auto"}
     if opened.adapter is None:
-        if settings.adapter in {"switch", "auto"}:
+        if swap:
             raise InputError(
-                f"--adapter {settings.adapter}: there is no adapter to switch",
+                f"--adapter {options.adapter}: this model has no adapter",
                 where=opened.name,
                 remedy="a run of --method full has none; give a run of lora or qlora, or --adapter_path",
             )
-        return ["merge"]
-    trained = trained_in_int4(opened)
-    as_trained = trained and settings.precision == "int4" and settings.rounding == "auto"
-    if settings.adapter in {"switch", "auto"} and trained and not as_trained:
+        return [MERGED]
+    trained = trained_in_int4(opened.adapter)
+    as_trained = trained and options.precision == "int4" and options.rounding == "auto"
+    if swap and trained and not as_trained:
         raise InputError(
-            "what qlora trained can only stand beside the int4 weights it was trained over",
+            "an adapter of qlora fits only the int4 weights it was trained over",
             where=opened.name,
-            remedy="--precision int4 and no --rounding, or --adapter merge",
+            remedy="--precision int4 without --rounding, or --adapter merged",
         )
-    if settings.adapter in {"merge", "switch"}:
-        return [str(settings.adapter)]
-    usual = "beside" if as_trained else "merge"
-    return [usual, "switch"] if settings.adapter == "auto" else [usual]
+    if options.adapter in {MERGED, HOT_SWAPPABLE}:
+        return [str(options.adapter)]
+    usual = UNMERGED if as_trained else MERGED
+    return [usual, HOT_SWAPPABLE] if options.adapter == "auto" else [usual]
 
 
-def trained_in_int4(opened: Opened) -> bool:
-    """Whether the adapter was trained over the deployment's own int4 weights (--method qlora on a CPU)."""
-    record = read_record(opened.adapter) if opened.adapter is not None else None
+def trained_in_int4(adapter: Path | None) -> bool:
+    """Whether ``adapter`` was trained over the int4 weights that ship (``--method qlora`` on a CPU)."""
+    record = read_record(adapter) if adapter is not None else None
     return record is not None and record.get("format") == INT4["format"]
 
 
 class SourceModels:
-    """What each way is built from, made when it is first asked for, in ``work``."""
+    """The source model of each adapter placement, made in ``work`` when it is first asked for.
+
+    Args:
+        opened: The model and its adapter.
+        tokenizer: Its tokenizer.
+        work: A folder to work in, whose subfolder ``merged`` holds the merged model.
+        merged: The merged model.
+    """
 
     def __init__(self, opened: Opened, tokenizer: Any, work: Path, merged: Any) -> None:
         self.opened, self.tokenizer, self.work = opened, tokenizer, work
         self._merged = SourceModel(work / "merged", merged)
 
-    def __call__(self, way: str) -> SourceModel:
-        return self._merged if way == "merge" else self._apart
+    def __call__(self, placement: str) -> SourceModel:
+        return self._merged if placement == MERGED else self._separate
 
     @cached_property
     def adapter(self) -> LoraAdapter:
-        """Raises:
-        InputError: when the adapter is none that can be kept apart.
+        """The adapter as matrices.
+
+        Raises:
+            InputError: If it is not plain LoRA.
         """
         assert self.opened.adapter is not None
         return open_adapter(slot_name(self.opened), self.opened.adapter, self.opened.base)
 
     @cached_property
-    def _apart(self) -> SourceModel:
+    def _separate(self) -> SourceModel:
         adapter = self.adapter
-        folder = self.work / "base"
-        model = load_model(self.opened.base)
-        folder.mkdir(parents=True)
-        with quiet():
-            model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
-        if trained_in_int4(self.opened):  # its weights are the builder's own
-            return SourceModel(folder, None, adapter)
-        return SourceModel(folder, load_adapter(model, adapter.path), adapter)
+        model = save_base(self.opened.base, self.tokenizer, self.work / "base")
+        if trained_in_int4(adapter.path):  # the model builder makes its very weights: nothing is rounded here
+            return SourceModel(self.work / "base", None, adapter)
+        return SourceModel(self.work / "base", load_adapter(model, adapter.path), adapter)
+
+
+def save_base(base: Base, tokenizer: Any, folder: Path) -> Any:
+    """Load ``base`` in float32, write it to ``folder`` for the model builder, and return it."""
+    model = load_model(base)
+    folder.mkdir(parents=True)
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return model
 
 
 def slot_name(opened: Opened) -> str:
-    """The name the adapter is switched by."""
+    """The name that a model's adapter is activated by."""
     name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in opened.name).strip("-")
     return name or "adapter"
 
 
 def adapter_entry(adapter: LoraAdapter, folder: Path) -> dict[str, Any]:
-    """For the manifest of the bundle in ``folder``."""
+    """What the manifest of the bundle in ``folder`` records of ``adapter``."""
     file = adapter_path(folder, adapter.name)
     return {
         "file": f"{ADAPTERS}/{file.name}",
@@ -114,33 +132,39 @@ def adapter_entry(adapter: LoraAdapter, folder: Path) -> dict[str, Any]:
     }
 
 
-def compared(speeds: Mapping[str, float | None], took: str, asked: str | None) -> dict[str, Any]:
-    """For the manifest: which way was taken, why, and the tokens a second of each that was measured."""
+def placement_entry(speeds: Mapping[str, float | None], placement: str, asked: str | None) -> dict[str, Any]:
+    """What the manifest records of the choice of ``placement``.
+
+    Args:
+        speeds: Generated tokens per second by placement, where it was measured.
+        placement: The one that was chosen.
+        asked: The value of ``--adapter``.
+    """
     if asked == "auto":
-        listed = ", ".join(f"{way} {speed:g} tokens/s" for way, speed in speeds.items() if speed is not None)
-        why = f"measured: {listed or 'nothing runs here'}"
+        listed = ", ".join(f"{name} {speed:g} tokens/s" for name, speed in speeds.items() if speed is not None)
+        reason = f"measured: {listed or 'the bundle cannot run on this machine'}"
     else:
-        why = {
-            "merge": "no cost at run time; --adapter switch keeps it exchangeable",
-            "beside": "the weights are the int4 weights it was trained on; folding it in would round them again",
-            "switch": "asked for",
-        }[took]
-    return {"way": took, "why": why, "tokens_per_second": dict(speeds)}
+        reason = {
+            MERGED: "no cost at run time; --adapter hot-swappable keeps it exchangeable",
+            UNMERGED: "the weights are the int4 weights it was trained on; merging would round them again",
+            HOT_SWAPPABLE: "asked for",
+        }[placement]
+    return {"placement": placement, "reason": reason, "tokens_per_second": dict(speeds)}
 
 
 class Measured(Protocol):
     @property
-    def speed(self) -> dict[str, float]: ...
+    def speed(self) -> Mapping[str, float]: ...
 
 
 Built = TypeVar("Built", bound=Measured)
 
 
-def quickest(candidates: Sequence[Built], first: Built) -> Built:
-    """``first``, unless a candidate of the same weights with its adapter another way is clearly quicker."""
+def fastest(candidates: Sequence[Built], default: Built) -> Built:
+    """``default``, unless one of ``candidates``, the same weights with another placement, is clearly faster."""
 
     def speed(one: Measured) -> float:
         return float(one.speed.get("tokens_per_second", 0.0))
 
-    best = max(candidates, key=speed, default=first)
-    return best if speed(best) > QUICKER * speed(first) else first
+    best = max(candidates, key=speed, default=default)
+    return best if speed(best) > FASTER * speed(default) else default

@@ -1,108 +1,136 @@
-"""What a run's evaluation has already asked of PyTorch, so that nothing is asked twice."""
+"""The run's evaluation as predictors, so that an export asks the PyTorch model nothing that was asked before.
+
+Only what the evaluation measured is used. A run whose evaluation does not hold all of it is evaluated again.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from graft.config import DataSettings
-from graft.data.chat_template import Renderer
 from graft.data.example import Example
 from graft.data.sources import sha256_of
-from graft.data.tokenize import completion_ids
 from graft.errors import GraftError
 from graft.evaluation.metrics import select_metrics
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.table import metric_references
-from graft.export.parity import ParityCheck, reference
-from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import CompletionScore, Progress
-from graft.inference.torch import TorchPredictor
-from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.tasks.evaluation_rows import load_evaluation_rows
 
-UNLIKELY = -1e6
-"""Nats of a label that was neither chosen nor right: no metric asks for more than that it is not the likeliest."""
 
+class RecordedPredictor:
+    """Answers from the lines of predictions.jsonl.
 
-class CachedEvaluation:
-    """A predictor that answers from the lines of predictions.jsonl."""
+    Args:
+        name: The predictor's name in the evaluation.
+        tokenizer: Its tokenizer.
+        answers: Its answer to each row, where answers were generated.
+        scores: The score of each completion that was scored, by row.
+        examples: The rows.
+    """
 
     def __init__(
-        self, name: str, examples: Sequence[Example], lines: Sequence[Mapping[str, Any]], renderer: Renderer
+        self,
+        name: str,
+        tokenizer: Any,
+        examples: Sequence[Example],
+        answers: Sequence[str | None],
+        scores: Sequence[Mapping[str, CompletionScore]],
     ) -> None:
-        self.name, self.renderer, self.tokenizer = name, renderer, renderer.tokenizer
-        self._lines = {id(example): line for example, line in zip(examples, lines, strict=True)}
+        self.name, self.tokenizer = name, tokenizer
+        self._answers = {id(example): answer for example, answer in zip(examples, answers, strict=True)}
+        self._scores = {id(example): known for example, known in zip(examples, scores, strict=True)}
+        self._examples = examples  # kept alive, so that no other example gets one of their ids
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        return [str(self._lines[id(example)]["answers"][self.name]) for example in examples]
+        """The recorded answers.
+
+        Raises:
+            LookupError: If one of the rows was not answered.
+        """
+        found = [self._answers[id(example)] for example in examples]
+        if None in found:
+            raise LookupError(f"the evaluation holds no answer of {self.name} to one of these rows")
+        return [str(answer) for answer in found]
 
     def score(
         self, examples: Sequence[Example], completions: Sequence[Sequence[str]], progress: Progress | None = None
     ) -> list[list[CompletionScore]]:
-        return [
-            [self._score(example, text) for text in texts] for example, texts in zip(examples, completions, strict=True)
-        ]
+        """The recorded scores.
 
-    def _score(self, example: Example, text: str) -> CompletionScore:
-        line = self._lines[id(example)]
-        chosen = (line.get("labels") or {}).get(self.name)
-        answered = (line.get("answers") or {}).get(self.name)
-        tokens = len(completion_ids(self.renderer.tokenizer, self.renderer.render(example).completion))
-        nats = -tokens * math.log(line["scores"][self.name].get("perplexity", math.e))
-        if text != example.reference:
-            nats = nats + 1.0 if text == chosen else UNLIKELY
-        return CompletionScore(nats, tokens, text == answered)
+        Raises:
+            LookupError: If one of the completions was not scored.
+        """
+        return [
+            [self._scores[id(example)][text] for text in texts]
+            for example, texts in zip(examples, completions, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
 class RecordedEvaluation:
-    """The rows that ``base`` and ``tuned`` were judged on, by which metrics, and both as they answered."""
+    """A run's evaluation.
+
+    Attributes:
+        rows: The rows that base and tuned were evaluated on.
+        metrics: The metrics.
+        max_new_tokens: The limit of an answer.
+        predictors: Base and tuned.
+    """
 
     rows: EvaluationRows
     metrics: list[str]
-    predictors: list[CachedEvaluation]
+    max_new_tokens: int
+    predictors: list[RecordedPredictor]
 
 
 def recorded_evaluation(run: RunFolder, tokenizer: Any) -> RecordedEvaluation | None:
-    """The evaluation of a run, where it is of the weights and of the rows that are there now."""
+    """The evaluation of ``run``; None if there is none, or it is not of today's weights and rows, or not complete."""
     try:
         document = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
-        lines = (run.path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-        return _checked(run, document, [json.loads(line) for line in lines], tokenizer)
-    except (OSError, ValueError, KeyError, TypeError, GraftError):
-        return None  # none was made, or its rows are gone: PyTorch is asked
+        text = (run.path / "predictions.jsonl").read_text(encoding="utf-8")
+        return _checked(run, document, [json.loads(line) for line in text.splitlines()], tokenizer)
+    except (OSError, ValueError, LookupError, TypeError, GraftError):
+        return None
 
 
-def _checked(run: RunFolder, document: Any, lines: list[Any], tokenizer: Any) -> RecordedEvaluation | None:
+def _checked(
+    run: RunFolder, document: Mapping[str, Any], lines: list[dict[str, Any]], tokenizer: Any
+) -> RecordedEvaluation | None:
     source, weights = document["data"], run.path / "adapter" / "adapter_model.safetensors"
     path = Path(source["path"])
     if run.manifest["adapter"]["sha256"] != sha256_of(weights) or source["sha256"] != sha256_of(path):
         return None
     own = path.resolve() == (run.path / "data" / "eval.jsonl").resolve()
-    rows = load_evaluation_rows(run, None if own else [str(path)], DataSettings())
-    rows, examples = replace(rows, source=source), rows.examples
-    metrics = metric_references(document)
-    select_metrics(metrics, rows.references, rows.labels)
+    rows = replace(load_evaluation_rows(run, None if own else [str(path)], DataSettings()), source=dict(source))
     names = [name for name in ("base", "tuned") if name in document["predictors"]]
-    same = [(e.prompt_text, e.reference) for e in examples] == [(x["prompt"], x["reference"]) for x in lines]
-    if not same or len(names) < 2:
+    found = [(example.prompt_text, example.reference) for example in rows.examples]
+    if found != [(line["prompt"], line["reference"]) for line in lines] or len(names) < 2:
         return None
-    renderer = Renderer(tokenizer)
-    return RecordedEvaluation(rows, metrics, [CachedEvaluation(n, examples, lines, renderer) for n in names])
+    metrics = metric_references(document)
+    select_metrics(metrics, rows.references, rows.labels)  # a user's own can be gone
+    predictors = [_predictor(name, tokenizer, rows.examples, lines, document["labels"]) for name in names]
+    return RecordedEvaluation(rows, metrics, int(document["max_new_tokens"]), predictors)
 
 
-def cached_parity_check(
-    run: RunFolder, known: RecordedEvaluation, model: Any, tokenizer: Any, rows: int, reporter: Reporter
-) -> ParityCheck:
-    """The gate's parity_check with at most ``rows`` rows; ``model`` is asked only what no evaluation keeps."""
-    chosen, limit = known.rows.first(rows), run.manifest["settings"].get("max_new_tokens")
-    ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
-    answered = reference(model, tokenizer, chosen.examples, ends, reporter, limit)
-    asked = [CachedPredictor(one) for one in known.predictors]
-    return ParityCheck(chosen, tokenizer, asked, answered, known.metrics, limit)
+def _predictor(
+    name: str,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    lines: Sequence[Mapping[str, Any]],
+    labels: Sequence[str] | None,
+) -> RecordedPredictor:
+    """The completions of a row that were scored are ``labels``, or without labels the reference alone."""
+    answers = [line["answers"].get(name) for line in lines]
+    scores = []
+    for line in lines:
+        scored = (line.get("likelihoods") or {}).get(name) or []
+        texts = labels or [line["reference"]]
+        known = zip(texts, scored, strict=True) if scored else ()
+        scores.append({text: CompletionScore(*figures) for text, figures in known})
+    return RecordedPredictor(name, tokenizer, examples, answers, scores)

@@ -1,4 +1,4 @@
-"""The rows that weights are rounded for."""
+"""The rows that weights are quantized for."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from graft.data.tokenize import TokenizedExample, encode
 from graft.export.onnx.export_builder import CALIBRATION_ROWS
 from graft.runs.rows import from_row
 
+MAX_LENGTH = 512
 
-def calibration(run: Path | None, tokenizer: Any, seed: int = 0) -> list[TokenizedExample]:
-    """Rows the model was trained on, as it read them: for rounding, never the held-out ones."""
+
+def calibration_rows(run: Path | None, tokenizer: Any, seed: int = 0) -> list[TokenizedExample]:
+    """Training rows of ``run`` as the model reads them, drawn with ``seed``; never held-out ones.
+
+    Returns:
+        At most 256 rows; none if there is no run, or it kept no rows.
+    """
     if run is None or not (run / "data" / "train.jsonl").is_file():
         return []
     lines = (run / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     chosen = random.Random(seed).sample(lines, min(CALIBRATION_ROWS, len(lines)))
     renderer = Renderer(tokenizer)
-    return [encode(from_row(json.loads(line)), renderer, 512) for line in chosen]
+    return [encode(from_row(json.loads(line)), renderer, MAX_LENGTH) for line in chosen]

@@ -1,11 +1,11 @@
-"""A model as a GGUF file for llama.cpp, by the ``gguf`` package."""
+"""Writing a model as a GGUF file for llama.cpp, with the ``gguf`` package."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from graft.export.quantize.gptq import QuantizedBlocks, quantize
 from graft.models.families import gguf_families
 
 ARCHITECTURES = gguf_families()
-"""transformers' model types, and gguf's names of what llama.cpp runs them as."""
+"""Model types of transformers, and gguf's names of the architectures that llama.cpp runs them as."""
 
-TYPES = {"fp32": "F32", "fp16": "F16", "int8": "Q8_0", "int4": "Q4_1"}
+TYPES = {"float32": "F32", "float16": "F16", "int8": "Q8_0", "int4": "Q4_1"}
 
-# How llama.cpp calls the ways to split text before byte-pair encoding, by a sign of each in tokenizer.json.
+# llama.cpp's names of pre-tokenizers, by a substring of tokenizer.json that tells each.
 _SPLITS = (
     ('"individual_digits":true', "smollm"),
     ("\\\\p{N}{1,3}", "llama-bpe"),
@@ -30,18 +30,18 @@ _BLOCK = 32
 
 def check_architecture(config: dict[str, Any], tokenizer_file: Path) -> None:
     """Raises:
-    InputError: when this can't be written as a GGUF file that llama.cpp reads rightly.
+    InputError: If llama.cpp would not read a GGUF file of this model correctly.
     """
     kind = config.get("model_type")
     if kind not in ARCHITECTURES:
         raise InputError(
-            f"graft writes GGUF for {', '.join(ARCHITECTURES)}, not for {kind!r}",
-            remedy="llama.cpp's convert_hf_to_gguf.py knows more families; it takes the merged model's folder",
+            f"graft exports {', '.join(ARCHITECTURES)} to GGUF, not {kind!r}",
+            remedy="convert_hf_to_gguf.py of llama.cpp knows more families; it takes the folder of a merged model",
         )
     if config.get("rope_parameters", {}).get("rope_type", "default") != "default":
-        raise InputError("rotary embeddings with scaling are not written to GGUF", where=str(tokenizer_file.parent))
+        raise InputError("scaled rotary embeddings cannot be exported to GGUF", where=str(tokenizer_file.parent))
     if not tokenizer_file.is_file() or json.loads(tokenizer_file.read_text(encoding="utf-8"))["model"]["type"] != "BPE":
-        raise InputError("only byte-pair tokenizers are written to GGUF", where=str(tokenizer_file))
+        raise InputError("only byte-pair tokenizers can be exported to GGUF", where=str(tokenizer_file))
 
 
 def write_gguf(
@@ -49,25 +49,48 @@ def write_gguf(
     tokenizer: Any,
     file: Path,
     precision: str,
-    name: str,
-    licence: str | None,
     rounded: Mapping[str, QuantizedBlocks],
+    *,
+    name: str,
+    license: str | None,
 ) -> None:
-    """``model`` with its tokenizer, chat template and end token; matrices in ``precision``, norms in float32.
+    """Write ``model`` with its tokenizer, chat template and end token.
 
-    In int4 the layers named in ``rounded`` get these weights, and the others in each block the range that rounds best.
+    Args:
+        model: A causal model whose family ``check_architecture`` accepts.
+        tokenizer: Its tokenizer.
+        file: The file to write.
+        precision: The number format of matrices: ``float32``, ``float16``, ``int8`` or ``int4``. Norms stay in float32.
+        rounded: For int4, quantized weights by layer; the others get, in each block, the range that rounds best.
+        name: The model's name.
+        license: The license of the base.
+
+    Raises:
+        InputError: If llama.cpp has no name for a tensor.
     """
     import gguf
 
-    config = model.config
-    architecture = ARCHITECTURES[config.model_type]
+    architecture = ARCHITECTURES[model.config.model_type]
     writer = gguf.GGUFWriter(file, architecture.lower())
     writer.add_name(name)
-    if licence:
-        writer.add_license(licence)
-    _add_shape(writer, config)
+    if license:
+        writer.add_license(license)
+    _add_shape(writer, model.config)
     writer.add_file_type(_file_type(precision))
     _add_tokenizer(writer, tokenizer)
+    _add_tensors(writer, model, architecture, precision, rounded)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _add_tensors(
+    writer: Any, model: Any, architecture: str, precision: str, rounded: Mapping[str, QuantizedBlocks]
+) -> None:
+    import gguf
+
+    config = model.config
     names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, architecture), config.num_hidden_layers)
     for key, tensor, order in _tensors(model, permuted=architecture == "LLAMA"):
         renamed = names.get_name(key, (".weight", ".bias"))
@@ -81,16 +104,12 @@ def write_gguf(
         else:
             data = gguf.quants.quantize(np.ascontiguousarray(tensor[order]), kind)
         writer.add_tensor(renamed, data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 def _file_type(precision: str) -> Any:
     import gguf
 
-    names = {"fp32": "ALL_F32", "fp16": "MOSTLY_F16", "int8": "MOSTLY_Q8_0", "int4": "MOSTLY_Q4_1"}
+    names = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "int8": "MOSTLY_Q8_0", "int4": "MOSTLY_Q4_1"}
     return getattr(gguf.LlamaFileType, names[precision])
 
 
@@ -127,7 +146,7 @@ def _add_tokenizer(writer: Any, tokenizer: Any) -> None:
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in state["model"]["merges"]]
     splits = json.dumps(state.get("pre_tokenizer"), separators=(",", ":"))
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(next((name for sign, name in _SPLITS if sign in splits), "gpt-2"))
+    writer.add_tokenizer_pre(next((name for part, name in _SPLITS if part in splits), "gpt-2"))
     writer.add_token_list(tokens)
     writer.add_token_types([_CONTROL if token in special else _NORMAL for token in tokens])
     writer.add_token_merges(merges)
@@ -146,21 +165,25 @@ def _add_tokenizer(writer: Any, tokenizer: Any) -> None:
 
 
 def _packed(blocks: QuantizedBlocks, order: Any) -> Any:
-    """As llama.cpp's Q4_1 has them, (rows, bytes): a block's scale and least value in float16, then its levels, place i
-    and place i + 16 in one byte.
-    """
+    """Blocks in llama.cpp's Q4_1 (rows, bytes): scale and minimum in float16, then levels i and i + 16 in one byte."""
     scales, zeros = blocks.scales[order], blocks.zeros[order]
     levels = blocks.levels[order].reshape(*scales.shape, 2, _BLOCK // 2)
-    least = -(zeros.astype(np.float32) * scales)
-    ends = np.stack([scales, least], axis=-1).astype(np.float16).view(np.uint8)
+    minimum = -(zeros.astype(np.float32) * scales)
+    ends = np.stack([scales, minimum], axis=-1).astype(np.float16).view(np.uint8)
     whole = np.concatenate([ends, levels[..., 0, :] | (levels[..., 1, :] << 4)], axis=-1)
     return whole.reshape(len(whole), -1)
 
 
-def _tensors(model: Any, permuted: bool) -> Iterator[tuple[str, Any, Any]]:
-    """Names, float32 arrays, and the order that their rows are to have: llama.cpp rotates neighbouring pairs of a
-    Llama's queries and keys, not the halves.
-    """
+class _Tensor(NamedTuple):
+    """A tensor's name, its float32 values, and the order that its rows have in the file."""
+
+    name: str
+    values: Any
+    order: Any
+
+
+def _tensors(model: Any, permuted: bool) -> Iterator[_Tensor]:
+    """The tensors of ``model``; llama.cpp rotates adjacent pairs of a Llama's queries and keys, not the two halves."""
     config = model.config
     heads = {
         "q_proj": config.num_attention_heads,
@@ -174,4 +197,4 @@ def _tensors(model: Any, permuted: bool) -> Iterator[tuple[str, Any, Any]]:
         order: Any = slice(None)
         if count is not None:
             order = np.arange(len(tensor)).reshape(count, 2, -1).swapaxes(1, 2).reshape(-1)
-        yield name, tensor, order
+        yield _Tensor(name, tensor, order)

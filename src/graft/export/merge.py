@@ -1,4 +1,4 @@
-"""A model with its adapter folded into the weights, as a folder that any tool reads."""
+"""A model with its adapter merged into the weights, as a model folder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MERGEABLE = {"LORA"}
 
 
 def adapter_config(adapter: Path) -> dict[str, Any]:
-    """adapter_config.json.
+    """The content of an adapter folder's adapter_config.json.
 
     Raises:
-        InputError: when it is not there or not JSON.
+        InputError: If there is no such file, or it is not JSON.
     """
     file = adapter / "adapter_config.json"
     try:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError("this is no adapter: there is no adapter_config.json", where=str(adapter)) from None
+        raise InputError("this folder is not an adapter: it has no adapter_config.json", where=str(adapter)) from None
     except ValueError as error:
         raise InputError(f"this is not JSON: {error}", where=str(file)) from error
     return found
@@ -33,22 +33,31 @@ def adapter_config(adapter: Path) -> dict[str, Any]:
 
 def check_mergeable(adapter: Path) -> None:
     """Raises:
-    InputError: for an adapter that can't be folded into the weights it stands beside.
+    InputError: If ``adapter`` is of a type that cannot be merged into the weights.
     """
     kind = adapter_config(adapter).get("peft_type")
     if kind not in MERGEABLE:
         raise InputError(
-            f"an adapter of the type {kind} can't be folded into the weights, and the model builder knows LoRA alone",
+            f"an adapter of type {kind} cannot be merged into the weights for export; LoRA can",
             where=str(adapter),
-            remedy="tune with --method lora, qlora or full for what is to be deployed",
+            remedy="train with --method lora, qlora or full",
         )
 
 
 def merged(base: Base, adapter: Path | None, tokenizer: Any, folder: Path) -> Any:
-    """``base`` with ``adapter`` folded in, written with ``tokenizer`` to ``folder``; returns the model.
+    """Merge ``adapter`` into ``base``.
+
+    Args:
+        base: The model.
+        adapter: Its adapter; None for a model without one.
+        tokenizer: Its tokenizer.
+        folder: Where the merged model and the tokenizer are written.
+
+    Returns:
+        The merged model in PyTorch.
 
     Raises:
-        InputError: when the adapter doesn't fit, or is of a kind that can't be folded in.
+        InputError: If the adapter does not fit the model, or cannot be merged.
     """
     model = load_model(base)
     if adapter is not None:
@@ -65,7 +74,7 @@ def merged(base: Base, adapter: Path | None, tokenizer: Any, folder: Path) -> An
 
 
 def _untie(model: Any) -> None:
-    """Embeddings that were tied and are no longer the same (one of them was tuned) must be saved apart."""
+    """Have head and embeddings saved separately, if they were tied and one of them was trained."""
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     if head is not None and head.weight is not embedding.weight:
         model.config.tie_word_embeddings = False

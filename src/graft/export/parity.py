@@ -1,113 +1,78 @@
-"""The parity gate: a bundle against the PyTorch model it was made from, on the run's held-out rows."""
+"""The parity gate: whether an exported model may ship, by the first metric on the same rows as the PyTorch model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
-
-from graft.config import ExportSettings
-from graft.data.chat_template import Renderer
-from graft.data.example import Example
-from graft.data.tokenize import prompt_token_ids
-from graft.engine import generate
-from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.metrics import metric_info
-from graft.evaluation.predict import default_max_new_tokens
-from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.table import metric_names
-from graft.export.bundle import ends_of
-from graft.export.onnx.parity_checks import ROWS_ANSWERED, ROWS_OF_LOGITS, Reference, compare, verdict
-from graft.export.onnx.predictor import OnnxPredictor
-from graft.export.onnx.worker import OnnxWorker
-from graft.inference.cached import CachedPredictor
-from graft.inference.predictor import Predictor
-from graft.progress import Reporter
+from graft.runs.metric_info import MetricInfo
+
+LARGEST_DROP = 0.02
+SIGNIFICANT = 0.05
 
 
-@dataclass
-class ParityCheck:
-    """The rows, and what PyTorch makes of them: ``base`` where there is one to compare with, and ``tuned``."""
+class Verdict(NamedTuple):
+    """Whether a metric's change is allowed.
 
-    rows: EvaluationRows
-    tokenizer: Any
-    predictors: list[CachedPredictor]
-    reference: Reference
-    metrics: Sequence[str] | None = None
-    max_new_tokens: int | None = None
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    Attributes:
+        passed: Whether it is.
+        drop: How much the metric got worse, as a fraction.
+        reason: One sentence.
+    """
 
-    def judge(
-        self, folder: Path, name: str, settings: ExportSettings, reporter: Reporter, adapter: str | None = None
-    ) -> dict[str, Any]:
-        """The parity document of the bundle in ``folder`` with its ``adapter`` active.
+    passed: bool
+    drop: float
+    reason: str
 
-        The evaluation beside the other predictors is kept by ``name``.
-        """
-        with OnnxWorker(folder, adapter) as worker:
-            bundle = OnnxPredictor(name, worker, self.tokenizer, ends_of(folder))
-            found = compare(
-                self.reference, worker, bundle, lambda done, total: reporter.advance(f"{name}: answering", done, total)
-            )
-            asked = CachedPredictor(bundle)
-            self.evaluations[name] = self._evaluate([*self.predictors, asked], reporter)
-            pair = self._evaluate([self.predictors[-1], asked], reporter)
-        return {"rows": len(self.rows.examples), **found, **gate(pair.document, settings.max_accuracy_drop)}
 
-    def _evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
-        return evaluate(
-            predictors,
-            self.rows,
-            metrics=self.metrics,
-            max_new_tokens=self.max_new_tokens,
-            reporter=reporter,
-        )
+class Change(NamedTuple):
+    """A metric's value in PyTorch and in the bundle, and the p-value of the paired difference."""
+
+    metric: MetricInfo
+    before: float
+    after: float
+    p: float
 
 
 def gate(document: dict[str, Any], allowed: float | None) -> dict[str, Any]:
-    """The first metric of PyTorch's model and of the bundle, the paired difference, and whether it is allowed."""
+    """The first metric of an evaluation of two predictors, PyTorch's and then the bundle's, and the verdict on it.
+
+    Args:
+        document: The evaluation's document, as evaluation.json has it.
+        allowed: The maximum drop; None: no significant drop, and at most 0.02.
+
+    Returns:
+        ``metric``, ``pytorch``, ``bundle``, ``difference``, ``drop``, ``passed`` and ``reason``.
+    """
     metric = metric_info(document, metric_names(document)[0])
     before, after = (figures[metric.name] for figures in document["predictors"].values())
     difference = next(d for d in document["differences"] if d["metric"] == metric.name)
-    passed, drop, why = verdict(metric, before["value"], after["value"], difference["p"], allowed)
+    found = verdict(Change(metric, before["value"], after["value"], difference["p"]), allowed)
     return {
         "metric": metric.name,
         "pytorch": before,
         "bundle": after,
         "difference": {name: difference[name] for name in ("value", "low", "high", "p")},
-        "drop": round(drop, 6),
-        "passed": passed,
-        "why": why,
+        "drop": round(found.drop, 6),
+        "passed": found.passed,
+        "reason": found.reason,
     }
 
 
-def reference(
-    model: Any,
-    tokenizer: Any,
-    examples: Sequence[Example],
-    ends: set[int],
-    reporter: Reporter,
-    max_new_tokens: int | None = None,
-) -> Reference:
-    """What ``model`` answers to the first rows, greedily, and its logits after the first few prompts."""
-    renderer = Renderer(tokenizer)
-    chosen = list(examples[:ROWS_ANSWERED])
-    prompts = [prompt_token_ids(example, renderer) for example in chosen]
-    longest = max_new_tokens or default_max_new_tokens([example.reference for example in examples], tokenizer)
-    answers = generate(
-        model,
-        prompts,
-        longest,
-        ends,
-        tokenizer.pad_token_id,
-        lambda done, total: reporter.advance("PyTorch: answering", done, total),
-    )
-    with torch.no_grad():
-        logits = [
-            model(input_ids=torch.tensor([ids])).logits[0, -1].float().tolist() for ids in prompts[:ROWS_OF_LOGITS]
-        ]
-    texts = [renderer.render(example).prompt for example in chosen]
-    return Reference(chosen, prompts, texts, answers, logits, longest)
+def verdict(change: Change, allowed: float | None) -> Verdict:
+    """Whether ``change`` is allowed.
+
+    The drop is a fraction of the metric's scale; of a metric without one, such as perplexity, of the value in PyTorch.
+    """
+    metric = change.metric
+    fall = change.after - change.before if metric.lower_is_better else change.before - change.after
+    drop = fall / (max(change.before, 1e-9) if metric.scale is None else metric.scale)
+    said = f"{metric.name} {change.before:.3f} in PyTorch, {change.after:.3f} in the bundle"
+    if allowed is not None:
+        return Verdict(drop <= allowed + 1e-9, drop, f"{said}: a drop of {drop:.3f}, at most {allowed:.3f} allowed")
+    if drop > LARGEST_DROP:
+        return Verdict(False, drop, f"{said}: a drop of more than {LARGEST_DROP}")
+    if drop > 0 and change.p < SIGNIFICANT:
+        return Verdict(False, drop, f"{said}: significantly worse (p = {change.p:.3f})")
+    return Verdict(True, drop, said)

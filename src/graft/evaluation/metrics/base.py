@@ -32,6 +32,8 @@ class Predictions:
         choices: The most likely label of each row.
         labels: The labels to choose from.
         scores: The likelihood of each reference.
+        candidate_scores: The likelihood of each completion that was scored, row by row: of every label, or without
+            labels of the reference alone.
     """
 
     references: Sequence[str]
@@ -39,6 +41,7 @@ class Predictions:
     choices: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     scores: Sequence[CompletionScore] | None = None
+    candidate_scores: Sequence[Sequence[CompletionScore]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

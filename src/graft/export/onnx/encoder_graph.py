@@ -1,4 +1,4 @@
-"""Encoders with heads as plain ONNX, which onnxruntime runs by itself."""
+"""Encoders with a classification head as plain ONNX, for onnxruntime alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from graft.errors import GraftError, need_extra
 
 
 class _Logits(torch.nn.Module):
-    """The head's output alone, with the inputs by position."""
+    """Returns only the logits, and takes its inputs by position, as the exporter wants them."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -28,60 +29,67 @@ class _Logits(torch.nn.Module):
 
 
 def export(model: Any, folder: Path) -> None:
-    """``model`` as ``folder``/model.onnx: input_ids and attention_mask (rows, tokens) in, logits out.
+    """Export ``model`` as ``folder``/model.onnx: input_ids and attention_mask (rows, tokens) in, logits out.
 
     Raises:
-        GraftError: when the exporter fails.
+        MissingExtra: If onnxscript is not installed.
+        GraftError: If the exporter fails.
     """
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise need_extra("auto-opt", "onnxscript") from error
+    with _quiet(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            _export(model, folder / "model.onnx")
+        except OSError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise GraftError(f"torch.onnx cannot export this model: {type(error).__name__}: {reason}") from error
+
+
+def _export(model: Any, file: Path) -> None:
     rows, tokens = torch.export.Dim("rows", min=1), torch.export.Dim("tokens", min=1)
     example = (torch.ones(2, 9, dtype=torch.long), torch.ones(2, 9, dtype=torch.long))
+    torch.onnx.export(
+        _Logits(model.eval()),
+        example,
+        str(file),
+        input_names=["input_ids", "attention_mask"],
+        output_names=["logits"],
+        dynamic_shapes={"input_ids": {0: rows, 1: tokens}, "attention_mask": {0: rows, 1: tokens}},
+        dynamo=True,
+        verbose=False,
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No log records below an error: onnxruntime and the exporter log to the root logger."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                _Logits(model.eval()),
-                example,
-                str(folder / "model.onnx"),
-                input_names=["input_ids", "attention_mask"],
-                output_names=["logits"],
-                dynamic_shapes={"input_ids": {0: rows, 1: tokens}, "attention_mask": {0: rows, 1: tokens}},
-                dynamo=True,
-                verbose=False,
-            )
-    except OSError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise GraftError(f"torch.onnx can't export this model: {type(error).__name__}: {reason}") from error
+        yield
     finally:
         logging.disable(disabled)
 
 
 def quantize_dynamic_int8(folder: Path) -> None:
-    """Weights in int8, activations in int8 as they come, by onnxruntime."""
+    """Quantize the weights to int8, and the activations to int8 at run time, by onnxruntime."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    whole = folder / "model.onnx"
-    small = folder / "small.onnx"
-    try:
+    whole, small = folder / "model.onnx", folder / "small.onnx"
+    with _quiet():
         quantize_dynamic(whole, small, weight_type=QuantType.QInt8, extra_options={"DefaultTensorType": 1})
-    finally:
-        logging.disable(disabled)
     for file in folder.glob("model.onnx*"):
         file.unlink()
     small.replace(whole)
 
 
-class OnnxModel:
-    """An exported encoder in onnxruntime that is called as the PyTorch model is, so that the same code judges both."""
+class OnnxEncoder:
+    """An exported encoder in onnxruntime, called as the PyTorch model is, so that the same code evaluates both."""
 
     training = False
     device = torch.device("cpu")
@@ -98,8 +106,8 @@ class OnnxModel:
         feed = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
         return SimpleNamespace(logits=torch.from_numpy(self._session.run(["logits"], feed)[0]))
 
-    def eval(self) -> OnnxModel:
+    def eval(self) -> OnnxEncoder:
         return self
 
-    def train(self, mode: bool = True) -> OnnxModel:
+    def train(self, mode: bool = True) -> OnnxEncoder:
         return self

@@ -1,4 +1,4 @@
-"""What a model's layers are called in the builder's graphs, and how a graph is written."""
+"""What a model's layers are called in the model builder's graphs, and how a graph is saved."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def node_of(module: str) -> str:
 
 
 def in_graph(module: str) -> list[str]:
-    """The layers that stand in the graph for ``module``: Phi-3's two in one are two there, equal in size."""
+    """The layers that ``module`` becomes in the graph: Phi-3's ``gate_up_proj`` is split into two of equal size."""
     if module.endswith("gate_up_proj"):
         return [module.replace("gate_up_proj", name) for name in ("gate_proj", "up_proj")]
     return [module]
 
 
 def name_of(node: Any) -> str:
-    """A node's name before it was quantised."""
+    """A node's name before it was quantized."""
     return str(node.name).rsplit("_Q", 1)[0]
 
 
 def save(model: Any, folder: Path) -> None:
-    """``model.onnx`` with its weights beside it in one file."""
+    """Write ``model.onnx``, with its weights in one file next to it."""
     import onnx
 
     for name in ("model.onnx", "model.onnx.data"):

@@ -4,44 +4,52 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graft.errors import InputError, Problems, nearest
-from graft.export.bundle import ADAPTERS
 from graft.export.merge import MERGEABLE, adapter_config
+from graft.export.onnx.genai_folder import ADAPTERS
 from graft.export.onnx.graph import in_graph, node_of
-from graft.export.onnx.lora_slots import slot_names
+from graft.export.onnx.lora_slots import LinearShape, LoraMatrices, slot_names
+from graft.export.source import run_of_adapter
 from graft.models.base import Base
 from graft.models.open import check_adapter
 
-Floats = NDArray[np.float32]
+MOST_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
 class LoraAdapter:
-    """An adapter that can be switched: ``matrices`` by module, A (columns, rank) and B (rank, rows) with its scale."""
+    """A LoRA adapter that can be an input of a graph.
+
+    Attributes:
+        name: The name it is activated by.
+        path: The PEFT folder.
+        run: The run that it belongs to, if any.
+        matrices: A and B by module, under the names in the graph.
+    """
 
     name: str
     path: Path
     run: Path | None
-    matrices: Mapping[str, tuple[Floats, Floats]] = field(repr=False)
+    matrices: Mapping[str, LoraMatrices] = field(repr=False)
 
     @property
     def ranks(self) -> list[int]:
-        return sorted({first.shape[1] for first, _ in self.matrices.values()})
+        return sorted({pair.a.shape[1] for pair in self.matrices.values()})
 
 
 def name_paths(given: Sequence[str]) -> dict[str, Path]:
-    """``a`` or ``name=a`` -> name and folder; a run's name is its folder's.
+    """Adapters as a user lists them, ``PATH`` or ``NAME=PATH``, by name; a run's name is that of its folder.
 
     Raises:
-        InputError: when a name is given twice, or can't be a file's.
+        InputError: If a name is given twice, or cannot be a file name.
     """
     found: dict[str, Path] = {}
     problems = Problems()
@@ -52,83 +60,95 @@ def name_paths(given: Sequence[str]) -> dict[str, Path]:
             resolved = path.resolve()
             name = resolved.parent.name if resolved.name == "adapter" else resolved.name
         if name in found:
-            problems.add(f"two adapters are called {name!r}", text, "give names: a=PATH,b=PATH")
+            problems.add(f"two adapters are called {name!r}", text, "name them: a=PATH,b=PATH")
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name.startswith("."):
-            problems.add(f"{name!r} can't be an adapter's name", text, "letters, digits, - and _")
+            problems.add(f"{name!r} is not a valid adapter name", text, "use letters, digits, - and _")
         found[name] = path
     problems.raise_if_any()
     return found
 
 
 def open_adapters(named: Mapping[str, Path], base: Base) -> list[LoraAdapter]:
-    """All of ``named``, each fit for ``base``.
+    """Open adapters (name to folder) for ``base``.
 
     Raises:
-        InputError: with everything that is wrong with any of them.
+        InputError: With everything that is wrong with any of them.
     """
     found: list[LoraAdapter] = []
     problems = Problems()
     for name, path in named.items():
-        try:
+        with problems.collecting():
             found.append(open_adapter(name, path, base))
-        except InputError as error:
-            problems.found.extend(error.problems)
     problems.raise_if_any()
     return found
 
 
 def open_adapter(name: str, given: Path, base: Base) -> LoraAdapter:
-    """Raises:
-    InputError: when it does not fit ``base``, or is no plain LoRA, or does not read.
+    """Open the adapter in ``given``, a run folder or a PEFT folder, for ``base``.
+
+    Raises:
+        InputError: If it was trained on another base, is not plain LoRA, or cannot be read.
     """
     path = given / "adapter" if (given / "adapter" / "adapter_config.json").is_file() else given
     config = adapter_config(path)
-    run = path.resolve().parent
-    manifest = run / "manifest.json"
-    is_run = path.resolve().name == "adapter" and manifest.is_file()
-    if is_run:
-        _check_base(json.loads(manifest.read_text(encoding="utf-8")).get("base") or {}, base, given)
-    _check_kind(config, path)
+    run = run_of_adapter(path)
+    if run is not None:
+        _check_base(run, base, given)
+    _check_type(config, path)
     check_adapter(path)
-    return LoraAdapter(name, path, run if is_run else None, _matrices(path, config))
+    matrices = {module: pair for layer in _layers(path, config) for module, pair in _parts(layer)}
+    if not matrices:
+        raise InputError("this adapter has no LoRA matrices", where=str(path))
+    return LoraAdapter(name, path, run, matrices)
 
 
-def _check_base(recorded: dict[str, Any], base: Base, where: Path) -> None:
+def _check_base(run: Path, base: Base, where: Path) -> None:
+    recorded = json.loads((run / "manifest.json").read_text(encoding="utf-8")).get("base") or {}
     if recorded.get("sha256") not in (None, base.sha256):
         raise InputError(
-            f"this adapter was trained on {recorded.get('name')}, not on {base.label}: the weights' SHA-256 differ",
+            f"this adapter was trained on {recorded.get('name')}, not on {base.label}: the SHA-256 of their weights "
+            "differ",
             where=str(where),
-            remedy=f"--base_model_path {recorded.get('name')}, or tune an adapter on this base",
+            remedy=f"--base_model_path {recorded.get('name')}, or train an adapter on this base",
         )
 
 
-def _check_kind(config: dict[str, Any], where: Path) -> None:
+def _check_type(config: dict[str, Any], where: Path) -> None:
     problems = Problems()
     kind = config.get("peft_type")
     if kind not in MERGEABLE:
-        problems.add(f"an adapter of the type {kind} can't be switched: it is no pair of matrices", where)
-    remedy = "merge it: graft auto-opt"
+        problems.add(f"an adapter of type {kind} is not LoRA and cannot be hot-swappable", where)
+    remedy = "merge it: graft auto-opt --adapter merged"
     if config.get("use_dora"):
-        problems.add("a DoRA adapter can't be switched: it rescales the base's own weights", where, remedy)
+        problems.add("a DoRA adapter cannot be hot-swappable: it rescales the weights of the base", where, remedy)
     if config.get("modules_to_save"):
         names = ", ".join(config["modules_to_save"])
-        problems.add(f"this adapter brings whole layers with it ({names}), which can't be switched", where, remedy)
+        what = f"this adapter replaces whole layers ({names}), which cannot be hot-swappable"
+        problems.add(what, where, remedy)
     if config.get("bias") not in (None, "none") or config.get("lora_bias"):
-        problems.add("an adapter with trained biases can't be switched", where, remedy)
+        problems.add("an adapter with trained biases cannot be hot-swappable", where, remedy)
     problems.raise_if_any()
 
 
-def _matrices(path: Path, config: dict[str, Any]) -> dict[str, tuple[Floats, Floats]]:
+class _Layer(NamedTuple):
+    """One adapted layer: its name in the model, A (rank, columns), B (rows, rank), and the scale of their product."""
+
+    module: str
+    a: NDArray[np.float32]
+    b: NDArray[np.float32]
+    scale: float
+
+
+def _layers(path: Path, config: dict[str, Any]) -> Iterator[_Layer]:
     from peft.utils.other import get_pattern_key
     from safetensors.numpy import load_file
 
     tensors = load_file(path / "adapter_model.safetensors")
-    found: dict[str, tuple[Floats, Floats]] = {}
     for name, first in tensors.items():
         module = name.removeprefix("base_model.model.")
         if not module.endswith(".lora_A.weight"):
             if not module.endswith(".lora_B.weight"):
-                raise InputError(f"the tensor {name} is no LoRA matrix of a linear layer", where=str(path))
+                raise InputError(f"the tensor {name} is not a LoRA matrix of a linear layer", where=str(path))
             continue
         module = module.removesuffix(".lora_A.weight")
         second = tensors.get(name.replace("lora_A", "lora_B"))
@@ -138,59 +158,73 @@ def _matrices(path: Path, config: dict[str, Any]) -> dict[str, tuple[Floats, Flo
         alpha = patterns.get(str(get_pattern_key(list(patterns), module)), config.get("lora_alpha", 1))
         rank = first.shape[0]
         scale = float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
-        parts = in_graph(module)
-        scaled = second.T.astype(np.float32) * np.float32(scale)
-        for part, columns in zip(parts, np.split(scaled, len(parts), axis=1), strict=True):
-            found[part] = (np.ascontiguousarray(first.T, np.float32), np.ascontiguousarray(columns))
-    if not found:
-        raise InputError("there are no LoRA matrices in this adapter", where=str(path))
-    return found
+        yield _Layer(module, first, second, scale)
 
 
-def check_shapes(
-    adapter: LoraAdapter, shapes: Mapping[str, tuple[int, int]], slots: Sequence[str] | None = None
-) -> None:
-    """Whether each matrix has a place in the graph (in ``slots``, where they are fixed) and its shape there.
+def _parts(layer: _Layer) -> Iterator[tuple[str, LoraMatrices]]:
+    """The matrices of each layer that this one becomes in the graph, with the scale folded into B."""
+    parts = in_graph(layer.module)
+    scaled = layer.b.T.astype(np.float32) * np.float32(layer.scale)
+    for part, columns in zip(parts, np.split(scaled, len(parts), axis=1), strict=True):
+        yield part, LoraMatrices(np.ascontiguousarray(layer.a.T, np.float32), np.ascontiguousarray(columns))
+
+
+def check_shapes(adapter: LoraAdapter, shapes: Mapping[str, LinearShape], slots: Sequence[str] | None = None) -> None:
+    """Check that the graph has a place for each matrix.
+
+    Args:
+        adapter: The adapter.
+        shapes: The shape of each linear layer of the graph, by node.
+        slots: The modules that have a slot, in a bundle that exists already.
 
     Raises:
-        InputError: with all that have none.
+        InputError: With the first few matrices that have no place.
     """
     problems = Problems()
-    for module, (first, second) in adapter.matrices.items():
-        node = node_of(module)
-        if slots is not None and module not in slots:
-            near = nearest(module, slots)
-            hint = f"the nearest is {near}; " if near else ""
-            problems.add(
-                f"the bundle has no slot for {module}",
-                str(adapter.path),
-                f"{hint}build it anew with all adapters: graft generate-adapter --adapter_paths …",
-            )
-        elif node not in shapes:
-            problems.add(f"the base has no linear layer {module}", str(adapter.path), "is it of another family?")
-        elif (first.shape[0], second.shape[1]) != shapes[node]:
-            problems.add(
-                f"{module}: the adapter is for {first.shape[0]} × {second.shape[1]}, the base has "
-                f"{shapes[node][0]} × {shapes[node][1]}",
-                str(adapter.path),
-                "it was trained on a model of another size",
-            )
-        if len(problems.found) >= 5:
+    for module, pair in adapter.matrices.items():
+        _check_shape(adapter, module, LinearShape(pair.a.shape[0], pair.b.shape[1]), shapes, slots, problems)
+        if len(problems.found) >= MOST_PROBLEMS:
             break
     problems.raise_if_any()
 
 
+def _check_shape(
+    adapter: LoraAdapter,
+    module: str,
+    own: LinearShape,
+    shapes: Mapping[str, LinearShape],
+    slots: Sequence[str] | None,
+    problems: Problems,
+) -> None:
+    where, node = str(adapter.path), node_of(module)
+    if slots is not None and module not in slots:
+        near = nearest(module, slots)
+        hint = f"the nearest is {near}; " if near else ""
+        remedy = f"{hint}build the bundle again with all adapters: graft generate-adapter --adapter_paths …"
+        problems.add(f"the bundle has no slot for {module}", where, remedy)
+    elif node not in shapes:
+        problems.add(f"the base has no linear layer {module}", where, "use the base that the adapter was trained on")
+    elif own != shapes[node]:
+        base = shapes[node]
+        problems.add(
+            f"{module}: the adapter is for {own.columns} × {own.rows}, the base has {base.columns} × {base.rows}",
+            where,
+            "it was trained on a model of another size",
+        )
+
+
 def adapter_path(bundle: Path, name: str) -> Path:
+    """The file of an adapter in a bundle."""
     return bundle / ADAPTERS / f"{name}.onnx_adapter"
 
 
 def write_adapter(adapter: LoraAdapter, file: Path) -> None:
-    """``file`` in onnxruntime's adapter format."""
+    """Write ``adapter`` in onnxruntime's adapter format."""
     import onnxruntime
 
     values = {}
-    for module, matrices in adapter.matrices.items():
-        for slot, matrix in zip(slot_names(module), matrices, strict=True):
+    for module, pair in adapter.matrices.items():
+        for slot, matrix in zip(slot_names(module), pair, strict=True):
             values[slot] = onnxruntime.OrtValue.ortvalue_from_numpy(matrix)
     form = onnxruntime.AdapterFormat()
     form.set_adapter_version(1)

@@ -1,10 +1,10 @@
-"""Places for LoRA matrices in an ONNX graph: inputs of any rank, with matrices of rank 0 where none are given."""
+"""LoRA slots of an ONNX graph: inputs for A and B of any rank, whose defaults have rank 0 and add nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,61 +15,74 @@ from graft.export.onnx.graph import name_of, node_of, save
 Floats = NDArray[np.float32]
 
 
+class LoraMatrices(NamedTuple):
+    """A (columns, rank) and B (rank, rows) of a linear layer, alpha / r folded into B: y = W·x + x·A·B."""
+
+    a: Floats
+    b: Floats
+
+
+class LinearShape(NamedTuple):
+    """The numbers of inputs and outputs of a linear layer."""
+
+    columns: int
+    rows: int
+
+
+EMPTY = LoraMatrices(np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32))
+
+
 def slot_names(module: str) -> tuple[str, str]:
-    """The graph inputs for a layer's A (columns, rank) and B (rank, rows), alpha / r folded into B."""
+    """The graph's inputs for A and B of a layer."""
     return f"{module}.lora_A", f"{module}.lora_B"
 
 
 def slot_options(modules: Collection[str]) -> dict[str, str]:
-    """For the builder: queries, keys and values apart, unless the model itself has them in one layer (as Phi-3)."""
+    """The model builder's options: Q, K and V as separate layers, unless the model itself fuses them (as Phi-3)."""
     return {"fuse_qkv": str(any(module.endswith("qkv_proj") for module in modules)).lower()}
 
 
-def linear_shapes(folder: Path) -> dict[str, tuple[int, int]]:
-    """Node -> (columns in, rows out) of every matrix product by a constant in the graph."""
+def linear_shapes(folder: Path) -> dict[str, LinearShape]:
+    """The shape of every matrix product by a constant in the graph, by node."""
     import onnx
 
     model = onnx.load(folder / "model.onnx", load_external_data=False)
     dims = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, LinearShape] = {}
     for node in model.graph.node:
         name = name_of(node)
         if node.op_type == "MatMulNBits":
             attributes = {attribute.name: attribute.i for attribute in node.attribute}
-            found[name] = (attributes["K"], attributes["N"])
+            found[name] = LinearShape(attributes["K"], attributes["N"])
         elif node.op_type == "MatMul" and node.input[1] in dims:
-            columns, rows = dims[node.input[1]]
-            found[name] = (columns, rows)
+            found[name] = LinearShape(*dims[node.input[1]])
     return found
 
 
 def add_slots(folder: Path, modules: Collection[str]) -> None:
-    """Give the graph in ``folder`` a slot for each of ``modules``; it answers as before where none is filled.
+    """Give the graph in ``folder`` a slot for each of ``modules``; with empty slots its outputs stay the same.
 
     Raises:
-        InputError: when the graph has no matrix product for a module.
+        InputError: If the graph has no matrix product for a module.
     """
-    empty = np.zeros((0, 0), np.float32)
-    _put_beside(folder, dict.fromkeys(modules, (empty, empty)), filled=False)
+    _add_low_rank(folder, dict.fromkeys(modules, EMPTY), as_inputs=True)
 
 
-def add_adapter(folder: Path, matrices: Mapping[str, tuple[Floats, Floats]]) -> None:
-    """Add an adapter's ``matrices`` (by module, as in ``LoraAdapter``) to the graph in ``folder`` as float32 constants.
-
-    The weights of the base stay as they are.
+def add_adapter(folder: Path, matrices: Mapping[str, LoraMatrices]) -> None:
+    """Add an adapter, by module, to the graph in ``folder`` as float32 constants; the weights of the base stay.
 
     Raises:
-        InputError: when the graph has no matrix product for a module.
+        InputError: If the graph has no matrix product for a module.
     """
-    _put_beside(folder, matrices, filled=True)
+    _add_low_rank(folder, matrices, as_inputs=False)
 
 
-def _put_beside(folder: Path, matrices: Mapping[str, tuple[Floats, Floats]], filled: bool) -> None:
+def _add_low_rank(folder: Path, matrices: Mapping[str, LoraMatrices], as_inputs: bool) -> None:
     import onnx
 
     model = onnx.load(folder / "model.onnx")
     shapes = linear_shapes(folder)
-    check_modules(matrices, shapes, str(folder))
+    _check_modules(matrices, shapes, str(folder))
     graph = model.graph
     nodes: list[Any] = []
     by_name = {node_of(module): module for module in matrices}
@@ -77,39 +90,38 @@ def _put_beside(folder: Path, matrices: Mapping[str, tuple[Floats, Floats]], fil
         nodes.append(node)
         module = by_name.get(name_of(node))
         if module is not None and node.op_type in {"MatMul", "MatMulNBits"}:
-            if filled:
-                _constants(module, matrices[module], graph)
+            if as_inputs:
+                _add_inputs(module, shapes[node_of(module)], graph)
             else:
-                _inputs(module, shapes[node_of(module)], graph)
-            nodes += _beside(node, module)
+                _add_constants(module, matrices[module], graph)
+            nodes += _low_rank_nodes(node, module)
     del graph.node[:]
     graph.node.extend(nodes)
     save(model, folder)
 
 
-def _constants(module: str, matrices: tuple[Floats, Floats], graph: Any) -> None:
+def _add_constants(module: str, matrices: LoraMatrices, graph: Any) -> None:
     import onnx
 
     for name, matrix in zip(slot_names(module), matrices, strict=True):
         graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(matrix, np.float32), name))
 
 
-def _inputs(module: str, shape: tuple[int, int], graph: Any) -> None:
+def _add_inputs(module: str, shape: LinearShape, graph: Any) -> None:
+    """Inputs with a symbolic rank, and initializers of rank 0 as their defaults."""
     import onnx
 
     first, second = slot_names(module)
-    columns, rows = shape
-    slots: list[tuple[str, list[int | str | None], tuple[int, int]]] = [
-        (first, [columns, f"{module}.rank"], (columns, 0)),
-        (second, [f"{module}.rank", rows], (0, rows)),
-    ]
-    for name, dims, empty in slots:
+    rank = f"{module}.rank"
+    inputs: dict[str, list[int | str | None]] = {first: [shape.columns, rank], second: [rank, shape.rows]}
+    for name, dims in inputs.items():
+        empty = tuple(0 if dim == rank else int(str(dim)) for dim in dims)
         graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, dims))
         graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(empty, np.float32), name))
 
 
-def _beside(node: Any, module: str) -> list[Any]:
-    """x·A·B added to what ``node`` makes of x, under the name that its output had."""
+def _low_rank_nodes(node: Any, module: str) -> list[Any]:
+    """Nodes that add x·A·B to the output of ``node``, under the name that its output had."""
     import onnx
 
     first, second = slot_names(module)
@@ -122,13 +134,13 @@ def _beside(node: Any, module: str) -> list[Any]:
     ]
 
 
-def check_modules(modules: Collection[str], shapes: Mapping[str, tuple[int, int]], where: str) -> None:
+def _check_modules(modules: Collection[str], shapes: Mapping[str, LinearShape], where: str) -> None:
     problems = Problems()
     for module in sorted(modules):
         if node_of(module) not in shapes:
             problems.add(
                 f"the graph has no matrix product for {module}",
                 where,
-                "adapters over the attention's and the MLP's linear layers can be switched; others can be merged",
+                "adapters of the linear layers of attention and MLP can be hot-swappable; merge others",
             )
     problems.raise_if_any()

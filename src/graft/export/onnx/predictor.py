@@ -1,4 +1,4 @@
-"""A bundle as a predictor: what judges the PyTorch model judges it, on the same rows."""
+"""A generative bundle as a predictor, so that the code that evaluates the PyTorch model evaluates it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from graft.data.chat_template import Renderer
 from graft.data.example import Example
 from graft.data.tokenize import candidate_token_ids, prompt_token_ids
 from graft.errors import InputError
-from graft.export.bundle import GENAI, adapter_file, ends_of, read_manifest
-from graft.export.onnx.session import Ids, OnnxSession, Scored
+from graft.export.onnx.genai_folder import GENAI_CONFIG, adapter_file, end_tokens
+from graft.export.onnx.session import Ids, OnnxSession
 from graft.inference.predictor import CompletionScore, Progress
 
 
 class Runtime(Protocol):
-    """A ``OnnxSession`` in this process, or a ``OnnxWorker`` in another."""
+    """What runs the graph: an ``OnnxSession`` in this process, or an ``OnnxWorker`` in another."""
 
     def generate(
         self, prompts: Sequence[Ids], max_new_tokens: int, ends: Collection[int], progress: Progress | None = None
@@ -24,11 +24,18 @@ class Runtime(Protocol):
 
     def score(
         self, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]], progress: Progress | None = None
-    ) -> list[list[Scored]]: ...
+    ) -> list[list[CompletionScore]]: ...
 
 
 class OnnxPredictor:
-    """``ends``: the tokens that end an answer, as genai_config.json lists them."""
+    """A bundle as a predictor.
+
+    Args:
+        name: The name in reports.
+        runtime: What runs the graph.
+        tokenizer: The bundle's tokenizer, of transformers.
+        ends: The token ids that end an answer.
+    """
 
     def __init__(self, name: str, runtime: Runtime, tokenizer: Any, ends: Collection[int]) -> None:
         self.name, self.runtime, self.tokenizer, self.ends = name, runtime, tokenizer, set(ends)
@@ -36,19 +43,18 @@ class OnnxPredictor:
 
     @classmethod
     def open(cls, folder: Path, adapter: str | None = None) -> OnnxPredictor:
-        """The bundle in ``folder``, with one of its adapters by name.
+        """Load the bundle in ``folder``, with one of its adapters by name.
 
         Raises:
-            InputError: when there is no such adapter, or the bundle is for another runtime.
+            InputError: If there is no such adapter, or the folder is not for onnxruntime-genai.
         """
-        if not (folder / GENAI).is_file():
-            kind = read_manifest(folder).get("format", "unknown")
-            raise InputError(f"this bundle ({kind}) does not run in onnxruntime-genai", where=str(folder))
+        if not (folder / GENAI_CONFIG).is_file():
+            raise InputError(f"this folder is not for onnxruntime-genai: it has no {GENAI_CONFIG}", where=str(folder))
         from transformers import AutoTokenizer
 
         session = OnnxSession(folder, adapter_file(folder, adapter))
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return cls(adapter or "onnx", session, tokenizer, ends_of(folder))
+        return cls(adapter or "onnx", session, tokenizer, end_tokens(folder))
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
@@ -61,8 +67,8 @@ class OnnxPredictor:
         progress: Progress | None = None,
     ) -> list[list[CompletionScore]]:
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
-        answers = candidate_token_ids(examples, completions, self.renderer)
-        return [[CompletionScore(*scored) for scored in row] for row in self.runtime.score(prompts, answers, progress)]
+        return self.runtime.score(prompts, candidate_token_ids(examples, completions, self.renderer), progress)
 
     def text(self, ids: Sequence[int]) -> str:
+        """An answer's tokens as text."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()

@@ -1,4 +1,4 @@
-"""The builder's int4 graph with weights rounded for the user's own data."""
+"""The model builder's int4 graph with weights that graft rounded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from graft.errors import GraftError
 from graft.export.onnx.graph import in_graph, name_of, node_of, save
-from graft.export.quantize.gptq import QuantizedBlocks, stacked
+from graft.export.quantize.gptq import QuantizedBlocks, concatenate
 
 
 def by_node(found: Mapping[str, QuantizedBlocks]) -> dict[str, QuantizedBlocks]:
-    """Weights by layer -> by the node that has them in the graph, where one layer may be two and three may be one."""
+    """Weights by layer -> by node of the graph, where one layer can be two nodes, and three layers one node."""
     nodes: dict[str, QuantizedBlocks] = {}
     for module, blocks in found.items():
         parts = in_graph(module)
@@ -23,45 +23,43 @@ def by_node(found: Mapping[str, QuantizedBlocks]) -> dict[str, QuantizedBlocks]:
         nodes |= {node_of(part): blocks.rows(n * rows, (n + 1) * rows) for n, part in enumerate(parts)}
     for module in found:
         if module.endswith(".q_proj"):
-            beside = [module.replace(".q_proj", f".{name}_proj") for name in "qkv"]
-            if all(name in found for name in beside):
-                nodes.setdefault(node_of(module.replace(".q_proj", ".qkv_proj")), stacked([found[n] for n in beside]))
+            fused = [module.replace(".q_proj", f".{name}_proj") for name in "qkv"]
+            if all(name in found for name in fused):
+                node = node_of(module.replace(".q_proj", ".qkv_proj"))
+                nodes.setdefault(node, concatenate([found[name] for name in fused]))
     return nodes
 
 
 def replace_weights(folder: Path, found: Mapping[str, QuantizedBlocks]) -> None:
-    """Write the weights ``found`` (by layer) into the quantised graph in ``folder``, in the place of the builder's.
-
-    Written in place: ``folder`` is not yet anyone's.
+    """Replace the weights of the quantized graph in ``folder`` with ``found``, by layer.
 
     Raises:
-        GraftError: when the graph has a weight that was not rounded, or one of another shape.
+        GraftError: If the graph has a weight that ``found`` lacks, or one of another shape.
     """
     import onnx
 
     nodes = by_node(found)
     model = onnx.load(folder / "model.onnx")
-    initialisers = {tensor.name: tensor for tensor in model.graph.initializer}
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type != "MatMulNBits":
             continue
-        name = name_of(node)
         attributes = {attribute.name: attribute.i for attribute in node.attribute}
-        blocks = nodes.get(name)
+        blocks = nodes.get(name_of(node))
         shape = None if blocks is None else (blocks.levels.shape, blocks.bits)
         if blocks is None or shape != ((attributes["N"], attributes["K"]), attributes["bits"]):
             raise GraftError(
-                f"the graph's weight {name} is not the model's: {attributes['N']} × {attributes['K']} in "
-                f"{attributes['bits']} bits, found {shape}",
+                f"the graph's weight {name_of(node)} does not match the model: the graph has {attributes['N']} × "
+                f"{attributes['K']} in {attributes['bits']} bits, the model {shape}",
                 where=str(folder),
                 remedy="--rounding k_quant leaves the rounding to the model builder",
             )
-        write_blocks(node, initialisers, blocks)
+        write_blocks(node, initializers, blocks)
     save(model, folder)
 
 
-def write_blocks(node: Any, initialisers: Mapping[str, Any], blocks: QuantizedBlocks) -> None:
-    """``blocks`` as the weight, the scales and the zero points of a MatMulNBits node, of the shapes they have there."""
+def write_blocks(node: Any, initializers: Mapping[str, Any], blocks: QuantizedBlocks) -> None:
+    """Write ``blocks`` to the weight, scales and zero points of a MatMulNBits node, in the shapes they have there."""
     import onnx
 
     _, weight, scales, zeros = node.input[:4]
@@ -72,7 +70,7 @@ def write_blocks(node: Any, initialisers: Mapping[str, Any], blocks: QuantizedBl
         (scales, blocks.scales),
         (zeros, blocks.zeros if blocks.bits == 8 else packed(blocks.zeros)),
     ):
-        tensor = initialisers[name]
+        tensor = initializers[name]
         shape, kind = list(tensor.dims), onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
         tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(kind).reshape(shape), name))
 

@@ -1,33 +1,22 @@
-"""``graft auto-opt`` for encoders with heads: plain ONNX, judged on the run's held-out rows."""
+"""The target ``onnx-encoder``: classifiers and taggers as plain ONNX."""
 
 from __future__ import annotations
 
 import warnings
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from graft._version import __version__
-from graft.config import DataSettings, ExportSettings
-from graft.errors import GateError, InputError
-from graft.evaluation.compare import evaluate
-from graft.export import bundle
-from graft.export.onnx.encoder_graph import OnnxModel, export, quantize_dynamic_int8
-from graft.export.onnx.model_builder import versions
-from graft.export.parity import gate
-from graft.hardware.machine import machine
-from graft.methods.adapter_folder import load_adapter
-from graft.models.open import Opened
+from graft.config import ExportSettings, Settings
+from graft.errors import InputError
+from graft.export.source import ExportSource
+from graft.export.target import Built
 from graft.progress import Reporter
-from graft.runs.folder import RunFolder
-from graft.tasks.base import Task
-from graft.tasks.encoding import Encoding
-from graft.tasks.evaluation_rows import load_evaluation_rows
-from graft.tasks.load import load_for
 
-TASKS = {"text-classification", "token-classification"}
+if TYPE_CHECKING:
+    from graft.inference.predictor import Predictor
+
+TASKS = ("text-classification", "token-classification")
+SAMPLE_TEXTS = ("a", "The way to the sea is long, and no one knows it.")
 
 LINES = """\
 import json
@@ -45,53 +34,94 @@ print([names[str(index)] for index in np.atleast_1d(logits[0].argmax(-1))])
 """
 
 
-def write(settings: ExportSettings, opened: Opened, task: Task, encoding: Encoding, reporter: Reporter) -> Path:
-    """A folder with model.onnx, the tokenizer, the classes, a manifest and a card.
+class OnnxEncoder:
+    name = "onnx-encoder"
+    title = "ONNX for onnxruntime"
+    help = "classifiers and taggers, with the adapter merged"
+    format = "onnx"
+    precisions = ("float32", "int8")
+    Config: type[Settings] = ExportSettings
 
-    Raises:
-        InputError: when the precision is not possible, or there are no rows to compare on.
-        GateError: when the exported model judges worse than allowed; its folder is there, marked failed.
-    """
-    precision = {"auto": "fp32", "int4": "fp32"}.get(settings.precision, settings.precision)
-    if precision == "fp16" or ("precision" in settings.model_fields_set and settings.precision == "int4"):
-        raise InputError(f"encoders are exported in fp32 and int8, not in {settings.precision}", where="precision")
-    if settings.output_path is None and opened.run is None:
-        raise InputError("no output folder is given", remedy="--output_path FOLDER")
-    output = settings.output_path or Path(str(opened.run)) / f"onnx-{precision}"
-    with bundle.staged(output, settings.overwrite) as folder:
-        reporter.note(f"loading {opened.name}")
-        model = load_for(task, encoding, opened.base, seed=0)
-        if opened.adapter is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model = load_adapter(model, opened.adapter).merge_and_unload()
-        reporter.note(f"exporting in {precision}")
+    def can(self, source: ExportSource, options: ExportSettings) -> InputError | None:
+        """The task, the adapter's type, and the rows to compare on."""
+        from graft.export.merge import check_mergeable
+        from graft.export.onnx.execution_providers import choose_provider
+        from graft.export.parity_rows import check_parity_rows
+
+        if source.task.name not in TASKS:
+            return InputError(f"models for {source.task.name} are not exported to ONNX yet", where=source.name)
+        try:
+            choose_provider(options.device, options.provider)
+            if source.adapter is not None:
+                check_mergeable(source.adapter)
+            check_parity_rows(source, options.data_files, options.skip_parity)
+        except InputError as error:
+            return error
+        return None
+
+    def build(self, source: ExportSource, options: ExportSettings, folder: Path, reporter: Reporter) -> Built:
+        """model.onnx, the tokenizer, and the labels in config.json."""
+        from graft.export.onnx.encoder_graph import export, quantize_dynamic_int8
+        from graft.export.onnx.genai_folder import size_mb, weights_sha256
+        from graft.export.onnx.model_builder import versions
+
+        reporter.note(f"loading {source.name}")
+        model = _merged(source)
+        reporter.note(f"exporting in {options.precision}")
         export(model, folder)
-        if precision == "int8":
+        if options.precision == "int8":
             quantize_dynamic_int8(folder)
-        encoding.tokenizer.save_pretrained(folder)
+        source.tokenizer.save_pretrained(folder)
         (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
-        parity = None if settings.skip_parity else _judged(settings, opened, task, encoding, model, folder, reporter)
-        _write_bundle_files(folder, settings, opened, task, precision, parity)
-    if parity is not None and not parity["passed"]:
-        raise GateError(f"the exported model judges worse: {parity['why']}", where=str(output))
-    return output
+        parity = "skipped (--skip_parity)" if options.skip_parity else _parity(source, options, model, folder, reporter)
+        entries = {"task": source.task.name, "sha256": weights_sha256(folder), "versions": versions()}
+        built = Built(parity, size_mb(folder), entries)
+        _write_readme(folder, f"{source.name}, {source.task.name}, {options.precision} ONNX", built.reason)
+        return built
+
+    def open(self, folder: Path, adapter: str | None = None) -> Predictor:
+        """The bundle in onnxruntime, on its own task."""
+        import json
+
+        from transformers import AutoTokenizer
+
+        from graft.export.bundle import read_manifest
+        from graft.export.onnx.encoder_graph import OnnxEncoder as Graph
+        from graft.tasks.encoding import DEFAULT_MAX_LENGTH, Encoding
+        from graft.tasks.label_space import LabelSpace
+        from graft.tasks.select import get_task
+
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        longest = min(DEFAULT_MAX_LENGTH, int(tokenizer.model_max_length))
+        encoding = Encoding(tokenizer, LabelSpace.from_config(config), longest)
+        return get_task(read_manifest(folder)["task"]).predictor("onnx", Graph(folder), encoding)
 
 
-def _judged(
-    settings: ExportSettings,
-    opened: Opened,
-    task: Task,
-    encoding: Encoding,
-    model: Any,
-    folder: Path,
-    reporter: Reporter,
+def _merged(source: ExportSource) -> Any:
+    from graft.methods.adapter_folder import load_adapter
+    from graft.tasks.load import load_for
+
+    model = load_for(source.task, source.encoding, source.base, seed=0)
+    if source.adapter is None:
+        return model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load_adapter(model, source.adapter).merge_and_unload()
+
+
+def _parity(
+    source: ExportSource, options: ExportSettings, model: Any, folder: Path, reporter: Reporter
 ) -> dict[str, Any]:
-    run = RunFolder.open(opened.run) if opened.run else None
-    rows = load_evaluation_rows(run, settings.data_files, DataSettings(), task, encoding.label_space)
-    rows = rows.first(settings.parity_rows)
-    examples = rows.examples
-    exported = OnnxModel(folder)
+    """Both models on the same rows, and the largest difference of their logits."""
+    from graft.evaluation.compare import evaluate
+    from graft.export.onnx.encoder_graph import OnnxEncoder as Graph
+    from graft.export.parity import gate
+    from graft.export.parity_rows import load_parity_rows
+
+    task, encoding = source.task, source.encoding
+    rows = load_parity_rows(source, options.data_files, options.parity_rows)
+    exported = Graph(folder)
     predictors = [task.predictor("tuned", model, encoding), task.predictor("onnx", exported, encoding)]
     result = evaluate(
         predictors,
@@ -99,42 +129,29 @@ def _judged(
         metrics=task.default_metrics(encoding.label_space),
         reporter=reporter,
     )
-    texts = ["a", "The way to the sea is long, and no one knows it."]
-    inputs = [encoding.tokenizer(text, return_tensors="pt") for text in texts]
-    fed = [(one["input_ids"], one["attention_mask"]) for one in inputs]
-    with torch.no_grad():
-        far = [float((model(i, attention_mask=m).logits - exported(i, m).logits).abs().max()) for i, m in fed]
-    ours, theirs = (predictor.generate(examples, 1) for predictor in predictors)
-    same = sum(one == other for one, other in zip(ours, theirs, strict=True))
+    own, exported_answers = (predictor.generate(rows.examples, 1) for predictor in predictors)
+    same = sum(one == other for one, other in zip(own, exported_answers, strict=True))
     return {
-        "rows": len(examples),
-        "answers_equal": [same, len(examples)],
-        "greatest_logit_difference": round(max(far), 6),
-        **gate(result.document, settings.max_accuracy_drop),
+        "rows": len(rows.examples),
+        "answers_equal": [same, len(rows.examples)],
+        "greatest_logit_difference": round(_max_logit_difference(model, exported, encoding.tokenizer), 6),
+        **gate(result.document, options.max_accuracy_drop),
     }
 
 
-def _write_bundle_files(
-    folder: Path, settings: ExportSettings, opened: Opened, task: Task, precision: str, parity: dict[str, Any] | None
-) -> None:
-    said = parity["why"] if parity else "not compared with PyTorch (--skip_parity)"
-    text = f"# {opened.name}, {task.name}, {precision} ONNX\n\n{said}\n\n"
+def _max_logit_difference(model: Any, exported: Any, tokenizer: Any) -> float:
+    import torch
+
+    inputs = [tokenizer(text, return_tensors="pt") for text in SAMPLE_TEXTS]
+    fed = [(one["input_ids"], one["attention_mask"]) for one in inputs]
+    with torch.no_grad():
+        return max(float((model(i, attention_mask=m).logits - exported(i, m).logits).abs().max()) for i, m in fed)
+
+
+def _write_readme(folder: Path, title: str, reason: str) -> None:
     how = "`pip install onnxruntime tokenizers`, then in this folder:"
-    (folder / "README.md").write_text(f"{text}## Run it\n\n{how}\n\n```python\n{LINES}```\n", encoding="utf-8")
-    bundle.write_manifest(
-        folder,
-        graft=__version__,
-        command="auto-opt",
-        kind="bundle",
-        format="onnx-encoder",
-        task=task.name,
-        status="finished" if parity is None or parity["passed"] else "failed",
-        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        base={"name": opened.base.name, "sha256": opened.base.sha256, "licence": opened.base.license},
-        run=str(opened.run) if opened.run else None,
-        precision=precision,
-        size_mb=bundle.size_mb(folder),
-        parity=parity or said,
-        machine=machine(),
-        versions=versions(),
-    )
+    text = f"# {title}\n\ncompared with PyTorch: {reason}\n\n## Run it\n\n{how}\n\n```python\n{LINES}```\n"
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+ONNX_ENCODER = OnnxEncoder()

@@ -1,0 +1,121 @@
+"""Loading runs, models and bundles as predictors, for ``evaluate`` and ``chat``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.config import DataSettings, ModelSettings
+from graft.errors import InputError
+from graft.export.bundle import read_manifest
+from graft.export.target import target_of
+from graft.inference.predictor import Predictor
+from graft.methods.adapter_folder import load_adapter
+from graft.models.base import Opened, open_run_or_model, untuned
+from graft.progress import Reporter
+from graft.runs.folder import RunFolder
+from graft.tasks.base import Task
+from graft.tasks.encoding import Encoding
+from graft.tasks.load import load_for, on_the_gpu
+from graft.tasks.open import open_task
+
+BASE, TUNED = "base", "tuned"
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A run or a model, before its weights are loaded.
+
+    Attributes:
+        opened: The model, its adapter and its run.
+        task: What it does.
+        encoding: Its tokenizer, labels and limits.
+    """
+
+    opened: Opened
+    task: Task
+    encoding: Encoding
+
+    @property
+    def run(self) -> RunFolder | None:
+        return RunFolder.open(self.opened.run) if self.opened.run is not None else None
+
+    def predictors(self, reporter: Reporter, *, with_base: bool, name: str) -> dict[str, Predictor]:
+        """Load the weights.
+
+        Args:
+            reporter: Shows notes.
+            with_base: Whether to load the base of a run that trained all weights, which is a second model in memory.
+            name: The name of a model that has no base next to it.
+
+        Returns:
+            ``base`` and ``tuned``, or the model by ``name``.
+
+        Raises:
+            InputError: If the model does not load, or its base is gone.
+        """
+        task, encoding, opened, run = self.task, self.encoding, self.opened, self.run
+        seed = int(run.manifest.get("seed") or 0) if run is not None else 0
+        reporter.note(f"loading {opened.name}")
+        model = load_for(task, encoding, opened.base, seed)
+        if opened.adapter is not None:
+            model = on_the_gpu(load_adapter(model, opened.adapter))
+            return {
+                BASE: task.predictor(BASE, model, encoding, adapter=False),
+                TUNED: task.predictor(TUNED, model, encoding, adapter=True),
+            }
+        if run is None or not with_base:
+            return {name: task.predictor(name, on_the_gpu(model), encoding)}
+        before = on_the_gpu(load_for(task, encoding, untuned(opened, reporter), seed))
+        return {
+            BASE: task.predictor(BASE, before, encoding),
+            TUNED: task.predictor(TUNED, on_the_gpu(model), encoding),
+        }
+
+
+def open_model(opened: Opened, model: ModelSettings, data: DataSettings) -> OpenModel:
+    """What ``opened`` does, and how its rows become tokens.
+
+    Raises:
+        InputError: If the settings name a task that it cannot do.
+    """
+    task, encoding = open_task(opened, model, data)
+    return OpenModel(opened, task, encoding)
+
+
+def open_model_by_name(name: str, settings: ModelSettings, reporter: Reporter) -> OpenModel:
+    """Open a run, a model folder, or a model by name.
+
+    Raises:
+        InputError: If it does not exist or does not load.
+    """
+    return open_model(open_run_or_model(name, reporter, settings), settings, DataSettings())
+
+
+def open_bundle(folder: Path, adapters: Iterable[str | None]) -> dict[str, Predictor]:
+    """Load a bundle once for each of its ``adapters``; None is the bundle as it answers without a choice.
+
+    Returns:
+        Predictors by the adapter's name; by ``model`` for None.
+
+    Raises:
+        InputError: If the bundle has no such adapter, or graft cannot run it.
+    """
+    target = target_of(folder)
+    return {adapter or "model": target.open(folder, adapter) for adapter in adapters}
+
+
+def adapters_of(folder: Path) -> list[str | None]:
+    """The adapters of a bundle, and ``base`` for none of them; [None] for a bundle without adapters."""
+    listed = read_manifest(folder).get("adapters") or {}
+    return [*listed, BASE] if listed else [None]
+
+
+def check_chats(model: OpenModel) -> None:
+    """Raises:
+    InputError: If one cannot talk to a model of this task.
+    """
+    if model.task.chat == "none":
+        name = model.opened.name
+        raise InputError(f"a model for {model.task.name} does not answer texts", where=name, remedy="graft evaluate")

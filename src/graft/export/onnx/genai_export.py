@@ -1,0 +1,273 @@
+"""Building, comparing and choosing the candidates of a generative model for onnxruntime-genai."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from graft.config import OnnxGenaiSettings
+from graft.data.chat_template import Renderer
+from graft.data.sources import sha256_of
+from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.rows import EvaluationRows
+from graft.evaluation.store import record
+from graft.export import bundle
+from graft.export.adapter_placement import (
+    SourceModels,
+    adapter_entry,
+    placement_entry,
+    placements,
+    slot_name,
+    trained_in_int4,
+)
+from graft.export.cached_predictions import RecordedEvaluation, recorded_evaluation
+from graft.export.calibration_rows import calibration_rows
+from graft.export.candidates import Candidate, Search, choose, same_weights
+from graft.export.merge import merged
+from graft.export.onnx.execution_providers import choose_provider, runs_here
+from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, ExportBuilder, Variant
+from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256, write_readme
+from graft.export.onnx.model_builder import versions
+from graft.export.onnx.parity_check import ParityCheck, reference_answers
+from graft.export.onnx.worker import OnnxWorker
+from graft.export.parity_rows import load_parity_rows
+from graft.export.source import ExportSource
+from graft.export.target import Built
+from graft.inference.cached import CachedPredictor
+from graft.inference.torch import TorchPredictor
+from graft.models.base import load_model, untuned
+from graft.progress import Reporter
+from graft.report import write_pages
+from graft.runs.folder import RunFolder
+from graft.runs.settings import recorded_data_settings
+
+SPEED_TOKENS = 64
+SPEED_PROMPT = "The way to the sea"
+IN_WORDS = {MERGED: "merged", UNMERGED: "unmerged in the graph", HOT_SWAPPABLE: "hot-swappable"}
+
+
+@dataclass
+class GenaiExport:
+    """One export.
+
+    Attributes:
+        source: The model.
+        options: How to export it.
+        folder: The folder to fill.
+        reporter: Shows notes and progress.
+    """
+
+    source: ExportSource
+    options: OnnxGenaiSettings
+    folder: Path
+    reporter: Reporter
+
+    def run(self) -> Built:
+        """Build the candidates, choose one, and move its files to the folder."""
+        weights = self.source.base.path.glob("*.safetensors")
+        bundle.check_disk_space(self.folder, 3 * sum(file.stat().st_size for file in weights))
+        model, check = self._compared_with()
+        candidates = self._candidates(model, check)
+        chosen = choose(candidates, self.options)
+        for file in sorted(chosen.folder.iterdir()):
+            file.replace(self.folder / file.name)
+        shutil.rmtree(self._work)
+        built = self._built(chosen, candidates)
+        write_readme(self.folder, f"{self.source.name}, {chosen.variant.precision} ONNX", *self._summary(chosen, built))
+        if chosen.evaluation is not None and self.source.run is not None and self.options.data_files is None:
+            _add_to_report(self.source.run, chosen.evaluation)
+        return built
+
+    @property
+    def _work(self) -> Path:
+        return self.folder / ".work"
+
+    @cached_property
+    def _provider(self) -> Any:
+        return choose_provider(self.options.device, self.options.provider)
+
+    @cached_property
+    def _runs_here(self) -> bool:
+        return runs_here(self._provider)
+
+    # ---- what the candidates are compared with
+
+    def _compared_with(self) -> tuple[Any, ParityCheck | None]:
+        """The merged model, and the check against it; None if the comparison is not wanted or not possible here."""
+        wanted = self._runs_here and not self.options.skip_parity
+        own = self.source.run if self.options.data_files is None else None
+        known = recorded_evaluation(own, self.source.tokenizer) if own is not None and wanted else None
+        rows = None
+        if wanted and known is None:
+            rows = load_parity_rows(self.source, self.options.data_files, self.options.parity_rows)
+        self.reporter.note(f"loading {self.source.name}")
+        base = self._base_answers(rows) if own is not None and rows is not None else None
+        model = merged(self.source.base, self.source.adapter, self.source.tokenizer, self._work / "merged")
+        if known is not None:
+            self.reporter.note(f"PyTorch's answers to {len(known.rows.examples)} rows are in the run's evaluation")
+            tokenizer, count = self.source.tokenizer, self.options.parity_rows
+            return model, check_of_evaluation(known, model, tokenizer, count, self.reporter)
+        if rows is None:
+            return model, None
+        tuned = self._torch("tuned" if base else "model", model)
+        predictors = [*([base] if base else []), CachedPredictor(tuned)]
+        answers = reference_answers(model, self.source.tokenizer, rows.examples, tuned.ends(), self.reporter)
+        return model, ParityCheck(rows, self.source.tokenizer, list(predictors), answers)
+
+    def _base_answers(self, rows: EvaluationRows) -> CachedPredictor:
+        """What the evaluation asks, asked of the model before tuning, which then leaves memory."""
+        model = load_model(untuned(self.source.opened, self.reporter))
+        found = CachedPredictor(self._torch("base", model))
+        evaluate([found], rows, reporter=self.reporter)
+        found.release_model()
+        return found
+
+    def _torch(self, name: str, model: Any) -> TorchPredictor:
+        return TorchPredictor(name, model, self.source.tokenizer, Renderer(self.source.tokenizer))
+
+    # ---- the candidates
+
+    def _candidates(self, model: Any, check: ParityCheck | None) -> list[Candidate]:
+        """Build variants until one passes; with ``--precision auto`` all of them."""
+        source, tokenizer = self.source, self.source.tokenizer
+        ends = self._torch("", model).ends()
+        rows = calibration_rows(source.opened.run, tokenizer)
+        models = SourceModels(source.opened, tokenizer, self._work, model)
+        builder = ExportBuilder(models, self._provider.builder, {"": rows}, self.reporter)
+        search = self._search(bool(rows))
+        candidates: list[Candidate] = []
+        for variant in search.variants():
+            begins_weights = variant.placement == search.placements[0]
+            if self.options.precision != "auto" and begins_weights and any(one.passed for one in candidates):
+                break
+            self.reporter.note(f"building {variant.label}")
+            made = self._work / f"made-{len(candidates)}"
+            builder.make(variant, made)
+            swappable = variant.placement == HOT_SWAPPABLE
+            finish_tokenizer(made, tokenizer, ends, share_buffer=not swappable)
+            if swappable:
+                _describe_slots(made, models)
+            candidates.append(self._measured(variant, made, check, models.adapter.name if swappable else None))
+        return candidates
+
+    def _search(self, has_rows: bool) -> Search:
+        return Search(
+            str(self.options.precision),
+            self.options.rounding,
+            has_rows,
+            self._runs_here,
+            placements(self.options, self.source.opened),
+            trained_in_int4(self.source.adapter),
+        )
+
+    def _measured(self, variant: Variant, made: Path, check: ParityCheck | None, adapter: str | None) -> Candidate:
+        speed: dict[str, float] = {}
+        if self._runs_here:
+            with OnnxWorker(made, adapter) as worker:
+                prompt = check.reference.prompts[0] if check else self.source.tokenizer(SPEED_PROMPT)["input_ids"]
+                speed = worker.speed(prompt, SPEED_TOKENS)
+        name = f"onnx {variant.precision}"
+        parity, evaluation = None, None
+        if check is not None:
+            parity = check.compare(made, name, self.options.max_accuracy_drop, self.reporter, adapter)
+            evaluation = check.evaluations[name]
+        found = Candidate(variant, made, size_mb(made), speed, parity, evaluation)
+        self.reporter.note(f"{variant.label}: {found.size_mb} MB" + (f", {parity['reason']}" if parity else ""))
+        return found
+
+    # ---- what is written of the chosen one
+
+    def _built(self, chosen: Candidate, candidates: Sequence[Candidate]) -> Built:
+        variant, source = chosen.variant, self.source
+        parity: dict[str, Any] | str = self._not_compared if chosen.parity is None else chosen.parity
+        listed = bundle.read_manifest(self.folder).get("adapters", {}) if variant.placement == HOT_SWAPPABLE else {}
+        for entry in listed.values():
+            entry["parity"] = parity
+        entries = {
+            "adapter": self._adapter_entry(chosen, candidates),
+            "shape": recorded_data_settings(source.run) if source.run else None,
+            "rounding": variant.rounding if variant.precision == "int4" else None,
+            "device": self.options.device,
+            "provider": self._provider.name,
+            "run_here": self._runs_here,
+            "sha256": weights_sha256(self.folder),
+            "speed": chosen.speed,
+            **({"adapters": listed} if listed else {}),
+            "candidates": [one.as_entry() for one in candidates],
+            "versions": versions(),
+        }
+        return Built(parity, chosen.size_mb, entries, variant.precision)
+
+    @property
+    def _not_compared(self) -> str:
+        if not self._runs_here:
+            return f"not run here: this machine has no {self._provider.name}"
+        return "skipped (--skip_parity)"
+
+    def _adapter_entry(self, chosen: Candidate, candidates: Sequence[Candidate]) -> dict[str, Any] | None:
+        if self.source.adapter is None:
+            return None
+        variant = chosen.variant
+        same = [one for one in candidates if same_weights(one.variant, variant)]
+        return {
+            "name": self.source.name,
+            "sha256": sha256_of(self.source.adapter / "adapter_model.safetensors"),
+            **placement_entry(
+                {one.variant.placement: one.tokens_per_second for one in same}, variant.placement, self.options.adapter
+            ),
+        }
+
+    def _summary(self, chosen: Candidate, built: Built) -> tuple[list[str], str | None]:
+        """The lines of the README, and the adapter that its code activates."""
+        source, variant, parity = self.source, chosen.variant, chosen.parity
+        adapter = f", with the adapter {source.name} {IN_WORDS[variant.placement]}" if source.adapter else ""
+        lines = [
+            f"model: {source.base.label}{adapter}",
+            f"weights: {variant.label}, {chosen.size_mb} MB; license of the base: {source.base.license or 'unknown'}",
+            f"for: {self._provider.name}",
+            f"compared with PyTorch: {built.reason}",
+        ]
+        if parity and parity["token_ids_identical"][0] < parity["token_ids_identical"][1]:
+            same, of = parity["token_ids_identical"]
+            lines.append(
+                f"onnxruntime-genai tokenizes {of - same} of {of} prompts differently from the model's own tokenizer; "
+                "for the tokens of training, `pip install tokenizers` and append "
+                '`tokenizers.Tokenizer.from_file("tokenizer.json").encode(prompt, add_special_tokens=False).ids`'
+            )
+        return lines, slot_name(source.opened) if variant.placement == HOT_SWAPPABLE else None
+
+
+def check_of_evaluation(
+    known: RecordedEvaluation, model: Any, tokenizer: Any, count: int, reporter: Reporter
+) -> ParityCheck:
+    """A check on the first ``count`` rows of a run's evaluation; ``model`` is asked only for tokens and logits."""
+    rows, limit = known.rows.first(count), known.max_new_tokens
+    ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
+    answers = reference_answers(model, tokenizer, rows.examples, ends, reporter, limit)
+    return ParityCheck(rows, tokenizer, list(known.predictors), answers, known.metrics, limit)
+
+
+def _describe_slots(made: Path, models: SourceModels) -> None:
+    """Record the adapter by name, which answers when none is named."""
+    adapter = models.adapter
+    bundle.write_manifest(
+        made,
+        kind="bundle",
+        slots=sorted(adapter.matrices),
+        adapters={adapter.name: adapter_entry(adapter, made)},
+        default_adapter=adapter.name,
+    )
+
+
+def _add_to_report(run: RunFolder, found: Evaluation) -> None:
+    """Add the bundle to the run's evaluation and report, unless these hold more rows."""
+    file = run.path / "evaluation.json"
+    before = json.loads(file.read_text(encoding="utf-8"))["data"]["rows"] if file.is_file() else 0
+    if found.document["data"]["rows"] >= before:
+        record(run, found)
+        write_pages(run.path)

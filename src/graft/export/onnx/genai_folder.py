@@ -1,0 +1,136 @@
+"""The files of a folder for onnxruntime-genai besides the graph: tokenizer, genai_config.json, adapters, README."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from graft.errors import InputError, did_you_mean
+from graft.export.bundle import MANIFEST, read_manifest
+
+GENAI_CONFIG = "genai_config.json"
+ADAPTERS = "adapters"
+BASE = "base"
+"""The name by which the base without an adapter is asked for."""
+
+
+def adapter_file(folder: Path, name: str | None) -> Path | None:
+    """The file of a bundle's adapter.
+
+    Args:
+        folder: The bundle.
+        name: The adapter's name; None for the bundle's default, ``base`` for the base without an adapter.
+
+    Returns:
+        The file, or None for the base.
+
+    Raises:
+        InputError: If there is no adapter of this name, or its file is outside the bundle.
+    """
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
+    listed = manifest.get("adapters") or {}
+    name = manifest.get("default_adapter") if name is None else name
+    if name is None or (name == BASE and name not in listed):
+        return None
+    if name not in listed:
+        raise InputError(
+            f"this bundle has no adapter {name!r}; it has {', '.join(listed) or 'none'}",
+            where=str(folder),
+            remedy=did_you_mean(name, listed),
+        )
+    file = (folder / str(listed[name]["file"])).resolve()
+    if not file.is_relative_to(folder.resolve()) or not file.is_file():
+        raise InputError(f"the file of the adapter {name!r} is not in the bundle", where=str(folder))
+    return file
+
+
+def end_tokens(folder: Path) -> set[int]:
+    """The token ids that end an answer, from genai_config.json."""
+    listed = json.loads((folder / GENAI_CONFIG).read_text(encoding="utf-8"))["model"]["eos_token_id"]
+    return {int(token) for token in (listed if isinstance(listed, list) else [listed])}
+
+
+def finish_tokenizer(folder: Path, tokenizer: Any, ends: Collection[int], share_buffer: bool = True) -> None:
+    """Write the tokenizer used in training, and its end tokens, padding and greedy search to genai_config.json.
+
+    The model builder takes these from the base's files. A chat template that was changed, or an end of turn that the
+    model's generation_config.json does not list, would be lost, and answers would not stop.
+
+    Args:
+        folder: The folder that the model builder made.
+        tokenizer: The tokenizer used in training.
+        ends: The token ids that end an answer.
+        share_buffer: False for a bundle with adapters, which onnxruntime-genai runs only without shared buffers.
+    """
+    from graft.models.load import quiet
+
+    with quiet():
+        tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    for name in ("is_local", "local_files_only"):
+        config.pop(name, None)
+    file.write_text(json.dumps(config, ensure_ascii=False, indent=2), encoding="utf-8")
+    genai = json.loads((folder / GENAI_CONFIG).read_text(encoding="utf-8"))
+    genai["model"]["eos_token_id"] = sorted(ends) if len(ends) > 1 else next(iter(ends))
+    genai["model"]["pad_token_id"] = int(tokenizer.pad_token_id)
+    genai["search"] |= {"do_sample": False, "repetition_penalty": 1.0, "num_beams": 1}
+    if not share_buffer:
+        genai["search"]["past_present_share_buffer"] = False
+    (folder / GENAI_CONFIG).write_text(json.dumps(genai, indent=2), encoding="utf-8")
+
+
+def weights_sha256(folder: Path) -> str:
+    """The SHA-256 of the graph and its weights together."""
+    digest = hashlib.sha256()
+    for name in ("model.onnx", "model.onnx.data"):
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                while part := file.read(1 << 22):
+                    digest.update(part)
+    return digest.hexdigest()
+
+
+def size_mb(folder: Path) -> float:
+    """The size of the graph, its weights and its adapters, in millions of bytes."""
+    files = [*folder.glob("model.onnx*"), *(folder / ADAPTERS).glob("*.onnx_adapter")]
+    return round(sum(file.stat().st_size for file in files) / 1e6, 1)
+
+
+RUN_LINES = """\
+import json
+
+import onnxruntime_genai as og
+
+model = og.Model(".")
+tokenizer = og.Tokenizer(model)
+params = og.GeneratorParams(model)
+params.set_search_options(max_length=1024, do_sample=False)
+generator = og.Generator(model, params){adapter}
+messages = {messages}
+prompt = tokenizer.apply_chat_template(json.dumps(messages), add_generation_prompt=True)
+generator.append_tokens(tokenizer.encode(prompt))
+stream = tokenizer.create_stream()
+while not generator.is_done():
+    generator.generate_next_token()
+    print(stream.decode(generator.get_next_tokens()[0]), end="", flush=True)
+print()
+"""
+
+
+def write_readme(folder: Path, title: str, summary: Sequence[str], adapter: str | None = None) -> None:
+    """Write README.md: the ``summary`` as a list, and Python that runs the bundle with its ``adapter``."""
+    active = ""
+    if adapter is not None:
+        active = (
+            "\nadapters = og.Adapters(model)\n"
+            f'adapters.load("{ADAPTERS}/{adapter}.onnx_adapter", "{adapter}")\n'
+            f'generator.set_active_adapter(adapters, "{adapter}")'
+        )
+    lines = RUN_LINES.format(adapter=active, messages=json.dumps([{"role": "user", "content": "Hello"}]))
+    listed = "\n".join(f"- {line}" for line in summary)
+    text = f"# {title}\n\n{listed}\n\n## Run it\n\n`pip install onnxruntime-genai`, then in this folder:\n\n"
+    (folder / "README.md").write_text(f"{text}```python\n{lines}```\n", encoding="utf-8")

@@ -1,0 +1,219 @@
+"""Building a base with LoRA slots and its adapters, and adding adapters to such a bundle."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from graft.config import DataSettings, GenerateAdapterSettings
+from graft.data.chat_template import Renderer
+from graft.data.tokenize import TokenizedExample
+from graft.errors import InputError
+from graft.export import bundle
+from graft.export.adapter_placement import adapter_entry, save_base, trained_in_int4
+from graft.export.cached_predictions import recorded_evaluation
+from graft.export.calibration_rows import calibration_rows
+from graft.export.onnx.export_builder import ExportBuilder, SourceModel, Variant
+from graft.export.onnx.genai_export import check_of_evaluation
+from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256, write_readme
+from graft.export.onnx.graph import in_graph, node_of
+from graft.export.onnx.lora_adapter import LoraAdapter, adapter_path, check_shapes, open_adapters, write_adapter
+from graft.export.onnx.lora_slots import LinearShape, add_slots, linear_shapes, slot_options
+from graft.export.onnx.model_builder import versions
+from graft.export.onnx.parity_check import ParityCheck, reference_answers
+from graft.export.source import ExportSource
+from graft.export.target import Built
+from graft.inference.cached import CachedPredictor
+from graft.inference.torch import TorchPredictor
+from graft.methods.adapter_folder import load_adapter
+from graft.models.base import Base, load_model
+from graft.progress import Reporter
+from graft.runs.folder import RunFolder
+from graft.tasks.evaluation_rows import load_evaluation_rows
+
+NOT_COMPARED = "not compared: the adapter has no run with held-out rows, or --skip_parity"
+
+
+def check_against_base(base: Base, adapters: Sequence[LoraAdapter]) -> None:
+    """Check the names and shapes of ``adapters`` against the weights of ``base``, before anything is built.
+
+    Raises:
+        InputError: If one does not fit.
+    """
+    from safetensors import safe_open
+
+    shapes: dict[str, LinearShape] = {}
+    for file in base.path.glob("*.safetensors"):
+        with safe_open(file, framework="np") as stream:
+            for name in stream.keys():  # noqa: SIM118  (not a mapping)
+                dims = stream.get_slice(name).get_shape()
+                parts = in_graph(name.removesuffix(".weight"))
+                if len(dims) == 2:
+                    shapes |= {node_of(part): LinearShape(dims[1], dims[0] // len(parts)) for part in parts}
+    for adapter in adapters:
+        check_shapes(adapter, shapes)
+
+
+@dataclass
+class MultiAdapterExport:
+    """One export.
+
+    Attributes:
+        source: The base, and its adapters by name.
+        options: How to export them.
+        folder: The folder to fill, or the bundle to add to.
+        reporter: Shows notes and progress.
+        listed: The manifest's entry of each adapter that is in the bundle.
+    """
+
+    source: ExportSource
+    options: GenerateAdapterSettings
+    folder: Path
+    reporter: Reporter
+    listed: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @cached_property
+    def adapters(self) -> list[LoraAdapter]:
+        return open_adapters(self.source.adapters, self.source.base)
+
+    def run(self) -> Built:
+        """Build the base, then add every adapter."""
+        variant, slots = self._build_base()
+        entries = {
+            "rounding": variant.rounding if variant.precision == "int4" else None,
+            "provider": "CPUExecutionProvider",
+            "sha256": weights_sha256(self.folder),
+            "slots": slots,
+            "versions": versions(),
+        }
+        return self.add(slots, entries)
+
+    def add(self, slots: Sequence[str], entries: Mapping[str, Any]) -> Built:
+        """Write an adapter file each, compare each with PyTorch, and write the README.
+
+        Args:
+            slots: The modules that have a slot.
+            entries: The manifest entries of the base.
+
+        Raises:
+            InputError: If an adapter does not fit the slots; nothing is written then.
+        """
+        shapes = linear_shapes(self.folder)
+        for adapter in self.adapters:
+            check_shapes(adapter, shapes, slots)
+        for adapter in self.adapters:
+            write_adapter(adapter, adapter_path(self.folder, adapter.name))
+            self.listed[adapter.name] = adapter_entry(adapter, self.folder)
+        # The adapters are found by the manifest, also by the process that answers for the comparison.
+        bundle.write_manifest(self.folder, kind="bundle", status="running", adapters=self.listed)
+        for adapter in self.adapters:
+            self.listed[adapter.name]["parity"] = self._compared(adapter) or NOT_COMPARED
+        parity = self._parity()
+        self._write_readme()
+        return Built(parity, size_mb(self.folder), {**entries, "adapters": self.listed})
+
+    def _build_base(self) -> tuple[Variant, list[str]]:
+        """The base in the folder, with a slot for each module that an adapter has; how it was built, and the slots."""
+        tokenizer, work = self.source.tokenizer, self.folder / ".work"
+        model = save_base(self.source.base, tokenizer, work / "base")
+        ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
+        slots = sorted({module for adapter in self.adapters for module in adapter.matrices})
+        self.reporter.note(f"building the base in {self.options.precision} with {len(slots)} slots")
+        adapted, rows = self._with_adapters(model)
+        source = SourceModel(work / "base", adapted)
+        builder = ExportBuilder(lambda placement: source, "cpu", rows, self.reporter, slot_options(slots))
+        variant = Variant(str(self.options.precision), self._rounding(bool(rows)))
+        builder.make(variant, work / "made")
+        add_slots(work / "made", slots)
+        finish_tokenizer(work / "made", tokenizer, ends, share_buffer=False)
+        for file in sorted((work / "made").iterdir()):
+            file.replace(self.folder / file.name)
+        shutil.rmtree(work)
+        return variant, slots
+
+    def _with_adapters(self, model: Any) -> tuple[Any, dict[str, Sequence[TokenizedExample]]]:
+        """``model`` with the adapters that have calibration rows, and their rows by the name they have in it."""
+        from peft import PeftModel
+
+        rows: dict[str, Sequence[TokenizedExample]] = {}
+        adapted: Any = model
+        for number, adapter in enumerate(self.adapters):
+            found = calibration_rows(adapter.run, self.source.tokenizer)
+            if not found:
+                continue
+            name = f"adapter_{number}"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PEFT warns of misfits, which check_shapes has refused
+                if rows:
+                    adapted.load_adapter(str(adapter.path), name)
+                else:
+                    adapted = PeftModel.from_pretrained(model, str(adapter.path), adapter_name=name)
+            rows[name] = found
+        return adapted, rows
+
+    def _rounding(self, has_rows: bool) -> str:
+        """As trained, if every adapter was trained over the int4 weights that ship."""
+        if all(trained_in_int4(adapter.path) for adapter in self.adapters):
+            return "trained"
+        return "gptq" if has_rows else "k_quant"
+
+    def _compared(self, adapter: LoraAdapter) -> dict[str, Any] | None:
+        """The parity document of ``adapter``; None if it is not compared."""
+        if self.options.skip_parity or adapter.run is None:
+            return None
+        run, tokenizer, count = RunFolder.open(adapter.run), self.source.tokenizer, self.options.parity_rows
+        model = load_adapter(load_model(self.source.base), adapter.path).merge_and_unload()
+        known = recorded_evaluation(run, tokenizer)
+        if known is not None:
+            check = check_of_evaluation(known, model, tokenizer, count, self.reporter)
+        else:
+            check = self._check(run, model)
+        return check.compare(self.folder, adapter.name, self.options.max_accuracy_drop, self.reporter, adapter.name)
+
+    def _check(self, run: RunFolder, model: Any) -> ParityCheck:
+        tokenizer = self.source.tokenizer
+        rows = load_evaluation_rows(run, None, DataSettings()).first(self.options.parity_rows)
+        tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
+        answers = reference_answers(model, tokenizer, rows.examples, tuned.ends(), self.reporter)
+        return ParityCheck(rows, tokenizer, [CachedPredictor(tuned)], answers)
+
+    def _parity(self) -> dict[str, Any] | str:
+        """All adapters together: those of this export in the reason, those that were there before in ``passed``."""
+        compared = {name: entry["parity"] for name, entry in self.listed.items() if isinstance(entry["parity"], dict)}
+        if not compared:
+            return NOT_COMPARED
+        failed = {name: one["reason"] for name, one in compared.items() if not one["passed"]}
+        said = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        return {"passed": not failed, "reason": said or f"{len(compared)} adapters answer as in PyTorch"}
+
+    def _write_readme(self) -> None:
+        base = self.source.base
+        lines = [f"base: {base.label}, {size_mb(self.folder)} MB; license: {base.license or 'unknown'}"]
+        for name, entry in self.listed.items():
+            parity = entry["parity"]
+            said = parity["reason"] if isinstance(parity, dict) else parity
+            lines.append(f"adapter {name}: {entry['size_mb']} MB, rank {', '.join(map(str, entry['ranks']))}; {said}")
+        title = f"{base.label} with {len(self.listed)} adapters"
+        write_readme(self.folder, title, lines, next(iter(self.listed), None))
+
+
+def check_names(folder: Path, manifest: Mapping[str, Any], added: Mapping[str, Path], overwrite: bool) -> None:
+    """Raises:
+    InputError: If ``folder`` has no slots, or already has an adapter of one of the names.
+    """
+    if "slots" not in manifest:
+        raise InputError(
+            "this bundle does not take adapters",
+            where=str(folder),
+            remedy="graft generate-adapter --add NAME=PATH BUNDLE adds to one that generate-adapter made",
+        )
+    taken = sorted(set(added) & set(manifest["adapters"]))
+    if taken and not overwrite:
+        raise InputError(
+            f"the bundle already has an adapter {taken[0]!r}", where=str(folder), remedy="--overwrite replaces it"
+        )

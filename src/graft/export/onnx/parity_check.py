@@ -1,0 +1,201 @@
+"""Comparing a generative bundle, in a process of its own, with the PyTorch model that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graft.data.chat_template import Renderer
+from graft.data.example import AnswerExample, Example, expect
+from graft.data.tokenize import prompt_token_ids
+from graft.engine import generate
+from graft.errors import GraftError
+from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.predict import default_max_new_tokens
+from graft.evaluation.rows import EvaluationRows
+from graft.export.onnx.genai_folder import end_tokens
+from graft.export.onnx.predictor import OnnxPredictor
+from graft.export.onnx.worker import OnnxWorker
+from graft.export.parity import gate
+from graft.inference.cached import CachedPredictor
+from graft.inference.predictor import Predictor
+from graft.progress import Reporter
+
+ROWS_ANSWERED = 64
+ROWS_OF_LOGITS = 8
+
+
+@dataclass(frozen=True)
+class ReferenceAnswers:
+    """What the PyTorch model does with the first rows.
+
+    Attributes:
+        examples: The rows.
+        prompts: Their prompts as tokens.
+        texts: Their prompts as text.
+        answers: The greedy answers as tokens.
+        logits: The logits (vocabulary) after each of the first few prompts.
+        max_new_tokens: The limit of an answer.
+    """
+
+    examples: Sequence[Example]
+    prompts: Sequence[Sequence[int]]
+    texts: Sequence[str]
+    answers: Sequence[Sequence[int]]
+    logits: Sequence[Sequence[float]]
+    max_new_tokens: int
+
+
+@dataclass
+class ParityCheck:
+    """Compares bundles with one PyTorch model.
+
+    Attributes:
+        rows: The rows to compare on.
+        tokenizer: The tokenizer used in training.
+        predictors: The PyTorch models as predictors that keep their answers; the last one is the exported model, and
+            before it can be its base.
+        reference: The exported model's answers and logits.
+        metrics: The metrics; None for those that fit the rows.
+        max_new_tokens: The limit of an answer in the evaluation; None for one by the rows.
+        evaluations: The evaluation of each bundle that was compared next to ``predictors``, by name.
+    """
+
+    rows: EvaluationRows
+    tokenizer: Any
+    predictors: list[Predictor]
+    reference: ReferenceAnswers
+    metrics: Sequence[str] | None = None
+    max_new_tokens: int | None = None
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+
+    def compare(
+        self, folder: Path, name: str, allowed: float | None, reporter: Reporter, adapter: str | None = None
+    ) -> dict[str, Any]:
+        """Compare the bundle in ``folder``.
+
+        Args:
+            folder: The bundle.
+            name: What the bundle is called in ``evaluations`` and in progress.
+            allowed: The maximum drop of the first metric, as in ``graft.export.parity.gate``.
+            reporter: Shows the progress.
+            adapter: The bundle's adapter to activate.
+
+        Returns:
+            The parity document for the manifest.
+        """
+        with OnnxWorker(folder, adapter) as worker:
+            bundle = OnnxPredictor(name, worker, self.tokenizer, end_tokens(folder))
+            found = _same(self.reference, worker, bundle, reporter)
+            cached = CachedPredictor(bundle)
+            self.evaluations[name] = self._evaluate([*self.predictors, cached], reporter)
+            pair = self._evaluate([self.predictors[-1], cached], reporter)
+        return {"rows": len(self.rows.examples), **found, **gate(pair.document, allowed)}
+
+    def _evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
+        return evaluate(
+            predictors,
+            self.rows,
+            metrics=self.metrics,
+            max_new_tokens=self.max_new_tokens,
+            reporter=reporter,
+        )
+
+
+def reference_answers(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    ends: set[int],
+    reporter: Reporter,
+    max_new_tokens: int | None = None,
+) -> ReferenceAnswers:
+    """Ask the PyTorch ``model`` for what a bundle is compared with.
+
+    Args:
+        model: The model that is exported.
+        tokenizer: Its tokenizer.
+        examples: The rows to compare on; the first 64 are answered.
+        ends: The token ids that end an answer.
+        reporter: Shows the progress.
+        max_new_tokens: The limit of an answer; None for one by the rows.
+    """
+    renderer = Renderer(tokenizer)
+    chosen = list(examples[:ROWS_ANSWERED])
+    prompts = [prompt_token_ids(example, renderer) for example in chosen]
+    longest = max_new_tokens or default_max_new_tokens([example.reference for example in examples], tokenizer)
+    answers = generate(
+        model,
+        prompts,
+        longest,
+        ends,
+        tokenizer.pad_token_id,
+        lambda done, total: reporter.advance("PyTorch: answering", done, total),
+    )
+    with torch.no_grad():
+        logits = [
+            model(input_ids=torch.tensor([ids])).logits[0, -1].float().tolist() for ids in prompts[:ROWS_OF_LOGITS]
+        ]
+    texts = [renderer.render(example).prompt for example in chosen]
+    return ReferenceAnswers(chosen, prompts, texts, answers, logits, longest)
+
+
+def _same(
+    reference: ReferenceAnswers, worker: OnnxWorker, predictor: OnnxPredictor, reporter: Reporter
+) -> dict[str, Any]:
+    """How much is the same, as [same, of] each."""
+    limit = reference.max_new_tokens
+    texts = _prompt_texts(reference, worker)
+    tokens = worker.ask("encode", texts=[text or given for text, given in zip(texts, reference.texts, strict=True)])
+    answered = worker.answer(
+        reference.prompts, limit, lambda done, total: reporter.advance(f"{predictor.name}: answering", done, total)
+    )
+    own = [answer.tokens for answer in answered]
+    batched = predictor.runtime.generate(reference.prompts, limit, predictor.ends)
+    logits = worker.ask("logits", prompts=[list(prompt) for prompt in reference.prompts[:ROWS_OF_LOGITS]])
+    return {
+        "process": "fresh, onnxruntime-genai",
+        "rows_answered": len(reference.examples),
+        "template_identical": _share(texts, reference.texts),
+        "token_ids_identical": _share(tokens, reference.prompts),
+        "ends_identical": _share(
+            [answer.ended for answer in answered], [len(answer) < limit for answer in reference.answers]
+        ),
+        "answers_equal": _share(own, reference.answers),
+        "answers_equal_in_batches": _share(batched, own),
+        "greatest_logit_difference": _max_difference(logits, reference.logits),
+    }
+
+
+def _prompt_texts(reference: ReferenceAnswers, worker: OnnxWorker) -> list[str | None]:
+    """The prompts as onnxruntime-genai renders them; None where its template engine fails."""
+    texts: list[str | None] = []
+    for row, text in zip(reference.examples, reference.texts, strict=True):
+        example = expect(row, AnswerExample)
+        if isinstance(example.prompt, str) or example.tools:
+            texts.append(text)
+            continue
+        try:
+            texts.append(worker.ask("read", conversations=[[dict(message) for message in example.prompt]])[0][0])
+        except GraftError:
+            texts.append(None)
+    return texts
+
+
+def _share(own: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
+    """[same, of]."""
+
+    def plain(value: Any) -> Any:
+        return list(value) if isinstance(value, (list, tuple)) else value
+
+    return [sum(plain(a) == plain(b) for a, b in zip(own, wanted, strict=True)), len(own)]
+
+
+def _max_difference(own: Sequence[Sequence[float]], wanted: Sequence[Sequence[float]]) -> float:
+    """Where the two vocabularies are padded to different lengths, the shorter counts."""
+    pairs = zip(own, wanted, strict=True)
+    return round(max((max(abs(a - b) for a, b in zip(x, y, strict=False)) for x, y in pairs), default=0.0), 5)

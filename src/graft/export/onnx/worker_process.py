@@ -1,0 +1,123 @@
+"""``python -m graft.export.onnx.worker_process BUNDLE [ADAPTER]``: answers for ``OnnxWorker``, a line of JSON each."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import astuple
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from graft.inference.predictor import Progress
+
+
+class _Timing(NamedTuple):
+    read_seconds: float
+    write_seconds: float
+    written: int
+
+
+class Served:
+    """What the process can be asked; the graph is loaded by the first question, in onnxruntime-genai or onnxruntime."""
+
+    def __init__(self, folder: Path, adapter: str | None) -> None:
+        self.folder, self.adapter = folder, adapter
+
+    @property
+    def _file(self) -> Path | None:
+        from graft.export.onnx.genai_folder import adapter_file
+
+        return adapter_file(self.folder, self.adapter) if self.adapter else None
+
+    @cached_property
+    def genai(self) -> Any:
+        from graft.export.onnx.genai import GenaiModel
+
+        model = GenaiModel(self.folder)
+        model.use(self.adapter, self._file)
+        return model
+
+    @cached_property
+    def session(self) -> Any:
+        from graft.export.onnx.session import OnnxSession
+
+        return OnnxSession(self.folder, self._file)
+
+    def score(self, progress: Progress, prompts: Any, completions: Any) -> Any:
+        return [[astuple(one) for one in row] for row in self.session.score(prompts, completions, progress)]
+
+    def generate(self, progress: Progress, prompts: Any, max_new_tokens: int, ends: Any) -> Any:
+        return self.session.generate(prompts, max_new_tokens, ends, progress)
+
+    def answer(self, progress: Progress, prompts: Any, max_new_tokens: int) -> Any:
+        return self.genai.generate(prompts, max_new_tokens, progress)
+
+    def read(self, progress: Progress, conversations: Any) -> Any:
+        return [self.genai.read(messages) for messages in conversations]
+
+    def encode(self, progress: Progress, texts: Any) -> Any:
+        return [self.genai.encode(text) for text in texts]
+
+    def logits(self, progress: Progress, prompts: Any) -> Any:
+        return [self.genai.last_logits(prompt) for prompt in prompts]
+
+    def speed(self, progress: Progress, prompt: Any, tokens: int) -> dict[str, float]:
+        """Seconds to load, tokens per second reading and writing, and peak MB of the process.
+
+        It must be the first question: what is loaded already would not be measured.
+        """
+        from graft.hardware.machine import peak_memory_mb
+
+        before = peak_memory_mb()
+        started = time.perf_counter()
+        genai = self.genai
+        loaded = time.perf_counter() - started
+        _time(genai, prompt, 2)  # warm-up
+        timing = _time(genai, prompt, tokens)
+        return {
+            "load_seconds": round(loaded, 2),
+            "prompt_tokens_per_second": round(len(prompt) / timing.read_seconds, 1),
+            "tokens_per_second": round(timing.written / timing.write_seconds, 1),
+            "peak_mb": round(peak_memory_mb(), 1),
+            "peak_mb_before_loading": round(before, 1),
+        }
+
+
+def _time(genai: Any, prompt: list[int], tokens: int) -> _Timing:
+    import numpy as np
+
+    length = len(prompt) + tokens
+    generator = genai.generator(1, length, min_length=length)
+    started = time.perf_counter()
+    generator.append_tokens(np.array(prompt, np.int32))
+    generator.generate_next_token()
+    read = time.perf_counter() - started
+    started, written = time.perf_counter(), 0
+    while not generator.is_done():
+        generator.generate_next_token()
+        written += 1
+    return _Timing(read, time.perf_counter() - started, written)
+
+
+def main() -> int:
+    served = Served(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+
+    def send(document: dict[str, Any]) -> None:
+        print(json.dumps(document), flush=True)
+
+    def progress(done: int, total: int) -> None:
+        send({"progress": [done, total]})
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            send({"result": getattr(served, request.pop("what"))(progress, **request)})
+        except Exception as error:
+            send({"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

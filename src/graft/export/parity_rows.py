@@ -1,0 +1,32 @@
+"""The rows that an exported model is compared with its PyTorch model on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graft.config import DataSettings
+from graft.errors import InputError
+from graft.evaluation.rows import EvaluationRows
+from graft.export.source import ExportSource
+from graft.tasks.evaluation_rows import load_evaluation_rows
+
+
+def check_parity_rows(source: ExportSource, files: Sequence[str] | None, skipped: bool) -> None:
+    """Raises:
+    InputError: If the comparison is wanted, and there are no rows for it.
+    """
+    if source.run is None and files is None and not skipped:
+        raise InputError(
+            "there are no rows to compare the exported model with the PyTorch model on",
+            remedy="give the run folder, or --data_files rows.jsonl, or --skip_parity",
+        )
+
+
+def load_parity_rows(source: ExportSource, files: Sequence[str] | None, count: int) -> EvaluationRows:
+    """The first ``count`` rows of ``files``, or of the run's held-out rows.
+
+    Raises:
+        InputError: If the rows cannot be read.
+    """
+    rows = load_evaluation_rows(source.run, files, DataSettings(), source.task, source.encoding.label_space)
+    return rows.first(count)

@@ -1,0 +1,215 @@
+"""Export targets: what a model can be built for.
+
+A target is one file with one object that fits ``Target``, built in here, or by an entry point of the group
+``graft.target``, or named as ``path/to/file.py:NAME``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pydantic import create_model
+
+from graft.config import ExportSettings, Settings, build
+from graft.errors import InputError
+from graft.export.bundle import read_manifest
+from graft.registry import Registry, absolute_reference
+
+if TYPE_CHECKING:
+    from graft.export.source import ExportSource
+    from graft.inference.predictor import Predictor
+    from graft.progress import Reporter
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a target built.
+
+    Attributes:
+        parity: What the comparison with the PyTorch model measured, with ``passed`` and ``reason`` among it; or, where
+            there was none, why.
+        size_mb: The size of the weights, in millions of bytes.
+        entries: What the manifest records besides, by key.
+        precision: The number format of the weights, where it was chosen by measurement.
+    """
+
+    parity: Mapping[str, Any] | str
+    size_mb: float
+    entries: Mapping[str, Any] = field(default_factory=dict)
+    precision: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the bundle may ship; a bundle that was not compared may."""
+        return isinstance(self.parity, str) or bool(self.parity["passed"])
+
+    @property
+    def reason(self) -> str:
+        """One sentence on the comparison."""
+        return self.parity if isinstance(self.parity, str) else str(self.parity["reason"])
+
+
+class Target(Protocol):
+    """Something that models are exported for.
+
+    Attributes:
+        name: What ``--format`` takes, and what the manifest records as ``target``.
+        title: The name that people know it by.
+        help: One sentence on what it makes.
+        format: The kind of file, which several targets may share: ``--format onnx`` means the one that can export the
+            model. It begins the name of the default output folder.
+        precisions: The values of ``--precision`` that it takes; the first is the default.
+        Config: Its settings: a subclass of ``ExportSettings``.
+    """
+
+    name: str
+    title: str
+    help: str
+    format: str
+    precisions: tuple[str, ...]
+    Config: type[Settings]
+
+    def can(self, source: ExportSource, options: Any) -> InputError | None:
+        """Return None if this target can export ``source`` with ``options``, else the error that says why not."""
+        ...
+
+    def build(self, source: ExportSource, options: Any, folder: Path, reporter: Reporter) -> Built:
+        """Fill ``folder``, which is empty, and compare the result with the PyTorch model.
+
+        The folder takes its final place, and gets its manifest, after this returns.
+
+        Args:
+            source: The model to export.
+            options: An instance of ``Config``; its ``precision`` is one of ``precisions``.
+            folder: Where to build.
+            reporter: Shows notes and progress.
+
+        Raises:
+            InputError: If the model cannot be exported after all.
+            GraftError: If the work fails.
+        """
+        ...
+
+    def open(self, folder: Path, adapter: str | None = None) -> Predictor:
+        """Load a bundle that this target built; ``adapter`` is one of its adapters by name.
+
+        Raises:
+            InputError: If graft cannot run it, or there is no such adapter.
+        """
+        ...
+
+
+TARGETS: Registry[Target] = Registry(
+    "target",
+    Target,
+    {
+        "onnx-genai": "graft.export.targets.onnx_genai:ONNX_GENAI",
+        "onnx-encoder": "graft.export.targets.onnx_encoder:ONNX_ENCODER",
+        "onnx-multi-adapter": "graft.export.targets.onnx_multi_adapter:ONNX_MULTI_ADAPTER",
+        "gguf": "graft.export.targets.gguf:GGUF",
+    },
+)
+DEFAULT_FORMAT = "onnx"
+
+
+def export_settings(named: str | None = None) -> type[ExportSettings]:
+    """The settings of all targets in one class, those of a target given as ``path/to/file.py:NAME`` among them.
+
+    Which target exports a model is known only once the model is open; until then an option of any target is accepted.
+    """
+    targets = [target for _, target in TARGETS.items()]
+    if named is not None and ":" in named:
+        targets.append(TARGETS.get(named))
+    configs = dict.fromkeys(target.Config for target in targets if issubclass(target.Config, ExportSettings))
+    bases = [cls for cls in configs if not any(other is not cls and issubclass(other, cls) for other in configs)]
+    made: type[ExportSettings] = create_model("ExportSettings", __base__=tuple(bases))
+    return made
+
+
+def options_for(target: Target, given: Settings) -> Any:
+    """``given`` as an instance of the target's ``Config``, with a precision that the target has.
+
+    Raises:
+        InputError: If an option was given that the target does not have, or a value that it does not take.
+    """
+    chosen = {name: getattr(given, name) for name in given.model_fields_set}
+    unknown = sorted(set(chosen) - set(target.Config.model_fields))
+    if unknown:
+        named = ", ".join(f"--{name}" for name in unknown)
+        raise InputError(f"the target {target.name} has no option {named}", remedy=f"omit {named}")
+    precision = chosen.get("precision") or target.precisions[0]
+    if precision == "auto" and "auto" not in target.precisions:
+        precision = target.precisions[0]
+    if precision not in target.precisions:
+        raise InputError(
+            f"the target {target.name} does not export {precision}",
+            where="--precision",
+            remedy=f"choose one of {', '.join(target.precisions)}",
+        )
+    return build(target.Config, {**chosen, "precision": precision})
+
+
+class Choice(NamedTuple):
+    """A target for a model.
+
+    Attributes:
+        target: The target.
+        options: Its options: an instance of its ``Config``.
+        reference: How the manifest names it: by its name, or a file's by ``path/to/file.py:NAME``.
+    """
+
+    target: Target
+    options: Any
+    reference: str
+
+
+def choose_target(named: str | None, source: ExportSource, given: Settings) -> Choice:
+    """The target that exports ``source``, with its options.
+
+    Args:
+        named: A target's name or format, or ``path/to/file.py:NAME``; None for ONNX.
+        source: The model to export.
+        given: The options as the user gave them.
+
+    Raises:
+        InputError: If there is no such target, or none that can export this model; with the reason of each.
+    """
+    candidates = _candidates(named or DEFAULT_FORMAT)
+    default = getattr(source.task, "export_target", None)
+    candidates.sort(key=lambda target: target.name != default)
+    refused: InputError | None = None
+    for target in candidates:
+        try:
+            options = options_for(target, given)
+            reason = target.can(source, options)
+        except InputError as error:
+            reason = error
+        if reason is None:
+            return Choice(target, options, absolute_reference(named) if named and ":" in named else target.name)
+        refused = refused or reason
+    assert refused is not None
+    raise refused
+
+
+def _candidates(named: str) -> list[Target]:
+    """The targets of this name or format."""
+    if named in TARGETS.names() or ":" in named:
+        return [TARGETS.get(named)]
+    return [target for _, target in TARGETS.items() if target.format == named] or [TARGETS.get(named)]
+
+
+def target_of(folder: Path) -> Target:
+    """The target that built the bundle in ``folder``.
+
+    Raises:
+        InputError: If that target is not installed.
+    """
+    manifest = read_manifest(folder)
+    named = manifest.get("target")
+    if named is None:  # graft 0.1
+        kind = str(manifest.get("format", "onnx"))
+        named = kind if kind in TARGETS.builtin else "onnx-genai"
+    return TARGETS.get(str(named))
