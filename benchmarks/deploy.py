@@ -1,11 +1,11 @@
-"""A run, deployed: accuracy, size, speed, load time and memory of PyTorch, the ONNX bundles, and llama.cpp.
+"""A deployed run: accuracy, size, speed, load time and memory in PyTorch, in ONNX bundles, and in llama.cpp.
 
     python benchmarks/deploy.py runs/tone --output deploy.json
     python benchmarks/deploy.py runs/tone --bundles int4=runs/tone/onnx-int4 --llama_cpp --rows 100
 
-PyTorch is transformers' ``generate`` in float32 with the adapter folded in; the bundles are ``graft auto-opt``'s, made
-here where none is given; llama.cpp has the same weights as a Q4_1 GGUF. Each answers in a fresh process, in turn.
-Tokens a second are of writing: one prompt at a time, and in batches.
+PyTorch is transformers' ``generate`` in float32 with the adapter merged. The bundles are those of ``graft auto-opt``,
+which are made here unless they are given. llama.cpp has the same weights as a Q4_1 GGUF. They answer in turn, each in a
+fresh process. Tokens per second are generated tokens: one prompt at a time, and in batches.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from pathlib import Path
 from typing import Any
 
 BEFORE = dict(os.environ)
-"""As the user has it: what importing graft sets, such as how threads wait, is not for peers."""
+"""The user's environment, without the variables that graft sets: the processes of peers get this one."""
 
 import environments  # noqa: E402
 
 HERE = Path(__file__).parent
-PRECISIONS = ("fp32", "int8", "int4")
+PRECISIONS = ("float32", "int8", "int4")
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """``path``: a model folder, a bundle, or a GGUF file."""
+    """A model to measure: a model folder, a bundle, or a GGUF file."""
 
     name: str
     runtime: str
@@ -52,7 +52,7 @@ class Deployed:
 
 
 class Rows:
-    """The held-out rows as prompts, and what a model's answers to them are worth."""
+    """Held-out rows as prompts, and the accuracy of answers to them."""
 
     def __init__(self, opened: Any, rows: int, seed: int) -> None:
         import random
@@ -79,17 +79,17 @@ class Rows:
         self.ends = sorted(end for end in ends if end is not None)
 
     def texts(self, answers: Sequence[Sequence[int]]) -> list[str]:
-        """Up to the end token; what comes after it is padding."""
+        """Answers as text, up to the end token: what follows it is padding."""
         cut = [ids[: next((i for i, token in enumerate(ids) if token in self.ends), len(ids))] for ids in answers]
         return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in cut]
 
     def accuracy(self, texts: Sequence[str]) -> float:
-        wanted = [example.completion.strip() for example in self.examples]
+        wanted = [example.reference.strip() for example in self.examples]
         return statistics.mean(a == b for a, b in zip(texts, wanted, strict=True))
 
 
 def made(run: Path, options: Sequence[str], folder: Path) -> Path:
-    """What ``graft auto-opt`` makes of the run, unless it is there."""
+    """The bundle that ``graft auto-opt`` makes of the run, in ``folder``; an existing one is kept."""
     if not (folder / "manifest.json").is_file():
         print(f"making {folder}", file=sys.stderr)
         command = [sys.executable, "-m", "graft.cli.main", "auto-opt", str(run), *options]
@@ -115,7 +115,7 @@ def contenders(given: argparse.Namespace, opened: Any, folder: Path) -> list[Dep
 
 
 def asked(deployed: Deployed, rows: Rows, given: argparse.Namespace, answers: bool) -> dict[str, Any]:
-    """What the process says of itself."""
+    """Run a model in a process of its own; returns what the process measured."""
     config = {
         "runtime": deployed.runtime,
         "model": str(deployed.path),

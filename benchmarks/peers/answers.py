@@ -1,4 +1,4 @@
-"""One deployed model in a process of its own: seconds to load, tokens a second, peak memory, greedy answers.
+"""One deployed model in a process of its own: seconds to load, tokens per second, peak memory, greedy answers.
 
     python answers.py config.json
 
@@ -88,12 +88,12 @@ class Onnx:
         return stamps
 
     def answer(self, prompts: Sequence[Ids], limit: int) -> list[list[int]]:
-        return [ids for ids, _ in self.genai.generate(prompts, limit)]
+        return [answer.tokens for answer in self.genai.generate(prompts, limit)]
 
 
 class Llama:
     batches, libraries = False, ("llama_cpp",)
-    """llama-cpp-python's own interface answers one prompt at a time."""
+    """llama-cpp-python answers one prompt at a time."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         from llama_cpp import Llama as Model

@@ -1,6 +1,6 @@
-"""Which families export, in which precision, merged and switchable: the table of docs/deploy.md is made here.
+"""Which families export, in which precision, merged and hot-swappable: the table of docs/deploy.md is made here.
 
-``python tests/deploy/test_families.py`` prints it.
+``python tests/export/test_families.py`` prints it.
 """
 
 import sys
@@ -42,7 +42,7 @@ def linear_layers(model):
 
 
 def export(model, folder, precision="float32", switch=False):
-    """The graph's and onnxruntime-genai's logits after the prompts; switchable with slots at all linear layers."""
+    """The graph's and onnxruntime-genai's logits after the prompts; with ``switch``, slots at all linear layers."""
     modules = linear_layers(model) if switch else []
     build(model, folder, precision, options=slot_options(modules) if switch else None)
     if switch:
@@ -73,7 +73,9 @@ def cell(model, folder, precision, switch, wanted):
 def table():
     lines = [
         "| family | "
-        + " | ".join(f"{precision} {way}" for precision in PRECISIONS for way in ("merged", "switchable")),
+        + " | ".join(
+            f"{precision} {placement}" for precision in PRECISIONS for placement in ("merged", "hot-swappable")
+        ),
         "|---" * 7 + "|",
     ]
     lines[0] += " |"

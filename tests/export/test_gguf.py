@@ -47,7 +47,7 @@ def test_rounded_weights_are_in_the_file_as_they_are(family, tmp_path):
     base = open_run_or_model(tiny_model_folder(tmp_path, family, width=64)).base
     model, tokenizer = load_model(base), load_tokenizer(base)
     blocks = quantize_linears(model, {})
-    write_gguf(model, tokenizer, tmp_path / "m.gguf", "int4", "m", None, blocks)
+    write_gguf(model, tokenizer, tmp_path / "m.gguf", "int4", blocks, name="m", license=None)
     (tmp_path / "read").mkdir()
     convert(tmp_path / "m.gguf", tmp_path / "read", read_header(tmp_path / "m.gguf"), "")
     again = load_model(open_run_or_model(tmp_path / "read").base)

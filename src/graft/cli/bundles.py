@@ -80,7 +80,7 @@ def _print_parity(parity: Mapping[str, Any] | str) -> None:
             same, of = parity[key]
             print(f"{title:<26} {same} of {of}")
     if "greatest_logit_difference" in parity:
-        print(f"{'largest logit difference':<26} {parity['max_logit_difference']:g}")
+        print(f"{'largest logit difference':<26} {parity['greatest_logit_difference']:g}")
     print(f"compared with PyTorch: {parity['reason']}")
 
 
@@ -113,6 +113,6 @@ def _adapters(manifest: Manifest) -> Table:
         if isinstance(parity, dict):
             values = [f"{parity[of]['value']:.3f}" for of in ("pytorch", "bundle")]
             equal = "{} of {}".format(*parity["answers_equal"])
-            cells = [parity["metric"], *values, equal, f"{parity['max_logit_difference']:g}"]
+            cells = [parity["metric"], *values, equal, f"{parity['greatest_logit_difference']:g}"]
         table.add_row(name, f"{entry['size_mb']:g}", ", ".join(map(str, entry["ranks"])), *cells)
     return table

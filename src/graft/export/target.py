@@ -175,12 +175,13 @@ def choose_target(named: str | None, source: ExportSource, given: Settings) -> C
         given: The options as the user gave them.
 
     Raises:
-        InputError: If there is no such target, or none that can export this model; with the reason of each.
+        InputError: If there is no such target, or none can export this model; with the reason of the target that is
+            the default of the model's task, or else of each.
     """
     candidates = _candidates(named or DEFAULT_FORMAT)
     default = getattr(source.task, "export_target", None)
     candidates.sort(key=lambda target: target.name != default)
-    refused: InputError | None = None
+    refused: list[InputError] = []
     for target in candidates:
         try:
             options = options_for(target, given)
@@ -189,9 +190,10 @@ def choose_target(named: str | None, source: ExportSource, given: Settings) -> C
             reason = error
         if reason is None:
             return Choice(target, options, absolute_reference(named) if named and ":" in named else target.name)
-        refused = refused or reason
-    assert refused is not None
-    raise refused
+        refused.append(reason)
+        if target.name == default:
+            break
+    raise InputError(*[problem for reason in refused for problem in reason.problems])
 
 
 def _candidates(named: str) -> list[Target]:
