@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from graft.config import config_of
 from graft.data.chat_template import Renderer
 from graft.data.tokenize import TokenizedExample, completion_ids
 from graft.engine import pack, packed_loss, plan_batches, score
@@ -37,7 +38,8 @@ class Judge:
     def __init__(self, plan: RunPlan, held_out: int | None) -> None:
         self.plan, self.rows = plan, plan.held_out[:held_out]
         base = load_model(plan.base)
-        self.model: Any = METHODS.get("lora").prepare(base, plan.settings)
+        method = METHODS.get("lora")
+        self.model: Any = method.prepare(base, config_of(plan.settings, method.Config), plan.settings.seed, ())
         named = self.model.named_modules()
         frozen = [module for name, module in named if name.endswith("base_layer")]
         self.linear_parameters = sum(module.weight.numel() for module in frozen)

@@ -47,8 +47,8 @@ class Run:
     def __init__(self, given: argparse.Namespace, folder: Path, steps: int) -> None:
         import torch
 
-        from graft.config import FinetuneSettings
         from graft.planning.plan import plan_run
+        from graft.planning.settings import finetune_settings
         from judge import Judge, in_order
 
         torch.set_num_threads(given.threads)
@@ -64,7 +64,7 @@ class Run:
             "per_device_train_batch_size": given.rows_a_step,
             "seed": given.seed,
         }
-        plan = plan_run(FinetuneSettings(**self.settings, output_path=folder / "unused"))
+        plan = plan_run(finetune_settings({**self.settings, "output_path": folder / "unused"}))
         # Without a batch that is not full, which may stand anywhere in an epoch, steps are of the same rows for all.
         full = len(plan.rows) // given.rows_a_step * given.rows_a_step
         self.plan = replace(plan, rows=plan.rows[:full])

@@ -2,6 +2,7 @@
 
 from graft.data.example import Origin
 from graft.data.tokenize import TokenizedExample
+from prepared import prepared
 from tiny_models import tiny_model
 
 HERE = Origin("here", 1)
@@ -29,10 +30,9 @@ def adapted(family, rank=4, width=32, double=False, **options):
     """A tiny model with LoRA whose B matrices are not zero any more; ``double``: in float64."""
     import torch
 
-    from graft.config import FinetuneSettings
     from graft.methods import METHODS
 
-    model = METHODS.get("lora").prepare(tiny_model(family, width=width), FinetuneSettings(lora_r=rank, **options))
+    model = prepared(METHODS.get("lora"), tiny_model(family, width=width), lora_r=rank, **options)
     model = model.double() if double else model
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)

@@ -16,19 +16,14 @@ def main() -> None:
     import torch
 
     from graft.commands.finetune import carry_out
-    from graft.config import FinetuneSettings
     from graft.planning.plan import plan_run
+    from graft.planning.settings import finetune_settings
     from graft.progress import Silent
 
     torch.set_num_threads(config["threads"])
-    settings = FinetuneSettings(
-        **config["settings"],
-        **config["options"],
-        output_path=Path(config["output"]) / "run",
-        max_steps=config["stops"][-1],
-        save_steps=config["stops"][-1],
-        evaluate=False,
-    )
+    last = config["stops"][-1]
+    given = {"output_path": Path(config["output"]) / "run", "max_steps": last, "save_steps": last, "evaluate": False}
+    settings = finetune_settings({**config["settings"], **config["options"], **given})
     plan = plan_run(settings)
     turns.watch(config)
     carry_out(replace(plan, rows=plan.rows[: config["rows_used"]], held_out=[]), Silent())

@@ -1,8 +1,8 @@
 import pytest
 
-from graft.config import FinetuneSettings
 from graft.planning.estimate import estimate, layer_weights
 from graft.planning.plan import plan_run
+from graft.planning.settings import finetune_settings
 from tiny_models import tiny_model
 
 
@@ -17,7 +17,7 @@ def test_the_weights_of_the_layers_are_those_of_the_model(family):
 
 def test_more_steps_take_longer_and_more_rows_more_memory(given):
     def of(**changes):
-        return estimate(plan_run(FinetuneSettings(**{**given, "data_files": (given["data_files"],), **changes})))
+        return estimate(plan_run(finetune_settings({**given, **changes})))
 
     assert of(max_steps=100_000)["minutes"] > of(max_steps=100)["minutes"]
     assert of(per_device_train_batch_size=16)["memory_mb"] >= of(per_device_train_batch_size=1)["memory_mb"]

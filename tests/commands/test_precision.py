@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from graft.commands.evaluate import evaluate_model
 from graft.commands.finetune import carry_out, finetune
-from graft.config import FinetuneSettings, build
 from graft.planning.plan import plan_run
+from graft.planning.settings import finetune_settings
 from graft.progress import Silent
 
 
@@ -39,7 +39,7 @@ def test_what_comes_after_training_is_computed_in_float32(given):
 
 
 def test_auto_is_measured_once_and_recorded(given):
-    settings = build(FinetuneSettings, given | {"precision": "auto", "max_steps": 2, "evaluate": False})
+    settings = finetune_settings(given | {"precision": "auto", "max_steps": 2, "evaluate": False})
     plan = plan_run(settings)
     (why,) = [inference.why for inference in plan.inferred if inference.name == "precision"]
     assert "measured here: float32" in why

@@ -7,10 +7,11 @@ import yaml
 
 from graft.cli.main import main
 from graft.commands.finetune import finetune
-from graft.config import FinetuneSettings, MethodSettings, build
+from graft.config import FinetuneSettings
 from graft.errors import InputError
 from graft.methods import METHODS
 from graft.planning.plan import plan_run
+from graft.planning.settings import finetune_settings
 from graft.tasks import TASKS
 from task_rows import ROWS
 from tiny_task_models import tiny_bert_folder
@@ -22,20 +23,20 @@ def said(problems):
 
 def refused(given):
     with pytest.raises(InputError) as caught:
-        plan_run(build(FinetuneSettings, given))
+        plan_run(finetune_settings(given))
     return caught.value.problems
 
 
 def test_what_a_method_does_not_use_is_said_with_what_would(given):
     del given["lora_dropout"]
-    problems = refused({**given, "method": "lora", "reduction_factor": 8, "quantisation": "int4"})
+    problems = refused({**given, "method": "lora", "reduction_factor": 8, "quantization": "int4"})
     assert said(problems) == [
-        "--quantisation int4 is not used by --method lora",
+        "--quantization int4 is not used by --method lora",
         "--reduction_factor 8.0 is not used by --method lora",
     ]
     assert [p.remedy for p in problems] == [
-        "leave it away, or take --method qlora",
-        "leave it away, or take --method adapters",
+        "omit it, or use --method qlora",
+        "omit it, or use --method adapters",
     ]
 
 
@@ -43,7 +44,7 @@ def test_a_value_that_is_the_default_was_given_all_the_same(given):
     del given["lora_dropout"]
     (problem,) = refused({**given, "method": "full", "r": 16})
     assert problem.what == "--lora_r 16 is not used by --method full"
-    assert problem.remedy.startswith("leave it away, or take --method lora, qlora, ")
+    assert problem.remedy.startswith("omit it, or use --method lora, qlora, ")
 
 
 def test_all_of_it_at_once_with_what_else_is_wrong_and_nothing_written(tiny_llama, tone, tmp_path, capsys):
@@ -55,7 +56,7 @@ def test_all_of_it_at_once_with_what_else_is_wrong_and_nothing_written(tiny_llam
     err = capsys.readouterr().err
     assert code == 2 and not (tmp_path / "out").exists()
     assert "--lora_alpha 8.0 is not used by --method full" in err
-    assert "--reduction_factor 8.0 is not used by --method full\n    leave it away, or take --method adapters" in err
+    assert "--reduction_factor 8.0 is not used by --method full\n    omit it, or use --method adapters" in err
     assert "--pair_label different is not used by --task text-generation" in err
     assert "--logging_dir logs is used by --report_to tensorboard alone" in err
     assert "--loss cross-entropy and --teacher are different losses" in err
@@ -72,21 +73,21 @@ def test_what_a_task_does_not_use(given, tmp_path):
     remedies = {problem.what: problem.remedy for problem in problems}
     assert remedies == {
         "--instruction Say it is not used by --task text-classification": (
-            "leave it away, or take --task text-generation or summarization"
+            "omit it, or use --task text-generation or summarization"
         ),
-        "--loss_on all is not used by --task text-classification": "leave it away, or take --task text-generation",
+        "--loss_on all is not used by --task text-classification": "omit it, or use --task text-generation",
         "--max_new_tokens 4 is not used by --task text-classification": (
-            "leave it away, or take --task text-generation or summarization"
+            "omit it, or use --task text-generation or summarization"
         ),
     }
-    plan_run(build(FinetuneSettings, {**given, "prompt_template": "{text}", "completion_template": "{label}"}))
+    plan_run(finetune_settings({**given, "prompt_template": "{text}", "completion_template": "{label}"}))
 
 
 def test_a_whole_text_leaves_no_place_for_parts_of_it(given):
     parts = {"system_prompt": "Be brief.", "prompt_template": "{text}", "text_template": "{text}: {label}"}
     assert said(refused({**given, **parts})) == [
-        "--prompt_template {text} is not used beside --text_template, which has the whole text",
-        "--system_prompt Be brief. is not used beside --text_template, which has the whole text",
+        "--prompt_template {text} is not used with --text_template, which has the whole text",
+        "--system_prompt Be brief. is not used with --text_template, which has the whole text",
     ]
 
 
@@ -96,13 +97,11 @@ def test_an_argument_of_another_loss(given):
 
 
 @pytest.mark.parametrize("name", METHODS.names())
-def test_every_method_says_what_it_uses(name):
-    assert METHODS.get(name).uses <= set(MethodSettings.model_fields) - {"method"}
+def test_a_methods_options_are_not_those_of_graft(name):
+    assert METHODS.get(name).Config.model_fields.keys().isdisjoint(FinetuneSettings.model_fields)
 
 
-def test_every_setting_of_methods_and_tasks_is_used_by_one():
-    of_methods = set().union(*(METHODS.get(name).uses for name in METHODS.names()))
-    assert of_methods == set(MethodSettings.model_fields) - {"method"}
+def test_what_tasks_use_are_settings():
     assert set().union(*(TASKS.get(name).uses for name in TASKS.names())) <= set(FinetuneSettings.model_fields)
 
 

@@ -9,9 +9,10 @@ from graft.cli.finetune import read_settings
 from graft.cli.main import main
 from graft.commands.passes import missing
 from graft.commands.run import requirements, run_workflow
-from graft.commands.workflow_file import finetune_settings, read_workflow
+from graft.commands.workflow_file import read_workflow
 from graft.config import FinetuneSettings
 from graft.errors import InputError
+from graft.planning.settings import finetune_settings
 from graft.progress import Silent
 from tiny_models import tiny_model_folder
 

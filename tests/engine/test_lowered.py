@@ -3,13 +3,13 @@ import random
 import pytest
 import torch
 
-from graft.config import FinetuneSettings
 from graft.engine import LOWERED, fusable, fused, pack, packed_loss
 from graft.engine.matmul import Beside
 from graft.errors import InputError
 from graft.methods import METHODS
 from graft.training.engine_choice import EngineChoice, choose_engine, refuse_lower_precision
 from packed_rows import adapted, gradients, rows_of
+from prepared import prepared
 from tiny_models import tiny_model
 
 
@@ -73,7 +73,7 @@ def test_loss_and_gradients_are_near_and_not_the_same(family, name):
 
 
 def test_engines_are_chosen_by_what_the_model_can():
-    lora = METHODS.get("lora").prepare(tiny_model("llama"), FinetuneSettings())
+    lora = prepared(METHODS.get("lora"), tiny_model("llama"))
     full = tiny_model("llama")
     assert fusable(lora) and not fusable(full)
     assert [choose_engine(name, lora) for name in ("exact", "auto", "packed", "int8", "plain")] == [

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from graft.config import FinetuneSettings, ModelSettings
+from graft.config import ModelSettings
 from graft.errors import InputError
 from graft.methods import METHODS
-from graft.methods.adapter_folder import load_adapter
+from graft.methods.adapter_folder import is_bottleneck, load_adapter
 from graft.methods.base import trainable_parameters
-from graft.methods.bottleneck import is_bottleneck
 from graft.models.base import load_model, resolve
 from graft.models.weights import file_sha256
+from prepared import prepared
 from tiny_models import tiny_model_folder
 
 ADAPTERS = METHODS.get("adapters")
@@ -47,8 +47,7 @@ def logits(model: Any) -> torch.Tensor:
 )
 def test_where_and_how_wide(tmp_path: Path, placement: Any, behind: list[str]) -> None:
     base = base_of(tiny_model_folder(tmp_path))
-    settings = FinetuneSettings(reduction_factor=8, adapter_placement=placement, lora_dropout=0.2)
-    tuned = ADAPTERS.prepare(load_model(base), settings)
+    tuned = prepared(ADAPTERS, load_model(base), reduction_factor=8, adapter_placement=placement, lora_dropout=0.2)
     assert torch.equal(logits(tuned), logits(load_model(base)))  # each begins as the identity
     assert tuned.bottlenecks.layers == [f"model.layers.{n}.{name}" for n in range(2) for name in behind]
     assert trainable_parameters(tuned)[0] == 2 * len(behind) * (2 * 32 * 4 + 4 + 32)  # 32 features, 32 / 8 between
@@ -56,7 +55,7 @@ def test_where_and_how_wide(tmp_path: Path, placement: Any, behind: list[str]) -
 
 
 def test_the_formula(tmp_path: Path) -> None:
-    tuned = ADAPTERS.prepare(load_model(base_of(tiny_model_folder(tmp_path))), FinetuneSettings(non_linearity="tanh"))
+    tuned = prepared(ADAPTERS, load_model(base_of(tiny_model_folder(tmp_path))), non_linearity="tanh")
     layer = tuned.get_submodule("base_model.model.layers.0.mlp.down_proj")
     torch.nn.init.normal_(layer.bottleneck.up.weight)
     x = torch.randn(2, 5, 64)
@@ -68,7 +67,7 @@ def test_the_formula(tmp_path: Path) -> None:
 
 def test_saved_loaded_switched(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
-    tuned = ADAPTERS.prepare(load_model(base), FinetuneSettings(reduction_factor=4))
+    tuned = prepared(ADAPTERS, load_model(base), reduction_factor=4)
     train_a_little(tuned)
     ADAPTERS.save(tuned, tmp_path / "run")
     adapter = tmp_path / "run" / "adapter"
@@ -92,25 +91,25 @@ def test_saved_loaded_switched(tmp_path: Path) -> None:
 
 
 def test_it_is_not_merged(tmp_path: Path) -> None:
-    tuned = ADAPTERS.prepare(load_model(base_of(tiny_model_folder(tmp_path))), FinetuneSettings())
+    tuned = prepared(ADAPTERS, load_model(base_of(tiny_model_folder(tmp_path))))
     with pytest.raises(InputError, match="don't fold into the base's weights"):
         tuned.merge_and_unload()
 
 
 def test_named_layers_and_wrong_names(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path, "phi3"))
-    tuned = ADAPTERS.prepare(load_model(base), FinetuneSettings(target_modules=("layers.1.self_attn.o_proj",)))
+    tuned = prepared(ADAPTERS, load_model(base), target_modules=("layers.1.self_attn.o_proj",))
     assert tuned.bottlenecks.layers == ["model.layers.1.self_attn.o_proj"]
     with pytest.raises(InputError) as caught:
-        ADAPTERS.prepare(load_model(base), FinetuneSettings(target_modules=("down_prj", "embed_tokens")))
+        prepared(ADAPTERS, load_model(base), target_modules=("down_prj", "embed_tokens"))
     assert len(caught.value.problems) == 2 and "did you mean down_proj?" in str(caught.value)
     with pytest.raises(InputError, match="modules_to_save"):
-        ADAPTERS.prepare(load_model(base), FinetuneSettings(modules_to_save=("head",)))
+        prepared(ADAPTERS, load_model(base), modules_to_save=("head",))
 
 
 def test_layers_trained_whole_beside_the_networks(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
-    tuned = ADAPTERS.prepare(load_model(base), FinetuneSettings(modules_to_save=("lm_head", "model.norm")))
+    tuned = prepared(ADAPTERS, load_model(base), modules_to_save=("lm_head", "model.norm"))
     plain = logits(load_model(base))
     assert torch.equal(logits(tuned), plain)
     train_a_little(tuned)
@@ -125,7 +124,7 @@ def test_layers_trained_whole_beside_the_networks(tmp_path: Path) -> None:
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:
-    tuned = ADAPTERS.prepare(load_model(base_of(tiny_model_folder(tmp_path))), FinetuneSettings())
+    tuned = prepared(ADAPTERS, load_model(base_of(tiny_model_folder(tmp_path))))
     ADAPTERS.save(tuned, tmp_path)
     other = base_of(tiny_model_folder(tmp_path, "gpt2"))
     with pytest.raises(InputError, match="does not fit"):
@@ -135,6 +134,6 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
-        ADAPTERS.save(ADAPTERS.prepare(load_model(base), FinetuneSettings(seed=seed)), tmp_path / name)
+        ADAPTERS.save(prepared(ADAPTERS, load_model(base), seed=seed), tmp_path / name)
     a, b, c = (file_sha256(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in "abc")
     assert a == b != c

@@ -86,7 +86,7 @@ def test_section_4_qlora_and_slices(models: Path, codes: Path, tmp_path: Path) -
     )
     said = manifest(run)
     assert said["status"] == "finished" and (said["data"]["train_rows"], said["data"]["held_out_rows"]) == (16, 8)
-    assert (run / "adapter" / "quantisation.json").is_file()
+    assert (run / "adapter" / "quantization.json").is_file()
 
 
 def test_section_10_out_of_memory(models: Path, codes: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from graft.config import FinetuneSettings, ModelSettings
+from graft.config import ModelSettings
 from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Origin
 from graft.data.tokenize import TokenizedExample, encode
@@ -18,6 +18,7 @@ from graft.errors import InputError
 from graft.methods import METHODS
 from graft.methods.adapter_folder import load_adapter
 from graft.models.base import link, load_model, load_tokenizer, resolve
+from prepared import prepared
 from tiny_models import tiny_model_folder, tiny_model_tokenizer
 
 FAMILIES = (
@@ -75,7 +76,8 @@ def test_tuned_saved_loaded_merged(tmp_path: Path, family: str, name: str) -> No
     base, method = base_of(tiny_model_folder(tmp_path, family)), METHODS.get(name)
     run = tmp_path / "run"
     link(base, run / "model")
-    tuned = method.prepare(load_model(base), FinetuneSettings(method=name, lora_r=4, reduction_factor=4))
+    small = {option: 4 for option in ("lora_r", "reduction_factor") if option in method.Config.model_fields}
+    tuned = prepared(method, load_model(base), **small)
     tune(tuned, 1e-2)
     expected = logits(tuned)
     assert not torch.allclose(expected, logits(load_model(base)), atol=1e-3)

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from graft.config import FinetuneSettings, ModelSettings
+from graft.config import ModelSettings
 from graft.errors import InputError
 from graft.methods import METHODS
 from graft.methods.adapter_folder import load_adapter
 from graft.methods.peft_types import TYPES
 from graft.models.base import load_model, resolve
+from prepared import prepared
 from tiny_models import tiny_model_folder
 
 IDS = torch.arange(4, 24)[None]
@@ -27,8 +28,8 @@ def base_of(folder: Path) -> Any:
 def test_round_trip_and_merge(tmp_path: Path, name: str) -> None:
     base = base_of(tiny_model_folder(tmp_path))
     method = METHODS.get(name)
-    settings = FinetuneSettings(method=name, lora_r=4, target_modules=("q_proj", "down_proj"))
-    tuned = method.prepare(load_model(base), settings)
+    rank = {"lora_r": 4} if "lora_r" in method.Config.model_fields else {}
+    tuned = prepared(method, load_model(base), target_modules=("q_proj", "down_proj"), **rank)
     with torch.no_grad():
         plain = load_model(base)(input_ids=IDS).logits
         torch.testing.assert_close(tuned(input_ids=IDS).logits, plain, rtol=0, atol=1e-5)
@@ -49,7 +50,7 @@ def test_round_trip_and_merge(tmp_path: Path, name: str) -> None:
 def test_a_model_it_does_not_fit(tmp_path: Path) -> None:
     model = load_model(base_of(tiny_model_folder(tmp_path, "gpt2")))
     with pytest.raises(InputError, match=r"loha does not fit this model: .*Conv1D"):
-        METHODS.get("loha").prepare(model, FinetuneSettings(method="loha"))
+        prepared(METHODS.get("loha"), model)
 
 
 def test_a_name_peft_has_and_cannot_merge() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from graft.config import FinetuneSettings, ModelSettings
+from graft.config import ModelSettings
 from graft.errors import InputError
 from graft.methods import METHODS
 from graft.methods.adapter_folder import load_adapter
@@ -18,6 +18,7 @@ from graft.methods.int4_linear import Int4Linear
 from graft.methods.quantized import int4_weights, shipped_weights
 from graft.models.base import link, load_model, resolve
 from graft.models.int4 import dequantize
+from prepared import prepared
 from tiny_models import tiny_model_folder
 
 QLORA = METHODS.get("qlora")
@@ -32,7 +33,7 @@ def a_run(folder: Path, base: Any, **settings: Any) -> tuple[Path, Any]:
     """A run folder as ``finetune`` leaves it, and the tuned model."""
     run = folder / "run"
     link(base, run / "model")
-    tuned = QLORA.prepare(load_model(base), FinetuneSettings(lora_r=4, method="qlora", **settings))
+    tuned = prepared(QLORA, load_model(base), lora_r=4, **settings)
     optimizer = torch.optim.SGD([p for p in tuned.parameters() if p.requires_grad], lr=0.5)
     for _ in range(2):
         tuned(input_ids=IDS, labels=IDS).loss.backward()
@@ -48,7 +49,7 @@ def test_all_is_quantised_and_tied_embeddings_have_the_heads_values(tmp_path: Pa
     """In the bundle they are one matrix: what is trained over is what ships."""
     base = base_of(tiny_model_folder(tmp_path))
     plain = load_model(base)
-    tuned = QLORA.prepare(load_model(base), FinetuneSettings(lora_r=4))
+    tuned = prepared(QLORA, load_model(base), lora_r=4)
     names = {name for name, module in plain.named_modules() if isinstance(module, torch.nn.Linear)}
     assert set(int4_weights(tuned)) == names and "lm_head" in names and len(names) == 15
     assert torch.equal(tuned.get_input_embeddings().weight, tuned.get_output_embeddings().weight)
@@ -61,7 +62,7 @@ def test_all_is_quantised_and_tied_embeddings_have_the_heads_values(tmp_path: Pa
 def test_what_is_trained_whole_stays_whole(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
     run, tuned = a_run(tmp_path, base, modules_to_save=("lm_head",))
-    record = json.loads((run / "adapter" / "quantisation.json").read_text(encoding="utf-8"))
+    record = json.loads((run / "adapter" / "quantization.json").read_text(encoding="utf-8"))
     assert "lm_head" not in record["layers"] and len(record["layers"]) == 14
     with torch.no_grad():
         expected = tuned(input_ids=IDS).logits
@@ -79,7 +80,7 @@ def test_what_is_trained_whole_stays_whole(tmp_path: Path) -> None:
 def test_the_record_and_the_weights_that_ship(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
     run, tuned = a_run(tmp_path, base)
-    record = json.loads((run / "adapter" / "quantisation.json").read_text(encoding="utf-8"))
+    record = json.loads((run / "adapter" / "quantization.json").read_text(encoding="utf-8"))
     assert (record["format"], record["bits"], record["block_size"], record["symmetric"]) == ("MatMulNBits", 4, 32, True)
     shipped, trained = shipped_weights(run), int4_weights(tuned)
     assert list(shipped) == record["layers"] and set(shipped) == set(trained)
@@ -142,7 +143,7 @@ def test_another_base_is_refused(tmp_path: Path) -> None:
         load_adapter(load_model(other), run / "adapter")
     with pytest.raises(InputError, match="no layer"):
         load_adapter(load_model(base_of(tiny_model_folder(tmp_path, "gpt2"))), run / "adapter")
-    (run / "adapter" / "quantisation.json").unlink()
+    (run / "adapter" / "quantization.json").unlink()
     with pytest.raises(InputError, match="not trained on an int4 base"):
         shipped_weights(run)
 
@@ -160,7 +161,7 @@ def test_variants(tmp_path: Path, extra: dict[str, Any]) -> None:
 
 def test_memory_of_the_frozen_weights(tmp_path: Path) -> None:
     """By what the layers really hold: packed bytes and scales, and not a matrix beside them."""
-    tuned = QLORA.prepare(load_model(base_of(tiny_model_folder(tmp_path))), FinetuneSettings(lora_r=4))
+    tuned = prepared(QLORA, load_model(base_of(tiny_model_folder(tmp_path))), lora_r=4)
     held = full = 0
     for module in tuned.modules():
         if isinstance(module, Int4Linear):
@@ -176,7 +177,7 @@ def test_the_file_it_was_loaded_from_is_let_go(tmp_path: Path) -> None:
     model = load_model(base)
     before = {id(p) for p in model.parameters()}
     places = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    tuned = QLORA.prepare(model, FinetuneSettings(lora_r=4))
+    tuned = prepared(QLORA, model, lora_r=4)
     kept = [p for p in tuned.parameters() if id(p) in before]
     assert kept and not places & {p.untyped_storage().data_ptr() for p in kept}
 
@@ -191,13 +192,13 @@ def test_nf4_by_bitsandbytes(tmp_path: Path) -> None:
         shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4}
         return LlamaForCausalLM(LlamaConfig(vocab_size=256, **shape)).train()
 
-    tuned = QLORA.prepare(model(), FinetuneSettings(lora_r=4, quantisation="nf4"))
+    tuned = prepared(QLORA, model(), lora_r=4, quantization="nf4")
     loss = tuned(input_ids=IDS, labels=IDS).loss
     loss.backward()
     assert abs(loss.item() - model()(input_ids=IDS, labels=IDS).loss.item()) < 0.05
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in tuned.parameters() if p.requires_grad)
     QLORA.save(tuned, tmp_path)
-    record = json.loads((tmp_path / "adapter" / "quantisation.json").read_text(encoding="utf-8"))
+    record = json.loads((tmp_path / "adapter" / "quantization.json").read_text(encoding="utf-8"))
     assert record["format"] == "nf4" and len(record["layers"]) == 8
     again = load_adapter(model(), tmp_path / "adapter", trainable=True)
     torch.testing.assert_close(again(input_ids=IDS, labels=IDS).loss, loss, rtol=0, atol=1e-5)
@@ -206,7 +207,7 @@ def test_nf4_by_bitsandbytes(tmp_path: Path) -> None:
 def test_dequantised_weights_are_near(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
     plain = load_model(base)
-    for name, weight in int4_weights(QLORA.prepare(load_model(base), FinetuneSettings())).items():
+    for name, weight in int4_weights(prepared(QLORA, load_model(base))).items():
         original = plain.get_submodule(name).weight
         error = (dequantize(weight.packed, weight.scales, weight.shape[1]) - original).norm() / original.norm()
         assert error < 0.15

@@ -14,13 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from graft.config import FinetuneSettings, ModelSettings
+from graft.config import ModelSettings
 from graft.errors import GraftError, InputError
 from graft.methods import METHODS
+from graft.methods.adapter_folder import load_adapter
 from graft.methods.base import trainable_parameters
-from graft.methods.lora import load_adapter
 from graft.models.base import link, load_model, load_tokenizer, open_run_or_model, resolve, untuned
 from graft.models.weights import file_sha256
+from prepared import prepared
 from tiny_models import FAMILIES, tiny_gguf, tiny_model_folder
 
 LORA, FULL = METHODS.get("lora"), METHODS.get("full")
@@ -52,7 +53,7 @@ def test_lora_round_trip(tmp_path: Path, family: str) -> None:
     base = base_of(tiny_model_folder(tmp_path, family))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tuned = LORA.prepare(load_model(base), FinetuneSettings(lora_r=4))
+        tuned = prepared(LORA, load_model(base), lora_r=4)
     assert torch.equal(logits(tuned), logits(load_model(base)))  # B is zero to begin with
     trained, total = trainable_parameters(tuned)
     assert 0 < trained < total / 3
@@ -70,10 +71,8 @@ def test_lora_round_trip(tmp_path: Path, family: str) -> None:
 
 def test_configuration(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path, "gpt2"))
-    settings = FinetuneSettings(
-        lora_r=16, lora_alpha=32, target_modules=("c_attn", "c_proj"), modules_to_save=("ln_f", "lm_head")
-    )
-    tuned = LORA.prepare(load_model(base), settings)
+    names = {"target_modules": ("c_attn", "c_proj"), "modules_to_save": ("ln_f", "lm_head")}
+    tuned = prepared(LORA, load_model(base), lora_r=16, lora_alpha=32, **names)
     train_a_little(tuned)
     LORA.save(tuned, tmp_path)
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
@@ -86,7 +85,7 @@ def test_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize("extra", [{"use_dora": True}, {"use_rslora": True}, {"lora_alpha": 0.5}])
 def test_variants(tmp_path: Path, extra: dict[str, Any]) -> None:
     base = base_of(tiny_model_folder(tmp_path))
-    tuned = LORA.prepare(load_model(base), FinetuneSettings(lora_r=4, **extra))
+    tuned = prepared(LORA, load_model(base), lora_r=4, **extra)
     train_a_little(tuned)
     LORA.save(tuned, tmp_path)
     assert torch.equal(logits(load_adapter(load_model(base), tmp_path / "adapter")), logits(tuned))
@@ -94,22 +93,17 @@ def test_variants(tmp_path: Path, extra: dict[str, Any]) -> None:
 
 def test_alpha_is_twice_r_and_targets_may_be_whole_names(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
-    settings = FinetuneSettings(lora_r=8, target_modules=("model.layers.1.self_attn.q_proj", "mlp.up_proj"))
-    config = LORA.prepare(load_model(base), settings).peft_config["default"]
-    assert config.lora_alpha == 16
-    names = {
-        name.split(".lora_")[0]
-        for name, _ in LORA.prepare(load_model(base), settings).named_parameters()
-        if "lora_" in name
-    }
+    targets = ("model.layers.1.self_attn.q_proj", "mlp.up_proj")
+    tuned = prepared(LORA, load_model(base), lora_r=8, target_modules=targets)
+    assert tuned.peft_config["default"].lora_alpha == 16
+    names = {name.split(".lora_")[0] for name, _ in tuned.named_parameters() if "lora_" in name}
     assert {name.split("layers.")[1] for name in names} == {"1.self_attn.q_proj", "0.mlp.up_proj", "1.mlp.up_proj"}
 
 
 def test_names_that_are_no_layers(tmp_path: Path) -> None:
     model = load_model(base_of(tiny_model_folder(tmp_path, "phi3")))
-    settings = FinetuneSettings(target_modules=("q_proj", "qkv_prj", "mlp"), modules_to_save=("head",))
     with pytest.raises(InputError) as caught:
-        LORA.prepare(model, settings)
+        prepared(LORA, model, target_modules=("q_proj", "qkv_prj", "mlp"), modules_to_save=("head",))
     assert len(caught.value.problems) == 4
     said = str(caught.value)
     assert "did you mean qkv_proj?" in said and "There are: down_proj, embed_tokens, gate_up_proj" in said
@@ -124,14 +118,14 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
         "from graft.models.base import load_model, resolve; from graft.config import *\n"
         "model = load_model(resolve(ModelSettings(model_name_or_path=sys.argv[1])))\n"
         "lora = METHODS.get('lora'); run = Path(sys.argv[2])\n"
-        "lora.save(lora.prepare(model, FinetuneSettings(seed=7)), run)"
+        "lora.save(lora.prepare(model, lora.Config(), 7, ()), run)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "123"}
     subprocess.run([sys.executable, "-c", code, str(folder), str(tmp_path / "a")], env=environment, check=True)
     torch.manual_seed(1)  # what was drawn before does not matter, and what is drawn after is not disturbed
     expected = torch.rand(1, generator=torch.Generator().manual_seed(1))
     for name, seed in (("b", 7), ("c", 8)):
-        LORA.save(LORA.prepare(load_model(base_of(folder)), FinetuneSettings(seed=seed)), tmp_path / name)
+        LORA.save(prepared(LORA, load_model(base_of(folder)), seed=seed), tmp_path / name)
     assert torch.rand(1) == expected
     for file in ("adapter_model.safetensors", "adapter_config.json"):
         assert file_sha256(tmp_path / "a" / "adapter" / file) == file_sha256(tmp_path / "b" / "adapter" / file)
@@ -142,7 +136,7 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
 def test_full_disk_keeps_the_last_adapter(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     base = base_of(tiny_model_folder(tmp_path))
-    model = LORA.prepare(load_model(base), FinetuneSettings())
+    model = prepared(LORA, load_model(base))
     LORA.save(model, tmp_path)
     before = file_sha256(tmp_path / "adapter" / "adapter_model.safetensors")
     train_a_little(model)
@@ -162,7 +156,7 @@ def test_full_round_trip(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
     run = tmp_path / "run"
     link(base, run / "model")
-    tuned = FULL.prepare(load_model(base), FinetuneSettings())
+    tuned = prepared(FULL, load_model(base))
     assert len(set(trainable_parameters(tuned))) == 1
     train_a_little(tuned)
     FULL.save(tuned, run)
@@ -176,7 +170,7 @@ def test_full_over_a_base_in_parts(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path, shards=True))
     link(base, tmp_path / "run" / "model")
     model = load_model(base)
-    train_a_little(FULL.prepare(model, FinetuneSettings()))
+    train_a_little(prepared(FULL, model))
     FULL.save(model, tmp_path / "run")
     assert [file.name for file in (tmp_path / "run" / "model").glob("*.safetensors*")] == ["model.safetensors"]
     assert torch.equal(logits(load_model(base_of(tmp_path / "run" / "model"))), logits(model))
@@ -185,7 +179,7 @@ def test_full_over_a_base_in_parts(tmp_path: Path) -> None:
 def lora_run(folder: Path, base: Any) -> Path:
     run = folder / "run"
     link(base, run / "model")
-    tuned = LORA.prepare(load_model(base), FinetuneSettings(lora_r=4))
+    tuned = prepared(LORA, load_model(base), lora_r=4)
     train_a_little(tuned)
     LORA.save(tuned, run)
     recorded = {"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.license}
@@ -233,7 +227,7 @@ def test_full_run_knows_its_base(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
     run = lora_run(tmp_path, base)
     (run / "adapter").rename(tmp_path / "elsewhere")
-    FULL.save(FULL.prepare(load_model(base), FinetuneSettings()), run)
+    FULL.save(prepared(FULL, load_model(base)), run)
     opened = open_run_or_model(run)
     assert opened.adapter is None and opened.base.path == run / "model"
     assert untuned(opened).path == base.path

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from graft.config import FinetuneSettings, ModelSettings, build
+from graft.config import ModelSettings
 from graft.data.example import Origin
 from graft.data.readers import Row
 from graft.errors import InputError
 from graft.models.base import resolve
 from graft.planning.plan import plan_run
 from graft.planning.preview import preview
+from graft.planning.settings import finetune_settings
 from graft.tasks.select import choose_task
 from task_rows import ROWS
 
@@ -59,14 +60,14 @@ def test_model_and_rows_tell_the_task(models, model, kind, task):
     ],
 )
 def test_a_misfit_is_said_before_anything_is_written(given, tmp_path, model, kind, task, said):
-    settings = build(FinetuneSettings, given(model, kind, task=task))
+    settings = finetune_settings(given(model, kind, task=task))
     with pytest.raises(InputError, match=f"(?s){said}"):
         plan_run(settings)
     assert not (tmp_path / "run").exists()
 
 
 def test_other_names_of_tasks_are_known(given):
-    plan = plan_run(build(FinetuneSettings, given("llama", "tagged", task="ner")))
+    plan = plan_run(finetune_settings(given("llama", "tagged", task="ner")))
     assert plan.task.name == "token-classification"
 
 
@@ -81,7 +82,7 @@ def test_other_names_of_tasks_are_known(given):
     ],
 )
 def test_the_preview_shows_what_is_read_and_what_is_trained(given, model, kind, prompt, trained):
-    document = preview(plan_run(build(FinetuneSettings, given(model, kind))))
+    document = preview(plan_run(finetune_settings(given(model, kind))))
     shown = document["first_rows"]
     assert all(prompt in row["prompt"] for row in shown)
     assert any(trained in row["trained"] for row in shown)
@@ -90,16 +91,16 @@ def test_the_preview_shows_what_is_read_and_what_is_trained(given, model, kind, 
 def test_a_row_longer_than_the_encoder_reads_is_cut_and_said(given, write):
     long = [{"text": f"good {'cake ' * (100 if n == 3 else 1)}{n}", "label": "ab"[n % 2]} for n in range(40)]
     settings = given("bert", "classes") | {"data_files": write("long", long)}
-    plan = plan_run(build(FinetuneSettings, settings))
+    plan = plan_run(finetune_settings(settings))
     assert max(len(row.input_ids) for row in plan.rows + plan.held_out) == 64
     assert any(said.name == "max_length" and "1 longer rows" in said.why for said in plan.inferred)
     with pytest.raises(InputError, match="reads 64 tokens at most, not 65"):
-        plan_run(build(FinetuneSettings, settings | {"max_length": 65}))
+        plan_run(finetune_settings(settings | {"max_length": 65}))
 
 
 def test_held_out_classes_that_training_lacks_are_named(given, write):
     other = write("other", [{"text": "cake", "label": "perhaps"}])
-    settings = build(FinetuneSettings, given("bert", "classes", eval_data_files=other))
+    settings = finetune_settings(given("bert", "classes", eval_data_files=other))
     with pytest.raises(InputError, match="no class 'perhaps'"):
         plan_run(settings)
 
@@ -115,4 +116,4 @@ def test_held_out_classes_that_training_lacks_are_named(given, write):
 )
 def test_a_metric_that_does_not_fit_is_said_before_training(given, model, kind, metrics, said):
     with pytest.raises(InputError, match=f"(?s){said}"):
-        plan_run(build(FinetuneSettings, given(model, kind, metrics=metrics)))
+        plan_run(finetune_settings(given(model, kind, metrics=metrics)))

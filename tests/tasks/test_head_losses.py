@@ -13,11 +13,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from graft.commands.finetune import finetune
-from graft.config import FinetuneSettings, build
 from graft.data.example import Origin
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.planning.plan import plan_run
+from graft.planning.settings import finetune_settings
 from graft.tasks.load import load_for
 from graft.tasks.losses import ClassWeighted, Contrastive, Cosine, LabelWeighted
 from graft.training.objective import batches_by_length
@@ -75,7 +75,7 @@ def test_contrastive_is_the_walkthroughs_loss_and_cosine_draws_and_parts(tmp_pat
 )
 def test_accumulation_averages_over_targets(given, model, kind):
     """16 rows at once, and 4 times 4, give the same loss and gradients, whatever the rows' lengths."""
-    plan = plan_run(build(FinetuneSettings, given(model, kind)))
+    plan = plan_run(finetune_settings(given(model, kind)))
     net = load_for(plan.task, plan.encoding, plan.base, 0)
     collate = partial(plan.objective.collate, pad_token_id=plan.tokenizer.pad_token_id)
     loss = plan.objective.over_outputs(plan.loss.call)
@@ -97,7 +97,7 @@ def test_accumulation_averages_over_targets(given, model, kind):
 
 
 def test_a_pairs_loss_is_told_whether_the_two_differ(given):
-    plan = plan_run(build(FinetuneSettings, given("bert", "pairs")))
+    plan = plan_run(finetune_settings(given("bert", "pairs")))
     batch = plan.objective.collate(plan.rows[:6], 0)
     assert batch["labels"].tolist() == [row.target for row in plan.rows[:6]]
     alike = {e.origin.line: e.similarity for e in plan.data.train}
@@ -121,12 +121,12 @@ def test_a_pairs_loss_is_told_whether_the_two_differ(given):
 )
 def test_a_loss_by_name_is_of_the_head(given, tmp_path, kind, loss, arguments):
     named = loss.replace("OWN", str(write_losses(tmp_path)))
-    plan = plan_run(build(FinetuneSettings, given("bert", kind, loss=named, loss_arguments=arguments)))
+    plan = plan_run(finetune_settings(given("bert", kind, loss=named, loss_arguments=arguments)))
     net = load_for(plan.task, plan.encoding, plan.base, 0)
     batch = plan.objective.collate(plan.rows[:8], plan.tokenizer.pad_token_id)
     found = plan.objective.over_outputs(plan.loss.call)(net, batch, None)
     assert found.shape == () and float(found) > 0
-    usual = plan_run(build(FinetuneSettings, given("bert", kind)))
+    usual = plan_run(finetune_settings(given("bert", kind)))
     by_default = usual.objective.over_outputs(usual.loss.call)(net, batch, None)
     is_the_same = loss.endswith(":each")  # cross-entropy, written by a user
     assert (float(found) == pytest.approx(float(by_default))) == is_the_same

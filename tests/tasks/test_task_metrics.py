@@ -80,11 +80,11 @@ def test_correlations_are_scipys():
 def test_an_encoder_decoders_scores_are_its_own_loss(given):
     import torch
 
-    from graft.config import FinetuneSettings, build
     from graft.planning.plan import plan_run
+    from graft.planning.settings import finetune_settings
     from graft.tasks.load import load_for
 
-    plan = plan_run(build(FinetuneSettings, given("t5", "summaries")))
+    plan = plan_run(finetune_settings(given("t5", "summaries")))
     model = load_for(plan.task, plan.encoding, plan.base, 0)
     predictor = plan.task.predictor("base", model, plan.encoding)
     examples = plan.data.eval[:3]
@@ -116,11 +116,11 @@ def test_a_row_is_judged_alike_alone_and_among_longer_ones(given, model, kind, t
     """Padding is seen by nobody."""
     import torch
 
-    from graft.config import FinetuneSettings, build
     from graft.planning.plan import plan_run
+    from graft.planning.settings import finetune_settings
     from graft.tasks.load import load_for
 
-    plan = plan_run(build(FinetuneSettings, given(model, kind, task=task)))
+    plan = plan_run(finetune_settings(given(model, kind, task=task)))
     net = load_for(plan.task, plan.encoding, plan.base, 0)
     rows = sorted(plan.rows, key=lambda row: len(row.input_ids))
     rows = [rows[0], rows[len(rows) // 2], rows[-1]]

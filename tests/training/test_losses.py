@@ -5,10 +5,11 @@ import random
 import pytest
 import torch
 
-from graft.config import FinetuneSettings, TrainingSettings, build
+from graft.config import TrainingSettings
 from graft.data.example import Origin
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
+from graft.planning.settings import finetune_settings
 from graft.progress import SILENT
 from graft.runs.folder import RunFolder
 from graft.training.loop import TrainRequest, train
@@ -88,9 +89,9 @@ def test_arguments_reach_the_loss_and_wrong_ones_are_said(folder, sample):
         load_loss("focal", {"gama": 1})
     with pytest.raises(InputError, match="smoothing is a share"):
         load_loss("label-smoothing", {"smoothing": 2})
-    assert build(FinetuneSettings, {"loss_arguments": "gamma=1.5"}).loss_arguments == {"gamma": 1.5}
-    assert build(FinetuneSettings, {"loss_arguments": ["a=1", "b=x"]}).loss_arguments == {"a": 1, "b": "x"}
-    nested = build(FinetuneSettings, {"loss_arguments": '{"weights": {"no": 2}}'}).loss_arguments
+    assert finetune_settings({"loss_arguments": "gamma=1.5"}).loss_arguments == {"gamma": 1.5}
+    assert finetune_settings({"loss_arguments": ["a=1", "b=x"]}).loss_arguments == {"a": 1, "b": "x"}
+    nested = finetune_settings({"loss_arguments": '{"weights": {"no": 2}}'}).loss_arguments
     assert nested == {"weights": {"no": 2}}
 
 

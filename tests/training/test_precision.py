@@ -1,8 +1,9 @@
 import pytest
 
-from graft.config import FinetuneSettings, TrainingSettings, build
+from graft.config import TrainingSettings
 from graft.errors import InputError
 from graft.hardware.benchmark import training_rates
+from graft.planning.settings import finetune_settings
 from graft.training.precision import choose_precision
 
 SMALL = {"hidden_size": 64, "intermediate_size": 128}
@@ -55,8 +56,8 @@ def test_the_walkthroughs_fp16_needs_a_gpu():
 
 def test_names_as_people_write_them():
     for name, wanted in (("bf16", "bfloat16"), ("fp16", "float16"), ("fp32", "float32"), ("auto", "auto")):
-        assert build(FinetuneSettings, {"precision": name}).precision == wanted
+        assert finetune_settings({"precision": name}).precision == wanted
     with pytest.raises(InputError, match="precision"):
-        build(FinetuneSettings, {"precision": "fp8"})
+        finetune_settings({"precision": "fp8"})
     with pytest.raises(InputError, match="several precisions"):
         choose_precision(TrainingSettings(precision="float32", training_arguments={"bf16": True}), SMALL, "cpu")

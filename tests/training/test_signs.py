@@ -2,7 +2,8 @@ import pytest
 import torch
 import yaml
 
-from graft.config import FinetuneSettings, build
+from graft.methods import METHODS
+from graft.planning.settings import finetune_settings
 from graft.runs import health as signs
 from graft.runs.remedies import changes, patch
 from graft.training.callbacks import gpu_memory_mb
@@ -118,22 +119,34 @@ def test_without_a_gpu_there_is_none_to_watch():
     assert gpu_memory_mb() == []
 
 
+def less(name, **options):
+    method = METHODS.get(name)
+    return method.less_capacity(method.Config(**options))
+
+
+def after(changed):
+    return {name: value for name, (_, value) in changed.items()}
+
+
 def test_the_patch_is_yaml_that_settings_accept():
-    settings = FinetuneSettings().model_dump(mode="json")
-    text = patch("overfitting", settings, 2e-4, "runs/tone", "overfitting: since step 30 …")
+    settings = finetune_settings({}).model_dump(mode="json")
+    changed = changes("overfitting", settings, 2e-4, less("lora"))
+    text = patch("overfitting", changed, "runs/tone", "overfitting: since step 30 …")
     wanted = {"lora_r": 8, "lora_alpha": 8, "lora_dropout": 0.1, "weight_decay": 0.01}
-    assert yaml.safe_load(text) == wanted
-    assert build(FinetuneSettings, yaml.safe_load(text)).lora_r == 8
+    assert yaml.safe_load(text) == wanted == after(changed)
+    assert finetune_settings(yaml.safe_load(text)).lora_r == 8
     assert "lora_alpha: 8  # was 32" in text
     assert "--config runs/tone/config.yaml runs/tone/overfitting.yaml" in text
 
 
 def test_a_second_patch_goes_further():
-    once = FinetuneSettings().model_copy(update=changes("overfitting", FinetuneSettings().model_dump(), 2e-4))
-    twice = changes("overfitting", once.model_dump(), 2e-4)
+    once = after(changes("overfitting", {}, 2e-4, less("qlora")))
+    decay = once.pop("weight_decay")
+    twice = after(changes("overfitting", {"weight_decay": decay}, 2e-4, less("qlora", **once)))
     assert twice["lora_r"] == 4 and twice["lora_dropout"] > 0.1 and twice["weight_decay"] > 0.01
-    full = changes("overfitting", FinetuneSettings(method="full").model_dump(), 2e-5)
-    assert full == {"learning_rate": 1e-5, "weight_decay": 0.01}
-    narrower = changes("overfitting", {"method": "adapters", "reduction_factor": 16.0}, 1e-4)
+    full = changes("overfitting", finetune_settings({"method": "full"}).model_dump(), 2e-5, less("full"))
+    assert after(full) == {"learning_rate": 1e-5, "weight_decay": 0.01}
+    narrower = after(changes("overfitting", {}, 1e-4, less("adapters", reduction_factor=16.0)))
     assert narrower == {"reduction_factor": 32.0, "lora_dropout": 0.1, "weight_decay": 0.01}
-    assert changes("divergence", {"warmup_ratio": 0.05}, 2e-3) == {"learning_rate": 5e-4, "warmup_ratio": 0.1}
+    divergence = changes("divergence", {"warmup_ratio": 0.05}, 2e-3, {})
+    assert after(divergence) == {"learning_rate": 5e-4, "warmup_ratio": 0.1}

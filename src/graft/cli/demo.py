@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 from graft.cli.arguments import Arguments
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
-from graft.config import FinetuneSettings, Settings, build
+from graft.config import Settings
 from graft.errors import InputError
 
 SETTINGS: tuple[type[Settings], ...] = ()
@@ -35,8 +35,7 @@ def run(arguments: Arguments) -> int:
     ):
         screen.note("The tone of tweets (vaderSentiment, MIT): positive, negative or neutral, in one word.")
         given = {**DEMO, "data_files": str(train), "output_path": output, "overwrite": overwrite}
-        settings: FinetuneSettings = build(FinetuneSettings, given)
-        folder = finetune(settings, screen)
+        folder = finetune(given, screen)
         evaluate_model(folder, test, reporter=screen)
     print_result(folder, as_json)
     return 0

@@ -60,7 +60,7 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
         typed.update(_positional(name, word))
     if len(arguments.words) > 2:
         raise InputError(f"too many words: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT")
-    from graft.commands.workflow_file import finetune_settings, laid_over
+    from graft.planning.settings import finetune_settings, laid_over
 
     given = laid_over(values, typed)
     problems = Problems()
@@ -77,7 +77,8 @@ def _shown(config: Any) -> str:
 
 def read_configs(given: Any) -> dict[str, Any]:
     """The settings of the files after ``--config``; what lies over what: a later file wins."""
-    from graft.commands.workflow_file import flat_settings, laid_over
+    from graft.commands.workflow_file import flat_settings
+    from graft.planning.settings import laid_over
 
     if given is True:
         raise InputError("--config takes a file", remedy="--config settings.yaml")

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from graft.cli.arguments import SHORT
-from graft.config import HubSettings, Settings, options_of, takes_several
+from graft.config import HubSettings, Settings, options_of, takers, takes_several
 from graft.registry import load_attribute
 
 USAGE = {
@@ -50,6 +52,7 @@ def command_help(name: str, text: str, module: str) -> str:
     for cls in classes:
         lines += _section(cls)
     if name == "finetune":
+        lines += _of_components()
         lines += ["every other field of transformers.TrainingArguments is an option, too: --max_grad_norm 0.5", ""]
     own = OWN.get(name, (CONFIG,) if classes else ())
     lines += [f"  {option:<20} {what}" for option, what in (*own, *EVERYWHERE)]
@@ -57,14 +60,30 @@ def command_help(name: str, text: str, module: str) -> str:
 
 
 def _section(cls: type[Settings]) -> list[str]:
-    """What only a hub needs comes last."""
-    lines = [f"{cls.__name__.removesuffix('Settings').lower()}:"]
-    for field in sorted(cls.model_fields, key=lambda name: name in HubSettings.model_fields):
-        info = cls.model_fields[field]
-        shown = "" if info.default in (None, (), {}, True, False) else f" (default: {info.default})"
-        lines.append(f"  --{field} {_kind(info.annotation, info.default)}".rstrip())
-        lines.append(f"      {info.description}{shown}{_also(field, info.json_schema_extra)}")
-    return [*lines, ""]
+    """The options of a settings class; those that only a hub needs come last."""
+    fields = sorted(cls.model_fields, key=lambda name: name in HubSettings.model_fields)
+    described = [line for field in fields for line in _option(field, cls.model_fields[field], "")]
+    return [f"{cls.__name__.removesuffix('Settings').lower()}:", *described, ""]
+
+
+def _of_components() -> list[str]:
+    """The options that methods, tasks and losses bring, each with those that take it."""
+    from graft.planning.settings import settings_class
+
+    cls = settings_class()
+    lines: dict[str, list[str]] = {}
+    for field, info in cls.model_fields.items():
+        taking = list(takers(cls, field))
+        if taking:
+            names = ", ".join(component.name for component in taking)
+            lines.setdefault(taking[0].option, []).extend(_option(field, info, f" [{names}]"))
+    return [line for option, listed in lines.items() for line in (f"options of a {option}:", *listed, "")]
+
+
+def _option(field: str, info: FieldInfo, end: str) -> list[str]:
+    shown = "" if info.default in (None, (), {}, True, False) else f" (default: {info.default})"
+    first = f"  --{field} {_kind(info.annotation, info.default)}".rstrip()
+    return [first, f"      {info.description}{shown}{_also(field, info.json_schema_extra)}{end}"]
 
 
 def _also(field: str, extra: Any) -> str:

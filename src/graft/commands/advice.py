@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from graft.config import config_of
 from graft.errors import GraftError
+from graft.methods import METHODS
 from graft.planning.plan import RunPlan
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.health import learning_rate_out_of_range
-from graft.runs.remedies import PATCHES, patch
+from graft.runs.remedies import PATCHES, changes, patch
 from graft.runs.view import RunView
 
 
@@ -23,10 +25,13 @@ def warn_of_learning_rate(run: RunFolder, plan: RunPlan, default: float, reporte
 def write_remedies(run: RunFolder, plan: RunPlan, reporter: Reporter) -> None:
     """For each sign of trouble with a remedy in settings, write the YAML that lies over the run's config.yaml."""
     settings = plan.settings.model_dump(mode="json")
+    method = METHODS.get(plan.settings.method)
+    less = method.less_capacity(config_of(plan.settings, method.Config))
     name = run.path.as_posix()
     for sign in RunView.read(run.path).signs:
         if sign.kind in PATCHES:
-            run.write_text(PATCHES[sign.kind], patch(sign.kind, settings, plan.training.learning_rate, name, sign.what))
+            changed = changes(sign.kind, settings, plan.training.learning_rate, less)
+            run.write_text(PATCHES[sign.kind], patch(sign.kind, changed, name, sign.what))
             reporter.note(f"against {sign.kind}, the same settings with a remedy:\n    {_again(name, sign.kind)}")
 
 

@@ -11,17 +11,18 @@ from graft.commands.advice import diverged, resume_line, warn_of_learning_rate, 
 from graft.commands.failures import as_graft_error
 from graft.commands.resume import resumed
 from graft.commands.run_record import record_end, record_start, record_training
-from graft.config import FinetuneSettings, build
+from graft.config import FinetuneSettings, config_of
 from graft.errors import Interrupted
 from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
 from graft.models.base import link
 from graft.planning.plan import RunPlan, plan_run
+from graft.planning.settings import finetune_settings
 from graft.progress import SILENT, Reporter
 from graft.report import write_pages
 from graft.runs.folder import RunFolder
 from graft.tasks.base import default_learning_rate
-from graft.tasks.load import load_for, with_head_trained, write_config
+from graft.tasks.load import load_for, new_heads, write_config
 
 if TYPE_CHECKING:
     from graft.training.loop import TrainResult
@@ -51,7 +52,7 @@ def plan(settings: FinetuneSettings | Mapping[str, Any], reporter: Reporter = SI
     Raises:
         InputError: with everything that is wrong with the settings, the data and the model.
     """
-    given = settings if isinstance(settings, FinetuneSettings) else build(FinetuneSettings, settings)
+    given = settings if isinstance(settings, FinetuneSettings) else finetune_settings(settings)
     return plan_run(resumed(given), reporter)
 
 
@@ -82,7 +83,8 @@ def _prepared_model(plan: RunPlan) -> Any:
 
     transformers.set_seed(plan.settings.seed)
     model = load_for(plan.task, plan.encoding, plan.base, plan.settings.seed)
-    return METHODS.get(plan.settings.method).prepare(model, with_head_trained(plan.settings, model))
+    method = METHODS.get(plan.settings.method)
+    return method.prepare(model, config_of(plan.settings, method.Config), plan.settings.seed, new_heads(model))
 
 
 def _train(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> TrainResult:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import yaml
 
-from graft.config import SECRET, FinetuneSettings, build
+from graft.config import SECRET, FinetuneSettings
 from graft.errors import InputError, Problems
+from graft.planning.settings import finetune_settings
 
 MAY_DIFFER = frozenset({"resume", "overwrite", "output_path"})
 
@@ -23,7 +24,7 @@ def resumed(given: FinetuneSettings) -> FinetuneSettings:
     path = given.output_path / "config.yaml"
     if not path.is_file():
         return given
-    recorded: FinetuneSettings = build(FinetuneSettings, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    recorded = finetune_settings(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     _refuse_differences(given, recorded, str(path))
     passed = {**recorded.training_arguments, **given.training_arguments}
     update = {"resume": True, "output_path": given.output_path, "token": given.token, "training_arguments": passed}
@@ -35,9 +36,9 @@ def _refuse_differences(given: FinetuneSettings, recorded: FinetuneSettings, whe
     now, then = (settings.model_dump(exclude=SECRET) for settings in (given, recorded))
     for name in now.keys() & (given.model_fields_set - MAY_DIFFER):
         measured = name == "precision" and given.precision == "auto"
-        if now[name] != then[name] and not measured:
+        if now[name] != then.get(name) and not measured:
             problems.add(
-                f"--{name} {now[name]} differs from the run to resume, which has {then[name]}",
+                f"--{name} {now[name]} differs from the run to resume, which has {then.get(name)}",
                 where,
                 "omit it, or start again with --overwrite",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from graft.commands.passes import Pass, is_tuning, pass_class
 from graft.config import FinetuneSettings, Settings, build, option_names
 from graft.errors import InputError, Problems, did_you_mean
+from graft.planning.settings import by_setting, finetune_settings, laid_over, settings_class
 
 MODEL_TYPES = frozenset({"pytorchmodel", "hfmodel", "huggingfacemodel"})
 MODEL = {"model_path": "model_name_or_path", "model_name": "model_name_or_path", "task": "task"}
@@ -48,32 +49,6 @@ class Workflow:
     output: Path | None
 
 
-def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], str] = "") -> FinetuneSettings:
-    """Settings of ``graft finetune`` and fields of ``transformers.TrainingArguments``, in one mapping.
-
-    ``where`` is the file they stand in, or says for each name in which (see ``build``).
-
-    Raises:
-        InputError: when anything is unknown or out of bounds; all of it at once.
-    """
-    known = option_names(FinetuneSettings)
-    own = {name: value for name, value in values.items() if name.replace("-", "_") in known}
-    extra = {name: value for name, value in values.items() if name not in own}
-    problems = Problems()
-    if extra:
-        from graft.training.arguments import check_fields
-
-        with problems.collecting():
-            check_fields(extra, set(known), where if callable(where) else lambda name: where)
-        own["training_arguments"] = {**dict(own.get("training_arguments") or {}), **extra}
-    settings: FinetuneSettings | None = None
-    with problems.collecting():
-        settings = build(FinetuneSettings, own, where)
-    problems.raise_if_any()
-    assert settings is not None
-    return settings
-
-
 def read_workflow(document: Mapping[str, Any], where: str, over: Mapping[str, Any] = NOTHING_ELSE) -> Workflow:
     """The workflow that a file describes; ``over`` are settings that win over the file's.
 
@@ -99,13 +74,6 @@ def _has_sections(document: Mapping[str, Any]) -> bool:
     return any(isinstance(document.get(section), (dict, list)) for section in SECTIONS[:5])
 
 
-def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` wins, whichever of its names a setting is called by."""
-    known = option_names(FinetuneSettings)
-    named = {known.get(name, name) for name in above}
-    return {name: value for name, value in below.items() if known.get(name, name) not in named} | dict(above)
-
-
 class _Reader:
     """Collects what is wrong while it reads."""
 
@@ -113,13 +81,24 @@ class _Reader:
         self.where, self.problems = where, Problems()
 
     def workflow(self, document: Mapping[str, Any], over: Mapping[str, Any]) -> Workflow:
+        over = by_setting(over, document)
         common, data, passes = self._parts(document)
         if not passes:
             self.problems.add("there are no passes", self.where, "passes: {lora: {type: LoRA}}")
         steps = [self._step(name, entry, common, data, over) for name, entry in passes.items()]
+        output = self._output(over.get("output_path", common.get("output_path")), steps)
         self.problems.raise_if_any()
-        output = over.get("output_path", common.get("output_path"))
-        return Workflow(tuple(step for step in steps if step), Path(str(output)) if output else None)
+        return Workflow(tuple(step for step in steps if step), output)
+
+    def _output(self, given: Any, steps: Sequence[Step | None]) -> Path | None:
+        """The folder of the workflow: the one given for all of it, or by its only pass."""
+        output = Path(str(given)) if given else None
+        of_passes = {step.name: getattr(step.settings, "output_path", None) for step in steps if step is not None}
+        others = {name: path for name, path in of_passes.items() if path not in {None, output}}
+        if others and len(steps) > 1:
+            what = f"{', '.join(others)} cannot choose an output folder: each pass has its own in the workflow's"
+            self.problems.add(what, self.where, "output_path at the top of the file")
+        return output if len(steps) > 1 else next(iter(others.values()), output)
 
     def flat(self, document: Mapping[str, Any]) -> dict[str, Any]:
         common, data, passes = self._parts(document)
@@ -135,21 +114,26 @@ class _Reader:
 
     def _parts(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any]]:
         """Settings for every tuning pass, the data configurations by name, and the passes."""
-        known = option_names(FinetuneSettings)
-        common = {name: value for name, value in document.items() if name not in SECTIONS or name == "output_path"}
-        unknown = set(common) - set(known)
-        if unknown:
-            from graft.training.arguments import field_names
-
-            for name in sorted(unknown - field_names()):
-                self._unknown(name, "", [*SECTIONS, *known])
-                del common[name]
+        passes = self._mapping(document.get("passes"), "passes")
+        training = self._mapping(document.get("training_config"), "training_config")
+        components = [training, *({"method": self._pass(name, entry)[0].lower()} for name, entry in passes.items())]
+        top = {name: value for name, value in document.items() if name not in SECTIONS or name == "output_path"}
+        common = by_setting(self._known_alone(top, components), *components)
         common |= self._model(document.get("model", document.get("input_model")))
         if document.get("workflow_id"):
             common["task_name"] = str(document["workflow_id"])
-        common |= self._mapping(document.get("training_config"), "training_config")
-        data = self._data_configs(document.get("data_configs"))
-        return common, data, self._mapping(document.get("passes"), "passes")
+        common = laid_over(common, by_setting(training, common, *components))
+        return common, self._data_configs(document.get("data_configs")), passes
+
+    def _known_alone(self, top: Mapping[str, Any], components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What stands at the top of the file without what is unknown there."""
+        from graft.training.arguments import field_names
+
+        known = option_names(settings_class(top, *components))
+        unknown = {name for name in top if name.replace("-", "_") not in known} - field_names()
+        for name in sorted(unknown):
+            self._unknown(name, "", [*SECTIONS, *known])
+        return {name: value for name, value in top.items() if name not in unknown}
 
     def _model(self, given: Any) -> dict[str, Any]:
         if given is None or isinstance(given, str):
@@ -162,10 +146,7 @@ class _Reader:
         flat = {**{k: v for k, v in model.items() if k not in {"type", "config"}}, **self._config(model, "model")}
         loading = self._mapping(flat.pop("load_kwargs", None), "model.load_kwargs")
         of_the_hub = {"revision": "model_revision", "token": "token", "trust_remote_code": "trust_remote_code"}
-        found = self._renamed({**flat, **loading}, {**MODEL, **of_the_hub}, "model")
-        if found.get("task") == "text-generation" and "task" not in FinetuneSettings.model_fields:
-            del found["task"]
-        return found
+        return self._renamed({**flat, **loading}, {**MODEL, **of_the_hub}, "model")
 
     def _data_configs(self, given: Any) -> dict[str, dict[str, Any]]:
         """By name; the first one's name is also ``""``."""
@@ -247,10 +228,19 @@ class _Reader:
         return self._mapping(given.get("config"), f"{place}.config")
 
     def _renamed(self, given: Mapping[str, Any], names: Mapping[str, str], place: str) -> dict[str, Any]:
-        for name in given:
-            if name not in names:
-                self._unknown(name, place, names)
-        return {names[name]: value for name, value in given.items() if name in names and value is not None}
+        """``given`` by the settings that ``names`` stand for, which may be called by any of their own names, too."""
+        wanted = set(names.values())
+        known = {name: field for name, field in option_names(FinetuneSettings).items() if field in wanted} | dict(names)
+        found: dict[str, Any] = {}
+        for name, value in given.items():
+            field = known.get(name.replace("-", "_"))
+            if field is None:
+                self._unknown(name, place, known)
+            elif field in found and found[field] != value:
+                self.problems.add(f"{name} and another name of {field} have different values", f"{self.where}: {place}")
+            elif value is not None:
+                found[field] = value
+        return found
 
     def _mapping(self, given: Any, place: str) -> dict[str, Any]:
         if given is None:

@@ -10,16 +10,19 @@ from graft.config.adapters import GenerateAdapterSettings
 from graft.config.base import Settings, build, option_names, setting
 from graft.config.chat import ChatSettings
 from graft.config.common import DataSettings, EvaluationSettings, HubSettings, ModelSettings, RowSettings
+from graft.config.compose import Component, compose, config_of, takers
 from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
 from graft.config.evaluate import EvaluateSettings
 from graft.config.export import BundleSettings, ExportSettings, GgufSettings, OnnxGenaiSettings
 from graft.config.finetune import SECRET, FinetuneSettings, LossSettings, MethodSettings, TrainingSettings
+from graft.config.types import Listed, Pairs, Template
 
 __all__ = [
     "IN_WORDS",
     "SECRET",
     "BundleSettings",
     "ChatSettings",
+    "Component",
     "DataSettings",
     "EvaluateSettings",
     "EvaluationSettings",
@@ -28,19 +31,25 @@ __all__ = [
     "GenerateAdapterSettings",
     "GgufSettings",
     "HubSettings",
+    "Listed",
     "LossSettings",
     "MethodSettings",
     "ModelSettings",
     "OnnxGenaiSettings",
+    "Pairs",
     "RowSettings",
     "Settings",
+    "Template",
     "TrainingSettings",
     "build",
+    "compose",
+    "config_of",
     "in_words",
     "one_of",
     "option_names",
     "options_of",
     "refusal",
     "setting",
+    "takers",
     "takes_several",
 ]

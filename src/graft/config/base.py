@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -23,6 +23,8 @@ class Settings(BaseModel):
     """Base of all settings classes: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True)
+    components: ClassVar[tuple[Any, ...]] = ()
+    """What has brought options of its own (``graft.config.compose``)."""
 
 
 def option_names(cls: type[Settings]) -> dict[str, str]:

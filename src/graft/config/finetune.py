@@ -12,34 +12,14 @@ from graft.config.types import Listed, Pairs, Precision
 
 
 class MethodSettings(Settings):
+    """Which weights are trained, and how. Each method adds options of its own."""
+
     method: str = setting(
         "lora",
-        "how to tune: lora, qlora, full, adapters, or another of PEFT's by name",
+        "tuning method: lora, qlora, full, adapters, another of PEFT's by name, or path/to/file.py:NAME",
         "finetuning_type",
         "train_type",
     )
-    lora_r: int = setting(16, "rank of the LoRA matrices", "r", "lora_rank", "rank", gt=0)
-    lora_alpha: float | None = setting(None, "LoRA's scale is alpha / r (default: twice r)", "alpha", gt=0)
-    lora_dropout: float = setting(0.0, "dropout before the LoRA matrices, or the adapters", ge=0, lt=1)
-    target_modules: Listed | None = setting(
-        None,
-        "layers that get an adapter: names or suffixes (default: all-linear)",
-        "lora_target",
-        "lora_target_modules",
-    )
-    modules_to_save: Listed | None = setting(
-        None, "layers trained whole and saved beside the adapter", "additional_target", "lora_modules_to_save"
-    )
-    use_rslora: bool = setting(False, "scale by alpha / sqrt(r) (Kalajdzievski 2023)", "rslora")
-    use_dora: bool = setting(False, "weight-decomposed LoRA (Liu et al. 2024)", "dora")
-    quantisation: Literal["auto", "int4", "nf4"] = setting(
-        "auto", "qlora's frozen base: int4 as it ships, nf4 by bitsandbytes (auto: nf4 with a CUDA GPU)", "quantization"
-    )
-    reduction_factor: float = setting(16, "adapters are so many times narrower than the model", ge=1)
-    adapter_placement: Literal["pfeiffer", "houlsby"] = setting(
-        "pfeiffer", "adapters after the feed-forward part of each layer, or after attention, too (houlsby)"
-    )
-    non_linearity: Literal["relu", "gelu", "silu", "tanh"] = setting("relu", "within an adapter", "adapter_activation")
 
 
 class TrainingSettings(Settings):

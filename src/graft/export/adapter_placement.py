@@ -13,8 +13,8 @@ from graft.errors import InputError
 from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, SourceModel
 from graft.export.onnx.genai_folder import ADAPTERS
 from graft.export.onnx.lora_adapter import LoraAdapter, adapter_path, open_adapter
-from graft.methods.adapter_folder import load_adapter
-from graft.methods.quantized import INT4, read_record
+from graft.methods.adapter_folder import load_adapter, read_record
+from graft.methods.quantized import INT4
 from graft.models.base import Base, load_model
 from graft.models.load import quiet
 from graft.models.open import Opened

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from graft.methods.base import Method
 from graft.registry import Registry
 
-METHODS: Registry[Method] = Registry(
+METHODS: Registry[Method[Any]] = Registry(
     "method",
     Method,
     {
         "lora": "graft.methods.lora:LORA",
         "full": "graft.methods.full:FULL",
         "qlora": "graft.methods.qlora:QLORA",
-        "adapters": "graft.methods.bottleneck_method:ADAPTERS",
+        "adapters": "graft.methods.bottleneck:ADAPTERS",
         "loha": "graft.methods.peft_types:LOHA",
         "lokr": "graft.methods.peft_types:LOKR",
         "oft": "graft.methods.peft_types:OFT",

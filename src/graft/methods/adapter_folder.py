@@ -5,20 +5,48 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError
-from graft.methods.base import write_folder
-from graft.methods.bottleneck import is_bottleneck, load_bottlenecks
+from graft.methods.base import C, Method, write_folder
 from graft.methods.merge import mergeable
-from graft.methods.quantized import RECORD, quantise_as_recorded, read_record
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+RECORD = "quantization.json"
+"""Beside the adapter: how its base was quantized when the adapter was trained."""
+_RECORD_BEFORE = "quantisation.json"
+BOTTLENECK = "BOTTLENECK"
+"""The ``peft_type`` of bottleneck networks, which PEFT itself does not know."""
+
+
+class PeftFolder(Method[C]):
+    """What methods have in common that leave a PEFT folder: loading, the base's answers, and merging."""
+
+    mergeable = True
+
+    def load(self, model: Any, folder: Path, trainable: bool = False) -> Any:
+        """A ``PeftModel`` over ``model``."""
+        return load_adapter(model, folder, trainable)
+
+    def disabled(self, model: Any) -> AbstractContextManager[None]:
+        """A context in which PEFT leaves the adapter out."""
+        context: AbstractContextManager[None] = model.disable_adapter()
+        return context
+
+    def merge(self, model: Any) -> Any:
+        """The plain model with the adapter in its weights."""
+        return model.merge_and_unload()
 
 
 def save_adapter(model: Any, folder: Path, beside: Mapping[str, str] | None = None) -> None:
-    """The tuned part of a ``PeftModel`` as a PEFT folder, the same bytes for the same weights.
+    """Write the tuned part of a ``PeftModel`` as a PEFT folder, the same bytes for the same weights.
 
-    ``beside`` are further files, name to text.
+    Args:
+        model: the ``PeftModel``.
+        folder: the folder to fill.
+        beside: further files, name to text.
     """
 
     def write(temporary: Path) -> None:
@@ -26,7 +54,7 @@ def save_adapter(model: Any, folder: Path, beside: Mapping[str, str] | None = No
             warnings.simplefilter("ignore")
             model.save_pretrained(temporary, save_embedding_layers=False)
         (temporary / "README.md").unlink(missing_ok=True)  # a form to fill in; the run's own card says it
-        file = temporary / "adapter_config.json"
+        file = temporary / CONFIG
         config = json.loads(file.read_text(encoding="utf-8"))
         for name in ("target_modules", "modules_to_save"):  # sets, whose order changes from process to process
             if isinstance(config.get(name), list):
@@ -38,24 +66,41 @@ def save_adapter(model: Any, folder: Path, beside: Mapping[str, str] | None = No
     write_folder(folder, write)
 
 
-def load_adapter(model: Any, path: Path, trainable: bool = False) -> Any:
-    """``model`` with the adapter in ``path`` over it, and quantised where the adapter was trained on a quantised base.
+def is_bottleneck(folder: Path) -> bool:
+    """Whether an adapter folder holds bottleneck networks, which cannot be merged."""
+    file = folder / CONFIG
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("peft_type") == BOTTLENECK
 
-    A ``PeftModel``, or for bottleneck networks a ``BottleneckModel``; both have ``disable_adapter()`` and
-    ``merge_and_unload()``, which bottleneck networks refuse.
+
+def read_record(adapter: Path) -> dict[str, Any] | None:
+    """How the base of an adapter folder was quantized; None when it was not."""
+    file = next((adapter / name for name in (RECORD, _RECORD_BEFORE) if (adapter / name).is_file()), None)
+    return json.loads(file.read_text(encoding="utf-8")) if file is not None else None
+
+
+def load_adapter(model: Any, path: Path, trainable: bool = False) -> Any:
+    """Put the adapter in ``path`` over ``model``, which is quantized first if the adapter was trained so.
+
+    Returns:
+        A ``PeftModel``, or for bottleneck networks a ``BottleneckModel``; both have ``disable_adapter()`` and
+        ``merge_and_unload()``, which bottleneck networks refuse.
 
     Raises:
-        InputError: when the adapter doesn't fit the model.
+        InputError: when the adapter does not fit the model.
         MissingExtra: when its base is in NF4, and there is no bitsandbytes.
     """
     if is_bottleneck(path):
+        from graft.methods.bottleneck_layers import load_bottlenecks
+
         return load_bottlenecks(model, path, trainable)
     record = read_record(path)
     if record is not None:
-        quantise_as_recorded(model.requires_grad_(False), record, str(path / RECORD))
+        from graft.methods.quantized import quantize_as_recorded
+
+        quantize_as_recorded(model.requires_grad_(False), record, str(path / RECORD))
     tuned = mergeable(_load_peft(model, path, trainable))
     if record is not None:
-        tuned.quantisation = record
+        tuned.quantization = record
     return tuned
 
 
@@ -67,7 +112,7 @@ def _load_peft(model: Any, path: Path, trainable: bool) -> Any:
             warnings.simplefilter("ignore")  # about tensors that don't fit, which _refuse_leftovers says better
             tuned = PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
     except (ValueError, RuntimeError, KeyError, OSError) as error:
-        raise _misfit(path, model, " ".join(str(error).split())[:300]) from error
+        raise misfit(path, model, " ".join(str(error).split())[:300]) from error
     _refuse_leftovers(tuned, path)
     return tuned.train(trainable)
 
@@ -77,7 +122,7 @@ def _refuse_leftovers(tuned: Any, path: Path) -> None:
     from peft import get_peft_model_state_dict
     from safetensors import safe_open
 
-    file = path / "adapter_model.safetensors"
+    file = path / WEIGHTS
     if not file.is_file():
         return
     with safe_open(file, framework="pt") as stream:
@@ -85,10 +130,11 @@ def _refuse_leftovers(tuned: Any, path: Path) -> None:
     placed = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
     for names, what in ((saved - placed - set(tuned.state_dict()), "no place"), (placed - saved, "no tensor")):
         if names:
-            raise _misfit(path, tuned.get_base_model(), f"{what} for {len(names)} of {len(saved)}, as {min(names)}")
+            raise misfit(path, tuned.get_base_model(), f"{what} for {len(names)} of {len(saved)}, as {min(names)}")
 
 
-def _misfit(path: Path, model: Any, reason: str) -> InputError:
+def misfit(path: Path, model: Any, reason: str) -> InputError:
+    """The error for an adapter that does not fit a model."""
     return InputError(
         f"the adapter does not fit the model {model.name_or_path or type(model).__name__}: {reason}",
         where=str(path),

@@ -1,49 +1,123 @@
-"""What a method of tuning is."""
+"""What a tuning method is."""
 
 from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
-from graft.config import FinetuneSettings
-from graft.errors import GraftError
+from graft.config import Settings
+from graft.errors import GraftError, InputError
+
+C = TypeVar("C", bound=Settings)
 
 
-class Method(Protocol):
-    """``writes`` is the folder of a run that ``save`` fills: ``adapter``, or ``model`` when all weights are tuned."""
+class Method(Protocol[C]):
+    """How a model is tuned: which weights are trained, how they are saved, and how they are put back.
+
+    A method is one file. Subclass this class for the defaults, and register the object (or the class) by an entry
+    point of the group ``graft.method``, or name it as ``--method path/to/file.py:NAME``. The fields of ``Config`` are
+    options of ``graft finetune`` by themselves, in YAML and in ``--help`` as well.
+    """
 
     name: str
-    writes: str
-    learning_rate: float
-    """The peak learning rate to start from, when none is given."""
-    uses: frozenset[str]
-    """The fields of ``MethodSettings`` that mean something to it; that another is given is an error."""
+    """What ``--method`` takes, and what messages call it."""
+    title: str
+    """For reports and model cards: ``LoRA``, ``full fine-tuning``."""
+    help: str
+    """One line for ``graft finetune --help``, without a capital and a full stop."""
+    Config: type[C] = Settings  # type: ignore[assignment]
+    """The options that only this method (and methods like it) take."""
+    learning_rate: float = 1e-3
+    """The peak learning rate to start from when none is given."""
+    writes: Literal["adapter", "model"] = "adapter"
+    """The folder of a run that ``save`` fills: ``adapter``, or ``model`` when the tuned weights replace the base's."""
+    loads_with: Literal["peft", "transformers", "graft"] = "graft"
+    """The library that alone loads what ``save`` wrote; a model card shows how."""
+    trains_base: bool = False
+    """Whether the base's own weights are trained, so that they need gradients and optimizer states."""
+    mergeable: bool = False
+    """Whether ``merge`` gives one plain model, which export needs."""
 
-    def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
-        """``model`` with what is to be tuned requiring gradients, initialised by ``settings.seed``.
+    def prepare(self, model: Any, config: C, seed: int, heads: Sequence[str]) -> Any:
+        """Make ``model`` ready for training.
+
+        Args:
+            model: the base, a ``transformers`` model. It may be changed in place.
+            config: this method's settings.
+            seed: everything random is drawn from it, without a change of the global generators.
+            heads: full names of layers that the task has added, such as a classifier. They are new, so they have to
+                be trained whole, and saved with the rest.
+
+        Returns:
+            The model to train. What is tuned requires gradients, and nothing else does.
 
         Raises:
-            InputError: when the settings don't fit the model.
+            InputError: when the settings do not fit the model.
         """
         ...
 
     def save(self, model: Any, run_folder: Path) -> None:
-        """Write what was tuned into ``run_folder``, whole or not at all."""
+        """Write what was tuned into ``run_folder / self.writes``, whole or not at all (see ``write_folder``).
+
+        Raises:
+            GraftError: when it cannot be written; what was there stays.
+        """
         ...
+
+    def load(self, model: Any, folder: Path, trainable: bool = False) -> Any:
+        """Put what ``save`` wrote over a base.
+
+        Args:
+            model: the base, loaded as for ``prepare``. It may be changed in place. Of a method that writes ``model``
+                it is the tuned model already.
+            folder: ``run_folder / self.writes``.
+            trainable: whether training goes on.
+
+        Returns:
+            The tuned model: the same function as when it was saved.
+
+        Raises:
+            InputError: when what is in the folder does not fit the model.
+        """
+        ...
+
+    def disabled(self, model: Any) -> AbstractContextManager[Any] | None:
+        """A context in which ``model``, a tuned one, answers as its base does.
+
+        Returns:
+            None when the base cannot be had from the tuned model; it is loaded a second time then.
+        """
+        return None
+
+    def merge(self, model: Any) -> Any:
+        """One plain ``transformers`` model with the same answers as ``model``, which is used up.
+
+        Raises:
+            InputError: when what was tuned does not fold into the base's weights (``mergeable`` is False).
+        """
+        raise InputError(
+            f"what {self.title} trains cannot be merged into the base's weights",
+            remedy="use the PyTorch model, or tune with --method lora",
+        )
+
+    def less_capacity(self, config: C) -> Mapping[str, tuple[float, float]]:
+        """Settings of ``Config`` against overfitting: each name with its value in ``config`` and the value to use."""
+        return {}
 
 
 def trainable_parameters(model: Any) -> tuple[int, int]:
-    """The numbers of parameters that are trained, and of all, also of those that are packed in int4."""
+    """The numbers of parameters that are trained, and of all, those that are packed in int4 included."""
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     packed = sum(module.in_features * module.out_features for module in model.modules() if hasattr(module, "packed"))
     return sum(count for count, trained in counts if trained), sum(count for count, _ in counts) + packed
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """``folder`` with the files that ``write`` makes: each file comes into place when all of them are complete.
+    """Fill ``folder`` with the files that ``write`` makes, each put in place when all of them are complete.
 
     Files that are replaced may be links to a base's: they are renamed over, never written into.
 
@@ -62,6 +136,6 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         else:
             Path(temporary).replace(folder)
     except (OSError, SafetensorError) as error:
-        raise GraftError(f"cannot be written: {error}", where=str(folder), remedy="make room, then go on") from error
+        raise GraftError(f"cannot be written: {error}", where=str(folder), remedy="make room, then resume") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

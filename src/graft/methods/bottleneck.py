@@ -1,252 +1,139 @@
-"""Bottleneck networks in the layers of a frozen model (Houlsby et al. 2019, arXiv:1902.00751, section 2)."""
+"""Bottleneck adapters: after both parts of each layer (Houlsby et al. 2019, arXiv:1902.00751), or after its
+feed-forward part (Pfeiffer et al. 2020, arXiv:2005.00247, section 3)."""
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
-from torch import nn
+from graft.config import setting
+from graft.errors import InputError, Problems, did_you_mean
+from graft.methods.base import Method
+from graft.methods.layers import DropoutConfig, LayerConfig, check_names, linear_layers, trained_whole
+from graft.methods.lora import more_dropout
 
-from graft.errors import InputError
-from graft.methods.base import write_folder
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-KIND = "BOTTLENECK"
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-}
-
-
-@dataclass(frozen=True)
-class BottleneckConfig:
-    """``layers`` are the full names of the layers that have a network behind them.
-
-    A network in a stream of d features has d / ``reduction_factor`` (at least 1) between its two projections.
-    """
-
-    layers: list[str]
-    reduction_factor: float
-    non_linearity: str = "relu"
-    dropout: float = 0.0
-    placement: str = "pfeiffer"
-    base_model_name_or_path: str | None = None
-    modules_to_save: list[str] = field(default_factory=list)
-    """The full names of layers that are trained whole beside the networks, such as a classifier's head."""
-    peft_type: str = field(default=KIND, init=False)
+ATTENTION = (
+    "o_proj",
+    "self_attn.dense",
+    "attn.c_proj",
+    "attention.output.dense",
+    "attn.out_proj",
+    "SelfAttention.o",
+    "EncDecAttention.o",
+)
+"""What models call the projection with which attention returns to the residual stream."""
+FEED_FORWARD = ("down_proj", "mlp.fc2", "mlp.c_proj", "output.dense", "DenseReluDense.wo", "fc2")
+"""The same of the feed-forward part."""
 
 
-class Bottleneck(nn.Module):
-    """x + up(f(down(x))), x (…, features). ``up`` begins at zero, so that the network begins as the identity."""
+class AdaptersConfig(LayerConfig, DropoutConfig):
+    """The options of bottleneck adapters."""
 
-    def __init__(self, features: int, config: BottleneckConfig) -> None:
-        super().__init__()
-        inner = max(1, round(features / config.reduction_factor))
-        self.dropout = nn.Dropout(config.dropout)
-        self.down = nn.Linear(features, inner)
-        self.activation = ACTIVATIONS[config.non_linearity]()
-        self.up = nn.Linear(inner, features)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        inner = self.activation(self.down(self.dropout(x).to(self.down.weight.dtype)))
-        up: torch.Tensor = self.up(inner)
-        return x + up.to(x.dtype)
+    reduction_factor: float = setting(16, "width of the model divided by the width of an adapter", ge=1)
+    adapter_placement: Literal["pfeiffer", "houlsby"] = setting(
+        "pfeiffer", "pfeiffer: after the feed-forward part of each layer; houlsby: after attention, too"
+    )
+    non_linearity: Literal["relu", "gelu", "silu", "tanh"] = setting(
+        "relu", "activation function within an adapter", "adapter_activation"
+    )
 
 
-class Bottlenecked(nn.Module):
-    """A frozen layer with a network behind it, which can be switched off."""
+class Adapters(Method[AdaptersConfig]):
+    """Small networks behind layers of a frozen model."""
 
-    def __init__(self, base_layer: nn.Module, config: BottleneckConfig) -> None:
-        super().__init__()
-        self.base_layer = base_layer
-        self.bottleneck = Bottleneck(features_of(base_layer), config)
-        self.enabled = True
+    name = "adapters"
+    title = "bottleneck adapters"
+    help = "small networks between the layers of a frozen model"
+    Config = AdaptersConfig
 
-    @property
-    def weight(self) -> torch.Tensor:
-        """The layer's own: some models (T5) ask for its type."""
-        weight: torch.Tensor = self.base_layer.weight  # type: ignore[assignment]
-        return weight
+    def prepare(self, model: Any, config: AdaptersConfig, seed: int, heads: Sequence[str] = ()) -> Any:
+        """A ``BottleneckModel`` over ``model``.
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = self.base_layer(x)
-        return self.bottleneck(output) if self.enabled else output
-
-
-class TrainedWhole(nn.Module):
-    """A layer and the copy of it that is trained; switched off, the first answers."""
-
-    def __init__(self, base_layer: nn.Module) -> None:
-        super().__init__()
-        self.base_layer = base_layer
-        self.trained = copy.deepcopy(base_layer).requires_grad_(True)
-        self.enabled = True
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return (self.trained if self.enabled else self.base_layer)(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        """Models look at their heads, as at ``weight``."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name in {"base_layer", "trained"}:
-                raise
-            return getattr(self.trained if self.enabled else self.base_layer, name)
-
-
-def features_of(layer: Any) -> int:
-    """The width of what ``layer``, an ``nn.Linear`` or GPT-2's ``Conv1D``, puts out."""
-    return int(layer.out_features if hasattr(layer, "out_features") else layer.nf)
-
-
-class BottleneckModel(nn.Module):
-    """``model`` with a network behind each of ``config.layers``; everything else is ``model``'s own.
-
-    Its state is what is trained alone, so checkpoints hold nothing of the base.
-    """
-
-    def __init__(self, model: Any, config: BottleneckConfig) -> None:
-        super().__init__()
-        model.requires_grad_(False)
-        for name in config.layers:
-            _replace(model, name, lambda layer: Bottlenecked(layer, config))
-        for name in config.modules_to_save:
-            _replace(model, name, TrainedWhole)
-        self.base_model = model
-        self.bottlenecks = config
-        self.train(model.training)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "base_model":
-                raise
-            return getattr(self.base_model, name)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.base_model(*args, **kwargs)
-
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
-        return self.base_model.generate(*args, **kwargs)
-
-    def get_base_model(self) -> Any:
-        return self.base_model
-
-    @contextmanager
-    def disable_adapter(self) -> Iterator[None]:
-        """The base alone answers within."""
-        before = [(layer, layer.enabled) for _, layer in self._added()]
-        try:
-            for layer, _ in before:
-                layer.enabled = False
-            yield
-        finally:
-            for layer, enabled in before:
-                layer.enabled = enabled
-
-    def merge_and_unload(self, **options: Any) -> Any:
-        """Raises:
-        InputError: always: a network with a non-linearity is no change of a weight.
+        Raises:
+            InputError: when a name in ``target_modules`` or ``modules_to_save`` is no layer of the model, or the places
+                for networks are not known.
         """
-        raise InputError(
-            "bottleneck adapters cannot be merged: they don't fold into the base's weights",
-            remedy="ship the PyTorch model with its adapter, or tune with --method lora",
+        import torch
+
+        from graft.methods.bottleneck_layers import BottleneckConfig, BottleneckModel
+
+        check_names(model, config, targets=False)
+        made = BottleneckConfig(
+            layers=_placed(model, config),
+            reduction_factor=config.reduction_factor,
+            non_linearity=config.non_linearity,
+            dropout=config.lora_dropout,
+            placement=config.adapter_placement,
+            base_model_name_or_path=model.name_or_path or None,
+            modules_to_save=_outermost(model, trained_whole(config, heads) or ()),
         )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return BottleneckModel(model, made)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """What is trained: each tensor as LAYER.down.weight and so on."""
-        return {
-            f"{name}.{part}": tensor if kwargs.get("keep_vars") else tensor.detach()
-            for name, layer in self._added()
-            for part, tensor in _trained(layer).state_dict(keep_vars=True).items()
-        }
+    def save(self, model: Any, run_folder: Path) -> None:
+        """Write ``adapter/``, laid out as a PEFT folder of the type ``BOTTLENECK``."""
+        from graft.methods.bottleneck_layers import save_bottlenecks
 
-    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """Raises:
-        RuntimeError: when tensors are missing, left over, or of another shape.
-        """
-        slashed = {name: name.replace(".", "/") for name, _ in self._added()}  # a module's name has no dots
-        parts = nn.ModuleDict({slashed[name]: _trained(layer) for name, layer in self._added()})
-        renamed = {}
-        for name, tensor in state_dict.items():
-            layer = next((layer for layer in slashed if name.startswith(f"{layer}.")), None)
-            renamed[name if layer is None else slashed[layer] + name[len(layer) :]] = tensor
-        return parts.load_state_dict(renamed, strict=True, assign=assign)
+        save_bottlenecks(model, run_folder / "adapter")
 
-    def set_trainable(self, trainable: bool) -> None:
-        """Only what was added is ever trained."""
-        for _, layer in self._added():
-            _trained(layer).requires_grad_(trainable)
+    def load(self, model: Any, folder: Path, trainable: bool = False) -> Any:
+        """A ``BottleneckModel`` over ``model``."""
+        from graft.methods.bottleneck_layers import load_bottlenecks
 
-    def _added(self) -> Iterator[tuple[str, Bottlenecked | TrainedWhole]]:
-        for name in (*self.bottlenecks.layers, *self.bottlenecks.modules_to_save):
-            layer = self.base_model.get_submodule(name)
-            assert isinstance(layer, (Bottlenecked, TrainedWhole))
-            yield name, layer
+        return load_bottlenecks(model, folder, trainable)
+
+    def disabled(self, model: Any) -> AbstractContextManager[None]:
+        """A context in which the networks are skipped."""
+        context: AbstractContextManager[None] = model.disable_adapter()
+        return context
+
+    def less_capacity(self, config: AdaptersConfig) -> Mapping[str, tuple[float, float]]:
+        """Networks of half the width, and more dropout."""
+        factor = config.reduction_factor
+        return {"reduction_factor": (factor, 2 * factor), "lora_dropout": more_dropout(config)}
 
 
-def _replace(model: Any, name: str, make: Callable[[nn.Module], nn.Module]) -> None:
-    parent, _, leaf = name.rpartition(".")
-    owner = model.get_submodule(parent)
-    setattr(owner, leaf, make(getattr(owner, leaf)))
+ADAPTERS = Adapters()
 
 
-def _trained(layer: Bottlenecked | TrainedWhole) -> nn.Module:
-    return layer.bottleneck if isinstance(layer, Bottlenecked) else layer.trained
-
-
-def save_bottlenecks(model: BottleneckModel, folder: Path) -> None:
-    """``adapter_config.json`` and ``adapter_model.safetensors``, the same bytes for the same weights."""
-    from safetensors.torch import save_file
-
-    def write(temporary: Path) -> None:
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-        save_file(tensors, temporary / WEIGHTS, metadata={"format": "pt"})
-        text = json.dumps(asdict(model.bottlenecks), indent=2, sort_keys=True, ensure_ascii=False)
-        (temporary / CONFIG).write_text(text, encoding="utf-8")
-
-    write_folder(folder, write)
-
-
-def is_bottleneck(folder: Path) -> bool:
-    """Whether an adapter folder holds bottleneck networks, which merging and export have to refuse."""
-    file = folder / CONFIG
-    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("peft_type") == KIND
-
-
-def load_bottlenecks(model: Any, folder: Path, trainable: bool = False) -> BottleneckModel:
-    """``model`` with the networks in ``folder``.
-
-    Raises:
-        InputError: when they don't fit the model.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    given = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    given.pop("peft_type")
-    name = model.name_or_path or type(model).__name__
-    try:
-        tuned = BottleneckModel(model, BottleneckConfig(**given))
-        tuned.load_state_dict(load_file(folder / WEIGHTS))
-    except (AttributeError, KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
+def _placed(model: Any, config: AdaptersConfig) -> list[str]:
+    """The layers to put networks behind."""
+    linear = linear_layers(model)
+    if config.target_modules:
+        return _named(linear, config.target_modules)
+    attention = [name for name in linear if _ends(name, ATTENTION)]
+    wanted = [name for name in linear if name not in attention and _ends(name, FEED_FORWARD)]
+    found = sorted(attention + wanted, key=linear.index) if config.adapter_placement == "houlsby" else wanted
+    if not found:
+        kinds = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))
         raise InputError(
-            f"the adapter does not fit the model {name}: {reason}",
-            where=str(folder),
-            remedy="use the model the adapter was trained on; adapter_config.json names it",
-        ) from error
-    tuned.set_trainable(trainable)
-    return tuned.train(trainable)
+            f"where adapters go in a {model.config.model_type} model is not known",
+            where="target_modules",
+            remedy=f"name the layers at the end of attention or feed-forward; there are: {kinds}",
+        )
+    return found
+
+
+def _outermost(model: Any, names: Sequence[str]) -> list[str]:
+    """The layers of these names that are not within another of them."""
+    found = [name for name, _ in model.named_modules() if _ends(name, names)]
+    return [name for name in found if not any(name.startswith(f"{other}.") for other in found)]
+
+
+def _named(linear: list[str], targets: Sequence[str]) -> list[str]:
+    problems = Problems()
+    kinds = sorted({name.rsplit(".", 1)[-1] for name in linear})
+    for target in targets:
+        if not any(_ends(name, (target,)) for name in linear):
+            near = did_you_mean(target, kinds)
+            remedy = f"{near} There are: {', '.join(kinds)}".strip()
+            problems.add(f"no linear layer of this model is called {target!r}", "target_modules", remedy)
+    problems.raise_if_any()
+    return [name for name in linear if _ends(name, targets)]
+
+
+def _ends(name: str, ends: Sequence[str]) -> bool:
+    return any(f".{name}".endswith(f".{end}") for end in ends)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from graft.config import FinetuneSettings
-from graft.methods.base import write_folder
+from graft.config import Settings
+from graft.methods.base import Method, write_folder
 from graft.models.load import quiet
 
 
-class Full:
-    name = "full"
-    writes = "model"
-    learning_rate = 2e-5
-    uses: frozenset[str] = frozenset()
+class Full(Method[Settings]):
+    """Every weight of the model."""
 
-    def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
+    name = "full"
+    title = "full fine-tuning"
+    help = "every weight of the model"
+    learning_rate = 2e-5
+    writes: Literal["adapter", "model"] = "model"
+    loads_with: Literal["peft", "transformers", "graft"] = "transformers"
+    trains_base = True
+    mergeable = True
+
+    def prepare(self, model: Any, config: Settings, seed: int, heads: Sequence[str] = ()) -> Any:
+        """``model`` itself, all of it requiring gradients."""
         return model.requires_grad_(True)
 
     def save(self, model: Any, run_folder: Path) -> None:
-        """``model/``: configuration and weights; a tokenizer that is there stays."""
+        """Write ``model/``: configuration and weights; a tokenizer that is there stays."""
         folder = run_folder / "model"
 
         written: set[str] = set()
@@ -34,6 +42,14 @@ class Full:
         for weights in (*folder.glob("*.safetensors*"), *folder.glob("pytorch_model*.bin*")):
             if weights.name not in written:  # the base's, in another number of parts
                 weights.unlink()
+
+    def load(self, model: Any, folder: Path, trainable: bool = False) -> Any:
+        """``model`` itself, which is the tuned one."""
+        return model.requires_grad_(trainable)
+
+    def merge(self, model: Any) -> Any:
+        """``model`` itself: there is nothing to merge."""
+        return model
 
 
 FULL = Full()

@@ -3,29 +3,54 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-from graft.config import FinetuneSettings
-from graft.errors import Problems, did_you_mean
-from graft.methods.adapter_folder import load_adapter, save_adapter
+from graft.config import Settings, setting
+from graft.methods.adapter_folder import PeftFolder, save_adapter
+from graft.methods.layers import (
+    DropoutConfig,
+    LayerConfig,
+    check_names,
+    peft_targets,
+    stores_transposed,
+    task_type,
+    trained_whole,
+    wants_all,
+)
 from graft.methods.merge import mergeable
 
-__all__ = ["LORA", "Lora", "load_adapter", "lora_config", "save_adapter"]
 
-ALL_LINEAR = "all-linear"
+class RankConfig(Settings):
+    """The rank of a method's matrices."""
+
+    lora_r: int = setting(16, "rank of the LoRA matrices", "r", "lora_rank", "rank", gt=0)
 
 
-class Lora:
-    name = "lora"
-    writes = "adapter"
+class AlphaConfig(Settings):
+    """The scale of a method's matrices."""
+
+    lora_alpha: float | None = setting(None, "LoRA scale: the update is alpha / r (default: 2 r)", "alpha", gt=0)
+
+
+class LoraConfig(LayerConfig, DropoutConfig, AlphaConfig, RankConfig):
+    """The options of LoRA."""
+
+    use_rslora: bool = setting(False, "scale the update by alpha / sqrt(r) (rsLoRA, Kalajdzievski 2023)", "rslora")
+    use_dora: bool = setting(False, "weight-decomposed LoRA (DoRA, Liu et al. 2024)", "dora")
+
+
+L = TypeVar("L", bound=LoraConfig)
+
+
+class LoraMethod(PeftFolder[L]):
+    """Low-rank matrices beside the linear layers."""
+
     learning_rate = 2e-4
-    uses = frozenset(
-        {"lora_r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "use_rslora", "use_dora"}
-    )
+    loads_with: Literal["peft", "transformers", "graft"] = "peft"
 
-    def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
+    def prepare(self, model: Any, config: L, seed: int, heads: Sequence[str] = ()) -> Any:
         """A ``PeftModel`` over ``model``.
 
         Raises:
@@ -34,130 +59,66 @@ class Lora:
         import torch
         from peft import get_peft_model
 
-        config = lora_config(model, settings)
+        made = peft_config(model, config, heads)
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tied embeddings, which are checked here, and Conv1D
-            torch.manual_seed(settings.seed)
-            return mergeable(get_peft_model(model, config))
+            torch.manual_seed(seed)
+            return mergeable(get_peft_model(model, made))
 
     def save(self, model: Any, run_folder: Path) -> None:
+        """Write ``adapter/``, a PEFT folder."""
         save_adapter(model, run_folder / "adapter")
+
+    def less_capacity(self, config: L) -> Mapping[str, tuple[float, float]]:
+        """Half the rank, alpha equal to it, and more dropout."""
+        rank = max(1, config.lora_r // 2)
+        alpha = scale_of(config.lora_alpha, config.lora_r)
+        return {"lora_r": (config.lora_r, rank), "lora_alpha": (alpha, rank), "lora_dropout": more_dropout(config)}
+
+
+class Lora(LoraMethod[LoraConfig]):
+    """LoRA over the base as it is."""
+
+    name = "lora"
+    title = "LoRA"
+    help = "low-rank matrices beside frozen linear layers"
+    Config = LoraConfig
 
 
 LORA = Lora()
 
 
-def lora_config(model: Any, settings: FinetuneSettings) -> Any:
-    """PEFT's configuration for ``settings``, its names checked against ``model``.
+def more_dropout(config: DropoutConfig) -> tuple[float, float]:
+    """The dropout, and one against overfitting: 0.05 more, and from 0.1 to 0.5."""
+    return config.lora_dropout, round(min(0.5, max(0.1, config.lora_dropout + 0.05)), 3)
+
+
+def peft_config(model: Any, config: LoraConfig, heads: Sequence[str] = ()) -> Any:
+    """PEFT's configuration for ``config``, its names checked against ``model``.
 
     Raises:
-        InputError: as ``Lora.prepare``.
+        InputError: as ``LoraMethod.prepare``.
     """
-    from peft import LoraConfig
+    import peft
 
-    check_names(model, settings)
-    return LoraConfig(
-        r=settings.lora_r,
-        lora_alpha=alpha_of(settings),  # type: ignore[arg-type]
-        lora_dropout=settings.lora_dropout,
-        target_modules=targets_of(settings),
-        modules_to_save=list(settings.modules_to_save) if settings.modules_to_save else None,
-        exclude_modules=_trained_whole(settings),
-        use_rslora=settings.use_rslora,
-        use_dora=settings.use_dora,
-        fan_in_fan_out=fans_out(model, settings),
+    check_names(model, config)
+    whole = trained_whole(config, heads)
+    return peft.LoraConfig(
+        r=config.lora_r,
+        lora_alpha=scale_of(config.lora_alpha, config.lora_r),  # type: ignore[arg-type]
+        lora_dropout=config.lora_dropout,
+        target_modules=peft_targets(config),
+        modules_to_save=whole,
+        exclude_modules=whole if wants_all(config.target_modules) else None,
+        use_rslora=config.use_rslora,
+        use_dora=config.use_dora,
+        fan_in_fan_out=stores_transposed(model, config),
         task_type=task_type(model),
         base_model_name_or_path=model.name_or_path or None,
     )
 
 
-def task_type(model: Any) -> Any:
-    """PEFT's word for what the model does, by its class."""
-    from peft import TaskType
-
-    name = type(model).__name__
-    endings = {
-        "ForSequenceClassification": TaskType.SEQ_CLS,
-        "ForTokenClassification": TaskType.TOKEN_CLS,
-        "ForConditionalGeneration": TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
-    }
-    found = next((kind for ending, kind in endings.items() if name.endswith(ending)), None)
-    return found or (TaskType.FEATURE_EXTRACTION if model.base_model is model else TaskType.CAUSAL_LM)
-
-
-def _trained_whole(settings: FinetuneSettings) -> list[str] | None:
-    """What ``all-linear`` leaves out: a layer that is trained whole needs no matrices beside it."""
-    return list(settings.modules_to_save or ()) or None if _wants_all(settings.target_modules) else None
-
-
-def alpha_of(settings: FinetuneSettings) -> float:
-    """Twice the rank where none is given; a whole number where it is one."""
-    alpha = 2 * settings.lora_r if settings.lora_alpha is None else settings.lora_alpha
+def scale_of(alpha: float | None, rank: int) -> float:
+    """Alpha: twice the rank when none is given, and an int where it is a whole number, as PEFT writes it."""
+    alpha = 2 * rank if alpha is None else alpha
     return int(alpha) if float(alpha).is_integer() else alpha
-
-
-def targets_of(settings: FinetuneSettings) -> str | list[str]:
-    """As PEFT takes them."""
-    return ALL_LINEAR if _wants_all(settings.target_modules) else list(settings.target_modules or ())
-
-
-def _wants_all(target_modules: tuple[str, ...] | None) -> bool:
-    return target_modules is None or tuple(name.lower() for name in target_modules) == (ALL_LINEAR,)
-
-
-def _tunable(model: Any) -> dict[str, Any]:
-    """The layers that LoRA can stand beside, by their full names."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    kinds = (nn.Linear, nn.Embedding, Conv1D)
-    return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
-
-
-def _matches(full: str, name: str) -> bool:
-    return full == name or full.endswith(f".{name}")
-
-
-def _suffixes(names: Iterable[str]) -> list[str]:
-    return sorted({name.rsplit(".", 1)[-1] for name in names})
-
-
-def check_names(model: Any, settings: FinetuneSettings) -> None:
-    """Whether the settings name layers that ``model`` has.
-
-    Raises:
-        InputError: naming all that it hasn't, each with the nearest it has.
-    """
-    problems = Problems()
-    tunable = list(_tunable(model))
-    targets = () if _wants_all(settings.target_modules) else settings.target_modules or ()
-    weighted = [name for name, module in model.named_modules() if name and next(module.parameters(), None) is not None]
-    for setting, given, there in (
-        ("target_modules", targets, tunable),
-        ("modules_to_save", settings.modules_to_save or (), weighted),
-    ):
-        for name in given:
-            if not any(_matches(full, name) for full in there):
-                near = did_you_mean(name, _suffixes(there))
-                names = ", ".join(_suffixes(tunable if setting == "target_modules" else _leaves(there)))
-                remedy = f"{near} There are: {names}".strip()
-                problems.add(f"no layer of this model is called {name!r}", setting, remedy)
-    problems.raise_if_any()
-
-
-def _leaves(names: list[str]) -> list[str]:
-    """Without the containers: the layers that hold the weights themselves."""
-    parents = {name.rsplit(".", 1)[0] for name in names if "." in name}
-    return [name for name in names if name not in parents]
-
-
-def fans_out(model: Any, settings: FinetuneSettings) -> bool:
-    """GPT-2's Conv1D holds its weight as (in, out), which PEFT has to know."""
-    from transformers.pytorch_utils import Conv1D
-
-    targets = settings.target_modules
-    return any(
-        isinstance(module, Conv1D)
-        for name, module in _tunable(model).items()
-        if _wants_all(targets) or any(_matches(name, target) for target in targets or ())
-    )

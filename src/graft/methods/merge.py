@@ -6,8 +6,6 @@ import warnings
 from functools import partial
 from typing import Any
 
-from graft.methods.int4_linear import Int4Linear, as_conv1d
-
 
 def mergeable(model: Any) -> Any:
     """``model``, a ``PeftModel``, with a ``merge_and_unload`` that knows packed and untied layers."""
@@ -21,6 +19,8 @@ def merge_and_unload(model: Any, **options: Any) -> Any:
     An int4 base is unpacked: the result is in floating point and the same function as what was trained, but putting
     it into int4 again would round once more.
     """
+    from graft.methods.int4_linear import Int4Linear, as_conv1d
+
     transposed = set()
     for module in list(model.get_base_model().modules()):
         for name, child in list(module.named_children()):

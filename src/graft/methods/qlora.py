@@ -1,43 +1,59 @@
 """QLoRA (Dettmers et al. 2023, arXiv:2305.14314): LoRA over a frozen base in 4 bits.
 
-On a CPU the base is in the block format of the deployment (``graft.models.int4``), so that what is trained on is what
-ships; with a CUDA GPU it is in NF4.
+On a CPU the base is in the block format of the exported model (``graft.models.int4``), so that what is trained on is
+what ships; with a CUDA GPU it is in NF4.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from graft.config import FinetuneSettings
-from graft.methods.adapter_folder import save_adapter
-from graft.methods.lora import LORA, check_names
-from graft.methods.quantized import RECORD, quantise_base
+from graft.config import setting
+from graft.methods.adapter_folder import RECORD, save_adapter
+from graft.methods.layers import check_names, trained_whole
+from graft.methods.lora import LoraConfig, LoraMethod
 
 
-class Qlora:
+class QloraConfig(LoraConfig):
+    """The options of LoRA, and the format of the base."""
+
+    quantization: Literal["auto", "int4", "nf4"] = setting(
+        "auto",
+        "number format of the frozen base: int4 as it is exported, or nf4 by bitsandbytes (auto: nf4 with a CUDA GPU)",
+        "quantisation",
+    )
+
+
+class Qlora(LoraMethod[QloraConfig]):
+    """LoRA over a quantized base."""
+
     name = "qlora"
-    writes = "adapter"
-    learning_rate = 2e-4
-    uses = LORA.uses | {"quantisation"}
+    title = "QLoRA"
+    help = "LoRA over a frozen base in 4 bits"
+    Config = QloraConfig
+    loads_with: Literal["peft", "transformers", "graft"] = "graft"
 
-    def prepare(self, model: Any, settings: FinetuneSettings) -> Any:
-        """A ``PeftModel`` over ``model``, whose linear layers are replaced by quantised ones.
+    def prepare(self, model: Any, config: QloraConfig, seed: int, heads: Sequence[str] = ()) -> Any:
+        """A ``PeftModel`` over ``model``, whose linear layers are replaced by quantized ones.
 
         Raises:
-            InputError: as ``Lora.prepare``.
+            InputError: as ``LoraMethod.prepare``.
             MissingExtra: when NF4 is asked for, and there is no bitsandbytes.
         """
-        check_names(model, settings)
-        record = quantise_base(model.requires_grad_(False), settings)
-        tuned = LORA.prepare(model, settings)
-        tuned.quantisation = record
+        from graft.methods.quantized import quantize_base
+
+        check_names(model, config)
+        record = quantize_base(model.requires_grad_(False), config.quantization, trained_whole(config, heads) or ())
+        tuned = super().prepare(model, config, seed, heads)
+        tuned.quantization = record
         return tuned
 
     def save(self, model: Any, run_folder: Path) -> None:
-        record = json.dumps(model.quantisation, indent=2)
-        save_adapter(model, run_folder / "adapter", {RECORD: record})
+        """Write ``adapter/``, a PEFT folder and the record of how its base was quantized."""
+        save_adapter(model, run_folder / "adapter", {RECORD: json.dumps(model.quantization, indent=2)})
 
 
 QLORA = Qlora()

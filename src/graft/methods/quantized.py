@@ -1,44 +1,41 @@
-"""A frozen base in 4 bits: which layers are quantised, the record of it in a run, and the weights that ship."""
+"""A frozen base in 4 bits: which layers are quantized, the record of it in a run, and the weights that ship."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from graft.config import MethodSettings
 from graft.errors import InputError
+from graft.methods.adapter_folder import read_record
 from graft.methods.int4_linear import Int4Linear
+from graft.methods.layers import linear_layers
 from graft.models.base import load_model, open_run_or_model
 from graft.models.int4 import BLOCK, Int4Weight, sha256_of_weights
 
-RECORD = "quantisation.json"
-"""Beside the adapter: what its base was when the adapter was trained."""
 INT4 = {"format": "MatMulNBits", "bits": 4, "block_size": BLOCK, "symmetric": True, "rounding": "nearest"}
 NF4 = {"format": "nf4"}
 
 
-def chosen_format(settings: MethodSettings) -> str:
-    """``int4`` or ``nf4``."""
+def chosen_format(wanted: str) -> str:
+    """``int4`` or ``nf4``; ``wanted`` may be ``auto`` as well."""
     import torch
 
-    if settings.quantisation != "auto":
-        return settings.quantisation
+    if wanted != "auto":
+        return wanted
     return "nf4" if torch.cuda.is_available() and importlib.util.find_spec("bitsandbytes") else "int4"
 
 
-def quantise_base(model: Any, settings: MethodSettings) -> dict[str, Any]:
-    """Put quantised layers in the place of ``model``'s, one by one, and return the record of it.
+def quantize_base(model: Any, wanted: str, kept: Collection[str] = ()) -> dict[str, Any]:
+    """Replace ``model``'s linear layers by quantized ones, one after the other, and return the record of it.
 
-    They are those that the model builder of onnxruntime-genai quantises: every linear layer with the language model's
+    They are those that the model builder of onnxruntime-genai quantizes: every linear layer with the language model's
     head among them, also where it is tied to the embeddings; these then have the head's values, since they share them
-    where it ships. What ``modules_to_save`` trains whole stays as it is.
+    where it ships. The layers in ``kept``, which are trained in full, stay as they are.
     """
-    kept = settings.modules_to_save or ()
     names = [name for name in linear_layers(model) if not any(_within(name, part) for part in kept)]
-    if chosen_format(settings) == "nf4":
+    if chosen_format(wanted) == "nf4":
         from graft.methods.nf4 import to_nf4
 
         to_nf4(model, names)
@@ -47,17 +44,17 @@ def quantise_base(model: Any, settings: MethodSettings) -> dict[str, Any]:
     return {**INT4, "layers": names, "sha256": sha256_of_weights(int4_weights(model))}
 
 
-def quantise_as_recorded(model: Any, record: Mapping[str, Any], where: str) -> None:
-    """As ``quantise_base`` did when ``record`` was made.
+def quantize_as_recorded(model: Any, record: Mapping[str, Any], where: str) -> None:
+    """As ``quantize_base`` did when ``record`` was made.
 
     Raises:
-        InputError: when the format is not known, or ``model`` is not the one that was quantised.
+        InputError: when the format is not known, or ``model`` is not the one that was quantized.
     """
     missing = set(record.get("layers", ())) - set(linear_layers(model))
     known = record.get("format") == NF4["format"] or all(record.get(name) == value for name, value in INT4.items())
     if missing or not known:
         reason = f"it has no layer {min(missing)}" if missing else f"{record.get('format')!r} is an unknown format"
-        raise InputError(f"the base cannot be quantised as the adapter's was: {reason}", where=where)
+        raise InputError(f"the base cannot be quantized as the adapter's was: {reason}", where=where)
     if record["format"] == NF4["format"]:
         from graft.methods.nf4 import to_nf4
 
@@ -72,22 +69,8 @@ def quantise_as_recorded(model: Any, record: Mapping[str, Any], where: str) -> N
         )
 
 
-def read_record(adapter: Path) -> dict[str, Any] | None:
-    """The record in an adapter folder; None where the base was not quantised."""
-    file = adapter / RECORD
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
-def linear_layers(model: Any) -> list[str]:
-    """The names of the layers that can be quantised."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    return [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D))]
-
-
 def to_int4(model: Any, names: Collection[str]) -> None:
-    """Quantise the layers called ``names`` in place, and let go of the file that they were loaded from."""
+    """Quantize the layers called ``names`` in place, and let go of the file that they were loaded from."""
     shared = _embeddings_of_the_head(model)
     for name in names:
         parent, _, leaf = name.rpartition(".")
@@ -123,14 +106,14 @@ def shipped_weights(run_or_adapter: Path) -> dict[str, Int4Weight]:
     Each is what MatMulNBits takes: ``packed`` (out, blocks, 16), ``scales`` (out, blocks), ``zero_points`` None.
 
     Raises:
-        InputError: when the run's base was not quantised to int4, or is not the one it was trained on.
+        InputError: when the run's base was not quantized to int4, or is not the one it was trained on.
     """
     opened = open_run_or_model(run_or_adapter)
     record = read_record(opened.adapter) if opened.adapter else None
     if record is None or record.get("format") != INT4["format"]:
         raise InputError("this was not trained on an int4 base", where=str(run_or_adapter), remedy="--method qlora")
     model = load_model(opened.base)
-    quantise_as_recorded(model, record, str(run_or_adapter))
+    quantize_as_recorded(model, record, str(run_or_adapter))
     return int4_weights(model)
 
 

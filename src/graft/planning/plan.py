@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from graft.config import FinetuneSettings
+from graft.config import FinetuneSettings, config_of
 from graft.data.inferred import InferredSetting
 from graft.data.pipeline import Prepared, prepare
 from graft.data.sources import Loaded, load_rows
@@ -130,7 +130,7 @@ def _look(settings: FinetuneSettings, reporter: Reporter) -> tuple[Base, Loaded,
     task: Task | None = None
     inferred: list[InferredSetting] = []
     with problems.collecting():
-        METHODS.get(settings.method)
+        config_of(settings, METHODS.get(settings.method).Config)
     with problems.collecting():
         named_loss(settings)
     with problems.collecting():

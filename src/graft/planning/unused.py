@@ -2,77 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from graft.config import FinetuneSettings, MethodSettings
+from graft.config import FinetuneSettings, Settings, one_of, takers
 from graft.errors import InputError, Problem
-from graft.methods import METHODS
 from graft.tasks import TASKS
 from graft.tasks.base import TEMPLATES, Task
 
 
 def check_used(settings: FinetuneSettings, task: Task | None = None) -> None:
-    """Whether the method, the task and the templates use all that was given; ``task`` None: it is not known.
+    """Check that the method, the task, the loss and the templates use all that was given.
 
-    Values that nobody gave are no matter, so a run's own config.yaml, which has what differs from the defaults, runs
+    Values that nobody gave do not matter, so a run's own config.yaml, which has what differs from the defaults, runs
     again.
+
+    Args:
+        settings: the settings, composed with the options of all components.
+        task: the task; None when it is not known.
 
     Raises:
         InputError: naming every setting that would do nothing, with what would use it.
     """
-    problems = [*_of_method(settings), *(_of_task(settings, task) if task is not None else ()), *_others(settings)]
+    chosen = {"method": [settings.method], "loss": [settings.loss]}
+    if task is not None:
+        chosen["task"] = [task.name, *([settings.task] if settings.task else [])]
+    problems = [
+        *_of_components(settings, chosen),
+        *(_of_task(settings, task) if task is not None else ()),
+        *_others(settings),
+    ]
     if problems:
         raise InputError(*problems)
 
 
-def _of_method(settings: FinetuneSettings) -> Iterator[Problem]:
-    try:
-        used = _uses(METHODS.get(settings.method))
-    except InputError:  # which is said by whoever needs it
-        return
-    among = frozenset(MethodSettings.model_fields) - {"method"}
-    users = {name: _uses(METHODS.get(name)) for name in METHODS.builtin}
-    yield from _unused(settings, among, used, f"--method {settings.method}", "--method", users)
+def _of_components(settings: FinetuneSettings, chosen: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """Options that only components take which were not chosen."""
+    cls = type(settings)
+    for name in _given(settings):
+        taking = [component for component in takers(cls, name) if component.option in chosen]
+        if not taking or any(component.name in chosen[component.option] for component in taking):
+            continue
+        options = dict.fromkeys(component.option for component in taking)
+        others = [f"--{option} {one_of(c.name for c in taking if c.option == option)}" for option in options]
+        yield _unused(settings, name, f"--{taking[0].option} {chosen[taking[0].option][0]}", " or ".join(others))
 
 
 def _of_task(settings: FinetuneSettings, task: Task) -> Iterator[Problem]:
+    """Common options that mean nothing to this task."""
     users = {name: _uses(TASKS.get(name)) for name in TASKS.builtin}
     among = frozenset().union(*(names for names in users.values() if names is not None))
-    yield from _unused(settings, among, _uses(task), f"--task {task.name}", "--task", users)
+    used = _uses(task)
+    for name in _given(settings) if used is not None else ():
+        if used is not None and name in among - used:
+            taking = [user for user, names in users.items() if names is not None and name in names]
+            yield _unused(settings, name, f"--task {task.name}", f"--task {one_of(taking)}" if taking else "")
 
 
-def _uses(chosen: Any) -> frozenset[str] | None:
-    """None of an extension that doesn't say."""
-    return getattr(chosen, "uses", None)
+def _uses(task: Any) -> frozenset[str] | None:
+    """None of a task that does not say."""
+    return getattr(task, "uses", None)
 
 
-def _unused(
-    settings: FinetuneSettings,
-    among: frozenset[str],
-    used: frozenset[str] | None,
-    chosen: str,
-    option: str,
-    users: Mapping[str, frozenset[str] | None],
-) -> Iterator[Problem]:
-    if used is None:
-        return
-    for name in FinetuneSettings.model_fields:
-        if name in settings.model_fields_set & among - used and getattr(settings, name) is not None:
-            takers = [user for user, names in users.items() if names is not None and name in names]
-            other = f", or take {option} {' or '.join(', '.join(takers).rsplit(', ', 1))}" if takers else ""
-            yield Problem(f"{_shown(settings, name)} is not used by {chosen}", remedy=f"leave it away{other}")
+def _given(settings: Settings) -> Iterator[str]:
+    """The settings that somebody gave, in their order."""
+    for name in type(settings).model_fields:
+        if name in settings.model_fields_set and getattr(settings, name) is not None:
+            yield name
+
+
+def _unused(settings: FinetuneSettings, name: str, chosen: str, others: str) -> Problem:
+    remedy = f"omit it, or use {others}" if others else "omit it"
+    return Problem(f"{_shown(settings, name)} is not used by {chosen}", remedy=remedy)
 
 
 def _others(settings: FinetuneSettings) -> Iterator[Problem]:
     beside = (TEMPLATES - {"text_template"}) | {"system_prompt", "instruction"}
     for name in FinetuneSettings.model_fields:
         if settings.text_template is not None and name in beside and getattr(settings, name) is not None:
-            what = f"{_shown(settings, name)} is not used beside --text_template, which has the whole text"
-            yield Problem(what, remedy="leave one of the two away")
+            what = f"{_shown(settings, name)} is not used with --text_template, which has the whole text"
+            yield Problem(what, remedy="omit one of the two")
     if settings.logging_dir is not None and "tensorboard" not in settings.report_to:
         what = f"{_shown(settings, 'logging_dir')} is used by --report_to tensorboard alone"
-        yield Problem(what, remedy="give --report_to tensorboard, too, or leave it away; metrics.jsonl is always there")
+        yield Problem(what, remedy="add --report_to tensorboard, or omit it; metrics.jsonl is always written")
 
 
 def _shown(settings: FinetuneSettings, name: str) -> str:

@@ -67,7 +67,7 @@ def has_adapter(run: Path) -> bool:
 
 def needs_graft(run: Path) -> bool:
     """Whether PEFT alone loads the adapter otherwise, or not at all: over a quantised base, and bottlenecks."""
-    if (run / "adapter" / "quantisation.json").is_file():
+    if any((run / "adapter" / name).is_file() for name in ("quantization.json", "quantisation.json")):
         return True
     try:
         config = json.loads((run / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))

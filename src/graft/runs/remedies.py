@@ -9,32 +9,46 @@ PATCHES = {"overfitting": "overfitting.yaml", "divergence": "divergence.yaml"}
 """The file of the run folder in which the remedy for a sign is written."""
 
 
-def changes(kind: str, settings: Mapping[str, Any], learning_rate: float) -> dict[str, Any]:
-    """Settings that differ from a run's ``settings``; ``learning_rate`` is the one it went by."""
+def changes(
+    kind: str, settings: Mapping[str, Any], learning_rate: float, less_capacity: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    """The settings to change after a run.
+
+    Args:
+        kind: what went wrong, one of ``PATCHES``.
+        settings: the run's settings.
+        learning_rate: the peak learning rate it used.
+        less_capacity: what its method says against overfitting (``Method.less_capacity``).
+
+    Returns:
+        Each setting's name with its value in the run and the value to use next.
+    """
     if kind == "divergence":
-        return {"learning_rate": _round(learning_rate / 4), "warmup_ratio": max(0.1, _number(settings, "warmup_ratio"))}
-    decay = max(0.01, 2 * _number(settings, "weight_decay"))
-    dropout = round(min(0.5, max(0.1, _number(settings, "lora_dropout") + 0.05)), 3)
-    if settings.get("method") in {"lora", "qlora"}:
-        r = max(1, int(settings.get("lora_r") or 16) // 2)
-        return {"lora_r": r, "lora_alpha": r, "lora_dropout": dropout, "weight_decay": decay}
-    if settings.get("method") == "adapters" and settings.get("reduction_factor"):
-        factor = 2 * _number(settings, "reduction_factor")
-        return {"reduction_factor": factor, "lora_dropout": dropout, "weight_decay": decay}
-    return {"learning_rate": _round(learning_rate / 2), "weight_decay": decay}
+        warmup = _number(settings, "warmup_ratio")
+        return {
+            "learning_rate": (learning_rate, _round(learning_rate / 4)),
+            "warmup_ratio": (warmup, max(0.1, warmup)),
+        }
+    decay = _number(settings, "weight_decay")
+    less = less_capacity or {"learning_rate": (learning_rate, _round(learning_rate / 2))}
+    return {**less, "weight_decay": (decay, max(0.01, 2 * decay))}
 
 
-def patch(kind: str, settings: Mapping[str, Any], learning_rate: float, run: str, what: str) -> str:
-    """The YAML file, each line with what was there before, and the command that uses it."""
+def patch(kind: str, changed: Mapping[str, tuple[float, float]], run: str, what: str) -> str:
+    """The YAML file for ``changes``, each line with the value in the run, and the command that uses it.
+
+    Args:
+        kind: what went wrong, one of ``PATCHES``.
+        changed: what ``changes`` returned.
+        run: the run folder, as a user writes it.
+        what: the sign that was seen, in words.
+    """
     new = f"{run.rstrip('/')}-again"
     lines = [
         f"# {what}",
         f"# graft finetune --config {run}/config.yaml {run}/{PATCHES[kind]} --output_path {new}",
     ]
-    for name, value in changes(kind, settings, learning_rate).items():
-        was = learning_rate if name == "learning_rate" else settings.get(name)
-        was = 2 * int(settings.get("lora_r") or 16) if name == "lora_alpha" and was is None else was
-        lines.append(f"{name}: {value}  # was {was:g}" if isinstance(was, (int, float)) else f"{name}: {value}")
+    lines += [f"{name}: {after}  # was {before:g}" for name, (before, after) in changed.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -140,7 +140,7 @@ class Task(Protocol):
         ...
 
 
-def default_learning_rate(task: Task, method: Method) -> float:
+def default_learning_rate(task: Task, method: Method[Any]) -> float:
     """Return the learning rate for a method on a task, where the user gives none."""
     return task.learning_rates.get(method.name, method.learning_rate)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from graft.config import FinetuneSettings
 from graft.files import write_whole
 from graft.models.base import Base, head_layers, load_model
 from graft.tasks.base import Task
@@ -44,11 +43,9 @@ def is_new_head(task: Task, encoding: Encoding, base: Base) -> bool:
     return bool(encoding.label_space.names) and not architecture.endswith(task.head_suffix)
 
 
-def with_head_trained(settings: FinetuneSettings, model: Any) -> FinetuneSettings:
-    """Return settings that also train and save the layers of the head, which no adapter covers."""
-    layers = [name for name in head_layers(model) if not name.endswith("lm_head")]
-    named = tuple(dict.fromkeys([*(settings.modules_to_save or ()), *layers]))
-    return settings.model_copy(update={"modules_to_save": named}) if layers else settings
+def new_heads(model: Any) -> list[str]:
+    """Return the layers of a task's head, which a method has to train in full and save; a language model's is none."""
+    return [name for name in head_layers(model) if not name.endswith("lm_head")]
 
 
 def write_config(model: Any, folder: Path) -> None:

@@ -1,0 +1,144 @@
+"""The settings of ``graft finetune`` with the options of every component: methods, tasks and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import entry_points
+from typing import Any
+
+from graft.config import Component, FinetuneSettings, Settings, build, compose, option_names
+from graft.errors import InputError, Problems
+from graft.methods import METHODS
+from graft.registry import Registry
+
+NOTHING: Mapping[str, Any] = {}
+
+
+def settings_class(*given: Mapping[str, Any]) -> type[FinetuneSettings]:
+    """``FinetuneSettings`` with the options of all components that are known.
+
+    Known are the built-in components, the installed ones, and those that ``given`` names by path.
+
+    Args:
+        given: settings as they were written, by any of their names.
+
+    Raises:
+        InputError: when a component that is chosen has an option that graft or another component has already.
+    """
+    names = option_names(FinetuneSettings)
+    chosen: dict[str, set[str]] = {option: set() for option in _REGISTRIES}
+    for mapping in given:
+        for name, value in mapping.items():
+            option = names.get(str(name).replace("-", "_"), "")
+            if option in chosen and isinstance(value, str):
+                chosen[option].add(value)
+    return _composed(chosen)
+
+
+def _composed(chosen: Mapping[str, set[str]]) -> type[FinetuneSettings]:
+    """First what is built in and what is chosen, then whatever else is installed and agrees with these."""
+    components = [Component("method", name, METHODS.get(name).Config) for name in METHODS.builtin]
+    for option, wanted in chosen.items():
+        for name in sorted(wanted):
+            with suppress(InputError):  # whoever needs the component says why it does not load
+                components += _component(option, name)
+    made = compose(FinetuneSettings, components)
+    for option in _REGISTRIES:
+        for name in _installed(option) - chosen[option]:
+            with suppress(InputError):  # a package that is not used here is no reason to refuse the rest
+                components = [*components, *_component(option, name)]
+                made = compose(FinetuneSettings, components)
+    return made
+
+
+def _component(option: str, name: str) -> Iterator[Component]:
+    """The component, unless it is built in and so known already, or has no options."""
+    if option == "method" and name in METHODS.builtin:
+        return
+    if option != "method" and ":" not in name and name not in _installed(option):
+        return
+    config = getattr(_REGISTRIES[option]().get(name), "Config", Settings)
+    if isinstance(config, type) and issubclass(config, Settings) and config is not Settings:
+        yield Component(option, name, config)
+
+
+def _installed(option: str) -> set[str]:
+    return {entry.name for entry in entry_points(group=f"graft.{option}")}
+
+
+def _methods() -> Registry[Any]:
+    return METHODS
+
+
+def _tasks() -> Registry[Any]:
+    from graft.tasks import TASKS
+
+    return TASKS
+
+
+def _losses() -> Registry[Any]:
+    from graft.training.losses import LOSSES
+
+    return LOSSES
+
+
+_REGISTRIES: Mapping[str, Callable[[], Registry[Any]]] = {"method": _methods, "task": _tasks, "loss": _losses}
+"""By the option that chooses one; imported when they are needed, since tasks import numpy."""
+
+
+def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], str] = "") -> FinetuneSettings:
+    """Settings of ``graft finetune``, of its components, and ``transformers.TrainingArguments``, in one mapping.
+
+    Args:
+        values: settings by any of their names, to values as they are written.
+        where: the file they stand in, or a function that says for each name in which (see ``build``).
+
+    Raises:
+        InputError: when anything is unknown or out of bounds; all of it at once.
+    """
+    cls = settings_class(values)
+    known = option_names(cls)
+    own = {name: value for name, value in values.items() if name.replace("-", "_") in known}
+    extra = {name: value for name, value in values.items() if name not in own}
+    problems = Problems()
+    if extra:
+        from graft.training.arguments import check_fields
+
+        with problems.collecting():
+            check_fields(extra, set(known), where if callable(where) else lambda name: where)
+        own["training_arguments"] = {**dict(own.get("training_arguments") or {}), **extra}
+    settings: FinetuneSettings | None = None
+    with problems.collecting():
+        settings = build(cls, own, where)
+    problems.raise_if_any()
+    assert settings is not None
+    return settings
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both mappings in one; ``above`` wins, whichever of its names a setting is called by."""
+    known = option_names(settings_class(below, above))
+
+    def setting(name: str) -> str:
+        key = str(name).replace("-", "_")
+        return known.get(key, key)
+
+    named = {setting(name) for name in above}
+    return {name: value for name, value in below.items() if setting(name) not in named} | dict(above)
+
+
+def by_setting(given: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str, Any]:
+    """``given`` by the settings' own names in place of aliases; one that is given by two names keeps both.
+
+    Args:
+        given: settings by any of their names.
+        others: further settings, in which components may be named whose options ``given`` has.
+    """
+    known = option_names(settings_class(given, *others))
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        key = str(name).replace("-", "_")
+        canonical = known.get(key, str(name))
+        found[canonical if canonical not in found and (canonical == name or canonical not in given) else name] = value
+    return found
