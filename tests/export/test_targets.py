@@ -1,6 +1,8 @@
 """Targets: which one exports a model, whose options it takes, and one of a third party."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -109,6 +111,11 @@ def test_help_lists_every_targets_options(capsys):
         if target.name != "onnx-multi-adapter":
             for name in target.Config.model_fields:
                 assert f"--{name} " in out or f"--{name}\n" in out, name
+
+
+def test_help_imports_no_torch():
+    code = "import sys; from graft.cli.main import main; main(['auto-opt', '--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def test_all_targets_options_are_in_one_class():

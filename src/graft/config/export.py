@@ -35,11 +35,11 @@ class BundleSettings(Settings):
     precision: ExportPrecision | None = setting(
         None,
         "number format of the weights; auto measures several and keeps the smallest that passes "
-        "(default: by the target; int4 for ONNX of generative models)",
+        "(default: the target's; int4 for generative models)",
     )
     max_accuracy_drop: float | None = setting(
         None,
-        "maximum drop of the first metric against PyTorch, such as 0.01 (default: no significant drop, at most 0.02)",
+        "maximum drop of the first metric against PyTorch (default: no significant drop, and at most 0.02)",
         ge=0,
         lt=1,
     )
@@ -74,12 +74,12 @@ class OnnxGenaiSettings(ExportSettings):
     rounding: Literal["auto", "rtn", "k_quant", "range", "gptq"] = setting(
         "auto",
         "how weights are rounded to int4: rtn and k_quant by the model builder, range and gptq by graft; gptq "
-        "calibrates on the training rows (default: gptq where there are rows)",
+        "calibrates on the training rows; auto is gptq where there are rows",
     )
     adapter: AdapterPlacement | None = setting(
         None,
-        "merged into the weights, hot-swappable (in a file of its own), or auto: the faster of the two, measured "
-        "(default: merged; an adapter of qlora stays unmerged next to the int4 weights it was trained on)",
+        "merged: into the weights; hot-swappable: in a file of its own; auto: the faster one, measured (default: "
+        "merged; what qlora trained stays unmerged, next to its int4 weights)",
     )
     max_size: float | None = setting(None, "maximum size in MB", "max_size_mb", gt=0)
     min_tokens_per_second: float | None = setting(None, "minimum speed in generated tokens per second", gt=0)
@@ -90,5 +90,5 @@ class GgufSettings(ExportSettings):
 
     rounding: Literal["auto", "range", "gptq"] = setting(
         "auto",
-        "how weights are rounded to int4; gptq calibrates on the training rows (default: gptq where there are rows)",
+        "how weights are rounded to int4; gptq calibrates on the training rows; auto is gptq where there are rows",
     )

@@ -109,6 +109,11 @@ def is_bundle(path: Path) -> bool:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the bundle in ``path``.
+
+    Raises:
+        InputError: If there is none, or it cannot be read.
+    """
     try:
         found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

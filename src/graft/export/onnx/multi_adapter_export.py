@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graft.config import DataSettings, GenerateAdapterSettings
 from graft.data.chat_template import Renderer
@@ -57,6 +57,13 @@ def check_against_base(base: Base, adapters: Sequence[LoraAdapter]) -> None:
                     shapes |= {node_of(part): LinearShape(dims[1], dims[0] // len(parts)) for part in parts}
     for adapter in adapters:
         check_shapes(adapter, shapes)
+
+
+class _Calibrated(NamedTuple):
+    """The base with the adapters that have calibration rows, and their rows by the name they have in it."""
+
+    model: Any
+    rows: dict[str, Sequence[TokenizedExample]]
 
 
 @dataclass
@@ -124,10 +131,10 @@ class MultiAdapterExport:
         ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
         slots = sorted({module for adapter in self.adapters for module in adapter.matrices})
         self.reporter.note(f"building the base in {self.options.precision} with {len(slots)} slots")
-        adapted, rows = self._with_adapters(model)
-        source = SourceModel(work / "base", adapted)
-        builder = ExportBuilder(lambda placement: source, "cpu", rows, self.reporter, slot_options(slots))
-        variant = Variant(str(self.options.precision), self._rounding(bool(rows)))
+        calibrated = self._with_adapters(model)
+        source = SourceModel(work / "base", calibrated.model)
+        builder = ExportBuilder(lambda placement: source, "cpu", calibrated.rows, self.reporter, slot_options(slots))
+        variant = Variant(str(self.options.precision), self._rounding(bool(calibrated.rows)))
         builder.make(variant, work / "made")
         add_slots(work / "made", slots)
         finish_tokenizer(work / "made", tokenizer, ends, share_buffer=False)
@@ -136,8 +143,8 @@ class MultiAdapterExport:
         shutil.rmtree(work)
         return variant, slots
 
-    def _with_adapters(self, model: Any) -> tuple[Any, dict[str, Sequence[TokenizedExample]]]:
-        """``model`` with the adapters that have calibration rows, and their rows by the name they have in it."""
+    def _with_adapters(self, model: Any) -> _Calibrated:
+        """Load the adapters that have calibration rows into ``model``."""
         from peft import PeftModel
 
         rows: dict[str, Sequence[TokenizedExample]] = {}
@@ -154,7 +161,7 @@ class MultiAdapterExport:
                 else:
                     adapted = PeftModel.from_pretrained(model, str(adapter.path), adapter_name=name)
             rows[name] = found
-        return adapted, rows
+        return _Calibrated(adapted, rows)
 
     def _rounding(self, has_rows: bool) -> str:
         """As trained, if every adapter was trained over the int4 weights that ship."""

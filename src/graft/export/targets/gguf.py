@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from graft.config import GgufSettings, Settings
 from graft.errors import GraftError, InputError, Problems
-from graft.export.source import ExportSource
 from graft.export.target import Built
-from graft.progress import Reporter
 
 if TYPE_CHECKING:
+    from graft.export.source import ExportSource
     from graft.inference.predictor import Predictor
+    from graft.progress import Reporter
 
 ROWS = 8
 FLOAT_DIFFERENCE = 1e-2

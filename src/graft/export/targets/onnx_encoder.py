@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from graft.config import ExportSettings, Settings
 from graft.errors import InputError
-from graft.export.source import ExportSource
 from graft.export.target import Built
-from graft.progress import Reporter
 
 if TYPE_CHECKING:
+    from graft.export.source import ExportSource
     from graft.inference.predictor import Predictor
+    from graft.progress import Reporter
 
 TASKS = ("text-classification", "token-classification")
 SAMPLE_TEXTS = ("a", "The way to the sea is long, and no one knows it.")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from graft.config import OnnxGenaiSettings, Settings
 from graft.errors import InputError, Problems
-from graft.export.source import ExportSource
 from graft.export.target import Built
-from graft.progress import Reporter
 
 if TYPE_CHECKING:
+    from graft.export.source import ExportSource
     from graft.inference.predictor import Predictor
+    from graft.progress import Reporter
 
 
 class OnnxGenai:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from graft.config import GenerateAdapterSettings, Settings
 from graft.errors import InputError, Problems
-from graft.export.source import ExportSource
 from graft.export.target import Built
-from graft.progress import Reporter
 
 if TYPE_CHECKING:
+    from graft.export.source import ExportSource
     from graft.inference.predictor import Predictor
+    from graft.progress import Reporter
 
 
 class OnnxMultiAdapter:
