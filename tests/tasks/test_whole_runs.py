@@ -134,6 +134,25 @@ def test_chat_answers_with_the_class(given):
     assert talk.say("good cake") == [(name, answer)]  # each text is judged by itself
 
 
+def test_chat_answers_with_a_tag_for_each_word_that_is_typed(given):
+    from graft.commands.chat import Conversation
+    from graft.config import ModelSettings
+
+    run = finetune(given("bert", "tagged", evaluate=False))
+    ((_, answer),) = Conversation.open(str(run), ModelSettings(), 16, SILENT).say("she lives in Bahn street")
+    known = set(document(run, "manifest.json")["task"]["head"]["names"])
+    assert len(answer.split()) == 5 and set(answer.split()) <= known
+
+
+def test_no_one_can_chat_with_a_model_of_pairs(given):
+    from graft.commands.chat import Conversation
+    from graft.config import ModelSettings
+
+    run = finetune(given("bert", "pairs", evaluate=False, max_steps=2))
+    with pytest.raises(InputError, match="graft evaluate"):
+        Conversation.open(str(run), ModelSettings(), 16, SILENT)
+
+
 OWN = """
 from dataclasses import replace
 

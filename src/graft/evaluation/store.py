@@ -1,4 +1,4 @@
-"""Where an evaluation is kept."""
+"""Writes an evaluation into a run folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from graft.runs.folder import RunFolder
 
 
 def record(run: RunFolder, result: Evaluation) -> None:
-    """Keep an evaluation in the run folder, its headline in the manifest."""
+    """Write an evaluation into a run folder, and its headline into the manifest."""
     write_evaluation(run, result)
     run.update_manifest(scores=headline(result.document))
 
 
 def write_evaluation(folder: RunFolder, result: Evaluation) -> None:
+    """Write evaluation.json and predictions.jsonl."""
     folder.write_json("evaluation.json", result.document)
     rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in result.predictions)
     folder.write_text("predictions.jsonl", rows)

@@ -25,6 +25,8 @@ from graft.training.objective import Objective
 
 
 class FeatureExtraction(Task):
+    """Two texts to their similarity."""
+
     name = "feature-extraction"
     title = "feature extraction"
     help = "A model embeds two texts, and is trained so that similar texts are close."

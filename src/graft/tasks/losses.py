@@ -1,4 +1,4 @@
-"""Losses of heads: class weights by the training rows' classes, several labels, and pairs of embeddings."""
+"""Losses of heads: weighted classes, several labels a row, and pairs of embeddings."""
 
 from __future__ import annotations
 
@@ -15,30 +15,35 @@ from graft.training.losses.targets import balanced_weights
 
 
 def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """One loss a row and label, (N, C), in nats."""
+    """Return a loss for each row and label, (N, C), in nats."""
     return binary_cross_entropy_with_logits(logits, labels, reduction="none")
 
 
 class ClassWeighted(nn.Module):
-    """Cross-entropy in which a row counts by its class.
+    """Cross-entropy with a weight for each class.
 
-    ``weights``: ``"balanced"`` (rows / (classes * rows of the class)), or a weight for each class by name; classes that
-    are not named weigh 1.
+    Args:
+        weights: ``"balanced"``, which is rows / (classes * rows of the class) as in scikit-learn (King & Zeng 2001), or
+            a weight for each class by name. A class that is not named has weight 1.
     """
 
     def __init__(self, weights: str | Mapping[str, float] = "balanced") -> None:
         super().__init__()
         if isinstance(weights, str) and weights != "balanced":
-            raise ValueError(f'weights are "balanced" or {{class: weight}}, not {weights!r}')
+            raise ValueError(f'weights must be "balanced" or {{class: weight}}, not {weights!r}')
         self.weights = weights
         self.by_class: torch.Tensor | None
         self.register_buffer("by_class", None)
 
     def prepare(self, rows: Sequence[TokenizedExample], names: Sequence[str]) -> None:
-        """Learn the weights from the training rows' targets.
+        """Compute the weights from the training rows' targets.
+
+        Args:
+            rows: The training rows.
+            names: The labels, in the order of the head's outputs.
 
         Raises:
-            InputError: when a class with a weight is not among ``names``.
+            InputError: If a weight is given for a class that is not among ``names``.
         """
         if isinstance(self.weights, str):
             self.by_class = self._balanced(rows, len(names))
@@ -61,7 +66,7 @@ class ClassWeighted(nn.Module):
 
 
 class LabelWeighted(ClassWeighted):
-    """Binary cross-entropy in which a label's presence counts as all its absences together do."""
+    """Binary cross-entropy in which the rows with a label weigh as much as the rows without it."""
 
     def _balanced(self, rows: Sequence[TokenizedExample], classes: int) -> torch.Tensor:
         held = torch.tensor([row.target for row in rows]).sum(0)
@@ -76,15 +81,19 @@ def _targets(target: Any) -> list[int]:
 
 
 class Contrastive(nn.Module):
-    """``(1 - y) d^2 + y max(0, margin - d)^2``, d the Euclidean distance, y 1 where the two differ.
+    """``(1 - y) d^2 + y max(0, margin - d)^2``, where d is the Euclidean distance, and y is 1 where the two differ.
 
-    Hadsell, Chopra & LeCun 2006, equation 4, without its factor of one half.
+    Hadsell, Chopra & LeCun 2006, "Dimensionality Reduction by Learning an Invariant Mapping", equation 4, without its
+    factor of one half.
+
+    Args:
+        margin: The distance beyond which different pairs have no loss.
     """
 
     def __init__(self, margin: float = 1.0) -> None:
         super().__init__()
         if margin <= 0:
-            raise ValueError(f"margin is above zero, not {margin}")
+            raise ValueError(f"margin must be above zero, not {margin}")
         self.margin = margin
 
     def forward(self, output1: torch.Tensor, output2: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

@@ -25,10 +25,12 @@ from graft.tasks.snippet import Usage, loading, python
 from graft.training.objective import Objective
 
 PREFIX = "summarize:"
-"""What T5 was trained to see before a text to summarize (Raffel et al. 2020, appendix D)."""
+"""T5's prefix for texts to summarize (Raffel et al. 2020, "Exploring the Limits of Transfer Learning", appendix D)."""
 
 
 class Summarization(Task):
+    """A text to another, such as its summary or translation."""
+
     name = "summarization"
     title = "summarization"
     help = "An encoder-decoder model (T5, BART) reads a text and writes another."
@@ -50,7 +52,7 @@ class Summarization(Task):
         generation_prompt: str | None = None,
         labels: list[str] | None = None,
     ) -> ColumnMapping:
-        """As for text-generation; a text with its summary is put behind T5's own word for it."""
+        """As for text generation. A text with its summary gets T5's own prefix, unless an instruction is given."""
         mapping = recognize(rows, settings, generation_prompt, labels)
         if mapping.kind == "text/summary" and settings.instruction is None:
             given = settings.model_copy(update={"instruction": PREFIX})
@@ -61,7 +63,7 @@ class Summarization(Task):
         return LabelSpace()
 
     def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
-        """Source and target, one behind the other, each at most ``max_length``."""
+        """Source and target, one after the other, each of at most ``max_length`` tokens."""
         return [_encoded(example, example.reference, encoding) for example in examples]
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
@@ -112,7 +114,7 @@ def _split(row: TokenizedExample) -> tuple[list[int], list[int]]:
 
 
 def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
-    """``labels`` (rows, longest target), -100 on padding."""
+    """Return inputs and ``labels`` (rows, longest target), -100 on padding."""
     pairs = [_split(row) for row in rows]
     return {
         **pad_inputs([source for source, _ in pairs], pad_token_id),
@@ -121,7 +123,7 @@ def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
 
 
 def _logits(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
-    """(rows, longest target, vocabulary); the decoder reads the labels, moved by one."""
+    """Return logits (rows, longest target, vocabulary). The decoder reads the labels, shifted by one."""
     found: torch.Tensor = model(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"], use_cache=False
     ).logits
@@ -129,6 +131,7 @@ def _logits(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
 
 
 def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Return the logits of all target tokens (tokens, vocabulary), and those tokens (tokens)."""
     trained = batch["labels"] != IGNORED
     return _logits(model, batch)[trained], batch["labels"][trained]
 

@@ -30,6 +30,8 @@ UNLIKELY = -50.0
 
 
 class TextClassification(Task):
+    """A text to one class, or to any number of labels."""
+
     name = "text-classification"
     title = "text classification"
     help = "A classification head gives a text one class, or any number of labels."
@@ -116,7 +118,8 @@ TEXT_CLASSIFICATION = TextClassification()
 def _checked(label_space: LabelSpace, data: Prepared) -> LabelSpace:
     if len(label_space.names) < 2:
         raise InputError(
-            f"there is nothing to choose from: the only class is {label_space.names}", where=data.source.path
+            f"the training rows need two classes or more to choose from, and have {list(label_space.names)}",
+            where=data.source.path,
         )
     return label_space
 
@@ -143,6 +146,7 @@ def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
 
 
 def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Return the logits (rows, classes) and the labels, as ``collate`` makes them."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     return logits.float(), batch["labels"]
 

@@ -27,6 +27,8 @@ SPECIAL_TOKENS = ("<|", "[INST]", "<start_of_turn>")
 
 
 class TextGeneration(Task):
+    """A prompt to an answer, token by token, on the engine's own objective."""
+
     name = "text-generation"
     title = "text generation"
     help = "A causal language model (Llama, Qwen, SmolLM) answers prompts."

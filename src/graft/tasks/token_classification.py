@@ -1,11 +1,11 @@
-"""A head gives each word a tag; a word of several tokens is tagged at its first."""
+"""A head gives each word a tag, at the first of the word's tokens."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -27,6 +27,8 @@ from graft.training.objective import Objective
 
 
 class TokenClassification(Task):
+    """Words to tags, one for each word."""
+
     name = "token-classification"
     title = "token classification"
     help = "A head tags each word: named entities, parts of speech."
@@ -45,12 +47,14 @@ class TokenClassification(Task):
         return tagged or (first_of(columns, TEXTS) is not None and first_of(columns, SPANS) is not None)
 
     def label_space(self, data: Prepared) -> LabelSpace:
-        """All tags of the training rows, and B- and I- of each kind where one of the two occurs."""
+        """Return all tags of the training rows, and the I- tag of each kind that has a B- tag."""
         tags = {tag for example in data.train for tag in expect(example, TaggedExample).tags}
         tags |= {f"I-{tag[2:]}" for tag in tags if tag.startswith("B-")}
         names = sorted(tags, key=lambda tag: (tag != OUTSIDE, tag[2:] if tag[1:2] == "-" else tag, tag))
         if len(names) < 2:
-            raise InputError(f"there is nothing to choose from: the only tag is {names}", where=data.source.path)
+            raise InputError(
+                f"the training rows need two tags or more to choose from, and have {names}", where=data.source.path
+            )
         return LabelSpace(tuple(names))
 
     def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
@@ -63,13 +67,7 @@ class TokenClassification(Task):
                 known = f"they have: {', '.join(encoding.label_space.names)}"
                 problems.add(f"the training rows have no tag {', '.join(unknown)}", str(example.origin), known)
                 continue
-            ids, firsts = align(encoding.tokenizer, example.words, encoding.max_length)
-            target = [IGNORED] * len(ids)
-            for tag, first in zip(example.tags, firsts, strict=True):
-                if first is not None:
-                    target[first] = place[tag]
-            cut = sum(first is None for first in firsts)
-            rows.append(TokenizedExample(ids, len(ids), example.origin, cut, target))
+            rows.append(_encoded(example, encoding, place))
         return rows
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
@@ -108,11 +106,38 @@ class TokenClassification(Task):
 TOKEN_CLASSIFICATION = TokenClassification()
 
 
-def align(tokenizer: Any, words: Sequence[str], max_length: int) -> tuple[list[int], list[int | None]]:
-    """The tokens of the words with a blank between them, and the place of each word's first token.
+def _encoded(example: TaggedExample, encoding: Encoding, place: Mapping[str, int]) -> TokenizedExample:
+    ids, firsts = align(encoding.tokenizer, example.words, encoding.max_length)
+    target = [IGNORED] * len(ids)
+    for tag, first in zip(example.tags, firsts, strict=True):
+        if first is not None:
+            target[first] = place[tag]
+    cut = sum(first is None for first in firsts)
+    return TokenizedExample(ids, len(ids), example.origin, cut, target)
 
-    None where a word has no token of its own: it was cut off, or is nothing to the tokenizer. Tokens belong to words by
-    their places in the text, so that any fast tokenizer will do, whatever it makes of blanks.
+
+def words_of(example: Example) -> Sequence[str]:
+    """Return the words to tag; of a text that is typed in a chat, its parts between blanks."""
+    return example.words if isinstance(example, TaggedExample) else example.input_text.split()
+
+
+class Aligned(NamedTuple):
+    """The tokens of some words.
+
+    Attributes:
+        ids: The token ids of the words with a blank between them.
+        firsts: The index of each word's first token; None for a word without one, because it was cut off or consists
+            of characters that the tokenizer drops.
+    """
+
+    ids: list[int]
+    firsts: list[int | None]
+
+
+def align(tokenizer: Any, words: Sequence[str], max_length: int) -> Aligned:
+    """Tokenize ``words`` and find the first token of each.
+
+    Tokens are assigned to words by their offsets in the text, so any fast tokenizer works, however it treats blanks.
     """
     text = " ".join(words)
     found = tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True)
@@ -120,15 +145,15 @@ def align(tokenizer: Any, words: Sequence[str], max_length: int) -> tuple[list[i
     firsts: list[int | None] = [None] * len(words)
     for place, (start, stop) in enumerate(found["offset_mapping"]):
         visible = stop - len(text[start:stop].lstrip())
-        if visible < stop:  # else it is a mark of the model's own, or a blank
+        if visible < stop:  # otherwise it is a special token, or a blank
             word = bisect_right(ends, visible)
             if firsts[word] is None:
                 firsts[word] = place
-    return list(found["input_ids"]), firsts
+    return Aligned(list(found["input_ids"]), firsts)
 
 
 def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
-    """``labels`` (rows, longest): the tag at each word's first token, -100 elsewhere."""
+    """Return inputs and ``labels`` (rows, longest): the tag at each word's first token, -100 elsewhere."""
     return {
         **pad_inputs([row.input_ids for row in rows], pad_token_id),
         "labels": pad([row.target for row in rows], IGNORED),
@@ -136,6 +161,7 @@ def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
 
 
 def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Return the logits of all tagged tokens (tokens, tags), and their tags (tokens)."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     trained = batch["labels"] != IGNORED
     return logits[trained].float(), batch["labels"][trained]
@@ -149,13 +175,12 @@ class Tagger(TaskPredictor):
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         names = self.encoding.label_space.names
         outside = OUTSIDE if OUTSIDE in names else names[0]
-        tagged = [expect(example, TaggedExample) for example in examples]
-        aligned = [align(self.tokenizer, example.words, self.encoding.max_length) for example in tagged]
-        rows = [TokenizedExample(ids, 0, e.origin) for (ids, _), e in zip(aligned, examples, strict=True)]
+        aligned = [align(self.tokenizer, words_of(example), self.encoding.max_length) for example in examples]
+        rows = [TokenizedExample(text.ids, 0, e.origin) for text, e in zip(aligned, examples, strict=True)]
         answers = [""] * len(examples)
         for places, batch in self.batches(rows, progress):
             best = self.model(**self.inputs([row.input_ids for row in batch])).logits.argmax(-1).tolist()
             for place, tags in zip(places, best, strict=True):
-                firsts = aligned[place][1]
+                firsts = aligned[place].firsts
                 answers[place] = " ".join(outside if first is None else names[tags[first]] for first in firsts)
         return answers

@@ -1,4 +1,4 @@
-"""Classification: the class is the label that is likeliest after the prompt."""
+"""Classification: the predicted class is the most likely label after the prompt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACCURACY = mean_metric(
 
 
 def _counts(predictions: Predictions) -> Array:
-    """(n, 3 * labels): hit, chosen and wanted, each as one of the labels."""
+    """Return one-hot rows (n, 3 * labels): the label if it was right, the predicted label, the reference."""
     assert predictions.labels is not None and predictions.choices is not None
     place = {label: index for index, label in enumerate(predictions.labels)}
     size = len(place)
@@ -33,9 +33,9 @@ def _counts(predictions: Predictions) -> Array:
 
 
 def _macro_f1(sums: Array) -> Array:
-    """The mean of 2 hits / (chosen + wanted) over the classes that occur on either side (as scikit-learn).
+    """Return the mean of 2 hits / (predicted + reference) over the classes that occur on either side, as scikit-learn.
 
-    So a resample without a rare class is no worse for it.
+    A resample without a rare class thus averages over the others (Opitz & Burst 2019, "Macro F1 and Macro F1").
     """
     hits, chosen, wanted = np.split(sums, 3, axis=1)
     below = chosen + wanted
@@ -56,7 +56,7 @@ MACRO_F1 = Metric(
 
 
 def confusion(references: Sequence[str], choices: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
-    """Rows: the reference; columns: the choice; both in the order of ``labels``."""
+    """Return the confusion matrix: rows are references, columns predictions, both in the order of ``labels``."""
     place = {label: index for index, label in enumerate(labels)}
     matrix = [[0] * len(labels) for _ in labels]
     for reference, choice in zip(references, choices, strict=True):
@@ -66,7 +66,7 @@ def confusion(references: Sequence[str], choices: Sequence[str], labels: Sequenc
 
 
 def per_class(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Precision, recall, F1 and support of each class; 0 where nothing was chosen or wanted."""
+    """Return precision, recall, F1 and support of each class; 0 for a ratio without a denominator."""
     found = {}
     for index, label in enumerate(labels):
         hits = matrix[index][index]

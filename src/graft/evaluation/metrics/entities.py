@@ -1,4 +1,4 @@
-"""Tags: whole entities found, and single tags right. References and answers are tags with blanks between them."""
+"""Tags: whole entities, as seqeval counts them, and single tags. Texts are tags with blanks between them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ _PREFIXES = ("B-", "I-", "E-", "S-")
 
 
 def has_prefixes(rows: Iterable[str]) -> bool:
-    """Whether the tags say where an entity begins (BIO, IOBES); plain ones don't."""
+    """Return whether the tags mark where an entity begins (BIO, IOBES), as plain ones do not."""
     return all(tag == OUTSIDE or tag.startswith(_PREFIXES) for row in rows for tag in row.split())
 
 
 def entities(tags: str, prefixed: bool) -> set[Entity]:
-    """(kind, first word, last word) as conlleval and seqeval see them; of plain tags, the runs of the same tag."""
+    """Return (kind, first word, last word) of each entity, as conlleval and seqeval define them (Tjong Kim Sang 2002).
+
+    Runs of the same plain tag are one entity.
+    """
     from seqeval.metrics.sequence_labeling import get_entities
 
     listed = tags.split()
@@ -34,7 +37,7 @@ def entities(tags: str, prefixed: bool) -> set[Entity]:
 
 
 def _found(predictions: Predictions) -> list[tuple[set[Entity], set[Entity]]]:
-    """The entities wanted and given, row by row."""
+    """Return the entities of the reference and of the answer, for each row."""
     assert predictions.answers is not None
     prefixed = has_prefixes(predictions.references)
     pairs = zip(predictions.references, predictions.answers, strict=True)
@@ -42,17 +45,17 @@ def _found(predictions: Predictions) -> list[tuple[set[Entity], set[Entity]]]:
 
 
 def _statistics(predictions: Predictions) -> Array:
-    """(n, 3): entities that are right, given, and wanted."""
+    """Return counts (n, 3): entities that are right, in the answer, in the reference."""
     return np.array([[len(w & g), len(g), len(w)] for w, g in _found(predictions)], dtype=float)
 
 
 def _f1(sums: Array) -> Array:
-    """2 right / (given + wanted) over all rows (micro-F1)."""
+    """Return 2 right / (answered + reference) over all rows (micro-F1)."""
     return ratio(np.stack([2 * sums[:, 0], sums[:, 1] + sums[:, 2]], axis=1))
 
 
 def _by_kind(predictions: Predictions) -> dict[str, dict[str, Any]]:
-    """Precision, recall, F1 and support of each kind of entity."""
+    """Return precision, recall, F1 and support of each kind of entity."""
     right: Counter[str] = Counter()
     given: Counter[str] = Counter()
     wanted: Counter[str] = Counter()
@@ -72,7 +75,7 @@ def _by_kind(predictions: Predictions) -> dict[str, dict[str, Any]]:
 
 
 def _tag_statistics(predictions: Predictions) -> Array:
-    """(n, 2): tags that are right, and tags."""
+    """Return counts (n, 2): tags that are right, and tags."""
     assert predictions.answers is not None
     pairs = [(r.split(), a.split()) for r, a in zip(predictions.references, predictions.answers, strict=True)]
     return np.array([[_equal(wanted, given), len(wanted)] for wanted, given in pairs], dtype=float)

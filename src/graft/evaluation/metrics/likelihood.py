@@ -1,4 +1,4 @@
-"""How likely the reference is."""
+"""Perplexity: how likely the model finds the reference."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from graft.evaluation.metrics.base import Array, Metric, Predictions, ratio
 
 MOST_NATS = 50.0
-"""Beyond it a perplexity says no more, and would overflow."""
+"""The largest mean loss that counts: beyond it a perplexity says nothing, and would overflow."""
 
 
 def _statistics(predictions: Predictions) -> Array:
@@ -16,7 +16,7 @@ def _statistics(predictions: Predictions) -> Array:
 
 
 def _perplexity(sums: Array) -> Array:
-    """exp of the mean negative log-likelihood of a reference token, the end token included."""
+    """Return exp of the mean negative log-likelihood of a reference token, end token included (Jelinek et al. 1977)."""
     return np.asarray(np.exp(np.minimum(ratio(sums), MOST_NATS)))
 
 

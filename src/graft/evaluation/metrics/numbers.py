@@ -1,4 +1,4 @@
-"""Answers that are numbers, as the likeness of a pair of texts: how well they agree with the references'."""
+"""Correlations, for answers that are numbers, such as the similarity of a pair of texts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def _numbers(texts: Sequence[str]) -> Array:
     try:
         return np.array([float(text) for text in texts])
     except ValueError as error:
-        raise InputError(f"a correlation is of numbers: {error}", where="--metrics") from None
+        raise InputError(f"a correlation needs answers that are numbers: {error}", where="--metrics") from None
 
 
 def _moments(wanted: Array, given: Array) -> Array:
-    """(n, 6): whose sums give a correlation; centred first, which keeps the digits."""
+    """Return the moments (n, 6) whose sums give a correlation. Centering first avoids cancellation."""
     x, y = wanted - wanted.mean(), given - given.mean()
     return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
 
 
 def _ranks(values: Array) -> Array:
-    """Equal values share the mean of their places."""
+    """Return ranks from 1; equal values share the mean of theirs."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum()
     return np.asarray((last - (counts - 1) / 2)[place])
@@ -40,13 +40,13 @@ def _pearson_statistics(predictions: Predictions) -> Array:
 
 
 def _spearman_statistics(predictions: Predictions) -> Array:
-    """Ranks among all rows, which the resamples of the bootstrap keep."""
+    """Return the moments of the ranks among all rows, which resamples keep (Spearman 1904)."""
     wanted, given = _pairs(predictions)
     return _moments(_ranks(wanted), _ranks(given))
 
 
 def _correlation(sums: Array) -> Array:
-    """Pearson's r of sums of moments; 0 where one side is constant."""
+    """Return Pearson's r from sums of moments (Pearson 1895); 0 where one side is constant."""
     n, x, y, xx, yy, xy = sums.T
     below = (n * xx - x**2) * (n * yy - y**2)
     above = n * xy - x * y

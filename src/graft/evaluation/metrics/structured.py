@@ -1,4 +1,4 @@
-"""JSON answers: whether they are JSON, and how many of their fields are right."""
+"""JSON answers: whether they parse, and how many of their fields are right."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graft.evaluation.metrics.base import Array, Metric, Predictions, mean_metri
 
 
 def parsed(text: str) -> Any:
-    """The JSON value, or None when the text is none."""
+    """Return the JSON value, or None when the text is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -20,7 +20,7 @@ def parsed(text: str) -> Any:
 
 
 def fields(value: Any, path: str = "") -> Counter[tuple[str, str]]:
-    """Every leaf as (path, value); the places in lists don't count, their values do."""
+    """Return every leaf as (path, value). The order of a list does not count, its values do."""
     if isinstance(value, dict):
         return sum((fields(item, f"{path}.{key}") for key, item in value.items()), Counter())
     if isinstance(value, list):
@@ -29,7 +29,7 @@ def fields(value: Any, path: str = "") -> Counter[tuple[str, str]]:
 
 
 def _field_statistics(predictions: Predictions) -> Array:
-    """(n, 3): right fields, answered fields, wanted fields."""
+    """Return counts (n, 3): fields that are right, fields of the answer, fields of the reference."""
     assert predictions.answers is not None
     found = []
     for reference, answer in zip(predictions.references, predictions.answers, strict=True):
@@ -39,7 +39,7 @@ def _field_statistics(predictions: Predictions) -> Array:
 
 
 def _field_f1(sums: Array) -> Array:
-    """2 right / (answered + wanted) over all rows (micro-F1); an answer that is no JSON has no fields."""
+    """Return 2 right / (answered + reference) over all rows (micro-F1). An answer that is not JSON has no fields."""
     below = sums[:, 1] + sums[:, 2]
     return np.asarray(np.divide(2 * sums[:, 0], below, out=np.zeros(len(sums)), where=below > 0))
 

@@ -16,16 +16,17 @@ _ORDER = 4
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words of any alphabet; for ASCII the tokens of rouge-score's own tokenizer."""
+    """Return lower-case words of any alphabet; for ASCII, the tokens of rouge-score's own tokenizer."""
     return _WORD.findall(text.lower())
 
 
 def exact(reference: str, answer: str) -> float:
+    """Return 1 if the two are equal except for blanks around them, else 0."""
     return float(reference.strip() == answer.strip())
 
 
 def token_f1(reference: str, answer: str) -> float:
-    """The F1 of the two bags of words (Rajpurkar et al. 2016, SQuAD, without its rules for English articles)."""
+    """Return the F1 of the two bags of words (Rajpurkar et al. 2016, SQuAD, without its rules for English articles)."""
     wanted, found = Counter(words(reference)), Counter(words(answer))
     if not wanted or not found:
         return float(wanted == found)
@@ -61,7 +62,7 @@ def _bleu() -> Any:
 
 
 def _bleu_statistics(predictions: Predictions) -> Array:
-    """(n, 10): the answer's length, the reference's, and hits and n-grams of orders 1 to 4."""
+    """Return counts (n, 10): lengths of answer and reference, hits and n-grams of orders 1 to 4."""
     assert predictions.answers is not None
     found = []
     for reference, answer in zip(predictions.references, predictions.answers, strict=True):
@@ -71,9 +72,9 @@ def _bleu_statistics(predictions: Predictions) -> Array:
 
 
 def _bleu_value(sums: Array) -> Array:
-    """Corpus BLEU, 0 to 100 (Papineni et al. 2002; Post 2018, sacrebleu), smoothed as there.
+    """Return corpus BLEU, 0 to 100 (Papineni et al. 2002), with the smoothing of sacrebleu (Post 2018).
 
-    Answers too short for n-grams of order 4 are judged by those they have, so that one row has a value, too.
+    Answers too short for n-grams of order 4 are scored by the orders they have, so that single rows have a value.
     """
     compute = partial(_bleu().compute_bleu, smooth_method="exp", effective_order=True)
     return np.array(
