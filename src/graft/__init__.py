@@ -8,21 +8,57 @@ from typing import TYPE_CHECKING, Any
 from graft._version import __version__
 
 if TYPE_CHECKING:
+    from graft.api import Bundle, Model, Predictor, Run, Scores, evaluate, export_model, finetune, load
     from graft.commands.evaluate import evaluate_model
-    from graft.commands.finetune import finetune
     from graft.data.example import AnswerExample, Example
-    from graft.errors import GraftError, InputError
+    from graft.errors import GateError, GraftError, InputError, Interrupted
+    from graft.progress import Reporter, Silent
+    from graft.runs.view import Estimate
 
 _PUBLIC = {
     "AnswerExample": "graft.data.example",
+    "Bundle": "graft.api",
+    "Estimate": "graft.runs.view",
     "Example": "graft.data.example",
+    "GateError": "graft.errors",
     "GraftError": "graft.errors",
     "InputError": "graft.errors",
+    "Interrupted": "graft.errors",
+    "Model": "graft.api",
+    "Predictor": "graft.api",
+    "Reporter": "graft.progress",
+    "Run": "graft.api",
+    "Scores": "graft.api",
+    "Silent": "graft.progress",
+    "evaluate": "graft.api",
     "evaluate_model": "graft.commands.evaluate",
-    "finetune": "graft.commands.finetune",
+    "export_model": "graft.api",
+    "finetune": "graft.api",
+    "load": "graft.api",
 }
 
-__all__ = ["AnswerExample", "Example", "GraftError", "InputError", "__version__", "evaluate_model", "finetune"]
+__all__ = [
+    "AnswerExample",
+    "Bundle",
+    "Estimate",
+    "Example",
+    "GateError",
+    "GraftError",
+    "InputError",
+    "Interrupted",
+    "Model",
+    "Predictor",
+    "Reporter",
+    "Run",
+    "Scores",
+    "Silent",
+    "__version__",
+    "evaluate",
+    "evaluate_model",
+    "export_model",
+    "finetune",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from graft.tasks.load import is_new_head, load_for
 
 
 def evaluate_model(
-    model_path: str | Path,
+    model_path: str | os.PathLike[str],
     test_dataset: str | Path | Sequence[str | Path] | None = None,
     metric_type: str | Sequence[str] | None = None,
     output_path: str | Path | None = None,
@@ -57,7 +58,7 @@ def evaluate_model(
     )
     if is_bundle(Path(model_path)):
         return _evaluate_bundle(Path(model_path), test_dataset, chosen, split[DataSettings], output_path, reporter)
-    opened = _opened(model_path, test_dataset, output_path, split, reporter)
+    opened = _opened(os.fspath(model_path), test_dataset, output_path, split, reporter)
     model = open_model(opened, split[ModelSettings], split[DataSettings])
     run, task, encoding = model.run, model.task, model.encoding
     token = split[ModelSettings].token

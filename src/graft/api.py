@@ -1,0 +1,269 @@
+"""The public Python API: the verbs of the command line as functions, and what they leave as objects.
+
+    import graft
+
+    run = graft.finetune(model="smollm2-135m-instruct", data="rows.jsonl", output_path="out")
+    print(run.scores["tuned"]["accuracy"].value)
+    print(run.predictor().answer("What a lovely cake!"))
+    bundle = run.export(precision="int4")
+
+Everything is typed. An error that a user can act on is a ``graft.GraftError``; wrong input is a ``graft.InputError``,
+and then nothing has been written. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.config import FinetuneSettings, ModelSettings
+from graft.errors import InputError
+from graft.progress import SILENT, Reporter
+from graft.runs.view import Estimate, RunView
+
+if TYPE_CHECKING:
+    from graft.commands.chat import Conversation
+
+Scores = Mapping[str, Mapping[str, Estimate]]
+"""Predictor (``base``, ``tuned``, …) to metric to value, with its 95 % interval and the number of rows."""
+
+Files = str | Path | Sequence[str | Path]
+
+
+class Predictor:
+    """A loaded model that answers texts, each by itself.
+
+    A text gets the form of the rows that the model was trained on: the same system message, instruction or template.
+    A classifier answers with the label, a tagger with the tagged words.
+    """
+
+    def __init__(self, conversation: Conversation, name: str) -> None:
+        self._conversation = conversation
+        self.name = name
+
+    def answer(self, text: str) -> str:
+        """The model's greedy answer to ``text``."""
+        self._conversation.command("new")
+        self._conversation.command(self.name)
+        return self._conversation.say(text)[0].text
+
+    def answers(self, texts: Sequence[str]) -> list[str]:
+        """The answer to each of ``texts``, in their order."""
+        return [self.answer(text) for text in texts]
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Something that graft opens: usable wherever a path is (``Path(run)``, ``open(run / "metrics.jsonl")``)."""
+
+    path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def evaluate(
+        self, data_files: Files | None = None, metrics: str | Sequence[str] | None = None, **options: Any
+    ) -> Scores:
+        """Evaluate on rows the model has not seen. See ``graft.evaluate``."""
+        return evaluate(self, data_files, metrics, **options)
+
+    def _conversation(self, max_new_tokens: int, adapter: str | None = None) -> Conversation:
+        from graft.commands.chat import Conversation
+
+        return Conversation.open(str(self.path), ModelSettings(), max_new_tokens, SILENT, adapter)
+
+
+class Run(_Folder):
+    """A run folder: a tuned model, with the proof of how much better it is.
+
+    Attributes:
+        path: the folder.
+    """
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """How the run was made: settings, data, base model, machine, training."""
+        return RunView.read(self.path).manifest
+
+    @property
+    def status(self) -> str:
+        """``running``, ``finished``, ``failed`` or ``interrupted``."""
+        return RunView.read(self.path).status
+
+    @property
+    def scores(self) -> Scores:
+        """The last evaluation's scores; empty when the run was not evaluated."""
+        return RunView.read(self.path).scores
+
+    def predictor(self, name: str = "tuned", max_new_tokens: int = 256) -> Predictor:
+        """Load the run's model.
+
+        Args:
+            name: ``tuned`` or ``base``.
+            max_new_tokens: maximum number of tokens in an answer.
+
+        Raises:
+            InputError: when there is no such predictor, or the run has left no model.
+        """
+        conversation = self._conversation(max_new_tokens)
+        loaded = list(conversation.predictors)
+        if name == "tuned" and name not in loaded:  # all weights were trained: the model is the tuned one
+            name = loaded[0]
+        if name not in loaded:
+            what = f"this run has no predictor {name!r} to load"
+            raise InputError(what, where=str(self.path), remedy=f"there is: {', '.join(loaded)}")
+        return Predictor(conversation, name)
+
+    def export(self, output_path: str | Path | None = None, **options: Any) -> Bundle:
+        """Export the tuned model to a folder that runs without PyTorch. See ``graft.export_model``."""
+        return export_model(self, output_path, **options)
+
+
+class Bundle(_Folder):
+    """An exported model: a folder that runs without PyTorch.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def predictor(self, name: str | None = None, max_new_tokens: int = 256) -> Predictor:
+        """Load the bundle.
+
+        Args:
+            name: one of its adapters; the first one, or the model itself, when None.
+            max_new_tokens: maximum number of tokens in an answer.
+
+        Raises:
+            InputError: when it has no such adapter, or its runtime is not installed.
+        """
+        conversation = self._conversation(max_new_tokens, name)
+        return Predictor(conversation, name or next(iter(conversation.predictors)))
+
+
+class Model(_Folder):
+    """A model or adapter folder, before tuning.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def predictor(self, max_new_tokens: int = 256) -> Predictor:
+        """Load the model; ``max_new_tokens`` is the maximum number of tokens in an answer."""
+        conversation = self._conversation(max_new_tokens)
+        return Predictor(conversation, next(iter(conversation.predictors)))
+
+
+def finetune(
+    settings: FinetuneSettings | Mapping[str, Any] | None = None,
+    /,
+    reporter: Reporter = SILENT,
+    **options: Any,
+) -> Run:
+    """Tune a model on your data, compare it with its base on held-out rows, and write the report.
+
+    Args:
+        settings: what ``graft finetune`` takes, by name: its settings under any of their names, and fields of
+            ``transformers.TrainingArguments``.
+        reporter: shows the progress, such as ``graft.cli.progress.Screen``.
+        options: the same by keyword; they win over ``settings``.
+
+    Returns:
+        The run: ``run.scores``, ``run.predictor()``, ``run.evaluate(...)``, ``run.export(...)``.
+
+    Raises:
+        InputError: when settings, data or model are wrong; nothing has been written then.
+        Interrupted: after Ctrl-C; ``resume=True`` goes on.
+        GraftError: when the work failed; the manifest says so, and the last complete checkpoint is kept.
+    """
+    from graft.commands.finetune import finetune as run_finetune
+    from graft.commands.workflow_file import finetune_settings, laid_over
+
+    if isinstance(settings, FinetuneSettings):
+        return Run(run_finetune(settings.model_copy(update=dict(options)), reporter))
+    given = laid_over(settings or {}, {name: _plain(value) for name, value in options.items()})
+    return Run(run_finetune(finetune_settings(given), reporter))
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    data_files: Files | None = None,
+    metrics: str | Sequence[str] | None = None,
+    output_path: str | Path | None = None,
+    reporter: Reporter = SILENT,
+    **options: Any,
+) -> Scores:
+    """Evaluate a run (base and tuned), a bundle, a model folder, or a model by name.
+
+    Args:
+        model: a ``Run``, a ``Bundle``, a folder, an embedded name, or a hub id.
+        data_files: one or several data files; a run's held-out rows when omitted.
+        metrics: names of metrics; those that fit the data when omitted.
+        output_path: the folder for evaluation.json and predictions.jsonl; the run folder when omitted.
+        reporter: shows the progress.
+        options: further settings of ``graft evaluate``.
+
+    Returns:
+        Predictor to metric to value, with its 95 % interval.
+
+    Raises:
+        InputError: when the model or the data are wrong.
+    """
+    from graft.commands.evaluate import evaluate_model
+
+    document = evaluate_model(os.fspath(model), data_files, metrics, output_path, reporter, **options)
+    return RunView(Path(os.fspath(model)), {}, [], document, []).scores
+
+
+def export_model(
+    model: str | os.PathLike[str], output_path: str | Path | None = None, reporter: Reporter = SILENT, **options: Any
+) -> Bundle:
+    """Export a run or a model to a folder that runs without PyTorch, and compare its answers with PyTorch's.
+
+    Args:
+        model: a ``Run``, a model or adapter folder, or a model by name.
+        output_path: the folder to make; of a run, ``RUN/TARGET-PRECISION`` when omitted.
+        reporter: shows the progress.
+        options: further settings of ``graft auto-opt``, such as ``precision="int4"``.
+
+    Raises:
+        InputError: when the model or an option is wrong; nothing has been written then.
+        GateError: when the bundle answers worse than allowed; its folder is there, marked as failed.
+    """
+    from graft.commands.export import export_model as run_export
+
+    given = {"model_name_or_path": os.fspath(model), "output_path": output_path, **options}
+    return Bundle(run_export({name: value for name, value in given.items() if value is not None}, reporter))
+
+
+def load(path: str | os.PathLike[str]) -> Run | Bundle | Model:
+    """Open what graft wrote, or a model: a run folder, a bundle, or a model or adapter folder. Loads no weights.
+
+    Raises:
+        InputError: when the folder is none of these.
+    """
+    from graft.export.bundle import is_bundle
+
+    folder = Path(path).expanduser()
+    if is_bundle(folder):
+        return Bundle(folder)
+    if (folder / "manifest.json").is_file():
+        return Run(folder)
+    if folder.is_dir() and (any(folder.glob("*config.json")) or any(folder.glob("*.gguf"))):
+        return Model(folder)
+    raise InputError("this is neither a run, nor a bundle, nor a model", where=str(folder))
+
+
+def _plain(value: Any) -> Any:
+    """A path, or several, as settings files have them."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
