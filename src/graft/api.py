@@ -185,7 +185,7 @@ def finetune(
         GraftError: when the work failed; the manifest says so, and the last complete checkpoint is kept.
     """
     from graft.commands.finetune import finetune as run_finetune
-    from graft.commands.workflow_file import finetune_settings, laid_over
+    from graft.planning.settings import finetune_settings, laid_over
 
     if isinstance(settings, FinetuneSettings):
         return Run(run_finetune(settings.model_copy(update=dict(options)), reporter))
