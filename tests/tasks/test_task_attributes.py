@@ -11,6 +11,7 @@ import pytest
 from graft.config import ModelSettings
 from graft.data.example import Origin
 from graft.data.readers import Row
+from graft.export.target import TARGETS
 from graft.models.base import resolve
 from graft.tasks import TASKS
 from graft.tasks.label_space import LabelSpace
@@ -43,6 +44,7 @@ def installed(monkeypatch):
 def test_every_task_says_what_it_is(name):
     task = TASKS.get(name)
     assert task.name == name and task.title and task.help.endswith(".")
+    assert set(task.export_targets) <= set(TARGETS.names())
 
 
 def test_names_aliases_and_titles_are_told_apart():

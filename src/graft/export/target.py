@@ -179,8 +179,8 @@ def choose_target(named: str | None, source: ExportSource, given: Settings) -> C
             the default of the model's task, or else of each.
     """
     candidates = _candidates(named or DEFAULT_FORMAT)
-    default = getattr(source.task, "export_target", None)
-    candidates.sort(key=lambda target: target.name != default)
+    default = source.task.export_targets[:1]
+    candidates.sort(key=lambda target: target.name not in default)
     refused: list[InputError] = []
     for target in candidates:
         try:
@@ -191,7 +191,7 @@ def choose_target(named: str | None, source: ExportSource, given: Settings) -> C
         if reason is None:
             return Choice(target, options, absolute_reference(named) if named and ":" in named else target.name)
         refused.append(reason)
-        if target.name == default:
+        if target.name in default:
             break
     raise InputError(*[problem for reason in refused for problem in reason.problems])
 

@@ -48,7 +48,8 @@ class Task(Protocol):
         head_suffix: The end of the class name of a model with this task's head, such as ``ForTokenClassification``;
             empty for a task that needs no head.
         chat: How one talks to such a model: in turns, in single inputs, or not at all.
-        export_target: The name of the target that ``graft export`` uses unless another is named; empty for none.
+        export_targets: The names of the built-in targets that can export such a model, the default first. A target of
+            an extension decides for itself.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Task(Protocol):
     default_for: tuple[Kind, ...] = ()
     head_suffix: str = ""
     chat: Literal["multi-turn", "single-turn", "none"] = "single-turn"
-    export_target: str = ""
+    export_targets: tuple[str, ...] = ()
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
         """Return whether rows with these columns are clearly meant for this task.

@@ -40,7 +40,7 @@ class TextClassification(Task):
     default_for: tuple[Kind, ...] = ("encoder",)
     priority = 40
     head_suffix = "ForSequenceClassification"
-    export_target = "onnx-encoder"
+    export_targets = ("onnx-encoder",)
     auto_class = "AutoModelForSequenceClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     uses: frozenset[str] = TEMPLATES

@@ -40,7 +40,7 @@ class TextGeneration(Task):
     learning_rates: Mapping[str, float] = {}
     uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "chat_template", "loss_on", "max_new_tokens"}
     chat: Literal["multi-turn", "single-turn", "none"] = "multi-turn"
-    export_target = "onnx-genai"
+    export_targets = ("onnx-genai", "gguf", "onnx-multi-adapter")
     recognize = staticmethod(recognize)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:

@@ -36,7 +36,7 @@ class TokenClassification(Task):
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     priority = 30
     head_suffix = "ForTokenClassification"
-    export_target = "onnx-encoder"
+    export_targets = ("onnx-encoder",)
     auto_class = "AutoModelForTokenClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     uses: frozenset[str] = frozenset()

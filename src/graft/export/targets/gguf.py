@@ -35,7 +35,7 @@ class Gguf:
         from graft.export.gguf_writer import check_architecture
         from graft.export.merge import check_mergeable
 
-        if source.task.name != "text-generation":
+        if self.name not in source.task.export_targets:
             return InputError(f"models for {source.task.name} are not exported to GGUF", where=source.name)
         problems = Problems()
         if options.provider is not None:

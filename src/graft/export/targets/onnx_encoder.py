@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from graft.inference.predictor import Predictor
     from graft.progress import Reporter
 
-TASKS = ("text-classification", "token-classification")
 SAMPLE_TEXTS = ("a", "The way to the sea is long, and no one knows it.")
 
 LINES = """\
@@ -48,7 +47,7 @@ class OnnxEncoder:
         from graft.export.onnx.execution_providers import choose_provider
         from graft.export.parity_rows import check_parity_rows
 
-        if source.task.name not in TASKS:
+        if self.name not in source.task.export_targets:
             return InputError(f"models for {source.task.name} are not exported to ONNX yet", where=source.name)
         try:
             choose_provider(options.device, options.provider)

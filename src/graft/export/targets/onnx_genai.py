@@ -34,7 +34,7 @@ class OnnxGenai:
         from graft.export.parity_rows import check_parity_rows
 
         problems = Problems()
-        if source.task.name != "text-generation":
+        if self.name not in source.task.export_targets:
             return InputError(f"models for {source.task.name} are not exported to {self.title}", where=source.name)
         with problems.collecting():
             provider = choose_provider(options.device, options.provider)
