@@ -95,7 +95,7 @@ def test_a_long_row_is_cut_on_the_right_and_counted(chat):
 def test_rows_with_nothing_left_are_named(chat):
     problems = Problems()
     rows = [user("long " * 50, "yes") for _ in range(30)]
-    encode_all([*rows, user("Hi", "yes")], Renderer(chat), 40, problems)
+    list(encode_all([*rows, user("Hi", "yes")], Renderer(chat), 40, problems))
     assert len(problems.found) == 21 and "10 more" in problems.found[-1].what
     assert "nothing of the answer is left" in problems.found[0].what and problems.found[0].where == "rows.jsonl:3"
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from data_rows import examples_of
 from graft.data.example import AnswerExample, Origin
-from graft.data.quality import prompt_key, without_duplicates
+from graft.data.example_set import ExampleSet, prompt_key
+from graft.data.quality import without_duplicates
 from graft.data.split import hold_out, sample, usual_share
 from graft.errors import InputError
 
@@ -19,20 +20,20 @@ def example(prompt, completion, line):
 
 def rows(counts):
     made = [(f"{label} {n}", label) for label, count in counts.items() for n in range(count)]
-    return [example(prompt, label, line) for line, (prompt, label) in enumerate(made, 1)]
+    return ExampleSet.of([example(prompt, label, line) for line, (prompt, label) in enumerate(made, 1)])
 
 
 def test_the_mix_of_classes_is_the_same_on_both_sides():
     examples = rows({"a": 500, "b": 100, "c": 10})
     train, held = hold_out(examples, 0.2, 42, ["a", "b", "c"])
     assert Counter(e.completion for e in held) == {"a": 100, "b": 20, "c": 2}
-    assert sorted(e.origin.line for e in train + held) == list(range(1, 611))
+    assert sorted(e.origin.line for e in [*train, *held]) == list(range(1, 611))
     assert [e.origin.line for e in held] == sorted(e.origin.line for e in held)
 
 
 def test_the_seed_decides():
     examples = rows({"a": 50, "b": 50})
-    first, again, other = (hold_out(examples, 0.2, seed, ["a", "b"])[1] for seed in (1, 1, 2))
+    first, again, other = (list(hold_out(examples, 0.2, seed, ["a", "b"]).held_out) for seed in (1, 1, 2))
     assert first == again != other
 
 
@@ -63,19 +64,18 @@ def test_conversations_that_all_begin_alike_are_held_out_whole():
 
 def test_a_class_whose_rows_all_have_one_prompt_stays_where_it_can_be_learned():
     same = [example("same", label, n) for n, label in enumerate(["z", "y", "z"], 100)]
-    train, held = hold_out([*rows({"a": 20, "b": 20}), *same], 0.2, 42, ["a", "b", "y", "z"])
+    train, held = hold_out(ExampleSet.of([*rows({"a": 20, "b": 20}), *same]), 0.2, 42, ["a", "b", "y", "z"])
     assert {e.completion for e in train} == {"a", "b", "y", "z"} and {e.completion for e in held} == {"a", "b"}
 
 
 def test_nothing_can_be_held_out_of_one_prompt():
     with pytest.raises(InputError, match="same prompt"):
-        hold_out([example("Same", str(n), n) for n in range(9)], 0.2, 42)
+        hold_out(ExampleSet.of([example("Same", str(n), n) for n in range(9)]), 0.2, 42)
 
 
 def test_duplicates_are_the_same_prompt_with_the_same_answer():
-    kept, doubled = without_duplicates(
-        [example("A  b", "x", 1), example("a B", "x", 2), example("a b", "y", 3), example("a c", "x", 4)]
-    )
+    given = [example("A  b", "x", 1), example("a B", "x", 2), example("a b", "y", 3), example("a c", "x", 4)]
+    kept, doubled = without_duplicates(ExampleSet.of(given))
     assert [e.origin.line for e in kept] == [1, 3, 4] and [e.origin.line for e in doubled] == [2]
 
 
@@ -92,7 +92,8 @@ def test_duplicates_are_the_same_prompt_with_the_same_answer():
     st.booleans(),
 )
 def test_no_text_is_ever_on_both_sides(given_rows, share, seed, with_labels):
-    examples = [example(f"{prompt}", label, 100 + line) for line, (prompt, label, _) in enumerate(given_rows)]
+    made = [example(f"{prompt}", label, 100 + line) for line, (prompt, label, _) in enumerate(given_rows)]
+    examples = ExampleSet.of(made)
     try:
         train, held = hold_out(examples, share, seed, ["a", "b"] if with_labels else None)
     except InputError:
@@ -117,11 +118,11 @@ def test_a_sample_has_as_many_rows_as_were_asked_for_in_the_same_mix(counts, wan
             assert count == counts[label] or count >= 2
             assert count <= max(2, exact + 1)
         assert {e.completion for e in drawn} == set(counts)
-    assert drawn == sample(examples, wanted, seed, list(counts))[0]
+    assert list(drawn) == list(sample(examples, wanted, seed, list(counts)).examples)
 
 
 def test_a_sample_is_drawn_from_the_whole_file_and_keeps_conversations_whole():
-    turns = [example(f"turn {n}", f"answer {n}", 1 + n // 3) for n in range(90)]
+    turns = ExampleSet.of([example(f"turn {n}", f"answer {n}", 1 + n // 3) for n in range(90)])
     drawn, of = sample(turns, 10, 42)
     assert of == 30 and set(Counter(e.origin.line for e in drawn).values()) == {3} and len(drawn) == 30
     assert max(e.origin.line for e in drawn) > 15

@@ -92,7 +92,7 @@ def test_a_row_longer_than_the_encoder_reads_is_cut_and_said(given, write):
     long = [{"text": f"good {'cake ' * (100 if n == 3 else 1)}{n}", "label": "ab"[n % 2]} for n in range(40)]
     settings = given("bert", "classes") | {"data_files": write("long", long)}
     plan = plan_run(finetune_settings(settings))
-    assert max(len(row.input_ids) for row in plan.rows + plan.held_out) == 64
+    assert max(len(row.input_ids) for row in [*plan.rows, *plan.held_out]) == 64
     assert any(said.name == "max_length" and "1 longer rows" in said.why for said in plan.inferred)
     with pytest.raises(InputError, match="reads 64 tokens at most, not 65"):
         plan_run(finetune_settings(settings | {"max_length": 65}))

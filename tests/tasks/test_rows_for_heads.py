@@ -83,11 +83,11 @@ def test_tags_kept_as_json_are_tags():
 def test_class_numbers_of_a_data_set_are_their_names():
     from datasets import ClassLabel, Dataset, Features, Sequence, Value
 
-    from graft.data.sources import _of_dataset
+    from graft.data.sources import rows_of_dataset
 
     features = Features({"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=["O", "B-PER"]))})
     data = Dataset.from_dict({"tokens": [["in", "Ann"]], "ner_tags": [[0, 1]]}, features=features)
-    assert _of_dataset(data, "hub train")[0].columns["ner_tags"] == ["O", "B-PER"]
+    assert next(rows_of_dataset(data, "hub train")).columns["ner_tags"] == ["O", "B-PER"]
 
 
 def test_a_pairs_label_is_a_likeness_from_0_to_1():

@@ -116,7 +116,7 @@ def _opened(
 
 def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> None:
     """Base and tuned on the held-out rows of the run that was just trained, without loading anything again."""
-    examples = plan.data.eval
+    examples = list(plan.data.eval)
     path = run.path / "data" / "eval.jsonl"
     source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
     task, encoding = plan.task, plan.encoding

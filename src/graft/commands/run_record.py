@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -95,7 +95,7 @@ def _peak_rss_mb(run: RunFolder) -> float | None:
     return max((line["rss_mb"] for line in lines if "rss_mb" in line), default=None)
 
 
-def _lines(examples: Sequence[Example]) -> str:
+def _lines(examples: Iterable[Example]) -> str:
     return "".join(json.dumps(as_row(example), ensure_ascii=False) + "\n" for example in examples)
 
 

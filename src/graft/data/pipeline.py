@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ from graft.config import DataSettings
 from graft.data.chat_template import Renderer
 from graft.data.columns import ColumnMapping, recognize
 from graft.data.example import AnswerExample, Example
+from graft.data.example_set import ExampleSet
 from graft.data.inferred import InferredSetting
 from graft.data.quality import summarize, to_examples, without_duplicates
 from graft.data.sources import Loaded, Source, load_rows
@@ -24,8 +24,20 @@ ROWS_A_CLASS = 5
 
 @dataclass(frozen=True)
 class Prepared:
-    train: list[Example]
-    eval: list[Example]
+    """Examples to train on and to hold out.
+
+    Attributes:
+        train: What is trained on.
+        eval: What is held out.
+        mapping: How the columns were read.
+        source: Where the rows come from.
+        eval_source: Where the held-out rows come from, when they were given apart.
+        summary: What the data is like, as plain values.
+        inferred: What was decided from the data.
+    """
+
+    train: ExampleSet
+    eval: ExampleSet
     mapping: ColumnMapping
     source: Source
     eval_source: Source | None
@@ -49,41 +61,45 @@ def prepare(
     recognize: Callable[..., ColumnMapping] = recognize,
     loaded: Loaded | None = None,
 ) -> Prepared:
-    """Load (unless they are ``loaded``), recognize, clean and split.
+    """Load the rows, convert them to examples, and hold some of them out.
 
-    ``tokenizer`` tells where its turns begin, for a ``text_template``; ``recognize`` finds what the columns are for.
+    Args:
+        settings: Where the rows are and how they are read.
+        seed: Decides which rows are drawn and held out.
+        tokenizer: Tells where its turns begin, for a ``text_template``.
+        recognize: Finds what the columns are for.
+        loaded: The rows, when they are loaded already.
 
     Raises:
-        InputError: with everything that is wrong with the data.
+        InputError: With everything that is wrong with the data.
     """
     loaded = loaded or load_rows(settings)
-    generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
-    mapping = recognize(loaded.train, settings, generation)
-    examples, held = _both(loaded, mapping, settings)
+    mapping = recognize(loaded.train, settings, _generation_prompt(tokenizer))
+    examples, held = _both(loaded, mapping)
     mapping = replace(mapping, labels=_classes(mapping, examples))
-    examples, doubled = without_duplicates(examples)
+    examples, repeated = without_duplicates(examples)
     said = list(mapping.inferred)
-    examples = _no_more(examples, settings.max_train_samples, seed, mapping.labels, said)
+    examples = _drawn(examples, settings.max_train_samples, seed, mapping.labels, said)
     check_learnable(examples, mapping.labels, held is None)
     if held is None:
-        share = settings.eval_share or usual_share(len(examples))
-        examples, held = hold_out(examples, share, seed, mapping.labels)
-        mix = ", with the same mix of answers" if mapping.labels else ""
-        why = f"{len(held):,} of {len(held) + len(examples):,} rows{mix}"
-        if settings.eval_share is None:
-            said.append(InferredSetting("eval_share", round(share, 3), why))
+        examples, held = _held_out(examples, settings.eval_share, seed, mapping.labels, said)
     if settings.max_eval_samples and len(held) > settings.max_eval_samples:
-        held = _sample(held, settings.max_eval_samples, seed, mapping.labels)
+        share = settings.max_eval_samples / len(held)
+        held = hold_out(held, share, seed, mapping.labels).held_out[: settings.max_eval_samples]
     if mapping.labels:
         said.append(InferredSetting("labels", mapping.labels, f"{len(mapping.labels)} different answers"))
-    summary = summarize(examples, held, doubled, mapping.labels)
+    summary = summarize(examples, held, repeated, mapping.labels)
     return Prepared(examples, held, mapping, loaded.source, loaded.eval_source, summary, said)
 
 
-def _both(loaded: Loaded, mapping: ColumnMapping, settings: DataSettings) -> tuple[list[Example], list[Example] | None]:
+def _generation_prompt(tokenizer: Any) -> str | None:
+    return Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
+
+
+def _both(loaded: Loaded, mapping: ColumnMapping) -> tuple[ExampleSet, ExampleSet | None]:
     """The examples of both sides; what is wrong on either is said together."""
     problems = Problems()
-    sides: list[list[Example]] = []
+    sides: list[ExampleSet] = []
     for rows in (loaded.train, loaded.eval or []):
         with problems.collecting():
             sides.append(to_examples(rows, mapping))
@@ -91,9 +107,9 @@ def _both(loaded: Loaded, mapping: ColumnMapping, settings: DataSettings) -> tup
     return sides[0], None if loaded.eval is None else sides[1]
 
 
-def _no_more(
-    examples: list[Example], most: int | None, seed: int, labels: Sequence[str] | None, said: list[InferredSetting]
-) -> list[Example]:
+def _drawn(
+    examples: ExampleSet, most: int | None, seed: int, labels: Sequence[str] | None, said: list[InferredSetting]
+) -> ExampleSet:
     """At most so many rows of the training file, and what was done in ``said``."""
     if most is None:
         return examples
@@ -104,9 +120,16 @@ def _no_more(
     return drawn
 
 
-def _sample(examples: list[Example], count: int, seed: int, labels: Sequence[str] | None) -> list[Example]:
-    _, kept = hold_out(examples, count / len(examples), seed, labels)
-    return kept[:count]
+def _held_out(
+    examples: ExampleSet, share: float | None, seed: int, labels: Sequence[str] | None, said: list[InferredSetting]
+) -> tuple[ExampleSet, ExampleSet]:
+    """The two sides of the training file, and what was decided in ``said``."""
+    chosen = share or usual_share(len(examples))
+    train, held = hold_out(examples, chosen, seed, labels)
+    if share is None:
+        mix = ", with the same mix of answers" if labels else ""
+        said.append(InferredSetting("eval_share", round(chosen, 3), f"{len(held):,} of {len(examples):,} rows{mix}"))
+    return train, held
 
 
 def _classes(mapping: ColumnMapping, examples: Sequence[Example], known: list[str] | None = None) -> list[str] | None:
@@ -114,14 +137,23 @@ def _classes(mapping: ColumnMapping, examples: Sequence[Example], known: list[st
 
 
 def find_labels(examples: Sequence[Example]) -> list[str] | None:
-    """The classes, where answers are few, short, and each given often."""
-    if any(isinstance(e, AnswerExample) and (e.answer is not None or e.prompt == "") for e in examples):
-        return None
-    counts = Counter(example.reference.strip() for example in examples)
-    few = 2 <= len(counts) <= MOST_CLASSES and len(examples) >= ROWS_A_CLASS * len(counts)
-    if few and all(len(answer) <= LONGEST_CLASS and "\n" not in answer for answer in counts):
-        return sorted({example.reference for example in examples})
-    return None
+    """Return the classes, where answers are few, short, and each given often."""
+    answers: set[str] = set()
+    for example in examples:
+        if isinstance(example, AnswerExample) and (example.answer is not None or example.prompt == ""):
+            return None
+        answer = example.reference.strip()
+        if len(answer) > LONGEST_CLASS or "\n" in answer:
+            return None
+        answers.add(example.reference)
+        if len(answers) > MOST_CLASSES and len(_stripped(answers)) > MOST_CLASSES:
+            return None
+    count = len(_stripped(answers))
+    return sorted(answers) if count >= 2 and len(examples) >= ROWS_A_CLASS * count else None
+
+
+def _stripped(answers: Iterable[str]) -> set[str]:
+    return {answer.strip() for answer in answers}
 
 
 def read_examples(
@@ -131,15 +163,14 @@ def read_examples(
     recognize: Callable[..., ColumnMapping] = recognize,
     token: str | None = None,
 ) -> Read:
-    """All rows of some files as examples, in the shape ``settings`` say; nothing is held out or left out.
+    """Read all rows of some files as examples, in the shape ``settings`` say; nothing is held out or left out.
 
     Of a folder or a hub data set it is the test split, where there is one.
 
     Raises:
-        InputError: with everything that is wrong with the data.
+        InputError: With everything that is wrong with the data.
     """
     loaded = load_rows(settings, token, prefer=("test", "validation", "train"))
-    generation = Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
-    mapping = recognize(loaded.train, settings, generation, labels)
-    examples = to_examples(loaded.train, mapping)
+    mapping = recognize(loaded.train, settings, _generation_prompt(tokenizer), labels)
+    examples = list(to_examples(loaded.train, mapping))
     return Read(examples, replace(mapping, labels=_classes(mapping, examples, labels)), loaded.source)

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from graft.data.columns import ColumnMapping
 from graft.data.example import AnswerExample, ClassExample, Example
+from graft.data.example_set import ExampleSet, first_places, pair_hashes
 from graft.data.readers import Row
 from graft.errors import GraftError, Problems, shorten
 
 IMBALANCE = 10
+"""A class with so many times the rows of another is worth a warning."""
 
 
-def to_examples(rows: Sequence[Row], mapping: ColumnMapping) -> list[Example]:
-    """The examples of all rows.
+def to_examples(rows: Iterable[Row], mapping: ColumnMapping) -> ExampleSet:
+    """Return the examples of all rows.
 
     Raises:
-        InputError: naming by file and line the rows without a column the mapping reads, and those with an empty answer.
+        InputError: Naming by file and line the rows without a column that is read, and those with an empty answer.
     """
     problems = Problems()
-    examples: list[Example] = []
+    examples = ExampleSet.of(_converted(rows, mapping, problems))
+    shorten(problems, "rows like these")
+    problems.raise_if_any()
+    return examples
+
+
+def _converted(rows: Iterable[Row], mapping: ColumnMapping, problems: Problems) -> Iterator[Example]:
     for row in rows:
-        missing = [name for name in mapping.columns if row.columns.get(name) is None and not _optional(mapping, name)]
+        missing = [name for name in mapping.columns if row.columns.get(name) is None and name != "tools"]
         if missing:
-            there = ", ".join(row.columns) or "none"
-            what = "there is no" if any(name not in row.columns for name in missing) else "there is nothing in"
-            problems.add(
-                f"{what} {', '.join(missing)} (the columns are {there})", row.origin.file + f":{row.origin.line}"
-            )
+            problems.add(_missing(row, missing), str(row.origin))
             continue
         try:
             made = mapping.convert(row.columns, row.origin)
@@ -41,18 +46,16 @@ def to_examples(rows: Sequence[Row], mapping: ColumnMapping) -> list[Example]:
         for example in made:
             if not example.has_target:
                 problems.add("the answer is empty", str(example.origin), "fill it in or remove the row")
-        examples += [normalized(example) for example in made]
-    shorten(problems, "rows like these")
-    problems.raise_if_any()
-    return examples
+            yield normalized(example)
 
 
-def _optional(mapping: ColumnMapping, name: str) -> bool:
-    return name == "tools"
+def _missing(row: Row, names: Sequence[str]) -> str:
+    what = "there is no" if any(name not in row.columns for name in names) else "there is nothing in"
+    return f"{what} {', '.join(names)} (the columns are {', '.join(row.columns) or 'none'})"
 
 
 def normalized(example: Example) -> Example:
-    """Line ends as ``\\n``, and no blanks at the end of the answer, which a model would learn."""
+    """Return the example with line ends as ``\\n``, and without blanks at the end of an answer, which are learned."""
     if isinstance(example, ClassExample) and "\r" in example.label:
         return replace(example, label=example.label.replace("\r\n", "\n"))
     if not isinstance(example, AnswerExample):
@@ -62,43 +65,29 @@ def normalized(example: Example) -> Example:
     return example if completion == example.completion else replace(example, completion=completion)
 
 
-def prompt_key(example: Example) -> str:
-    """What makes two prompts the same text: letter case and white space don't."""
-    if not isinstance(example, AnswerExample):
-        text = example.input_text
-    elif isinstance(example.prompt, str):
-        text = example.prompt or example.completion
-    else:
-        text = "\n".join(str(message.get("content")) for message in example.prompt)
-    return re.sub(r"\s+", " ", text).strip().casefold()
+class Deduplicated(NamedTuple):
+    """The examples that are kept, and those that repeat an earlier one."""
+
+    kept: ExampleSet
+    repeated: ExampleSet
 
 
-def without_duplicates(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """What is kept, and what stands a second time: the same prompt with the same answer."""
-    seen: set[tuple[str, str]] = set()
-    kept: list[Example] = []
-    doubled: list[Example] = []
-    for example in examples:
-        key = (prompt_key(example), _target_key(example))
-        (doubled if key in seen else kept).append(example)
-        seen.add(key)
-    return kept, doubled
-
-
-def _target_key(example: Example) -> str:
-    answer = example.answer if isinstance(example, AnswerExample) else None
-    return str(answer or example.reference)
+def without_duplicates(examples: ExampleSet) -> Deduplicated:
+    """Keep the first of those with the same prompt and the same answer."""
+    first = first_places(pair_hashes(examples.prompts, examples.targets))
+    is_first = first == np.arange(len(examples))
+    return Deduplicated(examples.take(is_first), examples.take(~is_first))
 
 
 def summarize(
-    train: Sequence[Example], held_out: Sequence[Example], doubled: Sequence[Example], labels: Sequence[str] | None
+    train: ExampleSet, held_out: ExampleSet, repeated: ExampleSet, labels: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Plain values: label counts, duplicates left out, and ``warnings`` in words."""
+    """Return label counts, the number of duplicates that were left out, and ``warnings`` as sentences."""
     warnings: list[str] = []
-    if doubled:
-        warnings.append(f"{len(doubled)} rows stand twice and count once, first {doubled[0].origin}")
+    if len(repeated):
+        warnings.append(f"{len(repeated)} rows stand twice and count once, first {repeated[0].origin}")
     warnings += _conflicts(train) + _leaks(train, held_out)
-    found: dict[str, Any] = {"duplicates": len(doubled)}
+    found: dict[str, Any] = {"duplicates": len(repeated)}
     if labels:
         counts = Counter(example.reference for example in train)
         found["labels"] = {label: counts.get(label, 0) for label in sorted(counts, key=lambda k: (-counts[k], k))}
@@ -111,20 +100,21 @@ def summarize(
     return {**found, "warnings": warnings}
 
 
-def _conflicts(examples: Sequence[Example]) -> list[str]:
-    answers: dict[str, dict[str, Example]] = defaultdict(dict)
-    for example in examples:
-        answers[prompt_key(example)].setdefault(example.reference, example)
-    conflicts = [list(found.values()) for key, found in answers.items() if len(found) > 1 and key]
-    if not conflicts:
+def _conflicts(examples: ExampleSet) -> list[str]:
+    """Prompts with different answers."""
+    answers = examples.take(np.unique(first_places(pair_hashes(examples.prompts, examples.references))))
+    prompts, first, counts = np.unique(answers.prompts, return_index=True, return_counts=True)
+    several = first[(counts > 1) & (prompts != 0)]
+    if not len(several):
         return []
-    first, second = conflicts[0][:2]
-    return [f"{len(conflicts)} prompts have different answers, first {first.origin} and {second.origin}"]
+    one, other = np.flatnonzero(answers.prompts == answers.prompts[several.min()])[:2].tolist()
+    return [f"{len(several)} prompts have different answers, first {answers[one].origin} and {answers[other].origin}"]
 
 
-def _leaks(train: Sequence[Example], held_out: Sequence[Example]) -> list[str]:
-    there = {prompt_key(example) for example in train}
-    leaked = [example for example in held_out if prompt_key(example) in there and prompt_key(example)]
+def _leaks(train: ExampleSet, held_out: ExampleSet) -> list[str]:
+    """Held-out prompts that training has, too."""
+    leaked = np.flatnonzero(np.isin(held_out.prompts, train.prompts) & (held_out.prompts != 0)).tolist()
     if not leaked:
         return []
-    return [f"{len(leaked)} held-out rows are in the training data, too, first {leaked[0].origin}: scores flatter"]
+    first = held_out[leaked[0]].origin
+    return [f"{len(leaked)} held-out rows are in the training data, too, first {first}: scores flatter"]

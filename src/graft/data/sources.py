@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graft.config import DataSettings
 from graft.data.example import Origin
-from graft.data.readers import READERS, Row, load_file
+from graft.data.readers import Row, endings, load_file, load_files
+from graft.data.spool import Joined, Spool
 from graft.errors import GraftError, InputError, Problems, did_you_mean
 
 _PART = re.compile(r"^(\w[\w-]*)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?$")
 _DATASET_FILES = ("dataset_dict.json", "state.json")
-Splits = dict[str, list[Row]]
+Splits = dict[str, Sequence[Row]]
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    train: list[Row]
-    eval: list[Row] | None
+    train: Sequence[Row]
+    eval: Sequence[Row] | None
     source: Source
     eval_source: Source | None
 
@@ -45,8 +46,8 @@ def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence
         InputError: with everything that is wrong with the files, splits and slices.
     """
     problems = Problems()
-    train: list[Row] = []
-    held: list[Row] | None = None
+    train: Sequence[Row] = []
+    held: Sequence[Row] | None = None
     source = eval_source = Source("", 0, None)
     with problems.collecting():
         splits, path, sha256 = _read(settings, token)
@@ -63,7 +64,7 @@ def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence
     if settings.eval_data_files:
         with problems.collecting():
             files = find_files(settings.eval_data_files)
-            held = _rows(files)
+            held = load_files(files)
             eval_source = Source(_named(files), len(held), sha256_of(*files))
     problems.raise_if_any()
     return Loaded(train, held, source, eval_source if held is not None else None)
@@ -75,7 +76,7 @@ def _read(settings: DataSettings, token: str | None) -> tuple[Splits, str, str |
         raise InputError("--data_name and --data_files are both given", remedy="one of them is enough")
     if settings.data_files:
         files = find_files(settings.data_files)
-        return {"train": _rows(files)}, _named(files), sha256_of(*files)
+        return {"train": load_files(files)}, _named(files), sha256_of(*files)
     name = str(settings.data_name)
     path = Path(name).expanduser()
     if path.is_file():
@@ -83,17 +84,6 @@ def _read(settings: DataSettings, token: str | None) -> tuple[Splits, str, str |
     if path.is_dir():
         return _folder(path)
     return _hub(settings, token)
-
-
-def _rows(files: Sequence[Path]) -> list[Row]:
-    """The rows of several files; what is wrong in any of them is said together."""
-    problems = Problems()
-    rows: list[Row] = []
-    for file in files:
-        with problems.collecting():
-            rows += load_file(file)
-    problems.raise_if_any()
-    return rows
 
 
 def find_files(patterns: Sequence[str]) -> list[Path]:
@@ -138,14 +128,15 @@ def _folder(path: Path) -> tuple[Splits, str, str | None]:
         found = load_from_disk(str(path))
         splits = {"train": found} if isinstance(found, Dataset) else dict(found)
         files = sorted(file for file in path.rglob("*") if file.is_file())
-        return {str(n): _of_dataset(s, f"{path} {n}") for n, s in splits.items()}, str(path), sha256_of(*files)
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in READERS)
+        rows = {str(split): Spool(rows_of_dataset(part, f"{path} {split}")) for split, part in splits.items()}
+        return dict(rows), str(path), sha256_of(*files)
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings())
     if not files:
-        raise InputError(f"there are no data files ({', '.join(READERS)}) in this folder", where=str(path))
+        raise InputError(f"there are no data files ({', '.join(endings())}) in this folder", where=str(path))
     named: dict[str, list[Path]] = {}
     for file in files:
         named.setdefault(_split_of(file.stem), []).append(file)
-    return {name: _rows(files) for name, files in named.items()}, str(path), sha256_of(*files)
+    return {name: load_files(files) for name, files in named.items()}, str(path), sha256_of(*files)
 
 
 def _split_of(stem: str) -> str:
@@ -159,7 +150,7 @@ def _split_of(stem: str) -> str:
 
 def _hub(settings: DataSettings, token: str | None) -> tuple[Splits, str, str | None]:
     name = str(settings.data_name)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix.lower() in READERS:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix.lower() in endings():
         raise InputError("no such file or folder", where=name, remedy=_near(Path(name)))
     from datasets import load_dataset
 
@@ -173,20 +164,18 @@ def _hub(settings: DataSettings, token: str | None) -> tuple[Splits, str, str | 
             f"there is no file or folder {name!r}, and the hub did not give a data set of that name: {reason}",
             remedy="check the connection and the name, or give a local file by --data_files",
         ) from error
-    return {str(split): _of_dataset(rows, f"{name} {split}") for split, rows in found.items()}, name, None
+    return {str(split): Spool(rows_of_dataset(rows, f"{name} {split}")) for split, rows in found.items()}, name, None
 
 
-def _of_dataset(dataset: Any, name: str) -> list[Row]:
-    """Rows of a ``datasets`` split, class numbers as their names."""
+def rows_of_dataset(dataset: Any, name: str) -> Iterator[Row]:
+    """Yield the rows of a ``datasets`` split, class numbers as their names."""
     classes_of = {key: getattr(feature, "feature", feature) for key, feature in dataset.features.items()}
     names = {key: feature.names for key, feature in classes_of.items() if hasattr(feature, "int2str")}
-    rows = []
     for number, values in enumerate(dataset, 1):
         columns = dict(values)
         for key, classes in names.items():
             columns[key] = _class_name(columns[key], classes)
-        rows.append(Row(columns, Origin(name, number)))
-    return rows
+        yield Row(columns, Origin(name, number))
 
 
 def _class_name(value: Any, classes: Sequence[str]) -> Any:
@@ -196,13 +185,13 @@ def _class_name(value: Any, classes: Sequence[str]) -> Any:
     return classes[value] if isinstance(value, int) and 0 <= value < len(classes) else value
 
 
-def take(splits: Splits, spec: str, option: str) -> list[Row]:
+def take(splits: Splits, spec: str, option: str) -> Sequence[Row]:
     """``train``, ``train[:4096]``, ``train[10%:20%]``, ``train[-100:]``, and sums of them by ``+``.
 
     Raises:
         InputError: for another form, a split that is not there, or a slice without rows.
     """
-    rows: list[Row] = []
+    parts: list[Sequence[Row]] = []
     for part in spec.replace(" ", "").split("+"):
         match = _PART.match(part)
         if match is None:
@@ -215,7 +204,8 @@ def take(splits: Splits, spec: str, option: str) -> list[Row]:
                 remedy=did_you_mean(name, splits),
             )
         count = len(splits[name])
-        rows += splits[name][_place(start, count, 0) : _place(stop, count, count)]
+        parts.append(splits[name][_place(start, count, 0) : _place(stop, count, count)])
+    rows = parts[0] if len(parts) == 1 else Joined(parts)
     if not rows:
         raise InputError(f"{spec} holds no rows", where=option, remedy=f"there are {len(splits[name])} in {name}")
     return rows

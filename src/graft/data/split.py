@@ -1,118 +1,156 @@
-"""Holding rows out: the same mix of classes on both sides, no text on two."""
+"""Which rows are held out, and which are drawn: decided by the seed."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from graft.data.example import AnswerExample, Example, Origin, TaggedExample
-from graft.data.quality import prompt_key
+import numpy as np
+from numpy.typing import NDArray
+
+from graft.data.example import AnswerExample, Example, TaggedExample
+from graft.data.example_set import ExampleSet, Places, first_places
 from graft.errors import InputError, Problems, shorten
 
 FEWEST_ROWS = 4
 
 
 def usual_share(rows: int) -> float:
-    """20 % up to 500 rows, 10 % from 2,000 on, and in between what lies between."""
+    """Return the share to hold out: 20 % up to 500 rows, 10 % from 2,000 on, and linear in between."""
     return min(0.2, max(0.1, 0.2 - 0.1 * (rows - 500) / 1500))
 
 
-def check_learnable(examples: Sequence[Example], labels: Sequence[str] | None, whole: bool) -> None:
-    """Whether there is something to learn, and enough to hold some out (``whole``: nothing is held out yet).
+def check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: bool) -> None:
+    """Check that there is something to learn, and enough to hold some out (``whole``: nothing is held out yet).
 
     Raises:
-        InputError: for too few rows, for answers that are all alike, and for a class with a single row.
+        InputError: For too few rows, for answers that are all alike, and for a class with a single row.
     """
     problems = Problems()
     remedy = "add rows, or give the rows to hold out by --eval_data_files"
     if len(examples) < FEWEST_ROWS:
         count = "is only 1 row" if len(examples) == 1 else f"are only {len(examples)} rows"
-        problems.add(f"there {count}; {FEWEST_ROWS} are the least, a few hundred are usual", _place(examples), remedy)
-    answers = {example.reference for example in examples}
-    are_answers = not any(isinstance(example, TaggedExample) or _is_message(example) for example in examples)
-    if len(examples) > 1 and len(answers) == 1 and are_answers:
-        shown = next(iter(answers))[:60]
-        problems.add(f"every answer is {shown!r}: there is nothing to learn", _place(examples), "add other answers")
+        problems.add(f"there {count}; {FEWEST_ROWS} are the least, a few hundred are usual", _file(examples), remedy)
+    alike = len(examples) > 1 and bool((examples.references == examples.references[0]).all())
+    if alike and all(_is_answer(example) for example in examples):
+        shown = examples[0].reference[:60]
+        problems.add(f"every answer is {shown!r}: there is nothing to learn", _file(examples), "add other answers")
     elif labels and whole:
-        counts = Counter(example.reference for example in examples)
-        for example in examples:
-            if counts[example.reference] == 1:
-                what = f"the label {example.reference!r} occurs once, so it cannot be on both sides"
-                problems.add(what, str(example.origin), remedy)
+        counts = Counter(examples.references.tolist())
+        for place in np.flatnonzero([counts[key] == 1 for key in examples.references.tolist()]).tolist():
+            what = f"the label {examples[place].reference!r} occurs once, so it cannot be on both sides"
+            problems.add(what, str(examples[place].origin), remedy)
         shorten(problems, "labels like these")
     problems.raise_if_any()
 
 
-def _is_message(example: Example) -> bool:
-    return isinstance(example, AnswerExample) and example.answer is not None
+def _is_answer(example: Example) -> bool:
+    """Whether the reference is all that is learned, and not one of many."""
+    message = isinstance(example, AnswerExample) and example.answer is not None
+    return not message and not isinstance(example, TaggedExample)
 
 
-def _place(examples: Sequence[Example]) -> str:
-    return examples[0].origin.file if examples else ""
+def _file(examples: ExampleSet) -> str:
+    return examples[0].origin.file if len(examples) else ""
 
 
-def hold_out(
-    examples: Sequence[Example], share: float | None, seed: int, labels: Sequence[str] | None = None
-) -> tuple[list[Example], list[Example]]:
-    """Rows to train on and rows to hold out, both in their first order, decided by the seed.
+class Split(NamedTuple):
+    """Examples to train on, and examples to hold out."""
+
+    train: ExampleSet
+    held_out: ExampleSet
+
+
+def hold_out(examples: ExampleSet, share: float | None, seed: int, labels: Sequence[str] | None = None) -> Split:
+    """Choose the rows to hold out; both sides keep the order of the rows.
 
     Rows with the same prompt stay together, and so do the turns of a conversation. With ``labels`` each class gives
     its share, at least one row, and keeps at least one.
 
     Raises:
-        InputError: when nothing would be left on one side.
+        InputError: When nothing would be left on one side.
     """
     wanted = usual_share(len(examples)) if share is None else share
-    strata: dict[str, list[list[int]]] = defaultdict(list)
     groups = _inseparable(examples)
-    if max(map(len, groups), default=0) > len(examples) / 2:  # as where every conversation begins with "Hello"
+    if groups.sizes.max(initial=0) > len(examples) / 2:  # as where every conversation begins with "Hello"
         groups = _inseparable(examples, whole_only=True)
-    for members in groups:
-        strata[examples[members[0]].reference if labels else ""].append(members)
+    held = _drawn(_strata(examples, groups, labels), groups.sizes, wanted, seed)
+    is_held = held[groups.leaders]
+    if is_held.all() or not is_held.any():
+        raise InputError("the rows all have the same prompt, so none can be held out", where=_file(examples))
+    return Split(examples.take(~is_held), examples.take(is_held))
+
+
+class Groups(NamedTuple):
+    """Examples that must be on one side.
+
+    Attributes:
+        leaders: For each example the place of the first one of its group.
+        sizes: The number of examples in the group that each place leads; 0 where it leads none.
+    """
+
+    leaders: Places
+    sizes: Places
+
+
+def _strata(examples: ExampleSet, groups: Groups, labels: Sequence[str] | None) -> list[list[int]]:
+    """The leaders of the groups: all of them, or those of each class, in the order of their names."""
+    leaders = np.flatnonzero(groups.sizes).tolist()
+    if not labels:
+        return [leaders]
+    named: dict[str, list[int]] = defaultdict(list)
+    references = examples.take(np.array(leaders, np.int64))
+    for leader, example in zip(leaders, references, strict=True):
+        named[example.reference].append(leader)
+    return [named[name] for name in sorted(named)]
+
+
+def _drawn(strata: list[list[int]], sizes: Places, share: float, seed: int) -> NDArray[np.bool_]:
+    """Whether the group that each place leads is held out: of every stratum its share."""
     chance = random.Random(seed)
-    held: set[int] = set()
-    for name in sorted(strata):
-        stratum = strata[name]
+    held = np.zeros(len(sizes), bool)
+    count = 0
+    for stratum in strata:
         chance.shuffle(stratum)
-        left = sum(len(members) for members in stratum)
-        goal = max(1, round(wanted * left))
-        for members in stratum:
-            if goal <= 0 or len(held) + len(members) >= len(examples) or (len(strata) > 1 and left == len(members)):
+        left = int(sizes[stratum].sum())
+        goal = max(1, round(share * left))
+        for leader in stratum:
+            size = int(sizes[leader])
+            if goal <= 0 or count + size >= len(sizes) or (len(strata) > 1 and left == size):
                 break
-            if len(members) > goal and len(stratum) > 1 and members is not stratum[-1]:
+            if size > goal and len(stratum) > 1 and leader != stratum[-1]:
                 continue
-            held.update(members)
-            goal -= len(members)
-            left -= len(members)
-    train = [example for index, example in enumerate(examples) if index not in held]
-    evaluation = [example for index, example in enumerate(examples) if index in held]
-    if not train or not evaluation:
-        raise InputError("the rows all have the same prompt, so none can be held out", where=_place(examples))
-    return train, evaluation
+            held[leader] = True
+            count, goal, left = count + size, goal - size, left - size
+    return held
 
 
-def sample(
-    examples: Sequence[Example], count: int, seed: int, labels: Sequence[str] | None = None
-) -> tuple[list[Example], int]:
-    """The examples of ``count`` rows, drawn by the seed and in their first order, and how many rows there were.
+class Sample(NamedTuple):
+    """The examples that were drawn, and the number of rows that they were drawn of."""
+
+    examples: ExampleSet
+    rows: int
+
+
+def sample(examples: ExampleSet, count: int, seed: int, labels: Sequence[str] | None = None) -> Sample:
+    """Draw the examples of ``count`` rows, in their first order.
 
     With ``labels`` each class gives its share, and two rows at least, so that it can be on both sides.
     """
-    rows: dict[Origin, list[int]] = defaultdict(list)
-    for index, example in enumerate(examples):
-        rows[example.origin].append(index)
-    strata: dict[str, list[list[int]]] = defaultdict(list)
-    for members in rows.values():
-        strata[examples[members[0]].reference if labels else ""].append(members)
-    if count >= len(rows):
-        return list(examples), len(rows)
+    leaders = first_places(examples.origins)
+    sizes = np.bincount(leaders, minlength=len(examples))
+    rows = int(np.count_nonzero(sizes))
+    if count >= rows:
+        return Sample(examples, rows)
+    strata = _strata(examples, Groups(leaders, sizes), labels)
     chance = random.Random(seed)
-    kept: set[int] = set()
-    for name, share in _shares({name: len(strata[name]) for name in sorted(strata)}, count).items():
-        for members in chance.sample(strata[name], share):
-            kept.update(members)
-    return [example for index, example in enumerate(examples) if index in kept], len(rows)
+    kept = np.zeros(len(examples), bool)
+    shares = _shares({str(number): len(stratum) for number, stratum in enumerate(strata)}, count)
+    for stratum, share in zip(strata, shares.values(), strict=True):
+        kept[chance.sample(stratum, share)] = True
+    return Sample(examples.take(kept[leaders]), rows)
 
 
 def _shares(counts: dict[str, int], wanted: int) -> dict[str, int]:
@@ -130,25 +168,38 @@ def _shares(counts: dict[str, int], wanted: int) -> dict[str, int]:
     return found
 
 
-def _inseparable(examples: Sequence[Example], whole_only: bool = False) -> list[list[int]]:
-    """Places of examples that must be on one side: of one row, of one prompt, and whatever these have in common.
+def _inseparable(examples: ExampleSet, whole_only: bool = False) -> Groups:
+    """Group the examples of one row, of one prompt, and whatever these have in common.
 
     ``whole_only``: of a conversation's turns only the last is compared with other rows, which has all of it before it.
     """
-    last = {example.origin: index for index, example in enumerate(examples)}
-    leader = list(range(len(examples)))
+    places = np.arange(len(examples))
+    of_row = first_places(examples.origins)
+    compared = places
+    if whole_only:
+        last = np.zeros(len(examples), np.int64)
+        last[of_row] = places  # the last assignment holds
+        compared = np.flatnonzero(last[of_row] == places)
+    of_prompt = places.copy()
+    of_prompt[compared] = compared[first_places(examples.prompts[compared])]
+    leaders = _united(of_row, of_prompt)
+    return Groups(leaders, np.bincount(leaders, minlength=len(examples)))
 
-    def find(index: int) -> int:
-        while leader[index] != index:
-            leader[index] = index = leader[leader[index]]
-        return index
 
-    first: dict[object, int] = {}
-    for index, example in enumerate(examples):
-        compared = last[example.origin] == index or not whole_only
-        for key in (example.origin, prompt_key(example))[: 1 + compared]:
-            leader[find(index)] = find(first.setdefault(key, index))
-    groups: dict[int, list[int]] = defaultdict(list)
-    for index in range(len(examples)):
-        groups[find(index)].append(index)
-    return list(groups.values())
+def _united(*firsts: Places) -> Places:
+    """The first place of each connected component, where every place is connected to its place in each of ``firsts``.
+
+    Components are united as by Galler & Fischer (1964); places that are connected to themselves alone cost nothing.
+    """
+    leaders = list(range(len(firsts[0])))
+
+    def find(place: int) -> int:
+        while leaders[place] != place:
+            leaders[place] = place = leaders[leaders[place]]
+        return place
+
+    for first in firsts:
+        for place in np.flatnonzero(first != np.arange(len(first))).tolist():
+            one, other = find(place), find(int(first[place]))
+            leaders[max(one, other)] = min(one, other)
+    return np.array([find(place) for place in leaders], np.int64)

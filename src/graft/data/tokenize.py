@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from graft.data.chat_template import Rendered, Renderer
 from graft.data.example import AnswerExample, Example, Origin, expect
+from graft.data.spool import in_parts
 from graft.errors import GraftError, Problems, shorten
 
+ROWS_AT_ONCE = 1024
+"""Rows that the tokenizer gets in one call."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class TokenizedExample:
-    """A row as the model reads it: the tokens from ``prompt_length`` on are trained on."""
+    """A row as the model reads it.
+
+    Attributes:
+        input_ids: The tokens; those from ``prompt_length`` on are trained on.
+        prompt_length: The number of tokens that are read only.
+        origin: Where the row came from.
+        cut: The number of tokens that ``max_length`` left no room for.
+        target: What a head is trained on: a class, a number for each of several, a tag for each token, or a distance.
+    """
 
     input_ids: list[int]
     prompt_length: int
     origin: Origin
     cut: int = 0
-    """Tokens that ``max_length`` left no room for."""
     target: Any = None
-    """What a head is trained on: a class, a number for each of several, a tag for each token, or a likeness."""
 
 
 def prompt_ids(tokenizer: Any, text: str) -> list[int]:
-    """The prompt's tokens; the beginning token stands before it where the model wants one and the text has none."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    wanted = tokenizer("", add_special_tokens=True)["input_ids"][:1]
-    start = tokenizer.bos_token_id
-    if start is not None and wanted == [start] and ids[:1] != [start]:
-        return [start, *ids]
-    return ids
+    """Return the prompt's tokens, which begin with the beginning token where the model wants one."""
+    return _started(completion_ids(tokenizer, text), _start_id(tokenizer))
 
 
 def completion_ids(tokenizer: Any, text: str) -> list[int]:
+    """Return the tokens of a text, and none besides."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
 
+def _start_id(tokenizer: Any) -> int | None:
+    """The beginning token, where the model wants one."""
+    start: int | None = tokenizer.bos_token_id
+    return start if tokenizer("", add_special_tokens=True)["input_ids"][:1] == [start] else None
+
+
+def _started(ids: list[int], start: int | None) -> list[int]:
+    return ids if start is None or ids[:1] == [start] else [start, *ids]
+
+
+def _all_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text, and none besides; equal texts are tokenized once."""
+    distinct = list(dict.fromkeys(texts))
+    ids = dict(zip(distinct, tokenizer(distinct, add_special_tokens=False)["input_ids"], strict=True))
+    return [ids[text] for text in texts]
+
+
 def prompt_token_ids(example: Example, renderer: Renderer) -> list[int]:
-    """What a model is asked to answer; at least one token."""
+    """Return the tokens after which the model is to answer; at least one."""
     tokenizer = renderer.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     return prompt_ids(tokenizer, renderer.render(example).prompt) or [int(start)]
@@ -49,7 +72,7 @@ def prompt_token_ids(example: Example, renderer: Renderer) -> list[int]:
 def candidate_token_ids(
     examples: Sequence[Example], completions: Sequence[Sequence[str]], renderer: Renderer
 ) -> list[list[list[int]]]:
-    """The tokens of each of the ``completions`` that an example could have."""
+    """Return the tokens of each of the ``completions`` that an example could have."""
     return [
         [_candidate(example, text, renderer) for text in texts]
         for example, texts in zip(examples, completions, strict=True)
@@ -64,37 +87,59 @@ def _candidate(example: Example, text: str, renderer: Renderer) -> list[int]:
 
 
 def encode(example: Example, renderer: Renderer, max_length: int) -> TokenizedExample:
-    """Prompt and completion are tokenized apart, as they meet when the model answers, and joined.
+    """Return a row as the model reads it; one longer than ``max_length`` is cut on the right.
 
-    A row longer than ``max_length`` is cut on the right.
+    Raises:
+        InputError: When the chat template refuses the messages.
     """
-    rendered: Rendered = renderer.render(example)
-    prompt = prompt_ids(renderer.tokenizer, rendered.prompt)
-    ids = prompt + completion_ids(renderer.tokenizer, rendered.completion)
-    first = 0 if renderer.loss_on == "all" else len(prompt)
-    return TokenizedExample(ids[:max_length], min(first, max_length), example.origin, max(0, len(ids) - max_length))
+    (row,) = _encoded([example.origin], [renderer.render(example)], renderer, max_length)
+    return row
 
 
 def encode_all(
-    examples: Sequence[Example], renderer: Renderer, max_length: int, problems: Problems
-) -> list[TokenizedExample]:
-    """All rows; one with nothing left to train on becomes a problem that names its file and line."""
+    examples: Iterable[Example], renderer: Renderer, max_length: int, problems: Problems
+) -> Iterator[TokenizedExample]:
+    """Yield all rows; one with nothing left to train on becomes a problem that names its file and line."""
     found = Problems()
-    rows: list[TokenizedExample] = []
-    for example in examples:
-        try:
-            row = encode(example, renderer, max_length)
-        except GraftError as error:
-            found.found.extend(error.problems)
-            continue
-        if len(row.input_ids) <= max(1, row.prompt_length):
-            long = len(row.input_ids) + row.cut
-            found.add(
-                f"nothing of the answer is left: the row has {long} tokens, the limit is {max_length}",
-                str(row.origin),
-                "a larger --max_length, or a shorter prompt",
-            )
-        rows.append(row)
+    for part in in_parts(examples, ROWS_AT_ONCE):
+        for row in _encoded(*_rendered(part, renderer, found), renderer, max_length):
+            if len(row.input_ids) <= max(1, row.prompt_length):
+                long = len(row.input_ids) + row.cut
+                found.add(
+                    f"nothing of the answer is left: the row has {long} tokens, the limit is {max_length}",
+                    str(row.origin),
+                    "a larger --max_length, or a shorter prompt",
+                )
+            yield row
     shorten(found, "rows like these")
     problems.found.extend(found.found)
-    return rows
+
+
+def _rendered(
+    examples: Sequence[Example], renderer: Renderer, problems: Problems
+) -> tuple[list[Origin], list[Rendered]]:
+    """The examples that can be rendered: where they came from, and their texts."""
+    origins: list[Origin] = []
+    texts: list[Rendered] = []
+    for example in examples:
+        try:
+            texts.append(renderer.render(example))
+            origins.append(example.origin)
+        except GraftError as error:
+            problems.found.extend(error.problems)
+    return origins, texts
+
+
+def _encoded(
+    origins: Sequence[Origin], texts: Sequence[Rendered], renderer: Renderer, max_length: int
+) -> Iterator[TokenizedExample]:
+    """Prompt and completion are tokenized apart, as they meet when the model answers, and joined."""
+    tokenizer = renderer.tokenizer
+    start = _start_id(tokenizer)
+    prompts = _all_ids(tokenizer, [text.prompt for text in texts])
+    completions = _all_ids(tokenizer, [text.completion for text in texts])
+    for origin, prompt, completion in zip(origins, prompts, completions, strict=True):
+        read = _started(prompt, start)
+        ids = read + completion
+        first = 0 if renderer.loss_on == "all" else len(read)
+        yield TokenizedExample(ids[:max_length], min(first, max_length), origin, max(0, len(ids) - max_length))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graft.data.example import Example
+from graft.data.example_set import ExampleSet
 from graft.data.split import sample
 
 SEED = 42
@@ -41,8 +42,8 @@ class EvaluationRows:
         """Return at most ``count`` rows, drawn with a fixed seed; all of them when ``count`` is None."""
         if count is None or len(self.examples) <= count:
             return self
-        drawn, _ = sample(self.examples, count, SEED, self.labels)
-        return self._with(drawn)
+        drawn = sample(ExampleSet.of(self.examples), count, SEED, self.labels)
+        return self._with(list(drawn.examples))
 
     def _with(self, examples: list[Example]) -> EvaluationRows:
         return replace(self, examples=examples, source={**self.source, "rows": len(examples)})

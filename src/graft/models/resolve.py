@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from graft.config import ModelSettings
-from graft.data.readers import READERS
+from graft.data.readers import endings
 from graft.errors import InputError, did_you_mean
 from graft.models.embedded import EMBEDDED, fetch
 from graft.models.folder import Base, open_folder
@@ -46,7 +46,7 @@ def _found(settings: ModelSettings, reporter: Reporter) -> Base:
         raise InputError(
             "a model is a folder or a .gguf file, not this file",
             where=str(path),
-            remedy=data if path.suffix.lower() in READERS else f"give its folder, {path.parent}",
+            remedy=data if path.suffix.lower() in endings() else f"give its folder, {path.parent}",
         )
     if name.lower() in EMBEDDED:
         return open_folder(fetch(name.lower(), reporter), name.lower(), "embedded")

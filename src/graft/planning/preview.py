@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from graft.data.token_table import row_lengths
 from graft.planning.estimate import estimate
 from graft.planning.plan import RunPlan
 
@@ -25,7 +26,7 @@ def preview(plan: RunPlan) -> dict[str, Any]:
             "all": plan.tokens,
             "trained": plan.trained_tokens,
             "trained_share": round(plan.trained_tokens / max(plan.tokens, 1), 4),
-            "longest_row": max(len(row.input_ids) for row in plan.rows),
+            "longest_row": int(row_lengths(plan.rows).max()),
         },
         "steps": training.steps,
         "batch_size": training.batch_size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from graft.config import DataSettings
@@ -99,7 +99,7 @@ class Task(Protocol):
         """
         ...
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
+    def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterable[TokenizedExample]:
         """Return the rows as the model reads them.
 
         Args:

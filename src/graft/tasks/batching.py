@@ -32,9 +32,15 @@ class Tokenized(NamedTuple):
     cut: int
 
 
-def tokenize_text(tokenizer: Any, text: str, max_length: int) -> Tokenized:
-    """Return the tokens of ``text``, at least one and at most ``max_length``."""
-    whole: list[int] = tokenizer(text, truncation=False)["input_ids"]
+def tokenize_texts(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Tokenized]:
+    """Return the tokens of each text, at least one and at most ``max_length``."""
+    if not texts:
+        return []
+    found: list[list[int]] = tokenizer(list(texts), truncation=False)["input_ids"]
+    return [_bounded(tokenizer, text, whole, max_length) for text, whole in zip(texts, found, strict=True)]
+
+
+def _bounded(tokenizer: Any, text: str, whole: list[int], max_length: int) -> Tokenized:
     ids = tokenizer(text, truncation=True, max_length=max_length)["input_ids"] if len(whole) > max_length else whole
     filled = list(ids) or [tokenizer.eos_token_id or tokenizer.pad_token_id]
     return Tokenized(filled, max(0, len(whole) - max_length))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,13 +11,14 @@ from torch.nn.functional import cosine_similarity, normalize
 from graft.data.example import Example, PairExample, expect
 from graft.data.labeled_columns import pair_columns, text_pairs
 from graft.data.pipeline import Prepared
-from graft.data.tokenize import TokenizedExample
+from graft.data.spool import in_parts
+from graft.data.tokenize import ROWS_AT_ONCE, TokenizedExample
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import Predictor, Progress
 from graft.models.load import Kind
 from graft.tasks.base import Task
-from graft.tasks.batching import Batch, TaskPredictor, pad_inputs, tokenize_text
+from graft.tasks.batching import Batch, TaskPredictor, pad_inputs, tokenize_texts
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
 from graft.tasks.snippet import Usage, loading, python
@@ -46,16 +47,15 @@ class FeatureExtraction(Task):
     def label_space(self, data: Prepared) -> LabelSpace:
         return LabelSpace()
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
+    def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
         """Both texts' tokens, one after the other; ``prompt_length`` is where the second begins."""
-        rows = []
-        for example in examples:
-            pair = expect(example, PairExample)
-            first = tokenize_text(encoding.tokenizer, pair.first, encoding.max_length)
-            second = tokenize_text(encoding.tokenizer, pair.second, encoding.max_length)
-            ids, cut = [*first.ids, *second.ids], first.cut + second.cut
-            rows.append(TokenizedExample(ids, len(first.ids), example.origin, cut, 1 - pair.similarity))
-        return rows
+        for part in in_parts(examples, ROWS_AT_ONCE):
+            pairs = [expect(example, PairExample) for example in part]
+            firsts = tokenize_texts(encoding.tokenizer, [pair.first for pair in pairs], encoding.max_length)
+            seconds = tokenize_texts(encoding.tokenizer, [pair.second for pair in pairs], encoding.max_length)
+            for pair, first, second in zip(pairs, firsts, seconds, strict=True):
+                ids, cut = [*first.ids, *second.ids], first.cut + second.cut
+                yield TokenizedExample(ids, len(first.ids), pair.origin, cut, 1 - pair.similarity)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         first, second = _split(row)
@@ -122,7 +122,7 @@ class PairPredictor(TaskPredictor):
     no_scores = ("the likelihood of a pair is not defined", "--metrics spearman")
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        rows = FEATURE_EXTRACTION.encode(examples, self.encoding, Problems())
+        rows = list(FEATURE_EXTRACTION.encode(examples, self.encoding, Problems()))
         answers = [""] * len(rows)
         for places, batch in self.batches(rows, progress):
             first, second, _ = outputs(self.model, self.to_device(collate(batch, self.tokenizer.pad_token_id)))

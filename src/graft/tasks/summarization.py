@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,13 +12,14 @@ from graft.data.columns import ColumnMapping, recognize
 from graft.data.example import Example
 from graft.data.pipeline import Prepared
 from graft.data.readers import Row
-from graft.data.tokenize import TokenizedExample
+from graft.data.spool import in_parts
+from graft.data.tokenize import ROWS_AT_ONCE, TokenizedExample
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import CompletionScore, Predictor, Progress
 from graft.models.load import Kind
 from graft.tasks.base import TEMPLATES, Task
-from graft.tasks.batching import IGNORED, Batch, TaskPredictor, pad, pad_inputs, tokenize_text
+from graft.tasks.batching import IGNORED, Batch, TaskPredictor, Tokenized, pad, pad_inputs, tokenize_texts
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
 from graft.tasks.snippet import Usage, loading, python
@@ -62,9 +63,10 @@ class Summarization(Task):
     def label_space(self, data: Prepared) -> LabelSpace:
         return LabelSpace()
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
+    def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
         """Source and target, one after the other, each of at most ``max_length`` tokens."""
-        return [_encoded(example, example.reference, encoding) for example in examples]
+        for part in in_parts(examples, ROWS_AT_ONCE):
+            yield from _encoded(part, [example.reference for example in part], encoding)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         source, target = _split(row)
@@ -96,17 +98,18 @@ class Summarization(Task):
 SUMMARIZATION = Summarization()
 
 
-def _encoded(example: Example, completion: str, encoding: Encoding) -> TokenizedExample:
-    source, cut = _ended(encoding.tokenizer, example.input_text, encoding.max_length)
-    target, _ = _ended(encoding.tokenizer, completion, encoding.max_length)
-    return TokenizedExample([*source, *target], len(source), example.origin, cut)
+def _encoded(examples: Sequence[Example], completions: Sequence[str], encoding: Encoding) -> Iterator[TokenizedExample]:
+    sources = _ended(encoding, [example.input_text for example in examples])
+    targets = _ended(encoding, completions)
+    for example, source, target in zip(examples, sources, targets, strict=True):
+        yield TokenizedExample([*source.ids, *target.ids], len(source.ids), example.origin, source.cut)
 
 
-def _ended(tokenizer: Any, text: str, max_length: int) -> tuple[list[int], int]:
-    ids, cut = tokenize_text(tokenizer, text, max_length)
-    if ids[-1] != tokenizer.eos_token_id:
-        ids = [*ids[: max_length - 1], tokenizer.eos_token_id]
-    return ids, cut
+def _ended(encoding: Encoding, texts: Sequence[str]) -> Iterator[Tokenized]:
+    """Yield the tokens of each text, the end token behind them."""
+    end = encoding.tokenizer.eos_token_id
+    for ids, cut in tokenize_texts(encoding.tokenizer, texts, encoding.max_length):
+        yield Tokenized(ids if ids[-1] == end else [*ids[: encoding.max_length - 1], end], cut)
 
 
 def _split(row: TokenizedExample) -> tuple[list[int], list[int]]:
@@ -140,7 +143,7 @@ class Seq2SeqPredictor(TaskPredictor):
     """Greedy answers of an encoder-decoder model, and the likelihood of given ones."""
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
-        rows = [_encoded(example, "", self.encoding) for example in examples]
+        rows = list(_encoded(examples, [""] * len(examples), self.encoding))
         answers = [""] * len(rows)
         for places, batch in self.batches(rows, progress):
             inputs = self.inputs([_split(row)[0] for row in batch])
@@ -156,7 +159,7 @@ class Seq2SeqPredictor(TaskPredictor):
         progress: Progress | None = None,
     ) -> list[list[CompletionScore]]:
         asked = [(place, text) for place, texts in enumerate(completions) for text in texts]
-        rows = [_encoded(examples[place], text, self.encoding) for place, text in asked]
+        rows = list(_encoded([examples[place] for place, _ in asked], [text for _, text in asked], self.encoding))
         scores = [CompletionScore(0.0, 0)] * len(rows)
         for places, batch in self.batches(rows, progress):
             for place, score in zip(places, self._scores(batch), strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,13 +12,14 @@ from graft.data.columns import LABELS, TEXTS, first_of
 from graft.data.example import ClassExample, Example, MultiLabelExample, expect, labels_text
 from graft.data.labeled_columns import labeled_texts
 from graft.data.pipeline import Prepared
-from graft.data.tokenize import TokenizedExample
+from graft.data.spool import in_parts
+from graft.data.tokenize import ROWS_AT_ONCE, TokenizedExample
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import CompletionScore, Predictor, Progress
 from graft.models.load import Kind
 from graft.tasks.base import TEMPLATES, Task
-from graft.tasks.batching import Batch, TaskPredictor, pad_inputs, tokenize_text
+from graft.tasks.batching import Batch, TaskPredictor, pad_inputs, tokenize_texts
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
 from graft.tasks.snippet import Usage, loading, python
@@ -64,18 +65,17 @@ class TextClassification(Task):
             )
         return _checked(LabelSpace(tuple(data.mapping.labels), "single_label_classification"), data)
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
-        rows = []
-        for example in examples:
-            ids, cut = tokenize_text(encoding.tokenizer, example.input_text, encoding.max_length)
-            try:
-                target = _target(example, encoding.label_space)
-            except KeyError as error:
-                known = ", ".join(encoding.label_space.names)
-                problems.add(f"the training rows have no class {error}", str(example.origin), f"they have: {known}")
-                continue
-            rows.append(TokenizedExample(ids, len(ids), example.origin, cut, target))
-        return rows
+    def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
+        known = ", ".join(encoding.label_space.names)
+        for part in in_parts(examples, ROWS_AT_ONCE):
+            texts = tokenize_texts(encoding.tokenizer, [example.input_text for example in part], encoding.max_length)
+            for example, (ids, cut) in zip(part, texts, strict=True):
+                try:
+                    target = _target(example, encoding.label_space)
+                except KeyError as error:
+                    problems.add(f"the training rows have no class {error}", str(example.origin), f"they have: {known}")
+                    continue
+                yield TokenizedExample(ids, len(ids), example.origin, cut, target)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         chosen = [row.target] if isinstance(row.target, int) else [i for i, held in enumerate(row.target) if held]
@@ -189,7 +189,7 @@ class Classifier(TaskPredictor):
 
     def _logits(self, examples: Sequence[Example], progress: Progress | None) -> torch.Tensor:
         """Return the head's outputs, (examples, classes)."""
-        texts = [tokenize_text(self.tokenizer, e.input_text, self.encoding.max_length) for e in examples]
+        texts = tokenize_texts(self.tokenizer, [e.input_text for e in examples], self.encoding.max_length)
         rows = [TokenizedExample(text.ids, 0, e.origin) for text, e in zip(texts, examples, strict=True)]
         found = torch.empty(len(rows), len(self.encoding.label_space.names))
         for places, batch in self.batches(rows, progress):

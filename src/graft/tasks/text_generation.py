@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from graft.data.chat_template import Renderer
@@ -51,7 +51,7 @@ class TextGeneration(Task):
     def label_space(self, data: Prepared) -> LabelSpace:
         return LabelSpace()
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
+    def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
         return encode_all(examples, Renderer(encoding.tokenizer, encoding.loss_on), encoding.max_length, problems)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -57,18 +57,16 @@ class TokenClassification(Task):
             )
         return LabelSpace(tuple(names))
 
-    def encode(self, examples: Sequence[Example], encoding: Encoding, problems: Problems) -> list[TokenizedExample]:
+    def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
         place = {name: index for index, name in enumerate(encoding.label_space.names)}
-        rows = []
+        known = f"they have: {', '.join(encoding.label_space.names)}"
         for row in examples:
             example = expect(row, TaggedExample)
             unknown = sorted(set(example.tags) - set(place))
             if unknown:
-                known = f"they have: {', '.join(encoding.label_space.names)}"
                 problems.add(f"the training rows have no tag {', '.join(unknown)}", str(example.origin), known)
                 continue
-            rows.append(_encoded(example, encoding, place))
-        return rows
+            yield _encoded(example, encoding, place)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         tokens = encoding.tokenizer.convert_ids_to_tokens(row.input_ids)

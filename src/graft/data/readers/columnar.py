@@ -1,0 +1,64 @@
+"""Parquet and Arrow files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graft.data.example import Origin
+from graft.data.readers.base import Row
+from graft.errors import Problems
+
+ROWS_AT_ONCE = 4096
+
+
+class Parquet:
+    """Reads 4,096 rows at a time."""
+
+    name = "parquet"
+    endings: tuple[str, ...] = (".parquet",)
+
+    def read(self, path: Path, problems: Problems) -> Iterator[Row]:
+        from pyarrow import parquet
+
+        return _rows(lambda: parquet.ParquetFile(path).iter_batches(ROWS_AT_ONCE), path, problems)
+
+
+class Arrow:
+    """Reads a record batch at a time, of the stream and of the file format."""
+
+    name = "arrow"
+    endings: tuple[str, ...] = (".arrow",)
+
+    def read(self, path: Path, problems: Problems) -> Iterator[Row]:
+        return _rows(lambda: _batches(path), path, problems)
+
+
+PARQUET, ARROW = Parquet(), Arrow()
+
+
+def _batches(path: Path) -> Iterator[Any]:
+    import pyarrow
+    from pyarrow import ipc
+
+    with pyarrow.memory_map(str(path)) as source:
+        try:
+            yield from ipc.open_stream(source)
+        except pyarrow.ArrowInvalid:
+            source.seek(0)
+            file = ipc.open_file(source)
+            yield from (file.get_batch(number) for number in range(file.num_record_batches))
+
+
+def _rows(open_batches: Any, path: Path, problems: Problems) -> Iterator[Row]:
+    import pyarrow
+
+    file, number = str(path), 0
+    try:
+        for batch in open_batches():
+            for columns in batch.to_pylist():
+                number += 1
+                yield Row(columns, Origin(file, number))
+    except (pyarrow.ArrowException, OSError) as error:
+        problems.add(f"this does not read as {path.suffix[1:]}: {str(error).splitlines()[0]}", path)

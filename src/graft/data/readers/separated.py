@@ -1,0 +1,79 @@
+"""Tables as text: cells separated by commas, tabs or semicolons, the first line naming the columns."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.data.example import Origin
+from graft.data.readers.base import Row
+from graft.data.readers.text import START, check_start, read_text
+from graft.errors import Problems
+
+LONGEST_CELL = 1 << 27
+"""Characters in a cell; Python's own limit is 131,072."""
+
+
+@dataclass(frozen=True)
+class Separated:
+    """Reads a record at a time."""
+
+    name: str
+    endings: tuple[str, ...]
+    delimiter: str
+
+    def read(self, path: Path, problems: Problems) -> Iterator[Row]:
+        names: list[str] = []
+        file = str(path)
+        for line, cells in self._records(path, problems):
+            if not names:
+                names = cells
+                doubled = sorted({name for name in names if names.count(name) > 1})
+                if doubled:
+                    problems.add(f"the header names a column twice: {', '.join(doubled)}", f"{file}:{line}")
+            elif len(cells) != len(names):
+                problems.add(f"{len(cells)} cells, and the header has {len(names)}", f"{file}:{line}")
+            else:
+                yield Row(dict(zip(names, cells, strict=True)), Origin(file, line))
+
+    def _records(self, path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
+        """The line on which each record begins, and its cells; blank lines are passed over.
+
+        Quotes must close: one that doesn't would take all that follows into one cell, and rows were lost in silence.
+        """
+        with path.open("rb") as stream:
+            check_start(stream.read(START), path)
+        csv.field_size_limit(LONGEST_CELL)
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            try:
+                delimiter = self._delimiter(text.readline())
+                text.seek(0)
+                yield from _parsed(csv.reader(text, delimiter=delimiter, strict=True), path, problems)
+            except UnicodeDecodeError:
+                read_text(path)  # which says on which line
+
+    def _delimiter(self, header: str) -> str:
+        if self.delimiter not in header and ";" in header:  # of spreadsheets where the comma is the decimal point
+            return ";"
+        return self.delimiter
+
+
+def _parsed(reader: Any, path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.add(f"this row does not read: {error}", f"{path}:{line}", 'a quote in a quoted cell is written ""')
+            return
+        if cells:
+            yield line, cells
+
+
+CSV = Separated("csv", (".csv",), ",")
+TSV = Separated("tsv", (".tsv",), "\t")

@@ -1,0 +1,115 @@
+"""What a run needs: the model, the task and the rows, read once, with all that is wrong with them said together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from graft.config import FinetuneSettings, config_of
+from graft.data.inferred import InferredSetting
+from graft.data.pipeline import Prepared, prepare
+from graft.data.sources import Loaded, load_rows
+from graft.errors import Problems
+from graft.methods import METHODS
+from graft.models.base import Base, load_tokenizer, resolve
+from graft.planning.unused import check_used
+from graft.progress import Reporter
+from graft.runs.folder import RunFolder
+from graft.tasks.base import Task
+from graft.tasks.select import choose_task, task_for_data
+from graft.training.arguments import check_fields
+from graft.training.losses.choose import named_loss
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The model with its tokenizer, the task, and the prepared rows.
+
+    ``inferred`` says what was decided of the task.
+    """
+
+    base: Base
+    tokenizer: Any
+    task: Task
+    data: Prepared
+    inferred: list[InferredSetting]
+
+
+def read_inputs(settings: FinetuneSettings, reporter: Reporter) -> Inputs:
+    """Find the model, choose the task, and prepare the rows.
+
+    Raises:
+        InputError: With all that is wrong with the settings, the output folder, the data and the model together.
+    """
+    problems = Problems()
+    _check_settings(settings, problems)
+    loaded = _loaded(settings, problems)
+    of_model = Problems()
+    base = _base(settings, reporter, of_model)
+    task, inferred = _task(settings, base, loaded, of_model)
+    tokenizer = None
+    if settings.text_template is not None and base is not None and not of_model:  # whose turns split the template
+        tokenizer = load_tokenizer(base, settings.chat_template)
+    data = _data(settings, loaded, task, tokenizer, problems)
+    problems.found += of_model.found
+    with problems.collecting():
+        check_used(settings, task)
+    problems.raise_if_any()
+    assert base is not None and task is not None and data is not None
+    tokenizer = tokenizer or load_tokenizer(base, settings.chat_template)
+    return Inputs(base, tokenizer, task, data, inferred)
+
+
+def _check_settings(settings: FinetuneSettings, problems: Problems) -> None:
+    with problems.collecting():
+        config_of(settings, METHODS.get(settings.method).Config)
+    with problems.collecting():
+        named_loss(settings)
+    with problems.collecting():
+        check_fields({"lr_scheduler_type": settings.lr_scheduler_type, **settings.training_arguments}, set())
+    if settings.output_path is not None:
+        with problems.collecting():
+            RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
+    if settings.model_name_or_path is None:
+        problems.add("no model is given", remedy="--model_name_or_path FOLDER, or smollm2-135m-instruct to begin with")
+    if settings.data_name is None and settings.data_files is None:
+        problems.add("no data is given", remedy="--data_files rows.jsonl, or --data_name with a file, folder or hub id")
+
+
+def _loaded(settings: FinetuneSettings, problems: Problems) -> Loaded | None:
+    if settings.data_name is not None or settings.data_files is not None:
+        with problems.collecting():
+            return load_rows(settings, settings.token)
+    return None
+
+
+def _base(settings: FinetuneSettings, reporter: Reporter, problems: Problems) -> Base | None:
+    if settings.model_name_or_path is not None:
+        with problems.collecting():
+            return resolve(settings, reporter)
+    return None
+
+
+def _task(
+    settings: FinetuneSettings, base: Base | None, loaded: Loaded | None, problems: Problems
+) -> tuple[Task | None, list[InferredSetting]]:
+    """The task that the model and the rows are for, and what was inferred of it."""
+    if base is not None and loaded is not None:
+        with problems.collecting():
+            return choose_task(settings.task, base, loaded.train)
+    return None, []
+
+
+def _data(
+    settings: FinetuneSettings, loaded: Loaded | None, task: Task | None, tokenizer: Any, problems: Problems
+) -> Prepared | None:
+    """The prepared rows; without a model they are tried as they must be meant, so that what is wrong with them is said.
+
+    A task that does not exist is said by whoever chose it first.
+    """
+    if loaded is None:
+        return None
+    with problems.collecting():
+        tried = task or task_for_data(settings.task, loaded.train)
+        return prepare(settings, settings.seed, tokenizer, tried.recognize, loaded)
+    return None
