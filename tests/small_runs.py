@@ -1,6 +1,15 @@
 """Runs of a few steps, for tests of what comes after training."""
 
+import json
+
 from graft.commands.finetune import finetune
+
+
+def bundle_document(folder):
+    """The manifest of a bundle, as it is on disk."""
+    found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert found["kind"] == "bundle" and found["schema_version"] == "1.0"
+    return found
 
 
 def tune(model, data, folder, **settings):

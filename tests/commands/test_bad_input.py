@@ -327,7 +327,7 @@ def test_the_output_folder_holds_other_files(tiny_llama, written, tmp_path, caps
     out.mkdir()
     (out / "thesis.tex").write_text("precious", encoding="utf-8")
     code = main(["finetune", str(tiny_llama), str(written(jsonl(ROWS))), "-o", str(out), *options])
-    assert code == 2 and "holds files that are no run's: thesis.tex" in capsys.readouterr().err
+    assert code == 2 and "holds files that do not belong to a run: thesis.tex" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 

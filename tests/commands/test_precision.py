@@ -55,4 +55,4 @@ def test_the_walkthroughs_training_arguments_are_taken(given):
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["status"] == "finished"
     if not torch.cuda.is_available():
-        assert any(i["name"] == "precision" and "GPU" in i["why"] for i in manifest["inferences"])
+        assert any(i["name"] == "precision" and "GPU" in i["why"] for i in manifest["inferred_settings"])

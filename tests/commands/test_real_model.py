@@ -45,5 +45,5 @@ def test_a_run_of_the_embedded_model_asks_the_hub_nothing(tone, tmp_path, hub):
     assert "Warning" not in done.stderr
     document = json.loads(done.stdout)
     assert document["manifest"]["base"]["name"] == "smollm2-135m-instruct"
-    assert document["manifest"]["base"]["licence"] == "apache-2.0"
+    assert document["manifest"]["base"]["license"] == "apache-2.0"
     assert set(document["evaluation"]["predictors"]) == {"base", "tuned"}

@@ -7,9 +7,9 @@ import pytest
 
 from graft.cli.main import main
 from graft.commands.export import export_model
-from graft.export.bundle import read_manifest
 from graft.export.onnx.genai_folder import adapter_file
 from graft.export.onnx.session import OnnxSession
+from small_runs import bundle_document
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def switched(run, tmp_path_factory):
 
 
 def test_a_switchable_adapter_answers_as_pytorch_does_and_the_bare_base_is_there(switched):
-    said = read_manifest(switched)
+    said = bundle_document(switched)
     assert said["status"] == "finished" and said["adapter"]["placement"] == "hot-swappable"
     assert said["parity"]["answers_equal"][0] == said["parity"]["answers_equal"][1] >= 50
     assert said["parity"]["greatest_logit_difference"] < 1e-3
@@ -34,7 +34,7 @@ def test_a_switchable_adapter_answers_as_pytorch_does_and_the_bare_base_is_there
 def test_another_adapter_is_added_to_it(switched, run, tmp_path):
     copy = shutil.copytree(switched, tmp_path / "onnx")
     assert main(["generate-adapter", "--add", f"again={run}", str(copy), "--parity_rows", "60"]) == 0
-    assert list(read_manifest(copy)["adapters"]) == ["tone", "again"]
+    assert list(bundle_document(copy)["adapters"]) == ["tone", "again"]
 
 
 def test_it_chats_with_the_adapter_and_its_readme_says_how(switched, capsys):
@@ -45,7 +45,7 @@ def test_it_chats_with_the_adapter_and_its_readme_says_how(switched, capsys):
 
 def test_auto_measures_both_and_says_which_it_took(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "tone")
-    said = read_manifest(export_model({"model_name_or_path": str(copy), "adapter": "auto", "precision": "int8"}))
+    said = bundle_document(export_model({"model_name_or_path": str(copy), "adapter": "auto", "precision": "int8"}))
     assert [one["placement"] for one in said["candidates"]] == ["merged", "hot-swappable"]
     speeds = said["adapter"]["tokens_per_second"]
     assert set(speeds) == {"merged", "hot-swappable"} and all(speed > 0 for speed in speeds.values())

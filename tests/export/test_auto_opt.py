@@ -11,10 +11,11 @@ import pytest
 from graft.cli.main import main
 from graft.commands.export import export_model
 from graft.errors import GateError, GraftError, InputError
-from graft.export.bundle import MANIFEST, clear_stale, read_manifest, staged
+from graft.export.bundle import clear_stale, staged
 from graft.export.cached_predictions import recorded_evaluation
 from graft.progress import Silent
 from graft.runs.folder import RunFolder
+from small_runs import bundle_document
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def exact(run, tmp_path_factory):
 
 def test_a_run_becomes_a_bundle_that_answers_the_same(exact):
     _, bundle = exact
-    said = read_manifest(bundle)
+    said = bundle_document(bundle)
     parity = said["parity"]
     rows = parity["rows_answered"]
     assert said["status"] == "finished" and rows >= 50
@@ -71,7 +72,7 @@ def test_the_walkthroughs_line_works_and_is_quiet(run, tone, tmp_path, capfd):
     code = main([*line.split(), "--precision", "int8", "--skip_parity"])
     said = capfd.readouterr()
     assert code == 0
-    assert "skipped" in read_manifest(tmp_path / "onnx")["parity"]
+    assert "skipped" in bundle_document(tmp_path / "onnx")["parity"]
     assert "Saving" not in said.out + said.err and "GroupQueryAttention" not in said.out + said.err
 
 
@@ -113,7 +114,7 @@ def test_int4_is_rounded_for_the_users_rows_and_says_so(copied, tmp_path):
                 "max_accuracy_drop": 0.99,
             }
         )
-        said = read_manifest(bundle)
+        said = bundle_document(bundle)
         assert said["rounding"] == rounding
         found[rounding] = said
     differences = {name: said["parity"]["greatest_logit_difference"] for name, said in found.items()}
@@ -137,14 +138,14 @@ def test_a_bundle_that_answers_worse_is_marked_failed_and_ends_with_3(copied, tm
     monkeypatch.setattr(export_builder.ExportBuilder, "make", spoilt)
     code = main(["auto-opt", str(copied), "--precision", "float32", "-o", str(tmp_path / "bad")])
     assert code == 3
-    assert read_manifest(tmp_path / "bad")["status"] == "failed"
+    assert bundle_document(tmp_path / "bad")["status"] == "failed"
 
 
 def test_auto_prints_what_it_tried_and_takes_the_smallest_that_passes(copied, tmp_path):
     bundle = export_model(
         {"model_name_or_path": str(copied), "precision": "auto", "output_path": str(tmp_path / "auto")}
     )
-    said = read_manifest(bundle)
+    said = bundle_document(bundle)
     passing = [one["size_mb"] for one in said["candidates"] if one["passed"]]
     assert {one["precision"] for one in said["candidates"]} == {"int4", "int8", "float32"}
     assert said["size_mb"] == min(passing)
@@ -188,7 +189,7 @@ def test_what_cannot_run_here_is_built_and_says_so(run, tmp_path):
             "precision": "float16",
         }
     )
-    said = read_manifest(bundle)
+    said = bundle_document(bundle)
     assert not said["run_here"] and "not run here" in said["parity"]
 
 
@@ -254,9 +255,9 @@ def test_killed_halfway_nothing_looks_finished(run, tmp_path):
     assert left and not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".out-*/manifest.json"))
     with staged(tmp_path / "out") as folder:
-        (folder / MANIFEST).write_text("{}", encoding="utf-8")
+        (folder / "manifest.json").write_text("{}", encoding="utf-8")
         assert list(tmp_path.glob(".out-*")) == [folder]
-    assert [file.name for file in (tmp_path / "out").iterdir()] == [MANIFEST]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["manifest.json"]
 
 
 def test_an_unfinished_folder_is_left_to_the_process_that_works_in_it(tmp_path):

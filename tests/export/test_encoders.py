@@ -6,8 +6,7 @@ import pytest
 from graft.cli.main import main
 from graft.commands.export import export_model
 from graft.errors import InputError
-from graft.export.bundle import read_manifest
-from small_runs import tune
+from small_runs import bundle_document, tune
 from tiny_task_models import tiny_bert_folder
 
 pytest.importorskip("onnxscript")
@@ -22,7 +21,7 @@ def classifier(tone, tmp_path_factory):
 
 def test_a_classifier_becomes_plain_onnx_that_judges_the_same(classifier, tmp_path, capsys):
     assert main(["auto-opt", str(classifier), "--precision", "float32", "-o", str(tmp_path / "out")]) == 0
-    said = read_manifest(tmp_path / "out")
+    said = bundle_document(tmp_path / "out")
     assert said["parity"]["answers_equal"] == [64, 64]
     assert said["parity"]["greatest_logit_difference"] < 1e-4
     text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")

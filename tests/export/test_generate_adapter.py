@@ -7,11 +7,10 @@ import pytest
 from graft.cli.main import main
 from graft.commands.export import generate_adapter
 from graft.errors import InputError
-from graft.export.bundle import read_manifest
 from graft.export.onnx.genai import GenaiModel
 from graft.export.onnx.genai_folder import adapter_file
 from graft.export.onnx.session import OnnxSession
-from small_runs import tune
+from small_runs import bundle_document, tune
 from tiny_models import tiny_model_folder
 
 
@@ -34,7 +33,7 @@ def multi(learned, runs, tmp_path_factory):
 
 
 def test_each_adapter_answers_as_its_pytorch_twin(multi):
-    said = read_manifest(multi)
+    said = bundle_document(multi)
     assert said["status"] == "finished" and list(said["adapters"]) == ["tone", "small", "rslora"]
     for entry in said["adapters"].values():
         parity = entry["parity"]
@@ -79,7 +78,7 @@ def test_an_adapter_is_added_without_rebuilding(multi, learned, tone, runs, tmp_
     copy = shutil.copytree(multi, tmp_path / "multi")
     before = (copy / "model.onnx.data").stat().st_mtime_ns
     assert main(["generate-adapter", "--add", f"late={runs['small']}", str(copy)]) == 0
-    said = read_manifest(copy)
+    said = bundle_document(copy)
     assert list(said["adapters"])[-1] == "late" and said["status"] == "finished"
     assert (copy / "model.onnx.data").stat().st_mtime_ns == before
     wide = tune(learned, tone, tmp_path / "wide", max_steps=1, target_modules="q_proj")
@@ -88,7 +87,7 @@ def test_an_adapter_is_added_without_rebuilding(multi, learned, tone, runs, tmp_
     head = _renamed(wide / "adapter", tmp_path / "head", "q_proj", "lm_head")
     with pytest.raises(InputError, match="no slot"):
         generate_adapter({"add": f"head={head}", "output_path": str(copy)})
-    assert list(read_manifest(copy)["adapters"])[-1] == "late"
+    assert list(bundle_document(copy)["adapters"])[-1] == "late"
 
 
 def _renamed(adapter, folder, old, new):
@@ -138,6 +137,6 @@ def test_an_int4_base_is_rounded_and_keeps_its_adapters_in_float32(learned, runs
             "max_accuracy_drop": 0.9,
         }
     )
-    said = read_manifest(folder)
+    said = bundle_document(folder)
     assert said["rounding"] == "gptq"
     assert all(entry["parity"]["answers_equal"][0] > 0 for entry in said["adapters"].values())

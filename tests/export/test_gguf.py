@@ -4,11 +4,11 @@ import pytest
 from graft.cli.main import main
 from graft.commands.export import export_model
 from graft.errors import InputError
-from graft.export.bundle import read_manifest
 from graft.export.gguf_writer import write_gguf
 from graft.export.quantize.calibrate import quantize_linears
 from graft.models.base import load_model, load_tokenizer, open_run_or_model
 from graft.models.gguf_reader import convert, read_header
+from small_runs import bundle_document
 from tiny_models import tiny_model_folder
 
 
@@ -23,7 +23,7 @@ def test_a_gguf_file_read_back_is_the_same_model(family, tmp_path):
             "output_path": str(tmp_path / "out"),
         }
     )
-    parity = read_manifest(folder)["parity"]
+    parity = bundle_document(folder)["parity"]
     assert parity["greatest_logit_difference"] < 1e-4
     assert parity["token_ids_identical"] == [3, 3]
 
@@ -31,7 +31,7 @@ def test_a_gguf_file_read_back_is_the_same_model(family, tmp_path):
 def test_a_runs_adapter_is_folded_in_and_quantised(run, tmp_path, capsys):
     line = ["auto-opt", str(run), "--format", "gguf", "-o", str(tmp_path / "out")]
     assert main(line) == 0
-    said = read_manifest(tmp_path / "out")
+    said = bundle_document(tmp_path / "out")
     assert said["rounding"] == "gptq"
     assert said["file"].endswith("-q4_1.gguf") and (tmp_path / "out" / said["file"]).is_file()
     same, rows = said["parity"]["next_token_equal"]

@@ -8,11 +8,10 @@ from graft.commands.export import export_model
 from graft.config import OnnxGenaiSettings, build
 from graft.errors import InputError
 from graft.export.adapter_placement import placements
-from graft.export.bundle import read_manifest
 from graft.export.onnx.graph import name_of, node_of
 from graft.methods.quantized import shipped_weights
 from graft.models.base import open_run_or_model
-from small_runs import tune
+from small_runs import bundle_document, tune
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +44,13 @@ def test_the_adapter_stands_beside_them_in_float32_and_the_gate_is_passed(run, b
     module = "model.layers.0.self_attn.q_proj"
     first = load_file(run / "adapter" / "adapter_model.safetensors")[f"base_model.model.{module}.lora_A.weight"]
     assert np.array_equal(tensors[f"{module}.lora_A"], first.T)
-    said = read_manifest(bundle)
+    said = bundle_document(bundle)
     assert said["rounding"] == "trained" and said["adapter"]["placement"] == "unmerged"
     assert said["status"] == "finished" and said["parity"]["passed"]
 
 
 def test_merged_on_request_it_is_rounded_again(run, tmp_path):
-    said = read_manifest(
+    said = bundle_document(
         export_model(
             {
                 "model_name_or_path": str(run),

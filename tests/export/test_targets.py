@@ -10,8 +10,8 @@ from graft.cli.main import main
 from graft.commands.export import export_model
 from graft.commands.open_predictors import open_bundle
 from graft.errors import InputError
-from graft.export.bundle import read_manifest
 from graft.export.target import TARGETS, export_settings
+from small_runs import bundle_document
 from tiny_models import tiny_model_folder
 
 OWN = """
@@ -64,13 +64,13 @@ def own(tmp_path):
 def test_a_target_of_ones_own_has_its_options_its_gate_and_opens_its_bundles(model, own, tmp_path, capsys):
     line = ["auto-opt", str(model), "--format", own, "-o", str(tmp_path / "out")]
     assert main([*line, "--copies", "2"]) == 0
-    said = read_manifest(tmp_path / "out")
+    said = bundle_document(tmp_path / "out")
     assert (said["target"], said["format"], said["copies"], said["precision"]) == (own, "safetensors", 2, "float32")
     assert said["status"] == "finished" and said["base"]["sha256"]
     assert open_bundle(tmp_path / "out", [None]) == {"model": "['0-model.safetensors', '1-model.safetensors']"}
     assert main([*line, "--copies", "3"]) == 2 and "--overwrite" in capsys.readouterr().err
     assert main([*line, "--copies", "3", "--overwrite"]) == 3
-    assert "3 copies" in capsys.readouterr().err and read_manifest(tmp_path / "out")["status"] == "failed"
+    assert "3 copies" in capsys.readouterr().err and bundle_document(tmp_path / "out")["status"] == "failed"
 
 
 def test_an_option_that_the_target_does_not_have_is_refused(model, own, tmp_path):
@@ -101,7 +101,7 @@ def test_precisions_are_known_by_other_names_and_recorded_by_one(model, tmp_path
     folder = export_model(
         {"model_name_or_path": str(model), "format": "gguf", "precision": "fp16", "output_path": str(tmp_path / "out")}
     )
-    assert read_manifest(folder)["precision"] == "float16"
+    assert bundle_document(folder)["precision"] == "float16"
 
 
 def test_help_lists_every_targets_options(capsys):

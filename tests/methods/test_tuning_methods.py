@@ -182,7 +182,7 @@ def lora_run(folder: Path, base: Any) -> Path:
     tuned = prepared(LORA, load_model(base), lora_r=4)
     train_a_little(tuned)
     LORA.save(tuned, run)
-    recorded = {"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.license}
+    recorded = {"name": base.name, "path": str(base.path), "sha256": base.sha256, "license": base.license}
     manifest = {"status": "finished", "task_name": "tone", "base": recorded}
     (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return run

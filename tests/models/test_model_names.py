@@ -103,7 +103,7 @@ def test_open_model_folder(tmp_path: Path) -> None:
         open_run_or_model(tmp_path / "nothing")
 
 
-def test_licences(tmp_path: Path) -> None:
+def test_licenses(tmp_path: Path) -> None:
     assert find_license(tmp_path, {}) == "unknown"
     assert find_license(tmp_path, {}, "meta-llama/Llama-3.2-1B-Instruct") == "llama3.2"
     assert find_license(tmp_path, {}, "meta-llama/Meta-Llama-3-8B") == "llama3"

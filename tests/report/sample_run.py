@@ -73,7 +73,7 @@ def free_text(folder: Path) -> Path:
     _write_jsonl(folder / "metrics.jsonl", _metrics(240, 64.0, 1.7, draw))
     manifest = _manifest("prompt_completion", "finished", None)
     manifest["data"] |= {"labels": None, "summary": {"warnings": [], "prompt_tokens": {"median": 164, "max": 702}}}
-    manifest["base"] |= {"name": "meta-llama/Llama-3.2-1B-Instruct", "licence": "llama3.2"}
+    manifest["base"] |= {"name": "meta-llama/Llama-3.2-1B-Instruct", "license": "llama3.2"}
     _write_json(folder / "manifest.json", manifest)
     _adapter(folder)
     return folder
@@ -271,7 +271,7 @@ def _manifest(kind: str, status: str, task: str | None) -> dict[str, Any]:
         "command": "finetune",
         "task_name": task,
         "settings": settings,
-        "inferences": [{"name": name, "value": value, "why": why} for name, value, why in inferences],
+        "inferred_settings": [{"name": name, "value": value, "why": why} for name, value, why in inferences],
         "versions": versions,
         "seed": 42,
         "machine": {"cpu": "Some Processor at 2.50 GHz", "cores": 2, "memory_gb": 23.5, "gpu": None, "os": "Linux 6.1"},
@@ -279,7 +279,7 @@ def _manifest(kind: str, status: str, task: str | None) -> dict[str, Any]:
             "name": "smollm2-135m-instruct",
             "path": "cache/smollm2",
             "sha256": "cd" * 32,
-            "licence": "apache-2.0",
+            "license": "apache-2.0",
         },
         "adapter": {"sha256": "ef" * 32},
         "data": {

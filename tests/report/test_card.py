@@ -54,7 +54,7 @@ def test_model_index_comes_back_whole(sample: Sample, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("licence", "expected"),
+    ("license", "expected"),
     [
         ("mit", {"license": "mit"}),
         ("llama3.2", {"license": "llama3.2"}),
@@ -63,9 +63,9 @@ def test_model_index_comes_back_whole(sample: Sample, tmp_path: Path) -> None:
         (None, {}),
     ],
 )
-def test_licences(licence: str | None, expected: dict[str, str], tmp_path: Path) -> None:
+def test_licenses(license: str | None, expected: dict[str, str], tmp_path: Path) -> None:
     run = sample_run.classification(tmp_path)
-    change_manifest(run, lambda manifest: manifest["base"].update(licence=licence))
+    change_manifest(run, lambda manifest: manifest["base"].update(license=license))
     data = ModelCard.load(write_card(run)).data.to_dict()
     found = {name: data[name] for name in ("license", "license_name") if name in data}
     assert found == expected

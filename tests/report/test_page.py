@@ -209,7 +209,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     run = sample_run.classification(tmp_path)
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     manifest["settings"]["token"] = "hf_secret"
-    manifest["inferences"].append({"name": "token", "value": "hf_secret", "why": "HF_TOKEN"})
+    manifest["inferred_settings"].append({"name": "token", "value": "hf_secret", "why": "HF_TOKEN"})
     (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert "hf_secret" not in write_report(run).read_text(encoding="utf-8")
 

@@ -3,46 +3,71 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graft.cli.arguments import Arguments
 from graft.config import Settings
 from graft.errors import InputError
-from graft.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from graft.report.doctor import Finding
 
 SETTINGS: tuple[type[Settings], ...] = ()
+USAGE = "graft doctor RUN_OR_BUNDLE [--json]"
 
 
 def run(arguments: Arguments) -> int:
+    """Print what is wrong with a run or a bundle, with evidence and remedies.
+
+    Raises:
+        InputError: If the folder is of another kind.
+    """
     as_json = arguments.flag("json")
     if len(arguments.words) != 1 or arguments.options:
-        raise InputError("which run?", remedy="graft doctor RUN [--json]")
-    folder = RunFolder.open(Path(arguments.words[0]))
+        raise InputError("one run or bundle is needed", remedy=USAGE)
+    from graft.runs.kind import FolderKind, expect_kind
+
+    folder = Path(arguments.words[0])
+    if expect_kind(folder, (FolderKind.RUN, FolderKind.BUNDLE)) is FolderKind.BUNDLE:
+        return _bundle(folder, as_json)
+    return _run(folder, as_json)
+
+
+def _run(folder: Path, as_json: bool) -> int:
     from graft.report.doctor import diagnose
     from graft.report.summary import sentence
     from graft.runs.view import RunView
 
-    view = RunView.read(folder.path)
-    found = diagnose(view, at_work=view.status == "running" and _at_work(folder))
+    view = RunView.read(folder)
+    healthy = "No problems found in the loss curves, memory, speed and scores."
+    heading = f"{view.title} ({view.status}): {sentence(view)}"
+    return _print({"run": str(folder), "status": view.status}, heading, diagnose(view), healthy, as_json)
+
+
+def _bundle(folder: Path, as_json: bool) -> int:
+    from graft.report.bundle_doctor import diagnose_bundle
+    from graft.runs.manifest import read_bundle
+
+    manifest = read_bundle(folder)
+    healthy = "No problems found: the bundle passed the comparison with the PyTorch model."
+    heading = f"{folder.name} ({manifest.status}): {manifest.summary}"
+    about = {"bundle": str(folder), "status": manifest.status}
+    return _print(about, heading, diagnose_bundle(manifest), healthy, as_json)
+
+
+def _print(about: dict[str, str], heading: str, findings: Sequence[Finding], healthy: str, as_json: bool) -> int:
     if as_json:
-        document = {"run": str(folder.path), "status": view.status, "findings": [asdict(finding) for finding in found]}
+        document = {**about, "findings": [asdict(finding) for finding in findings]}
         print(json.dumps(document, ensure_ascii=False, indent=2))
         return 0
-    print(f"{view.title} ({view.status}): {sentence(view)}")
-    if not found:
-        print("\nNothing to complain of: no sign of trouble in its curves, its memory, its speed or its scores.")
-    for number, finding in enumerate(found, 1):
+    print(heading)
+    if not findings:
+        print(f"\n{healthy}")
+    for number, finding in enumerate(findings, 1):
         print(f"\n{number}. {finding.title[:1].upper()}{finding.title[1:]}")
         print("".join(f"   evidence: {line}\n" for line in finding.evidence), end="")
         print("".join(f"   try: {line}\n" for line in finding.remedies), end="")
     return 0
-
-
-def _at_work(folder: RunFolder) -> bool:
-    """Whether a process holds the folder."""
-    try:
-        with folder.lock():
-            return False
-    except InputError:
-        return True

@@ -9,16 +9,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from graft.runs.evaluation_document import read_evaluation
+from graft.runs.manifest import read_manifest
+
 WIDTH = 120
 
 
 def print_result(run: Path, as_json: bool) -> None:
     """The run's scores, its verdict, and where to look next."""
-    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-    path = run / "evaluation.json"
-    document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    evaluation = read_evaluation(run)
+    document = evaluation.document() if evaluation else None
     if as_json:
-        print(json.dumps({"run": str(run), "manifest": manifest, "evaluation": document}, ensure_ascii=False, indent=2))
+        found = {"run": str(run), "manifest": read_manifest(run).document(), "evaluation": document}
+        print(json.dumps(found, ensure_ascii=False, indent=2))
         return
     if document is not None:
         print_evaluation(document)

@@ -11,6 +11,7 @@ from graft.cli.progress import Screen
 from graft.cli.results import print_result
 from graft.config import SECRET, Settings
 from graft.errors import InputError
+from graft.runs.kind import is_run
 
 SETTINGS: tuple[type[Settings], ...] = ()
 
@@ -38,7 +39,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _print(left: list[Path], as_json: bool) -> int:
-    runs = [path for path in left if (path / "manifest.json").is_file()]
+    runs = [path for path in left if is_run(path)]
     if len(left) == 1 and runs:
         print_result(left[0], as_json)
         return 0

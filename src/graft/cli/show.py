@@ -12,21 +12,36 @@ from graft.config import Settings
 from graft.errors import InputError, Problems
 
 SETTINGS: tuple[type[Settings], ...] = ()
+USAGE = "graft show RUN_OR_BUNDLE_OR_MODEL [--json]"
 
 
 def run(arguments: Arguments) -> int:
+    """Print what a run, a bundle or a model is.
+
+    Raises:
+        InputError: If the name is none of them.
+    """
     as_json = arguments.flag("json")
     problems = Problems()
     for name in arguments.options:
-        problems.add(f"unknown option --{name}", remedy="graft show RUN [--json]")
+        problems.add(f"unknown option --{name}", remedy=USAGE)
     if len(arguments.words) != 1:
-        problems.add("which run or model?", remedy="graft show RUN [--json]")
+        problems.add("one run, bundle or model is needed", remedy=USAGE)
     problems.raise_if_any()
+    from graft.runs.kind import FolderKind, folder_kind, what_to_do
+
     name = arguments.words[0]
-    if (Path(name) / "manifest.json").is_file():
-        _show_run(Path(name), as_json)
-    else:
+    folder = Path(name)
+    kind = folder_kind(folder)
+    if kind in (FolderKind.RUN, FolderKind.EVALUATION):
+        _show_run(folder, as_json)
+    elif kind is FolderKind.BUNDLE:
+        _show_bundle(folder, as_json)
+    elif kind in (FolderKind.MODEL, FolderKind.ADAPTER, FolderKind.FILE, FolderKind.MISSING):
         _show_model(name, as_json)
+    else:
+        what = f"this is {kind.value}, not a run, a bundle or a model"
+        raise InputError(what, where=name, remedy=what_to_do(kind, folder))
     return 0
 
 
@@ -41,14 +56,18 @@ def _show_run(folder: Path, as_json: bool) -> None:
         print_run(folder, Console(highlight=False))
 
 
+def _show_bundle(folder: Path, as_json: bool) -> None:
+    from rich.console import Console
+
+    from graft.report.bundle import bundle_summary, print_bundle
+
+    if as_json:
+        print(json.dumps(bundle_summary(folder), ensure_ascii=False, indent=2, default=str))
+    else:
+        print_bundle(folder, Console(highlight=False))
+
+
 def _show_model(name: str, as_json: bool) -> None:
-    folder = Path(name)
-    if folder.is_dir() and not any(folder.glob("*config.json")) and not any(folder.glob("*.gguf")):
-        raise InputError(
-            "this is neither a run (there is no manifest.json in it) nor a model (there is no config.json)",
-            where=name,
-            remedy="graft show RUN, where RUN is what graft finetune wrote to --output_path",
-        )
     from graft.commands.show import describe
 
     with Screen(quiet=as_json) as screen:

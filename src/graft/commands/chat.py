@@ -12,9 +12,10 @@ from graft.config import DataSettings, ModelSettings
 from graft.data.columns import shape_prompt
 from graft.data.example import AnswerExample, Message, Origin
 from graft.errors import InputError
-from graft.export.bundle import is_bundle, read_manifest
+from graft.export.bundle import is_bundle
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
+from graft.runs.manifest import read_bundle
 from graft.runs.settings import recorded_data_settings
 
 TYPED = Origin("typed", 1)
@@ -90,9 +91,9 @@ class Conversation:
 
     @classmethod
     def _of_bundle(cls, folder: Path, max_new_tokens: int, adapter: str | None) -> Conversation:
-        manifest = read_manifest(folder)
+        manifest = read_bundle(folder)
         predictors = open_bundle(folder, [adapter] if adapter else adapters_of(folder))
-        forms = {name: _form((manifest.get("adapters") or {}).get(name, manifest)) for name in predictors}
+        forms = {name: _form(manifest.adapters.get(name, manifest).shape) for name in predictors}
         return cls(predictors, max_new_tokens, forms, [next(iter(predictors))])
 
     def command(self, text: str) -> str:
@@ -128,6 +129,6 @@ class Conversation:
         return self.predictors[name].generate([AnswerExample(prompt, "", TYPED)], self.max_new_tokens)[0]
 
 
-def _form(entry: Mapping[str, Any]) -> DataSettings | None:
+def _form(shape: Mapping[str, Any] | None) -> DataSettings | None:
     """The form of the rows that a bundle or one of its adapters was trained on, as the manifest has it."""
-    return DataSettings(**entry["shape"]) if entry.get("shape") else None
+    return DataSettings(**shape) if shape else None

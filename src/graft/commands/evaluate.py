@@ -14,13 +14,14 @@ from graft.errors import Problems
 from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import record, write_evaluation
-from graft.export.bundle import is_bundle, read_manifest
+from graft.export.bundle import is_bundle
 from graft.inference.predictor import Predictor
 from graft.models.base import Opened, open_run_or_model
 from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent
 from graft.report import write_pages
 from graft.runs.folder import RunFolder, check_folder
+from graft.runs.manifest import read_bundle
 from graft.tasks.base import check_metrics
 from graft.tasks.evaluation_rows import load_evaluation_rows, named_files
 from graft.tasks.load import is_new_head, load_for
@@ -81,8 +82,8 @@ def _evaluate_bundle(
     folder: Path, files: Any, settings: EvaluationSettings, data: DataSettings, output: Any, reporter: Reporter
 ) -> dict[str, Any]:
     """A bundle's adapters, each beside the others; of the run it was made from come the rows and their shape."""
-    manifest = read_manifest(folder)
-    made_from = manifest.get("run")
+    manifest = read_bundle(folder)
+    made_from = manifest.run
     run = RunFolder.open(Path(made_from)) if made_from and Path(made_from).is_dir() else None
     rows = load_evaluation_rows(run, files, data).sampled(data.max_eval_samples)
     base_first = sorted(adapters_of(folder), key=lambda name: name != BASE)

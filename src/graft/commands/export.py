@@ -13,6 +13,7 @@ from graft.export.manifest import write_bundle_manifest
 from graft.export.source import ExportSource, open_base, open_source, source_of_base
 from graft.export.target import TARGETS, Choice, choose_target, export_settings, options_for
 from graft.progress import Reporter, Silent
+from graft.runs.manifest import read_bundle
 
 MULTI_ADAPTER = "onnx-multi-adapter"
 
@@ -99,16 +100,19 @@ def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
     if not bundle.is_bundle(folder):
         remedy = "graft generate-adapter --add NAME=PATH BUNDLE"
         raise InputError("this folder is not a bundle", where=str(folder), remedy=remedy)
-    manifest, named = bundle.read_manifest(folder), name_paths(given.add)
+    manifest, named = read_bundle(folder), name_paths(given.add)
     check_names(folder, manifest, named, given.overwrite)
-    recorded = manifest["base"]
-    path = Path(recorded["path"])
-    opened = open_run_or_model(path if path.is_dir() else recorded["name"], reporter)
-    if opened.base.sha256 != recorded["sha256"]:
+    recorded = manifest.base
+    if recorded is None:
+        raise InputError("the manifest names no base model", where=str(folder))
+    path = Path(recorded.path or recorded.name)
+    opened = open_run_or_model(path if path.is_dir() else recorded.name, reporter)
+    if opened.base.sha256 != recorded.sha256:
         raise InputError("the base of this bundle has changed since it was built", where=str(opened.base.path))
     source = source_of_base(opened, given.chat_template, named)
-    export = MultiAdapterExport(source, given, folder, reporter, dict(manifest["adapters"]))
-    built = export.add(manifest["slots"], {})
+    listed = {name: entry.document() for name, entry in manifest.adapters.items()}
+    export = MultiAdapterExport(source, given, folder, reporter, listed)
+    built = export.add(manifest.slots or [], {})
     status = "finished" if built.passed else "failed"
     bundle.write_manifest(folder, **built.entries, size_mb=built.size_mb, parity=built.parity, status=status)
     if not built.passed:

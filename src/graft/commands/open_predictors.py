@@ -8,13 +8,13 @@ from pathlib import Path
 
 from graft.config import DataSettings, ModelSettings
 from graft.errors import InputError
-from graft.export.bundle import read_manifest
 from graft.export.target import target_of
 from graft.inference.predictor import Predictor
 from graft.methods.adapter_folder import load_adapter
 from graft.models.base import Opened, open_run_or_model, untuned
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
+from graft.runs.manifest import read_bundle
 from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
 from graft.tasks.load import load_for, on_the_gpu
@@ -56,7 +56,7 @@ class OpenModel:
             InputError: If the model does not load, or its base is gone.
         """
         task, encoding, opened, run = self.task, self.encoding, self.opened, self.run
-        seed = int(run.manifest.get("seed") or 0) if run is not None else 0
+        seed = (run.manifest.seed or 0) if run is not None else 0
         reporter.note(f"loading {opened.name}")
         model = load_for(task, encoding, opened.base, seed)
         if opened.adapter is not None:
@@ -108,7 +108,7 @@ def open_bundle(folder: Path, adapters: Iterable[str | None]) -> dict[str, Predi
 
 def adapters_of(folder: Path) -> list[str | None]:
     """The adapters of a bundle, and ``base`` for none of them; [None] for a bundle without adapters."""
-    listed = read_manifest(folder).get("adapters") or {}
+    listed = read_bundle(folder).adapters
     return [*listed, BASE] if listed else [None]
 
 

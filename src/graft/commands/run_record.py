@@ -19,6 +19,7 @@ from graft.config import SECRET
 from graft.data.example import Example
 from graft.hardware.machine import machine
 from graft.planning.plan import RunPlan
+from graft.runs.evaluation_document import read_metrics
 from graft.runs.folder import RunFolder
 from graft.runs.rows import as_row
 
@@ -36,14 +37,18 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
     settings, base, encoding = plan.settings, plan.base, plan.encoding
     run.update_manifest(
         task_name=settings.task_name,
-        task={"name": plan.task.name, "head": encoding.label_space.as_record(), "max_length": encoding.max_length},
+        task={
+            "name": plan.task.name,
+            "label_space": encoding.label_space.as_record(),
+            "max_length": encoding.max_length,
+        },
         settings=settings.model_dump(mode="json", exclude=SECRET),
-        inferences=[asdict(setting) for setting in plan.inferred],
+        inferred_settings=[asdict(setting) for setting in plan.inferred],
         versions={name: version(name) for name in ("torch", "transformers", "peft")}
         | {"python": platform.python_version(), "graft": __version__},
         seed=settings.seed,
         machine=machine(),
-        base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "licence": base.license},
+        base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "license": base.license},
         data=_data(plan),
         finished=None,
     )
@@ -88,11 +93,7 @@ def _data(plan: RunPlan) -> dict[str, Any]:
 
 
 def _peak_rss_mb(run: RunFolder) -> float | None:
-    path = run.path / "metrics.jsonl"
-    if not path.is_file():
-        return None
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return max((line["rss_mb"] for line in lines if "rss_mb" in line), default=None)
+    return max((line.rss_mb for line in read_metrics(run.path) if line.rss_mb is not None), default=None)
 
 
 def _lines(examples: Iterable[Example]) -> str:

@@ -29,7 +29,7 @@ def describe(name: str, reporter: Reporter = SILENT) -> dict[str, Any]:
         "hidden_size": config.get("hidden_size") or config.get("n_embd"),
         "context_tokens": config.get("max_position_embeddings") or config.get("n_positions"),
         "vocabulary": config.get("vocab_size"),
-        "licence": base.license,
+        "license": base.license,
         "sha256": base.sha256,
     }
 

@@ -6,6 +6,7 @@ import json
 
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.table import headline
+from graft.runs.evaluation_document import EVALUATION, PREDICTIONS
 from graft.runs.folder import RunFolder
 
 
@@ -17,6 +18,6 @@ def record(run: RunFolder, result: Evaluation) -> None:
 
 def write_evaluation(folder: RunFolder, result: Evaluation) -> None:
     """Write evaluation.json and predictions.jsonl."""
-    folder.write_json("evaluation.json", result.document)
+    folder.write_json(EVALUATION, result.document)
     rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in result.predictions)
-    folder.write_text("predictions.jsonl", rows)
+    folder.write_text(PREDICTIONS, rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 import uuid
@@ -14,9 +13,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from graft.errors import GraftError, InputError
-from graft.files import TEMPORARY, cannot_write, write_whole
+from graft.files import TEMPORARY, cannot_write
+from graft.runs.kind import FolderKind, folder_kind
+from graft.runs.manifest import BundleManifest, update_manifest
 
-MANIFEST = "manifest.json"
 LOCK = ".lock"
 YOUNG = 60.0
 """Seconds before an unfinished folder without a lock is removed: its owner may be about to lock it."""
@@ -105,27 +105,12 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 def is_bundle(path: Path) -> bool:
     """Whether ``path`` is an exported bundle."""
-    return (path / MANIFEST).is_file() and read_manifest(path).get("kind") == "bundle"
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the bundle in ``path``.
-
-    Raises:
-        InputError: If there is none, or it cannot be read.
-    """
-    try:
-        found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the manifest: {error}", where=str(path / MANIFEST)) from error
-    return found if isinstance(found, dict) else {}
+    return folder_kind(path) is FolderKind.BUNDLE
 
 
 def write_manifest(folder: Path, **values: Any) -> None:
     """Update manifest.json with ``values``."""
-    before = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
-    document = {**before, **values}
-    write_whole(folder / MANIFEST, json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+    update_manifest(folder, BundleManifest, **values)
 
 
 def check_disk_space(output: Path, needed: int) -> None:

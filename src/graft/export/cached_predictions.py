@@ -5,7 +5,6 @@ Only what the evaluation measured is used. A run whose evaluation does not hold 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from graft.evaluation.metrics import select_metrics
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.table import metric_references
 from graft.inference.predictor import CompletionScore, Progress
+from graft.runs.evaluation_document import read_evaluation, read_predictions
 from graft.runs.folder import RunFolder
 from graft.tasks.evaluation_rows import load_evaluation_rows
 
@@ -92,9 +92,11 @@ class RecordedEvaluation:
 def recorded_evaluation(run: RunFolder, tokenizer: Any) -> RecordedEvaluation | None:
     """The evaluation of ``run``; None if there is none, or it is not of today's weights and rows, or not complete."""
     try:
-        document = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
-        text = (run.path / "predictions.jsonl").read_text(encoding="utf-8")
-        return _checked(run, document, [json.loads(line) for line in text.splitlines()], tokenizer)
+        evaluation = read_evaluation(run.path)
+        if evaluation is None:
+            return None
+        lines = [record.document() for record in read_predictions(run.path)]
+        return _checked(run, evaluation.document(), lines, tokenizer)
     except (OSError, ValueError, LookupError, TypeError, GraftError):
         return None
 
@@ -104,7 +106,7 @@ def _checked(
 ) -> RecordedEvaluation | None:
     source, weights = document["data"], run.path / "adapter" / "adapter_model.safetensors"
     path = Path(source["path"])
-    if run.manifest["adapter"]["sha256"] != sha256_of(weights) or source["sha256"] != sha256_of(path):
+    if run.manifest.adapter.sha256 != sha256_of(weights) or source["sha256"] != sha256_of(path):
         return None
     own = path.resolve() == (run.path / "data" / "eval.jsonl").resolve()
     rows = replace(load_evaluation_rows(run, None if own else [str(path)], DataSettings()), source=dict(source))

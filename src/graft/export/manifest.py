@@ -24,7 +24,6 @@ def write_bundle_manifest(folder: Path, choice: Choice, source: ExportSource, bu
     base = source.base
     bundle.write_manifest(
         folder,
-        kind="bundle",
         graft=__version__,
         command="auto-opt",
         target=choice.reference,

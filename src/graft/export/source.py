@@ -14,6 +14,7 @@ from graft.models.base import Base, open_run_or_model, resolve
 from graft.models.open import Opened, check_adapter
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
+from graft.runs.kind import is_run
 from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
 from graft.tasks.open import open_task
@@ -103,5 +104,5 @@ def _open(settings: ExportSettings, reporter: Reporter) -> Opened:
 def run_of_adapter(adapter: Path) -> Path | None:
     """The run folder that an ``adapter`` folder belongs to, if any."""
     resolved = adapter.resolve()
-    is_run = resolved.name == "adapter" and (resolved.parent / "manifest.json").is_file()
-    return resolved.parent if is_run else None
+    of_run = resolved.name == "adapter" and is_run(resolved.parent)
+    return resolved.parent if of_run else None

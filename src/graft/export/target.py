@@ -15,8 +15,8 @@ from pydantic import create_model
 
 from graft.config import ExportSettings, Settings, build
 from graft.errors import InputError
-from graft.export.bundle import read_manifest
 from graft.registry import Registry, absolute_reference
+from graft.runs.manifest import read_bundle
 
 if TYPE_CHECKING:
     from graft.export.source import ExportSource
@@ -209,9 +209,8 @@ def target_of(folder: Path) -> Target:
     Raises:
         InputError: If that target is not installed.
     """
-    manifest = read_manifest(folder)
-    named = manifest.get("target")
+    manifest = read_bundle(folder)
+    named = manifest.target
     if named is None:  # graft 0.1
-        kind = str(manifest.get("format", "onnx"))
-        named = kind if kind in TARGETS.builtin else "onnx-genai"
-    return TARGETS.get(str(named))
+        named = manifest.format if manifest.format in TARGETS.builtin else "onnx-genai"
+    return TARGETS.get(named)

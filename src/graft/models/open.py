@@ -13,6 +13,9 @@ from graft.models.folder import Base, is_whole, open_folder
 from graft.models.resolve import resolve
 from graft.models.weights import check_file
 from graft.progress import SILENT, Reporter
+from graft.runs.folder import RunFolder
+from graft.runs.kind import FolderKind, folder_kind, is_run
+from graft.runs.manifest import BaseModelRecord, BundleManifest, RunManifest, read_manifest
 
 NO_HUB = HubSettings()
 
@@ -40,12 +43,21 @@ def open_run_or_model(path_or_name: str | Path, reporter: Reporter = SILENT, hub
         InputError: when it is none of them, or not whole, or a revision is asked for of what is not from the hub.
     """
     path = Path(path_or_name).expanduser()
-    if (path / "manifest.json").is_file():
+    kind = folder_kind(path)
+    if kind is FolderKind.BUNDLE:
+        raise InputError("this is an exported bundle, not a run or a model", where=str(path), remedy=_made_from(path))
+    if kind is FolderKind.RUN:
         return _open_run(path, reporter, hub)
     if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
         return _open_adapter(path, reporter, hub)
     base = resolve(_named(str(path_or_name), hub), reporter)
     return Opened(base, None, None, base.label, hub)
+
+
+def _made_from(bundle: Path) -> str:
+    manifest = read_manifest(bundle)
+    run = manifest.run if isinstance(manifest, BundleManifest) else None
+    return f"give the run that it was made from, {run}" if run else "give the run or the model that it was made from"
 
 
 def _named(name: str, hub: HubSettings, revision: str | None = None) -> ModelSettings:
@@ -66,19 +78,18 @@ def untuned(opened: Opened, reporter: Reporter = SILENT) -> Base:
     """
     if opened.run is None or opened.adapter is not None:
         return opened.base
-    return _named_base(_read_json(opened.run / "manifest.json"), opened.run, opened.hub, reporter)
+    return _named_base(RunFolder.open(opened.run).manifest, opened.run, opened.hub, reporter)
 
 
 def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
-    manifest = _read_json(path / "manifest.json")
+    manifest = RunFolder.open(path).manifest
     if hub.model_revision:
         what = f"this is a run: its base is the one it was tuned from, not the revision {hub.model_revision!r}"
         raise InputError(what, where=str(path), remedy="omit --model_revision")
     adapter = path / "adapter" if (path / "adapter" / "adapter_config.json").is_file() else None
     if adapter is None and not (path / "model" / "config.json").is_file():
-        status = manifest.get("status", "unknown")
         raise InputError(
-            f"this run has left no model (its status is {status!r})",
+            f"this run has left no model (its status is {manifest.status!r})",
             where=str(path),
             remedy="go on with it by `graft finetune … --resume`, or start anew with `--overwrite`",
         )
@@ -87,38 +98,38 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     if is_whole(path / "model"):
         base = open_folder(path / "model", str((path / "model").resolve()), "folder", hub.trust_remote_code)
         if adapter is not None:
-            base = _as_recorded(base, manifest)
+            base = _as_recorded(base, manifest.base)
     elif adapter is not None:  # a link that broke, as when the cache was emptied or the run was moved
         base = _named_base(manifest, path, hub, reporter)
     else:
         base = open_folder(path / "model", str(path / "model"), "folder", hub.trust_remote_code)
-    return Opened(base, adapter, path, str(manifest.get("task_name") or path.resolve().name), hub)
+    return Opened(base, adapter, path, manifest.task_name or path.resolve().name, hub)
 
 
-def _as_recorded(base: Base, manifest: dict[str, Any]) -> Base:
-    """Under the name and the license the run knew its base by."""
-    recorded = manifest.get("base") or {}
-    license = recorded.get("license") or recorded.get("licence") or base.license
-    return replace(base, name=str(recorded.get("name") or base.name), license=license)
+def _as_recorded(base: Base, recorded: BaseModelRecord | None) -> Base:
+    """Under the name and the license that the run recorded for its base."""
+    if recorded is None:
+        return base
+    return replace(base, name=recorded.name or base.name, license=recorded.license or base.license)
 
 
-def _named_base(manifest: dict[str, Any], run: Path, hub: HubSettings, reporter: Reporter) -> Base:
-    recorded = manifest.get("base") or {}
-    name = recorded.get("name") or recorded.get("path")
-    if not name:
+def _named_base(manifest: RunManifest, run: Path, hub: HubSettings, reporter: Reporter) -> Base:
+    recorded = manifest.base
+    name = recorded and (recorded.name or recorded.path)
+    if recorded is None or not name:
         raise InputError("the manifest names no base model", where=str(run / "manifest.json"))
-    base = resolve(_named(str(name), hub, (manifest.get("settings") or {}).get("model_revision")), reporter)
-    if recorded.get("sha256") not in (None, base.sha256):
+    base = resolve(_named(name, hub, manifest.settings.get("model_revision")), reporter)
+    if recorded.sha256 not in (None, base.sha256):
         raise InputError(
             f"{name} is not the model this run started from: its weights have another SHA-256",
             where=str(run),
-            remedy=f"the run needs the weights {recorded['sha256']}",
+            remedy=f"the run needs the weights {recorded.sha256}",
         )
     return base
 
 
 def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
-    if path.resolve().name == "adapter" and (path.resolve().parent / "manifest.json").is_file():
+    if path.resolve().name == "adapter" and is_run(path.resolve().parent):
         return _open_run(path.resolve().parent, reporter, hub)
     check_adapter(path)
     config = _read_json(path / "adapter_config.json")

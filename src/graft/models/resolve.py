@@ -13,6 +13,7 @@ from graft.models.folder import Base, open_folder
 from graft.models.gguf_reader import open_gguf
 from graft.models.hub import snapshot
 from graft.progress import SILENT, Reporter
+from graft.runs.kind import FolderKind, folder_kind, what_to_do
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -73,7 +74,10 @@ def _refuse_other_folders(path: Path) -> None:
     """A run or an adapter is no base: starting from it would drop what it learned without a word."""
     if (path / "config.json").exists():
         return
-    if (path / "manifest.json").is_file() and (path / "model").is_dir():
+    kind = folder_kind(path)
+    if kind is FolderKind.BUNDLE:
+        raise InputError("this is an exported bundle, not a model", where=str(path), remedy=what_to_do(kind, path))
+    if kind is FolderKind.RUN and (path / "model").is_dir():
         raise InputError("this is a run folder, not a model", where=str(path), remedy=f"its model is {path / 'model'}")
     if (path / "adapter_config.json").is_file():
         raise InputError(

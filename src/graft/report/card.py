@@ -22,7 +22,7 @@ HUB_IDS = {
     "all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2",
 }
 # Of https://huggingface.co/docs/hub/repositories-licenses, those of models that people tune.
-_LICENCES = """
+_LICENSES = """
 afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
 bigscience-openrail-m bsd
 bsd-2-clause bsd-3-clause bsl-1.0 cc cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
@@ -49,9 +49,9 @@ def card_data(view: RunView) -> ModelCardData:
     from huggingface_hub import ModelCardData
 
     adapter = usage.has_adapter(view.path)
-    base, licence = base_id(view), str(view.section("base").get("licence") or "unknown").lower()
-    known = licence in _LICENCES.split()
-    named = not known and licence != "unknown"
+    base, license = base_id(view), str(view.section("base").get("license") or "unknown").lower()
+    known = license in _LICENSES.split()
+    named = not known and license != "unknown"
     results = _results(view)
     language = view.section("data", "summary").get("language")
     found: dict[str, Any] = {
@@ -60,8 +60,8 @@ def card_data(view: RunView) -> ModelCardData:
         "datasets": data_set_id(view),
         "language": language if isinstance(language, str) and re.fullmatch(r"[a-z]{2,3}", language) else None,
         "library_name": "peft" if adapter else "transformers",
-        "license": licence if known else "other" if named else None,
-        "license_name": re.sub(r"[^a-z0-9.-]+", "-", licence).strip("-") if named else None,
+        "license": license if known else "other" if named else None,
+        "license_name": re.sub(r"[^a-z0-9.-]+", "-", license).strip("-") if named else None,
         "license_link": f"https://huggingface.co/{base}" if named and base else None,
         "metrics": list(dict.fromkeys(result.metric_type for result in results)) or None,
         "pipeline_tag": hub_task(view),
@@ -220,14 +220,14 @@ def _given(view: RunView) -> facts.Facts:
 
 
 def _limits(view: RunView) -> str:
-    licence = view.section("base").get("licence")
+    license = view.section("base").get("license")
     n = words.count(next((e.n for values in view.scores.values() for e in values.values()), None))
     judged = f"It was judged on {n} rows of the same kind as it was trained on" if n else "It was not judged"
     return (
         f"## Limits\n\n- {judged}: on other texts expect less.\n"
         f"- What is wrong or one-sided in the base model or in the data is likely in this model, too.\n"
-        f"- Licence of the base: {licence or 'unknown'}; {commercial_use(str(licence) if licence else None)}. "
-        f"The licence of the data may set further bounds."
+        f"- License of the base: {license or 'unknown'}; {commercial_use(str(license) if license else None)}. "
+        f"The license of the data may set further bounds."
     )
 
 

@@ -36,28 +36,28 @@ class Finding:
     remedies: tuple[str, ...]
 
 
-def diagnose(view: RunView, at_work: bool = False) -> list[Finding]:
-    """Everything found, the gravest first. ``at_work``: a process is working in the folder right now."""
+def diagnose(view: RunView) -> list[Finding]:
+    """Return everything that was found, the gravest first."""
     checks: tuple[Callable[[RunView], Iterator[Finding]], ...] = (_signs, _memory, _unlearned, _poor, _slow)
-    found = list(_ending(view, at_work))
+    found = list(_ending(view))
     for check in checks:
         found += [finding for finding in check(view) if finding.kind not in {f.kind for f in found}]
     return found
 
 
-def _ending(view: RunView, at_work: bool) -> Iterator[Finding]:
+def _ending(view: RunView) -> Iterator[Finding]:
     error = str(view.manifest.get("error") or "").strip()
     resume = usage.resume_command(view, view.path.as_posix())
-    if view.status == "interrupted":
-        yield Finding("interrupted", "the run was interrupted", _progress(view), (resume,))
-    if view.status == "running" and not at_work:
+    if view.killed:
         full = _memory_evidence(view)
         yield Finding(
             "killed",
-            "the run ended without a word: it was killed, or the machine stopped",
+            "the process is gone: it was killed, or the machine stopped",
             (*_progress(view), *full),
-            (resume, *(AGAINST_FULL_MEMORY if full else ("the system's log says whether it was out of memory",))),
+            (resume, *(AGAINST_FULL_MEMORY if full else ("the system log says whether it ran out of memory",))),
         )
+    elif view.status == "interrupted":
+        yield Finding("interrupted", "the run was interrupted", _progress(view), (resume,))
     if view.status == "failed":
         what, _, remedy = error.partition("\n")
         kind = next((kind for words_, kind in _FAILURES if words_ in what), "failed")
@@ -240,7 +240,7 @@ def _share_besides_steps(view: RunView, seconds: float) -> float | None:
 
 
 def _rows_a_step(view: RunView) -> float | None:
-    inferences = view.manifest.get("inferences") or ()
+    inferences = view.manifest.get("inferred_settings") or ()
     inferred = {i.get("name"): i.get("value") for i in inferences if isinstance(i, dict)}
     settings = view.section("settings")
     batch = number(inferred.get("per_device_train_batch_size") or settings.get("per_device_train_batch_size"))

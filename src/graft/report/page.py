@@ -31,7 +31,7 @@ MOST = 200
 STATUSES = {
     "finished": ("Finished", "good"),
     "evaluated": ("Evaluated", "good"),
-    "running": ("Not finished", "waiting"),
+    "running": ("Running", "waiting"),
     "interrupted": ("Interrupted", "waiting"),
     "failed": ("Failed", "bad"),
 }
@@ -109,7 +109,7 @@ def _context(view: RunView) -> dict[str, Any]:
         "status_kind": status_kind,
         "date": words.when(view.manifest.get("finished") or view.manifest.get("started")),
         "error": str(view.manifest.get("error") or ""),
-        "resume": usage.resume_command(view) if view.status in ("interrupted", "failed", "running") else "",
+        "resume": usage.resume_command(view) if view.status in ("interrupted", "failed") else "",
         "hero": _hero(view),
         "plot": interval_plot(view.scores, _metrics(view), commonest_share(view)),
         "commonest": commonest_share(view),

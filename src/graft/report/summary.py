@@ -37,9 +37,10 @@ def sentence(view: RunView) -> str:
     if view.status == "failed":
         return f"The run failed{steps}{': ' + error if error else ''}."
     if view.status == "interrupted":
-        return f"The run was interrupted{steps}. It can be resumed where it stopped."
+        gone = " (the process is gone)" if view.killed else ""
+        return f"The run was interrupted{steps}{gone}. It can be resumed from its last checkpoint."
     if view.status == "running":
-        return f"The run has not finished{steps}: it is still going on, or was cut off and can be resumed."
+        return f"The run is in progress{steps}."
     if view.scores:
         try:
             return verdict(dict(view.evaluation))
@@ -158,11 +159,11 @@ def version_facts(view: RunView) -> Facts:
 
 def base_facts(view: RunView) -> Facts:
     base, adapter = view.section("base"), view.section("adapter")
-    licence = str(base.get("licence") or "")
+    license = str(base.get("license") or "")
     return present(
         [
             ("Base model", str(base.get("name") or "")),
-            ("Licence", f"{licence}: {commercial_use(licence)}" if base else ""),
+            ("License", f"{license}: {commercial_use(license)}" if base else ""),
             ("Base SHA-256", str(base.get("sha256") or "")),
             ("Adapter SHA-256", str(adapter.get("sha256") or "")),
             ("Seed", str(view.manifest["seed"]) if view.manifest.get("seed") is not None else ""),
@@ -264,7 +265,7 @@ def data_warnings(view: RunView) -> list[str]:
 def settings(view: RunView) -> list[Setting]:
     """Every setting with its value, where that came from, and why."""
     recorded = view.section("settings")
-    raw = view.manifest.get("inferences") or ()
+    raw = view.manifest.get("inferred_settings") or ()
     inferred = {str(entry["name"]): entry for entry in raw if isinstance(entry, dict) and entry.get("name")}
     found = [
         Setting(name, listed(entry.get("value")), "inferred", str(entry.get("why") or ""))

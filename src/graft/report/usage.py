@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from graft.data.example import AnswerExample
 from graft.errors import GraftError
 from graft.report.row_changes import shared
+from graft.runs.manifest import LabelSpaceRecord
 from graft.runs.remedies import PATCHES
 from graft.runs.rows import from_row
 from graft.runs.view import RunView
@@ -54,7 +55,7 @@ def resume_command(view: RunView, name: str | None = None) -> str:
 
 def location(view: RunView) -> str:
     """The run folder as it was named when the run was started; only its name when that is absolute or has changed."""
-    inferences = view.manifest.get("inferences") or ()
+    inferences = view.manifest.get("inferred_settings") or ()
     inferred = (i.get("value") for i in inferences if isinstance(i, dict) and i.get("name") == "output_path")
     named = Path(str(view.section("settings").get("output_path") or next(inferred, "")))
     name = view.path.resolve().name
@@ -97,7 +98,7 @@ def snippet(view: RunView) -> str:
         run=location(view),
         prompt=prompt_shape(view),
         adapter="graft" if needs_graft(view.path) else adapter,
-        label_space=LabelSpace.from_record(view.section("task", "head")),
+        label_space=LabelSpace.from_record(LabelSpaceRecord.model_validate(dict(view.section("task", "label_space")))),
         has_chat_template=_has_chat_template(view.path),
         max_new_tokens=_new_tokens(view),
     )

@@ -1,4 +1,4 @@
-"""The run folder: one manifest, files that are whole or not there, one owner at a time."""
+"""The run folder: one manifest, files that are complete or absent, one process at a time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from filelock import FileLock, Timeout
 
 from graft.errors import InputError
 from graft.files import append_line, write_whole
+from graft.runs.kind import FolderKind, expect_kind, folder_kind
+from graft.runs.manifest import MANIFEST, RunManifest, read_run, update_manifest
+from graft.runs.record import dump
 
-MANIFEST = "manifest.json"
+LOCK = ".lock"
 PARTS = ("data", "model", "adapter", "checkpoints", "logs")
 FILES = (
     MANIFEST,
@@ -56,7 +59,7 @@ class RunFolder:
         """
         run = cls(path)
         run.check_free(overwrite, resume)
-        if overwrite and not resume and run.manifest:
+        if overwrite and not resume and (path / MANIFEST).is_file():
             with run.lock():
                 run._clear()
         path.mkdir(parents=True, exist_ok=True)
@@ -71,21 +74,24 @@ class RunFolder:
         path, place = self.path, str(self.path)
         check_folder(path)
         there = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-        if ".lock" in there:
+        if LOCK in there:
             with self.lock():
                 pass
-        if MANIFEST in there and not (overwrite or resume):
+        kind = folder_kind(path)
+        if kind is FolderKind.RUN and not (overwrite or resume):
             raise InputError(
-                f"there is a run in this folder already ({self.manifest.get('status')})",
+                f"there is a run in this folder already ({self.manifest.status})",
                 where=place,
-                remedy="--overwrite replaces it, --resume goes on with it, or choose another --output_path",
+                remedy="--overwrite replaces it, --resume continues it, or choose another --output_path",
             )
+        if kind in (FolderKind.BUNDLE, FolderKind.SEARCH, FolderKind.DATA):
+            raise InputError(f"the output folder is {kind.value}", where=place, remedy="choose another --output_path")
         others = sorted(there - {".lock"})
-        if others and MANIFEST not in there and not (resume and "config.yaml" in there):
+        if others and kind is not FolderKind.RUN and not (resume and "config.yaml" in there):
             raise InputError(
-                f"the output folder holds files that are no run's: {', '.join(others[:5])}",
+                f"the output folder holds files that do not belong to a run: {', '.join(others[:5])}",
                 where=place,
-                remedy="choose another --output_path, or empty it yourself",
+                remedy="choose another --output_path, or empty the folder",
             )
 
     @classmethod
@@ -93,10 +99,9 @@ class RunFolder:
         """The run in ``path``.
 
         Raises:
-            InputError: when there is none.
+            InputError: If ``path`` is another kind of folder.
         """
-        if not (path / MANIFEST).is_file():
-            raise InputError("this is not a run folder: there is no manifest.json in it", where=str(path))
+        expect_kind(path, (FolderKind.RUN,))
         return cls(path)
 
     def _clear(self) -> None:
@@ -106,21 +111,36 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
     @property
-    def manifest(self) -> dict[str, Any]:
-        path = self.path / MANIFEST
-        if not path.is_file():
-            return {}
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return document
+    def manifest(self) -> RunManifest:
+        """The manifest as it is now.
+
+        Raises:
+            InputError: If there is none, it is damaged, or it is not a run's.
+        """
+        return read_run(self.path)
 
     def update_manifest(self, **values: Any) -> None:
-        self.write_json(MANIFEST, {**self.manifest, **values})
+        """Write fields of the manifest over those that are there."""
+        update_manifest(self.path, RunManifest, **values)
 
     def write_json(self, name: str, document: Any) -> None:
-        self.write_text(name, json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+        """Write a record or a plain value as JSON."""
+        self.write_text(name, dump(document))
 
     def write_text(self, name: str, text: str) -> None:
+        """Write a file, complete or not at all."""
         write_whole(self.path / name, text)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process holds the folder."""
+        if not (self.path / LOCK).is_file():
+            return False
+        try:
+            with self.lock():
+                return False
+        except InputError:
+            return True
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """One line more in metrics.jsonl."""
@@ -148,7 +168,7 @@ class RunFolder:
             InputError: when another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self.path / LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout:

@@ -13,8 +13,9 @@ def recorded_data_settings(run: RunFolder) -> dict[str, Any]:
     where = {"data_name", "data_files", "train_split", "eval_split", "eval_data_files", "eval_share"}
     where |= {"max_train_samples", "max_eval_samples", "data_config_name"}
     names = set(DataSettings.model_fields) - where
-    settings = {name: value for name, value in run.manifest["settings"].items() if name in names and value is not None}
-    for inference in run.manifest["inferences"]:
-        if inference["name"] in names:
-            settings.setdefault(inference["name"], inference["value"])
+    manifest = run.manifest
+    settings = {name: value for name, value in manifest.settings.items() if name in names and value is not None}
+    for inferred in manifest.inferred_settings:
+        if inferred.name in names:
+            settings.setdefault(inferred.name, inferred.value)
     return settings

@@ -10,7 +10,9 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
+from graft.runs.folder import RunFolder
 from graft.runs.health import REMEDIES, Sign, overfitting
+from graft.runs.upgrade import upgrade_manifest
 
 Table = Mapping[str, Any]
 
@@ -57,9 +59,10 @@ class RunView:
     @classmethod
     def read(cls, path: Path) -> RunView:
         """The view of the run in ``path``; a file that isn't there, or isn't JSON, reads as empty."""
+        recorded = _document(path / "manifest.json")
         return cls(
             path,
-            _document(path / "manifest.json"),
+            upgrade_manifest(dict(recorded)) if recorded else {},
             list(_lines(path / "metrics.jsonl")),
             _document(path / "evaluation.json"),
             list(_lines(path / "predictions.jsonl")),
@@ -72,8 +75,16 @@ class RunView:
             found = found.get(name) if isinstance(found, Mapping) else None
         return found if isinstance(found, Mapping) else {}
 
+    @cached_property
+    def killed(self) -> bool:
+        """Whether the manifest says that the run is running, and no process holds the folder."""
+        return self.manifest.get("status") == "running" and not RunFolder(self.path).in_use
+
     @property
     def status(self) -> str:
+        """The status of the manifest; a run whose process is gone was interrupted."""
+        if self.killed:
+            return "interrupted"
         return str(self.manifest.get("status") or ("evaluated" if self.evaluation else "unknown"))
 
     @property

@@ -51,19 +51,19 @@ def load_evaluation_rows(
     update = {"data_files": listed, "data_name": given.data_name if listed is None else None}
     settings = DataSettings(**{**recorded, **chosen, **update})
     known = list(label_space.names) if label_space is not None else []
-    labels = run.manifest["data"]["labels"] if run is not None else known or None
+    labels = run.manifest.data.labels if run is not None else known or None
     recognize = (task or default_task("causal")).recognize
     read = read_examples(settings, labels, recognize=recognize, token=token)
     return EvaluationRows(read.examples, read.mapping.labels, asdict(read.source), read.mapping.kind)
 
 
 def _held_out(run: RunFolder) -> EvaluationRows:
-    path, kind = run.path / "data" / "eval.jsonl", run.manifest["data"]["kind"]
+    path, kind = run.path / "data" / "eval.jsonl", run.manifest.data.kind
     examples = [from_row(json.loads(line), kind) for line in path.read_text(encoding="utf-8").splitlines()]
     if not examples:
         raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
     source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
-    return EvaluationRows(examples, run.manifest["data"]["labels"], source, kind)
+    return EvaluationRows(examples, run.manifest.data.labels, source, kind)
 
 
 def named_files(files: Any, given: DataSettings) -> tuple[str, ...] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+from graft.runs.manifest import LabelSpaceRecord
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class LabelSpace:
         return {**config, "problem_type": self.problem} if self.problem else config
 
     def as_record(self) -> dict[str, Any]:
-        """Return the manifest's entry, which ``from_record`` reads back."""
-        return asdict(self)
+        """Return the manifest's entry: ``LabelSpaceRecord``."""
+        return {"names": list(self.names), "problem": self.problem}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> LabelSpace:
-        """Read what ``as_record`` wrote."""
-        return cls(tuple(record.get("names") or ()), record.get("problem"))
+    def from_record(cls, record: LabelSpaceRecord) -> LabelSpace:
+        """Read the labels from a run's manifest."""
+        return cls(tuple(record.names), record.problem)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> LabelSpace:

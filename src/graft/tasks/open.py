@@ -16,9 +16,9 @@ def open_task(opened: Opened, model: ModelSettings, data: DataSettings) -> tuple
     Raises:
         InputError: If ``model.task`` names something that it cannot do.
     """
-    manifest = RunFolder.open(opened.run).manifest if opened.run else {}
-    task, label_space = task_of(opened, manifest, model.task)
+    recorded = RunFolder.open(opened.run).manifest.task if opened.run else None
+    task, label_space = task_of(opened, recorded, model.task)
     tokenizer = load_tokenizer(opened.base, model.chat_template)
-    recorded = (manifest.get("task") or {}).get("max_length")
-    longest = recorded if recorded and data.max_length is None else resolve_max_length(data, tokenizer, opened.base)
+    known = recorded.max_length if recorded else None
+    longest = known if known and data.max_length is None else resolve_max_length(data, tokenizer, opened.base)
     return task, Encoding(tokenizer, label_space, longest)

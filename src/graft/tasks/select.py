@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
 from graft.errors import InputError, did_you_mean
 from graft.models.base import Base, Opened, kind_of
 from graft.models.load import Kind
+from graft.runs.manifest import TaskRecord
 from graft.tasks import TASKS
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace
@@ -99,19 +100,18 @@ def check_model(task: Task, base: Base) -> Task:
     )
 
 
-def task_of(opened: Opened, manifest: Mapping[str, Any], name: str | None) -> SelectedTask:
+def task_of(opened: Opened, recorded: TaskRecord | None, name: str | None) -> SelectedTask:
     """Return the task and the labels of a run, as its manifest says, or of a model folder, as its architecture says.
 
     Raises:
         InputError: If ``name`` is another task, or the model cannot do it.
     """
-    recorded = manifest.get("task")
     if recorded:
-        task = get_task(name or recorded["name"])
-        if task.name != recorded["name"]:
-            said = f"this run's task is {recorded['name']}, not {task.name}"
+        task = get_task(name or recorded.name)
+        if task.name != recorded.name:
+            said = f"this run's task is {recorded.name}, not {task.name}"
             raise InputError(said, where="--task", remedy="omit --task")
-        return SelectedTask(task, LabelSpace.from_record(recorded.get("head") or {}))
+        return SelectedTask(task, LabelSpace.from_record(recorded.label_space))
     named = get_task(name) if name is not None else None
     headed = _task_of_head(opened.base)
     if headed is not None and named in {None, headed}:

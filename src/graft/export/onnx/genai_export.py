@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +42,9 @@ from graft.inference.torch import TorchPredictor
 from graft.models.base import load_model, untuned
 from graft.progress import Reporter
 from graft.report import write_pages
+from graft.runs.evaluation_document import read_evaluation
 from graft.runs.folder import RunFolder
+from graft.runs.manifest import read_bundle
 from graft.runs.settings import recorded_data_settings
 
 SPEED_TOKENS = 64
@@ -185,9 +186,8 @@ class GenaiExport:
     def _built(self, chosen: Candidate, candidates: Sequence[Candidate]) -> Built:
         variant, source = chosen.variant, self.source
         parity: dict[str, Any] | str = self._not_compared if chosen.parity is None else chosen.parity
-        listed = bundle.read_manifest(self.folder).get("adapters", {}) if variant.placement == HOT_SWAPPABLE else {}
-        for entry in listed.values():
-            entry["parity"] = parity
+        known = read_bundle(self.folder).adapters if variant.placement == HOT_SWAPPABLE else {}
+        listed = {name: {**entry.document(), "parity": parity} for name, entry in known.items()}
         entries = {
             "adapter": self._adapter_entry(chosen, candidates),
             "shape": recorded_data_settings(source.run) if source.run else None,
@@ -257,7 +257,6 @@ def _describe_slots(made: Path, models: SourceModels) -> None:
     adapter = models.adapter
     bundle.write_manifest(
         made,
-        kind="bundle",
         slots=sorted(adapter.matrices),
         adapters={adapter.name: adapter_entry(adapter, made)},
         default_adapter=adapter.name,
@@ -266,8 +265,8 @@ def _describe_slots(made: Path, models: SourceModels) -> None:
 
 def _add_to_report(run: RunFolder, found: Evaluation) -> None:
     """Add the bundle to the run's evaluation and report, unless these hold more rows."""
-    file = run.path / "evaluation.json"
-    before = json.loads(file.read_text(encoding="utf-8"))["data"]["rows"] if file.is_file() else 0
+    known = read_evaluation(run.path)
+    before = (known.data.rows or 0) if known else 0
     if found.document["data"]["rows"] >= before:
         record(run, found)
         write_pages(run.path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError, did_you_mean
-from graft.export.bundle import MANIFEST, read_manifest
+from graft.runs.manifest import MANIFEST, BundleManifest, read_bundle
 
 GENAI_CONFIG = "genai_config.json"
 ADAPTERS = "adapters"
@@ -30,9 +30,9 @@ def adapter_file(folder: Path, name: str | None) -> Path | None:
     Raises:
         InputError: If there is no adapter of this name, or its file is outside the bundle.
     """
-    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
-    listed = manifest.get("adapters") or {}
-    name = manifest.get("default_adapter") if name is None else name
+    manifest = read_bundle(folder) if (folder / MANIFEST).is_file() else BundleManifest()
+    listed = manifest.adapters
+    name = manifest.default_adapter if name is None else name
     if name is None or (name == BASE and name not in listed):
         return None
     if name not in listed:
@@ -41,7 +41,7 @@ def adapter_file(folder: Path, name: str | None) -> Path | None:
             where=str(folder),
             remedy=did_you_mean(name, listed),
         )
-    file = (folder / str(listed[name]["file"])).resolve()
+    file = (folder / listed[name].file).resolve()
     if not file.is_relative_to(folder.resolve()) or not file.is_file():
         raise InputError(f"the file of the adapter {name!r} is not in the bundle", where=str(folder))
     return file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from graft.export.onnx.lora_slots import LinearShape, LoraMatrices, slot_names
 from graft.export.source import run_of_adapter
 from graft.models.base import Base
 from graft.models.open import check_adapter
+from graft.runs.manifest import read_run
 
 MOST_PROBLEMS = 5
 
@@ -103,13 +103,12 @@ def open_adapter(name: str, given: Path, base: Base) -> LoraAdapter:
 
 
 def _check_base(run: Path, base: Base, where: Path) -> None:
-    recorded = json.loads((run / "manifest.json").read_text(encoding="utf-8")).get("base") or {}
-    if recorded.get("sha256") not in (None, base.sha256):
+    recorded = read_run(run).base
+    if recorded is not None and recorded.sha256 not in (None, base.sha256):
         raise InputError(
-            f"this adapter was trained on {recorded.get('name')}, not on {base.label}: the SHA-256 of their weights "
-            "differ",
+            f"this adapter was trained on {recorded.name}, not on {base.label}: the SHA-256 of their weights differ",
             where=str(where),
-            remedy=f"--base_model_path {recorded.get('name')}, or train an adapter on this base",
+            remedy=f"--base_model_path {recorded.name}, or train an adapter on this base",
         )
 
 

@@ -34,6 +34,7 @@ from graft.methods.adapter_folder import load_adapter
 from graft.models.base import Base, load_model
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
+from graft.runs.manifest import BundleManifest
 from graft.tasks.evaluation_rows import load_evaluation_rows
 
 NOT_COMPARED = "not compared: the adapter has no run with held-out rows, or --skip_parity"
@@ -117,7 +118,7 @@ class MultiAdapterExport:
             write_adapter(adapter, adapter_path(self.folder, adapter.name))
             self.listed[adapter.name] = adapter_entry(adapter, self.folder)
         # The adapters are found by the manifest, also by the process that answers for the comparison.
-        bundle.write_manifest(self.folder, kind="bundle", status="running", adapters=self.listed)
+        bundle.write_manifest(self.folder, status="running", adapters=self.listed)
         for adapter in self.adapters:
             self.listed[adapter.name]["parity"] = self._compared(adapter) or NOT_COMPARED
         parity = self._parity()
@@ -209,17 +210,17 @@ class MultiAdapterExport:
         write_readme(self.folder, title, lines, next(iter(self.listed), None))
 
 
-def check_names(folder: Path, manifest: Mapping[str, Any], added: Mapping[str, Path], overwrite: bool) -> None:
+def check_names(folder: Path, manifest: BundleManifest, added: Mapping[str, Path], overwrite: bool) -> None:
     """Raises:
     InputError: If ``folder`` has no slots, or already has an adapter of one of the names.
     """
-    if "slots" not in manifest:
+    if manifest.slots is None:
         raise InputError(
             "this bundle does not take adapters",
             where=str(folder),
             remedy="graft generate-adapter --add NAME=PATH BUNDLE adds to one that generate-adapter made",
         )
-    taken = sorted(set(added) & set(manifest["adapters"]))
+    taken = sorted(set(added) & set(manifest.adapters))
     if taken and not overwrite:
         raise InputError(
             f"the bundle already has an adapter {taken[0]!r}", where=str(folder), remedy="--overwrite replaces it"

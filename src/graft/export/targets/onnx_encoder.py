@@ -84,8 +84,8 @@ class OnnxEncoder:
 
         from transformers import AutoTokenizer
 
-        from graft.export.bundle import read_manifest
         from graft.export.onnx.encoder_graph import OnnxEncoder as Graph
+        from graft.runs.manifest import read_bundle
         from graft.tasks.encoding import DEFAULT_MAX_LENGTH, Encoding
         from graft.tasks.label_space import LabelSpace
         from graft.tasks.select import get_task
@@ -94,7 +94,7 @@ class OnnxEncoder:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         longest = min(DEFAULT_MAX_LENGTH, int(tokenizer.model_max_length))
         encoding = Encoding(tokenizer, LabelSpace.from_config(config), longest)
-        return get_task(read_manifest(folder)["task"]).predictor("onnx", Graph(folder), encoding)
+        return get_task(read_bundle(folder).task or "").predictor("onnx", Graph(folder), encoding)
 
 
 def _merged(source: ExportSource) -> Any:

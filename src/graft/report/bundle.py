@@ -1,0 +1,147 @@
+"""An exported bundle in the terminal: what it is, what was tried, what the comparison said, how to run it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from graft.runs.manifest import (
+    BundleManifest,
+    CandidateRecord,
+    ParityRecord,
+    parity_reason,
+    read_bundle,
+)
+
+FORMATS = {
+    "onnx": "ONNX for onnxruntime-genai",
+    "onnx-encoder": "ONNX for onnxruntime",
+    "gguf": "GGUF for llama.cpp",
+}
+DASH = "–"
+
+
+def print_bundle(folder: Path, console: Console) -> None:
+    """Print the bundle in ``folder``."""
+    manifest = read_bundle(folder)
+    for name, value in bundle_facts(folder, manifest):
+        console.print(f"{name:<15}{value}", soft_wrap=True, markup=False)
+    for table in _tables(manifest):
+        console.print()
+        console.print(table)
+    console.print()
+    for command in run_commands(folder, manifest):
+        console.print(f"next: {command}", soft_wrap=True, markup=False)
+
+
+def bundle_summary(folder: Path) -> dict[str, Any]:
+    """The bundle as plain values: its manifest, its folder, and the commands that run it."""
+    manifest = read_bundle(folder)
+    return {"bundle": str(folder), "commands": run_commands(folder, manifest), "manifest": manifest.document()}
+
+
+def bundle_facts(folder: Path, manifest: BundleManifest) -> list[tuple[str, str]]:
+    """Name and value of what there is to say about a bundle in one line each."""
+    precision = manifest.precision or ""
+    rounding = f", rounded by {manifest.rounding}" if manifest.rounding else ""
+    found = [
+        ("bundle", f"{folder} ({manifest.status})"),
+        ("format", FORMATS.get(manifest.format, manifest.format)),
+        ("task", manifest.task or ""),
+        ("base model", manifest.base.name if manifest.base else ""),
+        ("license", (manifest.base.license or "") if manifest.base else ""),
+        ("precision", f"{precision}{rounding}"),
+        ("size", f"{manifest.size_mb:g} MB" if manifest.size_mb is not None else ""),
+        ("file", manifest.file or ""),
+        ("runs on", manifest.provider or ""),
+        ("made from", manifest.run or ""),
+        ("adapter", _placement(manifest)),
+        ("parity", manifest.summary),
+        *_agreements(manifest.parity),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def _placement(manifest: BundleManifest) -> str:
+    adapter = manifest.adapter
+    return f"{adapter.name}: {adapter.placement} ({adapter.reason})" if adapter else ""
+
+
+_COUNTS = {
+    "template_identical": "prompts with the same text",
+    "token_ids_identical": "prompts with the same tokens",
+    "ends_identical": "answers that end alike",
+    "answers_equal": "equal answers",
+    "answers_equal_in_batches": "equal answers in batches",
+    "next_token_equal": "equal next tokens",
+}
+
+
+def _agreements(parity: ParityRecord | str | None) -> Iterator[tuple[str, str]]:
+    if not isinstance(parity, ParityRecord):
+        return
+    for name, title in _COUNTS.items():
+        pair = getattr(parity, name)
+        if pair:
+            yield "", f"{title}: {pair[0]} of {pair[1]}"
+    if parity.greatest_logit_difference is not None:
+        yield "", f"greatest logit difference: {parity.greatest_logit_difference:g}"
+
+
+def _tables(manifest: BundleManifest) -> Iterator[Table]:
+    if manifest.candidates:
+        yield _candidates(manifest.candidates)
+    if manifest.adapters:
+        yield _adapters(manifest)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="right" if index else "left")
+    return table
+
+
+def _candidates(candidates: list[CandidateRecord]) -> Table:
+    metric = next((one.metric for one in candidates if one.metric), "metric")
+    table = _table("Candidates", "weights", "MB", "tokens/s", "load s", "peak MB", metric, "in PyTorch", "passes")
+    for one in candidates:
+        figures = [one.size_mb, one.tokens_per_second, one.load_seconds, one.peak_mb]
+        passes = DASH if one.value is None else ("yes" if one.passed else "no")
+        cells = [_number(figure, "g") for figure in figures]
+        table.add_row(one.label, *cells, _number(one.value, ".3f"), _number(one.pytorch, ".3f"), passes)
+    return table
+
+
+def _adapters(manifest: BundleManifest) -> Table:
+    table = _table("Adapters", "adapter", "MB", "rank", "metric", "PyTorch", "bundle", "answers equal", "logits differ")
+    for name, entry in manifest.adapters.items():
+        parity = entry.parity
+        cells = [parity_reason(parity), "", "", "", ""]
+        if isinstance(parity, ParityRecord):
+            values = [figure.value if figure else None for figure in (parity.pytorch, parity.bundle)]
+            equal = "{} of {}".format(*parity.answers_equal) if parity.answers_equal else DASH
+            cells = [parity.metric or "", *[_number(value, ".3f") for value in values], equal]
+            cells.append(_number(parity.greatest_logit_difference, "g"))
+        table.add_row(name, _number(entry.size_mb, "g"), ", ".join(map(str, entry.ranks)), *cells)
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return DASH if value is None else format(value, form)
+
+
+def run_commands(folder: Path, manifest: BundleManifest) -> list[str]:
+    """The commands that run a bundle."""
+    place = shlex.quote(folder.as_posix())
+    if manifest.format == "gguf":
+        return [f"llama-cli -m {shlex.quote((folder / (manifest.file or '')).as_posix())} -cnv"]
+    if manifest.format == "onnx-encoder":
+        return [f"the Python in {place}/README.md"]
+    adapter = next(iter(manifest.adapters), None)
+    return [f"graft chat {place}{f' --adapter {shlex.quote(adapter)}' if adapter else ''}"]

@@ -1,0 +1,117 @@
+"""evaluation.json, predictions.jsonl and metrics.jsonl as typed records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from graft.runs.manifest import FigureRecord, SourceRecord
+from graft.runs.record import Record, read_lines, read_object, validate
+
+EVALUATION = "evaluation.json"
+PREDICTIONS = "predictions.jsonl"
+METRICS = "metrics.jsonl"
+
+
+class DifferenceRecord(Record):
+    """How much higher the predictor ``to`` scores than ``from``, paired by row, with its 95 % interval and p."""
+
+    metric: str
+    before: str = Field(alias="from")
+    after: str = Field(alias="to")
+    value: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+
+
+class ClassRecord(Record):
+    """Precision, recall and F1 of a class, and how many rows or entities of it there are."""
+
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    support: int | None = None
+
+
+class EvaluationDocument(Record):
+    """evaluation.json: the metrics of each predictor on the same rows.
+
+    Attributes:
+        data: Where the rows are from.
+        labels: The classes, or None for free text.
+        max_new_tokens: The maximum number of tokens in an answer.
+        metrics: What each metric says of itself; empty in documents of graft 0.1.
+        predictors: By predictor and metric: the value, its 95 % interval, and the number of rows.
+        differences: Paired differences from the first predictor to each other.
+        confusion: By predictor: a row for each label, a column for each answer; a last column for other answers.
+        classes: By predictor and class.
+    """
+
+    data: SourceRecord = Field(default_factory=SourceRecord)
+    labels: list[str] | None = None
+    max_new_tokens: int | None = None
+    metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    predictors: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
+    differences: list[DifferenceRecord] = Field(default_factory=list)
+    lower_is_better: list[str] = Field(default_factory=list)
+    confusion: dict[str, list[list[int]]] = Field(default_factory=dict)
+    classes: dict[str, dict[str, ClassRecord]] = Field(default_factory=dict)
+
+
+class PredictionRecord(Record):
+    """A line of predictions.jsonl: a row, what each predictor answered and chose, and its scores."""
+
+    origin: str = ""
+    prompt: str = ""
+    reference: str = ""
+    answers: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    scores: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+
+
+class MetricsRecord(Record):
+    """A line of metrics.jsonl: the figures of a log step, or a sign of trouble and what it says."""
+
+    step: int
+    epoch: float | None = None
+    loss: float | None = None
+    eval_loss: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    tokens_per_second: float | None = None
+    rows_per_second: float | None = None
+    rss_mb: float | None = None
+    cpu_percent: float | None = None
+    sign: str | None = None
+    what: str | None = None
+
+
+def read_evaluation(folder: Path) -> EvaluationDocument | None:
+    """Read the evaluation of a folder; None if there is none.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    path = folder / EVALUATION
+    return validate(EvaluationDocument, read_object(path), str(path)) if path.is_file() else None
+
+
+def read_predictions(folder: Path) -> list[PredictionRecord]:
+    """Read predictions.jsonl; empty if there is none.
+
+    Raises:
+        InputError: If a line is damaged.
+    """
+    return read_lines(folder / PREDICTIONS, PredictionRecord)
+
+
+def read_metrics(folder: Path) -> list[MetricsRecord]:
+    """Read metrics.jsonl; empty if there is none. A last line that was cut off is omitted.
+
+    Raises:
+        InputError: If another line is damaged.
+    """
+    return read_lines(folder / METRICS, MetricsRecord)

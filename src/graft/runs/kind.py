@@ -1,0 +1,104 @@
+"""What a folder is. Every command asks here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from graft.data.readers import endings
+from graft.errors import InputError
+from graft.runs.manifest import MANIFEST
+
+
+class FolderKind(Enum):
+    """The kinds of folders; the value is what an error message calls it."""
+
+    RUN = "a run folder"
+    BUNDLE = "an exported bundle"
+    SEARCH = "a search folder"
+    DATA = "a prepared data set"
+    EVALUATION = "an evaluation without a run"
+    MODEL = "a model folder"
+    ADAPTER = "an adapter folder"
+    DATA_FILES = "a folder with data files"
+    EMPTY = "an empty folder"
+    OTHER = "a folder that graft does not know"
+    FILE = "a file"
+    MISSING = "not there"
+
+
+_RECORDED = {"run": FolderKind.RUN, "bundle": FolderKind.BUNDLE, "search": FolderKind.SEARCH, "data": FolderKind.DATA}
+
+
+def folder_kind(path: Path) -> FolderKind:
+    """Return what ``path`` is, by its manifest and the names of its files; nothing is loaded."""
+    if not path.is_dir():
+        return FolderKind.FILE if path.exists() else FolderKind.MISSING
+    if (path / MANIFEST).is_file():
+        recorded = _by_manifest(path)
+        if recorded is not None:
+            return recorded
+    if (path / "config.json").is_file() or any(path.glob("*.gguf")):
+        return FolderKind.MODEL
+    if (path / "adapter_config.json").is_file():
+        return FolderKind.ADAPTER
+    if (path / "evaluation.json").is_file():
+        return FolderKind.EVALUATION
+    names = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    readable = endings()
+    if any(entry.suffix.lower() in readable for entry in names):
+        return FolderKind.DATA_FILES
+    return FolderKind.OTHER if names else FolderKind.EMPTY
+
+
+def _by_manifest(path: Path) -> FolderKind | None:
+    """A manifest of graft 0.1 names no kind: it is a run's. A model may have a manifest.json of another program."""
+    try:
+        found: Any = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        found = {}  # reading it as a run's says what is wrong with it
+    document = found if isinstance(found, dict) else {}
+    if document.get("kind") in _RECORDED:
+        return _RECORDED[document["kind"]]
+    ours = bool({"graft", "status"} & document.keys())
+    return FolderKind.RUN if ours or not (path / "config.json").is_file() else None
+
+
+def is_run(path: Path) -> bool:
+    """Whether ``path`` is a run folder."""
+    return folder_kind(path) is FolderKind.RUN
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether ``path`` is an exported bundle."""
+    return folder_kind(path) is FolderKind.BUNDLE
+
+
+def expect_kind(path: Path, wanted: Collection[FolderKind], remedy: str = "") -> FolderKind:
+    """Return the kind of ``path``.
+
+    Raises:
+        InputError: If it is none of ``wanted``; the message says what it is, and what to do with that.
+    """
+    kind = folder_kind(path)
+    if kind in wanted:
+        return kind
+    names = " or ".join(one.value for one in wanted)
+    what = "there is no such folder" if kind is FolderKind.MISSING else f"this is {kind.value}, not {names}"
+    raise InputError(what, where=str(path), remedy=remedy or what_to_do(kind, path))
+
+
+def what_to_do(kind: FolderKind, path: Path) -> str:
+    """Return what can be done with a folder of this kind."""
+    place = path.as_posix()
+    return {
+        FolderKind.RUN: f"graft show {place}",
+        FolderKind.BUNDLE: f"graft show {place} describes it; graft chat {place} runs it",
+        FolderKind.EVALUATION: f"graft show {place}",
+        FolderKind.MODEL: f"graft show {place} describes it; graft finetune {place} DATA tunes it",
+        FolderKind.ADAPTER: f"graft show {place} describes it; graft chat {place} runs it",
+        FolderKind.DATA_FILES: f"graft finetune MODEL {place} trains on it",
+    }.get(kind, "give the folder that graft finetune or graft auto-opt wrote to --output_path")

@@ -1,0 +1,172 @@
+"""Typed JSON records of a run folder: strict types, unknown keys kept, errors that name file, key and value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from graft.errors import InputError, Problem
+
+EXPECTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
+"""pydantic's kinds of errors in words."""
+_ALTERNATIVES = ("ParityRecord", "str")
+"""What pydantic puts into the path of an error where a value may be an object or a text."""
+MOST_ERRORS = 10
+LONGEST_VALUE = 60
+"""Characters of a wrong value that an error message shows."""
+
+
+class Record(BaseModel):
+    """A JSON object with typed keys. Unknown keys are kept: a newer minor version wrote them."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON object: the keys that were set, and those that were read and are unknown."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def validate(model: type[R], document: Any, where: str) -> R:
+    """Return ``document`` as a ``model``.
+
+    Args:
+        model: The class of the record.
+        document: What ``json.loads`` returned.
+        where: The file, and the line if it has several records, for error messages.
+
+    Raises:
+        InputError: If keys are missing or have values of another type; all of them are named.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        found = [one for one in error.errors(include_url=False) if "str" not in one["loc"] or len(error.errors()) == 1]
+        raise InputError(*[Problem(_said(one), where, REMEDY) for one in found[:MOST_ERRORS]]) from None
+
+
+REMEDY = "the file is damaged or was edited: restore it, or run the command that made it again"
+
+
+def _said(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"] if part not in _ALTERNATIVES)
+    if error["type"] == "missing":
+        return f"the key {key!r} is missing"
+    value = shown(error["input"])
+    if error["type"] == "literal_error":
+        return f"{key!r} is {value}; expected {error['ctx']['expected']}"
+    expected = EXPECTED.get(str(error["type"]))
+    if not key:
+        return f"this is {value}; expected {expected or 'an object'}"
+    return f"{key!r} is {value}; expected {expected}" if expected else f"{key!r} is {value}, which is not valid"
+
+
+def shown(value: Any) -> str:
+    """Return a value for an error message, shortened."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "a value that is nested too deeply"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+
+
+def read_text(path: Path) -> str:
+    """Return the content of a file.
+
+    Raises:
+        InputError: If it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"this file is not UTF-8 text (byte {error.start})", where=str(path), remedy=REMEDY) from None
+    except OSError as error:
+        raise InputError(f"cannot read this file: {error.strerror or error}", where=str(path)) from None
+
+
+def parse(text: str, where: str) -> Any:
+    """Return the value that a JSON text holds.
+
+    Raises:
+        InputError: If it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise InputError("this JSON is nested too deeply", where=where, remedy=REMEDY) from None
+    except ValueError as error:
+        raise InputError(f"this is not JSON: {error}", where=where, remedy=REMEDY) from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        InputError: If the file holds none.
+    """
+    found = parse(read_text(path), str(path))
+    if not isinstance(found, dict):
+        raise InputError(f"this is {shown(found)}; expected a JSON object", where=str(path), remedy=REMEDY)
+    return found
+
+
+def read_lines(path: Path, model: type[R]) -> list[R]:
+    """Return the records of a JSON Lines file, one a line; none if there is no file.
+
+    A last line that is cut off is omitted: the process that wrote it was killed.
+
+    Raises:
+        InputError: If another line is damaged.
+    """
+    if not path.is_file():
+        return []
+    lines = read_text(path).split("\n")
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            document = parse(line, where)
+        except InputError:
+            if number == len(lines):
+                break
+            raise
+        found.append(validate(model, document, where))
+    return found
+
+
+def plain_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` as they read back from JSON: tuples are lists, paths are texts."""
+    plain: dict[str, Any] = parse(dump(values), "")
+    return plain
+
+
+def dump(document: Any) -> str:
+    """Return the JSON text of a record or a plain value, as all files of a run folder are written."""
+    return json.dumps(document, ensure_ascii=False, indent=2, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    return value.document() if isinstance(value, Record) else str(value)
+
+
+def dump_lines(records: Sequence[Record]) -> str:
+    """Return JSON Lines, one record a line."""
+    return "".join(json.dumps(record.document(), ensure_ascii=False, default=_plain) + "\n" for record in records)
