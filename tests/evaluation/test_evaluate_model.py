@@ -13,8 +13,10 @@ from graft.evaluation import table
 from graft.evaluation.compare import evaluate
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.table import metric_references
+from graft.export.parity import gate
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import CompletionScore
+from graft.report import write_report
 from tiny_models import tiny_model_tokenizer
 
 
@@ -145,6 +147,41 @@ def test_a_metric_file_of_ones_own_goes_the_whole_way_with_title_digits_and_dire
     assert table.verdict(again).startswith("The base model is worse: ")
     with pytest.raises(InputError, match="'up'"):
         evaluate([base], rows, metrics=[f"{path}:wrong"])
+
+
+def test_the_parity_gate_of_a_metric_of_ones_own_knows_what_is_worse(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN_METRIC, encoding="utf-8")
+    examples = [graft.AnswerExample(({"role": "user", "content": str(n)},), "four", graft_origin(n)) for n in range(40)]
+    rows = EvaluationRows(examples, None, {"path": "x", "rows": 40})
+    long, short = Answering("long", lambda example: "TOO LONG"), Answering("short", lambda example: "five5")
+    worse = gate(evaluate([short, long], rows, metrics=[f"{path}:EXCESS"]).document, None)
+    better = gate(evaluate([long, short], rows, metrics=[f"{path}:EXCESS"]).document, None)
+    assert not worse["passed"] and better["passed"]
+    assert (worse["drop"], better["drop"]) == (3.0, -0.75)  # without a scale, relative to the value before
+
+
+def test_a_run_is_judged_and_reported_by_a_metric_of_ones_own(tiny_llama, rows_file, tmp_path):
+    path, run = tmp_path / "mine.py", tmp_path / "run"
+    path.write_text(OWN_METRIC, encoding="utf-8")
+    metrics = (f"{path}:EXCESS", "perplexity")
+    graft.finetune(
+        model_name_or_path=str(tiny_llama),
+        data_files=str(rows_file),
+        output_path=str(run),
+        metrics=metrics,
+        max_steps=2,
+        eval_share=0.5,
+        bootstrap_samples=100,
+        max_new_tokens=4,
+    )
+    page, card = ((run / name).read_text(encoding="utf-8") for name in ("report.html", "README.md"))
+    assert "Excess length" in page and "characters too many or too few" in page
+    assert "| Excess length |" in card and "name: Excess length" in card
+    recorded = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))["metrics"]
+    assert recorded["excess"]["reference"] == f"{path}:EXCESS" and "reference" not in recorded["perplexity"]
+    path.unlink()  # the report of a run needs no code of its metrics
+    assert "Excess length" in write_report(run).read_text(encoding="utf-8")
 
 
 def test_what_is_wrong_with_model_rows_and_output_is_said_together(tmp_path):

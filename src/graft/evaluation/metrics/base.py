@@ -89,6 +89,14 @@ def mean_metric(name: str, score: Callable[[str, str], float], **info: Any) -> M
     return Metric(name=name, statistics=statistics, value=ratio, **info)
 
 
+def _constructed(name: str, cls: type[Any]) -> Any:
+    try:
+        return cls()
+    except Exception as error:  # whatever a user's constructor may raise
+        what = f"the metric {name} cannot be constructed: {type(error).__name__}: {error}"
+        raise InputError(what, remedy="name an object, or a class that takes no arguments") from error
+
+
 def from_function(name: str, function: Callable[[Sequence[str], Sequence[str]], Any]) -> Metric:
     """Make a metric of a user's function, or of a class whose instances are called like one.
 
@@ -101,7 +109,7 @@ def from_function(name: str, function: Callable[[Sequence[str], Sequence[str]], 
         InputError: If an attribute has a value that no metric can have.
     """
     if isinstance(function, type):
-        function = function()
+        function = _constructed(name, function)
     described = {field.name for field in fields(MetricInfo)} - {"name", "needs"}
     info = {key: getattr(function, key) for key in described if hasattr(function, key)}
 
