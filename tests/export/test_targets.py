@@ -17,11 +17,11 @@ from tiny_models import tiny_model_folder
 OWN = """
 from pathlib import Path
 
-from graft.config import ExportSettings, setting
+from graft.config import Settings, setting
 from graft.export.target import Built
 
 
-class Config(ExportSettings):
+class Config(Settings):
     copies: int = setting(1, "how many copies of the weights are written", ge=1)
 
 
@@ -33,16 +33,16 @@ class Copies:
     precisions = ("float32",)
     Config = Config
 
-    def can(self, source, options):
+    def can(self, source, options, config):
         return None
 
-    def build(self, source, options, folder, reporter):
+    def build(self, source, options, config, folder, reporter):
         for file in source.base.path.glob("*.safetensors"):
-            for number in range(options.copies):
+            for number in range(config.copies):
                 (folder / f"{number}-{file.name}").write_bytes(file.read_bytes())
-        reporter.note(f"{options.copies} copies")
-        parity = {"passed": options.copies < 3, "reason": f"{options.copies} copies"}
-        return Built(parity, 1.5, {"copies": options.copies})
+        reporter.note(f"{config.copies} copies")
+        parity = {"passed": config.copies < 3, "reason": f"{config.copies} copies"}
+        return Built(parity, 1.5, {"copies": config.copies})
 
     def open(self, folder, adapter=None):
         return str(sorted(file.name for file in Path(folder).glob("*.safetensors")))

@@ -50,9 +50,11 @@ def command_help(name: str, text: str, module: str) -> str:
     lines = [f"graft {name}: {text}", "", f"usage: {USAGE[name]}", ""]
     classes: tuple[type[Settings], ...] = load_attribute(f"{module}:SETTINGS")
     for cls in classes:
-        lines += _section(cls)
+        lines += [*_section(cls), *_of_components(cls)]
     if name == "finetune":
-        lines += _of_components()
+        from graft.planning.settings import settings_class
+
+        lines += _of_components(settings_class())
         lines += ["every other field of transformers.TrainingArguments is an option, too: --max_grad_norm 0.5", ""]
     own = OWN.get(name, (CONFIG,) if classes else ())
     lines += [f"  {option:<20} {what}" for option, what in (*own, *EVERYWHERE)]
@@ -60,17 +62,15 @@ def command_help(name: str, text: str, module: str) -> str:
 
 
 def _section(cls: type[Settings]) -> list[str]:
-    """The options of a settings class; those that only a hub needs come last."""
-    fields = sorted(cls.model_fields, key=lambda name: name in HubSettings.model_fields)
+    """The options of a settings class without those of components; those that only a hub needs come last."""
+    own = [name for name in cls.model_fields if not any(takers(cls, name))]
+    fields = sorted(own, key=lambda name: name in HubSettings.model_fields)
     described = [line for field in fields for line in _option(field, cls.model_fields[field], "")]
     return [f"{cls.__name__.removesuffix('Settings').lower()}:", *described, ""]
 
 
-def _of_components() -> list[str]:
-    """The options that methods, tasks and losses bring, each with those that take it."""
-    from graft.planning.settings import settings_class
-
-    cls = settings_class()
+def _of_components(cls: type[Settings]) -> list[str]:
+    """The options that components bring, such as methods or export targets, each with those that take it."""
     lines: dict[str, list[str]] = {}
     for field, info in cls.model_fields.items():
         taking = list(takers(cls, field))

@@ -11,7 +11,7 @@ from graft.errors import GateError, InputError
 from graft.export import bundle
 from graft.export.manifest import write_bundle_manifest
 from graft.export.source import ExportSource, open_base, open_source, source_of_base
-from graft.export.target import TARGETS, Choice, choose_target, export_settings, options_for
+from graft.export.target import TARGETS, Choice, choose_target, chosen, export_settings
 from graft.progress import Reporter, Silent
 from graft.runs.manifest import read_bundle
 
@@ -36,9 +36,9 @@ def export_model(settings: ExportSettings | Mapping[str, Any], reporter: Reporte
     reporter = reporter or Silent()
     given = settings if isinstance(settings, ExportSettings) else build(_settings_of(settings), settings)
     source = open_source(given, reporter)
-    chosen = choose_target(given.format, source, given)
-    output = given.output_path or _default_output(chosen, source)
-    return _export(chosen, source, output, reporter)
+    choice = choose_target(given.format, source, given)
+    output = given.output_path or _default_output(choice, source)
+    return _export(choice, source, output, reporter)
 
 
 def generate_adapter(settings: GenerateAdapterSettings | Mapping[str, Any], reporter: Reporter | None = None) -> Path:
@@ -67,19 +67,18 @@ def generate_adapter(settings: GenerateAdapterSettings | Mapping[str, Any], repo
             remedy="graft generate-adapter --base_model_path MODEL --adapter_paths A,B --output_path OUT",
         )
     bundle.check_output(given.output_path, given.overwrite)
-    target = TARGETS.get(MULTI_ADAPTER)
-    options = options_for(target, given)
+    choice = chosen(TARGETS.get(MULTI_ADAPTER), given)
     source = open_base(given, name_paths(given.adapter_paths), reporter)
-    reason = target.can(source, options)
+    reason = choice.target.can(source, choice.options, choice.config)
     if reason is not None:
         raise reason
-    return _export(Choice(target, options, target.name), source, given.output_path, reporter)
+    return _export(choice, source, given.output_path, reporter)
 
 
 def _export(choice: Choice, source: ExportSource, output: Path, reporter: Reporter) -> Path:
     """Build, write the manifest, put the folder in place, and raise if the gate is not passed."""
     with bundle.staged(output, choice.options.overwrite) as folder:
-        built = choice.target.build(source, choice.options, folder, reporter)
+        built = choice.target.build(source, choice.options, choice.config, folder, reporter)
         write_bundle_manifest(folder, choice, source, built)
     if not built.passed:
         raise GateError(

@@ -13,7 +13,7 @@ from graft.config.common import DataSettings, EvaluationSettings, HubSettings, M
 from graft.config.compose import Component, compose, config_of, takers
 from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
 from graft.config.evaluate import EvaluateSettings
-from graft.config.export import BundleSettings, ExportSettings, GgufSettings, OnnxGenaiSettings
+from graft.config.export import BundleSettings, ExportSettings, GgufConfig, OnnxGenaiConfig
 from graft.config.finetune import SECRET, FinetuneSettings, LossSettings, MethodSettings, TrainingSettings
 from graft.config.types import Listed, Pairs, Template
 
@@ -29,13 +29,13 @@ __all__ = [
     "ExportSettings",
     "FinetuneSettings",
     "GenerateAdapterSettings",
-    "GgufSettings",
+    "GgufConfig",
     "HubSettings",
     "Listed",
     "LossSettings",
     "MethodSettings",
     "ModelSettings",
-    "OnnxGenaiSettings",
+    "OnnxGenaiConfig",
     "Pairs",
     "RowSettings",
     "Settings",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
@@ -49,7 +49,7 @@ class BundleSettings(Settings):
 
 
 class ExportSettings(BundleSettings, ModelSettings):
-    """What every target of ``graft auto-opt`` takes; a target's own settings class adds to it."""
+    """What every target of ``graft auto-opt`` takes; each target brings options of its own."""
 
     adapter_path: Path | None = setting(None, "PEFT adapter of the model", "adapter_name_or_path", "peft_path")
     format: str | None = setting(
@@ -68,14 +68,21 @@ class ExportSettings(BundleSettings, ModelSettings):
     use_ort_genai: bool = setting(True, "accepted for compatibility; generative models always run in onnxruntime-genai")
 
 
-class OnnxGenaiSettings(ExportSettings):
-    """What the target ``onnx-genai`` takes."""
+Rounding = Literal["auto", "rtn", "k_quant", "range", "gptq"]
 
-    rounding: Literal["auto", "rtn", "k_quant", "range", "gptq"] = setting(
+
+def _rounding() -> Any:
+    return setting(
         "auto",
-        "how weights are rounded to int4: rtn and k_quant by the model builder, range and gptq by graft; gptq "
+        "how weights are rounded to int4: rtn and k_quant by the ONNX model builder, range and gptq by graft; gptq "
         "calibrates on the training rows; auto is gptq where there are rows",
     )
+
+
+class OnnxGenaiConfig(Settings):
+    """The options of the target ``onnx-genai``."""
+
+    rounding: Rounding = _rounding()
     adapter: AdapterPlacement | None = setting(
         None,
         "merged: into the weights; hot-swappable: in a file of its own; auto: the faster one, measured (default: "
@@ -85,10 +92,7 @@ class OnnxGenaiSettings(ExportSettings):
     min_tokens_per_second: float | None = setting(None, "minimum speed in generated tokens per second", gt=0)
 
 
-class GgufSettings(ExportSettings):
-    """What the target ``gguf`` takes."""
+class GgufConfig(Settings):
+    """The options of the target ``gguf``."""
 
-    rounding: Literal["auto", "range", "gptq"] = setting(
-        "auto",
-        "how weights are rounded to int4; gptq calibrates on the training rows; auto is gptq where there are rows",
-    )
+    rounding: Rounding = _rounding()

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from graft.config import OnnxGenaiSettings
+from graft.config import OnnxGenaiConfig
 from graft.data.sources import sha256_of
 from graft.errors import InputError
 from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, SourceModel
@@ -25,7 +25,7 @@ FASTER = 1.05
 """How many times faster a hot-swappable adapter must be for ``auto`` to choose it: measurements differ by less."""
 
 
-def placements(options: OnnxGenaiSettings, opened: Opened) -> list[str]:
+def placements(config: OnnxGenaiConfig, precision: str, opened: Opened) -> list[str]:
     """The placements to build.
 
     Returns:
@@ -34,27 +34,27 @@ def placements(options: OnnxGenaiSettings, opened: Opened) -> list[str]:
     Raises:
         InputError: If there is no adapter to make hot-swappable, or it was not trained over the weights asked for.
     """
-    swap = options.adapter in {HOT_SWAPPABLE, "auto"}
+    swap = config.adapter in {HOT_SWAPPABLE, "auto"}
     if opened.adapter is None:
         if swap:
             raise InputError(
-                f"--adapter {options.adapter}: this model has no adapter",
+                f"--adapter {config.adapter}: this model has no adapter",
                 where=opened.name,
                 remedy="a run of --method full has none; give a run of lora or qlora, or --adapter_path",
             )
         return [MERGED]
     trained = trained_in_int4(opened.adapter)
-    as_trained = trained and options.precision == "int4" and options.rounding == "auto"
+    as_trained = trained and precision == "int4" and config.rounding == "auto"
     if swap and trained and not as_trained:
         raise InputError(
             "an adapter of qlora fits only the int4 weights it was trained over",
             where=opened.name,
             remedy="--precision int4 without --rounding, or --adapter merged",
         )
-    if options.adapter in {MERGED, HOT_SWAPPABLE}:
-        return [str(options.adapter)]
+    if config.adapter in {MERGED, HOT_SWAPPABLE}:
+        return [str(config.adapter)]
     usual = UNMERGED if as_trained else MERGED
-    return [usual, HOT_SWAPPABLE] if options.adapter == "auto" else [usual]
+    return [usual, HOT_SWAPPABLE] if config.adapter == "auto" else [usual]
 
 
 def trained_in_int4(adapter: Path | None) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from graft.config import OnnxGenaiSettings
+from graft.config import OnnxGenaiConfig
 from graft.errors import GateError
 from graft.evaluation.compare import Evaluation
 from graft.export.adapter_placement import fastest
@@ -113,7 +113,7 @@ class Search:
             yield Variant("int4", rounding, head_bits=8)
 
 
-def choose(candidates: Sequence[Candidate], options: OnnxGenaiSettings) -> Candidate:
+def choose(candidates: Sequence[Candidate], config: OnnxGenaiConfig) -> Candidate:
     """The smallest candidate that passes the gate and the bounds, with its adapter in the fastest placement.
 
     Where none passes the gate, the one that lost least.
@@ -121,11 +121,11 @@ def choose(candidates: Sequence[Candidate], options: OnnxGenaiSettings) -> Candi
     Raises:
         GateError: If every candidate is too large or too slow.
     """
-    slowest = options.min_tokens_per_second or 0.0
+    slowest = config.min_tokens_per_second or 0.0
     fits = [
         one
         for one in candidates
-        if (options.max_size is None or one.size_mb <= options.max_size) and (one.tokens_per_second or 0.0) >= slowest
+        if (config.max_size is None or one.size_mb <= config.max_size) and (one.tokens_per_second or 0.0) >= slowest
     ]
     if not fits:
         measured = ", ".join(f"{c.variant.label}: {c.size_mb} MB, {c.tokens_per_second} tokens/s" for c in candidates)

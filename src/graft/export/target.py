@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pydantic import create_model
-
-from graft.config import ExportSettings, Settings, build
+from graft.config import BundleSettings, ExportSettings, Settings
+from graft.config.compose import Component, compose, config_of, takers
 from graft.errors import InputError
 from graft.registry import Registry, absolute_reference
 from graft.runs.manifest import read_bundle
@@ -62,7 +61,7 @@ class Target(Protocol):
         format: The kind of file, which several targets may share: ``--format onnx`` means the one that can export the
             model. It begins the name of the default output folder.
         precisions: The values of ``--precision`` that it takes; the first is the default.
-        Config: Its settings: a subclass of ``ExportSettings``.
+        Config: Its own options, which appear on the command line of ``graft auto-opt`` by themselves.
     """
 
     name: str
@@ -70,20 +69,27 @@ class Target(Protocol):
     help: str
     format: str
     precisions: tuple[str, ...]
-    Config: type[Settings]
+    Config: type[Settings] = Settings
 
-    def can(self, source: ExportSource, options: Any) -> InputError | None:
-        """Return None if this target can export ``source`` with ``options``, else the error that says why not."""
+    def can(self, source: ExportSource, options: Any, config: Any) -> InputError | None:
+        """Return None if this target can export ``source``, else the error that says why not.
+
+        Args:
+            source: The model to export.
+            options: What every target takes: an instance of ``ExportSettings``.
+            config: This target's own options: an instance of ``Config``.
+        """
         ...
 
-    def build(self, source: ExportSource, options: Any, folder: Path, reporter: Reporter) -> Built:
+    def build(self, source: ExportSource, options: Any, config: Any, folder: Path, reporter: Reporter) -> Built:
         """Fill ``folder``, which is empty, and compare the result with the PyTorch model.
 
         The folder takes its final place, and gets its manifest, after this returns.
 
         Args:
             source: The model to export.
-            options: An instance of ``Config``; its ``precision`` is one of ``precisions``.
+            options: What every target takes; its ``precision`` is one of ``precisions``.
+            config: This target's own options.
             folder: Where to build.
             reporter: Shows notes and progress.
 
@@ -116,31 +122,55 @@ DEFAULT_FORMAT = "onnx"
 
 
 def export_settings(named: str | None = None) -> type[ExportSettings]:
-    """The settings of all targets in one class, those of a target given as ``path/to/file.py:NAME`` among them.
+    """``ExportSettings`` with the options of all targets, those of ``path/to/file.py:NAME`` among them.
 
     Which target exports a model is known only once the model is open; until then an option of any target is accepted.
+
+    Raises:
+        InputError: If two targets declare one option in different ways.
     """
     targets = [target for _, target in TARGETS.items()]
     if named is not None and ":" in named:
         targets.append(TARGETS.get(named))
-    configs = dict.fromkeys(target.Config for target in targets if issubclass(target.Config, ExportSettings))
-    bases = [cls for cls in configs if not any(other is not cls and issubclass(other, cls) for other in configs)]
-    made: type[ExportSettings] = create_model("ExportSettings", __base__=tuple(bases))
-    return made
+    own = [target for target in targets if not issubclass(target.Config, BundleSettings)]
+    return compose(ExportSettings, [Component("format", target.name, target.Config) for target in own])
 
 
-def options_for(target: Target, given: Settings) -> Any:
-    """``given`` as an instance of the target's ``Config``, with a precision that the target has.
+class Choice(NamedTuple):
+    """A target for a model.
+
+    Attributes:
+        target: The target.
+        options: What every target takes, with a precision that this one has.
+        config: The target's own options.
+        reference: How the manifest names it: by its name, or a file's by ``path/to/file.py:NAME``.
+    """
+
+    target: Target
+    options: BundleSettings
+    config: Settings
+    reference: str
+
+
+def chosen(target: Target, given: BundleSettings, reference: str | None = None) -> Choice:
+    """``target`` with its options.
+
+    Args:
+        target: The target.
+        given: The options as the user gave them.
+        reference: How the manifest names the target; None for its name.
 
     Raises:
-        InputError: If an option was given that the target does not have, or a value that it does not take.
+        InputError: If an option was given that only other targets have, or a value that this one does not take.
     """
-    chosen = {name: getattr(given, name) for name in given.model_fields_set}
-    unknown = sorted(set(chosen) - set(target.Config.model_fields))
-    if unknown:
-        named = ", ".join(f"--{name}" for name in unknown)
-        raise InputError(f"the target {target.name} has no option {named}", remedy=f"omit {named}")
-    precision = chosen.get("precision") or target.precisions[0]
+    for name in sorted(given.model_fields_set):
+        others = [component.name for component in takers(type(given), name)]
+        if others and target.name not in others:
+            raise InputError(
+                f"the target {target.name} has no option --{name}",
+                remedy=f"omit it, or choose a target that has it: {', '.join(others)}",
+            )
+    precision = given.precision or target.precisions[0]
     if precision == "auto" and "auto" not in target.precisions:
         precision = target.precisions[0]
     if precision not in target.precisions:
@@ -149,24 +179,11 @@ def options_for(target: Target, given: Settings) -> Any:
             where="--precision",
             remedy=f"choose one of {', '.join(target.precisions)}",
         )
-    return build(target.Config, {**chosen, "precision": precision})
+    options = given.model_copy(update={"precision": precision})
+    return Choice(target, options, config_of(given, target.Config), reference or target.name)
 
 
-class Choice(NamedTuple):
-    """A target for a model.
-
-    Attributes:
-        target: The target.
-        options: Its options: an instance of its ``Config``.
-        reference: How the manifest names it: by its name, or a file's by ``path/to/file.py:NAME``.
-    """
-
-    target: Target
-    options: Any
-    reference: str
-
-
-def choose_target(named: str | None, source: ExportSource, given: Settings) -> Choice:
+def choose_target(named: str | None, source: ExportSource, given: ExportSettings) -> Choice:
     """The target that exports ``source``, with its options.
 
     Args:
@@ -181,15 +198,16 @@ def choose_target(named: str | None, source: ExportSource, given: Settings) -> C
     candidates = _candidates(named or DEFAULT_FORMAT)
     default = source.task.export_targets[:1]
     candidates.sort(key=lambda target: target.name not in default)
+    reference = absolute_reference(named) if named is not None and ":" in named else None
     refused: list[InputError] = []
     for target in candidates:
         try:
-            options = options_for(target, given)
-            reason = target.can(source, options)
+            choice = chosen(target, given, reference)
+            reason = target.can(source, choice.options, choice.config)
         except InputError as error:
             reason = error
         if reason is None:
-            return Choice(target, options, absolute_reference(named) if named and ":" in named else target.name)
+            return choice
         refused.append(reason)
         if target.name in default:
             break

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from graft.config import OnnxGenaiSettings
+from graft.config import ExportSettings, OnnxGenaiConfig
 from graft.data.chat_template import Renderer
 from graft.data.sources import sha256_of
 from graft.evaluation.compare import Evaluation, evaluate
@@ -58,13 +58,15 @@ class GenaiExport:
 
     Attributes:
         source: The model.
-        options: How to export it.
+        options: What every target takes.
+        config: The target's own options.
         folder: The folder to fill.
         reporter: Shows notes and progress.
     """
 
     source: ExportSource
-    options: OnnxGenaiSettings
+    options: ExportSettings
+    config: OnnxGenaiConfig
     folder: Path
     reporter: Reporter
 
@@ -74,7 +76,7 @@ class GenaiExport:
         bundle.check_disk_space(self.folder, 3 * sum(file.stat().st_size for file in weights))
         model, check = self._compared_with()
         candidates = self._candidates(model, check)
-        chosen = choose(candidates, self.options)
+        chosen = choose(candidates, self.config)
         for file in sorted(chosen.folder.iterdir()):
             file.replace(self.folder / file.name)
         shutil.rmtree(self._work)
@@ -159,10 +161,10 @@ class GenaiExport:
     def _search(self, has_rows: bool) -> Search:
         return Search(
             str(self.options.precision),
-            self.options.rounding,
+            self.config.rounding,
             has_rows,
             self._runs_here,
-            placements(self.options, self.source.opened),
+            placements(self.config, str(self.options.precision), self.source.opened),
             trained_in_int4(self.source.adapter),
         )
 
@@ -218,7 +220,7 @@ class GenaiExport:
             "name": self.source.name,
             "sha256": sha256_of(self.source.adapter / "adapter_model.safetensors"),
             **placement_entry(
-                {one.variant.placement: one.tokens_per_second for one in same}, variant.placement, self.options.adapter
+                {one.variant.placement: one.tokens_per_second for one in same}, variant.placement, self.config.adapter
             ),
         }
 

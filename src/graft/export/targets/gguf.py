@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.config import GgufSettings, Settings
+from graft.config import ExportSettings, GgufConfig, Settings
 from graft.errors import GraftError, InputError, Problems
 from graft.export.target import Built
 
@@ -28,9 +28,9 @@ class Gguf:
     help = "generative models of the families Llama, Mistral and Qwen 2, with the adapter merged"
     format = "gguf"
     precisions = ("int4", "int8", "float16", "float32")
-    Config: type[Settings] = GgufSettings
+    Config: type[Settings] = GgufConfig
 
-    def can(self, source: ExportSource, options: GgufSettings) -> InputError | None:
+    def can(self, source: ExportSource, options: ExportSettings, config: GgufConfig) -> InputError | None:
         """The task, the family, the tokenizer and the adapter's type."""
         from graft.export.gguf_writer import check_architecture
         from graft.export.merge import check_mergeable
@@ -40,6 +40,8 @@ class Gguf:
         problems = Problems()
         if options.provider is not None:
             problems.add("llama.cpp has no execution providers", "--provider", "omit it")
+        if config.rounding in {"rtn", "k_quant"}:
+            problems.add(f"{config.rounding} is a rounding of the ONNX model builder", "--rounding", "gptq or range")
         with problems.collecting():
             check_architecture(source.base.config, source.base.path / "tokenizer.json")
         if source.adapter is not None:
@@ -47,7 +49,9 @@ class Gguf:
                 check_mergeable(source.adapter)
         return InputError(*problems.found) if problems else None
 
-    def build(self, source: ExportSource, options: GgufSettings, folder: Path, reporter: Reporter) -> Built:
+    def build(
+        self, source: ExportSource, options: ExportSettings, config: GgufConfig, folder: Path, reporter: Reporter
+    ) -> Built:
         """The GGUF file and a README."""
         from graft.export.calibration_rows import calibration_rows
         from graft.export.gguf_writer import TYPES, write_gguf
@@ -56,7 +60,7 @@ class Gguf:
         from graft.export.quantize.calibrate import quantize_linears, within_budget
 
         precision, tokenizer = str(options.precision), source.tokenizer
-        found = calibration_rows(None if options.rounding == "range" else source.opened.run, tokenizer)
+        found = calibration_rows(None if config.rounding == "range" else source.opened.run, tokenizer)
         rows = {"": within_budget(found, CALIBRATION_TOKENS)} if found else {}
         model = merged(source.base, source.adapter, tokenizer, folder / ".merged")
         stem = source.name if source.run else source.base.path.name

@@ -39,9 +39,9 @@ class OnnxEncoder:
     help = "classifiers and taggers, with the adapter merged"
     format = "onnx"
     precisions = ("float32", "int8")
-    Config: type[Settings] = ExportSettings
+    Config = Settings
 
-    def can(self, source: ExportSource, options: ExportSettings) -> InputError | None:
+    def can(self, source: ExportSource, options: ExportSettings, config: Settings) -> InputError | None:
         """The task, the adapter's type, and the rows to compare on."""
         from graft.export.merge import check_mergeable
         from graft.export.onnx.execution_providers import choose_provider
@@ -58,7 +58,9 @@ class OnnxEncoder:
             return error
         return None
 
-    def build(self, source: ExportSource, options: ExportSettings, folder: Path, reporter: Reporter) -> Built:
+    def build(
+        self, source: ExportSource, options: ExportSettings, config: Settings, folder: Path, reporter: Reporter
+    ) -> Built:
         """model.onnx, the tokenizer, and the labels in config.json."""
         from graft.export.onnx.encoder_graph import export, quantize_dynamic_int8
         from graft.export.onnx.genai_folder import size_mb, weights_sha256

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.config import OnnxGenaiSettings, Settings
+from graft.config import ExportSettings, OnnxGenaiConfig, Settings
 from graft.errors import InputError, Problems
 from graft.export.target import Built
 
@@ -24,9 +24,9 @@ class OnnxGenai:
     help = "generative models, with the adapter merged or hot-swappable"
     format = "onnx"
     precisions = ("int4", "int8", "float16", "float32", "auto")
-    Config: type[Settings] = OnnxGenaiSettings
+    Config: type[Settings] = OnnxGenaiConfig
 
-    def can(self, source: ExportSource, options: OnnxGenaiSettings) -> InputError | None:
+    def can(self, source: ExportSource, options: ExportSettings, config: OnnxGenaiConfig) -> InputError | None:
         """The provider, the attention heads, the adapter's type and placement, and the rows to compare on."""
         from graft.export.adapter_placement import placements
         from graft.export.merge import check_mergeable
@@ -44,16 +44,18 @@ class OnnxGenai:
             with problems.collecting():
                 check_mergeable(source.adapter)
         with problems.collecting():
-            placements(options, source.opened)
+            placements(config, str(options.precision), source.opened)
         with problems.collecting():
             check_parity_rows(source, options.data_files, options.skip_parity)
         return InputError(*problems.found) if problems else None
 
-    def build(self, source: ExportSource, options: OnnxGenaiSettings, folder: Path, reporter: Reporter) -> Built:
+    def build(
+        self, source: ExportSource, options: ExportSettings, config: OnnxGenaiConfig, folder: Path, reporter: Reporter
+    ) -> Built:
         """Build and compare candidates; the chosen one's files are ``folder``'s."""
         from graft.export.onnx.genai_export import GenaiExport
 
-        return GenaiExport(source, options, folder, reporter).run()
+        return GenaiExport(source, options, config, folder, reporter).run()
 
     def open(self, folder: Path, adapter: str | None = None) -> Predictor:
         """The bundle in onnxruntime."""

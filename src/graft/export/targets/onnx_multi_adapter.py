@@ -21,9 +21,9 @@ class OnnxMultiAdapter:
     help = "one base with several hot-swappable adapters (graft generate-adapter)"
     format = "onnx"
     precisions = ("int8", "int4", "float32")
-    Config: type[Settings] = GenerateAdapterSettings
+    Config = Settings
 
-    def can(self, source: ExportSource, options: GenerateAdapterSettings) -> InputError | None:
+    def can(self, source: ExportSource, options: GenerateAdapterSettings, config: Settings) -> InputError | None:
         """The attention heads, and that each adapter is LoRA trained on this base."""
         from graft.export.onnx.execution_providers import check_head_size
         from graft.export.onnx.lora_adapter import open_adapters
@@ -38,7 +38,14 @@ class OnnxMultiAdapter:
             check_against_base(source.base, open_adapters(source.adapters, source.base))
         return InputError(*problems.found) if problems else None
 
-    def build(self, source: ExportSource, options: GenerateAdapterSettings, folder: Path, reporter: Reporter) -> Built:
+    def build(
+        self,
+        source: ExportSource,
+        options: GenerateAdapterSettings,
+        config: Settings,
+        folder: Path,
+        reporter: Reporter,
+    ) -> Built:
         """The base with slots, and a file for each adapter."""
         from graft.export.onnx.multi_adapter_export import MultiAdapterExport
 
