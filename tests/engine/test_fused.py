@@ -6,7 +6,7 @@ import torch
 from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss
 from graft.engine.cross_entropy import chunked_cross_entropy
 from graft.engine.linear import Linear
-from graft.engine.lora_linear import keep_mask, together
+from graft.engine.lora_linear import keep_mask, lora_group
 from packed_rows import PAD, adapted, gradients, rows_of
 from tiny_models import tiny_model
 
@@ -113,7 +113,7 @@ def test_gradients_of_layers_that_share_their_input(dropout):
     def outputs(x, a, b, c, d):
         torch.manual_seed(5)  # the same mask each time
         layers = [Linear(frozen[0], bias, a, b, 2.0), Linear(frozen[1], None, c, d, 0.5), Linear(frozen[2], None)]
-        return together(x, layers, dropout)
+        return lora_group(x, layers, dropout)
 
     assert torch.autograd.gradcheck(outputs, tensors)
 

@@ -7,12 +7,13 @@ import sys
 import pytest
 import torch
 
-from graft.engine import LOWERED
-from graft.engine.autograd import attention, dequantised, native, quantised, rms_norm, swiglu
-from graft.engine.kernels import kernels
-from graft.engine.low_rank import down, gradients, outer
-from graft.engine.matmul import Beside, product
+from graft.engine import QUANTIZED_WEIGHTS
+from graft.engine.autograd import AttentionScores, attention, rms_norm, swiglu
+from graft.engine.kernels import kernels, kernels_for
+from graft.engine.lora_products import lora_backward_b, lora_down, lora_grad_a
+from graft.engine.matmul import LoraEpilogue, matmul
 from graft.engine.packing import Node, lay_out
+from graft.engine.quantized_rows import dequantize, quantize_rows
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="there is no C++ compiler here")
 
@@ -62,7 +63,7 @@ def test_attention_and_its_gradients(kind, cap, window, heads, keys, d, chance):
     expected = plainly(*wanted, sees, 0.3, cap)
     expected.backward(grad)
     given = [x.to(kind).requires_grad_() for x in inputs]
-    found = attention(*given, layout, 0.3, cap, window)
+    found = attention(*given, layout, AttentionScores(0.3, cap, window))
     found.backward(grad.to(kind))
     near = {"rtol": 1e-5, "atol": 1e-5 if kind == torch.float32 else 1e-12}
     torch.testing.assert_close(found.double(), expected, **near)
@@ -78,7 +79,7 @@ def test_the_number_of_threads_changes_no_answer(chance):
     found = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        found.append(attention(q, k, v, layout, 0.2))
+        found.append(attention(q, k, v, layout, AttentionScores(0.2)))
     torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
@@ -116,26 +117,26 @@ def test_int8_codes_are_what_their_definition_says():
     torch.manual_seed(0)
     rows = torch.randn(9, 77) * torch.logspace(-3, 3, 9)[:, None]
     rows[4] = 0
-    made = quantised(rows, kernels())
-    codes, scales = made.numbers, made.scales
+    made = quantize_rows(rows, kernels())
+    codes, scales = made.values, made.scales
     torch.testing.assert_close(scales[:, 0], rows.abs().amax(1).clamp_min(1e-30) / 127)
     assert (codes.float() * scales - rows).abs().le(scales * 0.5001).all()
     assert codes.abs().amax(1).tolist() == [127] * 4 + [0] + [127] * 4
     sums, columns = torch.randint(-(2**20), 2**20, (9, 12), dtype=torch.int32), torch.rand(12)
     expected = sums * scales * columns
-    torch.testing.assert_close(dequantised(sums, scales, columns, kernels()), expected)
+    torch.testing.assert_close(dequantize(sums, scales, columns, kernels()), expected)
     torch.testing.assert_close(
-        dequantised(sums, scales, columns, kernels(), torch.ones(9, 12)), expected + 1, rtol=1e-5, atol=1e-5
+        dequantize(sums, scales, columns, kernels(), torch.ones(9, 12)), expected + 1, rtol=1e-5, atol=1e-5
     )
 
 
 def test_they_serve_floats_of_one_type_on_the_cpu(monkeypatch):
-    assert native(torch.ones(1), torch.ones(1)) is not None
-    assert native(torch.ones(1), torch.ones(1).double()) is None
-    assert native(torch.ones(1).bfloat16()) is None
-    assert native(torch.ones(1, device="meta")) is None
+    assert kernels_for(torch.ones(1), torch.ones(1)) is not None
+    assert kernels_for(torch.ones(1), torch.ones(1).double()) is None
+    assert kernels_for(torch.ones(1).bfloat16()) is None
+    assert kernels_for(torch.ones(1, device="meta")) is None
     monkeypatch.setenv("GRAFT_KERNELS", "0")
-    assert native(torch.ones(1)) is None
+    assert kernels_for(torch.ones(1)) is None
 
 
 @pytest.mark.parametrize("rows", [3, 100, 301])
@@ -149,13 +150,13 @@ def test_products_by_whichever_library(rows, n, k):
     wide, narrow = torch.randn(rows, 48), torch.randn(n, 16)
     near = {"rtol": 1e-5, "atol": 2e-4 if k > 1000 else 2e-5}
     exact = x.double() @ weight.double().t()
-    beside = Beside(wide[:, 16:32], narrow.t(), 0.5)
+    lora = LoraEpilogue(wide[:, 16:32], narrow.t(), 0.5)
     low = 0.5 * wide[:, 16:32].double() @ narrow.double().t()
     for given in (weight, weight.t().contiguous().t()):
-        torch.testing.assert_close(product(x, given), exact.float(), **near)
-        torch.testing.assert_close(product(x, given, more.clone()), (exact + more).float(), **near)
-        torch.testing.assert_close(product(x, given, None, beside), (exact + low).float(), **near)
-        torch.testing.assert_close(product(x, given, more.clone(), beside), (exact + more + low).float(), **near)
+        torch.testing.assert_close(matmul(x, given), exact.float(), **near)
+        torch.testing.assert_close(matmul(x, given, more.clone()), (exact + more).float(), **near)
+        torch.testing.assert_close(matmul(x, given, None, lora), (exact + low).float(), **near)
+        torch.testing.assert_close(matmul(x, given, more.clone(), lora), (exact + more + low).float(), **near)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
@@ -164,20 +165,20 @@ def test_narrow_products_and_the_codes_on_the_way(kind, tokens, n, ranks):
     torch.manual_seed(0)
     x, a, b = torch.randn(tokens, n, dtype=kind), torch.randn(ranks, n, dtype=kind), torch.randn(n, ranks, dtype=kind)
     near = {"rtol": 1e-5, "atol": 1e-4 if kind == torch.float32 else 1e-12}
-    lowered = LOWERED["int8"](torch.randn(32, n)) if kind == torch.float32 else None
-    h, codes = down(x, a, lowered)
+    weight = QUANTIZED_WEIGHTS["int8"](torch.randn(32, n)) if kind == torch.float32 else None
+    h, codes = lora_down(x, a, weight)
     torch.testing.assert_close(h, x @ a.t(), **near)
-    torch.testing.assert_close(outer(h, x), h.t() @ x, **near)
+    torch.testing.assert_close(lora_grad_a(h, x), h.t() @ x, **near)
     wide, g = torch.randn(tokens, 3 * ranks, dtype=kind), torch.zeros(tokens, 3 * ranks, dtype=kind)
     one = slice(ranks, 2 * ranks)
-    grad_b, others = gradients(x, b, wide[:, one], 0.25, g[:, one], lowered)
+    grad_b, others = lora_backward_b(x, b, wide[:, one], 0.25, g[:, one], weight)
     torch.testing.assert_close(grad_b, 0.25 * x.t() @ wide[:, one], **near)
     torch.testing.assert_close(g[:, one], 0.25 * x @ b, **near)
     assert g.count_nonzero() == tokens * ranks
-    if lowered is not None:
-        prepared = lowered.prepare(x)
+    if weight is not None:
+        prepared = weight.quantize(x)
         for found in (codes, others):
-            assert torch.equal(found.numbers, prepared.numbers) and torch.equal(found.scales, prepared.scales)
+            assert torch.equal(found.values, prepared.values) and torch.equal(found.scales, prepared.scales)
 
 
 def test_a_compiler_that_fails_is_done_without(tmp_path):

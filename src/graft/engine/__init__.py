@@ -6,12 +6,12 @@ from graft.engine.batching import plan_batches
 from graft.engine.generate import generate
 from graft.engine.losses import pack, packed_loss, plain_collate, plain_loss
 from graft.engine.patch import fusable, fused
-from graft.engine.quantized_weights import LOWERED
+from graft.engine.quantized_weights import QUANTIZED_WEIGHTS
 from graft.engine.score import score
 from graft.engine.support import supports
 
 __all__ = [
-    "LOWERED",
+    "QUANTIZED_WEIGHTS",
     "fusable",
     "fused",
     "generate",

@@ -1,4 +1,4 @@
-"""Memory that a step gives back is kept for the next: batches differ, and new pages cost up to a tenth of a step."""
+"""Keeps memory that a step frees for the next one: batches differ, and new pages cost up to a tenth of a step."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """mallopt's parameters (mallopt(3))."""
 
 KEPT, USUAL = 512 * 2**20, 128 * 2**10
-"""Bytes at the heap's end that may stay free: within, and as glibc has it."""
+"""Bytes at the heap's end that may stay free: within the context, and glibc's default."""
 
 LARGEST = 32 * 2**20
-"""Bytes of a piece that still comes from the heap: the most that glibc takes."""
+"""Bytes of the largest piece that comes from the heap: glibc's maximum."""
 
 _kept: ContextVar[bool] = ContextVar("kept", default=False)
 
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Within, glibc's heap keeps what is freed, and the kernels their scratch; afterwards both are given back. Nothing
-    is done where it is kept already: training may evaluate on its way.
+    """Within the context, glibc's heap keeps what is freed and the kernels their workspace; then both are released.
+
+    Nested contexts do nothing: training may evaluate on its way.
     """
     if _kept.get():
         yield
         return
-    library = _glibc()
-    if library:
-        library.mallopt(MMAP_THRESHOLD, LARGEST)
-        library.mallopt(TRIM_THRESHOLD, KEPT)
+    glibc = _glibc()
+    if glibc:
+        glibc.mallopt(MMAP_THRESHOLD, LARGEST)
+        glibc.mallopt(TRIM_THRESHOLD, KEPT)
     token = _kept.set(True)
     try:
         yield
     finally:
         _kept.reset(token)
-        made = kernels()
-        if made:
-            made.give_back()
+        library = kernels()
         if library:
-            library.mallopt(TRIM_THRESHOLD, USUAL)
-            library.malloc_trim(0)
+            library.release_workspace()
+        if glibc:
+            glibc.mallopt(TRIM_THRESHOLD, USUAL)
+            glibc.malloc_trim(0)
 
 
 def _glibc() -> ctypes.CDLL | None:

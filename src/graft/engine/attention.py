@@ -13,8 +13,9 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from graft.engine.autograd import attention, native
-from graft.engine.kv_cache import Past
+from graft.engine.autograd import AttentionScores, attention
+from graft.engine.kernels import kernels_for
+from graft.engine.kv_cache import PackedKVCache
 from graft.engine.packing import Layout, Level
 
 NAME = "graft_packed"
@@ -65,30 +66,43 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     layout: Layout | None = None,
-    past: Past | None = None,
+    packed_cache: PackedKVCache | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query (1, heads, T, d), key and value (1, kv heads, T, d) -> (1, T, heads, d); with ``past`` (rows, heads, 1, d)
-    -> (rows, 1, heads, d).
+    """Attention as transformers calls it (the signature is theirs).
+
+    Args:
+        module: The attention layer.
+        query: (1, heads, T, d); (rows, heads, 1, d) with a cache.
+        key: (1, kv heads, T, d).
+        value: (1, kv heads, T, d).
+        attention_mask: Used only without a layout.
+        scaling: The factor of the scores; 1 / sqrt(d) when None.
+        dropout: The rate for the shares.
+        layout: Of a packed batch: which tokens see which.
+        packed_cache: In generation: what each new token sees.
+        kwargs: ``softcap`` and ``sliding_window`` among others.
+
+    Returns:
+        (1, T, heads, d), or (rows, 1, heads, d) with a cache; and no weights.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    cap, window = kwargs.get("softcap") or 0.0, kwargs.get("sliding_window") or 0
-    by = native(query, key, value)
-    if past is not None:
-        return past.attend(query, int(module.layer_idx), scale, cap, window), None  # type: ignore[arg-type]
-    if layout is None and cap:
+    scores = AttentionScores(scale, kwargs.get("softcap") or 0.0, kwargs.get("sliding_window") or 0)
+    if packed_cache is not None:
+        return packed_cache.attend(query, int(module.layer_idx), scores), None  # type: ignore[arg-type]
+    if layout is None and scores.cap:
         groups = query.shape[1] // key.shape[1]
         k, v = _repeat(key, groups), _repeat(value, groups)
-        return _capped(query, k, v, attention_mask, scale, dropout, cap).transpose(1, 2).contiguous(), None
+        return _capped(query, k, v, attention_mask, scores, dropout).transpose(1, 2).contiguous(), None
     if layout is None:
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return output, None
-    if by and not dropout:
+    if kernels_for(query, key, value) and not dropout:
         q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-        return attention(q, k, v, layout, scale, cap, window)[None], None
-    return _by_levels(query, key, value, layout, scale, dropout, cap, window), None
+        return attention(q, k, v, layout, scores)[None], None
+    return _by_levels(query, key, value, layout, scores, dropout), None
 
 
 def _by_levels(
@@ -96,12 +110,10 @@ def _by_levels(
     key: torch.Tensor,
     value: torch.Tensor,
     layout: Layout,
-    scale: float,
+    scores: AttentionScores,
     dropout: float,
-    cap: float,
-    window: int,
 ) -> torch.Tensor:
-    """By PyTorch's own operations, a level at a time."""
+    """By PyTorch's operations, a level at a time."""
     groups = query.shape[1] // key.shape[1]
     outputs: list[torch.Tensor] = []
     context: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -112,24 +124,24 @@ def _by_levels(
     for level, own in zip(layout.levels, parts, strict=True):
         q, k, v = (pad(x, level) for x in own)
         if context is not None:
-            k, v = (torch.cat([_ahead(c, level), x], dim=2) for c, x in zip(context, (k, v), strict=True))
+            k, v = (torch.cat([_context_of(c, level), x], dim=2) for c, x in zip(context, (k, v), strict=True))
         context = (k, v)
-        places = level.positions if places is None else torch.cat([_ahead(places, level), level.positions], dim=1)
-        mask = _within(window, level, places) if window else level.mask
+        places = level.positions if places is None else torch.cat([_context_of(places, level), level.positions], dim=1)
+        mask = _windowed(scores.window, level, places) if scores.window else level.mask
         k, v = _repeat(k, groups), _repeat(v, groups)
-        if cap:
-            attended = _capped(q, k, v, mask, scale, dropout, cap)
+        if scores.cap:
+            attended = _capped(q, k, v, mask, scores, dropout)
         else:
             attended = scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scale
+                q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scores.scale
             )
         outputs.append(unpad(attended, level))
     whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
     return whole.transpose(1, 2).contiguous()
 
 
-def _within(window: int, level: Level, places: torch.Tensor) -> torch.Tensor:
-    """Who sees whom of the positions ``places`` (nodes, context + longest), no further back than ``window``."""
+def _windowed(window: int, level: Level, places: torch.Tensor) -> torch.Tensor:
+    """Which tokens see which of the positions ``places`` (nodes, context + longest), at most ``window`` back."""
     near = places[:, None, :] > level.positions[:, :, None] - window
     causal = places[:, None, :] <= level.positions[:, :, None] if level.mask is None else level.mask[:, 0]
     return (near & causal)[:, None]
@@ -140,12 +152,11 @@ def _capped(
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor | None,
-    scale: float,
+    how: AttentionScores,
     dropout: float,
-    cap: float,
 ) -> torch.Tensor:
-    """With scores capped, as PyTorch's own attention has them not; all (rows, heads, length, d). No mask is causal."""
-    scores = cap * torch.tanh(query @ key.transpose(2, 3) * (scale / cap))
+    """Attention with capped scores, which PyTorch's own lacks; all (rows, heads, length, d). No mask is causal."""
+    scores = how.cap * torch.tanh(query @ key.transpose(2, 3) * (how.scale / how.cap))
     if mask is None and query.shape[2] > 1:
         mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
     if mask is not None:
@@ -154,8 +165,8 @@ def _capped(
     return torch.nn.functional.dropout(shares, dropout) @ value
 
 
-def _ahead(context: torch.Tensor, level: Level) -> torch.Tensor:
-    """What stands before each node: its parent's context."""
+def _context_of(context: torch.Tensor, level: Level) -> torch.Tensor:
+    """What precedes each node: its parent's context."""
     if level.parents is None:
         return context.expand(level.nodes, *context.shape[1:])
     return context.index_select(0, level.parents)
@@ -170,7 +181,7 @@ def _repeat(x: torch.Tensor, groups: int) -> torch.Tensor:
 
 
 def _mask(*args: Any, **kwargs: Any) -> Any:
-    """No mask is made for a packed batch: the layout says who sees whom."""
+    """No mask is built for a packed batch: the layout says which tokens see which."""
     return None if _packed.get() else sdpa_mask(*args, **kwargs)
 
 
@@ -180,7 +191,10 @@ AttentionMaskInterface.register(NAME, _mask)
 
 @contextmanager
 def packed(model: torch.nn.Module) -> Iterator[None]:
-    """For a forward pass with a layout. The implementation stays set: recomputing activations needs it later."""
+    """A context for forward passes with a layout.
+
+    The attention implementation stays set afterwards: recomputed activations need it.
+    """
     config: Any = model.config
     if config._attn_implementation != NAME:
         config._attn_implementation = NAME

@@ -1,36 +1,60 @@
-"""Autograd functions over the compiled kernels; each has its PyTorch twin elsewhere in the engine."""
+"""Autograd functions over the compiled kernels; the engine has each in PyTorch's operations, too."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from graft.engine.kernels import Kernels, kernels, wide
+from graft.engine.kernels import Kernels, kernels
+from graft.engine.kernels.structs import AttentionParams, RowKind
 from graft.engine.packing import Layout
+from graft.engine.recompute import Recompute, with_recompute
 
 
-def native(first: torch.Tensor, *others: torch.Tensor) -> Kernels | None:
-    """The kernels, where they compute with such tensors."""
-    kind = first.dtype
-    if kind not in _KINDS or first.device.type != "cpu":
-        return None
-    for other in others:
-        if other.dtype != kind or other.device.type != "cpu":
-            return None
-    return kernels()
+class CosSin(NamedTuple):
+    """The cosines and sines (T, d) of RoPE (Su et al. 2021, arXiv:2104.09864)."""
+
+    cos: torch.Tensor
+    sin: torch.Tensor
 
 
-_KINDS = {torch.float32, torch.float64}
-Turns = tuple[torch.Tensor, torch.Tensor]
-"""The cosines and sines (T, d) by which queries and keys are rotated (Su et al. 2021, arXiv:2104.09864)."""
+class AttentionScores(NamedTuple):
+    """How scores are computed from queries and keys.
+
+    Attributes:
+        scale: The factor of q kᵀ.
+        cap: Scores become cap · tanh(score / cap) (Gemma 2, arXiv:2408.00118, section 2); 0 leaves them.
+        window: How many positions a token looks back, itself included; 0 is all.
+    """
+
+    scale: float
+    cap: float = 0.0
+    window: int = 0
+
+
+def attention_params(layout: Layout, heads: int, kv_heads: int, d: int, scores: AttentionScores) -> AttentionParams:
+    """The structure for the kernels; ``layout`` must outlive it."""
+    return AttentionParams(
+        nodes=len(layout.spans),
+        tokens=len(layout.positions),
+        shared=layout.shared,
+        heads=heads,
+        kv_heads=kv_heads,
+        d=d,
+        window=scores.window,
+        spans=layout.spans.data_ptr(),
+        positions=layout.positions.data_ptr(),
+        scale=scores.scale,
+        cap=scores.cap,
+    )
 
 
 class _Attention(torch.autograd.Function):
-    """Keeps its inputs and one number for each query: the scores are computed again for the gradients."""
+    """Keeps its inputs and one number per query: scores are recomputed for the gradients (Dao et al. 2022)."""
 
     @staticmethod
     def forward(
@@ -39,34 +63,35 @@ class _Attention(torch.autograd.Function):
         k: torch.Tensor,
         v: torch.Tensor,
         layout: Layout,
-        plain: tuple[float, float, int],
-        turns: Turns | None,
+        scores: AttentionScores,
+        rope: CosSin | None,
     ) -> torch.Tensor:
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        if turns is not None:
-            q, k = _rotated(q, turns), _rotated(k, turns)
+        if rope is not None:
+            q, k = _rotate(q, rope), _rotate(k, rope)
         out, norms = torch.empty_like(q), q.new_empty(q.shape[:2])
-        ctx.forest = _forest(layout, q, k, plain)
-        _kernels()("attention_forward", q.dtype, *ctx.forest, q, k, v, out, norms)
-        ctx.save_for_backward(q, k, v, norms, *(turns or ()))
+        params = attention_params(layout, q.shape[1], k.shape[1], q.shape[2], scores)
+        _kernels()("attention_forward", q.dtype, ctypes.byref(params), q, k, v, out, norms)
+        ctx.save_for_backward(q, k, v, norms, *(rope or ()))
+        ctx.params, ctx.layout = params, layout
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        q, k, v, norms, *turns = ctx.saved_tensors
-        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        _kernels()("attention_backward", q.dtype, *ctx.forest, q, k, v, norms, grads[0].contiguous(), dq, dk, dv)
-        if turns:
-            dq, dk = _rotated(dq, turns, back=True), _rotated(dk, turns, back=True)
+        q, k, v, norms, *rope = ctx.saved_tensors
+        grad, dq, dk, dv = grads[0].contiguous(), torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        _kernels()("attention_backward", q.dtype, ctypes.byref(ctx.params), q, k, v, norms, grad, dq, dk, dv)
+        if rope:
+            dq, dk = _rotate(dq, rope, transposed=True), _rotate(dk, rope, transposed=True)
         return dq, dk, dv, None, None, None
 
 
-def _rotated(x: torch.Tensor, turns: Sequence[torch.Tensor], back: bool = False) -> torch.Tensor:
-    """x (T, heads, d): its halves as pairs, rotated; ``back``: the transpose, in place."""
-    y = x if back else torch.empty_like(x)
-    cos, sin = (part.contiguous() for part in turns)
-    _kernels()("rotate", x.dtype, wide(len(x)), *x.shape[1:], x, cos, sin, int(back), y)
+def _rotate(x: torch.Tensor, rope: Sequence[torch.Tensor], transposed: bool = False) -> torch.Tensor:
+    """x (T, heads, d) rotated; ``transposed``: rotated back, in place."""
+    y = x if transposed else torch.empty_like(x)
+    cos, sin = (part.contiguous() for part in rope)
+    _kernels()("rope", x.dtype, len(x), *x.shape[1:], x, cos, sin, int(transposed), y)
     return y
 
 
@@ -78,60 +103,29 @@ def attention(
     k: torch.Tensor,
     v: torch.Tensor,
     layout: Layout,
-    scale: float,
-    cap: float = 0.0,
-    window: int = 0,
-    turns: Turns | None = None,
+    scores: AttentionScores,
+    rope: CosSin | None = None,
 ) -> torch.Tensor:
-    """q (T, heads, d), k and v (T, kv heads, d) -> (T, heads, d).
+    """Attention over a packed batch.
 
-    ``cap`` bends the scores, cap · tanh(s / cap) (Gemma 2, arXiv:2408.00118, section 2); ``window`` is how many
-    positions a token looks back, itself counted; 0 is none of either. With ``turns`` q and k are rotated first.
+    Args:
+        q: Queries (T, heads, d).
+        k: Keys (T, kv heads, d).
+        v: Values (T, kv heads, d).
+        layout: Which tokens see which.
+        scores: Scale, cap and window.
+        rope: When given, q and k are rotated first.
+
+    Returns:
+        (T, heads, d).
     """
-    return _attention(q, k, v, layout, (scale, cap, window), turns)
-
-
-def _forest(layout: Layout, q: torch.Tensor, k: torch.Tensor, plain: tuple[float, float, int]) -> tuple[Any, ...]:
-    tokens, heads, d = q.shape
-    counts = (tokens, layout.shared, heads, k.shape[1], d)
-    return (len(layout.spans), layout.spans, layout.positions, *counts, *plain)
-
-
-PLAIN, NORMED, GATED = range(3)
-"""How the kernels know rows that are made on the way."""
-
-
-class Again:
-    """How to make a tensor once more from what is kept anyway, so that it need not be kept itself."""
-
-    def __init__(self, make: Callable[..., torch.Tensor], *parts: torch.Tensor, kind: int, eps: float = 0.0) -> None:
-        self.make, self.parts, self.kind, self.eps = make, parts, kind, eps
-
-    def of(self, *parts: torch.Tensor) -> Again:
-        """The same of other parts."""
-        return Again(self.make, *parts, kind=self.kind, eps=self.eps)
-
-    @property
-    def rows(self) -> tuple[int, torch.Tensor, torch.Tensor, float]:
-        """As the kernels take it."""
-        one, two = self.parts
-        return self.kind, one, two, self.eps
-
-
-def again(tensor: torch.Tensor) -> Again | None:
-    """The recipe that ``rms_norm`` or ``swiglu`` left on its result."""
-    return getattr(tensor, "_graft_again", None)
-
-
-def _with_recipe(tensor: torch.Tensor, recipe: Again) -> torch.Tensor:
-    tensor._graft_again = recipe  # type: ignore[attr-defined]
-    return tensor
+    return _attention(q, k, v, layout, scores, rope)
 
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-        y, inverse = _normed(x, weight, eps)
+        y, inverse = _rms_norm_forward(x, weight, eps)
         ctx.save_for_backward(x, weight, inverse)
         return y
 
@@ -139,14 +133,14 @@ class _RMSNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, inverse = ctx.saved_tensors
-        grad, made = grads[0].contiguous(), torch.empty_like(x)
-        _kernels()("norm_backward", x.dtype, wide(len(inverse)), x.shape[-1], x, weight, inverse, grad, None, made)
-        return made, None, None
+        grad, grad_x = grads[0].contiguous(), torch.empty_like(x)
+        _kernels()("rms_norm_backward", x.dtype, len(inverse), x.shape[-1], x, weight, inverse, grad, None, grad_x)
+        return grad_x, None, None
 
 
-def _normed(x: torch.Tensor, weight: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
-    y, inverse = torch.empty_like(x), x.new_empty(x.numel() // x.shape[-1])
-    _kernels()("norm_forward", x.dtype, wide(len(inverse)), x.shape[-1], x, weight, eps, y, inverse)
+def _rms_norm_forward(x: torch.Tensor, weight: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
+    weight, y, inverse = weight.contiguous(), torch.empty_like(x), x.new_empty(x.numel() // x.shape[-1])
+    _kernels()("rms_norm_forward", x.dtype, len(inverse), x.shape[-1], x, weight, eps, y, inverse)
     return y, inverse
 
 
@@ -154,30 +148,30 @@ _rms_norm: Callable[..., torch.Tensor] = _RMSNorm.apply
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """x (..., d) / sqrt(mean(x²) + eps) * weight (d), which is frozen and gets no gradient."""
+    """x (..., d) / sqrt(mean(x²) + eps) · weight (d); the weight is frozen and gets no gradient."""
     x = x.contiguous()
-    recipe = Again(lambda x, weight: _normed(x, weight, eps)[0], x, weight, kind=NORMED, eps=eps)
-    return _with_recipe(_rms_norm(x, weight, eps), recipe)
+    recipe = Recompute(lambda x, w: _rms_norm_forward(x, w, eps)[0], x, weight, kind=RowKind.RMS_NORM, eps=eps)
+    return with_recompute(_rms_norm(x, weight, eps), recipe)
 
 
 class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(gate, up)
-        return _gated(gate, up)
+        return _swiglu_forward(gate, up)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         gate, up = ctx.saved_tensors
-        made = torch.empty_like(gate), torch.empty_like(up)
-        _kernels()("swiglu_backward", gate.dtype, wide(gate.numel()), gate, up, grads[0].contiguous(), *made)
-        return made
+        grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
+        _kernels()("swiglu_backward", gate.dtype, gate.numel(), gate, up, grads[0].contiguous(), grad_gate, grad_up)
+        return grad_gate, grad_up
 
 
-def _gated(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+def _swiglu_forward(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     y = torch.empty_like(gate)
-    _kernels()("swiglu_forward", gate.dtype, wide(gate.numel()), gate, up, y)
+    _kernels()("swiglu_forward", gate.dtype, gate.numel(), gate, up, y)
     return y
 
 
@@ -185,43 +179,9 @@ _swiglu: Callable[..., torch.Tensor] = _SwiGLU.apply
 
 
 def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-    """silu(gate) · up (Shazeer 2020, arXiv:2002.05202), all of one shape."""
+    """silu(gate) · up (Shazeer 2020, arXiv:2002.05202); all of one shape."""
     gate, up = gate.contiguous(), up.contiguous()
-    return _with_recipe(_swiglu(gate, up), Again(_gated, gate, up, kind=GATED))
-
-
-@dataclass(frozen=True)
-class Codes:
-    """Rows in fewer bits: int8 (T, n), or uint8 with 128 added, and scales (T, 1); or a format without scales."""
-
-    numbers: torch.Tensor
-    scales: torch.Tensor | None = None
-
-    @property
-    def more(self) -> int:
-        """What was added to the codes."""
-        return 128 if self.numbers.dtype == torch.uint8 else 0
-
-
-def room(rows: torch.Tensor, kind: torch.dtype = torch.int8) -> Codes:
-    """Codes for rows (T, n) that are not filled yet."""
-    return Codes(torch.empty(rows.shape, dtype=kind), rows.new_empty(len(rows), 1))
-
-
-def quantised(rows: torch.Tensor, made: Kernels, kind: torch.dtype = torch.int8) -> Codes:
-    """rows (T, n) in float32 as codes."""
-    rows, codes = rows.contiguous(), room(rows, kind)
-    made("quantise", None, wide(len(rows)), rows.shape[1], rows, codes.numbers, codes.scales, codes.more)
-    return codes
-
-
-def dequantised(
-    sums: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, made: Kernels, into: torch.Tensor | None = None
-) -> torch.Tensor:
-    """sums (n, m) in int32 times the scales of its rows and columns; added to ``into`` where there is one."""
-    to = torch.empty(sums.shape, dtype=torch.float32) if into is None else into
-    made("dequantise", None, wide(len(sums)), sums.shape[1], sums, rows, columns, to, int(into is not None))
-    return to
+    return with_recompute(_swiglu(gate, up), Recompute(_swiglu_forward, gate, up, kind=RowKind.SWIGLU))
 
 
 def _kernels() -> Kernels:

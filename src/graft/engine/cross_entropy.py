@@ -1,4 +1,4 @@
-"""Cross-entropy over a large vocabulary, in chunks: the logits of all targets are never there at once."""
+"""Cross-entropy over a large vocabulary, in chunks: the logits of all targets are never in memory together."""
 
 from __future__ import annotations
 
@@ -10,33 +10,31 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from graft.engine.autograd import native
-from graft.engine.kernels import wide
-from graft.engine.matmul import product
+from graft.engine.kernels import kernels_for
+from graft.engine.matmul import matmul
 
 LOGITS_AT_ONCE = 2**23
-"""Logits in memory: 32 MB in float32."""
+"""Logits in memory at a time: 32 MB in float32."""
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """The gradient of the hidden states is made where the logits are, so that the head is computed once."""
+    """Computes the gradient of the hidden states along with the logits, so that the head is computed once."""
 
     @staticmethod
     def forward(
         ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
     ) -> torch.Tensor:
-        wanted = ctx.needs_input_grad[0]
-        grad = torch.empty_like(hidden) if wanted else None
+        grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         total = hidden.new_zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32))
         size = max(1, LOGITS_AT_ONCE // weight.shape[0])
         for start in range(0, len(labels), size):
             part = slice(start, start + size)
-            logits = product(hidden[part], weight)
+            logits = matmul(hidden[part], weight)
             logits = (logits if bias is None else logits.add_(bias)).to(total.dtype)
             losses, residual = _cross_entropy(logits, labels[part])
             total += losses.sum()
             if grad is not None:
-                grad[part] = product(residual.to(hidden.dtype), weight.t())
+                grad[part] = matmul(residual.to(hidden.dtype), weight.t())
         if grad is not None:
             ctx.save_for_backward(grad)
         return total
@@ -50,10 +48,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """logits (N, vocabulary), which are overwritten, and labels (N) -> losses (N), gradients (N, vocabulary)."""
-    made = native(logits)
-    if made:
+    library = kernels_for(logits)
+    if library:
         losses = logits.new_empty(len(labels))
-        made("cross_entropy", logits.dtype, wide(len(labels)), logits.shape[1], logits, labels.contiguous(), losses)
+        library("cross_entropy", logits.dtype, len(labels), logits.shape[1], logits, labels.contiguous(), losses)
         return losses, logits
     places = labels[:, None]
     norms = logits.logsumexp(-1, keepdim=True)
@@ -68,15 +66,19 @@ _chunked: Callable[..., torch.Tensor] = _ChunkedCrossEntropy.apply
 def chunked_cross_entropy(
     hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
 ) -> torch.Tensor:
-    """The sum over N targets, in nats, of -log softmax(hidden Wᵀ + b)[label]; W and b are frozen.
+    """The sum over N targets of -log softmax(hidden Wᵀ + b)[label], in nats.
 
-    hidden (N, d), weight (vocabulary, d), labels (N).
+    Args:
+        hidden: (N, d); the only one that gets a gradient.
+        weight: W (vocabulary, d), frozen.
+        bias: b (vocabulary), frozen, or None.
+        labels: (N), int64.
     """
     return _chunked(hidden, weight, bias, labels)
 
 
 def frozen_head(model: Any) -> nn.Linear | None:
-    """The layer that makes the logits, where it is a plain frozen one and nothing comes after it."""
+    """The layer that computes the logits, if it is plain and frozen and nothing follows it; otherwise None."""
     head = model.get_output_embeddings()
     changed = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
     if type(head) is not nn.Linear or any(getattr(model.config, name, None) for name in changed):
@@ -88,7 +90,7 @@ def frozen_head(model: Any) -> nn.Linear | None:
 
 @contextmanager
 def passed_through(head: nn.Linear) -> Iterator[None]:
-    """Within the context the model returns the hidden states before ``head`` in the place of logits."""
+    """Within the context, the model returns the hidden states before ``head`` in place of logits."""
     module: Any = head
     module.forward = lambda x: x
     try:

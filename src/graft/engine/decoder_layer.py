@@ -1,145 +1,155 @@
-"""Decoder layers whose seven linear layers have LoRA, by the kernels in one call for each direction."""
+"""Decoder layers whose seven linear layers may have LoRA, by the kernels: one call for each direction."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from graft.engine import lora_kernels as joint
-from graft.engine.autograd import Turns
-from graft.engine.kernels import Kernels
-from graft.engine.linear import Linear, flat_of, layers_of
+from graft.engine import lora_kernels
+from graft.engine.autograd import AttentionScores, CosSin, attention_params
+from graft.engine.kernels import Kernels, structs
+from graft.engine.linear import Linear, flatten, unflatten
 from graft.engine.matmul import LANES
 from graft.engine.packing import Layout
 
-Norm = tuple[torch.Tensor, float]
+
+class Norm(NamedTuple):
+    """An RMS norm: its weight (width), frozen, and its epsilon."""
+
+    weight: torch.Tensor
+    eps: float
 
 
 @dataclass(frozen=True)
-class Decoder:
-    """y = x + o(attention(norm(x))), z = y + down(silu(gate(n)) · up(n)) of n = norm_after(y).
+class DecoderLayer:
+    """y = x + o(attention(norm(x))), z = y + down(silu(gate(n)) · up(n)) of n = norm_mlp(y).
 
-    ``linears``: q, k, v, o, gate, up, down. ``norm`` and ``norm_after``: weights (width) and epsilons; ``head_norms``:
-    those (d) of q's and k's heads before they are rotated, or none. ``window`` is how many positions a token looks
-    back, itself counted; 0 is all. ``dropouts``: of what the adapters of q, k and v read; of o; gate and up; down.
+    Attributes:
+        linears: q, k, v, o, gate, up, down.
+        norm_attention: The norm before attention.
+        norm_mlp: The norm before the MLP.
+        head_norms: Those of q's and k's heads (d) before RoPE, or none.
+        dropouts: Rates of what the adapters read: of q, k and v; of o; of gate and up; of down.
+        d: Numbers per head.
+        scores: Scale and window of attention.
     """
 
     linears: Sequence[Linear]
-    norm: Norm
-    norm_after: Norm
+    norm_attention: Norm
+    norm_mlp: Norm
     head_norms: Sequence[Norm]
     dropouts: Sequence[float]
     d: int
-    scale: float
-    window: int
+    scores: AttentionScores
 
     def kernels_for(self, x: torch.Tensor) -> Kernels | None:
-        """The kernels, where they take this layer of x (T, width) whole."""
-        inner = [self.linears[place].weight.shape[1] for place in (3, 6)]
+        """The kernels, if they compute this layer of x (T, width) in one call; otherwise None."""
+        inner = [self.linears[index].weight.shape[1] for index in (3, 6)]
         if any(width % LANES for width in inner) or not x.is_contiguous():
             return None
-        return joint.kernels_for(x, self.linears)
+        return lora_kernels.group_kernels(x, self.linears)
 
 
-class _Given(ctypes.Structure):
-    """``Decoder`` of kernels/decoder_layer.cpp."""
+class _Kept(NamedTuple):
+    """What decoder_layer.cpp keeps for the backward pass: of attention, of what follows it, gate and up, each (T, n).
 
-    _fields_ = (
-        *((name, ctypes.c_int32) for name in ("compute", "tokens", "width", "inner", "heads", "keys", "d", "window")),
-        *((name, ctypes.c_double) for name in ("scale", "eps", "eps_after", "eps_q", "eps_k")),
-        *((name, ctypes.c_void_p) for name in ("norm", "norm_after", "norm_q", "norm_k", "cos", "sin")),
-        *((name, ctypes.c_int32) for name in ("nodes", "shared")),
-        *((name, ctypes.c_void_p) for name in ("spans", "positions", "attention", "after", "gate", "up")),
-        ("layers", joint.Layer * 7),
-        ("drops", joint.Drop * 4),
-    )
+    Four tensors and not one: a single large piece would not come from the heap, and its pages would be new each time.
+    """
+
+    attention: torch.Tensor
+    mlp: torch.Tensor
+    gate: torch.Tensor
+    up: torch.Tensor
 
 
-class _Whole(torch.autograd.Function):
+class _DecoderLayer(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         x: torch.Tensor,
-        made: Kernels,
-        decoder: Decoder,
+        library: Kernels,
+        layer: DecoderLayer,
         layout: Layout,
-        turns: Turns | None,
+        rope: CosSin | None,
         *flat: torch.Tensor | None,
     ) -> torch.Tensor:
-        kept, z = _room(decoder, x), torch.empty_like(x)
-        described = joint.described(decoder.linears)
-        ctx.drops = joint.drops(decoder.dropouts)
-        made("decoder_forward", None, _given(decoder, x, layout, turns, kept, described, ctx.drops), x, z)
-        ctx.save_for_backward(x, *kept, *(turns or (None, None)), *flat)
-        ctx.made, ctx.decoder, ctx.layout = made, decoder, layout
+        kept, z = _empty_kept(layer, x), torch.empty_like(x)
+        ctx.dropouts = lora_kernels.dropouts(layer.dropouts)
+        struct = _struct(layer, x, layout, rope, kept)
+        struct.layers, struct.dropouts = lora_kernels.layer_structs(layer.linears), ctx.dropouts
+        library("decoder_layer_forward", None, ctypes.byref(struct), x, z)
+        ctx.save_for_backward(x, *kept, *(rope or (None, None)), *flat)
+        ctx.library, ctx.layer, ctx.layout = library, layer, layout
         return z
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, *rest = ctx.saved_tensors
-        kept, (cos, sin), flat = rest[:4], rest[4:6], rest[6:]
-        linears = layers_of(flat, ctx.decoder.linears)
-        pairs, described = joint.room_for_gradients(linears)
+        kept, (cos, sin), flat = _Kept(*rest[:4]), rest[4:6], rest[6:]
+        adapters, layers = lora_kernels.with_gradients(unflatten(flat, ctx.layer.linears))
         grad, grad_x = grads[0].contiguous(), torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        turns = None if cos is None else (cos, sin)
-        given = _given(ctx.decoder, x, ctx.layout, turns, kept, described, ctx.drops)
-        ctx.made("decoder_backward", None, given, x, grad, grad_x)
-        return grad_x, None, None, None, None, *(part for pair in pairs for part in (None, None, *pair))
+        struct = _struct(ctx.layer, x, ctx.layout, None if cos is None else CosSin(cos, sin), kept)
+        struct.layers, struct.dropouts = layers, ctx.dropouts
+        ctx.library("decoder_layer_backward", None, ctypes.byref(struct), x, grad, grad_x)
+        return grad_x, None, None, None, None, *(part for pair in adapters for part in (None, None, *pair))
 
 
-_whole: Callable[..., torch.Tensor] = _Whole.apply
+_decoder_layer: Callable[..., torch.Tensor] = _DecoderLayer.apply
 
 
 def decoder_layer(
-    made: Kernels, decoder: Decoder, x: torch.Tensor, layout: Layout, turns: Turns | None
+    library: Kernels, layer: DecoderLayer, x: torch.Tensor, layout: Layout, rope: CosSin | None
 ) -> torch.Tensor:
-    """z of x (T, width); with ``turns`` q and k are rotated."""
-    dense = None if turns is None else (turns[0].contiguous(), turns[1].contiguous())
-    return _whole(x, made, decoder, layout, dense, *flat_of(decoder.linears))
+    """z (T, width) of x (T, width).
+
+    Args:
+        library: What ``layer.kernels_for(x)`` gave.
+        layer: The layer as it is now.
+        x: Dense.
+        layout: Which tokens see which.
+        rope: When given, q and k are rotated.
+    """
+    dense = None if rope is None else CosSin(rope.cos.contiguous(), rope.sin.contiguous())
+    return _decoder_layer(x, library, layer, layout, dense, *flatten(layer.linears))
 
 
-def _room(decoder: Decoder, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """What decoder_layer.cpp keeps for the backward pass, in four tensors: pieces that are too large leave the heap."""
-    q, k, _, o, gate, _, _ = decoder.linears
+def _empty_kept(layer: DecoderLayer, x: torch.Tensor) -> _Kept:
+    """Memory in the order in which ``Kept`` of decoder_layer.cpp divides it."""
+    q, k, _, o, gate, _, _ = layer.linears
     heads, keys = (len(linear.weight) for linear in (q, k))
-    ranks = [joint.ranks([one]) for one in decoder.linears]
-    normed = (heads + keys) // decoder.d if decoder.head_norms else 0
-    attention = 2 * heads + 2 * keys + heads // decoder.d + 1 + normed + sum(ranks[:4])
-    after = len(o.weight) + 1 + sum(ranks[4:])
-    inner = len(gate.weight)
-    return tuple(x.new_empty(len(x), numbers) for numbers in (attention, after, inner, inner))
+    ranks = [lora_kernels.padded_ranks([linear]) for linear in layer.linears]
+    norms = (heads + keys) // layer.d if layer.head_norms else 0
+    attention = 2 * heads + 2 * keys + heads // layer.d + 1 + norms + sum(ranks[:4])
+    mlp = len(o.weight) + 1 + sum(ranks[4:])
+    return _Kept(*(x.new_empty(len(x), numbers) for numbers in (attention, mlp, len(gate.weight), len(gate.weight))))
 
 
-def _given(
-    decoder: Decoder,
-    x: torch.Tensor,
-    layout: Layout,
-    turns: Turns | None,
-    kept: Sequence[torch.Tensor],
-    described: ctypes.Array[Any],
-    drops: ctypes.Array[joint.Drop],
-) -> ctypes.Array[_Given]:
-    given = (_Given * 1)()
-    one = given[0]
-    q, k, _, _, gate, _, _ = decoder.linears
-    one.compute, one.tokens, one.width = joint.compute(decoder.linears), *x.shape
-    one.inner, one.d, one.window = len(gate.weight), decoder.d, decoder.window
-    one.heads, one.keys = len(q.weight) // decoder.d, len(k.weight) // decoder.d
-    (norm, one.eps), (norm_after, one.eps_after), one.scale = decoder.norm, decoder.norm_after, decoder.scale
-    one.norm, one.norm_after = norm.data_ptr(), norm_after.data_ptr()
-    if decoder.head_norms:
-        (norm_q, one.eps_q), (norm_k, one.eps_k) = decoder.head_norms
-        one.norm_q, one.norm_k = norm_q.data_ptr(), norm_k.data_ptr()
-    if turns is not None:
-        one.cos, one.sin = (part.data_ptr() for part in turns)
-    one.nodes, one.shared = len(layout.spans), layout.shared
-    one.spans, one.positions = layout.spans.data_ptr(), layout.positions.data_ptr()
-    one.attention, one.after, one.gate, one.up = (part.data_ptr() for part in kept)
-    one.layers, one.drops = described, drops
-    return given
+def _struct(
+    layer: DecoderLayer, x: torch.Tensor, layout: Layout, rope: CosSin | None, kept: _Kept
+) -> structs.DecoderLayer:
+    """All but the linear layers and the dropouts; the tensors must outlive it."""
+    q, k, _, _, gate, _, _ = layer.linears
+    heads, kv_heads = len(q.weight) // layer.d, len(k.weight) // layer.d
+    struct = structs.DecoderLayer(
+        compute=lora_kernels.compute_of(layer.linears),
+        width=x.shape[1],
+        inner=len(gate.weight),
+        attention=attention_params(layout, heads, kv_heads, layer.d, layer.scores),
+        eps_attention=layer.norm_attention.eps,
+        eps_mlp=layer.norm_mlp.eps,
+        norm_attention=layer.norm_attention.weight.data_ptr(),
+        norm_mlp=layer.norm_mlp.weight.data_ptr(),
+    )
+    if layer.head_norms:
+        (norm_q, struct.eps_q), (norm_k, struct.eps_k) = layer.head_norms
+        struct.norm_q, struct.norm_k = norm_q.data_ptr(), norm_k.data_ptr()
+    if rope is not None:
+        struct.cos, struct.sin = (part.data_ptr() for part in rope)
+    struct.kept_attention, struct.kept_mlp, struct.gate, struct.up = (part.data_ptr() for part in kept)
+    return struct

@@ -9,8 +9,8 @@ import torch
 from transformers import DynamicCache
 
 from graft.engine.attention import packed
-from graft.engine.autograd import native
-from graft.engine.kv_cache import Past
+from graft.engine.kernels import kernels_for
+from graft.engine.kv_cache import PackedKVCache
 from graft.engine.losses import Batch, packed_logits
 from graft.engine.packing import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.patch import fused
@@ -37,7 +37,7 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     longest = max(map(len, prompts), default=0) + max_new_tokens
     weights = [p for p in model.parameters() if p.is_floating_point()]
-    by_kernels = native(*weights) is not None
+    by_kernels = kernels_for(*weights) is not None
     # Where rows are padded to one cache, a window would count the padding.
     packable = supports(model) is None and (by_kernels or sees_all(model, longest))
     done = 0
@@ -92,20 +92,21 @@ def _write(
 def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
     """As ``_packed``, where each new token reads what is kept of its row and copies none of it."""
     prefix, nodes, batch = _prompts(prompts)
-    past = Past(prefix, [len(node.tokens) for node in nodes], max(len(n.tokens) for n in nodes) + max_new_tokens)
-    first = packed_logits(model, batch, use_cache=True, past_key_values=past).logits[0]
-    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    lengths = [len(node.tokens) for node in nodes]
+    cache = PackedKVCache(prefix, lengths, max(lengths) + max_new_tokens)
+    first = packed_logits(model, batch, use_cache=True, past_key_values=cache).logits[0]
+    positions = torch.tensor([len(prompt) for prompt in prompts])
 
     def advance(going: list[int], tokens: list[int], step: int) -> torch.Tensor:
-        past.keep(going)
-        past.grow()
+        cache.select(going)
+        cache.grow()
         with packed(model):
             output = model(
                 input_ids=torch.tensor(tokens)[:, None],
-                position_ids=(lengths[past.slots.long()] + step)[:, None],
-                past_key_values=past,
+                position_ids=(positions[cache.slots.long()] + step)[:, None],
+                past_key_values=cache,
                 use_cache=True,
-                past=past,
+                packed_cache=cache,
             )
         logits: torch.Tensor = output.logits[:, -1]
         return logits

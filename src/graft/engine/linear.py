@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from graft.engine.quantized_weights import Lowered
+from graft.engine.quantized_weights import QuantizedWeight
 
-Pairs = Sequence[tuple[torch.Tensor | None, torch.Tensor | None]]
-"""For each layer the gradients of its A and its B."""
+AdapterGradients = Sequence[tuple[torch.Tensor | None, torch.Tensor | None]]
+"""For each layer the gradients of its A and its B; None where it has no adapter."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A frozen layer y = x Wᵀ + b with its low-rank part: y += scale · drop(x) Aᵀ Bᵀ (Hu et al. 2021, section 4.1).
+    """A frozen layer with LoRA (Hu et al. 2021, arXiv:2106.09685, section 4.1).
 
-    weight (out, in), bias (out) or None; a (r, in) and b (out, r), or None where there is no adapter. Where there is
-    a ``lowered`` weight, it computes in the place of the exact one.
+    y = x Wᵀ + bias + scale · dropout(x) Aᵀ Bᵀ.
+
+    Attributes:
+        weight: W (out, in).
+        bias: (out), or None.
+        a: A (r, in), or None without an adapter.
+        b: B (out, r), or None without an adapter.
+        scale: The adapter's factor.
+        quantized: A quantized weight that computes in place of ``weight``.
     """
 
     weight: torch.Tensor
@@ -27,15 +34,17 @@ class Linear:
     a: torch.Tensor | None = None
     b: torch.Tensor | None = None
     scale: float = 1.0
-    lowered: Lowered | None = None
+    quantized: QuantizedWeight | None = None
 
 
-def flat_of(layers: Sequence[Linear]) -> list[torch.Tensor | None]:
-    """The tensors of layers, as autograd functions take them."""
+def flatten(layers: Sequence[Linear]) -> list[torch.Tensor | None]:
+    """The tensors of ``layers``, four a layer, as arguments of an autograd function."""
     return [tensor for layer in layers for tensor in (layer.weight, layer.bias, layer.a, layer.b)]
 
 
-def layers_of(flat: Sequence[Any], layers: Sequence[Linear]) -> list[Linear]:
-    """The layers with these tensors, which are theirs as they were saved."""
-    fours = zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], layers, strict=True)
-    return [Linear(weight, bias, a, b, one.scale, one.lowered) for weight, bias, a, b, one in fours]
+def unflatten(flat: Sequence[Any], layers: Sequence[Linear]) -> list[Linear]:
+    """``layers`` with the tensors that ``flatten`` gave, as autograd saved them."""
+    return [
+        replace(layer, weight=flat[4 * i], bias=flat[4 * i + 1], a=flat[4 * i + 2], b=flat[4 * i + 3])
+        for i, layer in enumerate(layers)
+    ]

@@ -1,167 +1,163 @@
-"""LoRA layers that read one input, by the kernels in one call for each direction."""
+"""Grouped LoRA layers, which read one input, by the kernels: one call for each direction."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
-from graft.engine.autograd import PLAIN, Again
-from graft.engine.kernels import Kernels, kernels, wide
-from graft.engine.linear import Linear, Pairs
-from graft.engine.matmul import LANES, PACKED
-from graft.engine.quantized_weights import EXACT, Int8
+from graft.engine.kernels import Kernels, kernels
+from graft.engine.kernels.structs import Compute, Dropout, LoraLayer, RowKind, RowSource
+from graft.engine.linear import AdapterGradients, Linear
+from graft.engine.lora_reference import GroupGradients, GroupOutputs
+from graft.engine.matmul import LANES, PACKED_ROWS
+from graft.engine.quantized_weights import Int8
+from graft.engine.recompute import Recompute
 
 
-class _Packed(ctypes.Structure):
-    _fields_ = (("codes", ctypes.c_void_p), ("scales", ctypes.c_void_p), ("less", ctypes.c_void_p))
-
-
-class Layer(ctypes.Structure):
-    """``Layer`` of kernels/gemm.h."""
-
-    _fields_ = (
-        ("n", ctypes.c_int32),
-        ("rank", ctypes.c_int32),
-        ("w", ctypes.c_void_p),
-        ("w_row", ctypes.c_int64),
-        ("w_col", ctypes.c_int64),
-        ("forward", _Packed),
-        ("backward", _Packed),
-        ("a", ctypes.c_void_p),
-        ("b", ctypes.c_void_p),
-        ("scale", ctypes.c_double),
-        ("bias", ctypes.c_void_p),
-        ("plus", ctypes.c_void_p),
-        ("y", ctypes.c_void_p),
-        ("grad", ctypes.c_void_p),
-        ("grad_a", ctypes.c_void_p),
-        ("grad_b", ctypes.c_void_p),
-    )
-
-
-class Drop(ctypes.Structure):
-    """``Drop`` of kernels/gemm.h."""
-
-    _fields_ = (("key", ctypes.c_uint64), ("below", ctypes.c_uint32), ("up", ctypes.c_float))
-
-
-def drops(shares: Sequence[float]) -> ctypes.Array[Drop]:
-    """Dropout that takes such shares (to 2**-32), each by a key of PyTorch's random numbers, where it takes any."""
-    made = (Drop * len(shares))()
-    for one, share in zip(made, shares, strict=True):
-        one.up = 1.0
-        if share:
-            one.below = min(round(share * 2**32), 2**32 - 1)
-            one.key, one.up = int(torch.randint(2**63 - 1, ())), 2**32 / (2**32 - one.below)
+def dropouts(rates: Sequence[float]) -> ctypes.Array[Dropout]:
+    """Dropout with these rates (to 2**-32); each that is not 0 has a key from PyTorch's random numbers."""
+    made = (Dropout * len(rates))()
+    for dropout, rate in zip(made, rates, strict=True):
+        dropout.scale = 1.0
+        if rate:
+            dropout.threshold = min(round(rate * 2**32), 2**32 - 1)
+            dropout.key, dropout.scale = int(torch.randint(2**63 - 1, ())), 2**32 / (2**32 - dropout.threshold)
     return made
 
 
-def kernels_for(x: torch.Tensor, layers: Sequence[Linear]) -> Kernels | None:
-    """The kernels, where they take these layers of x (T, in) whole."""
-    if len(x) < PACKED or x.dtype != torch.float32 or x.device.type != "cpu" or x.shape[1] % LANES:
+def group_kernels(x: torch.Tensor, layers: Sequence[Linear]) -> Kernels | None:
+    """The kernels, if they compute all ``layers`` of x (T, in) in one call; otherwise None."""
+    if len(x) < PACKED_ROWS or x.dtype != torch.float32 or x.device.type != "cpu" or x.shape[1] % LANES:
         return None
-    made = kernels()
-    return made if made is not None and made.has("together_forward") and _fit(layers) else None
+    library = kernels()
+    return library if library is not None and library.has("lora_group_forward") and _fit(layers) else None
 
 
 def _fit(layers: Sequence[Linear]) -> bool:
-    return all(map(_fits, layers)) and len({type(layer.lowered) for layer in layers}) == 1
+    return all(map(_fits, layers)) and len({type(layer.quantized) for layer in layers}) == 1
 
 
 def _fits(layer: Linear) -> bool:
     if layer.weight.dtype != torch.float32 or layer.weight.shape[0] % LANES:
         return False
-    if layer.lowered is not None and layer.lowered.joint is None:
+    if layer.quantized is not None and layer.quantized.compute is None:
         return False
     return all(part is None or part.is_contiguous() for part in (layer.a, layer.b, layer.bias))
 
 
 def forward(
-    made: Kernels,
+    library: Kernels,
     x: torch.Tensor,
     layers: Sequence[Linear],
-    plus: torch.Tensor | None,
-    drop: ctypes.Array[Drop] | None = None,
-) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
-    """x (T, in) -> x Aᵀ of all layers (T, R), each rank filled up to whole vectors, and the layers' (T, out).
-    ``plus`` (T, out) is added to a single one's; ``drop`` is of what the adapters read.
+    residual: torch.Tensor | None,
+    dropout: ctypes.Array[Dropout] | None = None,
+) -> GroupOutputs:
+    """The outputs of layers that read ``x``.
+
+    Args:
+        library: What ``group_kernels`` gave for them.
+        x: (T, in).
+        layers: The layers.
+        residual: (T, out), added to the output of a single layer.
+        dropout: Of what the adapters read; one for all layers.
     """
-    x, plus = x.contiguous(), None if plus is None else plus.contiguous()
-    h = x.new_empty(len(x), ranks(layers))
+    x, residual = x.contiguous(), None if residual is None else residual.contiguous()
+    h = x.new_empty(len(x), padded_ranks(layers))
     outputs = [x.new_empty(len(x), len(layer.weight)) for layer in layers]
-    given = described(layers)
-    for one, y in zip(given, outputs, strict=True):
-        one.y, one.plus = y.data_ptr(), None if plus is None else plus.data_ptr()
-    made("together_forward", None, *_sizes(x.shape, layers), given, drop, x, h)
-    return h, outputs
+    structs = layer_structs(layers)
+    for struct, y in zip(structs, outputs, strict=True):
+        struct.y, struct.residual = y.data_ptr(), None if residual is None else residual.data_ptr()
+    library("lora_group_forward", None, compute_of(layers), *x.shape, len(layers), structs, dropout, x, h)
+    return GroupOutputs(h, outputs)
 
 
 def backward(
-    made: Kernels,
+    library: Kernels,
     grads: Sequence[torch.Tensor],
     h: torch.Tensor,
     layers: Sequence[Linear],
-    x: torch.Tensor | Again,
+    x: torch.Tensor | Recompute,
     width: int,
-    wanted: bool,
-    drop: ctypes.Array[Drop] | None = None,
-) -> tuple[torch.Tensor | None, Pairs]:
-    """``grads`` (T, out) of the layers -> x's (T, width), where it is wanted, and those of each layer's A and B."""
-    grad_x = h.new_empty(len(h), width) if wanted else None
+    needs_grad_x: bool,
+    dropout: ctypes.Array[Dropout] | None = None,
+) -> GroupGradients:
+    """The gradients of x and of the adapters.
+
+    Args:
+        library: As in ``forward``.
+        grads: (T, out) for each layer.
+        h: From ``forward``.
+        layers: The layers.
+        x: The input (T, in), or how to recompute it: its rows are computed where they are read.
+        width: in.
+        needs_grad_x: Whether x's gradient is computed.
+        dropout: As in ``forward``.
+    """
+    grad_x = h.new_empty(len(h), width) if needs_grad_x else None
     dense = [grad.contiguous() for grad in grads]
-    pairs, given = room_for_gradients(layers)
-    for one, grad in zip(given, dense, strict=True):
-        one.grad = grad.data_ptr()
-    rows = x.rows if isinstance(x, Again) else (PLAIN, x.contiguous(), None, 0.0)
-    made("together_backward", None, *_sizes((len(h), width), layers), given, drop, h, *rows, grad_x)
-    return grad_x, pairs
+    adapters, structs = with_gradients(layers)
+    for struct, grad in zip(structs, dense, strict=True):
+        struct.grad = grad.data_ptr()
+    recipe = x if isinstance(x, Recompute) else None
+    first, second = recipe.inputs if recipe else (x.contiguous(), None)  # type: ignore[union-attr]
+    source = RowSource(
+        kind=recipe.kind if recipe else RowKind.PLAIN,
+        first=first.data_ptr(),
+        second=None if second is None else second.data_ptr(),
+        eps=recipe.eps if recipe else 0.0,
+        dropout=dropout[0] if dropout else dropouts([0.0])[0],
+    )
+    group = compute_of(layers), len(h), width, len(layers), structs
+    library("lora_group_backward", None, *group, ctypes.byref(source), h, grad_x)
+    return GroupGradients(grad_x, adapters)
 
 
-def _sizes(shape: Sequence[int], layers: Sequence[Linear]) -> tuple[Any, ...]:
-    return compute(layers), wide(shape[0]), shape[1], len(layers)
+def compute_of(layers: Sequence[Linear]) -> Compute:
+    """The number format in which the kernels compute these layers."""
+    quantized = layers[0].quantized
+    return Compute.FLOAT32 if quantized is None or quantized.compute is None else quantized.compute
 
 
-def compute(layers: Sequence[Linear]) -> int:
-    """How the kernels know what these layers compute in."""
-    lowered = layers[0].lowered
-    return EXACT if lowered is None or lowered.joint is None else lowered.joint
-
-
-def ranks(layers: Sequence[Linear]) -> int:
-    """Of all adapters, each filled up to whole vectors."""
+def padded_ranks(layers: Sequence[Linear]) -> int:
+    """The sum of all adapters' ranks, each padded to a multiple of 16."""
     return sum(-(-len(layer.a) // LANES) * LANES for layer in layers if layer.a is not None)
 
 
-def room_for_gradients(layers: Sequence[Linear]) -> tuple[Pairs, ctypes.Array[Layer]]:
-    """For each layer's A and B, and the layers with them."""
-    given = described(layers)
-    pairs: list[tuple[torch.Tensor | None, torch.Tensor | None]] = []
-    for one, layer in zip(given, layers, strict=True):
+class WithGradients(NamedTuple):
+    """Uninitialized gradients of adapters, and structures that point to them."""
+
+    adapters: AdapterGradients
+    structs: ctypes.Array[LoraLayer]
+
+
+def with_gradients(layers: Sequence[Linear]) -> WithGradients:
+    """Memory for the gradients of each layer's A and B, and the layers' structures."""
+    structs = layer_structs(layers)
+    adapters: list[tuple[torch.Tensor | None, torch.Tensor | None]] = []
+    for struct, layer in zip(structs, layers, strict=True):
         if layer.a is None or layer.b is None:
-            pairs.append((None, None))
+            adapters.append((None, None))
             continue
         pair = torch.empty_like(layer.a), torch.empty_like(layer.b)
-        one.grad_a, one.grad_b = (part.data_ptr() for part in pair)
-        pairs.append(pair)
-    return pairs, given
+        struct.grad_a, struct.grad_b = (part.data_ptr() for part in pair)
+        adapters.append(pair)
+    return WithGradients(adapters, structs)
 
 
-def described(layers: Sequence[Linear]) -> ctypes.Array[Layer]:
-    """With what is the same for both directions."""
-    given = (Layer * len(layers))()
-    for one, layer in zip(given, layers, strict=True):
-        one.n, one.scale = len(layer.weight), layer.scale
-        one.bias = None if layer.bias is None else layer.bias.data_ptr()
+def layer_structs(layers: Sequence[Linear]) -> ctypes.Array[LoraLayer]:
+    """What is the same for both directions; the tensors must outlive it."""
+    structs = (LoraLayer * len(layers))()
+    for struct, layer in zip(structs, layers, strict=True):
+        struct.n, struct.scale = len(layer.weight), layer.scale
+        struct.bias = None if layer.bias is None else layer.bias.data_ptr()
         if layer.a is not None and layer.b is not None:
-            one.rank, one.a, one.b = len(layer.a), layer.a.data_ptr(), layer.b.data_ptr()
-        if isinstance(layer.lowered, Int8):
-            for packed, weight in ((one.forward, layer.lowered.along_out), (one.backward, layer.lowered.along_in)):
-                packed.codes, packed.scales = weight.codes.data_ptr(), weight.scales.data_ptr()
-                packed.less = weight.less.data_ptr()  # type: ignore[union-attr]
+            struct.rank, struct.a, struct.b = len(layer.a), layer.a.data_ptr(), layer.b.data_ptr()
+        if isinstance(layer.quantized, Int8):
+            struct.forward, struct.backward = layer.quantized.along_out.struct, layer.quantized.along_in.struct
         else:
-            one.w = layer.weight.data_ptr()
-            one.w_row, one.w_col = layer.weight.stride()
-    return given
+            struct.w = layer.weight.data_ptr()
+            struct.w_row, struct.w_col = layer.weight.stride()
+    return structs

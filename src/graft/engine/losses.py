@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from graft.data.tokenize import TokenizedExample
 from graft.engine.attention import packed
 from graft.engine.cross_entropy import chunked_cross_entropy, frozen_head, passed_through
-from graft.engine.modules import narrows
+from graft.engine.modules import takes_targets
 from graft.engine.packing import lay_out
 from graft.engine.prefix_tree import grow
 
@@ -48,7 +48,7 @@ def packed_logits(model: Any, batch: Batch, **kwargs: Any) -> Any:
     """The model's output with logits (1, N, vocabulary) at the target positions alone, on the model's device."""
     device = model.device
     targets = batch["target_positions"].to(device)
-    kept = {"logits_to_keep": 0, "targets": targets} if narrows(model) else {"logits_to_keep": targets}
+    kept = {"logits_to_keep": 0, "targets": targets} if takes_targets(model) else {"logits_to_keep": targets}
     with packed(model):
         return model(
             input_ids=batch["input_ids"].to(device),

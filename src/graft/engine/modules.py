@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from graft.engine.attention import NAME
-from graft.engine.autograd import Turns, attention, native, swiglu
-from graft.engine.autograd import rms_norm as native_norm
-from graft.engine.decoder_layer import Decoder, decoder_layer
+from graft.engine.autograd import AttentionScores, CosSin, attention, rms_norm, swiglu
+from graft.engine.decoder_layer import DecoderLayer, Norm, decoder_layer
+from graft.engine.kernels import kernels_for
 from graft.engine.linear import Linear
-from graft.engine.norm import rms_norm
+from graft.engine.norm import rms_norm_reference
 
 Forward = Callable[..., Any]
 
@@ -28,7 +28,7 @@ def _classes(ending: str, *more: str) -> set[str]:
 NORMS = _classes("RMSNorm", "Phi3")
 """Classes that all compute weight * x / sqrt(mean(x²) + variance_epsilon)."""
 
-GATES = _classes("MLP")
+MLPS = _classes("MLP")
 """Classes that all compute down(act(gate(x)) * up(x))."""
 
 ATTENTIONS = _classes("Attention")
@@ -42,7 +42,7 @@ def block_forward(module: Any) -> Forward | None:
     """What computes in the place of ``module``'s own forward; None where its class is not known."""
     forward = _forward_of(module)
     if forward is not None:
-        forward.is_grafts = True  # type: ignore[attr-defined]
+        forward.is_graft = True  # type: ignore[attr-defined]
     return forward
 
 
@@ -50,8 +50,8 @@ def _forward_of(module: Any) -> Forward | None:
     name = _name(module)
     if name in NORMS:
         return _norm_forward(module)
-    if name in GATES and type(getattr(module, "act_fn", None)).__name__ in {"SiLU", "SiLUActivation"}:
-        return _gate_forward(module)
+    if name in MLPS and type(getattr(module, "act_fn", None)).__name__ in {"SiLU", "SiLUActivation"}:
+        return _mlp_forward(module)
     if name in DECODERS:
         return _decoder_forward(module)
     return _attention_forward(module) if name in ATTENTIONS else None
@@ -65,19 +65,19 @@ def projections(module: Any) -> list[Any]:
     return [a.q_proj, a.k_proj, a.v_proj, a.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj]
 
 
-def listened(module: Any) -> bool:
+def has_hooks(module: Any) -> bool:
     """Whether somebody's hook waits for its inputs, its outputs or their gradients."""
     return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
-def trained(module: Any) -> bool:
+def is_trained(module: Any) -> bool:
     """Whether a gradient is wanted for its own parameters now."""
     return torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters(recurse=False))
 
 
-def _is_exchanged(module: Any) -> bool:
+def _is_replaced(module: Any) -> bool:
     """Whether it computes by a forward from here, and not by its own or somebody else's."""
-    return getattr(vars(module).get("forward"), "is_grafts", False)
+    return getattr(vars(module).get("forward"), "is_graft", False)
 
 
 def _name(module: Any) -> str:
@@ -88,21 +88,21 @@ def _norm_forward(module: Any) -> Forward:
     def forward(x: torch.Tensor) -> torch.Tensor:
         weight = module.weight
         # In other formats the model goes by way of float32 and back, which this does not imitate.
-        if trained(module) or x.dtype != torch.float32 or weight.dtype != torch.float32:
+        if is_trained(module) or x.dtype != torch.float32 or weight.dtype != torch.float32:
             return type(module).forward(module, x)  # type: ignore[no-any-return]
-        return (native_norm if native(x, weight) else rms_norm)(x, weight, module.variance_epsilon)
+        return (rms_norm if kernels_for(x, weight) else rms_norm_reference)(x, weight, module.variance_epsilon)
 
     return forward
 
 
-def _gate_forward(module: Any) -> Forward:
-    def forward(x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
+def _mlp_forward(module: Any) -> Forward:
+    def forward(x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         gate, up = module.gate_proj(x), module.up_proj(x)
-        joined: torch.Tensor = swiglu(gate, up) if native(gate, up) else module.act_fn(gate) * up
+        joined: torch.Tensor = swiglu(gate, up) if kernels_for(gate, up) else module.act_fn(gate) * up
         down = module.down_proj
-        return down(joined) if plus is None else _plus(down, joined, plus)
+        return down(joined) if residual is None else _add_module(down, joined, residual)
 
-    forward.takes_plus = True  # type: ignore[attr-defined]
+    forward.takes_residual = True  # type: ignore[attr-defined]
     return forward
 
 
@@ -110,21 +110,21 @@ def _attention_forward(module: Any) -> Forward:
     def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         if args or not _packs(module, hidden_states, kwargs):
             return type(module).forward(module, hidden_states, *args, **kwargs)
-        return module.o_proj(_attended(module, hidden_states, **kwargs)), None
+        return module.o_proj(_attend(module, hidden_states, **kwargs)), None
 
     return forward
 
 
-def _packs(module: Any, x: torch.Tensor, given: dict[str, Any]) -> bool:
+def _packs(module: Any, x: torch.Tensor, kwargs: dict[str, Any]) -> bool:
     """Whether this is attention over a packed batch, by the kernels."""
-    if given.get("layout") is None or given.get("past_key_values") is not None:
+    if kwargs.get("layout") is None or kwargs.get("past_key_values") is not None:
         return False
     if module.config._attn_implementation != NAME or (module.training and module.attention_dropout):
         return False
-    return native(x, *given["position_embeddings"]) is not None and not torch.is_autocast_enabled(x.device.type)
+    return kernels_for(x, *kwargs["position_embeddings"]) is not None and not torch.is_autocast_enabled(x.device.type)
 
 
-def _attended(
+def _attend(
     module: Any, x: torch.Tensor, position_embeddings: tuple[torch.Tensor, torch.Tensor], layout: Any, **kwargs: Any
 ) -> torch.Tensor:
     """x (1, T, in) -> the heads' outputs (1, T, heads · d)."""
@@ -132,21 +132,22 @@ def _attended(
     q, k, v = (projection(x).view(x.shape[1], -1, d) for projection in (module.q_proj, module.k_proj, module.v_proj))
     if hasattr(module, "q_norm"):
         q, k = module.q_norm(q), module.k_norm(k)
-    turns = _turns(module, position_embeddings)
-    return attention(q, k, v, layout, module.scaling, window=_window(module), turns=turns).reshape(*x.shape[:-1], -1)
+    rope = _rope(module, position_embeddings)
+    return attention(q, k, v, layout, _scores(module), rope).reshape(*x.shape[:-1], -1)
 
 
-def _turns(module: Any, embeddings: tuple[torch.Tensor, torch.Tensor]) -> Turns | None:
+def _rope(module: Any, embeddings: tuple[torch.Tensor, torch.Tensor]) -> CosSin | None:
     cos, sin = (part[0] for part in embeddings)
-    return (cos, sin) if getattr(module, "use_rope", True) else None
+    return CosSin(cos, sin) if getattr(module, "use_rope", True) else None
 
 
-def _window(module: Any) -> int:
-    """Mistral's is the configuration's, the others' their own."""
-    return getattr(module.config if "Mistral" in type(module).__name__ else module, "sliding_window", None) or 0
+def _scores(module: Any) -> AttentionScores:
+    """Of an attention layer. Mistral's window is in its configuration, the others' in the layer."""
+    window = getattr(module.config if "Mistral" in type(module).__name__ else module, "sliding_window", None) or 0
+    return AttentionScores(module.scaling, window=window)
 
 
-def narrows(model: Any) -> bool:
+def takes_targets(model: Any) -> bool:
     """Whether the last decoder layer goes on with the targets alone, where it is told them (``targets``)."""
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
     layers = getattr(decoder, "layers", None)
@@ -167,39 +168,39 @@ def _decoder_forward(layer: Any) -> Forward:
     def forward(hidden_states: torch.Tensor, *args: Any, targets: torch.Tensor | None = None, **kwargs: Any) -> Any:
         module, x = layer.self_attn, hidden_states
         chosen = targets if _is_last(layer) else None
-        if args or not _is_exchanged(module) or listened(module) or not _packs(module, x, kwargs):
+        if args or not _is_replaced(module) or has_hooks(module) or not _packs(module, x, kwargs):
             y = type(layer).forward(layer, x, *args, **kwargs)
             return y if chosen is None else y.index_select(1, chosen)
         if chosen is None:
-            decoder = _whole(layer, x.dtype)
+            described = _described_layer(layer, x.dtype)
             rows = x.squeeze(0)  # an index's gradient would be a batch of zeros that the row's is copied into
-            made = decoder.kernels_for(rows) if decoder else None
-            if decoder and made:
-                turns = _turns(module, kwargs["position_embeddings"])
-                return decoder_layer(made, decoder, rows, kwargs["layout"], turns)[None]
-        attended = _attended(module, layer.input_layernorm(x), **kwargs)
+            library = described.kernels_for(rows) if described else None
+            if described and library:
+                rope = _rope(module, kwargs["position_embeddings"])
+                return decoder_layer(library, described, rows, kwargs["layout"], rope)[None]
+        attended = _attend(module, layer.input_layernorm(x), **kwargs)
         if chosen is not None:
             x, attended = x.index_select(1, chosen), attended.index_select(1, chosen)
-        y = _plus(module.o_proj, attended, x)
-        return _plus(layer.mlp, layer.post_attention_layernorm(y), y)
+        y = _add_module(module.o_proj, attended, x)
+        return _add_module(layer.mlp, layer.post_attention_layernorm(y), y)
 
     forward.takes_targets = True  # type: ignore[attr-defined]
     return forward
 
 
-def _whole(layer: Any, dtype: torch.dtype) -> Decoder | None:
-    """The layer as it is now; None where a part is not known, is listened to, or drops otherwise than its siblings."""
+def _described_layer(layer: Any, dtype: torch.dtype) -> DecoderLayer | None:
+    """The layer as it is now; None where a part is not known, is has_hooks to, or rates otherwise than its siblings."""
     a, mlp, norms = layer.self_attn, layer.mlp, [layer.input_layernorm, layer.post_attention_layernorm]
     norms += [a.q_norm, a.k_norm] if hasattr(a, "q_norm") else []
     parts = projections(layer)
-    if not all(map(_is_exchanged, (mlp, *norms))):
+    if not all(map(_is_replaced, (mlp, *norms))):
         return None
-    if any(map(listened, (mlp, *norms, *parts))):
+    if any(map(has_hooks, (mlp, *norms, *parts))):
         return None
-    if any(trained(norm) or norm.weight.dtype != torch.float32 for norm in norms):
+    if any(is_trained(norm) or norm.weight.dtype != torch.float32 for norm in norms):
         return None
     linears: list[Linear] = []
-    drops: list[set[float]] = [set(), set(), set(), set()]
+    rates: list[set[float]] = [set(), set(), set(), set()]
     for module, group in zip(parts, (0, 0, 0, 1, 2, 2, 3), strict=True):
         describe = getattr(vars(module).get("forward"), "described", None)
         found = describe(dtype) if describe else None
@@ -207,16 +208,16 @@ def _whole(layer: Any, dtype: torch.dtype) -> Decoder | None:
             return None
         linears.append(found[0])
         if found[0].a is not None:
-            drops[group].add(found[1])
-    if any(len(some) > 1 for some in drops):
+            rates[group].add(found[1])
+    if any(len(group) > 1 for group in rates):
         return None
-    dropouts = [some.pop() if some else 0.0 for some in drops]
-    norm, norm_after, *head_norms = ((norm.weight, norm.variance_epsilon) for norm in norms)
-    return Decoder(linears, norm, norm_after, head_norms, dropouts, a.head_dim, a.scaling, _window(a))
+    dropouts = [group.pop() if group else 0.0 for group in rates]
+    norm, norm_mlp, *head_norms = (Norm(norm.weight, norm.variance_epsilon) for norm in norms)
+    return DecoderLayer(linears, norm, norm_mlp, head_norms, dropouts, a.head_dim, _scores(a))
 
 
-def _plus(module: Any, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+def _add_module(module: Any, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
     """residual + module(x), in one where the module can."""
-    if getattr(vars(module).get("forward"), "takes_plus", False):
-        return module(x, plus=residual)  # type: ignore[no-any-return]
+    if getattr(vars(module).get("forward"), "takes_residual", False):
+        return module(x, residual=residual)  # type: ignore[no-any-return]
     return residual + module(x)  # type: ignore[no-any-return]

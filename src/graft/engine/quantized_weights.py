@@ -2,177 +2,206 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
-from graft.engine.autograd import Codes, dequantised, native, quantised, room
-from graft.engine.kernels import Kernels, wide
-from graft.engine.matmul import LANES, Beside, low_rank, packed, room_for
-
-EXACT, INT8, BFLOAT16 = range(3)
-"""How the kernels' calls for several layers compute."""
+from graft.engine.kernels import Kernels, kernels_for, structs
+from graft.engine.kernels.structs import Compute
+from graft.engine.matmul import LANES, LoraEpilogue, add_terms, epilogue_struct, output_for, packed_gemm
+from graft.engine.quantized_rows import UNSIGNED_ZERO_POINT, QuantizedRows, dequantize, empty_rows, quantize_rows
 
 
-class Lowered(Protocol):
-    """A frozen weight (out, in) for products in both directions, with a low-rank one beside them.
+class QuantizedWeight(Protocol):
+    """A frozen weight W (out, in) for products in both directions, to which a low-rank product may be added.
 
-    ``joint`` is how the kernels' calls for several layers compute it; None where they don't.
+    ``compute`` is the number format in which the kernels of grouped layers compute it; None where they do not.
     """
 
-    joint: int | None
+    compute: Compute | None
 
-    def room(self, rows: torch.Tensor) -> Codes | None:
-        """Codes that a pass over ``rows`` may fill on its way; None where ``prepare`` makes them."""
+    def empty_rows(self, rows: torch.Tensor) -> QuantizedRows | None:
+        """Uninitialized rows that another pass over ``rows`` may fill; None where only ``quantize`` makes them."""
         ...
 
-    def prepare(self, rows: torch.Tensor) -> Codes:
-        """What the products take in the place of ``rows``."""
+    def quantize(self, rows: torch.Tensor) -> QuantizedRows:
+        """``rows`` (T, n) as ``forward`` and ``backward`` take them."""
         ...
 
-    def forward(self, x: Codes, beside: Beside | None = None, plus: torch.Tensor | None = None) -> torch.Tensor:
-        """x (T, in) -> x Wᵀ (T, out) in float32, with ``plus`` added, which is not overwritten."""
+    def forward(
+        self, x: QuantizedRows, lora: LoraEpilogue | None = None, residual: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """x (T, in) -> x Wᵀ (T, out) in float32, with ``lora`` and ``residual`` added; neither is overwritten."""
         ...
 
-    def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
-        """grad (T, out) -> grad W (T, in) in float32, added to ``into`` where there is one."""
+    def backward(
+        self, grad: QuantizedRows, into: torch.Tensor | None = None, lora: LoraEpilogue | None = None
+    ) -> torch.Tensor:
+        """grad (T, out) -> grad W (T, in) in float32, with ``lora``, added to ``into`` when it is given."""
         ...
 
 
 class Int8:
     """Symmetric int8 with a scale for each row of the activations, of the gradients, and for each output of a product.
 
-    The weight is there twice, scaled along its outputs and along its inputs, as in LLM.int8() (Dettmers et al. 2022,
-    section 2.1) without the outliers: rows of activations get their own scales, which trains small models alike.
+    The weight is kept twice, scaled along its outputs and along its inputs, as in LLM.int8() (Dettmers et al. 2022,
+    arXiv:2208.07339, section 2.1) without its outliers: rows of activations have scales of their own, which trains
+    small models equally well.
+
+    Args:
+        weight: (out, in), float32 or another float format.
     """
 
     def __init__(self, weight: torch.Tensor) -> None:
         weight = weight.detach()
-        made = _float32(weight)
-        packed = made is not None and made.has("wide_codes") and not any(size % LANES for size in weight.shape)
-        self.kind = torch.uint8 if packed else torch.int8
-        self.joint = INT8 if packed else None
-        self.along_out, self.along_in = (_Weight.of(turned, packed) for turned in (weight, weight.t()))
+        library = _float32_kernels(weight)
+        packed = library is not None and library.has("gemm_int8") and not any(size % LANES for size in weight.shape)
+        self.dtype = torch.uint8 if packed else torch.int8
+        self.compute = Compute.INT8 if packed else None
+        self.along_out, self.along_in = (Int8Matrix.of(matrix, packed) for matrix in (weight, weight.t()))
 
-    def room(self, rows: torch.Tensor) -> Codes | None:
-        return room(rows, self.kind) if _float32(rows) else None
+    def empty_rows(self, rows: torch.Tensor) -> QuantizedRows | None:
+        return empty_rows(rows, self.dtype) if _float32_kernels(rows) else None
 
-    def prepare(self, rows: torch.Tensor) -> Codes:
-        return _quantised(rows, self.kind)
+    def quantize(self, rows: torch.Tensor) -> QuantizedRows:
+        return _quantize(rows, self.dtype)
 
-    def forward(self, x: Codes, beside: Beside | None = None, plus: torch.Tensor | None = None) -> torch.Tensor:
-        return self.along_out.times(x, None, beside, plus)
+    def forward(
+        self, x: QuantizedRows, lora: LoraEpilogue | None = None, residual: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return self.along_out.matmul(x, None, lora, residual)
 
-    def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
-        return self.along_in.times(grad, into, beside)
+    def backward(
+        self, grad: QuantizedRows, into: torch.Tensor | None = None, lora: LoraEpilogue | None = None
+    ) -> torch.Tensor:
+        return self.along_in.matmul(grad, into, lora)
 
 
 @dataclass(frozen=True)
-class _Weight:
-    """(n, k) in int8, a scale for each of the n (n, 1).
+class Int8Matrix:
+    """A matrix (n, k) in int8 for products with its transpose.
 
-    Packed for the kernel that takes unsigned codes (n / 16, k / 4, 16, 4), with 128 times the sums of the n rows as
-    ``less``, which takes the 128 out again; (n, k) as they are, without.
+    Attributes:
+        values: int8 (n, k); packed as (n / 16, k / 4, 16, 4) for the kernel, which takes unsigned rows.
+        scales: float32 (n, 1).
+        compensation: int32 (n), when packed: 128 times the sums of the rows, which the products with rows of zero
+            point 128 have too much.
     """
 
-    codes: torch.Tensor
+    values: torch.Tensor
     scales: torch.Tensor
-    less: torch.Tensor | None
+    compensation: torch.Tensor | None
 
     @classmethod
-    def of(cls, weight: torch.Tensor, packed: bool) -> _Weight:
-        made = _quantised(weight, torch.int8)
-        assert made.scales is not None
-        if not packed:
-            return cls(made.numbers, made.scales, None)
-        n, k = weight.shape
-        blocks = made.numbers.view(n // LANES, LANES, k // 4, 4).permute(0, 2, 1, 3).contiguous()
-        return cls(blocks, made.scales, made.numbers.sum(1, dtype=torch.int32) * 128)
-
-    def times(
-        self, rows: Codes, into: torch.Tensor | None, beside: Beside | None, plus: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """rows (T, k) -> (T, n), added to ``into`` where there is one, or to a copy of ``plus``."""
-        made = _float32(self.scales)
-        if self.less is not None and made is not None:
-            return self._packed(rows, self.less, into, beside, plus, made)
+    def of(cls, matrix: torch.Tensor, packed: bool) -> Int8Matrix:
+        """``matrix`` (n, k), quantized row by row."""
+        rows = _quantize(matrix, torch.int8)
         assert rows.scales is not None
-        summed: torch.Tensor = torch._int_mm(_codes(rows, torch.int8), self.codes.t())
-        if made:
-            y = dequantised(summed, rows.scales, self.scales, made, into)
-        else:
-            y = (summed * rows.scales).mul_(self.scales.t())
-            y = y if into is None else into.add_(y)
-        return _added(y, beside, plus)
+        if not packed:
+            return cls(rows.values, rows.scales, None)
+        n, k = matrix.shape
+        blocks = rows.values.view(n // LANES, LANES, k // 4, 4).permute(0, 2, 1, 3).contiguous()
+        return cls(blocks, rows.scales, rows.values.sum(1, dtype=torch.int32) * UNSIGNED_ZERO_POINT)
 
-    def _packed(
+    @property
+    def struct(self) -> structs.Int8Weight:
+        """For the kernels, when packed; the tensors must outlive it."""
+        assert self.compensation is not None
+        return structs.Int8Weight(self.values.data_ptr(), self.scales.data_ptr(), self.compensation.data_ptr())
+
+    def matmul(
         self,
-        rows: Codes,
-        less: torch.Tensor,
+        rows: QuantizedRows,
         into: torch.Tensor | None,
-        beside: Beside | None,
-        plus: torch.Tensor | None,
-        made: Kernels,
+        lora: LoraEpilogue | None,
+        residual: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        codes, n = _codes(rows, torch.uint8), len(self.scales)
-        to, start = room_for(self.scales.new_empty, len(codes), n, into, plus)
-        sizes = wide(len(codes)), n, codes.shape[1]
-        weight = self.codes, self.scales, less
-        made("wide_codes", None, *sizes, codes, rows.scales, *weight, *low_rank(beside), to, start)
-        return to
+        """rows (T, k) -> (T, n) in float32, added to ``into`` or to a copy of ``residual``."""
+        library = _float32_kernels(self.scales)
+        if self.compensation is not None and library is not None:
+            return self._packed_matmul(rows, into, lora, residual, library)
+        assert rows.scales is not None
+        sums: torch.Tensor = torch._int_mm(_values(rows, torch.int8), self.values.t())
+        if library:
+            y = dequantize(sums, rows.scales, self.scales, library, into)
+        else:
+            y = (sums * rows.scales).mul_(self.scales.t())
+            y = y if into is None else into.add_(y)
+        return add_terms(y, lora, residual)
+
+    def _packed_matmul(
+        self,
+        rows: QuantizedRows,
+        into: torch.Tensor | None,
+        lora: LoraEpilogue | None,
+        residual: torch.Tensor | None,
+        library: Kernels,
+    ) -> torch.Tensor:
+        values, n = _values(rows, torch.uint8), len(self.scales)
+        out, start = output_for(self.scales.new_empty, (len(values), n), into, residual)
+        weight, epilogue = ctypes.byref(self.struct), epilogue_struct(lora)
+        library("gemm_int8", None, len(values), n, values.shape[1], values, rows.scales, weight, epilogue, out, start)
+        return out
 
 
 class Bfloat16:
-    """Products of bfloat16 numbers, summed in float32. Matrix tiles round both factors on their way."""
+    """Products of bfloat16 numbers, summed in float32. AMX tiles round both factors on their way, and keep no copy.
+
+    Args:
+        weight: (out, in).
+    """
 
     def __init__(self, weight: torch.Tensor) -> None:
         weight = weight.detach()
         fits = not any(size % LANES for size in weight.shape) and 1 in weight.stride()
-        made = _float32(weight) if fits else None
-        self.tiles = made if made is not None and made.tiles else None
-        self.weight = weight if self.tiles else weight.to(torch.bfloat16)
-        self.joint = BFLOAT16 if self.tiles else None
+        library = _float32_kernels(weight) if fits else None
+        self.amx = library if library is not None and library.amx else None
+        self.weight = weight if self.amx else weight.to(torch.bfloat16)
+        self.compute = Compute.BFLOAT16 if self.amx else None
 
-    def room(self, rows: torch.Tensor) -> Codes | None:
+    def empty_rows(self, rows: torch.Tensor) -> QuantizedRows | None:
         return None
 
-    def prepare(self, rows: torch.Tensor) -> Codes:
-        return Codes(rows if self.tiles else rows.to(torch.bfloat16))
+    def quantize(self, rows: torch.Tensor) -> QuantizedRows:
+        return QuantizedRows(rows if self.amx else rows.to(torch.bfloat16))
 
-    def forward(self, x: Codes, beside: Beside | None = None, plus: torch.Tensor | None = None) -> torch.Tensor:
-        if self.tiles:
-            return packed("tiles_bfloat16", self.tiles, x.numbers, self.weight, None, beside, plus)
-        return _added(torch.mm(x.numbers, self.weight.t()).float(), beside, plus)
+    def forward(
+        self, x: QuantizedRows, lora: LoraEpilogue | None = None, residual: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        if self.amx:
+            return packed_gemm("gemm_bf16", self.amx, x.values, self.weight, lora=lora, residual=residual)
+        return add_terms(torch.mm(x.values, self.weight.t()).float(), lora, residual)
 
-    def backward(self, grad: Codes, into: torch.Tensor | None = None, beside: Beside | None = None) -> torch.Tensor:
-        if self.tiles:
-            return packed("tiles_bfloat16", self.tiles, grad.numbers, self.weight.t(), into, beside, None)
-        product = torch.mm(grad.numbers, self.weight)
-        return _added(product.float() if into is None else into.add_(product), beside, None)
-
-
-LOWERED: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bf16": Bfloat16}
-
-
-def _added(y: torch.Tensor, beside: Beside | None, plus: torch.Tensor | None) -> torch.Tensor:
-    y = y if beside is None else beside.added(y)
-    return y if plus is None else y.add_(plus)
+    def backward(
+        self, grad: QuantizedRows, into: torch.Tensor | None = None, lora: LoraEpilogue | None = None
+    ) -> torch.Tensor:
+        if self.amx:
+            return packed_gemm("gemm_bf16", self.amx, grad.values, self.weight.t(), into=into, lora=lora)
+        product = torch.mm(grad.values, self.weight)
+        return add_terms(product.float() if into is None else into.add_(product), lora, None)
 
 
-def _float32(rows: torch.Tensor) -> Kernels | None:
-    return native(rows) if rows.dtype == torch.float32 else None
+QUANTIZED_WEIGHTS: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bf16": Bfloat16}
+"""Classes by the name of the engine (``--engine``) that uses them."""
 
 
-def _quantised(rows: torch.Tensor, kind: torch.dtype) -> Codes:
-    """rows (n, m) as codes; a row of zeros stays one."""
-    made = _float32(rows)
-    if made:
-        return quantised(rows, made, kind)
+def _float32_kernels(rows: torch.Tensor) -> Kernels | None:
+    return kernels_for(rows) if rows.dtype == torch.float32 else None
+
+
+def _quantize(rows: torch.Tensor, dtype: torch.dtype) -> QuantizedRows:
+    """``rows`` (n, m) in int8, or uint8 with the zero point 128; a row of zeros stays zeros."""
+    library = _float32_kernels(rows)
+    if library:
+        return quantize_rows(rows, library, dtype)
     scale = rows.abs().amax(dim=1, keepdim=True).mul_(1 / 127).clamp_min_(1e-30)
-    return Codes(_codes(Codes((rows / scale).round_().to(torch.int8)), kind), scale)
+    return QuantizedRows(_values(QuantizedRows((rows / scale).round_().to(torch.int8)), dtype), scale)
 
 
-def _codes(rows: Codes, kind: torch.dtype) -> torch.Tensor:
-    """With 128 added or without: the same bits but for the first."""
-    return rows.numbers if rows.numbers.dtype == kind else rows.numbers.view(torch.uint8).bitwise_xor(128).view(kind)
+def _values(rows: QuantizedRows, dtype: torch.dtype) -> torch.Tensor:
+    """The values as int8 or uint8: the zero point of 128 changes the first bit alone."""
+    if rows.values.dtype == dtype:
+        return rows.values
+    return rows.values.view(torch.uint8).bitwise_xor(UNSIGNED_ZERO_POINT).view(dtype)

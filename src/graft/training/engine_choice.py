@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from graft.engine import LOWERED, fusable, supports
+from graft.engine import QUANTIZED_WEIGHTS, fusable, supports
 from graft.engine.kernels import kernels_missing
 from graft.errors import InputError
 from graft.progress import Reporter
@@ -57,11 +57,11 @@ def choose_engine(wanted: str, model: torch.nn.Module) -> EngineChoice:
         return EngineChoice("plain")
     name = ALIASES.get(wanted, wanted)
     reason = supports(model)
-    if reason is None and name in LOWERED and not fusable(model):
+    if reason is None and name in QUANTIZED_WEIGHTS and not fusable(model):
         reason = "it has no frozen layer with a plain LoRA adapter"
     if reason is None:
         return EngineChoice(name)
-    if name in LOWERED:
+    if name in QUANTIZED_WEIGHTS:
         raise InputError(f"--engine {name} cannot run this model: {reason}", remedy="omit --engine")
     return EngineChoice("plain", reason)
 
@@ -87,9 +87,9 @@ def refuse_lower_precision(engine: str, precision: str, objective: Objective | N
     Raises:
         InputError: for a task with a head, or together with another precision.
     """
-    if engine in LOWERED and objective is not None:
+    if engine in QUANTIZED_WEIGHTS and objective is not None:
         raise InputError(f"--engine {engine} is for text generation", remedy="omit --engine for this task")
-    if engine in LOWERED and precision != "float32":
+    if engine in QUANTIZED_WEIGHTS and precision != "float32":
         raise InputError(
             f"--engine {engine} and --precision {precision} both lower the precision of the frozen layers",
             remedy="give one of the two",

@@ -1,11 +1,13 @@
+#include "workspace.h"
+
 #include "simd.h"
 
-// Ends what this thread keeps from call to call; gives how many bytes that was.
-EXPORT int64_t give_back() {
-    int64_t given = 0;
-    for (Room* room : Room::all()) {
-        given += (int64_t)room->bytes.size();
-        std::vector<char>().swap(room->bytes);
+// Frees what the calling thread keeps between calls. Returns the number of bytes.
+EXPORT int64_t release_workspace() {
+    int64_t released = 0;
+    for (Workspace* workspace : Workspace::of_thread()) {
+        released += (int64_t)workspace->bytes.size();
+        std::vector<char>().swap(workspace->bytes);
     }
-    return given;
+    return released;
 }

@@ -3,8 +3,8 @@ import random
 import pytest
 import torch
 
-from graft.engine import LOWERED, fusable, fused, pack, packed_loss
-from graft.engine.matmul import Beside
+from graft.engine import QUANTIZED_WEIGHTS, fusable, fused, pack, packed_loss
+from graft.engine.matmul import LoraEpilogue
 from graft.errors import InputError
 from graft.methods import METHODS
 from graft.training.engine_choice import EngineChoice, choose_engine, refuse_lower_precision
@@ -28,17 +28,17 @@ def test_products_in_both_directions_are_near(name, error, out, width):
     x[3] *= 1000  # a row has its own scale,
     x[5] = 0  # and zeros stay zeros
     weight[7] *= 50
-    lowered = LOWERED[name](weight)
-    found = lowered.forward(lowered.prepare(x))
+    quantized = QUANTIZED_WEIGHTS[name](weight)
+    found = quantized.forward(quantized.quantize(x))
     size = x.abs() @ weight.abs().t()  # what is summed, before it cancels
     assert bool(((found - x @ weight.t()).abs() <= error * size).all())
-    back = lowered.backward(lowered.prepare(grad))
+    back = quantized.backward(quantized.quantize(grad))
     assert (back - grad @ weight).norm() <= error * (grad.abs() @ weight.abs()).norm()
     low, b = torch.randn(43, 16), torch.randn(width, 16)
-    more = lowered.backward(lowered.prepare(grad), torch.ones(43, width), Beside(low, b.t(), 0.5))
+    more = quantized.backward(quantized.quantize(grad), torch.ones(43, width), LoraEpilogue(low, b.t(), 0.5))
     torch.testing.assert_close(more, back + 1 + 0.5 * low @ b.t(), rtol=1e-5, atol=1e-4)
     low, b = torch.randn(43, 32), torch.randn(out, 32)
-    more = lowered.forward(lowered.prepare(x), Beside(low, b.t(), 2.0), torch.ones(43, out))
+    more = quantized.forward(quantized.quantize(x), LoraEpilogue(low, b.t(), 2.0), torch.ones(43, out))
     torch.testing.assert_close(more, found + 1 + 2 * low @ b.t(), rtol=1e-5, atol=1e-3)
 
 
@@ -46,14 +46,14 @@ def test_int8_sums_are_whole_numbers_whoever_takes_them(monkeypatch):
     """The compiled product, PyTorch's, and a sibling that takes the other one's codes give the very same."""
     torch.manual_seed(0)
     x, weight = torch.randn(75, 64), torch.randn(40, 64)  # 40 is not whole vectors, 32 of them are
-    whole, part = LOWERED["int8"](weight), LOWERED["int8"](weight[:32])
-    codes = [lowered.prepare(x) for lowered in (whole, part)]
+    whole, part = QUANTIZED_WEIGHTS["int8"](weight), QUANTIZED_WEIGHTS["int8"](weight[:32])
+    codes = [quantized.quantize(x) for quantized in (whole, part)]
     for one in codes:
         torch.testing.assert_close(part.forward(one), whole.forward(codes[0])[:, :32], rtol=1e-6, atol=1e-5)
         torch.testing.assert_close(whole.forward(one), whole.forward(codes[0]), rtol=0, atol=0)
     monkeypatch.setenv("GRAFT_KERNELS", "0")
-    plain = LOWERED["int8"](weight[:32])
-    torch.testing.assert_close(plain.forward(plain.prepare(x)), whole.forward(codes[0])[:, :32], rtol=1e-5, atol=1e-4)
+    plain = QUANTIZED_WEIGHTS["int8"](weight[:32])
+    torch.testing.assert_close(plain.forward(plain.quantize(x)), whole.forward(codes[0])[:, :32], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["int8", "bf16"])
@@ -94,6 +94,6 @@ def test_engines_are_chosen_by_what_the_model_can():
 
 
 @pytest.mark.parametrize(("engine", "precision", "objective"), [("int8", "bfloat16", None), ("bf16", "float32", 1)])
-def test_fewer_bits_that_would_not_be_used_are_refused(engine, precision, objective):
+def test_quantized_weights_that_would_not_be_used_are_refused(engine, precision, objective):
     with pytest.raises(InputError, match=engine):
         refuse_lower_precision(engine, precision, objective)

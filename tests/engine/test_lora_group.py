@@ -7,25 +7,35 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft.engine import LOWERED, fused, pack, packed_loss, plain_collate, plain_loss, score
-from graft.engine import lora_kernels as joint
-from graft.engine import lora_reference as apart
-from graft.engine.autograd import again, rms_norm, swiglu
-from graft.engine.decoder_layer import Decoder
+from graft.engine import (
+    QUANTIZED_WEIGHTS,
+    fused,
+    lora_kernels,
+    lora_reference,
+    pack,
+    packed_loss,
+    plain_collate,
+    plain_loss,
+    score,
+)
+from graft.engine.autograd import rms_norm, swiglu
+from graft.engine.decoder_layer import DecoderLayer
 from graft.engine.kernels import kernels
 from graft.engine.linear import Linear
+from graft.engine.lora_reference import DropoutMask
+from graft.engine.recompute import recompute_of
 from packed_rows import PAD, adapted, gradients, rows_of, uneven
 from tiny_models import tiny_model
 
-WIDE = ["wide_product", "wide_codes"]
+GEMMS = ["gemm_f32", "gemm_int8"]
 
 
-def group(lowered, width=64, ranks=(8, 16, 24)):
+def group(quantized, width=64, ranks=(8, 16, 24)):
     torch.manual_seed(0)
     layers = []
     for rank, out in zip(ranks, (48, 64, 80), strict=False):
         weight = torch.randn(out, width) / 8
-        made = LOWERED[lowered](weight) if lowered else None
+        made = QUANTIZED_WEIGHTS[quantized](weight) if quantized else None
         bias = torch.randn(out) if out == 64 else None
         layers.append(Linear(weight, bias, torch.randn(rank, width), torch.randn(out, rank), 0.5, made))
     return layers
@@ -34,43 +44,43 @@ def group(lowered, width=64, ranks=(8, 16, 24)):
 def needs(compute):
     """Skips what this processor has no kernels for; where it has them, they must be taken."""
     made = kernels()
-    if made is None or not made.has("decoder_forward"):
+    if made is None or not made.has("decoder_layer_forward"):
         pytest.skip("there are no kernels for several layers here")
-    if compute in LOWERED and LOWERED[compute](torch.zeros(16, 16)).joint is None:
+    if compute in QUANTIZED_WEIGHTS and QUANTIZED_WEIGHTS[compute](torch.zeros(16, 16)).compute is None:
         pytest.skip(f"there are no kernels for {compute} here")
 
 
 def kept(rows, width, drop):
     """Which numbers the dropout leaves: ones go by an A that is the identity."""
     layer = Linear(torch.zeros(16, width), None, torch.eye(width), torch.zeros(16, width))
-    return joint.forward(kernels(), torch.ones(rows, width), [layer], None, drop)[0] > 0
+    return lora_kernels.forward(kernels(), torch.ones(rows, width), [layer], None, drop)[0] > 0
 
 
-@pytest.mark.parametrize("lowered", [None, "int8", "bf16"])
+@pytest.mark.parametrize("quantized", [None, "int8", "bf16"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("source", ["plain", "normed", "gated"])
-def test_several_layers_in_one_call_and_one_by_one(lowered, source, dropout):
-    needs(lowered)
-    layers = group(lowered)
+def test_several_layers_in_one_call_and_one_by_one(quantized, source, dropout):
+    needs(quantized)
+    layers = group(quantized)
     gate, up, weight = torch.randn(301, 64), torch.randn(301, 64), torch.rand(64)
     x = {"plain": gate, "normed": rms_norm(gate, weight, 1e-5), "gated": swiglu(gate, up)}[source]
-    made = joint.kernels_for(x, layers)
-    drop = joint.drops([dropout]) if dropout else None
-    mask, up = (kept(*x.shape, drop), drop[0].up) if drop else (None, 1.0)
-    near = {"rtol": 1e-5, "atol": 1e-3 if lowered else 1e-4}
-    for some, plus in ((layers, None), (layers[1:2], torch.randn(301, 64))):
-        h, found = joint.forward(made, x, some, plus, drop)
-        others, expected = apart.forward(x, some, plus, mask, up)
+    made = lora_kernels.group_kernels(x, layers)
+    drop = lora_kernels.dropouts([dropout]) if dropout else None
+    mask = DropoutMask(kept(*x.shape, drop), drop[0].scale) if drop else None
+    near = {"rtol": 1e-5, "atol": 1e-3 if quantized else 1e-4}
+    for some, residual in ((layers, None), (layers[1:2], torch.randn(301, 64))):
+        h, found = lora_kernels.forward(made, x, some, residual, drop)
+        others, expected = lora_reference.forward(x, some, residual, mask)
         torch.testing.assert_close(h, others, rtol=1e-5, atol=1e-4)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, **near)
         grads = [torch.randn_like(y) for y in found]
-        grad_x, pairs = joint.backward(made, grads, h, some, again(x) or x, 64, True, drop)
-        wanted, others = apart.backward(grads, h, some, x, True, mask, up)
+        grad_x, pairs = lora_kernels.backward(made, grads, h, some, recompute_of(x) or x, 64, True, drop)
+        wanted, others = lora_reference.backward(grads, h, some, x, True, mask)
         torch.testing.assert_close(grad_x, wanted, **near)
         for pair, other in zip(pairs, others, strict=True):
             torch.testing.assert_close(pair, other, rtol=1e-4, atol=1e-2)
-        assert joint.backward(made, grads, h, some, x, 64, False)[0] is None
+        assert lora_kernels.backward(made, grads, h, some, x, 64, False)[0] is None
 
 
 @pytest.mark.parametrize("rank", [4, 16])
@@ -106,7 +116,7 @@ def test_what_dropout_keeps(share):
     """Its share, in all and by columns; another key, row or column is independent of it."""
     needs("exact")
     torch.manual_seed(0)
-    one, other = (kept(1003, 576, joint.drops([share])).double() for _ in range(2))
+    one, other = (kept(1003, 576, lora_kernels.dropouts([share])).double() for _ in range(2))
     near = 5 * (share * (1 - share)) ** 0.5
     assert one.mean().item() == pytest.approx(1 - share, abs=near / one.numel() ** 0.5)
     assert (one.mean(0) - (1 - share)).abs().max() < near / 1003**0.5
@@ -131,7 +141,7 @@ def test_what_dropout_keeps(share):
 def test_whole_layers_equal_their_parts(family, dropout, compute, monkeypatch):
     needs(compute)
     model, packed = uneven(adapted(family, 8, 64, lora_dropout=dropout)).train(), pack(rows_of(random.Random(0), 40, 9))
-    whole, taken = Decoder.kernels_for, []
+    whole, taken = DecoderLayer.kernels_for, []
 
     def watched(self, x):
         taken.append(whole(self, x))
@@ -139,7 +149,7 @@ def test_whole_layers_equal_their_parts(family, dropout, compute, monkeypatch):
 
     found = []
     for way in (watched, lambda self, x: None):
-        monkeypatch.setattr(Decoder, "kernels_for", way)
+        monkeypatch.setattr(DecoderLayer, "kernels_for", way)
         torch.manual_seed(0)  # of what is dropped
         with fused(model, compute):
             loss = packed_loss(model, packed)
@@ -188,23 +198,24 @@ def test_hooks_of_others_are_called(part):
 def test_what_the_kernels_keep_from_call_to_call_is_given_back():
     needs("exact")
     layers, x = group(None), torch.randn(301, 64)
-    joint.forward(kernels(), x, layers, None)
-    assert kernels().give_back() > 0
+    lora_kernels.forward(kernels(), x, layers, None)
+    assert kernels().release_workspace() > 0
     model, packed = adapted("llama", 8, 64), pack(rows_of(random.Random(0), 40, 9))
     with fused(model):
         packed_loss(model, packed).backward()
-    assert kernels().give_back() == 0
+    assert kernels().release_workspace() == 0
 
 
 @pytest.mark.parametrize(
-    ("target", "flag", "has"), [("x86-64", "sse2", []), ("haswell", "avx2", WIDE[:1]), ("alderlake", "avx_vnni", WIDE)]
+    ("target", "flag", "has"),
+    [("x86-64", "sse2", []), ("haswell", "avx2", GEMMS[:1]), ("alderlake", "avx_vnni", GEMMS)],
 )
 def test_kernels_for_lesser_processors(target, flag, has):
     """The kernels that a laptop gets are others than this processor's, which would never be compiled here."""
     if flag not in _flags():
         pytest.skip(f"this processor has no {flag}")
     tests = "whole_layers and llama or several_layers or judged_by and llama or float32_gradients and gpt2"
-    code = f"from graft.engine.kernels import kernels as k; print([n for n in {WIDE} if k().has(n)])"
+    code = f"from graft.engine.kernels import kernels as k; print([n for n in {GEMMS} if k().has(n)])"
     for command, said in ((["-m", "pytest", "-q", __file__, "-k", tests], " passed"), (["-c", code], repr(has))):
         given = {"env": {**os.environ, "GRAFT_KERNELS": target}, "capture_output": True, "encoding": "utf-8"}
         done = subprocess.run([sys.executable, *command], check=False, **given)
