@@ -60,5 +60,5 @@ def test_a_teacher_of_another_vocabulary_is_refused(given, tmp_path):
     file.write_text(file.read_text(encoding="utf-8").replace("<|pad|>", "<|padding|>"), encoding="utf-8")
     config = teacher / "tokenizer_config.json"
     config.write_text(config.read_text(encoding="utf-8").replace("<|pad|>", "<|padding|>"), encoding="utf-8")
-    with pytest.raises(InputError, match="the teacher reads other tokens"):
+    with pytest.raises(InputError, match="the teacher has another tokenizer"):
         finetune(given | {"teacher": str(teacher)})

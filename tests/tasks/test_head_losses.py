@@ -145,11 +145,11 @@ def test_the_walkthroughs_own_loss_trains_pairs(given, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "loss", "said"),
     [
-        ("pairs", "focal", "focal is no loss of pairs.*contrastive, cosine"),
-        ("several", "label-smoothing", "no loss of several labels a row"),
+        ("pairs", "focal", "focal is not a loss for pairs.*contrastive, cosine"),
+        ("several", "label-smoothing", "not a loss for several labels a row"),
         ("classes", "OWN/custom_loss.py:CustomContrastiveLoss", "this one is for sentence pairs"),
         ("pairs", "OWN/own.py:plain", "output1, output2, label"),
-        ("classes", "distillation", "text-generation only"),
+        ("classes", "distillation", "--teacher is for text generation"),
     ],
 )
 def test_a_loss_that_does_not_fit_the_task_is_said_before_training(given, tmp_path, kind, loss, said):

@@ -10,12 +10,13 @@ from graft.data.example import Origin
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.planning.settings import finetune_settings
+from graft.planning.unused import check_used
 from graft.progress import SILENT
 from graft.runs.folder import RunFolder
 from graft.training.loop import TrainRequest, train
-from graft.training.losses.choose import ChosenLoss
+from graft.training.losses.choose import ChosenLoss, named_loss
+from graft.training.losses.class_weighted import ClassWeighted, balanced_weights
 from graft.training.losses.load import load_loss
-from graft.training.losses.targets import ClassWeighted, balanced_weights
 from graft.training.schedule import TrainingPlan
 from loss_files import write_losses
 from notes import Notes
@@ -87,7 +88,7 @@ def test_arguments_reach_the_loss_and_wrong_ones_are_said(folder, sample):
     assert twice(*sample, {}).item() == pytest.approx(2 * once(*sample, {}).item())
     with pytest.raises(InputError, match="has no gama"):
         load_loss("focal", {"gama": 1})
-    with pytest.raises(InputError, match="smoothing is a share"):
+    with pytest.raises(InputError, match="smoothing must be at least 0"):
         load_loss("label-smoothing", {"smoothing": 2})
     assert finetune_settings({"loss_arguments": "gamma=1.5"}).loss_arguments == {"gamma": 1.5}
     assert finetune_settings({"loss_arguments": ["a=1", "b=x"]}).loss_arguments == {"a": 1, "b": "x"}
@@ -212,3 +213,28 @@ def test_the_uniform_model_loses_what_it_must():
     """ln of the number of classes: the losses are in nats."""
     logits, labels = torch.zeros(2, 16), torch.tensor([1, 2])
     assert load_loss("cross-entropy")(logits, labels, {}).tolist() == pytest.approx([math.log(16)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "arguments"),
+    [
+        ({"loss": "focal", "gamma": 1.5}, "focal", {"gamma": 1.5}),
+        ({"loss": "label-smoothing", "smoothing": "0.2"}, "label-smoothing", {"smoothing": 0.2}),
+        ({"loss": "class-weighted", "class_weights": "a=1,b=3"}, "class-weighted", {"weights": {"a": 1, "b": 3}}),
+        ({"teacher": "t", "distillation_alpha": 0.7}, "distillation", {"alpha": 0.7}),
+        ({"loss": "focal", "loss_arguments": "gamma=1"}, "focal", {"gamma": 1}),
+        ({"label_smoothing_factor": 0.3}, "label-smoothing", {"smoothing": 0.3}),
+    ],
+)
+def test_options_of_a_loss_are_its_arguments(given, name, arguments):
+    settings = finetune_settings(given)
+    assert named_loss(settings) == (name, arguments)
+    assert callable(load_loss(name, arguments))
+    check_used(settings)
+
+
+def test_an_option_of_another_loss_or_given_twice_is_refused():
+    with pytest.raises(InputError, match=r"--gamma 3.0 is not used by --loss cross-entropy\n.*--loss focal"):
+        check_used(finetune_settings({"gamma": 3}))
+    with pytest.raises(InputError, match="gamma is given as an option and in --loss_arguments"):
+        named_loss(finetune_settings({"loss": "focal", "gamma": 3, "loss_arguments": "gamma=1"}))

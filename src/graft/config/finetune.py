@@ -71,12 +71,11 @@ class TrainingSettings(Settings):
 class LossSettings(Settings):
     loss: str = setting(
         "cross-entropy",
-        "what is made small: cross-entropy, label-smoothing, focal, class-weighted, distillation; cosine and "
-        "contrastive for pairs; one's own as "
-        "path/to/file.py:Name or module:function",
+        "training objective: cross-entropy, label-smoothing, focal, class-weighted, distillation; cosine and "
+        "contrastive for pairs; your own as path/to/file.py:Name or module:function",
     )
-    loss_arguments: Pairs = setting({}, "arguments of the loss: gamma=2, or as JSON")
-    teacher: str | None = setting(None, "model or run whose distribution is learned, too (distillation)")
+    loss_arguments: Pairs = setting({}, "arguments of the loss's constructor: gamma=2, or as JSON")
+    teacher: str | None = setting(None, "model or run to distill: its distribution is learned, too")
 
 
 SECRET: dict[str, Any] = {"token": True, "training_arguments": {"hub_token": True, "push_to_hub_token": True}}

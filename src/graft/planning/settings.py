@@ -38,7 +38,11 @@ def settings_class(*given: Mapping[str, Any]) -> type[FinetuneSettings]:
 
 def _composed(chosen: Mapping[str, set[str]]) -> type[FinetuneSettings]:
     """First what is built in and what is chosen, then whatever else is installed and agrees with these."""
-    components = [Component("method", name, METHODS.get(name).Config) for name in METHODS.builtin]
+    components = [
+        Component(option, name, registry.get(name).Config)
+        for option, registry in (("method", METHODS), ("loss", _losses()))
+        for name in registry.builtin
+    ]
     for option, wanted in chosen.items():
         for name in sorted(wanted):
             with suppress(InputError):  # whoever needs the component says why it does not load
@@ -54,7 +58,7 @@ def _composed(chosen: Mapping[str, set[str]]) -> type[FinetuneSettings]:
 
 def _component(option: str, name: str) -> Iterator[Component]:
     """The component, unless it is built in and so known already, or has no options."""
-    if option == "method" and name in METHODS.builtin:
+    if option in {"method", "loss"} and name in _REGISTRIES[option]().builtin:
         return
     if option != "method" and ":" not in name and name not in _installed(option):
         return

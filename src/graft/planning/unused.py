@@ -9,6 +9,7 @@ from graft.config import FinetuneSettings, Settings, one_of, takers
 from graft.errors import InputError, Problem
 from graft.tasks import TASKS
 from graft.tasks.base import TEMPLATES, Task
+from graft.training.losses.choose import loss_name
 
 
 def check_used(settings: FinetuneSettings, task: Task | None = None) -> None:
@@ -24,7 +25,7 @@ def check_used(settings: FinetuneSettings, task: Task | None = None) -> None:
     Raises:
         InputError: naming every setting that would do nothing, with what would use it.
     """
-    chosen = {"method": [settings.method], "loss": [settings.loss]}
+    chosen = {"method": [settings.method], "loss": [loss_name(settings)]}
     if task is not None:
         chosen["task"] = [task.name, *([settings.task] if settings.task else [])]
     problems = [

@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similar
 
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
-from graft.training.losses.targets import balanced_weights
+from graft.training.losses.class_weighted import balanced_weights
 
 
 def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -10,10 +10,10 @@ LOSSES: Registry[Any] = Registry(
     "loss",
     None,
     {
-        "cross-entropy": "graft.training.losses.targets:cross_entropy",
-        "label-smoothing": "graft.training.losses.targets:LabelSmoothing",
-        "focal": "graft.training.losses.targets:Focal",
-        "class-weighted": "graft.training.losses.targets:ClassWeighted",
+        "cross-entropy": "graft.training.losses.cross_entropy:CrossEntropy",
+        "label-smoothing": "graft.training.losses.label_smoothing:LabelSmoothing",
+        "focal": "graft.training.losses.focal:Focal",
+        "class-weighted": "graft.training.losses.class_weighted:ClassWeighted",
         "distillation": "graft.training.losses.distillation:Distillation",
     },
 )

@@ -1,4 +1,4 @@
-"""What a run is trained on: decided, with all that can be wrong with it, before anything is loaded or written."""
+"""The loss of a run, checked before anything is loaded or written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from graft.errors import InputError
 from graft.models.base import Opened, load_tokenizer, open_run_or_model
 from graft.progress import Reporter
 from graft.training.losses import DEFAULT, LOSSES
+from graft.training.losses.base import given_arguments
 from graft.training.losses.load import load_loss
 from graft.training.objective import Objective
 
@@ -62,14 +63,14 @@ def _of_head(
 ) -> ChosenLoss:
     """What a name means to the head's task; the task's own loss where none was asked for."""
     if name == DISTILLATION:
-        what = "a teacher's distribution is learned by text-generation only"
+        what = "--teacher is for text generation"
         raise InputError(what, where="--teacher", remedy="omit --teacher, or --task text-generation")
     several = bool(rows) and isinstance(rows[0].target, list) and isinstance(rows[0].target[0], float)
     known = objective.losses.get(name, name)
     if (several or objective.kind == "pairs") and known in LOSSES.builtin:
         fitting = ", ".join(sorted(set(objective.losses) - {DEFAULT}))
         what = "pairs" if objective.kind == "pairs" else "several labels a row"
-        raise InputError(f"{name} is no loss of {what}", where="--loss", remedy=f"{fitting}, or one of your own")
+        raise InputError(f"{name} is not a loss for {what}", where="--loss", remedy=f"{fitting}, or one of your own")
     call = load_loss(known, arguments, objective.kind, len(objective.names) or vocabulary, several)
     if hasattr(call, "prepare"):
         call.prepare(rows, objective.names)
@@ -77,11 +78,31 @@ def _of_head(
 
 
 def named_loss(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
-    """transformers' own ``label_smoothing_factor`` and a ``--teacher`` name a loss, too.
+    """The loss by name, and its constructor's arguments, from options and ``--loss_arguments``.
+
+    transformers' own ``label_smoothing_factor`` and a ``--teacher`` name a loss, too.
 
     Raises:
         InputError: when they name different ones, so that something given would not be used.
     """
+    name, arguments = _named(settings)
+    options = given_arguments(LOSSES.get(name), settings) if name in LOSSES.names() or ":" in name else {}
+    both = sorted(options.keys() & arguments.keys())
+    if both:
+        what = f"{', '.join(both)} is given as an option and in --loss_arguments"
+        raise InputError(what, where="--loss_arguments", remedy="give it once")
+    return name, {**options, **arguments}
+
+
+def loss_name(settings: FinetuneSettings) -> str:
+    """The loss that ``settings`` mean, where they do not contradict each other."""
+    try:
+        return _named(settings)[0]
+    except InputError:
+        return settings.loss
+
+
+def _named(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
     smoothing = float(settings.training_arguments.get("label_smoothing_factor") or 0)
     plain = settings.loss == DEFAULT and not (settings.teacher and "loss" in settings.model_fields_set)
     said = set() if plain else {f"--loss {settings.loss}"}
@@ -105,9 +126,9 @@ def _teacher(settings: FinetuneSettings, tokenizer: Any, reporter: Reporter) -> 
     if taught != own:
         others = sum(taught.get(token) != index for token, index in own.items())
         raise InputError(
-            f"the teacher reads other tokens: its vocabulary has {len(taught):,} tokens, the model's {len(own):,}, and "
-            f"{others:,} of the model's are not the same there",
+            f"the teacher has another tokenizer: its vocabulary has {len(taught):,} tokens, the model's {len(own):,}, "
+            f"and {others:,} of the model's are different there",
             where="--teacher",
-            remedy="take a teacher of the same family, with the same tokenizer",
+            remedy="choose a teacher of the same family, with the same tokenizer",
         )
     return teacher

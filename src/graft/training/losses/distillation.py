@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-from torch import nn
-from torch.nn.functional import cross_entropy, kl_div, log_softmax
+from graft.config import Settings, setting
+from graft.training.losses.base import Loss
 
-from graft.methods.adapter_folder import load_adapter
-from graft.models.base import Opened, load_model
+if TYPE_CHECKING:
+    import torch
 
-LogitsOf = Callable[[Any, Mapping[str, Any]], tuple[torch.Tensor, torch.Tensor]]
+    from graft.models.base import Opened
+
+
+LogitsOf: TypeAlias = "Callable[[Any, Mapping[str, Any]], tuple[torch.Tensor, torch.Tensor]]"
 """A model and a batch -> logits (N, vocabulary) at the targets, and the labels (N)."""
 
 
-class Distillation(nn.Module):
+class DistillationConfig(Settings):
+    temperature: float = setting(2.0, "divides the logits of teacher and student; higher: softer targets", gt=0)
+    distillation_alpha: float = setting(0.5, "share of the teacher's part of the loss", ge=0, le=1)
+
+
+class Distillation(Loss):
     """``alpha * T^2 * KL(teacher || student)`` at the temperature T, and ``1 - alpha`` of cross-entropy.
 
     ``T^2`` keeps the two parts' gradients alike whatever T is (section 2 of the paper).
     """
 
+    name = "distillation"
+    title = "Knowledge distillation"
+    help = "cross-entropy, and the divergence from a teacher's distribution"
+    Config = DistillationConfig
+    parameters = {"distillation_alpha": "alpha"}  # noqa: RUF012
+
     def __init__(self, temperature: float = 2.0, alpha: float = 0.5) -> None:
-        super().__init__()
         if temperature <= 0:
-            raise ValueError(f"temperature is above zero, not {temperature}")
+            raise ValueError(f"temperature must be above 0, not {temperature}")
         if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha is a share from 0 to 1, not {alpha}")
+            raise ValueError(f"alpha must be from 0 to 1, not {alpha}")
         self.temperature, self.alpha = temperature, alpha
         self._teacher: Callable[[Mapping[str, Any]], torch.Tensor] | None = None
 
     def learn_from(self, teacher: Any, logits_of: LogitsOf) -> None:
         """Take ``teacher``'s logits for each batch, by the same means as the student's."""
+        import torch
+
         teacher.eval().requires_grad_(False)
 
         @torch.no_grad()
@@ -41,7 +55,9 @@ class Distillation(nn.Module):
 
         self._teacher = answer  # a closure: the teacher is no part of what is trained or saved
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+        from torch.nn.functional import cross_entropy, kl_div, log_softmax
+
         assert self._teacher is not None
         taught = self._teacher(batch)
         width = min(logits.shape[-1], taught.shape[-1])  # vocabularies are padded to different multiples
@@ -53,5 +69,8 @@ class Distillation(nn.Module):
 
 def load_teacher(teacher: Opened) -> Any:
     """The teacher's weights, with its adapter where it has one."""
+    from graft.methods.adapter_folder import load_adapter
+    from graft.models.base import load_model
+
     model = load_model(teacher.base)
     return load_adapter(model, teacher.adapter) if teacher.adapter else model

@@ -1,64 +1,47 @@
-"""Losses of logits at targets: ``logits`` (N, classes) float32, ``labels`` (N), one loss a target (N), in nats."""
+"""Cross-entropy in which a row counts by its class."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-from torch.nn.functional import cross_entropy as _cross_entropy
-
-from graft.data.tokenize import TokenizedExample
+from graft.config import Settings, setting
+from graft.config.types import Pairs
 from graft.errors import InputError
+from graft.training.losses.base import Loss
 
-MOST_CLASSES = 200
+if TYPE_CHECKING:
+    import torch
 
+    from graft.data.tokenize import TokenizedExample
 
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return _cross_entropy(logits, labels, reduction="none")
-
-
-class LabelSmoothing(nn.Module):
-    """Cross-entropy with ``smoothing`` of the weight spread over all classes (Szegedy et al. 2016, section 7)."""
-
-    def __init__(self, smoothing: float = 0.1) -> None:
-        super().__init__()
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing is a share from 0 to below 1, not {smoothing}")
-        self.smoothing = smoothing
-
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return _cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
+MAX_CLASSES = 200
 
 
-class Focal(nn.Module):
-    """``(1 - p)^gamma`` times cross-entropy: what is known already counts less (Lin et al. 2017, equation 4)."""
-
-    def __init__(self, gamma: float = 2.0) -> None:
-        super().__init__()
-        if gamma < 0:
-            raise ValueError(f"gamma is zero or more, not {gamma}")
-        self.gamma = gamma
-
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        loss = _cross_entropy(logits, labels, reduction="none")
-        return (-torch.expm1(-loss)).clamp(min=0) ** self.gamma * loss
+class ClassWeightedConfig(Settings):
+    class_weights: Pairs | None = setting(
+        None, "weight of each class, as good=1,bad=3 (default: balanced, so that all classes count alike)"
+    )
 
 
-class ClassWeighted(nn.Module):
+class ClassWeighted(Loss):
     """Cross-entropy in which a row counts by its class, the answer it is trained to give.
 
     ``weights``: ``"balanced"``, or a weight for each class by name; classes that are not named weigh 1.
     """
 
+    name = "class-weighted"
+    title = "Class-weighted cross-entropy"
+    help = "cross-entropy in which a rare class counts as much as a frequent one"
+    Config = ClassWeightedConfig
+    parameters = {"class_weights": "weights"}  # noqa: RUF012
+
     def __init__(self, weights: str | Mapping[str, float] = "balanced") -> None:
-        super().__init__()
         if isinstance(weights, str) and weights != "balanced":
-            raise ValueError(f'weights are "balanced" or {{class: weight}}, not {weights!r}')
+            raise ValueError(f'weights must be "balanced" or {{class: weight}}, not {weights!r}')
         if not isinstance(weights, str) and any(float(weight) < 0 for weight in weights.values()):
-            raise ValueError(f"weights are zero or more, not {dict(weights)!r}")
+            raise ValueError(f"weights must be at least 0, not {dict(weights)!r}")
         self.weights = weights
         self.by_answer: dict[tuple[int, ...], float] = {}
 
@@ -69,7 +52,7 @@ class ClassWeighted(nn.Module):
             InputError: when the answers are no classes, or a class with a weight is not among them.
         """
         counts = Counter(tuple(row.input_ids[max(1, row.prompt_length) :]) for row in rows)
-        if len(counts) > min(MOST_CLASSES, max(1, len(rows) // 2)):
+        if len(counts) > min(MAX_CLASSES, max(1, len(rows) // 2)):
             raise InputError(
                 f"--loss class-weighted needs classes, and the data has {len(counts):,} different answers",
                 remedy="omit --loss, or train on labeled rows with --loss_on completion",
@@ -88,8 +71,10 @@ class ClassWeighted(nn.Module):
             raise InputError(said, where="loss_arguments", remedy=f"there are: {there}")
         return [float(self.weights.get(names[answer], 1.0)) for answer in counts]
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
-        loss = _cross_entropy(logits, labels, reduction="none")
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+        from torch.nn.functional import cross_entropy
+
+        loss = cross_entropy(logits, labels, reduction="none")
         rows = batch["target_rows"]
         answers: list[list[int]] = [[] for _ in range(int(rows.max()) + 1)]
         for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
