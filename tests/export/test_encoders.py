@@ -32,6 +32,16 @@ def test_a_classifier_becomes_plain_onnx_that_judges_the_same(classifier, tmp_pa
     assert done.returncode == 0 and ("good" in done.stdout or "bad" in done.stdout), done.stderr
 
 
+def test_its_bundle_answers_as_the_run_does(classifier, tmp_path, capsys):
+    assert main(["auto-opt", str(classifier), "--skip_parity", "-o", str(tmp_path / "out")]) == 0
+    assert "graft chat" in capsys.readouterr().out
+    answers = []
+    for place in (classifier, tmp_path / "out"):
+        assert main(["chat", str(place), "--prompt", "lovely cake number 3"]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] and answers[0].strip() in {"good", "bad"}
+
+
 def test_its_weights_in_int8_take_less(classifier, tmp_path):
     sizes = {}
     for precision in ("float32", "int8"):

@@ -25,8 +25,8 @@ def write_bundle_manifest(folder: Path, choice: Choice, source: ExportSource, bu
     bundle.write_manifest(
         folder,
         graft=__version__,
-        command="auto-opt",
         target=choice.reference,
+        title=choice.target.title,
         format=choice.target.format,
         status="finished" if built.passed else "failed",
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -35,6 +35,7 @@ def write_bundle_manifest(folder: Path, choice: Choice, source: ExportSource, bu
         precision=built.precision or choice.options.precision,
         size_mb=built.size_mb,
         parity=built.parity,
+        run_command=built.run_command,
         **built.entries,
         machine=machine(),
     )

@@ -33,12 +33,14 @@ class Built:
         size_mb: The size of the weights, in millions of bytes.
         entries: What the manifest records besides, by key.
         precision: The number format of the weights, where it was chosen by measurement.
+        run_command: The command that runs the bundle, with ``{folder}`` for its folder.
     """
 
     parity: Mapping[str, Any] | str
     size_mb: float
     entries: Mapping[str, Any] = field(default_factory=dict)
     precision: str | None = None
+    run_command: str = "graft chat {folder}"
 
     @property
     def passed(self) -> bool:
@@ -227,8 +229,4 @@ def target_of(folder: Path) -> Target:
     Raises:
         InputError: If that target is not installed.
     """
-    manifest = read_bundle(folder)
-    named = manifest.target
-    if named is None:  # graft 0.1
-        named = manifest.format if manifest.format in TARGETS.builtin else "onnx-genai"
-    return TARGETS.get(named)
+    return TARGETS.get(read_bundle(folder).target or "onnx-genai")

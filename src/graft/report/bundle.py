@@ -18,11 +18,6 @@ from graft.runs.manifest import (
     read_bundle,
 )
 
-FORMATS = {
-    "onnx": "ONNX for onnxruntime-genai",
-    "onnx-encoder": "ONNX for onnxruntime",
-    "gguf": "GGUF for llama.cpp",
-}
 DASH = "–"
 
 
@@ -51,7 +46,7 @@ def bundle_facts(folder: Path, manifest: BundleManifest) -> list[tuple[str, str]
     rounding = f", rounded by {manifest.rounding}" if manifest.rounding else ""
     found = [
         ("bundle", f"{folder} ({manifest.status})"),
-        ("format", FORMATS.get(manifest.format, manifest.format)),
+        ("format", manifest.title or manifest.format),
         ("task", manifest.task or ""),
         ("base model", manifest.base.name if manifest.base else ""),
         ("license", (manifest.base.license or "") if manifest.base else ""),
@@ -138,10 +133,4 @@ def _number(value: float | None, form: str) -> str:
 
 def run_commands(folder: Path, manifest: BundleManifest) -> list[str]:
     """The commands that run a bundle."""
-    place = shlex.quote(folder.as_posix())
-    if manifest.format == "gguf":
-        return [f"llama-cli -m {shlex.quote((folder / (manifest.file or '')).as_posix())} -cnv"]
-    if manifest.format == "onnx-encoder":
-        return [f"the Python in {place}/README.md"]
-    adapter = next(iter(manifest.adapters), None)
-    return [f"graft chat {place}{f' --adapter {shlex.quote(adapter)}' if adapter else ''}"]
+    return [manifest.run_command.replace("{folder}", shlex.quote(folder.as_posix()))] if manifest.run_command else []

@@ -238,7 +238,9 @@ class BundleManifest(Record):
     status: Literal["running", "finished", "failed"] = "running"
     finished: str | None = None
     target: str | None = None
+    title: str = ""
     format: str = "onnx"
+    run_command: str = ""
     task: str | None = None
     base: BaseModelRecord | None = None
     run: str | None = None

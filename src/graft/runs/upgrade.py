@@ -12,6 +12,8 @@ def upgrade_manifest(document: dict[str, Any]) -> dict[str, Any]:
     """
     found = _renamed(document, {"inferences": "inferred_settings", "tried": "candidates"})
     found.setdefault("kind", "run")
+    if found["kind"] == "bundle" and "schema_version" not in found:
+        found |= _bundle(found)
     for name, upgrade in _SECTIONS.items():
         if isinstance(found.get(name), dict):
             found[name] = upgrade(found[name])
@@ -35,6 +37,39 @@ def _bundle_adapter(entry: Any) -> Any:
     return entry
 
 
+_TARGETS = {
+    "gguf": ("gguf", "GGUF for llama.cpp", "llama-cli -m {folder}/FILE -cnv"),
+    "onnx-encoder": ("onnx-encoder", "ONNX for onnxruntime", ""),
+    "generate-adapter": ("onnx-multi-adapter", "ONNX for onnxruntime-genai, several adapters", "graft chat {folder}"),
+    "onnx": ("onnx-genai", "ONNX for onnxruntime-genai", "graft chat {folder}"),
+}
+"""The target, its title and the command that runs a bundle, by ``format``, or for ONNX by ``command``."""
+
+
+def _bundle(document: dict[str, Any]) -> dict[str, Any]:
+    """What a bundle of graft 0.1 did not say of itself."""
+    kind = document.get("format") or ("generate-adapter" if document.get("command") == "generate-adapter" else "onnx")
+    target, title, command = _TARGETS.get(str(kind), _TARGETS["onnx"])
+    return {
+        "target": target,
+        "title": title,
+        "format": "gguf" if kind == "gguf" else "onnx",
+        "run_command": command.replace("FILE", str(document.get("file"))),
+        "precision": _FORMATS.get(str(document.get("precision")), document.get("precision")),
+    }
+
+
+_FORMATS = {"fp32": "float32", "fp16": "float16"}
+_PLACEMENTS = {"merge": "merged", "beside": "unmerged", "switch": "hot-swappable"}
+
+
+def _placement(document: dict[str, Any]) -> dict[str, Any]:
+    found = _renamed(document, {"way": "placement", "why": "reason"})
+    if found.get("placement") in _PLACEMENTS:
+        found["placement"] = _PLACEMENTS[found["placement"]]
+    return found
+
+
 def _machine(document: dict[str, Any]) -> dict[str, Any]:
     gpu = document.get("gpu")
     return {**document, "gpu": [gpu]} if isinstance(gpu, str) else document
@@ -43,7 +78,7 @@ def _machine(document: dict[str, Any]) -> dict[str, Any]:
 _SECTIONS = {
     "base": lambda base: _renamed(base, {"licence": "license"}),
     "task": lambda task: _renamed(task, {"head": "label_space"}),
-    "adapter": lambda adapter: _renamed(adapter, {"way": "placement", "why": "reason"}),
+    "adapter": _placement,
     "parity": _parity,
     "machine": _machine,
 }

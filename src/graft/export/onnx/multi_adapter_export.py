@@ -123,7 +123,8 @@ class MultiAdapterExport:
             self.listed[adapter.name]["parity"] = self._compared(adapter) or NOT_COMPARED
         parity = self._parity()
         self._write_readme()
-        return Built(parity, size_mb(self.folder), {**entries, "adapters": self.listed})
+        command = f"graft chat {{folder}} --adapter {next(iter(self.listed))}"
+        return Built(parity, size_mb(self.folder), {**entries, "adapters": self.listed}, run_command=command)
 
     def _build_base(self) -> tuple[Variant, list[str]]:
         """The base in the folder, with a slot for each module that an adapter has; how it was built, and the slots."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,7 +74,12 @@ class Gguf:
         size = round(file.stat().st_size / 1e6, 1)
         _write_readme(folder, f"{source.name}, GGUF {TYPES[precision]}", file.name, size)
         rounding = ("gptq" if rows else "range") if precision == "int4" else None
-        return Built(parity, size, {"file": file.name, "rounding": rounding})
+        return Built(
+            parity,
+            size,
+            {"file": file.name, "rounding": rounding},
+            run_command=f"llama-cli -m {{folder}}/{shlex.quote(file.name)} -cnv",
+        )
 
     def open(self, folder: Path, adapter: str | None = None) -> Predictor:
         """graft has no runtime for GGUF files."""

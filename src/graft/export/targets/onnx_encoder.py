@@ -76,7 +76,7 @@ class OnnxEncoder:
         (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
         parity = "skipped (--skip_parity)" if options.skip_parity else _parity(source, options, model, folder, reporter)
         entries = {"task": source.task.name, "sha256": weights_sha256(folder), "versions": versions()}
-        built = Built(parity, size_mb(folder), entries)
+        built = Built(parity, size_mb(folder), entries, run_command="graft chat {folder} --prompt TEXT")
         _write_readme(folder, f"{source.name}, {source.task.name}, {options.precision} ONNX", built.reason)
         return built
 
