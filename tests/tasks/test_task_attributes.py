@@ -24,7 +24,7 @@ class Reviews(TextClassification):
     """A third party's task: clearly meant for rows with stars, and therefore tried before the others."""
 
     name = "reviews"
-    aliases = ("stars",)
+    aliases = ("stars", "sequence-classification")
     priority = 5
 
     def fits(self, columns, row, kind=None):
@@ -68,6 +68,7 @@ def test_a_task_of_a_third_party_is_found_by_its_own_columns_and_alias(installed
     task, inferred = choose_task(None, base, rows)
     assert task is installed and inferred[0].value == "reviews" and "stars" in inferred[0].why
     assert get_task("stars") is installed
+    assert get_task("sequence-classification").name == "text-classification"  # no extension takes a built-in alias
 
 
 @pytest.mark.parametrize("adapter", [None, "peft", "graft"])

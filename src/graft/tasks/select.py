@@ -37,7 +37,10 @@ def get_task(name: str) -> Task:
     """
     if name in TASKS.names() or ":" in name:
         return TASKS.get(name)
-    aliases = {alias: task for _, task in TASKS.items() for alias in task.aliases}
+    aliases: dict[str, Task] = {}
+    for _, task in TASKS.items():
+        for alias in task.aliases:
+            aliases.setdefault(alias, task)  # a subclass inherits the aliases of a built-in task, which come first
     if name in aliases:
         return aliases[name]
     hint = did_you_mean(name, [*TASKS.names(), *aliases])
