@@ -30,7 +30,6 @@ class Example(ABC):
         origin: Where the row came from.
     """
 
-    __slots__ = ()
     origin: Origin
 
     @property
@@ -54,7 +53,7 @@ class Example(ABC):
         return bool(self.reference.strip())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AnswerExample(Example):
     """A prompt and the answer to it.
 
@@ -97,7 +96,7 @@ class AnswerExample(Example):
         return self.answer is not None or bool(self.completion.strip())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClassExample(Example):
     """A text and its class."""
 
@@ -114,7 +113,7 @@ class ClassExample(Example):
         return self.label
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MultiLabelExample(Example):
     """A text and any number of labels, sorted and each once."""
 
@@ -132,7 +131,7 @@ class MultiLabelExample(Example):
         return labels_text(self.labels)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaggedExample(Example):
     """Words, and a tag without blanks for each of them."""
 
@@ -150,7 +149,7 @@ class TaggedExample(Example):
         return " ".join(self.tags)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PairExample(Example):
     """Two texts, and how similar they are: from 0 (different) to 1 (the same)."""
 

@@ -15,7 +15,7 @@ ROWS_AT_ONCE = 1024
 """Rows that the tokenizer gets in one call."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TokenizedExample:
     """A row as the model reads it.
 

@@ -11,7 +11,7 @@ from graft.data.example import Origin
 from graft.errors import Problems
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
     """The values of a row by the names of its columns, and where it came from."""
 
