@@ -150,7 +150,7 @@ def test_rows_of_two_kinds(refused, written):
 
 def test_columns_without_a_known_role(refused, written):
     err = refused(written(jsonl([{"a": "x", "b": "y"}] * 5)))
-    assert "no roles are known for the columns a, b" in err
+    assert "these columns are not recognized: a, b" in err
     assert '--prompt_template "{a}" --completion_template "{b}"' in err
 
 

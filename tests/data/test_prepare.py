@@ -25,7 +25,7 @@ ROWS = [{"text": f"text {n}", "label": ("a", "b", "b")[n % 3]} for n in range(60
 
 def test_what_was_decided_is_said(prepared):
     found = prepared(ROWS)
-    assert {inference.name for inference in found.inferred} == {"column_mapping", "instruction", "eval_share", "labels"}
+    assert {inference.name for inference in found.inferred} == {"columns", "instruction", "eval_share", "labels"}
     assert Counter(e.completion for e in found.eval) == {"a": 4, "b": 8}
     assert found.summary["labels"] == {"b": 32, "a": 16} and found.summary["warnings"] == []
 

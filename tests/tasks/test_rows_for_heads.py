@@ -7,8 +7,10 @@ import json
 import pytest
 
 from graft.config import DataSettings
+from graft.data.columns.labeled import labeled_texts
+from graft.data.columns.pairs import text_pairs
+from graft.data.columns.tagged import tagged_words
 from graft.data.example import Origin
-from graft.data.labeled_columns import labeled_texts, tagged_words, text_pairs
 from graft.data.pipeline import prepare
 from graft.data.readers import Row
 from graft.errors import InputError

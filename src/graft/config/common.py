@@ -46,6 +46,9 @@ class RowSettings(Settings):
     )
     prompt_template: Template | None = setting(None, "the prompt with {column} placeholders")
     completion_template: Template | None = setting(None, "the answer with {column} placeholders", "response_template")
+    column_mapping: str | None = setting(
+        None, "how columns are read: a name, or path/to/file.py:name (default: by the names of the columns)"
+    )
     system_prompt: Template | None = setting(None, "system message put before every prompt", "system", "default_system")
     instruction: Template | None = setting(None, "what to do with `text`, put before it (inferred for labeled text)")
     pair_label: Literal["similar", "different"] = setting(

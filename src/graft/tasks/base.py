@@ -24,7 +24,7 @@ from graft.training.objective import Objective
 if TYPE_CHECKING:
     from graft.tasks.snippet import Usage
 
-TEMPLATES = frozenset({"text_template", "prompt_template", "completion_template"})
+TEMPLATES = frozenset({"text_template", "prompt_template", "completion_template", "column_mapping"})
 """Settings that say which columns are the prompt and which the answer."""
 
 

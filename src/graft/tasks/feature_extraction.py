@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
+from graft.data.columns.pairs import pair_columns, text_pairs
 from graft.data.example import Example, PairExample, expect
-from graft.data.labeled_columns import pair_columns, text_pairs
 from graft.data.pipeline import Prepared
 from graft.data.spool import in_parts
 from graft.data.tokenize import ROWS_AT_ONCE, TokenizedExample

@@ -9,8 +9,8 @@ import torch
 
 from graft.data.chat_formats import decoded
 from graft.data.columns import LABELS, TEXTS, first_of
+from graft.data.columns.labeled import labeled_texts
 from graft.data.example import ClassExample, Example, MultiLabelExample, expect, labels_text
-from graft.data.labeled_columns import labeled_texts
 from graft.data.pipeline import Prepared
 from graft.data.spool import in_parts
 from graft.data.tokenize import ROWS_AT_ONCE, TokenizedExample

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 
 from graft.data.columns import TEXTS, first_of
+from graft.data.columns.tagged import OUTSIDE, SPANS, TAGS, WORDS, tagged_words
 from graft.data.example import Example, TaggedExample, expect
-from graft.data.labeled_columns import OUTSIDE, SPANS, TAGS, WORDS, tagged_words
 from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems

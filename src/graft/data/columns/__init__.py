@@ -1,0 +1,125 @@
+"""What the columns of a row mean: which is the prompt, which the answer.
+
+``recognize`` tries the rules of a registry; each is a function that returns a ``ColumnMapping``, or None.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+from graft.config import DataSettings
+from graft.data.columns.base import LABELS, TEXTS, ColumnMapping, first_of
+from graft.data.columns.by_template import by_text_template, by_two_templates, shape_prompt
+from graft.data.readers import Row
+from graft.errors import InputError, Problems, shorten
+from graft.registry import Registry
+
+__all__ = ["COLUMN_MAPPINGS", "LABELS", "TEXTS", "ColumnMapping", "first_of", "recognize", "shape_prompt"]
+
+Rule: TypeAlias = Callable[[Sequence[str], Sequence[Row], DataSettings, "Sequence[str] | None"], "ColumnMapping | None"]
+"""(columns, rows, settings, labels) -> how rows with these columns are read, or None where they are others.
+
+``columns`` are those that half of the rows have at least; ``labels`` the classes, where they are known already.
+"""
+
+Find: TypeAlias = Callable[[Sequence[str]], "ColumnMapping | None"]
+_HERE = "graft.data.columns"
+COLUMN_MAPPINGS: Registry[Rule] = Registry(
+    "column_mapping",
+    None,
+    {
+        "messages": f"{_HERE}.chats:messages",
+        "conversations": f"{_HERE}.chats:conversations",
+        "prompt_answer": f"{_HERE}.chats:prompt_answer",
+        "instruction_output": f"{_HERE}.instructions:instruction_output",
+        "question_answer": f"{_HERE}.instructions:question_answer",
+        "text_label": f"{_HERE}.texts:text_label",
+        "text_summary": f"{_HERE}.texts:text_summary",
+        "input_output": f"{_HERE}.instructions:input_output",
+        "tokens_tags": f"{_HERE}.texts:tokens_tags",
+        "text": f"{_HERE}.texts:plain_text",
+    },
+)
+"""The first rule that fits is taken, an installed one before those that are built in."""
+
+
+def recognize(
+    rows: Sequence[Row], settings: DataSettings, generation_prompt: str | None = None, labels: list[str] | None = None
+) -> ColumnMapping:
+    """Return how ``rows`` are read: by the templates that are given, else by the names of the columns.
+
+    Args:
+        rows: The rows.
+        settings: The templates, and what is put before prompts.
+        generation_prompt: What the model's chat template puts before an answer.
+        labels: The classes, where they are known already.
+
+    Raises:
+        InputError: When a template names a column that is not there, or the columns are not recognized.
+    """
+    counts = Counter(name for row in rows for name in row.columns)
+    if settings.text_template is not None:
+        return by_text_template(settings.text_template, list(counts), generation_prompt)
+    if settings.prompt_template is not None or settings.completion_template is not None:
+        return by_two_templates(settings, list(counts))
+    rules = list(_rules(settings))
+
+    def found(columns: Sequence[str]) -> ColumnMapping | None:
+        return next((mapping for rule in rules if (mapping := rule(columns, rows, settings, labels))), None)
+
+    columns = [name for name, count in counts.items() if 2 * count >= len(rows)]
+    mapping = found(columns)
+    if mapping is None:
+        raise _unknown(columns or list(rows[0].columns), rows[0])
+    _refuse_other_kinds(mapping, columns, rows, found)
+    return mapping
+
+
+def _rules(settings: DataSettings) -> Iterator[Rule]:
+    """The rule that is named, or all of them."""
+    if settings.column_mapping is not None:
+        yield COLUMN_MAPPINGS.get(settings.column_mapping)
+        return
+    for name in (*COLUMN_MAPPINGS.installed(), *COLUMN_MAPPINGS.builtin):
+        yield COLUMN_MAPPINGS.get(name)
+
+
+def _unknown(columns: list[str], row: Row) -> InputError:
+    example = f'--prompt_template "{{{columns[0]}}}" --completion_template "{{{columns[-1]}}}"'
+    return InputError(
+        f"these columns are not recognized: {', '.join(columns)}",
+        where=str(row.origin),
+        remedy=f"say what they are, such as {example}",
+    )
+
+
+def _refuse_other_kinds(
+    mapping: ColumnMapping,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    find: Find,
+) -> None:
+    """Refuse rows that would be read otherwise by what they have besides: their answers would be lost in silence.
+
+    Raises:
+        InputError: Naming such rows.
+    """
+    problems = Problems()
+    kinds: dict[tuple[str, ...], str] = {}
+    for row in rows:
+        names = tuple(row.columns)
+        if set(names) <= set(columns):
+            continue
+        if names not in kinds:
+            found = find(list(names))
+            kinds[names] = found.kind if found and set(mapping.columns) <= set(names) else mapping.kind
+        if kinds[names] != mapping.kind:
+            problems.add(
+                f"this row has {', '.join(names)} ({kinds[names]}), and most rows have {', '.join(columns)}",
+                str(row.origin),
+                "rows of one kind are wanted: split the file, or say by --text_template what is read",
+            )
+    shorten(problems, "rows like these")
+    problems.raise_if_any()

@@ -1,0 +1,68 @@
+"""Columns that templates name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graft.config import DataSettings
+from graft.data.columns.base import ColumnMapping
+from graft.data.columns.shape import PromptShape
+from graft.data.example import AnswerExample, Example, Message, Origin
+from graft.data.inferred import InferredSetting
+from graft.data.templates import check_names, parse_template, split_template
+from graft.errors import Problems
+
+
+def by_text_template(text: str, columns: Sequence[str], generation_prompt: str | None) -> ColumnMapping:
+    template = parse_template(text)
+    problems = Problems()
+    check_names(template, columns, "--text_template", problems)
+    problems.raise_if_any()
+    before, after, border = split_template(template, generation_prompt)
+
+    def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        prompt, completion = _moved(before.fill(row), after.fill(row))
+        return [AnswerExample(prompt, completion, origin)]
+
+    said = [InferredSetting("completion_begins", border, "where --text_template's answer starts")]
+    return ColumnMapping("text_template", tuple(dict.fromkeys(template.names)), convert, None, said)
+
+
+def _moved(prompt: str, completion: str) -> tuple[str, str]:
+    """Blanks at the prompt's end belong to the completion: tokenizers keep a blank with the word behind it."""
+    bare = prompt.rstrip(" \t")
+    return bare, prompt[len(bare) :] + completion
+
+
+def by_two_templates(settings: DataSettings, columns: Sequence[str]) -> ColumnMapping:
+    shape, problems = PromptShape(settings), Problems()
+    if settings.prompt_template is None or settings.completion_template is None:
+        given, other = ("completion", "prompt") if settings.prompt_template is None else ("prompt", "completion")
+        problems.add(f"--{given}_template is given without --{other}_template", remedy="the two go together")
+        problems.raise_if_any()
+    prompt, completion = (
+        parse_template(str(settings.prompt_template)),
+        parse_template(str(settings.completion_template)),
+    )
+    check_names(prompt, columns, "--prompt_template", problems)
+    check_names(completion, columns, "--completion_template", problems)
+    problems.raise_if_any()
+
+    def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        return [AnswerExample(shape.prompt(prompt.fill(row)), completion.fill(row), origin)]
+
+    return ColumnMapping("templates", tuple(dict.fromkeys((*prompt.names, *completion.names))), convert)
+
+
+def shape_prompt(text: str, settings: DataSettings | None) -> tuple[Message, ...] | str:
+    """What is typed, as the prompt of a run with these settings: in its template, or behind its instruction."""
+    if settings is None:
+        return ({"role": "user", "content": text},)
+    if settings.text_template is not None:
+        before, _, _ = split_template(parse_template(settings.text_template))
+        return _moved(before.fill(dict.fromkeys(before.names, text)), "")[0]
+    if settings.prompt_template is not None:
+        template = parse_template(settings.prompt_template)
+        return PromptShape(settings).prompt(template.fill(dict.fromkeys(template.names, text)))
+    return PromptShape(settings).prompt(text)
