@@ -8,7 +8,7 @@ from graft.hardware.benchmark import COLUMNS, INNER, ROWS, _products, gemm_rates
 def test_rates_are_those_of_products_that_ran():
     before = torch.get_num_threads()
     rates = gemm_rates(seconds=0.05, threads=1)
-    assert {"float32", "bfloat16"} <= set(rates) <= {"float32", "bfloat16", "float16", "int8"}
+    assert {"float32", "bfloat16"} <= set(rates) <= {"float32", "bfloat16", "float16", "int8", "int4"}
     assert all(math.isfinite(rate) and rate > 0 for rate in rates.values())
     assert torch.get_num_threads() == before
 

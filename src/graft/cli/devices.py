@@ -15,9 +15,11 @@ def run(arguments: Arguments) -> int:
     as_json = arguments.flag("json")
     if arguments.words or arguments.options:
         raise InputError("graft devices takes no options but --json")
+    from graft.cli.progress import Screen
     from graft.commands.devices import devices
 
-    found = devices()
+    with Screen(quiet=as_json) as screen:
+        found = devices(screen)
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return 0
@@ -32,6 +34,8 @@ def run(arguments: Arguments) -> int:
         "engine": f"without its C++ part: {missing}" if (missing := found["kernels_missing"]) else "with its C++ part",
         "onnxruntime": ", ".join(found["providers"]) or 'not installed: pip install "graft-slm[cpu]"',
         "GFLOP/s": " · ".join(rates) + "   (measured now; a busy machine shows less)",
+        "tokens/s": " · ".join(f"{name} {rate:g}" for name, rate in found["training_tokens_per_second"].items())
+        + "   (training a small model by graft's engine, measured once)",
         "training": f"on {choice['train_on']}, frozen layers in {choice['quickest_precision_for_frozen_layers']}",
         "deployment": f"{choice['deploy_to']}, {choice['deploy_precision']}",
     }

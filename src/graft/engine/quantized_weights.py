@@ -187,6 +187,11 @@ QUANTIZED_WEIGHTS: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bf16
 """Classes by the name of the engine (``--engine``) that uses them."""
 
 
+def has_kernel(engine: str) -> bool:
+    """Whether the kernels compute ``engine`` (int8 or bf16) here; otherwise PyTorch does, perhaps slowly."""
+    return QUANTIZED_WEIGHTS[engine](torch.zeros(LANES, LANES)).compute is not None
+
+
 def _float32_kernels(rows: torch.Tensor) -> Kernels | None:
     return kernels_for(rows) if rows.dtype == torch.float32 else None
 

@@ -1,4 +1,7 @@
-"""How fast this machine multiplies matrices in each number format: measured, since no list of processors says it."""
+"""How fast this machine multiplies matrices in each number format: measured, since no list of processors says it.
+
+These are PyTorch's and onnxruntime's products. What the engine trains with is timed by ``graft.engine.benchmark``.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,23 @@ from typing import Any
 ROWS, INNER, COLUMNS = 512, 1024, 1024
 """Tokens of a small batch times a layer of a small model."""
 MOST_HIDDEN, MOST_INNER = 1536, 4096
-"""Of larger layers a part is measured: the formats compare alike, and a pass takes no second."""
+"""Of larger layers a part is measured: the formats compare alike, and a pass takes less than a second."""
 LAYERS, SEQUENCES, HEAD, RANK = 2, 8, 64, 16
 ROUNDS = 3
-"""Formats take turns, and the best turn counts: a neighbour who is busy for a moment slows one turn of one format."""
+"""Formats take turns, and the best turn counts: a process that is busy for a moment slows one turn of one format."""
 
 
 def gemm_rates(seconds: float = 0.6, device: str = "cpu", threads: int | None = None) -> dict[str, float]:
-    """GFLOP/s (int8: GOP/s) of ``(512, 1024) @ (1024, 1024)``, by format: float32, bfloat16, float16, int8.
+    """Rates of the product ``(512, 1024) @ (1024, 1024)`` by number format.
 
-    A format that cannot be computed here is left out. ``seconds`` is for all of them together, besides a first
-    product each that warms up. ``device`` is a torch device; ``threads`` as torch has it when None.
+    Args:
+        seconds: For all formats together, besides a first product of each that warms up.
+        device: A torch device.
+        threads: PyTorch's present number when None.
+
+    Returns:
+        GFLOP/s (int8: GOP/s) of float32, bfloat16, float16 and, on the CPU, int8 by oneDNN and int4 by onnxruntime's
+        MatMulNBits, which int4 bundles run on. Formats that cannot be computed here are omitted.
     """
     import torch
 
@@ -33,7 +42,7 @@ def gemm_rates(seconds: float = 0.6, device: str = "cpu", threads: int | None = 
 
 
 def _in_turns(works: dict[str, Callable[[], Any]], seconds: float, device: str, operations: float) -> dict[str, float]:
-    """GFLOP/s of each that runs, by its best turn of several."""
+    """GFLOP/s of each that runs, from its best turn."""
     works = {name: work for name, work in works.items() if _runs(work)}
     turn = seconds / ROUNDS / max(len(works), 1)
     best = dict.fromkeys(works, 0.0)
@@ -46,11 +55,21 @@ def _in_turns(works: dict[str, Callable[[], Any]], seconds: float, device: str, 
 def training_rates(
     hidden: int = 576, inner: int = 1536, seconds: float = 0.8, device: str = "cpu", formats: tuple[str, ...] = ()
 ) -> dict[str, float]:
-    """GFLOP/s of the frozen layers in a forward and a backward pass, by format: what training feels of it.
+    """Rates of the frozen layers in a forward and a backward pass, by number format: what training notices of it.
 
-    Two decoder layers of ``hidden`` and ``inner`` features with frozen float32 weights, LoRA beside each of them, and
-    8 rows of 64 tokens; the other ``formats`` (bfloat16, float16) by autocast. The products alone would flatter them:
-    casts, attention and what is done element by element gain little. What cannot be computed here is left out.
+    Two decoder layers with frozen float32 weights and LoRA beside each of them, over 8 rows of 64 tokens; formats other
+    than float32 by autocast. Products alone would overstate the gain: casts, attention and elementwise operations gain
+    little.
+
+    Args:
+        hidden: Features of the layers.
+        inner: Features within their MLP.
+        seconds: For all formats together.
+        device: A torch device.
+        formats: Formats besides float32: bfloat16, float16.
+
+    Returns:
+        GFLOP/s by format; those that cannot be computed here are omitted.
     """
     hidden, inner = min(hidden, MOST_HIDDEN) // HEAD * HEAD or HEAD, min(inner, MOST_INNER)
     passes = {name: _pass(hidden, inner, device, name) for name in ("float32", *formats)}
@@ -110,11 +129,11 @@ def _products(device: str) -> dict[str, Callable[[], Any]]:
         return lambda: linear(a, b)
 
     found = {name: floating(getattr(torch, name)) for name in ("float32", "bfloat16", "float16")}
-    return found | ({"int8": _int8_product(left, right)} if device == "cpu" else {})
+    return found | ({"int8": _int8_product(left, right), "int4": _int4_product()} if device == "cpu" else {})
 
 
 def _int8_product(left: Any, right: Any) -> Callable[[], Any]:
-    """oneDNN's, with uint8 activations and weights scaled by row: what an int8 layer does."""
+    """oneDNN's, with uint8 activations and weights scaled by row."""
     import torch
 
     packed: list[Any] = []
@@ -133,10 +152,46 @@ def _int8_product(left: Any, right: Any) -> Callable[[], Any]:
     return product
 
 
+def _int4_product() -> Callable[[], Any]:
+    """onnxruntime's, in blocks of 32 weights with a scale each; its session is made at the first call."""
+    prepared: list[Any] = []
+
+    def product() -> Any:
+        if not prepared:
+            import numpy as np
+
+            tokens = np.random.default_rng(0).standard_normal((ROWS, INNER), dtype=np.float32)
+            prepared.extend((_int4_session(), {"x": tokens}))
+        session, feed = prepared
+        return session.run(None, feed)
+
+    return product
+
+
+def _int4_session() -> Any:
+    import numpy as np
+    import onnx
+    import onnxruntime
+
+    blocks, random = INNER // 32, np.random.default_rng(0)
+    constants = [
+        onnx.numpy_helper.from_array(random.integers(0, 255, (COLUMNS, blocks, 16), dtype=np.uint8), "weight"),
+        onnx.numpy_helper.from_array(np.ones((COLUMNS, blocks), np.float32), "scales"),
+    ]
+    sizes: dict[str, Any] = {"K": INNER, "N": COLUMNS, "bits": 4, "block_size": 32, "accuracy_level": 4}
+    node = onnx.helper.make_node("MatMulNBits", ["x", "weight", "scales"], ["y"], domain="com.microsoft", **sizes)
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [ROWS, INNER])
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [ROWS, COLUMNS])
+    graph = onnx.helper.make_graph([node], "product", [x], [y], constants)
+    domains = [onnx.helper.make_opsetid("", 21), onnx.helper.make_opsetid("com.microsoft", 1)]
+    model = onnx.helper.make_model(graph, opset_imports=domains, ir_version=10)
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
 def _runs(product: Callable[[], Any]) -> bool:
     try:
         product()
-    except (RuntimeError, NotImplementedError, AttributeError, TypeError):
+    except Exception:  # this build, or a package that is not installed, has no such product
         return False
     return True
 

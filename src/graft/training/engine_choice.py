@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import torch
 
 from graft.engine import QUANTIZED_WEIGHTS, fusable, supports
+from graft.engine.benchmark import slowdown
 from graft.engine.kernels import kernels_missing
+from graft.engine.quantized_weights import has_kernel
 from graft.errors import InputError
 from graft.progress import Reporter
 from graft.training.losses.choose import ChosenLoss
@@ -24,11 +26,13 @@ class EngineChoice(NamedTuple):
         name: ``exact``, ``int8``, ``bf16``, or ``plain`` for padded batches.
         padded_because: why ``plain`` was chosen though another engine was asked for.
         kernels_missing: why the CPU computes without the compiled kernels.
+        falls_back: whether the CPU computes the frozen layers by PyTorch's products, since the kernels lack the format.
     """
 
     name: str
     padded_because: str | None = None
     kernels_missing: str | None = None
+    falls_back: bool = False
 
     @property
     def is_packed(self) -> bool:
@@ -36,8 +40,10 @@ class EngineChoice(NamedTuple):
 
     def on(self, device: torch.device) -> EngineChoice:
         """The same engine on ``device``, with the reason where its kernels are missing there."""
-        missing = kernels_missing() if self.is_packed and device.type == "cpu" else None
-        return self._replace(kernels_missing=missing)
+        if device.type != "cpu":
+            return self._replace(kernels_missing=None, falls_back=False)
+        falls_back = self.name in QUANTIZED_WEIGHTS and not has_kernel(self.name)
+        return self._replace(kernels_missing=kernels_missing() if self.is_packed else None, falls_back=falls_back)
 
     def report(self, reporter: Reporter) -> None:
         """Say what makes this training slower than it could be."""
@@ -45,6 +51,12 @@ class EngineChoice(NamedTuple):
             reporter.note(f"batches are padded, which is slower: {self.padded_because}")
         if self.kernels_missing:
             reporter.note(f"steps take twice as long without the engine's compiled part: {self.kernels_missing}")
+        factor = slowdown(self.name, reporter) if self.falls_back else 0.0
+        if factor > 1:
+            reporter.note(
+                f"--engine {self.name} is slower than exact on this processor: a step of a small model took "
+                f"{factor:.1f} times as long (measured); omit --engine to train faster"
+            )
 
 
 def choose_engine(wanted: str, model: torch.nn.Module) -> EngineChoice:
