@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from graft.config import FinetuneSettings, ModelSettings
 from graft.errors import InputError
 from graft.progress import SILENT, Reporter
+from graft.runs.evaluation_document import EvaluationDocument
+from graft.runs.manifest import RunManifest, read_run
 from graft.runs.view import Estimate, RunView
 
 if TYPE_CHECKING:
@@ -90,9 +92,9 @@ class Run(_Folder):
     """
 
     @property
-    def manifest(self) -> Mapping[str, Any]:
+    def manifest(self) -> RunManifest:
         """How the run was made: settings, data, base model, machine, training."""
-        return RunView.read(self.path).manifest
+        return read_run(self.path)
 
     @property
     def status(self) -> str:
@@ -220,7 +222,7 @@ def evaluate(
     from graft.commands.evaluate import evaluate_model
 
     document = evaluate_model(os.fspath(model), data_files, metrics, output_path, reporter, **options)
-    return RunView(Path(os.fspath(model)), {}, [], document, []).scores
+    return EvaluationDocument.model_validate(document).predictors
 
 
 def export_model(
@@ -250,12 +252,12 @@ def load(path: str | os.PathLike[str]) -> Run | Bundle | Model:
     Raises:
         InputError: when the folder is none of these.
     """
-    from graft.export.bundle import is_bundle
+    from graft.runs.kind import is_bundle, is_run
 
     folder = Path(path).expanduser()
     if is_bundle(folder):
         return Bundle(folder)
-    if (folder / "manifest.json").is_file():
+    if is_run(folder):
         return Run(folder)
     if folder.is_dir() and (any(folder.glob("*config.json")) or any(folder.glob("*.gguf"))):
         return Model(folder)

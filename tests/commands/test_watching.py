@@ -29,7 +29,7 @@ def manifest(run):
 
 @pytest.fixture
 def by_heart(given, tmp_path):
-    """Answers that follow from nothing: what is learned of them is learned by heart."""
+    """Random answers, which can only be memorized."""
     chance = random.Random(0)
     files = {}
     for name, letters in (("data_files", "abcdefghijklmnop"), ("eval_data_files", "qrstuvwxyz")):
@@ -50,11 +50,11 @@ def test_overfitting_is_told_as_it_happens_and_leaves_a_patch(by_heart):
     assert len(told) == 1 and "weight_decay" in told[0]
     assert any(f"{run}/overfitting.yaml --output_path" in note for note in heard.notes)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    (step,) = [line["step"] for line in lines if line.get("sign") == "overfitting"]
+    (step,) = [line["step"] for line in lines if line.get("warning") == "overfitting"]
     assert step < 160  # while it happened
     assert "overfitting" in {finding.kind for finding in diagnose(RunView.read(run))}
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "learned by heart" in page and "overfitting-span" in page
+    assert "Overfitting: since step" in page and "overfitting-span" in page
     settings = read_settings(
         parse(["--config", str(run / "config.yaml"), str(run / "overfitting.yaml"), "--output_path", "again"])
     )
@@ -126,7 +126,7 @@ def test_a_learning_rate_out_of_all_proportion_diverges_and_is_told_before(given
 def test_a_loss_that_does_not_move_is_told(given):
     heard = Listener()
     finetune(given | {"evaluate": False, "learning_rate": 1e-9, "max_steps": 36, "eval_steps": 10}, heard)
-    assert any(note.startswith("The loss does not move") and "higher learning rate" in note for note in heard.notes)
+    assert any(note.startswith("The loss does not fall") and "higher learning rate" in note for note in heard.notes)
     assert any("learning rate of 1e-09 is low for lora" in note for note in heard.notes)
 
 

@@ -74,14 +74,14 @@ def test_ended_too_early(run: Path) -> None:
 def test_memory_by_its_figures(run: Path) -> None:
     edit(run, lambda m: m["machine"].update(memory_gb=3.5))
     finding = found(run, "memory")
-    assert finding.evidence == ("it held 3.3 GB of the machine's 3.5 GB",)
+    assert finding.evidence == ("the process used 3.3 GB of the machine's 3.5 GB",)
     assert any("gradient_checkpointing" in remedy for remedy in finding.remedies)
 
 
 def test_killed_for_its_memory(run: Path) -> None:
     edit(run, lambda m: m.update(status="running") or m["machine"].update(memory_gb=3.5))
     finding = found(run, "killed")
-    assert finding.evidence[0] == "it had come to step 110 of 110"
+    assert finding.evidence[0] == "it had reached step 110 of 110"
     assert "--resume" in finding.remedies[0] and any("qlora" in remedy for remedy in finding.remedies)
     with RunFolder.open(run).lock():
         assert not [f for f in diagnose(RunView.read(run)) if f.kind == "killed"]
@@ -122,15 +122,15 @@ def test_failures_are_told_by_their_cause(run: Path, error: str, kind: str) -> N
         ),
         (
             lambda m: m["training"].update(kernels_missing="there is no C++ compiler, g++ or clang++"),
-            "by PyTorch's operations: there is no C++ compiler",
+            "without compiled kernels: there is no C++ compiler",
             "g++",
         ),
         (lambda m: m["training"].update(rows_per_second=30.0), "evaluations and checkpoints took 68%", "--eval_steps"),
-        (lambda m: m["machine"].update(cores=8), "the processor was used to 196 % of 800 %", "stop what else"),
+        (lambda m: m["machine"].update(cores=8), "the process used 196 % of 800 % CPU", "stop other programs"),
         (
             lambda m: m["settings"]["training_arguments"].update(gradient_checkpointing=True),
             "gradient_checkpointing",
-            "without it",
+            "omit it",
         ),
         (
             lambda m: (m["settings"].update(lora_dropout=0.1), m["training"].update(engine="plain")),
@@ -167,7 +167,7 @@ def test_poor_results_and_what_may_be_why(run: Path) -> None:
     edit(run, lambda m: m["data"]["summary"].update(labels={"positive": 50, "negative": 9, "neutral": 2}))
     finding = found(run, "poor_results")
     said = " ".join(finding.evidence)
-    for cause in ("commonest answer reaches 0.450", "61 rows", "57 held-out rows", "neutral", "50 rows of positive"):
+    for cause in ("most frequent label reaches 0.450", "61 rows", "57 held-out rows", "neutral", "50 rows of positive"):
         assert cause in said, cause
     assert "occur twice with different labels" in said
     assert any("class-weighted" in remedy for remedy in finding.remedies)

@@ -64,15 +64,28 @@ def test_losses_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
     assert RunView.read(tmp_path).training_losses == [Loss(1, 1.5)]
 
 
+GAIN = Difference.model_validate(
+    {"metric": "accuracy", "from": "base", "to": "tuned", "value": 0.1, "low": -0.01, "high": 0.2}
+)
+
+
 def test_scores_in_words() -> None:
     assert ACCURACY.figure(0.85342) == "0.853"
     assert BLEU.figure(31.237) == "31.24"
     assert PERPLEXITY.figure(12345.6) == "12345.60"
     assert words.signed(ACCURACY, -0.0504) == "−0.050"
     assert words.signed(ACCURACY, -0.0001) == "0.000"
-    assert words.interval(ACCURACY, Estimate(0.5, 0.45, 0.55)) == "0.450–0.550"
-    assert words.interval(ACCURACY, Difference("accuracy", "base", "tuned", 0.1, -0.01, 0.2)) == "−0.010 to +0.200"
-    assert words.interval(ACCURACY, Estimate(0.5)) == ""
+    assert words.interval_text(ACCURACY, Estimate(value=0.5, low=0.45, high=0.55)) == "0.450–0.550"
+    assert (
+        words.interval_text(
+            ACCURACY,
+            Difference.model_validate(
+                {"metric": "accuracy", "from": "base", "to": "tuned", "value": 0.1, "low": -0.01, "high": 0.2}
+            ),
+        )
+        == "−0.010 to +0.200"
+    )
+    assert words.interval_text(ACCURACY, Estimate(value=0.5)) == ""
 
 
 def test_other_figures_in_words() -> None:

@@ -39,7 +39,7 @@ def test_says_what_matters(tmp_path: Path) -> None:
         "Held out",
         "Best step",
         "metrics.jsonl",
-        "The tuning fixed",
+        "Tuning fixed",
     ):
         assert words in text
 

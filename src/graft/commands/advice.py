@@ -15,24 +15,24 @@ from graft.runs.view import RunView
 
 def warn_of_learning_rate(run: RunFolder, plan: RunPlan, default: float, reporter: Reporter) -> None:
     """Report a learning rate far from the method's ``default``, and log it once."""
-    sign = learning_rate_out_of_range(plan.training.learning_rate, default, plan.settings.method)
-    if sign:
-        reporter.note(f"{sign.what[:1].upper()}{sign.what[1:]}: {'; '.join(sign.remedies)}")
+    warning = learning_rate_out_of_range(plan.training.learning_rate, default, plan.settings.method)
+    if warning:
+        reporter.note(f"{warning.message[:1].upper()}{warning.message[1:]}: {'; '.join(warning.remedies)}")
         if not plan.settings.resume:
-            run.append_metrics({"step": 0, "sign": sign.kind, "what": sign.what})
+            run.append_metrics({"step": 0, "warning": warning.kind, "message": warning.message})
 
 
 def write_remedies(run: RunFolder, plan: RunPlan, reporter: Reporter) -> None:
-    """For each sign of trouble with a remedy in settings, write the YAML that lies over the run's config.yaml."""
+    """For each warning of trouble with a remedy in settings, write the YAML that lies over the run's config.yaml."""
     settings = plan.settings.model_dump(mode="json")
     method = METHODS.get(plan.settings.method)
     less = method.less_capacity(config_of(plan.settings, method.Config))
     name = run.path.as_posix()
-    for sign in RunView.read(run.path).signs:
-        if sign.kind in PATCHES:
-            changed = changes(sign.kind, settings, plan.training.learning_rate, less)
-            run.write_text(PATCHES[sign.kind], patch(sign.kind, changed, name, sign.what))
-            reporter.note(f"against {sign.kind}, the same settings with a remedy:\n    {_again(name, sign.kind)}")
+    for warning in RunView.read(run.path).warnings:
+        if warning.kind in PATCHES:
+            changed = changes(warning.kind, settings, plan.training.learning_rate, less)
+            run.write_text(PATCHES[warning.kind], patch(warning.kind, changed, name, warning.message))
+            reporter.note(f"against {warning.kind}, the same settings with a remedy:\n    {_again(name, warning.kind)}")
 
 
 def diverged(run: RunFolder, reason: str, kept_step: int | None) -> GraftError:

@@ -6,12 +6,10 @@ import re
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from graft.evaluation.metrics import metric_info
 from graft.files import write_whole
 from graft.models.license import commercial_use
-from graft.report import format as words
-from graft.report import summary as facts
-from graft.report import usage
+from graft.report import summary, usage
+from graft.report.format import count, interval_text, metric_of, signed
 from graft.runs.view import RunView, is_path
 
 if TYPE_CHECKING:
@@ -33,14 +31,14 @@ unlicense zlib
 
 
 def write_card(run: Path) -> Path:
-    """Write ``README.md`` into the run folder ``run`` from its files, whatever there is of them."""
+    """Write ``README.md`` into the run folder ``run``, from the files that are there."""
     path = run / "README.md"
     write_whole(path, render(RunView.read(run)))
     return path
 
 
 def render(view: RunView) -> str:
-    """Front matter and text."""
+    """Return the model card: front matter and text."""
     return f"---\n{card_data(view).to_yaml()}\n---\n\n{_text(view)}"
 
 
@@ -49,11 +47,11 @@ def card_data(view: RunView) -> ModelCardData:
     from huggingface_hub import ModelCardData
 
     adapter = usage.has_adapter(view.path)
-    base, license = base_id(view), str(view.section("base").get("license") or "unknown").lower()
+    base, license = base_id(view), (view.license or "unknown").lower()
     known = license in _LICENSES.split()
     named = not known and license != "unknown"
     results = _results(view)
-    language = view.section("data", "summary").get("language")
+    language = (view.data.summary.model_extra or {}).get("language")
     found: dict[str, Any] = {
         "base_model": base,
         "base_model_relation": ("adapter" if adapter else "finetune") if base else None,
@@ -73,21 +71,20 @@ def card_data(view: RunView) -> ModelCardData:
 
 
 def model_name(view: RunView) -> str:
-    """The run's title in the letters that the hub takes for a repository."""
+    """Return the run's title as a valid repository name of the hub."""
     name = re.sub(r"[^\w.-]+", "-", view.title, flags=re.ASCII).strip("-._")
     return re.sub(r"-{2,}|\.{2,}", "-", name)[:96] or "graft-run"
 
 
 def base_id(view: RunView) -> str | None:
     """The hub id of the base; None of a local folder or file."""
-    name = str(view.section("base").get("name") or "")
-    return HUB_IDS.get(name, name if _is_hub_id(name) else None)
+    return HUB_IDS.get(view.base, view.base if _is_hub_id(view.base) else None)
 
 
 def data_set_id(view: RunView) -> str | None:
     """The hub id of the data set; None of local files, which may look like one."""
-    name = str(view.section("settings").get("data_name") or "")
-    path = str(view.section("data", "train").get("path") or "")
+    name = str(view.settings.get("data_name") or "")
+    path = view.data.train.path if view.data.train else ""
     local = path and path != name and path.replace("\\", "/").rstrip("/").endswith(name)
     return None if local or Path(name).suffix.lower() in _DATA_FILES or not _is_hub_id(name) else name
 
@@ -115,17 +112,15 @@ def hub_task(view: RunView) -> str:
 
 
 def _kind(view: RunView) -> str:
-    kind = str(view.section("data").get("kind") or "")
-    return "text-classification" if view.labels else re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-")
+    return "text-classification" if view.labels else re.sub(r"[^a-z0-9]+", "-", view.data.kind.lower()).strip("-")
 
 
 def _results(view: RunView) -> list[Any]:
     from huggingface_hub import EvalResult
 
     name = "tuned" if "tuned" in view.scores else next(iter(view.scores), None)
-    path = str((view.evaluation.get("data") or {}).get("path") or "")
-    data_set = PurePath(path.replace("\\", "/"))
-    stem = view.title if facts.is_held_out(data_set) else data_set.stem
+    data_set = PurePath(view.evaluation.data.path.replace("\\", "/"))
+    stem = view.title if summary.is_held_out(data_set) else data_set.stem
     slug = re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-") or "held-out"
     return [
         EvalResult(
@@ -137,7 +132,7 @@ def _results(view: RunView) -> list[Any]:
             metric_name=metric.heading,
             metric_value=round(view.scores[name][metric.name].value, 6),
         )
-        for metric in (metric_info(view.evaluation, metric) for metric in view.metric_names)
+        for metric in (metric_of(view, metric) for metric in view.metric_names)
         if name and metric.name in view.scores[name]
     ]
 
@@ -145,24 +140,28 @@ def _results(view: RunView) -> list[Any]:
 def _text(view: RunView) -> str:
     parts = [
         f"# {_inline(view.title)}",
-        _inline(facts.sentence(view)),
+        _inline(summary.sentence(view)),
         _what_it_is(view),
         _scores(view),
         _how_to_use(view),
-        _listed("## Data", facts.data_facts(view)),
+        _listed("## Data", summary.data_facts(view)),
         _label_line(view),
-        _listed("## Training", [*facts.training_facts(view), *_given(view)]),
-        _listed("## Provenance", [*facts.base_facts(view), *facts.machine_facts(view), *facts.version_facts(view)]),
+        _listed("## Training", [*summary.training_facts(view), *_settings(view)]),
+        _listed("## Provenance", _provenance(view)),
         _limits(view),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _provenance(view: RunView) -> summary.Facts:
+    return [*summary.base_facts(view), *summary.machine_facts(view), *summary.version_facts(view)]
 
 
 def _what_it_is(view: RunView) -> str:
     base, adapter = base_id(view), usage.has_adapter(view.path)
     name = f"[{base}](https://huggingface.co/{base})" if base else f"`{view.base_name}`"
     what = f"A {_METHODS.get(view.method, view.method)} adapter for {name}" if adapter else f"{name}, fine-tuned"
-    rows = words.count(view.section("data").get("train_rows"))
+    rows = count(view.data.train_rows)
     task = f" to answer with one of: {', '.join(_inline(label) for label in view.labels[:20])}" if view.labels else ""
     return f"{what}, trained{' on ' + rows + ' rows' if rows else ''}{task}. Made with graft."
 
@@ -172,7 +171,7 @@ _METHODS = {"lora": "LoRA", "qlora": "QLoRA", "adapters": "bottleneck"}
 
 def _how_to_use(view: RunView) -> str:
     if not usage.has_weights(view):
-        return f"## How to go on\n\n```bash\n{usage.resume_command(view)}\n```"
+        return f"## How to continue\n\n```bash\n{usage.resume_command(view)}\n```"
     commands = "\n".join(command for _, command in usage.commands(view))
     snippet = usage.snippet(view)
     code = f"```python\n{snippet}\n```\n\n" if snippet else ""
@@ -187,14 +186,14 @@ def _scores(view: RunView) -> str:
         f"| metric | {' | '.join(_inline(name) for name in names)} | difference | rows |",
         f"|---|{'---|' * len(names)}---|---|",
     ]
-    for metric in (metric_info(view.evaluation, metric) for metric in view.metric_names):
+    for metric in (metric_of(view, metric) for metric in view.metric_names):
         estimates = [view.scores[name].get(metric.name) for name in names]
-        cells = [_bracketed(metric.figure(e.value), words.interval(metric, e)) if e else "" for e in estimates]
+        cells = [_bracketed(metric.figure(e.value), interval_text(metric, e)) if e else "" for e in estimates]
         d = view.difference(metric.name)
-        gain = _bracketed(words.signed(metric, d.value), words.interval(metric, d)) if d else ""
-        rows = words.count(next((e.n for e in estimates if e), None))
+        gain = _bracketed(signed(metric, d.value), interval_text(metric, d)) if d else ""
+        rows = count(next((e.n for e in estimates if e), None))
         lines.append(f"| {metric.heading} | {' | '.join(cells)} | {gain} | {rows} |")
-    lines.append(f"\n{_inline(facts.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
+    lines.append(f"\n{_inline(summary.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
     return "## Scores\n\n" + "\n".join(lines)
 
 
@@ -202,32 +201,39 @@ def _bracketed(value: str, interval: str) -> str:
     return f"{value} ({interval})" if interval else value
 
 
-def _listed(heading: str, pairs: facts.Facts) -> str:
+def _listed(heading: str, pairs: summary.Facts) -> str:
     return f"{heading}\n\n" + "\n".join(f"- {name}: {_inline(value)}" for name, value in pairs) if pairs else ""
 
 
 def _label_line(view: RunView) -> str:
-    counts = facts.label_counts(view)[:30]
-    return f"Labels: {', '.join(f'{_inline(name)} {words.count(rows)}' for name, rows in counts)}." if counts else ""
+    counts = summary.label_counts(view)[:30]
+    return f"Labels: {', '.join(f'{_inline(name)} {count(rows)}' for name, rows in counts)}." if counts else ""
 
 
-_TOLD = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "lora_r", "target_modules")
+_LISTED_SETTINGS = (
+    "learning_rate",
+    "num_train_epochs",
+    "max_steps",
+    "per_device_train_batch_size",
+    "lora_r",
+    "target_modules",
+)
 
 
-def _given(view: RunView) -> facts.Facts:
-    found = {setting.name: setting.value for setting in facts.settings(view)}
-    return [(name, found[name]) for name in _TOLD if found.get(name, "none") != "none"]
+def _settings(view: RunView) -> summary.Facts:
+    found = {setting.name: setting.value for setting in summary.settings(view)}
+    return [(name, found[name]) for name in _LISTED_SETTINGS if found.get(name, "none") != "none"]
 
 
 def _limits(view: RunView) -> str:
-    license = view.section("base").get("license")
-    n = words.count(next((e.n for values in view.scores.values() for e in values.values()), None))
-    judged = f"It was judged on {n} rows of the same kind as it was trained on" if n else "It was not judged"
+    license = view.license or None
+    n = count(next((e.n for values in view.scores.values() for e in values.values()), None))
+    judged = f"It was evaluated on {n} rows of the same kind as the training data" if n else "It was not evaluated"
     return (
-        f"## Limits\n\n- {judged}: on other texts expect less.\n"
-        f"- What is wrong or one-sided in the base model or in the data is likely in this model, too.\n"
-        f"- License of the base: {license or 'unknown'}; {commercial_use(str(license) if license else None)}. "
-        f"The license of the data may set further bounds."
+        f"## Limits\n\n- {judged}. Expect lower scores on other texts.\n"
+        f"- It inherits errors and biases of the base model and of the training data.\n"
+        f"- License of the base: {license or 'unknown'}; {commercial_use(license)}. "
+        f"The license of the training data may add restrictions."
     )
 
 

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from graft.report import svg
-from graft.report.format import figure, interval
+from graft.report.format import figure, interval_text
 from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Estimate, Loss
 
 LOG_FROM = 20.0
-"""Losses whose largest is so many times the smallest are drawn on a logarithmic axis."""
+"""The ratio of the largest to the smallest loss from which the axis is logarithmic."""
 MOST_POINTS = 150
-"""Points one can hover over; longer curves are drawn whole but only every so many points answer."""
+"""Maximum number of points with a tooltip in a curve."""
 DENSE = 40
-"""Points of longer curves are only seen when hovered over."""
+"""Number of points from which a curve shows them only under the pointer."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the curves go, in the pixels of the drawing."""
+    """The area of the curves, in pixels of the drawing."""
 
     width: float
     height: float
@@ -62,7 +62,7 @@ def loss_chart(
         frame.height,
         ident,
         "Loss while training",
-        _describe(training, held_out, best) + (f" It overfits from step {overfitting} on." if overfitting else ""),
+        _describe(training, held_out, best) + (f" It overfits from step {overfitting}." if overfitting else ""),
         _overfitting_span(overfitting, x, last, frame),
         _axes(frame, x, y, x_ticks, y_ticks),
         _best_line(best, x, y, frame),
@@ -104,7 +104,7 @@ def _best_line(best: Loss | None, x: svg.Scale, y: svg.Scale, frame: Frame) -> M
 
 
 def _overfitting_span(step: int | None, x: svg.Scale, last: int, frame: Frame) -> Markup:
-    """The part of the training in which rows are learned by heart, from the lowest held-out loss on."""
+    """The part of the training that overfits, from the lowest held-out loss on."""
     if step is None or step >= last:
         return Markup("")
     start, end = x(step), x(last)
@@ -210,11 +210,11 @@ def _whisker(name: str, metric: MetricInfo, estimate: Estimate, x: svg.Scale, y:
 
 
 def _commonest_mark(x: float, centre: float, row: float, value: float) -> Markup:
-    words = f"always giving the commonest answer: {figure(value)}"
+    words = f"always predicting the most frequent label: {figure(value)}"
     mark = svg.line(x, centre - row / 2 + 4, x, centre + row / 2 - 4, "commonest")
     return svg.element("g", svg.element("title", words), mark)
 
 
 def _in_words(metric: MetricInfo, estimate: Estimate) -> str:
-    found = interval(metric, estimate)
+    found = interval_text(metric, estimate)
     return f"{metric.figure(estimate.value)} ({found})" if found else metric.figure(estimate.value)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graft.report.format import count, share
-from graft.runs.view import RunView, number
+from graft.runs.evaluation_document import ClassRecord
+from graft.runs.view import RunView
 
 LARGEST = 16
 """With more labels than this a matrix can't be read; the commonest mistakes are listed instead."""
@@ -63,16 +64,15 @@ def mistakes(view: RunView, most: int = 10) -> list[tuple[str, list[tuple[str, s
 
 
 def class_rows(view: RunView, predictors: Sequence[str]) -> list[ClassRow]:
-    classes = view.evaluation.get("classes")
-    if not isinstance(classes, Mapping) or not predictors:
+    classes = view.evaluation.classes
+    if not classes or not predictors:
         return []
     names = view.labels or list(dict.fromkeys(label for by_label in classes.values() for label in by_label))
     return [_class_row(label, [classes.get(predictor) or {} for predictor in predictors]) for label in names]
 
 
 def with_classes(view: RunView) -> list[str]:
-    classes = view.evaluation.get("classes")
-    return [name for name in view.predictors if isinstance(classes, Mapping) and classes.get(name)]
+    return [name for name in view.predictors if view.evaluation.classes.get(name)]
 
 
 def commonest_share(view: RunView) -> float | None:
@@ -81,27 +81,20 @@ def commonest_share(view: RunView) -> float | None:
     return max(supports) / sum(supports) if sum(supports) else None
 
 
-def _class_row(label: str, by_predictor: Sequence[Mapping[str, Mapping[str, float]]]) -> ClassRow:
-    entries = [by_label.get(label) or {} for by_label in by_predictor]
-    support = next((entry["support"] for entry in entries if "support" in entry), None)
-    figures = [(_three(e.get("precision")), _three(e.get("recall")), _three(e.get("f1"))) for e in entries]
+def _class_row(label: str, by_predictor: Sequence[Mapping[str, ClassRecord]]) -> ClassRow:
+    records = [by_label.get(label) or ClassRecord() for by_label in by_predictor]
+    support = next((record.support for record in records if record.support is not None), None)
+    figures = [(_three(r.precision), _three(r.recall), _three(r.f1)) for r in records]
     return ClassRow(label, count(support), figures)
 
 
-def _three(value: object) -> str:
-    found = number(value)
-    return "" if found is None else f"{found:.3f}"
+def _three(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
-def _counts(view: RunView) -> list[tuple[str, list[list[float]]]]:
+def _counts(view: RunView) -> list[tuple[str, list[list[int]]]]:
     """Those matrices of evaluation.json that have a row for each label."""
-    found = view.evaluation.get("confusion")
-    if not isinstance(found, Mapping):
-        return []
-    read = [
-        (str(name), [[number(cell) or 0.0 for cell in row] for row in rows]) for name, rows in found.items() if rows
-    ]
-    return [(name, rows) for name, rows in read if len(rows) == len(view.labels)]
+    return [(name, rows) for name, rows in view.evaluation.confusion.items() if rows and len(rows) == len(view.labels)]
 
 
 def _columns(counts: Sequence[Sequence[float]], labels: Sequence[str]) -> list[str]:

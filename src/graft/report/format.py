@@ -1,4 +1,4 @@
-"""Figures as people read them: the same on the page, in the model card and in the terminal."""
+"""Numbers, durations and times as text: the same on the page, in the model card and in the terminal."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ from datetime import datetime
 from typing import Any
 
 from graft.evaluation import table
+from graft.evaluation.metrics import metric_info
 from graft.runs.metric_info import MetricInfo
-from graft.runs.view import Difference, Estimate, number
+from graft.runs.view import Difference, Estimate, RunView, number
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 
 
-def interval(metric: MetricInfo, estimate: Estimate | Difference) -> str:
+def metric_of(view: RunView, name: str) -> MetricInfo:
+    """Return what a metric of the run's evaluation says of itself."""
+    evaluation = view.evaluation
+    return metric_info({"metrics": evaluation.metrics, "lower_is_better": evaluation.lower_is_better}, name)
+
+
+def interval_text(metric: MetricInfo, estimate: Estimate | Difference) -> str:
     """``0.821–0.879``, or nothing when no interval was computed."""
     if estimate.low is None or estimate.high is None:
         return ""

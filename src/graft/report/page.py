@@ -1,4 +1,4 @@
-"""``report.html``: one file that needs nothing else, runs no script, and reads well on a phone and on a wall."""
+"""``report.html``: a single file without scripts or external resources, for narrow and wide screens."""
 
 from __future__ import annotations
 
@@ -13,21 +13,19 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from graft.evaluation.metrics import metric_info
 from graft.files import write_whole
-from graft.report import format as words
-from graft.report import summary as facts
-from graft.report import usage
+from graft.report import summary, usage
 from graft.report.charts import Frame, interval_plot, loss_chart
 from graft.report.confusion import class_rows, commonest_share, matrices, mistakes, with_classes
+from graft.report.format import count, figure, interval_text, metric_of, probability, share, signed, when
 from graft.report.row_changes import Changes, cut, find_changes, marked
 from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Difference, Estimate, Loss, RunView
 
 FIRST = 20
-"""Changed rows shown at once; the others unfold."""
+"""Changed rows that are shown; the others are folded."""
 MOST = 200
-"""Changed rows on the page in all; predictions.jsonl has every one."""
+"""Maximum number of changed rows on the page; predictions.jsonl has all."""
 STATUSES = {
     "finished": ("Finished", "good"),
     "evaluated": ("Evaluated", "good"),
@@ -69,7 +67,7 @@ class Hero:
 
 
 def write_report(run: Path) -> Path:
-    """Write ``report.html`` into the run folder ``run`` from its files, whatever there is of them."""
+    """Write ``report.html`` into the run folder ``run``, from the files that are there."""
     path = run / "report.html"
     write_whole(path, render(RunView.read(run)))
     return path
@@ -92,23 +90,23 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"marked": marked, "cut": cut}
-    environment.globals |= {"count": words.count}
+    environment.globals |= {"count": count}
     return environment
 
 
 def _context(view: RunView) -> dict[str, Any]:
     changes = find_changes(view)
     status, status_kind = STATUSES.get(view.status, ("Status unknown", "waiting"))
-    settings = facts.settings(view)
+    settings = summary.settings(view)
     return {
         "view": view,
-        "judged_on": facts.judged_on(view),
-        "sentence": _headline(facts.sentence(view)),
-        "subtitle": facts.subtitle(view),
+        "judged_on": summary.judged_on(view),
+        "sentence": _headline(summary.sentence(view)),
+        "subtitle": summary.subtitle(view),
         "status": status,
         "status_kind": status_kind,
-        "date": words.when(view.manifest.get("finished") or view.manifest.get("started")),
-        "error": str(view.manifest.get("error") or ""),
+        "date": when(view.manifest.finished or view.manifest.started) if view.manifest else "",
+        "error": view.error,
         "resume": usage.resume_command(view) if view.status in ("interrupted", "failed") else "",
         "hero": _hero(view),
         "plot": interval_plot(view.scores, _metrics(view), commonest_share(view)),
@@ -120,19 +118,19 @@ def _context(view: RunView) -> dict[str, Any]:
         "matrices": matrices(view),
         "mistakes": mistakes(view),
         "class_predictors": with_classes(view),
-        "counted": facts.counted(view),
+        "counted": summary.counted(view),
         "class_rows": class_rows(view, with_classes(view)),
         "changes": changes,
         "change_lists": _change_lists(changes),
-        "data_facts": facts.data_facts(view),
-        "label_counts": _bars(facts.label_counts(view)),
-        "warnings": facts.data_warnings(view),
-        "signs": view.signs,
+        "data_facts": summary.data_facts(view),
+        "label_counts": _bars(summary.label_counts(view)),
+        "warnings": summary.data_warnings(view),
+        "health": view.warnings,
         "patches": usage.patch_commands(view),
-        "training_facts": facts.training_facts(view),
-        "machine_facts": facts.machine_facts(view),
-        "version_facts": facts.version_facts(view),
-        "base_facts": facts.base_facts(view),
+        "training_facts": summary.training_facts(view),
+        "machine_facts": summary.machine_facts(view),
+        "version_facts": summary.version_facts(view),
+        "base_facts": summary.base_facts(view),
         "chosen": [s for origin in ("given", "inferred") for s in settings if s.origin == origin],
         "defaults": [setting for setting in settings if setting.origin == "default"],
         "usable": usage.has_weights(view),
@@ -155,7 +153,7 @@ def _hero(view: RunView) -> Hero | None:
     after_name = next((name for name in ("tuned", *reversed(view.predictors)) if name in view.scores), None)
     if name is None or after_name is None or name not in view.scores[after_name]:
         return None
-    metric = metric_info(view.evaluation, name)
+    metric = metric_of(view, name)
     after = view.scores[after_name][name]
     before = view.scores.get("base", {}).get(name) if after_name != "base" else None
     difference = view.difference(name, "base", after_name)
@@ -165,33 +163,33 @@ def _hero(view: RunView) -> Hero | None:
         _cell(metric, before) if before else None,
         _cell(metric, after),
         after_name,
-        ScoreCell(words.signed(metric, difference.value), words.interval(metric, difference)) if difference else None,
+        ScoreCell(signed(metric, difference.value), interval_text(metric, difference)) if difference else None,
         _judged(metric, difference),
-        words.probability(difference.p) if difference else "",
-        words.count(after.n),
+        probability(difference.p) if difference else "",
+        count(after.n),
     )
 
 
 def _metrics(view: RunView) -> list[MetricInfo]:
-    return [metric_info(view.evaluation, name) for name in view.metric_names]
+    return [metric_of(view, name) for name in view.metric_names]
 
 
 def _score_row(view: RunView, name: str) -> ScoreRow:
-    metric = metric_info(view.evaluation, name)
+    metric = metric_of(view, name)
     estimates = [values.get(name) for values in view.scores.values()]
     difference = view.difference(name)
     return ScoreRow(
         metric.heading,
         metric.meaning,
         [_cell(metric, estimate) if estimate else ScoreCell("", "") for estimate in estimates],
-        ScoreCell(words.signed(metric, difference.value), words.interval(metric, difference)) if difference else None,
+        ScoreCell(signed(metric, difference.value), interval_text(metric, difference)) if difference else None,
         _judged(metric, difference),
-        words.count(next((estimate.n for estimate in estimates if estimate), None)),
+        count(next((estimate.n for estimate in estimates if estimate), None)),
     )
 
 
 def _cell(metric: MetricInfo, estimate: Estimate) -> ScoreCell:
-    return ScoreCell(metric.figure(estimate.value), words.interval(metric, estimate))
+    return ScoreCell(metric.figure(estimate.value), interval_text(metric, estimate))
 
 
 def _judged(metric: MetricInfo, difference: Difference | None) -> str:
@@ -217,7 +215,8 @@ def _loss_charts(view: RunView) -> list[Markup]:
 
 
 def overfitting_since(view: RunView) -> int | None:
-    return next((sign.step for sign in view.signs if sign.kind == "overfitting"), None)
+    """Return the step from which the run overfits."""
+    return next((warning.step for warning in view.warnings if warning.kind == "overfitting"), None)
 
 
 def _loss_rows(view: RunView) -> list[tuple[str, str, str]]:
@@ -225,10 +224,7 @@ def _loss_rows(view: RunView) -> list[tuple[str, str, str]]:
     training = {loss.step: loss.value for loss in view.training_losses}
     held_out = {loss.step: loss.value for loss in view.held_out_losses}
     steps = sorted(held_out) if held_out else sorted(training)[-FIRST:]
-    return [
-        (words.count(step), words.figure(_before(view.training_losses, step)), words.figure(held_out.get(step)))
-        for step in steps
-    ]
+    return [(count(step), figure(_before(view.training_losses, step)), figure(held_out.get(step))) for step in steps]
 
 
 def _before(losses: list[Loss], step: int) -> float | None:
@@ -238,15 +234,23 @@ def _before(losses: list[Loss], step: int) -> float | None:
 def _change_lists(changes: Changes | None) -> list[dict[str, Any]]:
     if changes is None:
         return []
-    names = ("fixed", "broke") if changes.binary else ("made better", "made worse")
-    lists = zip(names, ("good", "bad"), (changes.fixed, changes.broken), strict=True)
+    titles = ("Fixed", "Broken") if changes.binary else ("Improved", "Worsened")
+    verbs = ("fixed", "broke") if changes.binary else ("improved", "worsened")
+    lists = zip(titles, verbs, ("good", "bad"), (changes.fixed, changes.broken), strict=True)
     return [
-        {"name": name, "kind": kind, "total": len(rows), "first": rows[:FIRST], "rest": rows[FIRST:MOST]}
-        for name, kind, rows in lists
+        {
+            "title": title,
+            "name": name,
+            "kind": kind,
+            "total": len(rows),
+            "first": rows[:FIRST],
+            "rest": rows[FIRST:MOST],
+        }
+        for title, name, kind, rows in lists
     ]
 
 
 def _bars(counts: list[tuple[str, int]]) -> list[tuple[str, str, str, float]]:
     """Label, count, share, and the bar's length in percent of the longest."""
     whole, longest = sum(value for _, value in counts) or 1, max((value for _, value in counts), default=1) or 1
-    return [(name, words.count(value), words.share(value / whole), 100 * value / longest) for name, value in counts]
+    return [(name, count(value), share(value / whole), 100 * value / longest) for name, value in counts]

@@ -1,17 +1,17 @@
-"""Which rows the tuning fixed and which it broke, and how to show their texts."""
+"""Rows that tuning fixed and rows that it broke, and how to show their texts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup, escape
 
-from graft.evaluation.metrics import metric_info
+from graft.report.format import metric_of
+from graft.runs.evaluation_document import PredictionRecord
 from graft.runs.metric_info import MetricInfo
-from graft.runs.view import RunView, Table, number
+from graft.runs.view import RunView, number
 
 SHARED_ENOUGH = 16
 """Characters at the start or the end of every prompt that are worth showing once."""
@@ -55,7 +55,7 @@ class Changes:
 
 def find_changes(view: RunView, before: str = "base", after: str = "tuned") -> Changes | None:
     """None where the rows were not answered by both."""
-    rows = [row for row in view.predictions if {before, after} <= set(_answers(row))]
+    rows = [row for row in view.predictions if {before, after} <= set(row.labels or row.answers)]
     metric = _metric(view, rows, before, after)
     if not rows or metric is None:
         return None
@@ -64,7 +64,7 @@ def find_changes(view: RunView, before: str = "base", after: str = "tuned") -> C
     scored = [(row, old, new) for row, old, new in pairs if old is not None and new is not None]
     if not scored:
         return None
-    prompts = [_text(row.get("prompt")) for row, _, _ in scored]
+    prompts = [row.prompt for row, _, _ in scored]
     opening, ending = shared(prompts)
     changed = [
         _change(row, metric, sign * (new - old), prompt[len(opening) : len(prompt) - len(ending)], before, after)
@@ -125,45 +125,25 @@ def cut(text: str) -> str:
     return shown if len(shown) <= LONGEST else shown[:LONGEST].rsplit(" ", 1)[0]
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence):  # messages
-        return "\n\n".join(f"{m.get('role')}: {m.get('content')}" for m in value if isinstance(m, Mapping))
-    return "" if value is None else str(value)
-
-
-def _answers(row: Table) -> Table:
-    found = row.get("labels") or row.get("answers")
-    return found if isinstance(found, Mapping) else {}
-
-
-def _metric(view: RunView, rows: Sequence[Table], before: str, after: str) -> MetricInfo | None:
-    """The metric that decides: the headline where rows have it, else the first they have."""
-    scores = rows[0].get("scores") if rows else None
-    scored = scores.get(after) if isinstance(scores, Mapping) else None
-    names = dict.fromkeys([*view.metric_names, *(scored if isinstance(scored, Mapping) else ())])
-    for metric in (metric_info(view.evaluation, name) for name in names):
+def _metric(view: RunView, rows: Sequence[PredictionRecord], before: str, after: str) -> MetricInfo | None:
+    """Return the metric that decides: the headline if rows have it, or else the first that they have."""
+    scored = rows[0].scores.get(after, {}) if rows else {}
+    for metric in (metric_of(view, name) for name in dict.fromkeys([*view.metric_names, *scored])):
         if any(_score(row, metric, name) is not None for row in rows for name in (before, after)):
             return metric
     return None
 
 
-def _score(row: Table, metric: MetricInfo, predictor: str) -> float | None:
-    scores = row.get("scores")
-    by_predictor = scores.get(predictor) if isinstance(scores, Mapping) else None
-    found = number(by_predictor.get(metric.name)) if isinstance(by_predictor, Mapping) else None
-    if found is None and metric.has_majority_baseline and isinstance(row.get("labels"), Mapping):
-        return float(_text(row["labels"].get(predictor)).strip() == _text(row.get("reference")).strip())
+def _score(row: PredictionRecord, metric: MetricInfo, predictor: str) -> float | None:
+    found = number(row.scores.get(predictor, {}).get(metric.name))
+    if found is None and metric.has_majority_baseline and row.labels:
+        return float(row.labels.get(predictor, "").strip() == row.reference.strip())
     return found
 
 
-def _change(row: Table, metric: MetricInfo, gain: float, prompt: str, before: str, after: str) -> Change:
-    labels = row.get("labels")
-    answers = row.get("answers")
-    shown = labels if metric.needs == "choice" and isinstance(labels, Mapping) else answers or labels
-    written = _text(answers.get(after)) if isinstance(answers, Mapping) else ""
-    old, new = _text((shown or {}).get(before)), _text((shown or {}).get(after))
-    reference = _text(row.get("reference"))
-    wrote = written if shown is labels and written.strip() != new.strip() else ""
-    return Change(_text(row.get("origin")), prompt.strip(), reference, old, new, wrote, gain)
+def _change(row: PredictionRecord, metric: MetricInfo, gain: float, prompt: str, before: str, after: str) -> Change:
+    by_label = bool(row.labels) and metric.needs == "choice"
+    shown = row.labels if by_label else row.answers or row.labels
+    old, new, written = shown.get(before, ""), shown.get(after, ""), row.answers.get(after, "")
+    wrote = written if shown is row.labels and written.strip() != new.strip() else ""
+    return Change(row.origin, prompt.strip(), row.reference, old, new, wrote, gain)

@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from graft.evaluation.metrics import metric_info
-from graft.report import format as words
-from graft.report import summary as facts
+from graft.report import summary
+from graft.report.format import count, interval_text, metric_of, signed
 from graft.report.row_changes import find_changes
 from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Difference, Estimate, RunView
@@ -25,20 +24,20 @@ def print_run(run: Path, console: Console) -> None:
     view = RunView.read(run)
     heading = Text(view.title, style="bold")
     heading.append(f"  {view.status}", style=STYLES.get(view.status, ""))
-    if facts.subtitle(view):
-        heading.append(f"  {facts.subtitle(view)}", style="dim")
+    if summary.subtitle(view):
+        heading.append(f"  {summary.subtitle(view)}", style="dim")
     console.print(heading)
-    console.print(Text(facts.sentence(view), style="bold"))
+    console.print(Text(summary.sentence(view), style="bold"))
     if view.scores:
         console.print()
         console.print(_scores(view))
     if changes := find_changes(view):
         fixed, broken = f"{len(changes.fixed):,} rows", f"{len(changes.broken):,}"
-        said = f"fixed {fixed} and broke {broken}" if changes.binary else f"made {fixed} better and {broken} worse"
-        console.print(Text(f"The tuning {said}."))
-    for title, pairs in (("Data", facts.data_facts(view)), ("Training", facts.training_facts(view))):
+        said = f"fixed {fixed} and broke {broken}" if changes.binary else f"improved {fixed} and worsened {broken}"
+        console.print(Text(f"Tuning {said}."))
+    for title, pairs in (("Data", summary.data_facts(view)), ("Training", summary.training_facts(view))):
         _section(console, title, pairs)
-    for warning in facts.warnings(view):
+    for warning in summary.warnings(view):
         console.print(Text(f"warning: {warning}", style="yellow"))
     _section(console, "Files", _files(run))
 
@@ -46,22 +45,22 @@ def print_run(run: Path, console: Console) -> None:
 def run_summary(run: Path) -> dict[str, Any]:
     """The same for programs: plain values of the run's files, nothing formatted."""
     view = RunView.read(run)
-    changes = find_changes(view)
+    changes, evaluation = find_changes(view), view.evaluation.document()
     return {
         "run": str(run),
         "title": view.title,
         "status": view.status,
-        "verdict": facts.sentence(view),
-        "base": dict(view.section("base")),
+        "verdict": summary.sentence(view),
+        "base": view.manifest.base.document() if view.manifest and view.manifest.base else {},
         "method": view.method,
-        "scores": view.evaluation.get("predictors") or {},
-        "differences": view.evaluation.get("differences") or [],
+        "scores": evaluation.get("predictors", {}),
+        "differences": evaluation.get("differences", []),
         "fixed": len(changes.fixed) if changes else None,
         "broken": len(changes.broken) if changes else None,
-        "data": dict(view.section("data")),
-        "training": dict(view.section("training")),
-        "warnings": facts.warnings(view),
-        "error": view.manifest.get("error"),
+        "data": view.data.document(),
+        "training": view.training.document(),
+        "warnings": summary.warnings(view),
+        "error": view.error or None,
         "files": dict(_files(run)),
     }
 
@@ -74,13 +73,13 @@ def _scores(view: RunView) -> Table:
     table.add_column("difference", justify="right")
     table.add_column("rows", justify="right")
     for name in view.metric_names:
-        metric = metric_info(view.evaluation, name)
+        metric = metric_of(view, name)
         estimates = [values.get(name) for values in view.scores.values()]
         table.add_row(
             metric.heading,
             *[_cell(metric, estimate) for estimate in estimates],
             _cell(metric, view.difference(name)),
-            words.count(next((estimate.n for estimate in estimates if estimate), None)),
+            count(next((estimate.n for estimate in estimates if estimate), None)),
         )
     return table
 
@@ -88,13 +87,13 @@ def _scores(view: RunView) -> Table:
 def _cell(metric: MetricInfo, found: Estimate | Difference | None) -> Text:
     if found is None:
         return Text("")
-    written = words.signed(metric, found.value) if isinstance(found, Difference) else metric.figure(found.value)
+    written = signed(metric, found.value) if isinstance(found, Difference) else metric.figure(found.value)
     cell = Text(written, style="bold")
-    interval = words.interval(metric, found)
+    interval = interval_text(metric, found)
     return cell.append(f" ({interval})", style="not bold dim") if interval else cell
 
 
-def _section(console: Console, title: str, pairs: facts.Facts) -> None:
+def _section(console: Console, title: str, pairs: summary.Facts) -> None:
     if not pairs:
         return
     console.print()
@@ -107,5 +106,5 @@ def _section(console: Console, title: str, pairs: facts.Facts) -> None:
     console.print(table)
 
 
-def _files(run: Path) -> facts.Facts:
+def _files(run: Path) -> summary.Facts:
     return [(name, str(run / name)) for name in FILES if (run / name).exists()]

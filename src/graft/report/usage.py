@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from graft.data.example import AnswerExample
 from graft.errors import GraftError
 from graft.report.row_changes import shared
-from graft.runs.manifest import LabelSpaceRecord
 from graft.runs.remedies import PATCHES
 from graft.runs.rows import from_row
 from graft.runs.view import RunView
@@ -29,14 +28,14 @@ def commands(view: RunView) -> list[tuple[str, str]]:
     """What it does -> the command, to be typed where the run was started."""
     name = shlex.quote(location(view))
     return [
-        ("Talk to it, and to its base beside it", f"graft chat {name}"),
-        ("Judge it on other rows", f"graft evaluate {name} --data_files rows.jsonl"),
-        ("See the run in the terminal", f"graft show {name}"),
+        ("Chat with the model and its base", f"graft chat {name}"),
+        ("Evaluate it on other rows", f"graft evaluate {name} --data_files rows.jsonl"),
+        ("Show the run in the terminal", f"graft show {name}"),
     ]
 
 
 def patch_commands(view: RunView, name: str | None = None) -> dict[str, str]:
-    """For each sign whose remedy the run folder holds as YAML: the command that does the run again with it.
+    """For each warning whose remedy the run folder holds as YAML: the command that repeats the run with it.
 
     ``name`` is the folder as one would type it, when that is known better than the run's own record.
     """
@@ -55,9 +54,8 @@ def resume_command(view: RunView, name: str | None = None) -> str:
 
 def location(view: RunView) -> str:
     """The run folder as it was named when the run was started; only its name when that is absolute or has changed."""
-    inferences = view.manifest.get("inferred_settings") or ()
-    inferred = (i.get("value") for i in inferences if isinstance(i, dict) and i.get("name") == "output_path")
-    named = Path(str(view.section("settings").get("output_path") or next(inferred, "")))
+    inferred = view.manifest.inferred("output_path") if view.manifest else None
+    named = Path(str(view.settings.get("output_path") or inferred or ""))
     name = view.path.resolve().name
     return name if named.is_absolute() or ".." in named.parts or named.name != name else named.as_posix()
 
@@ -98,7 +96,7 @@ def snippet(view: RunView) -> str:
         run=location(view),
         prompt=prompt_shape(view),
         adapter="graft" if needs_graft(view.path) else adapter,
-        label_space=LabelSpace.from_record(LabelSpaceRecord.model_validate(dict(view.section("task", "label_space")))),
+        label_space=LabelSpace.from_record(view.label_space),
         has_chat_template=_has_chat_template(view.path),
         max_new_tokens=_new_tokens(view),
     )
@@ -126,8 +124,7 @@ def prompt_shape(view: RunView) -> str | list[dict[str, Any]]:
         return _blanked(texts)
     chats = [prompt for prompt in prompts if isinstance(prompt, list) and prompt]
     if not chats:
-        shown = [str(row.get("prompt")) for row in view.predictions if isinstance(row.get("prompt"), str)]
-        text = _blanked(shown)
+        text = _blanked([row.prompt for row in view.predictions])
         return text if any(marker in text for marker in _MARKERS) else [{"role": "user", "content": text}]
     systems = {str(chat[0].get("content")) for chat in chats if chat[0].get("role") == "system"}
     system = [{"role": "system", "content": systems.pop()}] if len(systems) == 1 else []
@@ -164,5 +161,5 @@ def _has_chat_template(run: Path) -> bool:
 
 
 def _new_tokens(view: RunView) -> int:
-    given = view.section("settings").get("max_new_tokens")
+    given = view.settings.get("max_new_tokens")
     return given if isinstance(given, int) and given > 0 else 16 if view.labels else 128

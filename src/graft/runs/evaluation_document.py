@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from graft.runs.manifest import FigureRecord, SourceRecord
 from graft.runs.record import Record, read_lines, read_object, validate
@@ -73,7 +73,10 @@ class PredictionRecord(Record):
 
 
 class MetricsRecord(Record):
-    """A line of metrics.jsonl: the figures of a log step, or a sign of trouble and what it says."""
+    """A line of metrics.jsonl: the figures of a log step, or a warning.
+
+    graft 0.1 wrote ``sign`` and ``what`` for ``warning`` and ``message``.
+    """
 
     step: int
     epoch: float | None = None
@@ -85,8 +88,8 @@ class MetricsRecord(Record):
     rows_per_second: float | None = None
     rss_mb: float | None = None
     cpu_percent: float | None = None
-    sign: str | None = None
-    what: str | None = None
+    warning: str | None = Field(None, validation_alias=AliasChoices("warning", "sign"))
+    message: str | None = Field(None, validation_alias=AliasChoices("message", "what"))
 
 
 def read_evaluation(folder: Path) -> EvaluationDocument | None:

@@ -1,4 +1,4 @@
-"""Signs of trouble in a training, read from its curves: the same while it runs, in the report, and for the doctor."""
+"""Training health: overfitting, divergence, loss spikes, plateaus, memory. Used by training, report and doctor."""
 
 from __future__ import annotations
 
@@ -8,59 +8,70 @@ from itertools import pairwise
 from statistics import fmean, median
 
 Curve = Sequence[tuple[int, float]]
-"""Steps and losses in nats, in the order of the steps."""
+"""(step, loss in nats), in the order of the steps."""
 
 RISES = 2
-"""So many rises of the held-out loss in a row are more than noise; early stopping waits for three evaluations."""
-CLEARLY = 1.06
-"""By so much it has to have risen: on 64 rows the loss of a run that goes well wobbles by 5 %."""
-STUCK_STEPS = 30
-STUCK_BELOW = 0.01
-"""A loss that falls by less than this share does not move."""
+"""Consecutive rises of the held-out loss that count as overfitting; early stopping waits for three evaluations."""
+CLEAR_RISE = 1.06
+"""The factor by which the held-out loss must have risen: on 64 rows, the loss of a healthy run varies by 5 %."""
+PLATEAU_STEPS = 30
+PLATEAU_FALL = 0.01
+"""A loss that falls by less than this share in ``PLATEAU_STEPS`` steps is a plateau."""
 CLEAR_FALL = 0.1
-"""So much the training loss falls whatever batches it meets."""
+"""A fall of the training loss by this share is no effect of the batches."""
 LEARNED = 0.05
-"""Below so many nats there is nothing left to move."""
+"""A loss below this many nats is low, and no plateau."""
 ABOVE_START = 1.5
+"""The factor above the initial loss that counts as divergence."""
 SUSTAINED = 5
-"""Steps in a row above the start's loss that are a divergence."""
+"""Consecutive steps above the initial loss that count as divergence."""
 SPIKE = 3.0
+"""The factor above the recent median that counts as a spike."""
 RATE_BELOW, RATE_ABOVE = 1 / 20, 10.0
-"""Around a method's usual learning rate: LoRA's 2e-4 gives 1e-5 to 2e-3, full fine-tuning's 2e-5 1e-6 to 2e-4."""
+"""The usual range around a method's default: for LoRA (2e-4) 1e-5 to 2e-3, for full fine-tuning (2e-5) 1e-6 to 2e-4."""
 MEMORY_LEFT = 0.05
+"""The share of free memory below which it counts as nearly full."""
 
 
 @dataclass(frozen=True)
-class Sign:
-    """``kind`` names it for programs; ``what`` says it with its figures; ``step`` is where it began."""
+class HealthWarning:
+    """A warning about a training.
+
+    Attributes:
+        kind: Its name for programs: a key of ``REMEDIES``.
+        message: What happened, with figures.
+        remedies: What to do about it.
+        step: The step at which it began.
+        noticed: The step at which it could be seen.
+    """
 
     kind: str
-    what: str
+    message: str
     remedies: tuple[str, ...] = ()
     step: int | None = None
     noticed: int | None = None
 
 
 AGAINST_OVERFITTING = (
-    "less freedom to learn by heart: lower lora_r and lora_alpha; --method lora instead of full",
-    "more regularisation: lora_dropout 0.1, weight_decay 0.01",
-    "more rows, and more varied ones; or fewer steps",
+    "less capacity: lower lora_r and lora_alpha, or --method lora instead of full",
+    "more regularization: lora_dropout 0.1, weight_decay 0.01",
+    "more and more varied rows, or fewer steps",
 )
 AGAINST_DIVERGENCE = (
-    "a learning rate a quarter as high",
+    "a quarter of the learning rate",
     "a longer warm-up (warmup_ratio 0.1), and max_grad_norm 0.3",
-    "rows that are broken: the data's longest and emptiest ones first",
+    "check the data for broken rows: look at the longest and the shortest first",
 )
-AGAINST_STANDSTILL = (
-    "a higher learning rate (ten times is worth a try)",
-    "--dry_run shows the first rows as trained: is the answer there, and does the prompt determine it?",
-    "more of the model to tune: a higher lora_r, target_modules all-linear",
+AGAINST_PLATEAU = (
+    "a higher learning rate: try ten times as high",
+    "--dry_run shows the first rows as trained: check that the answer is there and follows from the prompt",
+    "more trainable parameters: a higher lora_r, or target_modules all-linear",
 )
-AGAINST_ODD_RATES = ("leave --learning_rate away: the method's usual one is taken then",)
+AGAINST_UNUSUAL_RATES = ("omit --learning_rate to use the default of the method",)
 AGAINST_FULL_MEMORY = (
-    "--per_device_train_batch_size 1 --gradient_accumulation_steps 16: the same step in less memory",
-    "--gradient_checkpointing true: activations are computed twice instead of kept",
-    "--method qlora: the frozen weights in four bits",
+    "--per_device_train_batch_size 1 --gradient_accumulation_steps 16: the same batch in less memory",
+    "--gradient_checkpointing true: recomputes activations instead of storing them",
+    "--method qlora: stores the frozen weights in 4 bits",
     "a smaller --max_length",
 )
 
@@ -68,14 +79,14 @@ REMEDIES = {
     "overfitting": AGAINST_OVERFITTING,
     "divergence": AGAINST_DIVERGENCE,
     "spike": AGAINST_DIVERGENCE,
-    "standstill": AGAINST_STANDSTILL,
+    "plateau": AGAINST_PLATEAU,
     "memory": AGAINST_FULL_MEMORY,
-    "learning_rate": AGAINST_ODD_RATES,
+    "learning_rate": AGAINST_UNUSUAL_RATES,
 }
 
 
-def overfitting(training: Curve, held_out: Curve) -> Sign | None:
-    """The held-out loss rises for several evaluations after its lowest, while the training loss falls."""
+def overfitting(training: Curve, held_out: Curve) -> HealthWarning | None:
+    """Return a warning if the held-out loss rises after its minimum while the training loss falls."""
     if len(held_out) <= RISES:
         return None
     best = min(range(len(held_out)), key=lambda i: held_out[i][1])
@@ -87,47 +98,47 @@ def overfitting(training: Curve, held_out: Curve) -> Sign | None:
     return None
 
 
-def _overfitting(held_out: Curve, best: int, noticed: int, fall: tuple[float, float]) -> Sign:
+def _overfitting(held_out: Curve, best: int, noticed: int, fall: tuple[float, float]) -> HealthWarning:
     lowest, last = held_out[best], held_out[-1]
-    what = (
+    message = (
         f"overfitting: since step {lowest[0]} the held-out loss has risen from {lowest[1]:.3f} to {last[1]:.3f}, while "
-        f"the training loss fell from {fall[0]:.3f} to {fall[1]:.3f}: rows are learned by heart"
+        f"the training loss fell from {fall[0]:.3f} to {fall[1]:.3f}"
     )
-    return Sign("overfitting", what, AGAINST_OVERFITTING, lowest[0], held_out[noticed][0])
+    return HealthWarning("overfitting", message, AGAINST_OVERFITTING, lowest[0], held_out[noticed][0])
 
 
 def _keeps_rising(after: Curve) -> bool:
-    """From the lowest on: several rises in a row, or several evaluations that are all clearly above it."""
+    """From the minimum on: several rises in a row, or several evaluations that are all clearly above it."""
     values = [value for _, value in after]
-    if values[-1] < values[0] * CLEARLY:
+    if values[-1] < values[0] * CLEAR_RISE:
         return False
     tail = values[-(RISES + 1) :]
     rising = all(before < now for before, now in pairwise(tail))
-    above = len(values) > RISES + 1 and all(value >= values[0] * CLEARLY for value in values[1:])
+    above = len(values) > RISES + 1 and all(value >= values[0] * CLEAR_RISE for value in values[1:])
     return rising or above
 
 
 def _fall(training: Curve, step: int, last: int) -> tuple[float, float] | None:
-    """Mean training losses before ``step`` and after it, over as many steps."""
+    """The mean training loss before ``step`` and after it, over equally many steps."""
     before = [value for at, value in training if 2 * step - last < at <= step]
     after = [value for at, value in training if step < at <= last]
     return (fmean(before), fmean(after)) if before and after else None
 
 
-def divergence(steps: Curve) -> Sign | None:
-    """Step losses that stay above where they began: it does not learn any more, it forgets."""
+def divergence(steps: Curve) -> HealthWarning | None:
+    """Return a warning if the step losses stay above the initial loss."""
     if len(steps) < 2 * SUSTAINED:
         return None
     start, last = _start(steps), steps[-SUSTAINED:]
     limit = max(ABOVE_START * start, start + 0.5)
     if not all(value > limit for _, value in last):
         return None
-    what = f"the loss diverged: {last[-1][1]:.3f} at step {last[-1][0]}, and {start:.3f} at the start"
-    return Sign("divergence", what, AGAINST_DIVERGENCE, last[0][0], last[-1][0])
+    message = f"the loss diverged: it is {last[-1][1]:.3f} at step {last[-1][0]} and was {start:.3f} at the start"
+    return HealthWarning("divergence", message, AGAINST_DIVERGENCE, last[0][0], last[-1][0])
 
 
-def spike(steps: Curve) -> Sign | None:
-    """The last step's loss far above those before it, each of them, and above the start's."""
+def spike(steps: Curve) -> HealthWarning | None:
+    """Return a warning if the loss of the last step is far above each loss before it and above the initial loss."""
     before = [value for _, value in steps[-21:-1]]
     if len(before) < SUSTAINED:
         return None
@@ -135,66 +146,69 @@ def spike(steps: Curve) -> Sign | None:
     usual = median(before)
     if value <= max(SPIKE * usual, usual + 1.0, _start(steps), ABOVE_START * max(before)):
         return None
-    what = f"a spike: the loss is {value:.3f} at step {step}, and was about {usual:.3f} before"
-    return Sign("spike", what, AGAINST_DIVERGENCE, step, step)
+    message = f"a loss spike: the loss is {value:.3f} at step {step} and was about {usual:.3f} before"
+    return HealthWarning("spike", message, AGAINST_DIVERGENCE, step, step)
 
 
 def _start(steps: Curve) -> float:
     return median(value for _, value in steps[:SUSTAINED])
 
 
-def standstill(training: Curve, held_out: Curve = ()) -> Sign | None:
-    """Over all steps so far the loss has hardly fallen, and is not low.
+def plateau(training: Curve, held_out: Curve = ()) -> HealthWarning | None:
+    """Return a warning if the loss has hardly fallen over all steps so far and is not low.
 
-    Batches differ, so the training loss moves by itself; where there are held-out losses, always of the same rows, they
-    decide, and of the training loss only a clear fall counts.
+    The training loss varies with the batches. Where there are held-out losses, which are always of the same rows, they
+    decide, and the training loss counts only if it falls clearly.
     """
-    if len(training) < 6 or training[-1][0] < STUCK_STEPS:
+    if len(training) < 6 or training[-1][0] < PLATEAU_STEPS:
         return None
     third = len(training) // 3
     first, last = (fmean(value for _, value in part) for part in (training[:third], training[-third:]))
     judged = [value for _, value in held_out]
     if len(judged) > 2:
-        stuck = judged[0] - min(judged) <= STUCK_BELOW * judged[0] and first - last <= CLEAR_FALL * first
+        stuck = judged[0] - min(judged) <= PLATEAU_FALL * judged[0] and first - last <= CLEAR_FALL * first
     else:
-        stuck = first - last <= STUCK_BELOW * first
+        stuck = first - last <= PLATEAU_FALL * first
     if last < LEARNED or not stuck:
         return None
-    what = f"the loss does not move: {first:.3f} at first, {last:.3f} by step {training[-1][0]}"
-    return Sign("standstill", what, AGAINST_STANDSTILL, training[0][0], training[-1][0])
+    message = f"the loss does not fall: it was {first:.3f} at first and is {last:.3f} at step {training[-1][0]}"
+    return HealthWarning("plateau", message, AGAINST_PLATEAU, training[0][0], training[-1][0])
 
 
-def learning_rate_out_of_range(rate: float, usual: float, method: str) -> Sign | None:
-    """``usual`` is the method's own learning rate."""
+def learning_rate_out_of_range(rate: float, usual: float, method: str) -> HealthWarning | None:
+    """Return a warning if ``rate`` is far from ``usual``, the default of the method."""
     low, high = usual * RATE_BELOW, usual * RATE_ABOVE
     if low <= rate <= high:
         return None
-    word, then = ("high", "diverge") if rate > high else ("low", "learn next to nothing")
-    what = (
-        f"a learning rate of {rate:g} is {word} for {method}: from {low:g} to {high:g} is usual, and it may well {then}"
+    word, then = ("high", "diverge") if rate > high else ("low", "learn very little")
+    message = (
+        f"a learning rate of {rate:g} is {word} for {method}: {low:g} to {high:g} is usual, and the training may {then}"
     )
-    return Sign("learning_rate", what, (f"--learning_rate {usual:g}", *AGAINST_ODD_RATES))
+    return HealthWarning("learning_rate", message, (f"--learning_rate {usual:g}", *AGAINST_UNUSUAL_RATES))
 
 
 Memory = tuple[float, float, float]
-"""In MB: what is left, what there is, and what this process holds; of a GPU, when it held the most."""
+"""In MB: free, total, and used by this process; of a GPU, when its use was highest."""
 
 
-def memory_nearly_full(main: Memory, gpus: Sequence[Memory] = ()) -> Sign | None:
-    """The machine's memory, or that of a GPU that is trained on."""
+def memory_nearly_full(main: Memory, gpus: Sequence[Memory] = ()) -> HealthWarning | None:
+    """Return a warning if the memory of the machine, or of a GPU that is trained on, is nearly full."""
     places = [("memory", main), *((f"the memory of GPU {number}", of) for number, of in enumerate(gpus))]
     found = [_nearly_full(name, *of) for name, of in places if of[0] < MEMORY_LEFT * of[1]]
-    return Sign("memory", "; ".join(found), AGAINST_FULL_MEMORY) if found else None
+    return HealthWarning("memory", "; ".join(found), AGAINST_FULL_MEMORY) if found else None
 
 
 def _nearly_full(name: str, left: float, total: float, used: float) -> str:
     return f"{name} is nearly full: {left:,.0f} of {total:,.0f} MB are left, and this run holds {used:,.0f}"
 
 
-def at_its_fullest(free: float, total: float, reserved: float, peak: float) -> Memory:
-    """Of a GPU, when this process held the most. All in the same unit.
+def at_peak(free: float, total: float, reserved: float, peak: float) -> Memory:
+    """Return the memory of a GPU when this process used the most of it. All arguments have the same unit.
 
-    ``free`` is free for everybody now; ``reserved`` PyTorch keeps from the device to give out again, so it is no less
-    free; ``peak`` is the most that was given out of it at once, as in a backward pass that is over by now.
+    Args:
+        free: Free on the device now.
+        total: The memory of the device.
+        reserved: Held by PyTorch's caching allocator, which can allocate it again: it counts as free.
+        peak: The most that was allocated at once, for example in a backward pass.
     """
     return max(0.0, free + reserved - peak), total, peak

@@ -1,4 +1,4 @@
-"""What to set otherwise next time, as YAML that lies over a run's own ``config.yaml``."""
+"""Settings to change after a run, as a YAML file that overrides its ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 PATCHES = {"overfitting": "overfitting.yaml", "divergence": "divergence.yaml"}
-"""The file of the run folder in which the remedy for a sign is written."""
+"""The file of the run folder that holds the remedy for a warning."""
 
 
 def changes(
@@ -34,18 +34,18 @@ def changes(
     return {**less, "weight_decay": (decay, max(0.01, 2 * decay))}
 
 
-def patch(kind: str, changed: Mapping[str, tuple[float, float]], run: str, what: str) -> str:
+def patch(kind: str, changed: Mapping[str, tuple[float, float]], run: str, message: str) -> str:
     """The YAML file for ``changes``, each line with the value in the run, and the command that uses it.
 
     Args:
         kind: what went wrong, one of ``PATCHES``.
         changed: what ``changes`` returned.
         run: the run folder, as a user writes it.
-        what: the sign that was seen, in words.
+        message: the warning.
     """
     new = f"{run.rstrip('/')}-again"
     lines = [
-        f"# {what}",
+        f"# {message}",
         f"# graft finetune --config {run}/config.yaml {run}/{PATCHES[kind]} --output_path {new}",
     ]
     lines += [f"{name}: {after}  # was {before:g}" for name, (before, after) in changed.items()]

@@ -13,14 +13,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from graft.hardware.machine import Resources, memory_mb
 from graft.progress import Reporter
 from graft.runs.health import (
+    HealthWarning,
     Memory,
-    Sign,
-    at_its_fullest,
+    at_peak,
     divergence,
     memory_nearly_full,
     overfitting,
+    plateau,
     spike,
-    standstill,
 )
 
 
@@ -31,7 +31,7 @@ def gpu_memory_mb() -> list[Memory]:
         peak = torch.cuda.max_memory_allocated(device)
         free, total = torch.cuda.mem_get_info(device) if peak else (0, 0)
         figures = (free, total, torch.cuda.memory_reserved(device), peak)
-        found.append(at_its_fullest(*(figure / 2**20 for figure in figures)))
+        found.append(at_peak(*(figure / 2**20 for figure in figures)))
     return found
 
 
@@ -70,7 +70,7 @@ class MetricsWriter(TrainerCallback):
 
 
 class HealthMonitor(TrainerCallback):
-    """Says signs of trouble as they show, once each, writes them among the metrics, and stops a run that diverges.
+    """Gives warnings as they appear, once each, writes them among the metrics, and stops a run that diverges.
 
     What was logged before a resumed run went on it reads from the log history, which checkpoints carry.
     """
@@ -78,7 +78,7 @@ class HealthMonitor(TrainerCallback):
     def __init__(self, write: Callable[[dict[str, Any]], None], reporter: Reporter) -> None:
         self.write, self.reporter = write, reporter
         self.trainer: Any = None
-        self.diverged: Sign | None = None
+        self.diverged: HealthWarning | None = None
         self.steps: list[tuple[int, float]] = []
         self._said: set[str] = set()
 
@@ -100,19 +100,21 @@ class HealthMonitor(TrainerCallback):
         self.warn(memory_nearly_full(memory_mb(), gpu_memory_mb()), state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.warn(standstill(self.steps, _curve(state, "eval_loss")), state.global_step)
+        self.warn(plateau(self.steps, _curve(state, "eval_loss")), state.global_step)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.warn(overfitting(self.steps, _curve(state, "eval_loss")), state.global_step)
 
-    def warn(self, sign: Sign | None, step: int) -> None:
-        """Once a kind of sign: what, and what to do."""
-        if sign is None or sign.kind in self._said:
+    def warn(self, warning: HealthWarning | None, step: int) -> None:
+        """Once a kind of warning: what, and what to do."""
+        if warning is None or warning.kind in self._said:
             return
-        self._said.add(sign.kind)
-        self.write({"step": step, "sign": sign.kind, "what": sign.what})
+        self._said.add(warning.kind)
+        self.write({"step": step, "warning": warning.kind, "message": warning.message})
         self.reporter.note(
-            "\n".join([f"{sign.what[:1].upper()}{sign.what[1:]}", *(f"    - {r}" for r in sign.remedies)])
+            "\n".join(
+                [f"{warning.message[:1].upper()}{warning.message[1:]}", *(f"    - {r}" for r in warning.remedies)]
+            )
         )
 
 

@@ -18,7 +18,7 @@ from graft.data.tokenize import TokenizedExample
 from graft.engine import fused, plan_batches
 from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
-from graft.runs.health import AGAINST_DIVERGENCE, Sign
+from graft.runs.health import AGAINST_DIVERGENCE, HealthWarning
 from graft.training.arguments import make_arguments
 from graft.training.callbacks import BestCheckpoint, HealthMonitor, InterruptHandler, MetricsWriter
 from graft.training.checkpoints import remove_incomplete, step_of, whole_checkpoints
@@ -107,9 +107,9 @@ def train(request: TrainRequest, reporter: Reporter = SILENT) -> TrainResult:
     start = _resume_point(request, reporter)
     began = time.perf_counter()
     with training.interrupt.listening(), fused(request.model, engine.name) if engine.is_packed else nullcontext():
-        sign = training.run(start)
+        warning = training.run(start)
     seconds = time.perf_counter() - began
-    return training.finish(seconds, sign)
+    return training.finish(seconds, warning)
 
 
 class _Training:
@@ -141,23 +141,23 @@ class _Training:
         metrics.trainer = self.health.trainer = self.trainer
         self.trainer.remove_callback(PrinterCallback)
 
-    def run(self, start: Path | None) -> Sign | None:
-        """Train to the end, or until the loss diverges; the sign of it then."""
+    def run(self, start: Path | None) -> HealthWarning | None:
+        """Train to the end, or until the loss diverges; the warning of it then."""
         try:
             self.trainer.train(resume_from_checkpoint=str(start) if start else None)
         except NonFiniteError as error:
             step = self.trainer.state.global_step
-            sign = Sign("divergence", str(error), AGAINST_DIVERGENCE, step + 1)
-            self.health.warn(sign, step)
-            return sign
+            warning = HealthWarning("divergence", str(error), AGAINST_DIVERGENCE, step + 1)
+            self.health.warn(warning, step)
+            return warning
         return self.health.diverged
 
-    def finish(self, seconds: float, sign: Sign | None) -> TrainResult:
+    def finish(self, seconds: float, warning: HealthWarning | None) -> TrainResult:
         """Load the best weights, and say what came of the training."""
         trainer, state = self.trainer, self.trainer.state
-        kept = self._load_last_good(sign) if sign else None
+        kept = self._load_last_good(warning) if warning else None
         keep_best = self.request.settings.load_best_model_at_end and state.best_model_checkpoint
-        if not sign and not self.interrupt.asked and keep_best:
+        if not warning and not self.interrupt.asked and keep_best:
             trainer._load_best_model()
         # Autocast was wrapped around forward; whatever comes after training computes in the weights' own format.
         trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
@@ -173,15 +173,15 @@ class _Training:
             seconds=seconds,
             engine=self.engine.name,
             engine_reason=self.engine.padded_because,
-            diverged=sign.what if sign else None,
+            diverged=warning.message if warning else None,
             kept_step=kept,
             kernels_missing=self.engine.kernels_missing,
         )
 
-    def _load_last_good(self, sign: Sign) -> int | None:
+    def _load_last_good(self, warning: HealthWarning) -> int | None:
         """Load the best checkpoint, or else the newest from before the divergence began; its step, or None."""
         found = whole_checkpoints(self.request.checkpoints)
-        good = [path for path in found if sign.step is None or step_of(path) < sign.step]
+        good = [path for path in found if warning.step is None or step_of(path) < warning.step]
         best = [path for path in good if step_of(path) == self.trainer.state.best_global_step]
         if not good:
             return None
