@@ -91,6 +91,8 @@ class Known:
 
 
 OWN_METRIC = """
+from dataclasses import replace
+
 from graft.evaluation.metrics.base import mean_metric
 
 EXCESS = mean_metric(
@@ -116,6 +118,7 @@ def wrong(references, answers):
 
 
 wrong.direction = "up"
+FLAT = replace(EXCESS, name="flat", statistics=lambda predictions: [1.0] * len(predictions.references))
 """
 
 
@@ -147,6 +150,8 @@ def test_a_metric_file_of_ones_own_goes_the_whole_way_with_title_digits_and_dire
     assert table.verdict(again).startswith("The base model is worse: ")
     with pytest.raises(InputError, match="'up'"):
         evaluate([base], rows, metrics=[f"{path}:wrong"])
+    with pytest.raises(InputError, match=r"metric flat have the shape \(40,\) for 40 rows"):
+        evaluate([base], rows, metrics=[f"{path}:FLAT"])
 
 
 def test_the_parity_gate_of_a_metric_of_ones_own_knows_what_is_worse(tmp_path):

@@ -94,7 +94,9 @@ def _figures(predictions: Mapping[str, Predictions], metrics: Sequence[Metric], 
     differences: list[dict[str, Any]] = []
     first = next(iter(predictions))
     for metric in metrics:
-        values = {name: bootstrap.values(metric, metric.statistics(found)) for name, found in predictions.items()}
+        values = {
+            name: bootstrap.values(metric, metric.checked_statistics(found)) for name, found in predictions.items()
+        }
         for name, (value, samples) in values.items():
             figures = _rounded(bootstrap.interval(value, samples))
             predictors[name][metric.name] = {**figures, "n": len(predictions[name].references)}

@@ -61,9 +61,22 @@ class Metric(MetricInfo):
     by_class: Callable[[Predictions], dict[str, dict[str, Any]]] | None = None
     aliases: tuple[str, ...] = ()
 
+    def checked_statistics(self, predictions: Predictions) -> Array:
+        """Return ``statistics``, (n, k), after a check of their shape.
+
+        Raises:
+            InputError: If there is not one row of numbers for each row.
+        """
+        found = np.asarray(self.statistics(predictions), dtype=float)
+        rows = len(predictions.references)
+        if found.ndim != 2 or len(found) != rows:
+            what = f"the statistics of the metric {self.name} have the shape {found.shape} for {rows} rows"
+            raise InputError(what, where="--metrics", remedy="return an array of shape (rows, k)")
+        return found
+
     def rows(self, predictions: Predictions) -> list[float]:
         """Return the value of each row by itself, with four decimals."""
-        return [round(float(value), 4) for value in self.value(self.statistics(predictions))]
+        return [round(float(value), 4) for value in self.value(self.checked_statistics(predictions))]
 
 
 def ratio(sums: Array) -> Array:
