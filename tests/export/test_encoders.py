@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -39,6 +40,9 @@ def test_its_bundle_answers_as_the_run_does(classifier, tmp_path, capsys):
     for place in (classifier, tmp_path / "out"):
         assert main(["chat", str(place), "--prompt", "lovely cake number 3"]) == 0
         answers.append(capsys.readouterr().out)
+    assert main(["evaluate", str(tmp_path / "out"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["predictors"]["onnx"]
+    assert set(found) == {"accuracy", "macro_f1"} and found["accuracy"]["n"] == 64
     assert answers[0] == answers[1] and answers[0].strip() in {"good", "bad"}
 
 

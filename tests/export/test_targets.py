@@ -67,7 +67,11 @@ def test_a_target_of_ones_own_has_its_options_its_gate_and_opens_its_bundles(mod
     said = bundle_document(tmp_path / "out")
     assert (said["target"], said["format"], said["copies"], said["precision"]) == (own, "safetensors", 2, "float32")
     assert said["status"] == "finished" and said["base"]["sha256"]
-    assert open_bundle(tmp_path / "out", [None]) == {"model": "['0-model.safetensors', '1-model.safetensors']"}
+    with pytest.raises(InputError, match="built by a target in a file"):
+        open_bundle(tmp_path / "out", [None])
+    assert open_bundle(tmp_path / "out", [None], trusted=True) == {
+        "model": "['0-model.safetensors', '1-model.safetensors']"
+    }
     assert main([*line, "--copies", "3"]) == 2 and "--overwrite" in capsys.readouterr().err
     assert main([*line, "--copies", "3", "--overwrite"]) == 3
     assert "3 copies" in capsys.readouterr().err and bundle_document(tmp_path / "out")["status"] == "failed"

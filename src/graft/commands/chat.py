@@ -73,7 +73,7 @@ class Conversation:
             InputError: If it does not load, or one cannot talk to such a model.
         """
         if is_bundle(Path(name)):
-            return cls._of_bundle(Path(name), max_new_tokens, adapter)
+            return cls._of_bundle(Path(name), max_new_tokens, adapter, settings.trust_remote_code)
         if adapter is not None:
             raise InputError("--adapter: this is not a bundle with adapters", where=name)
         model = open_model_by_name(name, settings, reporter)
@@ -90,9 +90,9 @@ class Conversation:
         )
 
     @classmethod
-    def _of_bundle(cls, folder: Path, max_new_tokens: int, adapter: str | None) -> Conversation:
+    def _of_bundle(cls, folder: Path, max_new_tokens: int, adapter: str | None, trusted: bool) -> Conversation:
         manifest = read_bundle(folder)
-        predictors = open_bundle(folder, [adapter] if adapter else adapters_of(folder))
+        predictors = open_bundle(folder, [adapter] if adapter else adapters_of(folder), trusted)
         forms = {name: _form(manifest.adapters.get(name, manifest).shape) for name in predictors}
         return cls(predictors, max_new_tokens, forms, [next(iter(predictors))])
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from graft.commands.open_predictors import BASE, adapters_of, open_bundle, open_model
+from graft.commands.open_predictors import BASE, adapters_of, default_metrics_of, open_bundle, open_model
 from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
 from graft.data.sources import find_files, sha256_of
 from graft.errors import Problems
@@ -58,7 +58,7 @@ def evaluate_model(
         else {}
     )
     if is_bundle(Path(model_path)):
-        return _evaluate_bundle(Path(model_path), test_dataset, chosen, split[DataSettings], output_path, reporter)
+        return _evaluate_bundle(Path(model_path), test_dataset, chosen, split, output_path, reporter)
     opened = _opened(os.fspath(model_path), test_dataset, output_path, split, reporter)
     model = open_model(opened, split[ModelSettings], split[DataSettings])
     run, task, encoding = model.run, model.task, model.encoding
@@ -79,16 +79,15 @@ def evaluate_model(
 
 
 def _evaluate_bundle(
-    folder: Path, files: Any, settings: EvaluationSettings, data: DataSettings, output: Any, reporter: Reporter
+    folder: Path, files: Any, settings: EvaluationSettings, split: dict[type, Any], output: Any, reporter: Reporter
 ) -> dict[str, Any]:
-    """A bundle's adapters, each beside the others; of the run it was made from come the rows and their shape."""
-    manifest = read_bundle(folder)
-    made_from = manifest.run
+    """Evaluate a bundle with each of its adapters; its run has the rows, and the form of other rows."""
+    made_from, data = read_bundle(folder).run, split[DataSettings]
     run = RunFolder.open(Path(made_from)) if made_from and Path(made_from).is_dir() else None
     rows = load_evaluation_rows(run, files, data).sampled(data.max_eval_samples)
     base_first = sorted(adapters_of(folder), key=lambda name: name != BASE)
-    predictors = list(open_bundle(folder, base_first).values())
-    result = _evaluate(predictors, rows, settings, reporter, None)
+    predictors = open_bundle(folder, base_first, split[ModelSettings].trust_remote_code)
+    result = _evaluate(list(predictors.values()), rows, settings, reporter, default_metrics_of(folder))
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
         write_evaluation(RunFolder(Path(output)), result)

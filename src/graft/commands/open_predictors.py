@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from graft.runs.folder import RunFolder
 from graft.runs.manifest import read_bundle
 from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
+from graft.tasks.label_space import LabelSpace
 from graft.tasks.load import load_for, on_the_gpu
 from graft.tasks.open import open_task
+from graft.tasks.select import get_task
 
 BASE, TUNED = "base", "tuned"
 
@@ -93,8 +96,13 @@ def open_model_by_name(name: str, settings: ModelSettings, reporter: Reporter) -
     return open_model(open_run_or_model(name, reporter, settings), settings, DataSettings())
 
 
-def open_bundle(folder: Path, adapters: Iterable[str | None]) -> dict[str, Predictor]:
-    """Load a bundle once for each of its ``adapters``; None is the bundle as it answers without a choice.
+def open_bundle(folder: Path, adapters: Iterable[str | None], trusted: bool = False) -> dict[str, Predictor]:
+    """Load a bundle once for each of its adapters.
+
+    Args:
+        folder: The bundle.
+        adapters: The adapters by name; None is the bundle as it answers without a choice.
+        trusted: Whether a target in a file may be run.
 
     Returns:
         Predictors by the adapter's name; by ``model`` for None.
@@ -102,7 +110,7 @@ def open_bundle(folder: Path, adapters: Iterable[str | None]) -> dict[str, Predi
     Raises:
         InputError: If the bundle has no such adapter, or graft cannot run it.
     """
-    target = target_of(folder)
+    target = target_of(folder, trusted)
     return {adapter or "model": target.open(folder, adapter) for adapter in adapters}
 
 
@@ -110,6 +118,15 @@ def adapters_of(folder: Path) -> list[str | None]:
     """The adapters of a bundle, and ``base`` for none of them; [None] for a bundle without adapters."""
     listed = read_bundle(folder).adapters
     return [*listed, BASE] if listed else [None]
+
+
+def default_metrics_of(folder: Path) -> tuple[str, ...] | None:
+    """The metrics of the task of a bundle that has a classification head; None for those that fit the answers."""
+    task = read_bundle(folder).task
+    if task is None:
+        return None
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return get_task(task).default_metrics(LabelSpace.from_config(config))
 
 
 def check_chats(model: OpenModel) -> None:

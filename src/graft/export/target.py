@@ -223,10 +223,21 @@ def _candidates(named: str) -> list[Target]:
     return [target for _, target in TARGETS.items() if target.format == named] or [TARGETS.get(named)]
 
 
-def target_of(folder: Path) -> Target:
+def target_of(folder: Path, trusted: bool = False) -> Target:
     """The target that built the bundle in ``folder``.
 
+    Args:
+        folder: The bundle.
+        trusted: Whether a target in a file may be run, which a bundle can name wherever it comes from.
+
     Raises:
-        InputError: If that target is not installed.
+        InputError: If that target is not installed, or in a file and not ``trusted``.
     """
-    return TARGETS.get(read_bundle(folder).target or "onnx-genai")
+    named = read_bundle(folder).target or "onnx-genai"
+    if ":" in named and not trusted:
+        raise InputError(
+            f"this bundle was built by a target in a file, {named}",
+            where=str(folder),
+            remedy="add --trust_remote_code to run that file",
+        )
+    return TARGETS.get(named)
