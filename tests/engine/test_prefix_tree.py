@@ -5,7 +5,7 @@ from hypothesis import strategies as some
 
 from graft.data.tokenize import TokenizedExample
 from graft.engine import fused, pack, packed_loss, plain_collate, plain_loss
-from graft.engine.prefix_tree import grow
+from graft.engine.prefix_tree import prefix_tree
 from packed_rows import HERE, PAD, adapted, gradients
 
 TOKEN = some.integers(10, 14)  # few, so that rows share more than was planned
@@ -61,7 +61,7 @@ def test_any_batch_gives_the_padded_loss_and_gradients(models, rows, family):
 def test_every_row_can_be_read_off_the_tree(rows):
     ids = [row.input_ids[:-1] for row in rows]
     limits = [max(1, row.prompt_length) - 1 for row in rows]
-    levels, order, above = grow(ids, limits)
+    levels, order, above = prefix_tree(ids, limits)
     assert sorted(order) == list(range(len(rows)))
     for leaf, index, shared in zip(levels[-1], order, above, strict=True):
         path, parent = [leaf.tokens], leaf.parent
@@ -76,9 +76,9 @@ def test_every_row_can_be_read_off_the_tree(rows):
 def test_pairs_and_templates_share_what_is_theirs():
     start, first, second = [1, 2, 3, 4, 5], list(range(10, 30)), list(range(40, 60))
     rows = [[*start, *middle, last, last] for middle in (first, second) for last in range(90, 94)]
-    levels, _, _ = grow(rows, [25] * 8)
+    levels, _, _ = prefix_tree(rows, [25] * 8)
     assert [len(level) for level in levels] == [1, 2, 8]
     assert sum(len(node.tokens) for level in levels for node in level) == 5 + 2 * 20 + 8 * 2
     pairs = [[*start, 7, n, *first, last] for n in range(4) for last in (90, 91)]
-    levels, _, _ = grow(pairs, [27] * 8)
+    levels, _, _ = prefix_tree(pairs, [27] * 8)
     assert sum(len(node.tokens) for level in levels for node in level) == 6 + 4 * 21 + 8

@@ -1,4 +1,4 @@
-"""Which rows meet in a batch: decided by the seed and the epoch alone."""
+"""Which rows form a batch: determined by the seed and the epoch alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ KEY_TOKENS = 12
 
 
 def plan_batches(rows: Sequence[TokenizedExample], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Every row once, ``ceil(rows / batch_size)`` batches; rows that begin alike meet where there are several kinds."""
+    """Divide rows into batches; rows that begin alike go together, since what they share is computed once.
+
+    Args:
+        rows: The rows.
+        batch_size: Rows per batch.
+        seed: The run's seed.
+        epoch: Which pass over the rows.
+
+    Returns:
+        Indices of rows by batch: each row once, in ceil(rows / batch_size) batches.
+    """
     chance = random.Random(f"{seed}/{epoch}")
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, row in enumerate(rows):

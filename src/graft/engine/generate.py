@@ -1,9 +1,9 @@
-"""Greedy generation in batches; a prefix that the prompts share is computed once."""
+"""Greedy generation in batches; a prefix that all prompts share is computed once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import DynamicCache
@@ -31,14 +31,26 @@ def generate(
     pad_id: int,
     progress: Progress | None = None,
 ) -> list[list[int]]:
-    """The likeliest continuation of each prompt, token by token, up to an end token (left out) or the limit."""
+    """Continue each prompt by the most likely token, up to an end token or the limit.
+
+    Args:
+        model: A causal language model; set to evaluation mode.
+        prompts: Token ids.
+        max_new_tokens: The most tokens for each prompt.
+        eos_ids: Tokens that end an answer; they are omitted from it.
+        pad_id: A token for padding where batches are padded.
+        progress: Called with the prompts done and their number, after each batch.
+
+    Returns:
+        New token ids for each prompt, in order.
+    """
     model.eval()
     found: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     longest = max(map(len, prompts), default=0) + max_new_tokens
     weights = [p for p in model.parameters() if p.is_floating_point()]
     by_kernels = kernels_for(*weights) is not None
-    # Where rows are padded to one cache, a window would count the padding.
+    # In a padded cache a window would count the padding.
     packable = supports(model) is None and (by_kernels or sees_all(model, longest))
     done = 0
     while done < len(order):
@@ -60,7 +72,7 @@ def generate(
 
 
 def _size(lengths: Sequence[int], max_new_tokens: int) -> int:
-    """How many of the next rows go together; each takes the room of the longest, and the shortest come first."""
+    """How many of the next rows form a batch: each takes the memory of the longest, and the shortest come first."""
     size = 1
     while size < min(len(lengths), ROWS_AT_ONCE) and (size + 1) * (lengths[size] + max_new_tokens) <= TOKENS_AT_ONCE:
         size += 1
@@ -68,8 +80,8 @@ def _size(lengths: Sequence[int], max_new_tokens: int) -> int:
 
 
 Advance = Callable[[list[int], list[int], int], torch.Tensor]
-"""What to do for the places that go on, with their last tokens and the number of tokens written before; it gives their
-logits (places, vocabulary). A place is one among those that went on before."""
+"""Takes the rows that continue (as indices among those that continued before), their last tokens, and how many tokens
+were written before; returns their logits (rows, vocabulary)."""
 
 
 def _write(
@@ -90,7 +102,7 @@ def _write(
 
 
 def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
-    """As ``_packed``, where each new token reads what is kept of its row and copies none of it."""
+    """As ``_packed``, where each new token reads the cache of its row and copies nothing."""
     prefix, nodes, batch = _prompts(prompts)
     lengths = [len(node.tokens) for node in nodes]
     cache = PackedKVCache(prefix, lengths, max(lengths) + max_new_tokens)
@@ -139,8 +151,20 @@ def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: se
     return _write(first, advance, max_new_tokens, eos_ids, len(prompts))
 
 
-def _prefill(model: Any, prompts: Sequence[Ids]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
-    """Logits after each prompt (rows, vocabulary), a cache with what is each row's own padded on the left, its mask."""
+class _Prefilled(NamedTuple):
+    logits: torch.Tensor
+    cache: DynamicCache
+    mask: torch.Tensor
+
+
+class _PackedPrompts(NamedTuple):
+    prefix: int
+    nodes: list[Node]
+    batch: Batch
+
+
+def _prefill(model: Any, prompts: Sequence[Ids]) -> _Prefilled:
+    """Logits after each prompt (rows, vocabulary), a cache whose rows are padded on the left, and its mask."""
     prefix, nodes, batch = _prompts(prompts)
     lengths = torch.tensor([len(node.tokens) for node in nodes])
     stops = batch["target_positions"] + 1
@@ -155,11 +179,11 @@ def _prefill(model: Any, prompts: Sequence[Ids]) -> tuple[torch.Tensor, DynamicC
     for number, layer in enumerate(output.past_key_values.layers):
         cache.update(_rows(layer.keys, index), _rows(layer.values, index), number)
     mask = torch.cat([torch.ones_like(shared), valid.long()], dim=1)
-    return output.logits[0], cache, mask.to(index.device)
+    return _Prefilled(output.logits[0], cache, mask.to(index.device))
 
 
-def _prompts(prompts: Sequence[Ids]) -> tuple[int, list[Node], Batch]:
-    """How many tokens the prompts share, what is each one's own, and both as a batch that ends at each prompt."""
+def _prompts(prompts: Sequence[Ids]) -> _PackedPrompts:
+    """The shared prefix, each prompt's own tokens, and both as a batch whose targets are the prompts' last tokens."""
     prefix = common_prefix(prompts, min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
     prefix = prefix if prefix >= SHORTEST_PREFIX else 0
     nodes = [Node(prompt[prefix:]) for prompt in prompts]
@@ -171,7 +195,7 @@ def _prompts(prompts: Sequence[Ids]) -> tuple[int, list[Node], Batch]:
         "target_positions": stops - 1,
         "layout": layout,
     }
-    return prefix, nodes, batch
+    return _PackedPrompts(prefix, nodes, batch)
 
 
 def _rows(kept: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

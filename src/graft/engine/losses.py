@@ -1,4 +1,4 @@
-"""The loss of a batch: packed, and padded as the reference it equals."""
+"""The loss of a batch: packed, and padded as its reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graft.engine.attention import packed
 from graft.engine.cross_entropy import chunked_cross_entropy, frozen_head, passed_through
 from graft.engine.modules import takes_targets
 from graft.engine.packing import lay_out
-from graft.engine.prefix_tree import grow
+from graft.engine.prefix_tree import prefix_tree
 
 Batch = dict[str, Any]
 IGNORED = -100
@@ -22,11 +22,17 @@ IGNORED = -100
 def pack(rows: Sequence[TokenizedExample]) -> Batch:
     """Rows as one sequence of T tokens with N targets.
 
-    ``input_ids`` and ``position_ids`` (1, T), ``labels`` and ``target_positions`` (N), ``layout``. Each row keeps its
-    own copy of the token that predicts its first target; its last token, which predicts nothing, is left away.
+    Each row keeps its own copy of the token that predicts its first target; its last token, which predicts nothing, is
+    omitted.
+
+    Args:
+        rows: At least one.
+
+    Returns:
+        ``input_ids`` and ``position_ids`` (1, T), ``labels`` and ``target_positions`` (N), and the ``layout``.
     """
     firsts = [max(1, row.prompt_length) for row in rows]
-    levels, order, above = grow([row.input_ids[:-1] for row in rows], [first - 1 for first in firsts])
+    levels, order, above = prefix_tree([row.input_ids[:-1] for row in rows], [first - 1 for first in firsts])
     tokens, positions, layout = lay_out(levels)
     labels: list[int] = []
     places: list[int] = []
@@ -45,7 +51,13 @@ def pack(rows: Sequence[TokenizedExample]) -> Batch:
 
 
 def packed_logits(model: Any, batch: Batch, **kwargs: Any) -> Any:
-    """The model's output with logits (1, N, vocabulary) at the target positions alone, on the model's device."""
+    """The model's output for a packed batch, with logits (1, N, vocabulary) at the target positions alone.
+
+    Args:
+        model: A supported model (``supports``).
+        batch: From ``pack``; moved to the model's device.
+        kwargs: For the model's forward.
+    """
     device = model.device
     targets = batch["target_positions"].to(device)
     kept = {"logits_to_keep": 0, "targets": targets} if takes_targets(model) else {"logits_to_keep": targets}
@@ -59,7 +71,13 @@ def packed_logits(model: Any, batch: Batch, **kwargs: Any) -> Any:
 
 
 def packed_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | int | None = None) -> torch.Tensor:
-    """Cross-entropy in nats: the sum over targets divided by ``num_items`` (the batch's own targets when None)."""
+    """Cross-entropy in nats: the sum over targets divided by ``num_items``.
+
+    Args:
+        model: A supported model.
+        batch: From ``pack``.
+        num_items: The number of targets of an optimizer step; the batch's own when None.
+    """
     head = frozen_head(model)
     if head is None:
         logits = packed_logits(model, batch).logits[0]
@@ -72,7 +90,7 @@ def packed_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | 
 
 
 def plain_collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
-    """Padded on the right: ``input_ids``, ``attention_mask`` and ``labels`` (rows, longest), labels -100 on prompts."""
+    """Rows padded on the right: ``input_ids``, ``attention_mask`` and ``labels`` (rows, longest); -100 on prompts."""
     longest = max(len(row.input_ids) for row in rows)
     ids = torch.full((len(rows), longest), pad_token_id)
     mask = torch.zeros_like(ids)
@@ -86,7 +104,7 @@ def plain_collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
 
 
 def plain_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | int | None = None) -> torch.Tensor:
-    """As ``packed_loss``, of a padded batch."""
+    """As ``packed_loss``, for a batch of ``plain_collate``."""
     output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
     labels = batch["labels"][:, 1:].reshape(-1)
     logits = output.logits[:, :-1].reshape(len(labels), -1)

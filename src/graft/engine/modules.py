@@ -1,4 +1,4 @@
-"""The blocks of known decoders over the compiled kernels: norms, gates, attention, and the layers that join them."""
+"""Forwards over the kernels for the blocks of known decoders: norms, MLPs, attention, and whole layers."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def _classes(ending: str, *more: str) -> set[str]:
 
 
 NORMS = _classes("RMSNorm", "Phi3")
-"""Classes that all compute weight * x / sqrt(mean(x²) + variance_epsilon)."""
+"""Classes that compute weight · x / sqrt(mean(x²) + variance_epsilon)."""
 
 MLPS = _classes("MLP")
-"""Classes that all compute down(act(gate(x)) * up(x))."""
+"""Classes that compute down(act(gate(x)) · up(x))."""
 
 ATTENTIONS = _classes("Attention")
-"""Classes that all compute o(attention(rotated q and k, v)); Qwen 3 norms q and k, SmolLM3 leaves some as they are."""
+"""Classes that compute o(attention(q, k, v)) with RoPE; Qwen 3 normalizes q and k, SmolLM3 has layers without RoPE."""
 
 DECODERS = _classes("DecoderLayer")
-"""Classes that all compute y + mlp(norm(y)) of y = x + attention(norm(x))."""
+"""Classes that compute y + mlp(norm(y)) of y = x + attention(norm(x))."""
 
 
 def block_forward(module: Any) -> Forward | None:
-    """What computes in the place of ``module``'s own forward; None where its class is not known."""
+    """A forward that replaces ``module``'s own; None where its class is not known."""
     forward = _forward_of(module)
     if forward is not None:
         forward.is_graft = True  # type: ignore[attr-defined]
@@ -58,7 +58,7 @@ def _forward_of(module: Any) -> Forward | None:
 
 
 def projections(module: Any) -> list[Any]:
-    """q, k, v, o, gate, up and down of a layer of a known decoder; none of any other module."""
+    """q, k, v, o, gate, up and down of a known decoder layer; an empty list for any other module."""
     if _name(module) not in DECODERS:
         return []
     a, mlp = module.self_attn, module.mlp
@@ -66,17 +66,17 @@ def projections(module: Any) -> list[Any]:
 
 
 def has_hooks(module: Any) -> bool:
-    """Whether somebody's hook waits for its inputs, its outputs or their gradients."""
+    """Whether hooks are registered for its inputs, outputs or their gradients."""
     return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
 def is_trained(module: Any) -> bool:
-    """Whether a gradient is wanted for its own parameters now."""
+    """Whether its own parameters get gradients now."""
     return torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters(recurse=False))
 
 
 def _is_replaced(module: Any) -> bool:
-    """Whether it computes by a forward from here, and not by its own or somebody else's."""
+    """Whether its forward is one of this module's."""
     return getattr(vars(module).get("forward"), "is_graft", False)
 
 
@@ -87,7 +87,7 @@ def _name(module: Any) -> str:
 def _norm_forward(module: Any) -> Forward:
     def forward(x: torch.Tensor) -> torch.Tensor:
         weight = module.weight
-        # In other formats the model goes by way of float32 and back, which this does not imitate.
+        # In other formats the model's own forward converts to float32 and back, which this one does not.
         if is_trained(module) or x.dtype != torch.float32 or weight.dtype != torch.float32:
             return type(module).forward(module, x)  # type: ignore[no-any-return]
         return (rms_norm if kernels_for(x, weight) else rms_norm_reference)(x, weight, module.variance_epsilon)
@@ -116,7 +116,7 @@ def _attention_forward(module: Any) -> Forward:
 
 
 def _packs(module: Any, x: torch.Tensor, kwargs: dict[str, Any]) -> bool:
-    """Whether this is attention over a packed batch, by the kernels."""
+    """Whether this is attention over a packed batch that the kernels compute."""
     if kwargs.get("layout") is None or kwargs.get("past_key_values") is not None:
         return False
     if module.config._attn_implementation != NAME or (module.training and module.attention_dropout):
@@ -127,7 +127,7 @@ def _packs(module: Any, x: torch.Tensor, kwargs: dict[str, Any]) -> bool:
 def _attend(
     module: Any, x: torch.Tensor, position_embeddings: tuple[torch.Tensor, torch.Tensor], layout: Any, **kwargs: Any
 ) -> torch.Tensor:
-    """x (1, T, in) -> the heads' outputs (1, T, heads · d)."""
+    """Attention before its output projection: x (1, T, in) -> (1, T, heads · d)."""
     d = module.head_dim
     q, k, v = (projection(x).view(x.shape[1], -1, d) for projection in (module.q_proj, module.k_proj, module.v_proj))
     if hasattr(module, "q_norm"):
@@ -148,7 +148,7 @@ def _scores(module: Any) -> AttentionScores:
 
 
 def takes_targets(model: Any) -> bool:
-    """Whether the last decoder layer goes on with the targets alone, where it is told them (``targets``)."""
+    """Whether the last decoder layer takes ``targets`` and computes what follows attention for them alone."""
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
     layers = getattr(decoder, "layers", None)
     if not layers:
@@ -161,8 +161,10 @@ def _is_last(layer: Any) -> bool:
 
 
 def _decoder_forward(layer: Any) -> Forward:
-    """What is added to is added where the product is written. With ``targets``, token indices (N), the last layer gives
-    (1, N, d) of x (1, T, d): what comes after its attention concerns each token alone.
+    """A forward that adds residuals where a product is written.
+
+    With ``targets``, token indices (N), the last layer gives (1, N, d) of x (1, T, d): what follows its attention
+    computes each token by itself.
     """
 
     def forward(hidden_states: torch.Tensor, *args: Any, targets: torch.Tensor | None = None, **kwargs: Any) -> Any:
@@ -173,7 +175,7 @@ def _decoder_forward(layer: Any) -> Forward:
             return y if chosen is None else y.index_select(1, chosen)
         if chosen is None:
             described = _described_layer(layer, x.dtype)
-            rows = x.squeeze(0)  # an index's gradient would be a batch of zeros that the row's is copied into
+            rows = x.squeeze(0)  # not x[0]: an index's gradient is a batch of zeros that the row's is copied into
             library = described.kernels_for(rows) if described else None
             if described and library:
                 rope = _rope(module, kwargs["position_embeddings"])
@@ -189,7 +191,7 @@ def _decoder_forward(layer: Any) -> Forward:
 
 
 def _described_layer(layer: Any, dtype: torch.dtype) -> DecoderLayer | None:
-    """The layer as it is now; None where a part is not known, is has_hooks to, or rates otherwise than its siblings."""
+    """The layer as it is now; None where a part is unknown or has hooks, or rates of dropout in a group differ."""
     a, mlp, norms = layer.self_attn, layer.mlp, [layer.input_layernorm, layer.post_attention_layernorm]
     norms += [a.q_norm, a.k_norm] if hasattr(a, "q_norm") else []
     parts = projections(layer)
@@ -217,7 +219,7 @@ def _described_layer(layer: Any, dtype: torch.dtype) -> DecoderLayer | None:
 
 
 def _add_module(module: Any, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-    """residual + module(x), in one where the module can."""
+    """residual + module(x), in one call where the module takes a residual."""
     if getattr(vars(module).get("forward"), "takes_residual", False):
         return module(x, residual=residual)  # type: ignore[no-any-return]
     return residual + module(x)  # type: ignore[no-any-return]

@@ -1,14 +1,14 @@
-"""Rows as one sequence: no padding, and what rows have in common is there once.
+"""Rows as one sequence: no padding, and shared prefixes are kept once.
 
 The tokens of a batch form a forest: a node is a run of tokens that follows its parent's. A token attends to its node's
-ancestors and, causally, to its own node. Nodes of one depth are a level; levels stand one behind the other.
+ancestors and, causally, to its own node. Nodes of one depth are a level; levels follow each other in the sequence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -21,11 +21,17 @@ SHORTEST_PREFIX = 4
 class Level:
     """Nodes of one depth.
 
-    start, stop: the level's tokens in the sequence. ``padded`` (nodes * longest) gives for each place of the padded
-    form the token it holds (0 where it is padding), ``valid`` the same places as a mask, and ``unpadded`` (tokens)
-    goes back. ``parents`` (nodes) are places in the level before; None where there is one parent for all, or none.
-    ``mask`` (nodes or 1, 1, longest, context + longest) says who sees whom; None is plainly causal. ``firsts`` (nodes)
-    are the positions of the nodes' first tokens.
+    Attributes:
+        start: The level's first token in the sequence.
+        stop: One past its last.
+        nodes: Their number.
+        longest: The tokens of the longest.
+        padded: (nodes · longest) the token that each place of the padded form holds; 0 where it is padding.
+        valid: (nodes · longest) whether a place holds a token.
+        unpadded: (tokens) the place of each token in the padded form.
+        parents: (nodes) indices in the level before; None where all have the same parent, or none.
+        mask: (nodes or 1, 1, longest, context + longest) which tokens see which; None is causal.
+        firsts: (nodes) the positions of the nodes' first tokens.
     """
 
     start: int
@@ -41,22 +47,25 @@ class Level:
 
     @property
     def positions(self) -> torch.Tensor:
-        """(nodes, longest), counted on over the padding."""
+        """(nodes, longest), continued over the padding."""
         import torch
 
         return self.firsts[:, None] + torch.arange(self.longest, device=self.firsts.device)
 
     def to(self, device: torch.device) -> Level:
-        """With its tensors there."""
+        """A copy with its tensors on ``device``."""
         return replace(self, **_moved(self, device))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The same twice: by levels for batched products, and flat for the compiled kernels.
+    """The same forest twice: by levels for batched products, and flat for the kernels.
 
-    spans (nodes, 3) in int32: a node's first token, one past its last, and the index of its parent or -1. positions
-    (tokens) in int32. The first ``shared`` tokens are of levels that have others below them.
+    Attributes:
+        levels: From the roots down.
+        spans: int32 (nodes, 3): a node's first token, one past its last, the index of its parent or -1.
+        positions: int32 (tokens).
+        shared: How many tokens, the first ones, belong to levels above the last.
     """
 
     levels: tuple[Level, ...]
@@ -65,27 +74,35 @@ class Layout:
     shared: int
 
     def to(self, device: torch.device) -> Layout:
-        """With its tensors there; itself where they are."""
+        """A copy with its tensors on ``device``; itself where they are there already."""
         if self.spans.device == device:
             return self
         levels = tuple(level.to(device) for level in self.levels)
         return replace(self, levels=levels, **_moved(self, device))
 
 
-def _moved(one: Any, device: torch.device) -> dict[str, Any]:
-    """Its tensors, there."""
+def _moved(level: Any, device: torch.device) -> dict[str, Any]:
+    """Its tensors by field, on ``device``."""
     import torch
 
-    parts = {field.name: getattr(one, field.name) for field in fields(one)}
+    parts = {field.name: getattr(level, field.name) for field in fields(level)}
     return {name: part.to(device) for name, part in parts.items() if isinstance(part, torch.Tensor)}
 
 
 @dataclass(frozen=True)
 class Node:
-    """A run of tokens; ``parent`` is the place of its parent in the level before."""
+    """A run of tokens; ``parent`` is the index of its parent in the level before."""
 
     tokens: Sequence[int]
     parent: int = 0
+
+
+class PackedTokens(NamedTuple):
+    """A forest as one sequence: the tokens, their positions in their rows, and the layout."""
+
+    tokens: list[int]
+    positions: list[int]
+    layout: Layout
 
 
 def common_prefix(rows: Sequence[Sequence[int]], limit: int) -> int:
@@ -98,8 +115,8 @@ def common_prefix(rows: Sequence[Sequence[int]], limit: int) -> int:
     return max(0, min(limit, *(len(row) for row in rows)))
 
 
-def lay_out(levels: Sequence[Sequence[Node]]) -> tuple[list[int], list[int], Layout]:
-    """The tokens, their positions, and the layout. Each level but the first has its parents in the one before."""
+def lay_out(levels: Sequence[Sequence[Node]]) -> PackedTokens:
+    """Lay out a forest. Each level but the first has its parents in the one before."""
     import torch
 
     tokens: list[int] = []
@@ -122,7 +139,7 @@ def lay_out(levels: Sequence[Sequence[Node]]) -> tuple[list[int], list[int], Lay
         level, context_valid = _level(start, len(tokens), lengths, parents, torch.tensor(starts), context_valid)
         made.append(level)
     flat = torch.tensor(spans, dtype=torch.int32), torch.tensor(positions, dtype=torch.int32)
-    return tokens, positions, Layout(tuple(made), *flat, made[-1].start)
+    return PackedTokens(tokens, positions, Layout(tuple(made), *flat, made[-1].start))
 
 
 def _level(
@@ -145,7 +162,7 @@ def _level(
     seen = None if context is None else context.expand(nodes, -1) if one_parent else context[parents]
     mask = None
     if seen is not None:
-        # Padding stands at the end of a node, so causality hides it from every real token.
+        # Padding is at the end of a node, so causality hides it from every token.
         causal = (places[:, None] >= places[None, :])[None, None]
         ahead = seen if not bool(seen.all()) else seen[:1]
         count = ahead.shape[0]

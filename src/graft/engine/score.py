@@ -1,9 +1,9 @@
-"""The likelihood of completions: all of a batch in one pass, what they share computed once."""
+"""The likelihood of completions: a batch in one pass, and shared prefixes computed once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,9 +14,22 @@ from graft.engine.support import supports
 
 Progress = Callable[[int, int], None]
 Ids = Sequence[int]
-Scored = tuple[float, int, bool]
 TOKENS_AT_ONCE = 4096
 TARGETS_AT_ONCE = 1024
+
+
+class ScoredCompletion(NamedTuple):
+    """How likely a completion is after its prompt.
+
+    Attributes:
+        log_likelihood: The sum over its tokens, in nats.
+        tokens: Their number.
+        is_greedy: Whether each is the most likely one, so that greedy generation would write just this.
+    """
+
+    log_likelihood: float
+    tokens: int
+    is_greedy: bool
 
 
 @torch.no_grad()
@@ -25,14 +38,20 @@ def score(
     prompts: Sequence[Ids],
     completions: Sequence[Sequence[Ids]],
     progress: Progress | None = None,
-) -> list[list[Scored]]:
-    """For each prompt and each of its completions: the sum of log-likelihoods in nats, the number of tokens, and
-    whether each of them is the likeliest where it stands (so that greedy generation would write just this).
+) -> list[list[ScoredCompletion]]:
+    """Score each prompt's completions.
 
-    Prompts hold at least one token.
+    Args:
+        model: A causal language model; set to evaluation mode.
+        prompts: Token ids, at least one each.
+        completions: For each prompt the token ids of its completions.
+        progress: Called with the prompts done and their number, after each batch.
+
+    Returns:
+        For each prompt a score per completion, in order.
     """
     model.eval()
-    found: list[list[Scored]] = [[] for _ in prompts]
+    found: list[list[ScoredCompletion]] = [[] for _ in prompts]
     done = 0
     one_by_one = supports(model) is not None
     for batch in _batches(prompts, completions, one_by_one):
@@ -48,7 +67,7 @@ def score(
 
 
 def _batches(prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]], one_by_one: bool) -> Iterator[list[int]]:
-    """Prompts of like length together, as many as the budget of tokens holds."""
+    """Indices of prompts of similar length, as many as the budgets of tokens and targets hold."""
     batch: list[int] = []
     tokens = targets = 0
     for index in sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i)):
@@ -64,12 +83,12 @@ def _batches(prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]], one_b
         yield batch
 
 
-def _packed(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]) -> list[list[Scored]]:
+def _packed(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]) -> list[list[ScoredCompletion]]:
     prefix = common_prefix(prompts, min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
     prefix = prefix if prefix >= SHORTEST_PREFIX else 0
     heads = [Node(prompt[prefix:]) for prompt in prompts]
     answers = [Node(c, parent) for parent, cs in enumerate(completions) for c in cs]
-    # The last token of an answer predicts nothing that is asked for.
+    # Nothing that the last token of a completion predicts is scored.
     leaves = [Node(answer.tokens[:-1], answer.parent) for answer in answers]
     levels = [[Node(prompts[0][:prefix])]] if prefix else []
     tokens, positions, layout = lay_out([*levels, heads, *([leaves] if any(leaf.tokens for leaf in leaves) else [])])
@@ -92,24 +111,24 @@ def _packed(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[I
     return [[next(scored) for _ in cs] for cs in completions]
 
 
-def _scored(logits: torch.Tensor, labels: Sequence[int], lengths: Sequence[int]) -> list[Scored]:
-    """logits (tokens, vocabulary) of completions of these lengths, one behind the other."""
-    wanted = torch.tensor(labels, device=logits.device)
-    nats = -torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
-    likeliest = logits.argmax(-1) == wanted
-    parts = zip(torch.split(nats, list(lengths)), torch.split(likeliest, list(lengths)), lengths, strict=True)
-    return [(part.sum().item(), length, bool(best.all())) for part, best, length in parts]
+def _scored(logits: torch.Tensor, labels: Sequence[int], lengths: Sequence[int]) -> list[ScoredCompletion]:
+    """Scores from logits (tokens, vocabulary) of completions of these lengths, one after the other."""
+    targets = torch.tensor(labels, device=logits.device)
+    nats = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    is_best = logits.argmax(-1) == targets
+    parts = zip(torch.split(nats, list(lengths)), torch.split(is_best, list(lengths)), lengths, strict=True)
+    return [ScoredCompletion(part.sum().item(), length, bool(best.all())) for part, best, length in parts]
 
 
 def _ends(prefix: int, heads: Sequence[Node]) -> Iterator[int]:
-    """The place of each prompt's last token."""
+    """The index of each prompt's last token."""
     place = prefix - 1
     for node in heads:
         place += len(node.tokens)
         yield place
 
 
-def _plain(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]) -> list[list[Scored]]:
+def _plain(model: Any, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]]) -> list[list[ScoredCompletion]]:
     found = []
     for prompt, answers in zip(prompts, completions, strict=True):
         scores = []

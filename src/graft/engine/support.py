@@ -8,13 +8,13 @@ from graft.models.families import family_of
 
 
 def supports(model: Any) -> str | None:
-    """None when rows can be packed, else the reason for the plain path."""
+    """None when the model's rows can be packed, otherwise the reason why not."""
     kind = getattr(model.config, "model_type", "?")
     return None if family_of(kind).packed else f"the packed engine is not tested with {kind} models"
 
 
 def sees_all(model: Any, longest: int) -> bool:
-    """Whether a token of a row of ``longest`` tokens may see all before it, in every layer."""
+    """Whether in every layer a token of a row of ``longest`` tokens sees all tokens before it."""
     config = model.config
     window = getattr(config, "sliding_window", None)
     sliding = "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"])
