@@ -81,7 +81,7 @@ def test_every_snippet_is_python_that_names_the_run_and_quotes_the_text(name, ad
     constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert {"runs/o'ne", hostile} <= constants
     named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert ("PeftModel" in named) == (adapter == "peft") and ("load_adapter" in named) == (adapter == "graft")
+    assert ("PeftModel" in named) == (adapter == "peft") and ("METHODS" in named) == (adapter == "graft")
 
 
 def test_the_terminal_report_of_a_run_needs_no_torch():

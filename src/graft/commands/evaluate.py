@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from graft.commands.open_predictors import BASE, adapters_of, default_metrics_of, open_bundle, open_model
+from graft.commands.open_predictors import (
+    BASE,
+    adapters_of,
+    base_and_tuned,
+    default_metrics_of,
+    open_bundle,
+    open_model,
+)
 from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
 from graft.data.sources import find_files, sha256_of
 from graft.errors import Problems
@@ -16,6 +23,8 @@ from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import record, write_evaluation
 from graft.export.bundle import is_bundle
 from graft.inference.predictor import Predictor
+from graft.methods import METHODS
+from graft.methods.recorded import base_context
 from graft.models.base import Opened, open_run_or_model
 from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent
@@ -120,17 +129,18 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -
     path = run.path / "data" / "eval.jsonl"
     source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
     task, encoding = plan.task, plan.encoding
-    if (run.path / "adapter").is_dir():
-        tuned = task.predictor("tuned", model, encoding, adapter=True)
-        base = task.predictor("base", model, encoding, adapter=False)
+    within = base_context(METHODS.get(plan.settings.method), model)
+    if within is not None:
+        predictors = base_and_tuned(task, encoding, model, within=within)
     else:
-        tuned = task.predictor("tuned", model, encoding)
         before = load_for(task, encoding, plan.base, plan.settings.seed).to(model.device)
-        base = task.predictor("base", before, encoding)
+        predictors = base_and_tuned(task, encoding, model, before)
     if is_new_head(task, encoding, plan.base):
         reporter.note("The base's head is a new one and was not trained: it guesses, and the tuned model must not.")
     rows = EvaluationRows(examples, plan.data.mapping.labels, source, plan.data.mapping.kind)
-    result = _evaluate([base, tuned], rows, plan.settings, reporter, task.default_metrics(encoding.label_space))
+    result = _evaluate(
+        list(predictors.values()), rows, plan.settings, reporter, task.default_metrics(encoding.label_space)
+    )
     record(run, result)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from graft.config import DataSettings, ModelSettings
 from graft.errors import InputError
 from graft.export.target import target_of
-from graft.inference.predictor import Predictor
-from graft.methods.adapter_folder import load_adapter
+from graft.inference.predictor import Predictor, Within
+from graft.methods.recorded import base_context, load_tuned, method_of
 from graft.models.base import Opened, open_run_or_model, untuned
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
@@ -62,19 +64,36 @@ class OpenModel:
         seed = (run.manifest.seed or 0) if run is not None else 0
         reporter.note(f"loading {opened.name}")
         model = load_for(task, encoding, opened.base, seed)
+        within = None
         if opened.adapter is not None:
-            model = on_the_gpu(load_adapter(model, opened.adapter))
-            return {
-                BASE: task.predictor(BASE, model, encoding, adapter=False),
-                TUNED: task.predictor(TUNED, model, encoding, adapter=True),
-            }
-        if run is None or not with_base:
-            return {name: task.predictor(name, on_the_gpu(model), encoding)}
+            method = method_of(opened)
+            model = load_tuned(model, opened, method)
+            within = base_context(method, model)
+        tuned = on_the_gpu(model)
+        if within is not None:
+            return base_and_tuned(task, encoding, tuned, within=within)
+        if opened.adapter is None and (run is None or not with_base):
+            return {name: task.predictor(name, tuned, encoding)}
         before = on_the_gpu(load_for(task, encoding, untuned(opened, reporter), seed))
-        return {
-            BASE: task.predictor(BASE, before, encoding),
-            TUNED: task.predictor(TUNED, on_the_gpu(model), encoding),
-        }
+        return base_and_tuned(task, encoding, tuned, before)
+
+
+def base_and_tuned(
+    task: Task, encoding: Encoding, tuned: Any, base: Any = None, within: Within = nullcontext
+) -> dict[str, Predictor]:
+    """The predictors of a tuned model and of its base.
+
+    Args:
+        task: What they do.
+        encoding: The tokenizer, the labels and the limits.
+        tuned: The tuned model.
+        base: Its base, if that is a model of its own; else the tuned model answers as its base in ``within``.
+        within: The context in which the base is asked.
+    """
+    return {
+        BASE: task.predictor(BASE, tuned if base is None else base, encoding, within),
+        TUNED: task.predictor(TUNED, tuned, encoding),
+    }
 
 
 def open_model(opened: Opened, model: ModelSettings, data: DataSettings) -> OpenModel:

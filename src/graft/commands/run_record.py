@@ -18,6 +18,7 @@ from graft._version import __version__
 from graft.config import SECRET
 from graft.data.example import Example
 from graft.hardware.machine import machine
+from graft.methods import METHODS
 from graft.planning.plan import RunPlan
 from graft.runs.evaluation_document import read_metrics
 from graft.runs.folder import RunFolder
@@ -35,6 +36,7 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
     run.write_text("data/train.jsonl", _lines(plan.data.train))
     run.write_text("data/eval.jsonl", _lines(plan.data.eval))
     settings, base, encoding = plan.settings, plan.base, plan.encoding
+    method = METHODS.get(settings.method)
     run.update_manifest(
         task_name=settings.task_name,
         task={
@@ -42,6 +44,7 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
             "label_space": encoding.label_space.as_record(),
             "max_length": encoding.max_length,
         },
+        method={"name": method.name, "title": method.title, "loads_with": method.loads_with},
         settings=settings.model_dump(mode="json", exclude=SECRET),
         inferred_settings=[asdict(setting) for setting in plan.inferred],
         versions={name: version(name) for name in ("torch", "transformers", "peft")}

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError
-from graft.methods.adapter_folder import load_adapter
-from graft.models.base import Base, load_model
+from graft.methods import METHODS
+from graft.methods.recorded import load_merged, method_of
+from graft.models.base import Opened, load_model
 from graft.models.load import quiet
 
 MERGEABLE = {"LORA"}
@@ -31,10 +32,19 @@ def adapter_config(adapter: Path) -> dict[str, Any]:
     return found
 
 
-def check_mergeable(adapter: Path) -> None:
+def check_mergeable(opened: Opened) -> None:
     """Raises:
-    InputError: If ``adapter`` is of a type that cannot be merged into the weights.
+    InputError: If the adapter of ``opened`` cannot be merged into the weights.
     """
+    adapter, method = opened.adapter, method_of(opened)
+    if adapter is None or (method.mergeable and method.loads_with == "graft" and method.name not in METHODS.builtin):
+        return
+    if not method.mergeable and not (adapter / "adapter_config.json").is_file():
+        raise InputError(
+            f"what --method {method.name} trained cannot be merged into the weights for export",
+            where=str(adapter),
+            remedy="train with --method lora, qlora or full",
+        )
     kind = adapter_config(adapter).get("peft_type")
     if kind not in MERGEABLE:
         raise InputError(
@@ -44,12 +54,11 @@ def check_mergeable(adapter: Path) -> None:
         )
 
 
-def merged(base: Base, adapter: Path | None, tokenizer: Any, folder: Path) -> Any:
-    """Merge ``adapter`` into ``base``.
+def merged(opened: Opened, tokenizer: Any, folder: Path) -> Any:
+    """Merge the adapter of ``opened`` into its base.
 
     Args:
-        base: The model.
-        adapter: Its adapter; None for a model without one.
+        opened: The model and its adapter, if it has one.
         tokenizer: Its tokenizer.
         folder: Where the merged model and the tokenizer are written.
 
@@ -59,12 +68,12 @@ def merged(base: Base, adapter: Path | None, tokenizer: Any, folder: Path) -> An
     Raises:
         InputError: If the adapter does not fit the model, or cannot be merged.
     """
-    model = load_model(base)
-    if adapter is not None:
-        check_mergeable(adapter)
+    model = load_model(opened.base)
+    if opened.adapter is not None:
+        check_mergeable(opened)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = load_adapter(model, adapter).merge_and_unload()
+            model = load_merged(model, opened)
         _untie(model)
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():

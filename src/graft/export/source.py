@@ -81,7 +81,7 @@ def open_base(settings: GenerateAdapterSettings, adapters: Mapping[str, Path], r
 
 def source_of_base(opened: Opened, chat_template: str | None, adapters: Mapping[str, Path]) -> ExportSource:
     """``opened`` without its own adapter, as the base of ``adapters``."""
-    base = Opened(opened.base, None, None, opened.base.label, opened.hub)
+    base = Opened(opened.base, None, None, opened.base.label, hub=opened.hub)
     task, encoding = open_task(base, ModelSettings(chat_template=chat_template), DataSettings())
     return ExportSource(base, task, encoding, adapters)
 
@@ -98,7 +98,7 @@ def _open(settings: ExportSettings, reporter: Reporter) -> Opened:
         return open_run_or_model(adapter, reporter, settings)
     check_adapter(adapter)
     base = resolve(ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields))), reporter)
-    return Opened(base, adapter, run_of_adapter(adapter), adapter.resolve().name)
+    return Opened(base, adapter, run_of_adapter(adapter), adapter.resolve().name, hub=settings)
 
 
 def run_of_adapter(adapter: Path) -> Path | None:

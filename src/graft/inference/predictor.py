@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graft.data.example import Example
 
+Within = Callable[[], AbstractContextManager[Any]]
+"""Gives a context in which a model is asked: a tuned model answers as its base within ``Method.disabled``."""
 Progress = Callable[[int, int], None]
 """Called with the number of rows done and the number of rows in all."""
 

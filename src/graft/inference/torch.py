@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from graft.data.chat_template import Renderer
 from graft.data.example import Example
 from graft.data.tokenize import candidate_token_ids, prompt_token_ids
-from graft.inference.predictor import CompletionScore, Progress
+from graft.inference.predictor import CompletionScore, Progress, Within
 
 
 @contextmanager
-def evaluation_mode(model: Any, adapter: bool | None) -> Iterator[Any]:
-    """Yield ``model`` without dropout, and without its adapter when ``adapter`` is False; restore it afterwards."""
+def evaluation_mode(model: Any, within: Within) -> Iterator[Any]:
+    """Yield ``model`` without dropout, in the context that ``within`` gives; restore it afterwards."""
     training = model.training
     model.eval()
     try:
-        if adapter is False:
-            with model.disable_adapter():
-                yield model
-        else:
+        with within():
             yield model
     finally:
         model.train(training)
@@ -35,17 +32,17 @@ class TorchPredictor:
         model: A model of transformers or PEFT.
         tokenizer: Its tokenizer.
         renderer: Formats examples as the text that the model reads.
-        adapter: True and False use a PEFT model with and without its adapter; None is for any other model.
+        within: The context in which it is asked; a tuned model answers as its base in one (``Method.disabled``).
     """
 
-    def __init__(self, name: str, model: Any, tokenizer: Any, renderer: Renderer, adapter: bool | None = None) -> None:
-        self.name, self.model, self.tokenizer, self.renderer, self.adapter = name, model, tokenizer, renderer, adapter
+    def __init__(self, name: str, model: Any, tokenizer: Any, renderer: Renderer, within: Within = nullcontext) -> None:
+        self.name, self.model, self.tokenizer, self.renderer, self.within = name, model, tokenizer, renderer, within
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         from graft.engine import generate
 
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
-        with evaluation_mode(self.model, self.adapter) as model:
+        with evaluation_mode(self.model, self.within) as model:
             answers = generate(model, prompts, max_new_tokens, self.ends(), self.tokenizer.pad_token_id, progress)
         return [str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in answers]
 
@@ -59,7 +56,7 @@ class TorchPredictor:
 
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
         answers = candidate_token_ids(examples, completions, self.renderer)
-        with evaluation_mode(self.model, self.adapter) as model:
+        with evaluation_mode(self.model, self.within) as model:
             found = score(model, prompts, answers, progress)
         return [[CompletionScore(*scored) for scored in row] for row in found]
 

@@ -44,7 +44,7 @@ class Adapters(Method[AdaptersConfig]):
     """Small networks behind layers of a frozen model."""
 
     name = "adapters"
-    title = "bottleneck adapters"
+    title = "bottleneck"
     help = "small networks between the layers of a frozen model"
     Config = AdaptersConfig
 

@@ -31,6 +31,8 @@ class Opened:
     adapter: Path | None
     run: Path | None
     name: str
+    method: str | None = None
+    """The method that tuned it, as its run names it; None of what is no run."""
     hub: HubSettings = field(default=NO_HUB, repr=False, compare=False)
 
 
@@ -51,7 +53,7 @@ def open_run_or_model(path_or_name: str | Path, reporter: Reporter = SILENT, hub
     if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
         return _open_adapter(path, reporter, hub)
     base = resolve(_named(str(path_or_name), hub), reporter)
-    return Opened(base, None, None, base.label, hub)
+    return Opened(base, None, None, base.label, hub=hub)
 
 
 def _made_from(bundle: Path) -> str:
@@ -86,7 +88,7 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     if hub.model_revision:
         what = f"this is a run: its base is the one it was tuned from, not the revision {hub.model_revision!r}"
         raise InputError(what, where=str(path), remedy="omit --model_revision")
-    adapter = path / "adapter" if (path / "adapter" / "adapter_config.json").is_file() else None
+    adapter = path / "adapter" if any((path / "adapter").glob("*")) else None
     if adapter is None and not (path / "model" / "config.json").is_file():
         raise InputError(
             f"this run has left no model (its status is {manifest.status!r})",
@@ -103,7 +105,8 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
         base = _named_base(manifest, path, hub, reporter)
     else:
         base = open_folder(path / "model", str(path / "model"), "folder", hub.trust_remote_code)
-    return Opened(base, adapter, path, manifest.task_name or path.resolve().name, hub)
+    method = manifest.settings.get("method")
+    return Opened(base, adapter, path, manifest.task_name or path.resolve().name, method, hub)
 
 
 def _as_recorded(base: Base, recorded: BaseModelRecord | None) -> Base:
@@ -141,16 +144,18 @@ def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
             remedy="write the model's folder or name there as base_model_name_or_path",
         )
     revision = None if Path(str(name)).expanduser().exists() else config.get("revision")
-    return Opened(resolve(_named(str(name), hub, revision), reporter), path, None, path.resolve().name, hub)
+    return Opened(resolve(_named(str(name), hub, revision), reporter), path, None, path.resolve().name, hub=hub)
 
 
 def check_adapter(path: Path) -> None:
-    """Whether a PEFT folder's weights are there and whole.
+    """Whether a PEFT folder's weights are there and whole; what else an adapter folder may hold is its method's matter.
 
     Raises:
         InputError: when they aren't.
     """
     problems = Problems()
+    if not (path / "adapter_config.json").is_file():
+        return
     weights = path / "adapter_model.safetensors"
     if weights.is_file():
         check_file(weights, problems)

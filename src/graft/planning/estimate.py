@@ -7,6 +7,7 @@ from typing import Any
 
 from graft.engine.packing import common_prefix
 from graft.hardware.benchmark import training_rates
+from graft.methods import METHODS
 from graft.planning.plan import RunPlan
 from graft.training.schedule import token_megabytes
 
@@ -23,7 +24,7 @@ def estimate(plan: RunPlan) -> dict[str, float]:
     2020, section 2.1); what the rows of a batch begin with alike is computed once.
     """
     config = plan.base.text_config
-    weights, whole = layer_weights(config), plan.settings.method == "full"
+    weights, whole = layer_weights(config), METHODS.get(plan.settings.method).trains_base
     tokens = _batch_tokens(plan)
     hidden, inner = _hidden(config), _inner(config)
     rate = training_rates(hidden, inner, seconds=0.5)["float32"] * 1e9

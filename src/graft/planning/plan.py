@@ -165,9 +165,10 @@ def _free_output(settings: FinetuneSettings) -> Path:
     """``runs/DATA-METHOD``, with a number behind it where that is taken."""
     source = (settings.data_files or (settings.data_name or "data",))[0]
     stem = Path(source).stem.replace("*", "all") or "data"
-    folder = Path("runs") / f"{stem}-{settings.method}"
+    method = METHODS.get(settings.method).name
+    folder = Path("runs") / f"{stem}-{method}"
     number = 2
     while folder.exists():
-        folder = folder.with_name(f"{stem}-{settings.method}-{number}")
+        folder = folder.with_name(f"{stem}-{method}-{number}")
         number += 1
     return folder

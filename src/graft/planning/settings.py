@@ -10,7 +10,7 @@ from typing import Any
 from graft.config import Component, FinetuneSettings, Settings, build, compose, option_names
 from graft.errors import InputError, Problems
 from graft.methods import METHODS
-from graft.registry import Registry
+from graft.registry import Registry, absolute_reference
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -32,7 +32,7 @@ def settings_class(*given: Mapping[str, Any]) -> type[FinetuneSettings]:
         for name, value in mapping.items():
             option = names.get(str(name).replace("-", "_"), "")
             if option in chosen and isinstance(value, str):
-                chosen[option].add(value)
+                chosen[option].add(absolute_reference(value))
     return _composed(chosen)
 
 
@@ -117,7 +117,9 @@ def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], st
         settings = build(cls, own, where)
     problems.raise_if_any()
     assert settings is not None
-    return settings
+    if ":" not in settings.method:
+        return settings
+    return settings.model_copy(update={"method": absolute_reference(settings.method)})
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -160,13 +160,10 @@ def _provenance(view: RunView) -> summary.Facts:
 def _what_it_is(view: RunView) -> str:
     base, adapter = base_id(view), usage.has_adapter(view.path)
     name = f"[{base}](https://huggingface.co/{base})" if base else f"`{view.base_name}`"
-    what = f"A {_METHODS.get(view.method, view.method)} adapter for {name}" if adapter else f"{name}, fine-tuned"
+    what = f"A {view.method_title} adapter for {name}" if adapter else f"{name}, fine-tuned"
     rows = count(view.data.train_rows)
     task = f" to answer with one of: {', '.join(_inline(label) for label in view.labels[:20])}" if view.labels else ""
     return f"{what}, trained{' on ' + rows + ' rows' if rows else ''}{task}. Made with graft."
-
-
-_METHODS = {"lora": "LoRA", "qlora": "QLoRA", "adapters": "bottleneck"}
 
 
 def _how_to_use(view: RunView) -> str:

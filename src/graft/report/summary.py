@@ -72,9 +72,7 @@ def subtitle(view: RunView) -> str:
     """``smollm2-135m-instruct, tuned with LoRA on 3,012 rows``."""
     if view.manifest is None:
         return ""
-    method = {"lora": "LoRA", "qlora": "QLoRA", "dora": "DoRA", "full": "full fine-tuning"}.get(
-        view.method, view.method
-    )
+    method = view.method_title
     rows = count(view.data.train_rows or (view.data.train.rows if view.data.train else None))
     return f"{view.base_name}{', tuned with ' + method if method else ''}{' on ' + rows + ' rows' if rows else ''}"
 

@@ -61,11 +61,14 @@ def location(view: RunView) -> str:
 
 
 def has_adapter(run: Path) -> bool:
-    return (run / "adapter" / "adapter_config.json").is_file()
+    return any((run / "adapter").glob("*"))
 
 
-def needs_graft(run: Path) -> bool:
-    """Whether PEFT alone loads the adapter otherwise, or not at all: over a quantised base, and bottlenecks."""
+def needs_graft(view: RunView) -> bool:
+    """Whether PEFT alone cannot load the adapter: it is over a quantized base, or no adapter of PEFT's."""
+    run, recorded = view.path, view.loads_with
+    if recorded is not None and has_adapter(run):
+        return recorded == "graft"
     if any((run / "adapter" / name).is_file() for name in ("quantization.json", "quantisation.json")):
         return True
     try:
@@ -95,7 +98,8 @@ def snippet(view: RunView) -> str:
     usage = Usage(
         run=location(view),
         prompt=prompt_shape(view),
-        adapter="graft" if needs_graft(view.path) else adapter,
+        adapter="graft" if needs_graft(view) else adapter,
+        method=str(view.settings.get("method") or "lora"),
         label_space=LabelSpace.from_record(view.label_space),
         has_chat_template=_has_chat_template(view.path),
         max_new_tokens=_new_tokens(view),

@@ -55,6 +55,14 @@ class TaskRecord(Record):
     max_length: int | None = None
 
 
+class MethodRecord(Record):
+    """The tuning method: its name, its name for people, and the library that loads what it saved."""
+
+    name: str
+    title: str = ""
+    loads_with: Literal["peft", "transformers", "graft"] | None = None
+
+
 class InferredSettingRecord(Record):
     """A setting that was not given, the value it got, and why."""
 
@@ -142,6 +150,7 @@ class RunManifest(Record):
     error: str | None = None
     task_name: str | None = None
     task: TaskRecord | None = None
+    method: MethodRecord | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     inferred_settings: list[InferredSettingRecord] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)

@@ -6,7 +6,8 @@ from typing import Any
 
 
 def upgrade_manifest(document: dict[str, Any]) -> dict[str, Any]:
-    """Return ``document`` with today's keys: ``licence`` is ``license``, ``inferences`` are ``inferred_settings``.
+    """Return ``document`` with today's keys: ``licence`` is ``license``, ``inferences`` are ``inferred_settings``,
+    and the method has a title.
 
     A document that has them already is returned as it is. Values of wrong types are left for validation to name.
     """
@@ -17,10 +18,18 @@ def upgrade_manifest(document: dict[str, Any]) -> dict[str, Any]:
     for name, upgrade in _SECTIONS.items():
         if isinstance(found.get(name), dict):
             found[name] = upgrade(found[name])
+    settings = found.get("settings")
+    if "method" not in found and isinstance(settings, dict) and isinstance(settings.get("method"), str):
+        name = settings["method"]
+        found["method"] = {"name": name, "title": _METHODS.get(name, name)}
     adapters = found.get("adapters")
     if isinstance(adapters, dict):
         found["adapters"] = {name: _bundle_adapter(entry) for name, entry in adapters.items()}
     return found
+
+
+_METHODS = {"lora": "LoRA", "qlora": "QLoRA", "full": "full fine-tuning", "adapters": "bottleneck"}
+"""What reports call the methods of graft 0.1, whose manifests have only their names."""
 
 
 def _renamed(document: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

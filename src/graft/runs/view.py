@@ -148,7 +148,20 @@ class RunView:
     @property
     def method(self) -> str:
         """The name of the tuning method."""
-        return str(self.settings.get("method") or "")
+        record = self.manifest.method if self.manifest else None
+        return record.name if record else str(self.settings.get("method") or "")
+
+    @property
+    def method_title(self) -> str:
+        """The method's name for people, such as ``LoRA``."""
+        record = self.manifest.method if self.manifest else None
+        return (record.title if record else "") or self.method
+
+    @property
+    def loads_with(self) -> str | None:
+        """The library that alone loads what the method saved; None if it is not recorded."""
+        record = self.manifest.method if self.manifest else None
+        return record.loads_with if record else None
 
     @cached_property
     def labels(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from graft.config import DataSettings
@@ -14,7 +15,7 @@ from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics import select_metrics
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import Predictor
+from graft.inference.predictor import Predictor, Within
 from graft.methods.base import Method
 from graft.models.load import Kind
 from graft.tasks.encoding import Encoding
@@ -117,14 +118,14 @@ class Task(Protocol):
         """Return how batches are made and what the loss is computed of; None for the engine's own: the next token."""
         ...
 
-    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
+    def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
         """Return the model as evaluation asks it.
 
         Args:
             name: The predictor's name in the results, such as ``base`` or ``tuned``.
             model: The PyTorch model.
             encoding: The tokenizer, the labels and the limits.
-            adapter: True and False use a PEFT model with and without its adapter; None is for any other model.
+            within: The context in which it is asked; a tuned model answers as its base in one (``Method.disabled``).
         """
         ...
 

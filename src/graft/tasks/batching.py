@@ -10,7 +10,7 @@ import torch
 from graft.data.example import Example
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
-from graft.inference.predictor import CompletionScore, Progress
+from graft.inference.predictor import CompletionScore, Progress, Within
 from graft.inference.torch import evaluation_mode
 from graft.tasks.encoding import Encoding
 
@@ -64,14 +64,14 @@ class TaskPredictor:
         name: The predictor's name in the results.
         model: A model of transformers or PEFT.
         encoding: The tokenizer, the labels and the limits.
-        adapter: True and False use a PEFT model with and without its adapter; None is for any other model.
+        within: The context in which it is asked; a tuned model answers as its base in one (``Method.disabled``).
     """
 
     no_scores: tuple[str, str] = ("likelihoods are not defined for this task", "omit --metrics")
     """What ``score`` says where it is not implemented, and the remedy."""
 
-    def __init__(self, name: str, model: Any, encoding: Encoding, adapter: bool | None) -> None:
-        self.name, self.model, self.encoding, self.adapter = name, model, encoding, adapter
+    def __init__(self, name: str, model: Any, encoding: Encoding, within: Within) -> None:
+        self.name, self.model, self.encoding, self.within = name, model, encoding, within
         self.tokenizer = encoding.tokenizer
 
     def batches(
@@ -79,7 +79,7 @@ class TaskPredictor:
     ) -> Iterator[tuple[list[int], list[TokenizedExample]]]:
         """Yield batches of rows of similar length, with their places in ``rows``; the model evaluates meanwhile."""
         order = sorted(range(len(rows)), key=lambda index: (len(rows[index].input_ids), index))
-        with evaluation_mode(self.model, self.adapter), torch.no_grad():
+        with evaluation_mode(self.model, self.within), torch.no_grad():
             for start in range(0, len(order), BATCH_ROWS):
                 places = order[start : start + BATCH_ROWS]
                 yield places, [rows[place] for place in places]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -15,7 +16,7 @@ from graft.data.spool import in_parts
 from graft.data.tokenize import ROWS_AT_ONCE, TokenizedExample
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import Predictor, Progress
+from graft.inference.predictor import Predictor, Progress, Within
 from graft.models.load import Kind
 from graft.tasks.base import Task
 from graft.tasks.batching import Batch, TaskPredictor, pad_inputs, tokenize_texts
@@ -67,8 +68,8 @@ class FeatureExtraction(Task):
         losses = {"cross-entropy": f"{own}Cosine", "cosine": f"{own}Cosine", "contrastive": f"{own}Contrastive"}
         return Objective(collate, outputs, "cosine", "pairs", losses=losses)
 
-    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
-        return PairPredictor(name, model, encoding, adapter)
+    def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
+        return PairPredictor(name, model, encoding, within)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation",)

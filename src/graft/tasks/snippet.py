@@ -22,6 +22,7 @@ class Usage:
         label_space: The labels of the model's head.
         has_chat_template: Whether the tokenizer formats chat messages.
         max_new_tokens: The maximum number of tokens in an answer.
+        method: The method that trained it, which loads it where PEFT does not.
     """
 
     run: str
@@ -30,6 +31,7 @@ class Usage:
     label_space: LabelSpace = field(default_factory=LabelSpace)
     has_chat_template: bool = False
     max_new_tokens: int = 128
+    method: str = "lora"
 
     @property
     def text(self) -> str:
@@ -56,14 +58,14 @@ def loading(
     """
     lines = {
         "peft": ["from peft import PeftModel"],
-        "graft": ["from pathlib import Path", "", "from graft.methods.adapter_folder import load_adapter"],
+        "graft": ["from pathlib import Path", "", "from graft.methods import METHODS"],
         None: [],
     }[usage.adapter]
     load = {
         "peft": [
             f'model = PeftModel.from_pretrained(model, f"{{run}}/adapter"){".merge_and_unload()" if merge else ""}'
         ],
-        "graft": ['model = load_adapter(model, Path(f"{run}/adapter"))'],
+        "graft": ['model = METHODS.get("' + usage.method + '").load(model, Path(f"{run}/adapter"))'],
         None: [],
     }[usage.adapter]
     return [

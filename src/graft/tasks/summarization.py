@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from graft.data.spool import in_parts
 from graft.data.tokenize import ROWS_AT_ONCE, TokenizedExample
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import CompletionScore, Predictor, Progress
+from graft.inference.predictor import CompletionScore, Predictor, Progress, Within
 from graft.models.load import Kind
 from graft.tasks.base import TEMPLATES, Task
 from graft.tasks.batching import IGNORED, Batch, TaskPredictor, Tokenized, pad, pad_inputs, tokenize_texts
@@ -75,8 +76,8 @@ class Summarization(Task):
     def objective(self, label_space: LabelSpace) -> Objective:
         return Objective(collate, outputs)
 
-    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
-        return Seq2SeqPredictor(name, model, encoding, adapter)
+    def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
+        return Seq2SeqPredictor(name, model, encoding, within)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation", "choice", "likelihood")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 from graft.data.chat_template import Renderer
@@ -12,7 +13,7 @@ from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample, encode_all
 from graft.errors import Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import Predictor
+from graft.inference.predictor import Predictor, Within
 from graft.inference.torch import TorchPredictor
 from graft.models.load import CAUSAL, Kind
 from graft.tasks.base import TEMPLATES, Task
@@ -61,8 +62,8 @@ class TextGeneration(Task):
     def objective(self, label_space: LabelSpace) -> Objective | None:
         return None
 
-    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
-        return TorchPredictor(name, model, encoding.tokenizer, Renderer(encoding.tokenizer), adapter)
+    def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
+        return TorchPredictor(name, model, encoding.tokenizer, Renderer(encoding.tokenizer), within)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation", "choice", "likelihood")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
-from graft.inference.predictor import Predictor, Progress
+from graft.inference.predictor import Predictor, Progress, Within
 from graft.models.load import Kind
 from graft.tasks.base import Task
 from graft.tasks.batching import IGNORED, Batch, TaskPredictor, pad, pad_inputs
@@ -81,8 +82,8 @@ class TokenClassification(Task):
         losses = {"class-weighted": "graft.tasks.losses:ClassWeighted"}
         return Objective(collate, outputs, names=label_space.names, losses=losses)
 
-    def predictor(self, name: str, model: Any, encoding: Encoding, adapter: bool | None = None) -> Predictor:
-        return Tagger(name, model, encoding, adapter)
+    def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
+        return Tagger(name, model, encoding, within)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
         return ("generation",)

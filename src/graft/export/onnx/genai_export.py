@@ -110,7 +110,7 @@ class GenaiExport:
             rows = load_parity_rows(self.source, self.options.data_files, self.options.parity_rows)
         self.reporter.note(f"loading {self.source.name}")
         base = self._base_answers(rows) if own is not None and rows is not None else None
-        model = merged(self.source.base, self.source.adapter, self.source.tokenizer, self._work / "merged")
+        model = merged(self.source.opened, self.source.tokenizer, self._work / "merged")
         if known is not None:
             self.reporter.note(f"PyTorch's answers to {len(known.rows.examples)} rows are in the run's evaluation")
             tokenizer, count = self.source.tokenizer, self.options.parity_rows

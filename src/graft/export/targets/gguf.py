@@ -47,7 +47,7 @@ class Gguf:
             check_architecture(source.base.config, source.base.path / "tokenizer.json")
         if source.adapter is not None:
             with problems.collecting():
-                check_mergeable(source.adapter)
+                check_mergeable(source.opened)
         return InputError(*problems.found) if problems else None
 
     def build(
@@ -63,7 +63,7 @@ class Gguf:
         precision, tokenizer = str(options.precision), source.tokenizer
         found = calibration_rows(None if config.rounding == "range" else source.opened.run, tokenizer)
         rows = {"": within_budget(found, CALIBRATION_TOKENS)} if found else {}
-        model = merged(source.base, source.adapter, tokenizer, folder / ".merged")
+        model = merged(source.opened, tokenizer, folder / ".merged")
         stem = source.name if source.run else source.base.path.name
         file = folder / f"{stem}-{TYPES[precision].lower()}.gguf"
         blocks = quantize_linears(model, rows, reporter=reporter) if precision == "int4" else {}

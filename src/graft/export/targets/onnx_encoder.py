@@ -52,7 +52,7 @@ class OnnxEncoder:
         try:
             choose_provider(options.device, options.provider)
             if source.adapter is not None:
-                check_mergeable(source.adapter)
+                check_mergeable(source.opened)
             check_parity_rows(source, options.data_files, options.skip_parity)
         except InputError as error:
             return error
@@ -100,7 +100,7 @@ class OnnxEncoder:
 
 
 def _merged(source: ExportSource) -> Any:
-    from graft.methods.adapter_folder import load_adapter
+    from graft.methods.recorded import load_merged
     from graft.tasks.load import load_for
 
     model = load_for(source.task, source.encoding, source.base, seed=0)
@@ -108,7 +108,7 @@ def _merged(source: ExportSource) -> Any:
         return model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return load_adapter(model, source.adapter).merge_and_unload()
+        return load_merged(model, source.opened)
 
 
 def _parity(

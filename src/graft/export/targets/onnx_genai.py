@@ -42,7 +42,7 @@ class OnnxGenai:
         check_head_size(source.base, problems)
         if source.adapter is not None:
             with problems.collecting():
-                check_mergeable(source.adapter)
+                check_mergeable(source.opened)
         with problems.collecting():
             placements(config, str(options.precision), source.opened)
         with problems.collecting():

@@ -69,8 +69,7 @@ class Distillation(Loss):
 
 def load_teacher(teacher: Opened) -> Any:
     """The teacher's weights, with its adapter where it has one."""
-    from graft.methods.adapter_folder import load_adapter
+    from graft.methods.recorded import load_tuned
     from graft.models.base import load_model
 
-    model = load_model(teacher.base)
-    return load_adapter(model, teacher.adapter) if teacher.adapter else model
+    return load_tuned(load_model(teacher.base), teacher)
