@@ -26,6 +26,7 @@ BEFORE = dict(os.environ)
 """The user's environment, without the variables that graft sets: the processes of peers get this one."""
 
 import environments  # noqa: E402
+from tables import store  # noqa: E402
 
 HERE = Path(__file__).parent
 PRECISIONS = ("float32", "int8", "int4")
@@ -236,11 +237,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=0, help="of the rows that are drawn")
     parser.add_argument("--output", type=Path, help="a JSON file")
+    parser.add_argument("--store", action="store_true", help="write benchmarks/results/deploy-PROCESSOR.json")
     given = parser.parse_args(arguments)
     given.bundles = dict(given.bundles)
     document = measure(given)
     if given.output:
         given.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if given.store:
+        print(store("deploy", document), file=sys.stderr)
     print(markdown(document))
 
 

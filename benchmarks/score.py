@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import sys
 import time
 from collections.abc import Sequence
 from importlib.resources import files
@@ -25,10 +25,12 @@ let_threads_sleep()  # before torch is imported
 
 import torch  # noqa: E402
 
+import tables  # noqa: E402
 from graft.config import FinetuneSettings  # noqa: E402
 from graft.data.chat_template import Renderer  # noqa: E402
 from graft.data.tokenize import completion_ids  # noqa: E402
 from graft.engine import score  # noqa: E402
+from graft.hardware.machine import machine  # noqa: E402
 from graft.models.base import load_model  # noqa: E402
 from graft.planning.plan import plan_run  # noqa: E402
 
@@ -68,6 +70,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="of the test file (default: all)")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--output", type=Path, help="a JSON file")
+    parser.add_argument("--store", action="store_true", help="write benchmarks/results/score-PROCESSOR.json")
     given = parser.parse_args()
     with TemporaryDirectory() as folder:
         settings = FinetuneSettings(
@@ -90,14 +93,18 @@ def main() -> None:
             found[name] = torch.tensor(way(model, prompts, answers))
             seconds[name].append(round(time.perf_counter() - began, 3))
     off = max(float((one - found["labels apart"]).abs().max()) for one in found.values())
-    document = {"rows": len(prompts), "labels": len(answers), "seconds": seconds, "greatest_difference_nats": off}
+    document = {
+        "machine": machine(),
+        "rows": len(prompts),
+        "labels": len(answers),
+        "seconds": seconds,
+        "greatest_difference_nats": off,
+    }
     if given.output:
         given.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    best = statistics.median(seconds["graft"])
-    print("| way | seconds, median | least | times graft |\n|---|---|---|---|")
-    for name, one in seconds.items():
-        print(f"| {name} | {statistics.median(one):.1f} | {min(one):.1f} | {statistics.median(one) / best:.1f} |")
-    print(f"{len(prompts)} rows of {len(answers)} labels; likelihoods differ by at most {off:.1e} nats")
+    if given.store:
+        print(tables.store("score", document), file=sys.stderr)
+    print(tables.score_table(document))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,23 @@
-"""Turns summed up, and as a table for the docs."""
+"""Results as tables: of the turns of one training benchmark, and of everything under ``benchmarks/results/``.
+
+python benchmarks/tables.py                    # the current tables, by processor
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import statistics
-from collections.abc import Mapping, Sequence
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from contenders import CONTENDERS
+
+RESULTS = Path(__file__).parent / "results"
+"""One file for each benchmark and processor."""
 
 DISTURBED = 0.85
 """A turn that had less of the processor than this share of its contender's best turn is left out."""
@@ -106,3 +117,73 @@ def _times(found: Sequence[Mapping[str, Any]]) -> list[str]:
         seconds = "not reached" if one["seconds"] is None else f"{one['seconds']:.0f}"
         lines.append(f"| {one['contender']} | {one['accuracy']} | {seconds} | {one['rows']:,} |")
     return lines
+
+
+def store(benchmark: str, document: Mapping[str, Any], folder: Path = RESULTS) -> Path:
+    """Write a benchmark's result in the place of the same processor's last one; returns the file.
+
+    Args:
+        benchmark: ``train``, ``deploy`` or ``score``; what comes after a hyphen tells several of one kind apart.
+        document: the result, with the ``machine`` it was measured on.
+        folder: where results are kept.
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", processor(document).lower()).strip("-")
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{benchmark}-{slug}.json"
+    file.write_text(json.dumps({"benchmark": benchmark, **document}, indent=1) + "\n", encoding="utf-8")
+    return file
+
+
+def processor(document: Mapping[str, Any]) -> str:
+    """The processor that a result was measured on."""
+    machine = document.get("machine") or {}
+    return str(machine.get("cpu") or document.get("processor") or "unknown processor")
+
+
+def current(folder: Path = RESULTS) -> str:
+    """The tables of all results in ``folder``, as Markdown with one section for each processor."""
+    sections: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(folder.glob("*.json")):
+        document = json.loads(file.read_text(encoding="utf-8"))
+        benchmark = str(document.get("benchmark") or file.stem)
+        render = _RENDERERS.get(benchmark.partition("-")[0])
+        if render is not None:
+            sections[processor(document)].append(f"### {benchmark}\n\n{render(document)}")
+    return "\n\n".join(f"## {name}\n\n" + "\n\n".join(tables) for name, tables in sorted(sections.items()))
+
+
+def _deploy(document: Mapping[str, Any]) -> str:
+    from deploy import markdown as deploy_table
+
+    return deploy_table(document)
+
+
+def score_table(document: Mapping[str, Any]) -> str:
+    """The ways to score labels, by their seconds."""
+    best = statistics.median(document["seconds"]["graft"])
+    lines = ["| way | seconds, median | least | times graft |", "|---|---|---|---|"]
+    for name, seconds in document["seconds"].items():
+        middle = statistics.median(seconds)
+        lines.append(f"| {name} | {middle:.1f} | {min(seconds):.1f} | {middle / best:.1f} |")
+    off = document["greatest_difference_nats"]
+    rows = f"{document['rows']} rows of {document['labels']} labels"
+    return "\n".join(lines) + f"\n\n{rows}; likelihoods differ by at most {off:.1e} nats"
+
+
+def _plan(document: Mapping[str, Any]) -> str:
+    lines = ["| rows | seconds | processor seconds | peak MB |", "|---|---|---|---|"]
+    for one in document["results"]:
+        figures = f"{one['wall_seconds']:.1f} | {one['cpu_seconds']:.1f} | {one['peak_rss_mb']:,}"
+        lines.append(f"| {one['rows']:,} | {figures} |")
+    return "\n".join(lines)
+
+
+_RENDERERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "train": markdown,
+    "deploy": _deploy,
+    "score": score_table,
+    "plan": _plan,
+}
+
+if __name__ == "__main__":
+    print(current(Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS))

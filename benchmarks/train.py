@@ -294,6 +294,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--time_to", type=float, help="measure the seconds to this held-out accuracy instead")
     parser.add_argument("--check_every", type=int, default=5, help="with --time_to: steps between judgements")
     parser.add_argument("--most_steps", type=int, default=100, help="with --time_to: give up after so many")
+    parser.add_argument("--store", action="store_true", help="write benchmarks/results/train-NAME-PROCESSOR.json")
     parser.add_argument("--markdown", type=Path, nargs="+", help="print the tables of these files; measure nothing")
     return parser.parse_args(arguments)
 
@@ -303,7 +304,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.markdown:
         print("\n\n".join(tables.markdown(json.loads(file.read_text(encoding="utf-8"))) for file in given.markdown))
         return
-    print(tables.markdown(measure(given)))
+    document = measure(given)
+    if given.store:
+        print(tables.store(f"train-{given.name}", document), file=sys.stderr)
+    print(tables.markdown(document))
 
 
 if __name__ == "__main__":
