@@ -23,7 +23,8 @@ from graft.config import FinetuneSettings, ModelSettings
 from graft.errors import InputError
 from graft.progress import SILENT, Reporter
 from graft.runs.evaluation_document import EvaluationDocument
-from graft.runs.manifest import RunManifest, read_run
+from graft.runs.kind import FolderKind, expect_kind
+from graft.runs.manifest import BundleManifest, RunManifest, read_bundle, read_run
 from graft.runs.view import Estimate, RunView
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ class Bundle(_Folder):
     Attributes:
         path: the folder.
     """
+
+    @property
+    def manifest(self) -> BundleManifest:
+        """What the bundle was made from, and how its answers compare with PyTorch's."""
+        return read_bundle(self.path)
 
     def predictor(self, name: str | None = None, max_new_tokens: int = 256) -> Predictor:
         """Load the bundle.
@@ -252,16 +258,17 @@ def load(path: str | os.PathLike[str]) -> Run | Bundle | Model:
     Raises:
         InputError: when the folder is none of these.
     """
-    from graft.runs.kind import is_bundle, is_run
-
     folder = Path(path).expanduser()
-    if is_bundle(folder):
-        return Bundle(folder)
-    if is_run(folder):
-        return Run(folder)
-    if folder.is_dir() and (any(folder.glob("*config.json")) or any(folder.glob("*.gguf"))):
-        return Model(folder)
-    raise InputError("this is neither a run, nor a bundle, nor a model", where=str(folder))
+    kind = expect_kind(folder, _OPENED)
+    return _OPENED[kind](folder)
+
+
+_OPENED: Mapping[FolderKind, type[Run] | type[Bundle] | type[Model]] = {
+    FolderKind.RUN: Run,
+    FolderKind.BUNDLE: Bundle,
+    FolderKind.MODEL: Model,
+    FolderKind.ADAPTER: Model,
+}
 
 
 def _plain(value: Any) -> Any:

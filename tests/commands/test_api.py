@@ -36,7 +36,7 @@ def test_a_run_is_a_path_with_scores_and_a_manifest(run):
     accuracy = run.scores["tuned"]["accuracy"]
     assert 0 <= accuracy.value <= 1 and accuracy.n and accuracy.n > 0
     settings = graft.load(run.path)
-    assert isinstance(settings, graft.Run) and settings.scores == run.scores
+    assert isinstance(settings, graft.Run) and settings.scores == run.scores and run.manifest.seed == 42
 
 
 def test_options_win_over_settings_and_trainer_fields_pass(run):
@@ -63,7 +63,7 @@ def test_evaluation_of_other_rows_by_the_same_names(run, tmp_path):
 def test_a_model_folder_and_what_is_none(tiny_llama, tmp_path):
     model = graft.load(tiny_llama)
     assert isinstance(model, graft.Model) and isinstance(model.predictor(max_new_tokens=2).answer("day"), str)
-    with pytest.raises(graft.InputError, match="neither a run, nor a bundle, nor a model"):
+    with pytest.raises(graft.InputError, match="this is an empty folder, not a run folder"):
         graft.load(tmp_path)
 
 

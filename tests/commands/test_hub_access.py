@@ -67,7 +67,11 @@ def test_revision_and_token_reach_the_hub(hub, tone, tmp_path, capsys, words):
     places = {"tone": tone, "out": tmp_path / "out", "workflow": workflow}
     code = main([*(word.format(**places) for word in words), *ACCESS])
     err = capsys.readouterr().err
-    assert code == 2 and "the hub has no model of this name that you may see" in err and not (tmp_path / "out").exists()
+    assert (
+        code == 2
+        and "the hub has no such model, or you have no access to it" in err
+        and not (tmp_path / "out").exists()
+    )
     assert TOKEN not in err
     path, right = next(asked for asked in hub if "someone" in asked[0])
     assert "/someone/private/" in path and "/v2" in path and right == f"Bearer {TOKEN}"

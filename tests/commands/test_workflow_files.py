@@ -156,7 +156,7 @@ def test_finetune_reads_the_same_files(walkthrough, tmp_path):
     assert (settings.method, settings.lora_alpha, settings.weight_decay) == ("lora", 16, 0.01)
     assert {"fp16": True, "max_grad_norm": 0.5}.items() <= settings.training_arguments.items()
     against.write_text("passes: {lora: {type: LoRA}, size: {type: Other}}", encoding="utf-8")
-    with pytest.raises(InputError, match="more than tuning: lora, size"):
+    with pytest.raises(InputError, match="this file has: lora, size"):
         read_settings(parse(["--config", str(against)]))
 
 

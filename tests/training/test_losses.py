@@ -60,7 +60,7 @@ def test_a_loss_of_tokens_is_refused_for_pairs(folder):
         ("upside_down", r"upside_down\(labels, logits\) does not fit"),
         ("one", r"one\(logits\) does not fit"),
         ("four", r"four\(logits, labels, batch, more\) does not fit"),
-        ("by_name", "wants weight by name"),
+        ("by_name", "requires the keyword arguments weight"),
         ("crooked", r"returns a tensor of shape \(4, 1\) for 4 targets"),
         ("constant", "without a gradient"),
         ("detached", "returns a float"),

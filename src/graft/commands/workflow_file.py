@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graft.commands.passes import Pass, is_tuning, pass_class
 from graft.config import FinetuneSettings, Settings, build, option_names
@@ -74,8 +74,16 @@ def _has_sections(document: Mapping[str, Any]) -> bool:
     return any(isinstance(document.get(section), (dict, list)) for section in SECTIONS[:5])
 
 
+class _Parts(NamedTuple):
+    """Settings for every tuning pass, the data configurations by name, and the passes."""
+
+    common: dict[str, Any]
+    data: dict[str, dict[str, Any]]
+    passes: dict[str, Any]
+
+
 class _Reader:
-    """Collects what is wrong while it reads."""
+    """Reads a workflow file, and collects everything wrong in it."""
 
     def __init__(self, where: str) -> None:
         self.where, self.problems = where, Problems()
@@ -105,15 +113,13 @@ class _Reader:
         name, entry = next(iter(passes.items()), ("finetune", {}))
         kind, config = self._pass(name, entry)
         if len(passes) > 1 or not is_tuning(kind):
-            self.problems.add(
-                f"these passes are more than tuning: {', '.join(passes)}", self.where, "graft run --config"
-            )
+            what = f"graft finetune runs one tuning pass, and this file has: {', '.join(passes)}"
+            self.problems.add(what, self.where, "graft run --config")
         values = self._tuning(name, kind, config, common, data)
         self.problems.raise_if_any()
         return values
 
-    def _parts(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any]]:
-        """Settings for every tuning pass, the data configurations by name, and the passes."""
+    def _parts(self, document: Mapping[str, Any]) -> _Parts:
         passes = self._mapping(document.get("passes"), "passes")
         training = self._mapping(document.get("training_config"), "training_config")
         components = [training, *({"method": self._pass(name, entry)[0].lower()} for name, entry in passes.items())]
@@ -123,7 +129,7 @@ class _Reader:
         if document.get("workflow_id"):
             common["task_name"] = str(document["workflow_id"])
         common = laid_over(common, by_setting(training, common, *components))
-        return common, self._data_configs(document.get("data_configs")), passes
+        return _Parts(common, self._data_configs(document.get("data_configs")), passes)
 
     def _known_alone(self, top: Mapping[str, Any], components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What stands at the top of the file without what is unknown there."""

@@ -36,13 +36,13 @@ def _snapshot(name: str, revision: str | None, token: str | None, patterns: list
         )
     except errors.GatedRepoError as error:
         raise InputError(
-            f"access to {name} must be asked for",
+            f"{name} is a gated model: you have no access to it yet",
             remedy=f"accept its terms at https://huggingface.co/{name}, then set HF_TOKEN or give --token",
         ) from error
     except errors.RevisionNotFoundError as error:
         raise InputError(f"{name} has no branch, tag or commit {revision!r}", where="model_revision") from error
     except errors.RepositoryNotFoundError as error:
-        raise _not_found(name, "the hub has no model of this name that you may see") from error
+        raise _not_found(name, "the hub has no such model, or you have no access to it") from error
     except errors.HFValidationError as error:
         raise _not_found(name, "it is no hub id either") from error
     except (OSError, errors.EntryNotFoundError, getattr(errors, "HTTPError", OSError)) as error:

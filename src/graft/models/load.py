@@ -47,36 +47,55 @@ def load_model(
     attn_implementation: str | None = None,
     seed: int = 42,
 ) -> Any:
-    """The model in ``base.path``, in evaluation mode: a causal language model, or what ``auto_class`` makes of it.
+    """Load the model in ``base.path``, in evaluation mode.
 
-    ``head``: entries of the configuration (labels, problem type) of a head that the weights may lack; it is then
-    initialized by ``seed``.
+    Args:
+        base: the model folder.
+        auto_class: the class of transformers that loads it.
+        head: entries of the configuration (labels, problem type) of a head that the weights may lack.
+        dtype: number format of the weights, by torch's name, or ``auto`` for that of the files.
+        attn_implementation: transformers' attention; its default when None.
+        seed: initializes a head that the weights lack.
+
+    Returns:
+        The model of transformers.
 
     Raises:
-        InputError: when it is an encoder that should write, or the weights don't fit the configuration.
+        InputError: when the folder does not load, or holds an encoder where a causal language model is needed.
     """
     import torch
     import transformers
-    from safetensors import SafetensorError
 
     if auto_class == CAUSAL:
         _refuse_encoders(base)
     options: dict[str, Any] = dict(head or {})
     if attn_implementation:
         options["attn_implementation"] = attn_implementation
+    with _load_errors(base), quiet(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        loaded: Any = getattr(transformers, auto_class).from_pretrained(
+            base.path,
+            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            trust_remote_code=base.trust_remote_code,
+            local_files_only=True,
+            weights_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=head is not None,
+            **options,
+        )
+    model, info = loaded
+    refuse_missing(info if head is None else without_head(info, model), str(base.path))
+    model.name_or_path = model.config._name_or_path = base.name
+    return model
+
+
+@contextlib.contextmanager
+def _load_errors(base: Base) -> Iterator[None]:
+    """What transformers raises, as an InputError that names the folder."""
+    from safetensors import SafetensorError
+
     try:
-        with quiet(), torch.random.fork_rng():
-            torch.manual_seed(seed)
-            loaded: Any = getattr(transformers, auto_class).from_pretrained(
-                base.path,
-                dtype=dtype if dtype == "auto" else getattr(torch, dtype),
-                trust_remote_code=base.trust_remote_code,
-                local_files_only=True,
-                weights_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=head is not None,
-                **options,
-            )
+        yield
     except pickle.UnpicklingError as error:
         raise InputError(
             "the weights are a pickle that holds more than tensors, which could run code: it is not loaded",
@@ -85,10 +104,6 @@ def load_model(
         ) from error
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         raise InputError(f"the model does not load: {_first_lines(error)}", where=str(base.path)) from error
-    model, info = loaded
-    refuse_missing(info if head is None else without_head(info, model), str(base.path))
-    model.name_or_path = model.config._name_or_path = base.name
-    return model
 
 
 Kind = Literal["causal", "encoder", "encoder-decoder"]
@@ -110,9 +125,9 @@ def kind_of(config: Mapping[str, Any]) -> Kind:
 def _refuse_encoders(base: Base) -> None:
     if kind_of(base.config) == "encoder":
         raise InputError(
-            f"{base.name} is an encoder ({base.config.get('model_type')}): it reads text, but cannot write any",
+            f"{base.name} is an encoder ({base.config.get('model_type')}): it reads text and cannot generate any",
             where=str(base.path),
-            remedy="take a causal language model, such as smollm2-135m-instruct",
+            remedy="choose a causal language model, such as smollm2-135m-instruct",
         )
 
 

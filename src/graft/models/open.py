@@ -93,7 +93,7 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
         raise InputError(
             f"this run has left no model (its status is {manifest.status!r})",
             where=str(path),
-            remedy="go on with it by `graft finetune … --resume`, or start anew with `--overwrite`",
+            remedy="`graft finetune --resume --output_path RUN` goes on; `--overwrite` starts again",
         )
     if adapter is not None:
         check_adapter(adapter)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RENAMED = {"evaluation_strategy": "eval_strategy", "no_cuda": "use_cpu"}
 """Fields that users still type and transformers has renamed."""
-UPLOAD = "when the run is done, upload what you choose of it yourself: hf upload OWNER/NAME RUN/adapter"
+UPLOAD = "upload it yourself when the run is done: hf upload OWNER/NAME RUN/adapter"
 
 
 @functools.cache
@@ -39,7 +39,6 @@ def check_fields(
     Raises:
         InputError: naming every unknown option at once, each with the nearest right name, and every value out of type.
     """
-    from pydantic import TypeAdapter
     from transformers import TrainingArguments
 
     types = typing.get_type_hints(TrainingArguments)
@@ -52,24 +51,35 @@ def check_fields(
         if field not in field_names():
             what = f"unknown setting {shown}" if place else f"unknown option {shown}"
             problems.add(what, place, did_you_mean(name.replace("-", "_"), known | field_names()))
-            continue
-        if field == "push_to_hub" and _parsed(value) is not False:
-            problems.add(f"{shown} would send the model away, and graft sends nothing", place, UPLOAD)
-            continue
-        names = _names(types[field])
-        kind = one_of(names) if names else in_words(types[field])
-        try:
-            if value is True and IN_WORDS[bool] not in kind:  # typed without a value; pydantic would take it for 1
-                raise ValueError
-            values[field] = TypeAdapter(types[field]).validate_python(_parsed(value))
-            if names and values[field] not in names:
-                raise ValueError
-        except ValueError:  # pydantic's is one, too
-            problems.add(
-                f"{shown} {refusal(kind, value, takes_several(types[field]))}", place, did_you_mean(str(value), names)
-            )
+        elif field == "push_to_hub" and _parsed(value) is not False:
+            problems.add(f"{shown} would upload the model, and graft uploads nothing", place, UPLOAD)
+        else:
+            try:
+                values[field] = _validated(types[field], value)
+            except ValueError:  # pydantic's is one, too
+                names = _names(types[field])
+                kind = one_of(names) if names else in_words(types[field])
+                refused = refusal(kind, value, takes_several(types[field]))
+                problems.add(f"{shown} {refused}", place, did_you_mean(str(value), names))
     problems.raise_if_any()
     return values
+
+
+def _validated(annotation: Any, value: Any) -> Any:
+    """``value`` in the type of a field.
+
+    Raises:
+        ValueError: when it is out of type.
+    """
+    from pydantic import TypeAdapter
+
+    names = _names(annotation)
+    if value is True and IN_WORDS[bool] not in (one_of(names) if names else in_words(annotation)):
+        raise ValueError("given without a value")  # pydantic would take it for 1
+    found = TypeAdapter(annotation).validate_python(_parsed(value))
+    if names and found not in names:
+        raise ValueError(f"not one of {names}")
+    return found
 
 
 def _names(annotation: Any) -> list[str]:
@@ -87,7 +97,22 @@ def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path,
     import torch
     from transformers import HfArgumentParser, TrainingArguments
 
-    values: dict[str, Any] = {
+    values = _decided(settings, plan, folder, held_out) | {"dataloader_pin_memory": torch.cuda.is_available()}
+    values.update(check_fields(settings.training_arguments, set()))
+    values |= {"bf16": plan.precision == "bfloat16", "fp16": plan.precision == "float16"}
+    if values["bf16"] and not torch.cuda.is_available():
+        values["use_cpu"] = True  # transformers refuses bf16 otherwise
+    try:
+        parser: Any = HfArgumentParser
+        (arguments,) = parser([TrainingArguments]).parse_dict(values)
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise InputError(f"transformers refuses these training arguments: {error}") from error
+    return cast("TrainingArguments", arguments)
+
+
+def _decided(settings: TrainingSettings, plan: TrainingPlan, folder: Path, held_out: bool) -> dict[str, Any]:
+    """The arguments that graft decides."""
+    return {
         "output_dir": str(folder),
         "per_device_train_batch_size": plan.batch_size,
         "per_device_eval_batch_size": plan.eval_batch_size,
@@ -111,18 +136,7 @@ def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path,
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "optim": "adamw_torch_fused",
-        "dataloader_pin_memory": torch.cuda.is_available(),
     }
-    values.update(check_fields(settings.training_arguments, set()))
-    values |= {"bf16": plan.precision == "bfloat16", "fp16": plan.precision == "float16"}
-    if values["bf16"] and not torch.cuda.is_available():
-        values["use_cpu"] = True  # transformers refuses bf16 otherwise
-    try:
-        parser: Any = HfArgumentParser
-        (arguments,) = parser([TrainingArguments]).parse_dict(values)
-    except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise InputError(f"transformers refuses these training arguments: {error}") from error
-    return cast("TrainingArguments", arguments)
 
 
 def _parsed(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What listens while the Trainer trains: metrics, progress, early stopping, Ctrl-C."""
+"""The Trainer's callbacks: metrics and progress, training health, early stopping, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from graft.runs.health import (
 
 
 def gpu_memory_mb() -> list[Memory]:
-    """Of each CUDA device, nothing but zeros of one that is not used: asking it would take memory of it."""
+    """The memory of each CUDA device, in MB; zeros for one that is not used, since asking it would take memory."""
     found = []
     for device in range(torch.cuda.device_count()):
         peak = torch.cuda.max_memory_allocated(device)
@@ -70,9 +70,9 @@ class MetricsWriter(TrainerCallback):
 
 
 class HealthMonitor(TrainerCallback):
-    """Gives warnings as they appear, once each, writes them among the metrics, and stops a run that diverges.
+    """Reports each warning once, writes it to metrics.jsonl, and stops a training that diverges.
 
-    What was logged before a resumed run went on it reads from the log history, which checkpoints carry.
+    A resumed training knows what was logged before: checkpoints carry the log history.
     """
 
     def __init__(self, write: Callable[[dict[str, Any]], None], reporter: Reporter) -> None:
@@ -106,7 +106,7 @@ class HealthMonitor(TrainerCallback):
         self.warn(overfitting(self.steps, _curve(state, "eval_loss")), state.global_step)
 
     def warn(self, warning: HealthWarning | None, step: int) -> None:
-        """Once a kind of warning: what, and what to do."""
+        """Report ``warning`` with its remedies, and write it to metrics.jsonl; each kind only once."""
         if warning is None or warning.kind in self._said:
             return
         self._said.add(warning.kind)
@@ -123,9 +123,13 @@ def _curve(state: TrainerState, name: str) -> list[tuple[int, float]]:
 
 
 class BestCheckpoint(TrainerCallback):
-    """Saves a checkpoint whenever the held-out loss is the best so far, and stops when it no longer gets better.
+    """Saves a checkpoint whenever the held-out loss is the lowest so far, and stops the training early.
 
-    What it knows it reads from the log history, which checkpoints carry: a resumed run decides as one in a piece.
+    It reads the log history, which checkpoints carry: a resumed training decides as an uninterrupted one.
+
+    Args:
+        patience: evaluations without a lower held-out loss after which training stops; 0: never.
+        keep_best: whether to save the best checkpoint.
     """
 
     def __init__(self, patience: int, keep_best: bool) -> None:
@@ -143,7 +147,7 @@ class BestCheckpoint(TrainerCallback):
 
 
 class InterruptHandler(TrainerCallback):
-    """The first Ctrl-C ends after this step with a checkpoint; the second at once."""
+    """The first Ctrl-C ends the training after this step, with a checkpoint; the second one at once."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
@@ -151,6 +155,7 @@ class InterruptHandler(TrainerCallback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
+        """Handle Ctrl-C within this context."""
         try:
             before = signal.signal(signal.SIGINT, self._handle)
         except ValueError:  # not the main thread: there is no Ctrl-C to catch

@@ -1,4 +1,4 @@
-"""Which checkpoints are whole: a marker is written last, and only what carries one counts."""
+"""Complete checkpoints: a marker is written last, and only a checkpoint with a valid marker is used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MARKER = "complete.json"
 
 
 def seal(checkpoint: Path) -> None:
-    """Mark a checkpoint as written to its end."""
+    """Mark a checkpoint as complete: write the size of each of its files."""
     sizes = {
         str(path.relative_to(checkpoint)): path.stat().st_size
         for path in sorted(checkpoint.rglob("*"))
@@ -22,7 +22,7 @@ def seal(checkpoint: Path) -> None:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether every file is there in the length it had when the checkpoint was sealed."""
+    """Whether every file exists and has the size it had when the checkpoint was sealed."""
     try:
         sizes = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -31,17 +31,18 @@ def is_whole(checkpoint: Path) -> bool:
 
 
 def step_of(checkpoint: Path) -> int:
+    """The optimizer step after which ``checkpoint-N`` was saved."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints, oldest step first."""
+    """The complete checkpoints in ``folder``, in the order of their steps."""
     found = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdigit() and is_whole(path)]
     return sorted(found, key=step_of)
 
 
 def remove_incomplete(folder: Path) -> list[str]:
-    """Remove what an interrupted save left behind; returns the names."""
+    """Remove incomplete checkpoints, which an interrupted save leaves; returns their names."""
     broken = [path for path in folder.glob("checkpoint-*") if path.is_dir() and not is_whole(path)]
     for path in broken:
         shutil.rmtree(path)
@@ -49,7 +50,7 @@ def remove_incomplete(folder: Path) -> list[str]:
 
 
 def rotate(folder: Path, limit: int, best_step: int | None) -> None:
-    """Keep the newest ``limit`` checkpoints and the best one."""
+    """Remove all checkpoints but the newest ``limit`` and the best one."""
     for path in whole_checkpoints(folder)[:-limit]:
         if step_of(path) != best_step:
             shutil.rmtree(path, ignore_errors=True)

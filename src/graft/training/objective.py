@@ -1,4 +1,4 @@
-"""What a model with a head is trained on: batches, outputs, and a loss of them."""
+"""The training objective of a model with a head: its batches, its outputs, and a loss of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _rows(batch: Mapping[str, Any]) -> torch.Tensor:
 
 
 def batches_by_length(rows: Sequence[TokenizedExample], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Every row once, ``ceil(rows / batch_size)`` batches; rows of like length meet, which leaves little to pad.
+    """Every row once, ``ceil(rows / batch_size)`` batches; rows of similar length share a batch, to save padding.
 
     As transformers' ``group_by_length``: rows are shuffled, sorted within windows of many batches, and the batches
     shuffled.

@@ -1,4 +1,4 @@
-"""Which number format a run computes in: given, or measured on this machine."""
+"""The number format that a training computes in: given, or measured on this machine."""
 
 from __future__ import annotations
 

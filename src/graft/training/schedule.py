@@ -1,4 +1,4 @@
-"""What is not given is decided here, from the rows, the model and the machine; each decision is recorded."""
+"""Batch size, steps, learning rate and intervals: inferred where they are not given, and recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVALUATIONS = 8
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The numbers a run goes by. Steps are optimiser steps."""
+    """The numbers of a training. All steps are optimizer steps; ``inferred`` says what was not given, and why."""
 
     batch_size: int
     accumulation: int

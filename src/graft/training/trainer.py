@@ -24,6 +24,8 @@ Loss = Callable[[torch.nn.Module, Batch, Any], torch.Tensor]
 
 
 class TokenizedRows(Dataset[TokenizedExample]):
+    """Rows as a data set of PyTorch; they are read where they are stored."""
+
     def __init__(self, rows: Sequence[TokenizedExample]) -> None:
         self.rows = rows
 
@@ -35,13 +37,14 @@ class TokenizedRows(Dataset[TokenizedExample]):
 
 
 class BatchSampler:
-    """A batch sampler whose order depends on the seed and the epoch alone, so that a resumed run goes on alike."""
+    """Batches in an order that depends on the seed and the epoch alone, so that resuming changes nothing."""
 
     def __init__(self, rows: Sequence[TokenizedExample], batch_size: int, seed: int, plan: Plan = plan_batches) -> None:
         self.rows, self.batch_size, self.seed, self.epoch, self.plan = rows, batch_size, seed, 0, plan
         self.drop_last = False
 
     def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer at the start of each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -52,10 +55,19 @@ class BatchSampler:
 
 
 class NonFiniteError(Exception):
-    """The loss or the weights are NaN or infinite: whatever came after it would be, too."""
+    """The loss or the weights became NaN or infinite."""
 
 
 class GraftTrainer(Trainer):
+    """``transformers.Trainer`` with graft's batches, loss and checkpoints.
+
+    Args:
+        collate: rows -> a batch.
+        loss: model, batch, labels in the step -> the loss.
+        keep: checkpoints to keep besides the best.
+        plan: rows, batch size, seed, epoch -> the indices of each batch.
+    """
+
     def __init__(
         self, *args: Any, collate: Collate, loss: Loss, keep: int, plan: Plan = plan_batches, **kwargs: Any
     ) -> None:
@@ -116,7 +128,7 @@ class GraftTrainer(Trainer):
         model.eval()
         total, tokens = 0.0, 0
         started = time.perf_counter()
-        # Rows of like length meet, which wastes least where batches are padded.
+        # Rows of similar length share a batch, which wastes least where batches are padded.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids))
         for start in range(0, len(order), size):
             batch = self._prepare_inputs(self.collate([rows[i] for i in order[start : start + size]]))
@@ -134,7 +146,7 @@ class GraftTrainer(Trainer):
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """PEFT, left to itself, asks the hub at every checkpoint whether the base's vocabulary was changed."""
+        """By default PEFT asks the hub at every checkpoint whether the vocabulary of the base was changed."""
         if not isinstance(self.model, PeftModel):
             super()._save(output_dir, state_dict)
         elif self.args.should_save:
@@ -149,4 +161,4 @@ class GraftTrainer(Trainer):
         rotate(folder, self.keep, self.state.best_global_step)
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """A checkpoint holds tied weights once, which is not worth the warning that transformers gives for it."""
+        """A checkpoint holds tied weights once; transformers would warn of it."""

@@ -20,6 +20,8 @@ MAX_CLASSES = 200
 
 
 class ClassWeightedConfig(Settings):
+    """Options of ``ClassWeighted``."""
+
     class_weights: Pairs | None = setting(
         None, "weight of each class, as good=1,bad=3 (default: balanced, so that all classes count alike)"
     )

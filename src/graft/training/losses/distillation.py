@@ -1,4 +1,4 @@
-"""Knowledge distillation (Hinton et al. 2015, arXiv:1503.02531): the student learns the teacher's distribution, too."""
+"""Knowledge distillation (Hinton et al. 2015, arXiv:1503.02531): the student also learns the teacher's distribution."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ LogitsOf: TypeAlias = "Callable[[Any, Mapping[str, Any]], tuple[torch.Tensor, to
 
 
 class DistillationConfig(Settings):
+    """Options of ``Distillation``."""
+
     temperature: float = setting(2.0, "divides the logits of teacher and student; higher: softer targets", gt=0)
     distillation_alpha: float = setting(0.5, "share of the teacher's part of the loss", ge=0, le=1)
 

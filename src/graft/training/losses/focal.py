@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class FocalConfig(Settings):
+    """Options of ``Focal``."""
+
     gamma: float = setting(2.0, "how much less a target counts that the model already gets right; 0: no less", ge=0)
 
 

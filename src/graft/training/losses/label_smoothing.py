@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class LabelSmoothingConfig(Settings):
+    """Options of ``LabelSmoothing``."""
+
     smoothing: float = setting(0.1, "share of the weight that is spread over all classes", ge=0, lt=1)
 
 

@@ -1,4 +1,4 @@
-"""From ``--loss`` to something to call."""
+"""From ``--loss`` to a loss that training can call."""
 
 from __future__ import annotations
 
@@ -105,9 +105,9 @@ def _refuse_parameters(loss: Any, name: str) -> None:
 
     if isinstance(loss, nn.Module) and any(p.requires_grad for p in loss.parameters()):
         raise InputError(
-            f"{name} has parameters of its own, which would not be trained",
+            f"{name} has parameters of its own, which training would not update",
             where="--loss",
-            remedy="make them buffers (register_buffer), or fixed by requires_grad_(False)",
+            remedy="make them buffers (register_buffer), or freeze them with requires_grad_(False)",
         )
 
 

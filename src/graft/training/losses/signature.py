@@ -1,4 +1,4 @@
-"""Whether a loss can be called as training will call it: said before anything is loaded or written."""
+"""Whether a loss can be called as training will call it, checked before anything is loaded or written."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def signature_of(loss: Callable[..., Any], name: str) -> Signature:
     only_named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if only_named:
         raise InputError(
-            f"{title} wants {', '.join(only_named)} by name, which training does not give",
+            f"{title} requires the keyword arguments {', '.join(only_named)}, which training does not pass",
             where="--loss",
             remedy=f"--loss_arguments {only_named[0]}=…",
         )
