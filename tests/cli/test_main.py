@@ -47,6 +47,18 @@ def test_what_a_command_without_settings_takes(capsys):
     assert "--overwrite" in capsys.readouterr().out
 
 
+def test_the_json_schema_has_every_option_with_its_aliases(capsys):
+    assert main(["finetune", "--help", "--json"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    properties = schema["properties"]
+    assert properties["learning_rate"]["aliases"] == ["lr"] and schema["additionalProperties"] is False
+    assert properties["lora_r"]["default"] == 16 and "rank" in properties["lora_r"]["aliases"]
+    assert properties["max_steps"]["anyOf"][0] == {"exclusiveMinimum": 0, "type": "integer"}
+    for name in (*COMMANDS, *SAME):
+        assert main([name, "--help", "--json"]) == 0
+        json.loads(capsys.readouterr().out)
+
+
 def test_unknown_command_names_the_nearest(capsys):
     assert main(["finetun"]) == 2
     assert "did you mean finetune?" in capsys.readouterr().err

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from graft.cli.arguments import Arguments
 from graft.cli.bundles import print_export
+from graft.cli.command import CONFIG, Command
 from graft.cli.options import given_settings
 from graft.config import ExportSettings, build
 from graft.errors import InputError
 from graft.export.target import export_settings
 
 USAGE = "graft auto-opt RUN [--precision int4] [-o OUT], or --model_name_or_path MODEL [--adapter_path ADAPTER] -o OUT"
-
-
-def __getattr__(name: str) -> Any:
-    """``SETTINGS``: those of every installed target, which are imported only when they are asked for."""
-    if name == "SETTINGS":
-        return (export_settings(),)
-    raise AttributeError(name)
 
 
 def run(arguments: Arguments) -> int:
@@ -36,3 +28,12 @@ def run(arguments: Arguments) -> int:
     from graft.commands.export import export_model
 
     return print_export(lambda screen: export_model(settings, screen), as_json)
+
+
+COMMAND = Command(
+    "auto-opt",
+    run,
+    usage=USAGE,
+    settings=lambda: (export_settings(),),
+    options=(CONFIG,),
+)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from graft.cli.arguments import Arguments
+from graft.cli.command import CONFIG, Command
 from graft.cli.options import given_settings
 from graft.cli.progress import Screen
 from graft.config import ChatSettings, Settings, build
@@ -57,3 +58,12 @@ def _loop(conversation: Conversation, screen: Screen) -> None:
         elif text:
             for name, answer in conversation.say(text):
                 print(f"{name}: {answer}" if len(conversation.active) > 1 else answer, flush=True)
+
+
+COMMAND = Command(
+    "chat",
+    run,
+    usage="graft chat RUN_OR_MODEL [--prompt TEXT]",
+    settings=lambda: SETTINGS,
+    options=(CONFIG,),
+)

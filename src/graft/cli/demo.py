@@ -5,12 +5,11 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 
 from graft.cli.arguments import Arguments
+from graft.cli.command import Command
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
-from graft.config import Settings
 from graft.errors import InputError
 
-SETTINGS: tuple[type[Settings], ...] = ()
 DEMO = {"model_name_or_path": "smollm2-135m-instruct", "max_steps": 80, "max_eval_samples": 64, "evaluate": False}
 
 
@@ -39,3 +38,14 @@ def run(arguments: Arguments) -> int:
         evaluate_model(folder, test, reporter=screen)
     print_result(folder, as_json)
     return 0
+
+
+COMMAND = Command(
+    "demo",
+    run,
+    usage="graft demo [-o OUT] [--overwrite]",
+    options=(
+        ("--output_path OUT", "the run folder (default: demo-run) [also -o]"),
+        ("--overwrite", "replace the run that is there"),
+    ),
+)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 
 from graft.cli.arguments import Arguments
-from graft.config import Settings
+from graft.cli.command import Command
 from graft.errors import InputError
-
-SETTINGS: tuple[type[Settings], ...] = ()
 
 
 def run(arguments: Arguments) -> int:
@@ -42,3 +40,10 @@ def run(arguments: Arguments) -> int:
     for name, text in lines.items():
         print(f"{name:<12} {text}")
     return 0
+
+
+COMMAND = Command(
+    "devices",
+    run,
+    usage="graft devices",
+)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.cli.arguments import Arguments
-from graft.config import Settings
+from graft.cli.command import Command
 from graft.errors import InputError
 
 if TYPE_CHECKING:
     from graft.report.doctor import Finding
 
-SETTINGS: tuple[type[Settings], ...] = ()
 USAGE = "graft doctor RUN_OR_BUNDLE [--json]"
 
 
@@ -71,3 +70,10 @@ def _print(about: dict[str, str], heading: str, findings: Sequence[Finding], hea
         print("".join(f"   evidence: {line}\n" for line in finding.evidence), end="")
         print("".join(f"   try: {line}\n" for line in finding.remedies), end="")
     return 0
+
+
+COMMAND = Command(
+    "doctor",
+    run,
+    usage="graft doctor RUN",
+)

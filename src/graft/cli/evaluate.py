@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from graft.cli.arguments import Arguments
+from graft.cli.command import CONFIG, Command
 from graft.cli.options import given_settings
 from graft.cli.progress import Screen
 from graft.cli.results import print_evaluation
@@ -32,3 +33,12 @@ def run(arguments: Arguments) -> int:
     else:
         print_evaluation(document)
     return 0
+
+
+COMMAND = Command(
+    "evaluate",
+    run,
+    usage="graft evaluate RUN_OR_MODEL [--data_files FILE …] [--output_path DIR]",
+    settings=lambda: SETTINGS,
+    options=(CONFIG,),
+)

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from graft.cli.arguments import Arguments, read_config
+from graft.cli.command import CONFIG, Command
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
 from graft.config import (
@@ -114,3 +115,12 @@ def _positional(name: str, word: str) -> dict[str, Any]:
 def _short(value: object) -> str:
     text = str(value).replace("\n", "\\n")
     return text if len(text) <= 100 else text[:97] + "…"
+
+
+COMMAND = Command(
+    "finetune",
+    run,
+    usage="graft finetune MODEL DATA -o OUT [--option value …]",
+    settings=lambda: SETTINGS,
+    options=(CONFIG, ("--dry_run", "print the plan and the first rows as trained; write nothing")),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graft.cli.arguments import Arguments
 from graft.cli.bundles import print_export
+from graft.cli.command import CONFIG, Command
 from graft.cli.options import given_settings
 from graft.config import GenerateAdapterSettings, Settings, build
 from graft.errors import InputError
@@ -29,3 +30,12 @@ def run(arguments: Arguments) -> int:
     from graft.commands.export import generate_adapter
 
     return print_export(lambda screen: generate_adapter(settings, screen), as_json)
+
+
+COMMAND = Command(
+    "generate-adapter",
+    run,
+    usage=USAGE,
+    settings=lambda: SETTINGS,
+    options=(CONFIG,),
+)

@@ -10,34 +10,9 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from graft.cli.arguments import SHORT
-from graft.config import HubSettings, Settings, options_of, takers, takes_several
-from graft.registry import load_attribute
+from graft.cli.command import Command
+from graft.config import HubSettings, MethodSettings, Settings, options_of, takers, takes_several
 
-USAGE = {
-    "finetune": "graft finetune MODEL DATA -o OUT [--option value …]",
-    "evaluate": "graft evaluate RUN_OR_MODEL [--data_files FILE …] [--output_path DIR]",
-    "chat": "graft chat RUN_OR_MODEL [--prompt TEXT]",
-    "show": "graft show RUN_OR_MODEL",
-    "run": "graft run --config FILE.yaml [--setup] [--dry_run] [--option value …]",
-    "doctor": "graft doctor RUN",
-    "demo": "graft demo [-o OUT] [--overwrite]",
-    "auto-opt": "graft auto-opt RUN [-o OUT], or --model_name_or_path MODEL [--adapter_path ADAPTER] -o OUT",
-    "optimize": "graft optimize RUN [-o OUT], or --model_name_or_path MODEL [--adapter_path ADAPTER] -o OUT",
-    "generate-adapter": "graft generate-adapter --base_model_path MODEL --adapter_paths A,NAME=B -o OUT",
-    "devices": "graft devices",
-}
-CONFIG = ("--config FILE.yaml", "settings from a file; the command line wins")
-OWN: dict[str, tuple[tuple[str, str], ...]] = {
-    "finetune": (CONFIG, ("--dry_run", "the plan, and the first rows as trained; nothing is written")),
-    "run": (
-        ("--config FILE.yaml", "the workflow, or a run's own config.yaml"),
-        ("--setup", "install what the passes need"),
-        ("--dry_run", "print the passes with their settings, do nothing"),
-        ("--option value", "any setting of graft finetune; it wins over the file's"),
-    ),
-    "demo": (("--output_path OUT", "the run folder (default: demo-run) [also -o]"), ("--overwrite", "replace it")),
-}
-"""Options that are no settings."""
 EVERYWHERE = (
     ("--json", "one JSON document on stdout"),
     ("--log_level 0…4", "debug, info, warning, error, critical"),
@@ -45,20 +20,51 @@ EVERYWHERE = (
 )
 
 
-def command_help(name: str, text: str, module: str) -> str:
-    """Usage and, for each settings class the command takes, its options."""
-    lines = [f"graft {name}: {text}", "", f"usage: {USAGE[name]}", ""]
-    classes: tuple[type[Settings], ...] = load_attribute(f"{module}:SETTINGS")
+def command_help(command: Command, name: str, text: str) -> str:
+    """The help of a command: usage, and the options of each settings class it takes.
+
+    Args:
+        command: the command.
+        name: the name by which it was called.
+        text: one line on what it does.
+    """
+    usage = (command.usage or f"graft {command.name} [--option value …]").replace(command.name, name, 1)
+    lines = [f"graft {name}: {text}", "", f"usage: {usage}", ""]
+    classes = command.settings()
     for cls in classes:
         lines += [*_section(cls), *_of_components(cls)]
-    if name == "finetune":
+    if any(cls is MethodSettings for cls in classes):
         from graft.planning.settings import settings_class
 
         lines += _of_components(settings_class())
         lines += ["every other field of transformers.TrainingArguments is an option, too: --max_grad_norm 0.5", ""]
-    own = OWN.get(name, (CONFIG,) if classes else ())
-    lines += [f"  {option:<20} {what}" for option, what in (*own, *EVERYWHERE)]
+    lines += [f"  {option:<20} {what}" for option, what in (*command.options, *EVERYWHERE)]
     return "\n".join(lines) + "\n"
+
+
+def command_schema(command: Command, text: str) -> dict[str, Any]:
+    """The settings of a command as JSON schema, with the options of every component it knows.
+
+    Each property has its ``aliases``, the other names that a user may write.
+    """
+    from graft.planning.settings import settings_class
+
+    classes = command.settings()
+    if any(cls is MethodSettings for cls in classes):
+        classes = (settings_class(),)
+    schemas = [cls.model_json_schema() for cls in classes]
+    found: dict[str, Any] = {"properties": {}, "$defs": {}}
+    for schema in schemas:
+        for part, entries in found.items():
+            entries.update(schema.get(part, {}))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"graft {command.name}",
+        "description": text,
+        "type": "object",
+        "additionalProperties": False,
+        **{part: entries for part, entries in found.items() if entries or part == "properties"},
+    }
 
 
 def _section(cls: type[Settings]) -> list[str]:

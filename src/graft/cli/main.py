@@ -6,40 +6,49 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from graft.cli.arguments import Arguments, parse
+from graft.cli.command import Command, as_command
 from graft.errors import GraftError, InputError, did_you_mean
 from graft.registry import Registry
 
 COMMANDS = {
-    "finetune": "tune a model on your data, and prove that it got better",
-    "evaluate": "compare base and tuned on rows neither has seen",
-    "chat": "talk to a model, base and tuned switchable",
-    "show": "print what a run was and what came of it",
-    "run": "carry out a workflow file: its passes, one after the other",
-    "doctor": "say what went wrong in a run, with evidence, and what to do next",
-    "demo": "the whole way on tweets: data, training, proof, report",
-    "auto-opt": "make a folder that runs without PyTorch, and check that it answers the same",
-    "generate-adapter": "many adapters on one ONNX base, switchable by name",
-    "devices": "what this machine has, how fast it is, and what graft would choose",
+    "finetune": "fine-tune a model on your data and compare it with its base",
+    "evaluate": "measure base and tuned model on held-out rows",
+    "chat": "talk to a model; switch between base and tuned",
+    "show": "print a run's settings and results",
+    "run": "run the passes of a workflow file in order",
+    "doctor": "find problems of a run, with evidence and remedies",
+    "demo": "fine-tune, evaluate and report on a small data set of tweets",
+    "auto-opt": "export a model to ONNX or GGUF and check that it answers the same",
+    "generate-adapter": "export several adapters with one ONNX base",
+    "devices": "print this machine's hardware, its speed, and the defaults graft would choose",
 }
 SAME = {"optimize": "auto-opt"}
 """Other names of commands."""
 
 
-def module_of(name: str) -> str:
-    return f"graft.cli.{SAME.get(name, name).replace('-', '_')}"
+def _reference(name: str) -> str:
+    return f"graft.cli.{SAME.get(name, name).replace('-', '_')}:COMMAND"
 
 
-REGISTRY: Registry[Callable[[Arguments], int]] = Registry(
-    "command", None, {name: f"{module_of(name)}:run" for name in (*COMMANDS, *SAME)}
+REGISTRY: Registry[Command] = Registry(
+    "command", Command, {name: _reference(name) for name in (*COMMANDS, *SAME)}, adapt=as_command
 )
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code of DESIGN.md's contract."""
+    """Run a command.
+
+    Args:
+        argv: the words behind ``graft``; those of this process by default.
+
+    Returns:
+        The exit code: 0 done; 1 it failed; 2 the input was wrong, and nothing was written; 3 a gate that the user
+        asked for was not met; 130 interrupted.
+    """
     let_threads_sleep()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
@@ -77,17 +86,22 @@ def _dispatch(words: list[str]) -> int:
         return 0
     name = words[0].replace("_", "-")
     if name not in REGISTRY.names():
-        raise InputError(f"there is no command {name!r}; graft --help lists them", remedy=did_you_mean(name, COMMANDS))
+        near = did_you_mean(name, REGISTRY.names())
+        raise InputError(f"there is no command {name!r}; graft --help lists them", remedy=near)
+    command = REGISTRY.get(name)
     arguments = parse(words[1:])
     arguments.take("debug")
     if arguments.flag("help"):
-        from graft.cli.help import command_help
+        from graft.cli.help import command_help, command_schema
 
-        print(command_help(name, COMMANDS.get(SAME.get(name, name), ""), module_of(name)))
+        text = COMMANDS.get(SAME.get(name, name), command.help)
+        if arguments.flag("json"):
+            print(json.dumps(command_schema(command, text), ensure_ascii=False, indent=2))
+        else:
+            print(command_help(command, name, text))
         return 0
     set_up(arguments)
-    command = REGISTRY.get(name)
-    return int(command(arguments) or 0)
+    return int(command.run(arguments) or 0)
 
 
 def let_threads_sleep() -> None:
@@ -136,14 +150,28 @@ def _say_error(error: GraftError, as_json: bool) -> None:
 
 
 def _help() -> str:
-    rows = "\n".join(f"  {name:<18} {text}" for name, text in COMMANDS.items())
+    rows = _rows(COMMANDS)
+    installed = {name: _installed_help(name) for name in REGISTRY.installed()}
+    more = f"\n\ninstalled by other packages:\n\n{_rows(installed)}" if installed else ""
     return (
         "graft: fine-tune a small language model on your own data, prove that it got better, and ship it.\n\n"
-        f"usage: graft COMMAND [--option value …]\n\n{rows}\n\n"
-        "  graft finetune MODEL DATA -o OUT        the shortest way; the rest is inferred, printed and recorded\n"
-        "  graft COMMAND --help                    every option of a command\n\n"
-        "every command takes --json, --log_level 0…4 and --debug; those with settings --config FILE.yaml, too\n"
+        f"usage: graft COMMAND [--option value …]\n\n{rows}{more}\n\n"
+        "  graft finetune MODEL DATA -o OUT        the shortest way; other settings are inferred, printed, recorded\n"
+        "  graft COMMAND --help                    every option of a command; with --json, as JSON schema\n\n"
+        "Every command takes --json, --log_level 0…4 and --debug; commands with settings --config FILE.yaml, too.\n"
     )
+
+
+def _rows(texts: Mapping[str, str]) -> str:
+    return "\n".join(f"  {name:<18} {text}" for name, text in texts.items())
+
+
+def _installed_help(name: str) -> str:
+    """What a command of another package does, or that it does not load: a broken package breaks no other command."""
+    try:
+        return REGISTRY.get(name).help
+    except InputError as error:
+        return f"(does not load: {error.problems[0].what})"
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from graft.cli.arguments import Arguments, read_config
+from graft.cli.command import Command
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
-from graft.config import SECRET, Settings
+from graft.config import SECRET
 from graft.errors import InputError
 from graft.runs.kind import is_run
-
-SETTINGS: tuple[type[Settings], ...] = ()
 
 
 def run(arguments: Arguments) -> int:
@@ -46,3 +45,16 @@ def _print(left: list[Path], as_json: bool) -> int:
     listed: dict[str, Any] = {"passes": [str(path) for path in left]}
     print(json.dumps(listed, indent=2) if as_json else "\n".join(listed["passes"]))
     return 0
+
+
+COMMAND = Command(
+    "run",
+    run,
+    usage="graft run --config FILE.yaml [--setup] [--dry_run] [--option value …]",
+    options=(
+        ("--config FILE.yaml", "the workflow, or a run's own config.yaml"),
+        ("--setup", "install what the passes need"),
+        ("--dry_run", "print the passes with their settings; do nothing"),
+        ("--option value", "any setting of graft finetune; it overrides the file's"),
+    ),
+)

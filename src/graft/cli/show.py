@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from graft.cli.arguments import Arguments
+from graft.cli.command import Command
 from graft.cli.progress import Screen
-from graft.config import Settings
 from graft.errors import InputError, Problems
 
-SETTINGS: tuple[type[Settings], ...] = ()
 USAGE = "graft show RUN_OR_BUNDLE_OR_MODEL [--json]"
 
 
@@ -82,3 +81,10 @@ def _show_model(name: str, as_json: bool) -> None:
 
 def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+COMMAND = Command(
+    "show",
+    run,
+    usage="graft show RUN_OR_MODEL",
+)

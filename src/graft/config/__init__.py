@@ -1,7 +1,8 @@
 """Every setting declared once: its type, default, bounds, help, and the other names users know it by.
 
-The command line, YAML files, the JSON schema and the reference page are made from these classes. ``None`` means
-"not given": what is then used is inferred from the data, the model and the machine, printed, and recorded.
+The command line, YAML files, the JSON schema (``graft COMMAND --help --json``) and the reference page are made from
+these classes. ``None`` means "not given": what is then used is inferred from the data, the model and the machine,
+printed, and recorded. A method, a loss, a task or an export target adds a settings class of its own (``compose``).
 """
 
 from __future__ import annotations

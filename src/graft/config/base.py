@@ -13,9 +13,9 @@ from graft.config.describe import bounds, in_words, refusal, takes_several
 from graft.errors import Problem, Problems, did_you_mean
 
 
-def setting(default: Any, help: str, *aliases: str, group: str = "", **bounds: Any) -> Any:
+def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
     """A field of a settings class; ``aliases`` are other names by which users know it."""
-    extra: dict[str, Any] = {"aliases": list(aliases), "group": group}
+    extra: dict[str, Any] = {"aliases": list(aliases)}
     return Field(default=default, description=help, json_schema_extra=extra, **bounds)
 
 
