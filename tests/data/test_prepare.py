@@ -40,7 +40,7 @@ def test_doubles_are_counted_conflicts_and_imbalance_are_told(prepared):
     found = prepared(rows)
     assert found.summary["duplicates"] == 1
     said = " ".join(found.summary["warnings"])
-    assert "1 rows stand twice" in said and "rows.jsonl:61" in said
+    assert "1 duplicate rows are left out" in said and "rows.jsonl:61" in said
     assert "1 prompts have different answers" in said and "'a' has" in said
 
 
@@ -50,7 +50,7 @@ def test_a_leak_into_given_held_out_rows_is_told(prepared, tmp_path):
     found = prepared(ROWS, eval_data_files=(str(held),))
     assert (len(found.train), len(found.eval)) == (60, 2)
     said = " ".join(found.summary["warnings"])
-    assert "1 held-out rows are in the training data" in said and "labels that training has not: c" in said
+    assert "1 held-out rows are also in the training data" in said and "labels that no training row has: c" in said
 
 
 def test_shares_and_sizes(prepared):

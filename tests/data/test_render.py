@@ -97,7 +97,7 @@ def test_rows_with_nothing_left_are_named(chat):
     rows = [user("long " * 50, "yes") for _ in range(30)]
     list(encode_all([*rows, user("Hi", "yes")], Renderer(chat), 40, problems))
     assert len(problems.found) == 21 and "10 more" in problems.found[-1].what
-    assert "nothing of the answer is left" in problems.found[0].what and problems.found[0].where == "rows.jsonl:3"
+    assert "no answer tokens are left" in problems.found[0].what and problems.found[0].where == "rows.jsonl:3"
 
 
 def test_the_beginning_token_stands_once_where_the_model_wants_one():

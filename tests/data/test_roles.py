@@ -57,7 +57,7 @@ def test_sharegpt():
     mapping, found = examples_of(row)
     assert mapping.kind == "conversations"
     assert contents(found[0]) == [("system", "S"), ("user", "Hi")] and found[0].completion == "Hello."
-    with pytest.raises(InputError, match="'alien' is no known speaker"):
+    with pytest.raises(InputError, match="'alien' is not a known speaker"):
         examples_of({"conversations": [{"from": "alien", "value": "x"}]})
 
 
@@ -132,7 +132,7 @@ def test_tokens_and_tags():
     assert json.loads(found[0].completion) == {"PER": ["Ann Lee", "Bo"], "LOC": "Rome"}
     _, plain = examples_of({"tokens": ["5", "Elm", "St"], "tags": ["Number", "Street", "Street"]})
     assert json.loads(plain[0].completion) == {"Number": "5", "Street": "Elm St"}
-    with pytest.raises(InputError, match="one length"):
+    with pytest.raises(InputError, match="the same length"):
         examples_of({"tokens": ["a"], "tags": ["O", "O"]})
     with pytest.raises(InputError, match="numbers without names"):
         examples_of({"tokens": ["a"], "tags": [3]})

@@ -59,7 +59,7 @@ def test_spans_become_tags():
         ([{"start": 3, "end": 4, "label": "x"}], "covers no word"),
         ([{"start": 0, "end": 3, "label": "x"}, {"start": 0, "end": 7, "label": "y"}], "overlaps another"),
         ([{"start": 0, "label": "x"}], "start, end and label"),
-        ("none", "not a list"),
+        ("none", "must be a list"),
     ],
 )
 def test_a_wrong_span_is_named_by_its_line(spans, said):
@@ -72,7 +72,7 @@ def test_tags_are_a_list_as_long_as_the_tokens(tmp_path):
     file = tmp_path / "rows.jsonl"
     lines = [{"tokens": ["a", "b"], "tags": ["x", "y"]}] * 3 + [{"tokens": ["a"], "tags": ["x", "y"]}]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    with pytest.raises(InputError, match="one length") as caught:
+    with pytest.raises(InputError, match="the same length") as caught:
         prepare(DataSettings(data_files=(str(file),)), 0, recognize=tagged_words)
     assert "rows.jsonl:4" in str(caught.value)
 
@@ -98,7 +98,7 @@ def test_a_pairs_label_is_a_likeness_from_0_to_1():
     assert [example.similarity for example in made] == [1, 0.5, 0]
     made = examples(text_pairs, {**pair, "label": 1}, {**pair, "label": False}, pair_label="different")
     assert [example.similarity for example in made] == [0, 1]
-    with pytest.raises(InputError, match="a number from 0, not 'paraphrase'"):
+    with pytest.raises(InputError, match="a number of at least 0, not 'paraphrase'"):
         examples(text_pairs, {**pair, "label": "paraphrase"})
 
 

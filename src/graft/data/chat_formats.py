@@ -1,4 +1,4 @@
-"""Conversations in the forms of OpenAI and ShareGPT; each answer of the assistant is an example of its own."""
+"""Conversations in the formats of OpenAI and ShareGPT; each assistant message is an example."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 
 
 def from_messages(row: Mapping[str, Any], origin: Origin, system: str | None = None) -> list[Example]:
-    """``messages`` with ``role`` and ``content``, perhaps ``tool_calls`` and ``tools``.
+    """Return the examples of ``messages`` with ``role`` and ``content``, perhaps ``tool_calls`` and ``tools``.
 
     Raises:
-        InputError: when a message has no known role, or no answer is among them.
+        InputError: When a message has no known role, or none is of the assistant.
     """
     messages = decoded(row.get("messages"))
     if not isinstance(messages, list) or not all(isinstance(m, dict) and m.get("role") in ROLES for m in messages):
         raise InputError(
-            f"messages is a list of objects with a role ({', '.join(sorted(ROLES))}) and content", where=str(origin)
+            f"messages must be a list of objects with a role ({', '.join(sorted(ROLES))}) and content",
+            where=str(origin),
         )
     turns: list[Message] = [{k: v for k, v in m.items() if v is not None or k == "content"} for m in messages]
     if system and not (turns and turns[0]["role"] == "system"):
@@ -45,7 +46,7 @@ def from_messages(row: Mapping[str, Any], origin: Origin, system: str | None = N
         if message["role"] == "assistant" and place and message.get("weight", 1) != 0
     ]
     if not examples:
-        raise InputError("there is no answer of the assistant to learn from", where=str(origin))
+        raise InputError("there is no assistant message to learn from", where=str(origin))
     return examples
 
 
@@ -58,14 +59,14 @@ def _example(turns: list[Message], place: int, tools: Any, origin: Origin) -> An
 
 
 def _texts(content: Any) -> str:
-    """The text of content in parts: ``[{"type": "text", "text": …}]``."""
+    """Return the text of content in parts: ``[{"type": "text", "text": …}]``."""
     if isinstance(content, list):
         return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return "" if content is None else str(content)
 
 
 def decoded(value: Any) -> Any:
-    """A list that is kept as a JSON string, as Parquet and CSV files do, is the list."""
+    """Return the list that a JSON string holds, as in Parquet and CSV files; other values as they are."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             return json.loads(value)
@@ -75,17 +76,17 @@ def decoded(value: Any) -> Any:
 
 
 def from_conversation(row: Mapping[str, Any], name: str, origin: Origin, system: str | None = None) -> list[Example]:
-    """ShareGPT: ``from`` and ``value``; ``role`` and ``content`` are taken as well.
+    """Return the examples of a ShareGPT conversation: ``from`` and ``value``, or ``role`` and ``content``.
 
     Raises:
-        InputError: as ``from_messages``, and for an unknown speaker.
+        InputError: As ``from_messages``, and for an unknown speaker.
     """
     turns = []
     listed = decoded(row.get(name))
     for turn in listed if isinstance(listed, list) else []:
         speaker = turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
         if speaker not in SPEAKERS:
-            raise InputError(f"{speaker!r} is no known speaker: {', '.join(SPEAKERS)}", where=str(origin))
+            raise InputError(f"{speaker!r} is not a known speaker; known are: {', '.join(SPEAKERS)}", where=str(origin))
         turns.append({"role": SPEAKERS[str(speaker)], "content": turn.get("value", turn.get("content"))})
     if row.get("system"):
         turns.insert(0, {"role": "system", "content": str(row["system"])})

@@ -1,4 +1,4 @@
-"""Examples as the text a model reads and the text it should write."""
+"""Examples as two texts: what a model reads, and what it should write."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from graft.errors import InputError
 
 @dataclass(frozen=True)
 class Rendered:
-    """``completion`` ends with the model's end token."""
+    """The text of a prompt, and of the completion, which ends with the model's end token."""
 
     prompt: str
     completion: str
 
 
 class Renderer:
-    """Renders by the tokenizer's chat template; a model without one gets the bare contents, a line each."""
+    """Renders with the tokenizer's chat template; a model without one gets the contents alone, a line each."""
 
     def __init__(self, tokenizer: Any, loss_on: str = "completion") -> None:
         self.tokenizer = tokenizer
@@ -49,17 +49,17 @@ class Renderer:
             completion = self._cut(whole[len(prompt) :])
             if example.answer is not None or completion.startswith(example.completion):
                 return Rendered(prompt, completion)
-        # Templates may write an answer otherwise once it is past (trimmed, without its thinking): then it is written
-        # as the model would write it after the prompt.
+        # Templates may render an answer differently once it is in the past (trimmed, without its thinking): then the
+        # completion is what the model would write after the prompt.
         return Rendered(prompt, example.completion + self.turn_end)
 
     def generation_prompt(self) -> str | None:
-        """What the template puts before an answer."""
+        """Return what the template puts before an answer; None without a template."""
         if not self._chat:
             return None
         messages = [{"role": "user", "content": "x"}]
-        asked = self._apply(messages, None, True)
-        return asked[len(self._apply(messages, None, False)) :]
+        prompt = self._apply(messages, None, True)
+        return prompt[len(self._apply(messages, None, False)) :]
 
     def _ended(self, completion: str) -> str:
         ends = {self.end, self.turn_end} - {""}
@@ -67,20 +67,20 @@ class Renderer:
         return bare if any(bare.endswith(end) for end in ends) else bare + self.end
 
     def _cut(self, completion: str) -> str:
-        """Up to and with the end of the turn: what a template puts behind it is no one's answer."""
+        """The completion up to the end of the turn: what a template puts after it is not part of the answer."""
         end = self.turn_end
         place = completion.rfind(end) if end else -1
         return completion[: place + len(end)] if place >= 0 else completion.rstrip("\n") + self.end
 
     def _end_of_turn(self) -> str:
-        """The token with which the template closes the assistant's turn; the end token where it writes none."""
+        """The token with which the template ends the assistant's turn; the end token if there is none."""
         mark = "graft-answer"
         messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": mark}]
         try:
-            behind = self._apply(messages, None, False).rpartition(mark)[2]
+            after = self._apply(messages, None, False).rpartition(mark)[2]
         except InputError:
             return self.end
-        ids = self.tokenizer(behind, add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(after, add_special_tokens=False)["input_ids"]
         special = set(self.tokenizer.all_special_ids)
         special |= {i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special or "<" in str(token)}
         closing = [token for token in ids if token in special]
@@ -108,7 +108,7 @@ class Renderer:
 
 
 def _bare(messages: Sequence[Message]) -> str:
-    """For models without a chat template: the contents, the speakers named where there are several turns."""
+    """The prompt of a model without a chat template: the contents, and the speakers' names if there are several."""
     turns = [message for message in messages if message["role"] != "system"]
     system = [str(message["content"]) for message in messages if message["role"] == "system"]
     if len(turns) == 1:

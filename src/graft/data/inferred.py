@@ -1,4 +1,4 @@
-"""What was not given and was decided from the data, the model or the machine."""
+"""Settings that were not given and were decided from the data, the model or the machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class InferredSetting:
-    """A setting, the value it was given, and why: printed, and kept in the manifest."""
+    """A setting with the value that was chosen, and why; printed, and recorded in the manifest."""
 
     name: str
     value: Any

@@ -45,7 +45,7 @@ def _converted(rows: Iterable[Row], mapping: ColumnMapping, problems: Problems) 
             continue
         for example in made:
             if not example.has_target:
-                problems.add("the answer is empty", str(example.origin), "fill it in or remove the row")
+                problems.add("the answer is empty", str(example.origin), "fill it in, or remove the row")
             yield normalized(example)
 
 
@@ -85,7 +85,7 @@ def summarize(
     """Return label counts, the number of duplicates that were left out, and ``warnings`` as sentences."""
     warnings: list[str] = []
     if len(repeated):
-        warnings.append(f"{len(repeated)} rows stand twice and count once, first {repeated[0].origin}")
+        warnings.append(f"{len(repeated)} duplicate rows are left out, the first at {repeated[0].origin}")
     warnings += _conflicts(train) + _leaks(train, held_out)
     found: dict[str, Any] = {"duplicates": len(repeated)}
     if labels:
@@ -93,7 +93,7 @@ def summarize(
         found["labels"] = {label: counts.get(label, 0) for label in sorted(counts, key=lambda k: (-counts[k], k))}
         unknown = sorted({example.reference for example in held_out} - set(counts))
         if unknown:
-            warnings.append(f"held-out labels that training has not: {', '.join(unknown)}")
+            warnings.append(f"held-out labels that no training row has: {', '.join(unknown)}")
         if counts and max(counts.values()) > IMBALANCE * min(counts.values()):
             rare = min(counts, key=lambda label: counts[label])
             warnings.append(f"the labels are unbalanced: {rare!r} has {counts[rare]} of {len(train)} rows")
@@ -108,7 +108,7 @@ def _conflicts(examples: ExampleSet) -> list[str]:
     if not len(several):
         return []
     one, other = np.flatnonzero(answers.prompts == answers.prompts[several.min()])[:2].tolist()
-    return [f"{len(several)} prompts have different answers, first {answers[one].origin} and {answers[other].origin}"]
+    return [f"{len(several)} prompts have different answers, as at {answers[one].origin} and {answers[other].origin}"]
 
 
 def _leaks(train: ExampleSet, held_out: ExampleSet) -> list[str]:
@@ -117,4 +117,4 @@ def _leaks(train: ExampleSet, held_out: ExampleSet) -> list[str]:
     if not leaked:
         return []
     first = held_out[leaked[0]].origin
-    return [f"{len(leaked)} held-out rows are in the training data, too, first {first}: scores flatter"]
+    return [f"{len(leaked)} held-out rows are also in the training data, the first at {first}: scores will be too high"]

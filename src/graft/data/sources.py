@@ -1,4 +1,4 @@
-"""Data by file, glob, folder or hub id, in splits and slices of them."""
+"""Data by file, glob, folder or Hub id; splits and slices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graft.config import DataSettings
 from graft.data.example import Origin
@@ -22,7 +22,7 @@ Splits = dict[str, Sequence[Row]]
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows came from. ``sha256`` is over the files' bytes, in order; None for a hub data set."""
+    """Where rows came from. ``sha256`` is of the files' bytes, in order; None for a data set of the Hub."""
 
     path: str
     rows: int
@@ -38,12 +38,15 @@ class Loaded:
 
 
 def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence[str] = ("train",)) -> Loaded:
-    """The rows to train on and, where they are given, those to hold out; ``token`` is for data sets of the hub.
+    """Return the rows to train on and, if given, those to hold out.
 
-    ``prefer``: the splits to take the rows from where no ``train_split`` is given, the first that is there.
+    Args:
+        settings: The files, splits and slices.
+        token: Access token for data sets of the Hub.
+        prefer: The splits to take rows from when no ``train_split`` is given; the first that exists is used.
 
     Raises:
-        InputError: with everything that is wrong with the files, splits and slices.
+        InputError: With everything that is wrong with the files, splits and slices.
     """
     problems = Problems()
     train: Sequence[Row] = []
@@ -70,27 +73,35 @@ def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence
     return Loaded(train, held, source, eval_source if held is not None else None)
 
 
-def _read(settings: DataSettings, token: str | None) -> tuple[Splits, str, str | None]:
+class _Found(NamedTuple):
+    """The rows by split, what names them, and the SHA-256 of their files."""
+
+    splits: Splits
+    path: str
+    sha256: str | None
+
+
+def _read(settings: DataSettings, token: str | None) -> _Found:
     # As in `datasets`: a loader's name ("json", "csv") may stand beside the files it is for.
     if settings.data_files and settings.data_name not in {None, "json", "csv", "parquet", "text", "arrow"}:
-        raise InputError("--data_name and --data_files are both given", remedy="one of them is enough")
+        raise InputError("--data_name and --data_files are both given", remedy="omit one of them")
     if settings.data_files:
         files = find_files(settings.data_files)
-        return {"train": load_files(files)}, _named(files), sha256_of(*files)
+        return _Found({"train": load_files(files)}, _named(files), sha256_of(*files))
     name = str(settings.data_name)
     path = Path(name).expanduser()
     if path.is_file():
-        return {"train": load_file(path)}, str(path), sha256_of(path)
+        return _Found({"train": load_file(path)}, str(path), sha256_of(path))
     if path.is_dir():
         return _folder(path)
     return _hub(settings, token)
 
 
 def find_files(patterns: Sequence[str]) -> list[Path]:
-    """The files named, globs spread out.
+    """Return the files named, with globs expanded.
 
     Raises:
-        InputError: naming every one that is not there, with the nearest that is.
+        InputError: Naming every file that does not exist, with the nearest that does.
     """
     problems = Problems()
     files: list[Path] = []
@@ -107,7 +118,7 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
 
 
 def _spread(pattern: Path) -> list[Path]:
-    """The files a glob means, in order."""
+    """The files that match a glob, in order."""
     anchor = Path(pattern.anchor)
     try:
         return sorted(anchor.glob(str(pattern.relative_to(anchor))))
@@ -121,7 +132,7 @@ def _near(path: Path) -> str:
     return did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])
 
 
-def _folder(path: Path) -> tuple[Splits, str, str | None]:
+def _folder(path: Path) -> _Found:
     if any((path / name).is_file() for name in _DATASET_FILES):
         from datasets import Dataset, load_from_disk
 
@@ -129,18 +140,19 @@ def _folder(path: Path) -> tuple[Splits, str, str | None]:
         splits = {"train": found} if isinstance(found, Dataset) else dict(found)
         files = sorted(file for file in path.rglob("*") if file.is_file())
         rows = {str(split): Spool(rows_of_dataset(part, f"{path} {split}")) for split, part in splits.items()}
-        return dict(rows), str(path), sha256_of(*files)
+        return _Found(dict(rows), str(path), sha256_of(*files))
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings())
     if not files:
-        raise InputError(f"there are no data files ({', '.join(endings())}) in this folder", where=str(path))
+        raise InputError(f"this folder has no data files ({', '.join(endings())})", where=str(path))
     named: dict[str, list[Path]] = {}
     for file in files:
         named.setdefault(_split_of(file.stem), []).append(file)
-    return {name: load_files(files) for name, files in named.items()}, str(path), sha256_of(*files)
+    rows = {name: load_files(listed) for name, listed in named.items()}
+    return _Found(dict(rows), str(path), sha256_of(*files))
 
 
 def _split_of(stem: str) -> str:
-    """``tone-test`` is a test split; a file without such a word is for training."""
+    """``tone-test`` is a test split; a file without such a word is the training split."""
     words = re.split(r"[^a-z]+", stem.lower())
     for name, spellings in (("test", {"test"}), ("validation", {"validation", "valid", "val", "dev", "eval"})):
         if spellings & set(words):
@@ -148,7 +160,7 @@ def _split_of(stem: str) -> str:
     return "train"
 
 
-def _hub(settings: DataSettings, token: str | None) -> tuple[Splits, str, str | None]:
+def _hub(settings: DataSettings, token: str | None) -> _Found:
     name = str(settings.data_name)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix.lower() in endings():
         raise InputError("no such file or folder", where=name, remedy=_near(Path(name)))
@@ -161,10 +173,11 @@ def _hub(settings: DataSettings, token: str | None) -> tuple[Splits, str, str | 
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"there is no file or folder {name!r}, and the hub did not give a data set of that name: {reason}",
-            remedy="check the connection and the name, or give a local file by --data_files",
+            f"there is no file or folder {name!r}, and no data set of that name could be loaded from the Hub: {reason}",
+            remedy="check the connection and the name, or give a local file with --data_files",
         ) from error
-    return {str(split): Spool(rows_of_dataset(rows, f"{name} {split}")) for split, rows in found.items()}, name, None
+    splits = {str(split): Spool(rows_of_dataset(rows, f"{name} {split}")) for split, rows in found.items()}
+    return _Found(dict(splits), name, None)
 
 
 def rows_of_dataset(dataset: Any, name: str) -> Iterator[Row]:
@@ -179,17 +192,17 @@ def rows_of_dataset(dataset: Any, name: str) -> Iterator[Row]:
 
 
 def _class_name(value: Any, classes: Sequence[str]) -> Any:
-    """The name of a class number; those of a list, as tags are."""
+    """The name of a class number, or the names of a list of them."""
     if isinstance(value, list):
         return [_class_name(item, classes) for item in value]
     return classes[value] if isinstance(value, int) and 0 <= value < len(classes) else value
 
 
 def take(splits: Splits, spec: str, option: str) -> Sequence[Row]:
-    """``train``, ``train[:4096]``, ``train[10%:20%]``, ``train[-100:]``, and sums of them by ``+``.
+    """Return the rows of ``train``, ``train[:4096]``, ``train[10%:20%]``, ``train[-100:]``, or a sum of these by ``+``.
 
     Raises:
-        InputError: for another form, a split that is not there, or a slice without rows.
+        InputError: For another form, a split that does not exist, or a slice without rows.
     """
     parts: list[Sequence[Row]] = []
     for part in spec.replace(" ", "").split("+"):
@@ -207,7 +220,7 @@ def take(splits: Splits, spec: str, option: str) -> Sequence[Row]:
         parts.append(splits[name][_place(start, count, 0) : _place(stop, count, count)])
     rows = parts[0] if len(parts) == 1 else Joined(parts)
     if not rows:
-        raise InputError(f"{spec} holds no rows", where=option, remedy=f"there are {len(splits[name])} in {name}")
+        raise InputError(f"{spec} has no rows", where=option, remedy=f"{name} has {len(splits[name])}")
     return rows
 
 

@@ -23,24 +23,26 @@ def usual_share(rows: int) -> float:
 
 
 def check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: bool) -> None:
-    """Check that there is something to learn, and enough to hold some out (``whole``: nothing is held out yet).
+    """Check that there is something to learn, and enough rows to hold some out (``whole``: none are held out yet).
 
     Raises:
-        InputError: For too few rows, for answers that are all alike, and for a class with a single row.
+        InputError: For too few rows, for answers that are all the same, and for a class with a single row.
     """
     problems = Problems()
-    remedy = "add rows, or give the rows to hold out by --eval_data_files"
+    remedy = "add rows, or give held-out rows with --eval_data_files"
     if len(examples) < FEWEST_ROWS:
-        count = "is only 1 row" if len(examples) == 1 else f"are only {len(examples)} rows"
-        problems.add(f"there {count}; {FEWEST_ROWS} are the least, a few hundred are usual", _file(examples), remedy)
+        count = "only 1 row" if len(examples) == 1 else f"only {len(examples)} rows"
+        problems.add(f"{count}: at least {FEWEST_ROWS} are needed, a few hundred are typical", _file(examples), remedy)
     alike = len(examples) > 1 and bool((examples.references == examples.references[0]).all())
     if alike and all(_is_answer(example) for example in examples):
         shown = examples[0].reference[:60]
-        problems.add(f"every answer is {shown!r}: there is nothing to learn", _file(examples), "add other answers")
+        problems.add(
+            f"every answer is {shown!r}: there is nothing to learn", _file(examples), "add rows with other answers"
+        )
     elif labels and whole:
         counts = Counter(examples.references.tolist())
         for place in np.flatnonzero([counts[key] == 1 for key in examples.references.tolist()]).tolist():
-            what = f"the label {examples[place].reference!r} occurs once, so it cannot be on both sides"
+            what = f"the label {examples[place].reference!r} occurs once, so it cannot be both trained on and held out"
             problems.add(what, str(examples[place].origin), remedy)
         shorten(problems, "labels like these")
     problems.raise_if_any()
@@ -79,7 +81,7 @@ def hold_out(examples: ExampleSet, share: float | None, seed: int, labels: Seque
     held = _drawn(_strata(examples, groups, labels), groups.sizes, wanted, seed)
     is_held = held[groups.leaders]
     if is_held.all() or not is_held.any():
-        raise InputError("the rows all have the same prompt, so none can be held out", where=_file(examples))
+        raise InputError("all rows have the same prompt, so none can be held out", where=_file(examples))
     return Split(examples.take(~is_held), examples.take(is_held))
 
 

@@ -106,9 +106,9 @@ def encode_all(
             if len(row.input_ids) <= max(1, row.prompt_length):
                 long = len(row.input_ids) + row.cut
                 found.add(
-                    f"nothing of the answer is left: the row has {long} tokens, the limit is {max_length}",
+                    f"no answer tokens are left: the row has {long} tokens, and --max_length is {max_length}",
                     str(row.origin),
-                    "a larger --max_length, or a shorter prompt",
+                    "increase --max_length, or shorten the prompt",
                 )
             yield row
     shorten(found, "rows like these")

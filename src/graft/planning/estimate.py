@@ -1,8 +1,9 @@
-"""How long a run will take and how much memory: estimated before anything is trained."""
+"""The time and the memory that a run will take, estimated before training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from graft.engine.packing import common_prefix
@@ -14,14 +15,22 @@ from graft.training.schedule import token_megabytes
 RUNTIME_MB = 700
 """Python, torch and the tokenizer."""
 BESIDES = 1.3
-"""What a step has besides its layers: the head, the optimiser, the held-out loss."""
+"""The time of a step over that of its layers: the head, the optimizer and the held-out loss are the rest."""
 
 
-def estimate(plan: RunPlan) -> dict[str, float]:
-    """``memory_mb`` at the peak, and ``minutes`` of training, by a second's measurement of this machine.
+@dataclass(frozen=True)
+class RunEstimate:
+    """The peak of the memory in MB, and the minutes of training."""
 
-    A token costs 4 operations a weight of the layers when they are frozen and 6 when they are trained (Kaplan et al.
-    2020, section 2.1); what the rows of a batch begin with alike is computed once.
+    memory_mb: int
+    minutes: float
+
+
+def estimate(plan: RunPlan) -> RunEstimate:
+    """Estimate memory and time from a measurement of this machine, which takes a second.
+
+    A token costs 4 operations per weight of the layers if these are frozen, and 6 if they are trained (Kaplan et al.
+    2020, section 2.1); the prefix that the rows of a batch share is computed once.
     """
     config = plan.base.text_config
     weights, whole = layer_weights(config), METHODS.get(plan.settings.method).trains_base
@@ -32,11 +41,11 @@ def estimate(plan: RunPlan) -> dict[str, float]:
     seconds = BESIDES * batches * tokens * weights * (6 if whole else 4) / rate
     held = 4 * (weights + 2 * _vocabulary(config) * hidden / (2 if config.get("tie_word_embeddings", True) else 1))
     memory = RUNTIME_MB + held * (4 if whole else 1) / 1e6 + tokens * token_megabytes(config)
-    return {"memory_mb": round(memory), "minutes": round(seconds / 60, 1)}
+    return RunEstimate(round(memory), round(seconds / 60, 1))
 
 
 def layer_weights(config: Mapping[str, Any]) -> int:
-    """The weights of all decoder layers: attention with its grouped heads, and a gated MLP (a plain one in GPT-2)."""
+    """Return the number of weights in all decoder layers: grouped attention, and a gated MLP (a plain one in GPT-2)."""
     hidden, inner = _hidden(config), _inner(config)
     heads = int(config.get("num_attention_heads") or config.get("n_head") or 1)
     head = int(config.get("head_dim") or hidden // heads)
@@ -47,7 +56,7 @@ def layer_weights(config: Mapping[str, Any]) -> int:
 
 
 def _batch_tokens(plan: RunPlan) -> float:
-    """Tokens computed in a batch, on average."""
+    """The mean number of tokens computed in a batch."""
     size = plan.training.batch_size
     rows = [row.input_ids for row in plan.rows[: 4 * size]]
     shared = common_prefix(rows, min(len(row) for row in rows) - 1) if len(rows) > 1 else 0

@@ -1,4 +1,4 @@
-"""``--dry_run``: the plan, and the exact first rows as trained."""
+"""``--dry_run``: the plan, and the first rows exactly as they are trained on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS_SHOWN = 3
 
 
 def preview(plan: RunPlan) -> dict[str, Any]:
-    """The plan as a plain document."""
+    """Return the plan as plain values, for ``--json``."""
     training = plan.training
     return {
         "model": plan.base.name,
@@ -32,7 +32,7 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "batch_size": training.batch_size,
         "gradient_accumulation_steps": training.accumulation,
         "learning_rate": training.learning_rate,
-        "estimate": estimate(plan),
+        "estimate": asdict(estimate(plan)),
         "inferred_settings": [asdict(inference) for inference in plan.inferred],
         "data": plan.data.summary,
         "first_rows": [_row(plan, index) for index in range(min(ROWS_SHOWN, len(plan.rows)))],
@@ -51,14 +51,14 @@ def _row(plan: RunPlan, index: int) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
-    """Texts in quotes, with their line ends in sight."""
+    """A value as text, strings in quotes, with visible line ends."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return repr(value) if isinstance(value, str) else str(value)
 
 
 def print_preview(plan: RunPlan) -> None:
-    """The plan for a person, on stdout."""
+    """Print the plan on stdout."""
     document = preview(plan)
     tokens = document["tokens"]
     rows, kind = document["rows"], document["kind"]

@@ -91,7 +91,7 @@ def _unknown(columns: list[str], row: Row) -> InputError:
     return InputError(
         f"these columns are not recognized: {', '.join(columns)}",
         where=str(row.origin),
-        remedy=f"say what they are, such as {example}",
+        remedy=f"name the columns, for example {example}",
     )
 
 
@@ -119,7 +119,7 @@ def _refuse_other_kinds(
             problems.add(
                 f"this row has {', '.join(names)} ({kinds[names]}), and most rows have {', '.join(columns)}",
                 str(row.origin),
-                "rows of one kind are wanted: split the file, or say by --text_template what is read",
+                "use rows of one kind: split the file, or name the columns with --text_template",
             )
     shorten(problems, "rows like these")
     problems.raise_if_any()

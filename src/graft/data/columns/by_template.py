@@ -25,12 +25,12 @@ def by_text_template(text: str, columns: Sequence[str], generation_prompt: str |
         prompt, completion = _moved(before.fill(row), after.fill(row))
         return [AnswerExample(prompt, completion, origin)]
 
-    said = [InferredSetting("completion_begins", border, "where --text_template's answer starts")]
+    said = [InferredSetting("completion_begins", border, "where the answer of --text_template begins")]
     return ColumnMapping("text_template", tuple(dict.fromkeys(template.names)), convert, None, said)
 
 
 def _moved(prompt: str, completion: str) -> tuple[str, str]:
-    """Blanks at the prompt's end belong to the completion: tokenizers keep a blank with the word behind it."""
+    """Move blanks at the prompt's end to the completion: tokenizers join a blank with the word after it."""
     bare = prompt.rstrip(" \t")
     return bare, prompt[len(bare) :] + completion
 
@@ -39,7 +39,7 @@ def by_two_templates(settings: DataSettings, columns: Sequence[str]) -> ColumnMa
     shape, problems = PromptShape(settings), Problems()
     if settings.prompt_template is None or settings.completion_template is None:
         given, other = ("completion", "prompt") if settings.prompt_template is None else ("prompt", "completion")
-        problems.add(f"--{given}_template is given without --{other}_template", remedy="the two go together")
+        problems.add(f"--{given}_template is given without --{other}_template", remedy="give both")
         problems.raise_if_any()
     prompt, completion = (
         parse_template(str(settings.prompt_template)),
@@ -56,7 +56,7 @@ def by_two_templates(settings: DataSettings, columns: Sequence[str]) -> ColumnMa
 
 
 def shape_prompt(text: str, settings: DataSettings | None) -> tuple[Message, ...] | str:
-    """What is typed, as the prompt of a run with these settings: in its template, or behind its instruction."""
+    """Return ``text`` as a prompt of a run with these settings: in its template, or after its instruction."""
     if settings is None:
         return ({"role": "user", "content": text},)
     if settings.text_template is not None:

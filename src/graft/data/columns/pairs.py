@@ -68,14 +68,14 @@ def text_pairs(
     kind = "/".join(used)
     said = [by_name(kind, *used)]
     if scale > 1:
-        said.append(InferredSetting("label_scale", scale, "the largest label, which counts as 1"))
+        said.append(InferredSetting("label_scale", scale, "the largest label, which means 1"))
     return ColumnMapping(kind, used, convert, None, said, [])
 
 
 def _number(value: Any, origin: Origin) -> float:
     number = _as_number(value)
     if number is None:
-        raise InputError(f"the label of a pair is a number from 0, not {value!r}", where=str(origin))
+        raise InputError(f"the label of a pair must be a number of at least 0, not {value!r}", where=str(origin))
     return number
 
 

@@ -55,12 +55,12 @@ def tagged_words(
 def _read_tags(words: Any, tags: Any, origin: Origin) -> tuple[list[str], list[str]]:
     words, tags = decoded(words), decoded(tags)
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags) or not words:
-        raise InputError("tokens and tags are not lists of one length", where=str(origin))
+        raise InputError("tokens and tags must be lists of the same length", where=str(origin))
     return [str(word) for word in words], [tag_name(tag) for tag in tags]
 
 
 def tag_name(value: Any) -> str:
-    """A tag without blanks, which stand between tags."""
+    """Return a tag without blanks, which separate tags."""
     name = "_".join(as_text(value).split())
     return name or OUTSIDE
 
@@ -73,7 +73,7 @@ def _read_spans(text: Any, spans: Any, origin: Origin) -> tuple[list[str], list[
     """
     text, spans = as_text(text), decoded(spans)
     if not isinstance(spans, list):
-        raise InputError("spans is not a list", where=str(origin))
+        raise InputError("spans must be a list", where=str(origin))
     pieces = list(_PIECE.finditer(text))
     tags = [OUTSIDE] * len(pieces)
     for span in spans:
@@ -102,7 +102,7 @@ def _span(span: Any, text: str, origin: Origin) -> Span:
     else:
         values = list(span) if isinstance(span, (list, tuple)) else []
     if len(values) != 3 or not all(isinstance(value, int) for value in values[:2]) or values[2] is None:
-        raise InputError(f"a span has start, end and label, not {span!r}", where=str(origin))
+        raise InputError(f"a span needs start, end and label, not {span!r}", where=str(origin))
     start, end = values[:2]
     if not 0 <= start < end <= len(text):
         raise InputError(f"the span {start}–{end} is not within the {len(text)} characters", where=str(origin))

@@ -20,7 +20,7 @@ MOST_LABELS_NAMED = 40
 def text_label(
     columns: Sequence[str], rows: Sequence[Row], settings: DataSettings, labels: Sequence[str] | None = None
 ) -> ColumnMapping | None:
-    """A text and its class; so many different ones are answers."""
+    """A text and its class, or its answer where there are too many different ones."""
     shape = PromptShape(settings)
     text, label = first_of(columns, TEXTS), first_of(columns, LABELS)
     if text is None or label is None:
@@ -39,9 +39,7 @@ def text_label(
         answer = as_text(row[label])
         return [AnswerExample(shape.prompt(as_text(row[text]), instruction), answer, origin, label=answer)]
 
-    said = (
-        [] if settings.instruction else [InferredSetting("instruction", instruction, "labeled text needs a question")]
-    )
+    said = [] if settings.instruction else [InferredSetting("instruction", instruction, "texts with labels need one")]
     mapping = mapping_by_name("text/label", (text, label), convert, *said)
     return ColumnMapping(mapping.kind, mapping.columns, convert, known, mapping.inferred)
 
@@ -65,7 +63,9 @@ def text_summary(
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         return [AnswerExample(shape.prompt(as_text(row[text]), instruction), as_text(row[summary]), origin)]
 
-    said = [] if settings.instruction else [InferredSetting("instruction", instruction, "a text and its summary")]
+    said = (
+        [] if settings.instruction else [InferredSetting("instruction", instruction, "texts with summaries need one")]
+    )
     return mapping_by_name("text/summary", (text, summary), convert, *said)
 
 
@@ -82,20 +82,20 @@ def tokens_tags(
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         words, names = row["tokens"], row[tags]
         if not isinstance(words, list) or not isinstance(names, list) or len(words) != len(names):
-            raise InputError("tokens and tags are not lists of one length", where=str(origin))
+            raise InputError("tokens and tags must be lists of the same length", where=str(origin))
         if any(isinstance(name, int) for name in names):
-            raise InputError("the tags are numbers without names", where=str(origin), remedy="write their names")
+            raise InputError("the tags are numbers without names", where=str(origin), remedy="give names")
         answer = json.dumps(join_tags(words, names), ensure_ascii=False)
         return [AnswerExample(shape.prompt(" ".join(map(str, words)), instruction), answer, origin)]
 
-    said = [] if settings.instruction else [InferredSetting("instruction", instruction, "tokens with tags")]
+    said = [] if settings.instruction else [InferredSetting("instruction", instruction, "tokens with tags need one")]
     return mapping_by_name("tokens/tags", ("tokens", tags), convert, *said)
 
 
 def join_tags(words: Sequence[Any], tags: Sequence[Any]) -> dict[str, str | list[str]]:
-    """Tag -> its words, joined, or a list where there are several of one tag; ``O`` is no tag.
+    """Return the words of each tag, joined, or a list if a tag occurs several times; ``O`` is no tag.
 
-    In the BIO scheme (Ramshaw & Marcus 1995) ``B-`` begins another of its kind; plain tags are taken together.
+    In the BIO scheme (Ramshaw & Marcus 1995) ``B-`` begins another entity; equal tags without a prefix are joined.
     """
     parts: dict[str, list[str]] = {}
     for word, tag in zip(words, tags, strict=True):

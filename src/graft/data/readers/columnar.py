@@ -61,4 +61,4 @@ def _rows(open_batches: Any, path: Path, problems: Problems) -> Iterator[Row]:
                 number += 1
                 yield Row(columns, Origin(file, number))
     except (pyarrow.ArrowException, OSError) as error:
-        problems.add(f"this does not read as {path.suffix[1:]}: {str(error).splitlines()[0]}", path)
+        problems.add(f"this file cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}", path)

@@ -41,7 +41,7 @@ def _rows(document: object, file: str, problems: Problems) -> Iterator[Row]:
         lists = [key for key, value in document.items() if isinstance(value, list)]
         document = document[lists[0]] if len(lists) == 1 else [document]
     if not isinstance(document, list):
-        problems.add("a list of objects is wanted", file)
+        problems.add("expected a list of objects", file)
         return
     for number, row in enumerate(document, 1):
         if not isinstance(row, dict):

@@ -46,7 +46,7 @@ def _parsed(line: str, where: str, problems: Problems) -> dict[str, Any] | None:
         problems.add(f"this line is not JSON ({json_reason(error)}): {_shortened(line)}", where)
         return None
     if not isinstance(row, dict):
-        problems.add(f"a JSON object with named columns is wanted, not {_shortened(line)}", where)
+        problems.add(f"expected a JSON object with named columns, got {_shortened(line)}", where)
         return None
     return row if "\\u" not in line or has_whole_characters(row, where, problems) else None
 

@@ -35,14 +35,14 @@ class Separated:
                 if doubled:
                     problems.add(f"the header names a column twice: {', '.join(doubled)}", f"{file}:{line}")
             elif len(cells) != len(names):
-                problems.add(f"{len(cells)} cells, and the header has {len(names)}", f"{file}:{line}")
+                problems.add(f"{len(cells)} cells, but the header has {len(names)}", f"{file}:{line}")
             else:
                 yield Row(dict(zip(names, cells, strict=True)), Origin(file, line))
 
     def _records(self, path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-        """The line on which each record begins, and its cells; blank lines are passed over.
+        """The line on which each record begins, and its cells; blank lines are skipped.
 
-        Quotes must close: one that doesn't would take all that follows into one cell, and rows were lost in silence.
+        An unclosed quote is an error: it would put all that follows into one cell, and rows would be lost silently.
         """
         with path.open("rb") as stream:
             check_start(stream.read(START), path)
@@ -69,7 +69,9 @@ def _parsed(reader: Any, path: Path, problems: Problems) -> Iterator[tuple[int, 
         except StopIteration:
             return
         except csv.Error as error:
-            problems.add(f"this row does not read: {error}", f"{path}:{line}", 'a quote in a quoted cell is written ""')
+            problems.add(
+                f"this row cannot be parsed: {error}", f"{path}:{line}", 'write a quote inside a quoted cell as ""'
+            )
             return
         if cells:
             yield line, cells
