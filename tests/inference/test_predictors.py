@@ -37,7 +37,8 @@ def test_without_its_adapter_a_model_answers_and_scores_as_its_base(adapted):
     folder, model, tokenizer = adapted
     rows, renderer = examples(5), Renderer(tokenizer)
     base = TorchPredictor("base", AutoModelForCausalLM.from_pretrained(folder), tokenizer, renderer)
-    off, on = (TorchPredictor("x", model, tokenizer, renderer, adapter=use) for use in (False, True))
+    off = TorchPredictor("base", model, tokenizer, renderer, model.disable_adapter)
+    on = TorchPredictor("tuned", model, tokenizer, renderer)
     assert off.generate(rows, 8) == base.generate(rows, 8)
     completions = [["word", "another word"]] * 5
     flat = [score.log_likelihood for row in base.score(rows, completions) for score in row]
@@ -47,7 +48,7 @@ def test_without_its_adapter_a_model_answers_and_scores_as_its_base(adapted):
 
 def test_results_have_the_order_of_the_examples_and_do_not_depend_on_their_batch(adapted):
     _, model, tokenizer = adapted
-    predictor, rows = TorchPredictor("tuned", model, tokenizer, Renderer(tokenizer), adapter=True), examples(6)
+    predictor, rows = TorchPredictor("tuned", model, tokenizer, Renderer(tokenizer)), examples(6)
     together = predictor.generate(rows, 8)
     assert together == [predictor.generate([row], 8)[0] for row in rows]
     assert predictor.generate(rows[::-1], 8) == together[::-1]
@@ -55,7 +56,7 @@ def test_results_have_the_order_of_the_examples_and_do_not_depend_on_their_batch
 
 def test_a_greedy_completion_is_what_generation_writes(adapted):
     _, model, tokenizer = adapted
-    predictor, rows = TorchPredictor("tuned", model, tokenizer, Renderer(tokenizer), adapter=True), examples(3)
+    predictor, rows = TorchPredictor("tuned", model, tokenizer, Renderer(tokenizer)), examples(3)
     answers = predictor.generate(rows, 40)
     scores = predictor.score(rows, [[answer, "zzz"] for answer in answers])
     for answer, (own, other) in zip(answers, scores, strict=True):
@@ -65,7 +66,7 @@ def test_a_greedy_completion_is_what_generation_writes(adapted):
 
 def test_progress_ends_at_the_number_of_rows(adapted):
     _, model, tokenizer = adapted
-    predictor, rows, seen = TorchPredictor("tuned", model, tokenizer, Renderer(tokenizer), True), examples(4), []
+    predictor, rows, seen = TorchPredictor("tuned", model, tokenizer, Renderer(tokenizer)), examples(4), []
     predictor.generate(rows, 2, lambda done, total: seen.append((done, total)))
     assert seen[-1] == (4, 4)
 
@@ -76,7 +77,7 @@ def test_the_mode_of_a_model_is_restored_even_after_an_error(adapted, training):
     model.train(training)
 
     def fail():
-        with evaluation_mode(model, False) as found:
+        with evaluation_mode(model, model.disable_adapter) as found:
             assert not found.training and all(layer.disable_adapters for layer in layers)
             raise RuntimeError("stop")
 

@@ -172,6 +172,50 @@ OPENING = Opening()
 """
 
 
+WITH_OPTION = """
+from dataclasses import replace
+
+from graft.config import Settings, setting
+from graft.tasks.text_classification import TextClassification
+
+
+class MarkedConfig(Settings):
+    marker: str = setting("?", "what every text ends with")
+
+
+class Marked(TextClassification):
+    name, aliases, Config = "marked", (), MarkedConfig
+
+    def recognize(self, rows, settings, generation_prompt=None, labels=None):
+        mapping = super().recognize(rows, settings, generation_prompt, labels)
+
+        def convert(row, origin):
+            return [replace(e, text=f"{e.text} {settings.marker}") for e in mapping.convert(row, origin)]
+
+        return replace(mapping, convert=convert)
+
+
+MARKED = Marked()
+"""
+
+
+def test_a_task_of_ones_own_has_options_which_its_run_keeps(given, write, tmp_path):
+    (tmp_path / "own_task.py").write_text(WITH_OPTION, encoding="utf-8")
+    named = f"{tmp_path / 'own_task.py'}:MARKED"
+    run = finetune(given("bert", "classes", task=named, evaluate=False, max_steps=2, marker="END"))
+    assert all(row["text"].endswith(" END") for row in rows_of(run / "data" / "train.jsonl"))
+    others = write("others", [{"text": "good cake", "label": "yes"}, {"text": "bad rain", "label": "no"}])
+    evaluate_model(run, others, task=named, output_path=tmp_path / "out", bootstrap_samples=100)
+    assert [row["prompt"] for row in rows_of(tmp_path / "out" / "predictions.jsonl")] == [
+        "good cake END",
+        "bad rain END",
+    ]
+
+
+def rows_of(file):
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def test_a_task_of_ones_own(given, tmp_path):
     (tmp_path / "own_task.py").write_text(OWN, encoding="utf-8")
     named = f"{tmp_path / 'own_task.py'}:OPENING"

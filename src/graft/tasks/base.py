@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from graft.config import DataSettings
+from graft.config import DataSettings, Settings
 from graft.data.columns import ColumnMapping
 from graft.data.example import Example
 from graft.data.pipeline import Prepared
@@ -42,6 +42,8 @@ class Task(Protocol):
         uses: The settings that this task uses and not every task does. Giving one to a task without it is an error.
         title: The name in a sentence.
         help: One sentence on what the model does.
+        Config: Options that only this task has. They are options of ``graft finetune`` by themselves, and ``recognize``
+            finds them among its settings.
         aliases: Other names that users may type.
         hub_tag: ``pipeline_tag`` of a model card on the Hugging Face hub; the name where it is empty.
         priority: The order in which tasks are tried on rows whose task is not named: lower ones first.
@@ -60,6 +62,7 @@ class Task(Protocol):
     uses: frozenset[str]
     title: str = ""
     help: str = ""
+    Config: type[Settings] = Settings
     aliases: tuple[str, ...] = ()
     hub_tag: str = ""
     priority: int = 50

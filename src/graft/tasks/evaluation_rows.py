@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from graft.config import DataSettings
+from graft.config import Component, DataSettings, compose
 from graft.data.pipeline import read_examples
 from graft.data.sources import sha256_of
 from graft.errors import InputError
@@ -46,15 +46,24 @@ def load_evaluation_rows(
         if run is None:
             raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
         return _held_out(run)
-    recorded = recorded_data_settings(run) if run is not None else {}
-    chosen = {name: getattr(given, name) for name in given.model_fields_set}
-    update = {"data_files": listed, "data_name": given.data_name if listed is None else None}
-    settings = DataSettings(**{**recorded, **chosen, **update})
+    task = task or default_task("causal")
     known = list(label_space.names) if label_space is not None else []
     labels = run.manifest.data.labels if run is not None else known or None
-    recognize = (task or default_task("causal")).recognize
-    read = read_examples(settings, labels, recognize=recognize, token=token)
+    settings = _settings(run, listed, given, task)
+    read = read_examples(settings, labels, recognize=task.recognize, token=token)
     return EvaluationRows(read.examples, read.mapping.labels, asdict(read.source), read.mapping.kind)
+
+
+def _settings(run: RunFolder | None, files: tuple[str, ...] | None, given: DataSettings, task: Task) -> DataSettings:
+    """Return the run's settings, the task's own among them, with those that the user gave over them."""
+    cls = compose(DataSettings, [Component("task", task.name, task.Config)])
+    recorded = recorded_data_settings(run) if run is not None else {}
+    if run is not None:
+        own = {name: run.manifest.settings.get(name) for name in task.Config.model_fields}
+        recorded |= {name: value for name, value in own.items() if value is not None}
+    chosen = {name: getattr(given, name) for name in given.model_fields_set}
+    where = {"data_files": files, "data_name": given.data_name if files is None else None}
+    return cls(**{**recorded, **chosen, **where})
 
 
 def _held_out(run: RunFolder) -> EvaluationRows:

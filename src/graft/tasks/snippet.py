@@ -65,7 +65,7 @@ def loading(
         "peft": [
             f'model = PeftModel.from_pretrained(model, f"{{run}}/adapter"){".merge_and_unload()" if merge else ""}'
         ],
-        "graft": ['model = METHODS.get("' + usage.method + '").load(model, Path(f"{run}/adapter"))'],
+        "graft": [f'model = METHODS.get({python(usage.method)}).load(model, Path(f"{{run}}/adapter"))'],
         None: [],
     }[usage.adapter]
     return [
