@@ -45,7 +45,7 @@ CONTENDERS = {
     for contender in (
         Contender("graft exact", "graft", {"engine": "exact"}),
         Contender("graft int8", "graft", {"engine": "int8"}),
-        Contender("graft bf16", "graft", {"engine": "bf16"}),
+        Contender("graft bfloat16", "graft", {"engine": "bfloat16"}),
         Contender("graft plain", "graft", {"engine": "plain"}),
         # bfloat16 by autocast, checkpointing; the dropout is that of TRL's command line.
         Contender("TRL defaults", "trl", {"lora_dropout": 0.05}, micro_batch=8),

@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(given, tmp_path
     assert weights(first) == weights(second) != weights(other)
 
 
-@pytest.mark.parametrize("engine", ["int8", "bf16"])
+@pytest.mark.parametrize("engine", ["int8", "bfloat16"])
 def test_fewer_bits_train_alike_and_leave_a_plain_adapter(given, tmp_path, engine):
     from safetensors.torch import load
 

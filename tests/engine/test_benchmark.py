@@ -41,11 +41,11 @@ def test_rates_are_measured_once_for_a_machine(tmp_path, monkeypatch):
     assert _machine_key() != key
 
 
-@pytest.mark.parametrize(("engine", "notes"), [("int8", ["9.0 times as long"]), ("bf16", []), ("exact", [])])
+@pytest.mark.parametrize(("engine", "notes"), [("int8", ["9.0 times as long"]), ("bfloat16", []), ("exact", [])])
 def test_an_engine_without_kernels_says_that_it_is_slower(engine, notes, tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_KERNELS", "0")
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path))
-    write_rates(tmp_path, exact=900.0, int8=100.0, bf16=950.0)
+    write_rates(tmp_path, exact=900.0, int8=100.0, bfloat16=950.0)
     assert slowdown("int8") == 9
     reporter = Notes()
     EngineChoice(engine).on(torch.device("cpu")).report(reporter)

@@ -56,7 +56,7 @@ def kept(rows, width, drop):
     return lora_kernels.forward(kernels(), torch.ones(rows, width), [layer], None, drop)[0] > 0
 
 
-@pytest.mark.parametrize("quantized", [None, "int8", "bf16"])
+@pytest.mark.parametrize("quantized", [None, "int8", "bfloat16"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("source", ["plain", "normed", "gated"])
 def test_several_layers_in_one_call_and_one_by_one(quantized, source, dropout):
@@ -125,7 +125,7 @@ def test_what_dropout_keeps(share):
         assert abs(together) < 5 * share * (1 - share) / one.numel() ** 0.5
 
 
-@pytest.mark.parametrize("compute", ["exact", "int8", "bf16"])
+@pytest.mark.parametrize("compute", ["exact", "int8", "bfloat16"])
 @pytest.mark.parametrize(
     ("family", "dropout"),
     [

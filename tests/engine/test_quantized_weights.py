@@ -20,7 +20,7 @@ def with_and_without_kernels(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("with_and_without_kernels")
-@pytest.mark.parametrize(("name", "error"), [("int8", 0.02), ("bf16", 0.01)])
+@pytest.mark.parametrize(("name", "error"), [("int8", 0.02), ("bfloat16", 0.01)])
 @pytest.mark.parametrize(("out", "width"), [(24, 48), (32, 48), (112, 48), (80, 192)])  # 24 is not whole vectors
 def test_products_in_both_directions_are_near(name, error, out, width):
     torch.manual_seed(0)
@@ -56,7 +56,7 @@ def test_int8_sums_are_whole_numbers_whoever_takes_them(monkeypatch):
     torch.testing.assert_close(plain.forward(plain.quantize(x)), whole.forward(codes[0])[:, :32], rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["int8", "bf16"])
+@pytest.mark.parametrize("name", ["int8", "bfloat16"])
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
 def test_loss_and_gradients_are_near_and_not_the_same(family, name):
     model = adapted(family)
@@ -93,7 +93,7 @@ def test_engines_are_chosen_by_what_the_model_can():
             choose_engine("int8", model)
 
 
-@pytest.mark.parametrize(("engine", "precision", "objective"), [("int8", "bfloat16", None), ("bf16", "float32", 1)])
+@pytest.mark.parametrize(("engine", "precision", "objective"), [("int8", "bfloat16", None), ("bfloat16", "float32", 1)])
 def test_quantized_weights_that_would_not_be_used_are_refused(engine, precision, objective):
     with pytest.raises(InputError, match=engine):
         refuse_lower_precision(engine, precision, objective)

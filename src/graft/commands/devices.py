@@ -12,7 +12,7 @@ from graft.progress import SILENT, Reporter
 
 FORMATS = ("float32", "bfloat16", "int8", "int4")
 """Number formats whose products are measured."""
-ENGINE_FORMATS = {"exact": "float32", "bf16": "bfloat16", "int8": "int8"}
+ENGINE_FORMATS = {"exact": "float32", "bfloat16": "bfloat16", "int8": "int8"}
 """In which format each engine computes the products with frozen layers."""
 WORTH_IT = 1.2
 """An engine that is not exact is recommended where it trains a fifth faster."""

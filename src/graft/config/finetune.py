@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from graft.config.base import Settings, setting
 from graft.config.common import DataSettings, EvaluationSettings, ModelSettings
-from graft.config.types import Listed, Pairs, Precision
+from graft.config.types import Engine, Listed, Pairs, Precision
 
 
 class MethodSettings(Settings):
@@ -55,10 +55,10 @@ class TrainingSettings(Settings):
         "measured to be quickest here; weights stay float32",
         "mixed_precision",
     )
-    engine: Literal["exact", "int8", "bf16", "plain", "auto", "packed"] = setting(
+    engine: Engine = setting(
         "exact",
         "exact: no padding, shared prefixes computed once, the same numbers (auto and packed are its older names); "
-        "int8, bf16: frozen layers in fewer bits, faster where the CPU has them, not exact; plain: padded batches",
+        "int8, bfloat16: frozen layers in fewer bits, faster where the CPU has them, not exact; plain: padded batches",
     )
     resume: bool = setting(False, "go on where an interrupted run stopped")
     overwrite: bool = setting(False, "replace the run that is in the output folder", "overwrite_output_dir")

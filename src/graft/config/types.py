@@ -51,3 +51,4 @@ def _format(value: Any) -> Any:
 
 
 Precision = Annotated[Literal["auto", "float32", "bfloat16", "float16"], BeforeValidator(_format)]
+Engine = Annotated[Literal["exact", "int8", "bfloat16", "plain", "auto", "packed"], BeforeValidator(_format)]

@@ -39,7 +39,7 @@ SLOW = 4.0
 
 
 def engine_rates(reporter: Reporter = SILENT) -> dict[str, float]:
-    """Tokens per second of a training step on the CPU, by engine: exact, int8, bf16.
+    """Tokens per second of a training step on the CPU, by engine: exact, int8, bfloat16.
 
     A step is a forward and a backward pass of three decoder layers (512 features, 1536 in the MLP) with LoRA of rank
     16 in each linear layer, over 294 tokens; the best of three counts. It takes some seconds at the first call on a

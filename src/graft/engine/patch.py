@@ -34,7 +34,7 @@ def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
 
     Args:
         model: Changed within the context alone.
-        compute: ``exact``, or ``int8`` or ``bf16`` for the products with frozen weights that have an adapter.
+        compute: ``exact``, or ``int8`` or ``bfloat16`` for the products with frozen weights that have an adapter.
     """
     quantize = QUANTIZED_WEIGHTS.get(compute)
     replaced: list[nn.Module] = []

@@ -183,12 +183,12 @@ class Bfloat16:
         return add_terms(product.float() if into is None else into.add_(product), lora, None)
 
 
-QUANTIZED_WEIGHTS: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bf16": Bfloat16}
+QUANTIZED_WEIGHTS: dict[str, type[Int8] | type[Bfloat16]] = {"int8": Int8, "bfloat16": Bfloat16}
 """Classes by the name of the engine (``--engine``) that uses them."""
 
 
 def has_kernel(engine: str) -> bool:
-    """Whether the kernels compute ``engine`` (int8 or bf16) here; otherwise PyTorch does, perhaps slowly."""
+    """Whether the kernels compute ``engine`` (int8 or bfloat16) here; otherwise PyTorch does, perhaps slowly."""
     return QUANTIZED_WEIGHTS[engine](torch.zeros(LANES, LANES)).compute is not None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 ROWS, INNER, COLUMNS = 512, 1024, 1024
 """Tokens of a small batch times a layer of a small model."""
@@ -77,8 +77,14 @@ def training_rates(
     return _in_turns(passes, seconds, device, operations=2 * LAYERS * 2 * ROWS * products)
 
 
+class _LoraWeights(NamedTuple):
+    frozen: Any
+    a: Any
+    b: Any
+
+
 def _pass(hidden: int, inner: int, device: str, name: str) -> Callable[[], Any]:
-    """Forwards and backwards: the weights are frozen, so each of their products is done twice."""
+    """A forward and a backward pass: the weights are frozen, so each has two products."""
     import torch
     from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
@@ -87,18 +93,19 @@ def _pass(hidden: int, inner: int, device: str, name: str) -> Callable[[], Any]:
     def weight(rows: int, columns: int) -> Any:
         return (torch.randn(rows, columns, generator=generator) / columns**0.5).to(device)
 
-    def layer(rows: int, columns: int) -> tuple[Any, Any, Any]:
-        return weight(rows, columns), weight(RANK, columns).requires_grad_(), weight(rows, RANK).requires_grad_()
+    def layer(rows: int, columns: int) -> _LoraWeights:
+        adapter = weight(RANK, columns).requires_grad_(), weight(rows, RANK).requires_grad_()
+        return _LoraWeights(weight(rows, columns), *adapter)
 
-    def tuned(x: Any, to: tuple[Any, Any, Any]) -> Any:
-        return linear(x, to[0]) + linear(linear(x, to[1]), to[2])
+    def tuned(x: Any, layer: _LoraWeights) -> Any:
+        return linear(x, layer.frozen) + linear(linear(x, layer.a), layer.b)
 
     def heads(x: Any) -> Any:
         return x.view(SEQUENCES, -1, hidden // HEAD, HEAD).transpose(1, 2)
 
     shapes = [(hidden, hidden)] * 4 + [(inner, hidden)] * 2 + [(hidden, inner)]
     layers = [[layer(*shape) for shape in shapes] for _ in range(LAYERS)]
-    wanted = [part for parts in layers for frozen in parts for part in frozen[1:]]
+    trained = [part for parts in layers for one in parts for part in (one.a, one.b)]
     tokens, dtype = weight(ROWS, hidden), getattr(torch, name)
 
     def both_ways() -> None:
@@ -111,7 +118,7 @@ def _pass(hidden: int, inner: int, device: str, name: str) -> Callable[[], Any]:
                 x = x + tuned(attended.transpose(1, 2).reshape(ROWS, hidden), o)
                 normed = rms_norm(x, (hidden,))
                 x = x + tuned(silu(tuned(normed, gate)) * tuned(normed, up), down)
-        torch.autograd.grad(x.float().sum(), wanted)
+        torch.autograd.grad(x.float().sum(), trained)
 
     return both_ways
 
@@ -197,7 +204,7 @@ def _runs(product: Callable[[], Any]) -> bool:
 
 
 def _rate(product: Callable[[], Any], seconds: float, device: str) -> float:
-    """How often a second, over ``seconds``; on a GPU each is waited for."""
+    """How often per second, over ``seconds``; on a GPU each is waited for."""
     import torch
 
     def finish() -> None:

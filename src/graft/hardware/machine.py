@@ -7,18 +7,18 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
 
 def machine() -> dict[str, Any]:
-    """CPU, cores, memory in GB, GPUs, system: plain values for a manifest."""
+    """CPU, cores, memory in GB, GPUs, operating system: plain values for a manifest."""
     return {
         "cpu": cpu_name(),
         "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
         "logical_cores": os.cpu_count(),
-        "memory_gb": round(memory_mb()[1] / 2**10, 1),
+        "memory_gb": round(memory_mb().total / 2**10, 1),
         "gpu": gpu_names(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -26,6 +26,7 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
+    """The processor's model, as Linux or Python names it."""
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
@@ -34,23 +35,36 @@ def cpu_name() -> str:
 
 
 def memory_available_mb() -> float:
-    return memory_mb()[0]
+    """Memory that a process may take, in MB."""
+    return memory_mb().available
 
 
-def memory_mb() -> tuple[float, float, float]:
-    """In MB: what is available, what there is, and what this process holds."""
+class Memory(NamedTuple):
+    """Of this machine, or of the container that limits this process, in MB."""
+
+    available: float
+    total: float
+    used_by_process: float
+
+
+def memory_mb() -> Memory:
+    """Memory now: available, total, and resident of this process."""
     memory = psutil.virtual_memory()
     available, total = float(memory.available), float(memory.total)
     limit, used = container_memory()
     if limit < total:
         available, total = min(available, limit - used), limit
-    return available / 2**20, total / 2**20, psutil.Process().memory_info().rss / 2**20
+    return Memory(available / 2**20, total / 2**20, psutil.Process().memory_info().rss / 2**20)
 
 
 def container_memory(folder: Path = Path("/sys/fs/cgroup")) -> tuple[float, float]:
-    """The limit of the container this runs in (infinite where there is none), and what of it is used, in bytes.
+    """Memory of the container that this process runs in, in bytes.
 
-    The kernel's file cache counts as used there, but is given back when it is needed.
+    Args:
+        folder: Where control groups are mounted.
+
+    Returns:
+        The limit, infinite without one, and what of it is used, without the file cache that the kernel would free.
     """
     for limit, used, cache in (
         ("memory.max", "memory.current", "memory.stat"),
@@ -67,24 +81,30 @@ def container_memory(folder: Path = Path("/sys/fs/cgroup")) -> tuple[float, floa
 
 
 def gpu_names() -> list[str]:
-    """NVIDIA GPUs by nvidia-ml-py, where it and a driver are there."""
-    return [name for name, _, _ in _gpus()]
+    """NVIDIA GPUs; none without nvidia-ml-py or a driver."""
+    return [gpu.name for gpu in _gpus()]
 
 
-def _gpus() -> list[tuple[str, float, float]]:
-    """Name, memory used in MB, utilisation in percent."""
+class _Gpu(NamedTuple):
+    name: str
+    memory_mb: float
+    percent: float
+
+
+def _gpus() -> list[_Gpu]:
+    """Name, memory used in MB, utilization in percent."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # no package, no driver, no permission: no GPU to speak of
+    except Exception:  # no package, no driver or no permission
         return []
     found = []
     for index in range(pynvml.nvmlDeviceGetCount()):
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         used = pynvml.nvmlDeviceGetMemoryInfo(handle).used / 2**20
         rate = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
-        found.append((str(pynvml.nvmlDeviceGetName(handle)), float(used), float(rate)))
+        found.append(_Gpu(str(pynvml.nvmlDeviceGetName(handle)), float(used), float(rate)))
     return found
 
 
@@ -97,6 +117,7 @@ class Resources:
         self._has_gpu = bool(_gpus())
 
     def sample(self) -> dict[str, float]:
+        """What is used now, by name: ``rss_mb``, ``cpu_percent``, and of each GPU its memory and utilization."""
         found = {
             "rss_mb": round(self._process.memory_info().rss / 2**20, 1),
             "cpu_percent": self._process.cpu_percent(),
@@ -108,9 +129,9 @@ class Resources:
 
 
 def peak_memory_mb() -> float:
-    """The most resident memory this process ever had."""
+    """The peak of this process's resident memory, in MB."""
     status = Path("/proc/self/status")
-    if status.is_file():  # on Linux; what getrusage says there, a process inherits from the one that started it
+    if status.is_file():  # on Linux, where a process inherits the peak that getrusage reports from its parent
         lines = status.read_text(encoding="ascii", errors="replace").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10
     if sys.platform == "win32":
@@ -125,7 +146,7 @@ ISA = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", 
 
 
 def isa() -> list[str]:
-    """Those of ``ISA`` that this CPU has; only Linux says so in a file."""
+    """Those of ``ISA`` that this CPU has; an empty list on other systems than Linux."""
     if sys.platform != "linux":
         return []
     words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
@@ -133,7 +154,7 @@ def isa() -> list[str]:
 
 
 def npu_names() -> list[str]:
-    """NPUs that Linux has a driver for."""
+    """NPUs with a Linux driver."""
     return sorted(entry.name for entry in Path("/sys/class/accel").glob("accel*")) if sys.platform == "linux" else []
 
 

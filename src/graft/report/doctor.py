@@ -223,7 +223,7 @@ def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, st
     if settings.get("use_dora"):
         yield "DoRA computes the norm of every tuned weight at each step", "--use_dora false"
     in_float32 = settings.get("precision") in (None, "float32") and not arguments.get("bf16")
-    if in_float32 and training.engine not in ("int8", "bf16"):
+    if in_float32 and training.engine not in ("int8", "bfloat16", "bf16"):
         yield (
             "it computed in float32",
             "--engine int8 for LoRA (half the time or less on a processor with VNNI or AMX; evaluate to see"

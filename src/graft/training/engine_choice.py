@@ -23,7 +23,7 @@ class EngineChoice(NamedTuple):
     """An engine by name.
 
     Attributes:
-        name: ``exact``, ``int8``, ``bf16``, or ``plain`` for padded batches.
+        name: ``exact``, ``int8``, ``bfloat16``, or ``plain`` for padded batches.
         padded_because: why ``plain`` was chosen though another engine was asked for.
         kernels_missing: why the CPU computes without the compiled kernels.
         falls_back: whether the CPU computes the frozen layers by PyTorch's products, since the kernels lack the format.
