@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from graft.evaluation.metrics import get_metric
+from graft.runs.evaluation_document import EvaluationDocument, MetricsRecord, PredictionRecord
+from graft.runs.manifest import RunManifest
+from graft.runs.record import Record, dump, dump_lines, validate
 
 LABELS = ["negative", "neutral", "positive"]
 INSTRUCTION = "Classify the tone of the text as one of: negative, neutral, positive.\n\n"
@@ -50,10 +53,10 @@ def classification(folder: Path) -> Path:
     """The tone of 571 texts, base and tuned, with everything a finished run has."""
     draw = random.Random(7)
     rows = _answered_labels(draw)
-    _write_jsonl(folder / "predictions.jsonl", rows)
-    _write_json(folder / "evaluation.json", _label_evaluation(rows))
-    _write_jsonl(folder / "metrics.jsonl", _metrics(110, 1.9, 0.31, draw))
-    _write_json(folder / "manifest.json", _manifest("classification", "finished", "tone of tweets"))
+    _write_records(folder / "predictions.jsonl", PredictionRecord, rows)
+    _write_record(folder / "evaluation.json", EvaluationDocument, _label_evaluation(rows))
+    _write_records(folder / "metrics.jsonl", MetricsRecord, _metrics(110, 1.9, 0.31, draw))
+    _write_record(folder / "manifest.json", RunManifest, _manifest("classification", "finished", "tone of tweets"))
     _write_jsonl(
         folder / "data" / "train.jsonl", [_kept(text, label) for label in LABELS for text in _SENTENCES[label]]
     )
@@ -65,16 +68,16 @@ def free_text(folder: Path) -> Path:
     """One-line summaries of descriptions: long texts, no labels, ROUGE and perplexity."""
     draw = random.Random(11)
     rows = _answered_texts(draw)
-    _write_jsonl(folder / "predictions.jsonl", rows)
+    _write_records(folder / "predictions.jsonl", PredictionRecord, rows)
     values = {"rougeL": (0.214, 0.341), "rouge1": (0.243, 0.379), "rouge2": (0.071, 0.148), "bleu": (3.2, 9.7)}
     values |= {"token_f1": (0.231, 0.366), "exact_match": (0.0, 0.013), "perplexity": (38.4, 11.9)}
     document = _evaluation(values, 316, "synopsis-test.jsonl")
-    _write_json(folder / "evaluation.json", document)
-    _write_jsonl(folder / "metrics.jsonl", _metrics(240, 64.0, 1.7, draw))
+    _write_record(folder / "evaluation.json", EvaluationDocument, document)
+    _write_records(folder / "metrics.jsonl", MetricsRecord, _metrics(240, 64.0, 1.7, draw))
     manifest = _manifest("prompt_completion", "finished", None)
-    manifest["data"] |= {"labels": None, "summary": {"warnings": [], "prompt_tokens": {"median": 164, "max": 702}}}
+    manifest["data"] |= {"labels": None, "summary": {"warnings": []}}
     manifest["base"] |= {"name": "meta-llama/Llama-3.2-1B-Instruct", "license": "llama3.2"}
-    _write_json(folder / "manifest.json", manifest)
+    _write_record(folder / "manifest.json", RunManifest, manifest)
     _adapter(folder)
     return folder
 
@@ -85,8 +88,8 @@ def failed(folder: Path) -> Path:
     manifest |= {"error": "the disk is full; the last whole checkpoint is kept\n    free some room, then --resume"}
     for name in ("training", "adapter", "scores"):
         del manifest[name]
-    _write_json(folder / "manifest.json", manifest)
-    _write_jsonl(folder / "metrics.jsonl", _metrics(40, 1.9, 0.6, random.Random(3)))
+    _write_record(folder / "manifest.json", RunManifest, manifest)
+    _write_records(folder / "metrics.jsonl", MetricsRecord, _metrics(40, 1.9, 0.6, random.Random(3)))
     with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 41, "lo')
     return folder
@@ -266,6 +269,8 @@ def _manifest(kind: str, status: str, task: str | None) -> dict[str, Any]:
     }
     versions = {"python": "3.11.2", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2", "graft": "0.1.0"}
     return {
+        "kind": "run",
+        "schema_version": "1.0",
         "graft": "0.1.0",
         "status": status,
         "command": "finetune",
@@ -293,8 +298,6 @@ def _manifest(kind: str, status: str, task: str | None) -> dict[str, Any]:
             "tokens": 197_903,
             "summary": {
                 "labels": {"positive": 1223, "negative": 998, "neutral": 490},
-                "prompt_tokens": {"median": 70, "p95": 94, "max": 131},
-                "completion_tokens": {"median": 2, "p95": 2, "max": 2},
                 "warnings": ["4 texts occur twice with different labels, first tone-train.jsonl:17 and :904"],
             },
         },
@@ -321,6 +324,27 @@ def _manifest(kind: str, status: str, task: str | None) -> dict[str, Any]:
 def _adapter(folder: Path) -> None:
     (folder / "adapter").mkdir(parents=True, exist_ok=True)
     _write_json(folder / "adapter" / "adapter_config.json", {"peft_type": "LORA", "r": 16})
+
+
+def _write_record(path: Path, model: type[Record], document: dict[str, Any]) -> None:
+    """Write ``document`` as graft would: with the types of ``model``, and no key that it does not have."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dump(_known(validate(model, document, str(path)))), encoding="utf-8")
+
+
+def _write_records(path: Path, model: type[Record], documents: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records = [_known(validate(model, document, str(path))) for document in documents]
+    path.write_text(dump_lines(records), encoding="utf-8")
+
+
+def _known(record: Record) -> Record:
+    assert not record.model_extra, record.model_extra
+    for _, value in record:
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, Record):
+                _known(part)
+    return record
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -160,10 +160,12 @@ def _provenance(view: RunView) -> summary.Facts:
 def _what_it_is(view: RunView) -> str:
     base, adapter = base_id(view), usage.has_adapter(view.path)
     name = f"[{base}](https://huggingface.co/{base})" if base else f"`{view.base_name}`"
-    what = f"A {view.method_title} adapter for {name}" if adapter else f"{name}, fine-tuned"
+    what = f"An adapter for {name}" if adapter else f"{name}, fine-tuned"
+    method = view.method_title if adapter else ""
     rows = count(view.data.train_rows)
     task = f" to answer with one of: {', '.join(_inline(label) for label in view.labels[:20])}" if view.labels else ""
-    return f"{what}, trained{' on ' + rows + ' rows' if rows else ''}{task}. Made with graft."
+    how = f"{' with ' + method if method else ''}{' on ' + rows + ' rows' if rows else ''}"
+    return f"{what}, trained{how}{task}. Made with graft."
 
 
 def _how_to_use(view: RunView) -> str:

@@ -109,8 +109,8 @@ def _overfitting_span(step: int | None, x: svg.Scale, last: int, frame: Frame) -
         return Markup("")
     start, end = x(step), x(last)
     words = "overfitting"
-    inside = end - start > 80
-    place, anchor = (start + 8, "start") if inside else (start - 8, "end")
+    beside = start - frame.left > 90  # left of the span, or else in it: the best step's line is in the span
+    place, anchor = (start - 8, "end") if beside else (start + 8, "start")
     label = svg.text(place, frame.top + 27, words, "overfitting-label", anchor)  # below the best step's label
     span = svg.element(
         "rect", x=start, y=frame.top, width=end - start, height=frame.floor - frame.top, class_="overfitting-span"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -173,7 +173,6 @@ def base_facts(view: RunView) -> Facts:
 def data_facts(view: RunView) -> Facts:
     data = view.data
     held_out = count(data.held_out_rows)
-    summary = data.summary.document()
     return present(
         [
             ("Kind", data.kind.replace("_", " ")),
@@ -184,8 +183,7 @@ def data_facts(view: RunView) -> Facts:
             ("Compared on", judged_on(view).removeprefix("On ") if view.scores else ""),
             ("Tokens", count(data.tokens)),
             ("Trained token share", share(data.trained_token_share)),
-            *[(_title(name), _lengths(value)) for name, value in summary.items() if _is_lengths(name, value)],
-            *[(_title(name), figure(value)) for name, value in summary.items() if _plain(name, value)],
+            ("Duplicates removed", count(data.summary.duplicates or None)),
         ]
     )
 
@@ -195,28 +193,6 @@ def _source(source: SourceRecord | None) -> str:
         return ""
     rows = count(source.rows)
     return f"{PurePath(source.path).name}{', ' + rows + ' rows' if rows else ''}"
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-_SHOWN_ELSEWHERE = frozenset({"labels", "label_counts", "warnings", "rows", "train_rows", "held_out_rows", "eval_rows"})
-
-
-def _is_lengths(name: str, value: Any) -> bool:
-    return name not in _SHOWN_ELSEWHERE and isinstance(value, dict)
-
-
-def _plain(name: str, value: Any) -> bool:
-    return name not in _SHOWN_ELSEWHERE and not isinstance(value, (dict, list)) and value not in (None, "")
-
-
-def _lengths(value: Mapping[str, Any]) -> str:
-    """A small table of numbers, such as lengths: ``median 21, p95 34, max 60``."""
-    if len(value) > 8 or not all(isinstance(entry, (int, float)) for entry in value.values()):
-        return ""
-    return ", ".join(f"{name.replace('_', ' ')} {figure(entry)}" for name, entry in value.items())
 
 
 def label_counts(view: RunView) -> list[tuple[str, int]]:

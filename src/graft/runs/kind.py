@@ -47,6 +47,8 @@ def folder_kind(path: Path) -> FolderKind:
         return FolderKind.ADAPTER
     if (path / "evaluation.json").is_file():
         return FolderKind.EVALUATION
+    if (path / "tokenizer.json").is_file() or any(path.glob("*.safetensors")):
+        return FolderKind.MODEL  # not whole: opening it says what is missing
     names = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
     readable = endings()
     if any(entry.suffix.lower() in readable for entry in names):
