@@ -150,6 +150,7 @@ SPEEDS = ("load_seconds", "prompt_tokens_per_second", "tokens_per_second", "batc
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure every contender ``given.turns`` times, in turn; the first time each also answers the rows."""
     from graft.hardware.machine import isa, machine
     from graft.models.base import open_run_or_model
     from graft.models.cache import cache_folder
@@ -157,8 +158,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
     opened = open_run_or_model(given.run)
     rows = Rows(opened, given.rows, given.seed)
-    adapter = RunFolder.open(given.run).manifest.get("adapter") or {}
-    key = str(adapter.get("sha256") or opened.base.sha256)[:12]
+    key = str(RunFolder.open(given.run).manifest.adapter.sha256 or opened.base.sha256)[:12]
     chosen = contenders(given, opened, given.bundles_folder or cache_folder() / "bench" / "bundles" / key)
     turns: dict[str, list[dict[str, Any]]] = {one.name: [] for one in chosen}
     for turn in range(given.turns):
@@ -166,31 +166,31 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             turns[one.name].append(asked(one, rows, given, answers=turn == 0))
             said = {name: value for name, value in turns[one.name][-1].items() if name != "answers"}
             print(f"{one.name}: {json.dumps(said)}", file=sys.stderr, flush=True)
-    reference = rows.texts(turns[chosen[0].name][0].pop("answers"))
-    results = []
-    for one in chosen:
-        own = turns[one.name]
-        texts = reference if one is chosen[0] else rows.texts(own[0].pop("answers"))
-        same = statistics.mean(a == b for a, b in zip(texts, reference, strict=True))
-        medians = {name: _median([turn[name] for turn in own]) for name in SPEEDS}
-        results.append(
-            {
-                "name": one.name,
-                "accuracy": round(rows.accuracy(texts), 4),
-                "answers_as_pytorch": round(same, 4),
-                "size_mb": round(one.size_mb, 1),
-                **medians,
-                "rows_per_second": own[0]["rows_per_second"],
-                "turns": own,
-            }
-        )
+    texts = {one.name: rows.texts(turns[one.name][0].pop("answers")) for one in chosen}
+    reference = texts[chosen[0].name]
     settings = {name: getattr(given, name) for name in ("turns", "batch", "write_tokens", "threads", "seed")}
     return {
         "machine": {**machine(), "isa": isa()},
         "run": given.run.name,
         "rows": len(rows.examples),
         "settings": settings,
-        "results": results,
+        "results": [result(one, turns[one.name], texts[one.name], reference, rows) for one in chosen],
+    }
+
+
+def result(
+    deployed: Deployed, turns: list[dict[str, Any]], texts: Sequence[str], reference: Sequence[str], rows: Rows
+) -> dict[str, Any]:
+    """The medians of a contender, its accuracy, and the share of its answers that are PyTorch's."""
+    same = statistics.mean(a == b for a, b in zip(texts, reference, strict=True))
+    return {
+        "name": deployed.name,
+        "accuracy": round(rows.accuracy(texts), 4),
+        "answers_as_pytorch": round(same, 4),
+        "size_mb": round(deployed.size_mb, 1),
+        **{name: _median([turn[name] for turn in turns]) for name in SPEEDS},
+        "rows_per_second": turns[0]["rows_per_second"],
+        "turns": turns,
     }
 
 
@@ -218,7 +218,7 @@ def markdown(document: Mapping[str, Any]) -> str:
 def named(text: str) -> tuple[str, Path]:
     name, _, path = text.partition("=")
     if name not in {*PRECISIONS, "gguf"} or not Path(path).is_dir():
-        raise argparse.ArgumentTypeError(f"{text}: PRECISION=FOLDER, or gguf=FOLDER, with a folder that is there")
+        raise argparse.ArgumentTypeError(f"{text}: PRECISION=FOLDER, or gguf=FOLDER, with an existing folder")
     return name, Path(path)
 
 
@@ -227,15 +227,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="a run folder")
     parser.add_argument("--rows", type=int, default=200, help="held-out rows for the accuracy")
     parser.add_argument("--precisions", nargs="*", default=list(PRECISIONS), choices=PRECISIONS)
-    parser.add_argument("--bundles", type=named, nargs="*", default=[], help="those that are there: int4=FOLDER")
-    parser.add_argument("--bundles_folder", type=Path, help="where the others are made (default: in graft's cache)")
-    parser.add_argument("--llama_cpp", action="store_true", help="llama.cpp too; built from source the first time")
+    parser.add_argument("--bundles", type=named, nargs="*", default=[], help="existing bundles: int4=FOLDER")
+    parser.add_argument("--bundles_folder", type=Path, help="where other bundles are made (default: in graft's cache)")
+    parser.add_argument(
+        "--llama_cpp", action="store_true", help="also measure llama.cpp, which is built from source the first time"
+    )
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=8, help="prompts at once")
-    parser.add_argument("--write_tokens", type=int, default=64, help="tokens written where speed is measured")
-    parser.add_argument("--speed_prompts", type=int, default=3, help="prompts, one at a time, a turn")
+    parser.add_argument("--batch", type=int, default=8, help="prompts in a batch")
+    parser.add_argument("--write_tokens", type=int, default=64, help="generated tokens per speed measurement")
+    parser.add_argument("--speed_prompts", type=int, default=3, help="speed measurements per turn")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--seed", type=int, default=0, help="of the rows that are drawn")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the drawn rows")
     parser.add_argument("--output", type=Path, help="a JSON file")
     parser.add_argument("--store", action="store_true", help="write benchmarks/results/deploy-PROCESSOR.json")
     given = parser.parse_args(arguments)
