@@ -1,0 +1,1 @@
+"""One extension of graft of each kind, each in a file of its own."""

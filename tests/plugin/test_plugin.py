@@ -1,0 +1,107 @@
+"""A package with one extension of each kind is built, installed, and goes the whole way through graft."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tiny_models import tiny_model_folder
+
+HERE = Path(__file__).parent / "graft_example_plugin"
+
+
+@pytest.fixture(scope="module")
+def graft(tmp_path_factory):
+    """``graft`` in a process of its own, which has the package, installed by pip without a network, on its path."""
+    folder = tmp_path_factory.mktemp("plugin")
+    source = shutil.copytree(HERE, folder / "source")
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(folder / "site")]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(source)], check=True)
+    own = Path(__import__("graft").__file__).parents[1]
+    path = os.pathsep.join([str(folder / "site"), str(own), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+
+    def run(*words, code=0):
+        line = [sys.executable, "-m", "graft.cli.main", *map(str, words)]
+        done = subprocess.run(line, capture_output=True, env=environment, check=False, encoding="utf-8")
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    lines = [f"say {word}|{word}" for word in ("one", "two", "three", "four", "five", "six", "seven", "eight")]
+    (folder / "rows.pipes").write_text("\n".join(["call|echo", *lines]) + "\n", encoding="utf-8")
+    tiny_model_folder(folder, "llama")
+    return folder, next(path for path in folder.iterdir() if path.is_dir())
+
+
+@pytest.fixture(scope="module")
+def run(graft, files):
+    folder, model = files
+    words = ["--task", "echo", "--method", "scale", "--my_start", "1.5", "--loss", "weighted", "--target_weight", "0.5"]
+    words += ["--max_steps", "2", "--metrics", "same_length,perplexity"]
+    graft("finetune", model, folder / "rows.pipes", "-o", folder / "run", *words)
+    return folder / "run"
+
+
+def test_its_command_and_its_options_are_in_the_help(graft):
+    out = graft("--help").stdout
+    assert "greet              greet somebody" in out
+    out = graft("greet", "--help").stdout
+    assert "usage: graft greet [--whom NAME]" in out and "whom to greet (default: you) [also --name]" in out
+    assert graft("greet", "--name", "Ada").stdout == "hello, Ada\n"
+    assert "did you mean whom?" in graft("greet", "--whon", "Ada", code=2).stderr
+    out = graft("finetune", "--help").stdout
+    for line in ("  --scale_start X", "  --target_weight X"):
+        assert line in out.splitlines()
+    assert "[also --my_start] [scale]" in out
+    assert "--copies N" in graft("auto-opt", "--help").stdout
+    properties = json.loads(graft("finetune", "--help", "--json").stdout)["properties"]
+    assert properties["scale_start"]["aliases"] == ["my_start"]
+
+
+def test_a_run_with_all_of_them(run):
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["task"]["name"] == "echo" and manifest["method"]["title"] == "one factor"
+    assert manifest["settings"]["scale_start"] == 1.5 and manifest["settings"]["target_weight"] == 0.5
+    evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    base, tuned = (evaluation["predictors"][name] for name in ("base", "tuned"))
+    assert base["perplexity"] != tuned["perplexity"] and "same_length" in base
+
+
+def test_it_is_evaluated_chatted_with_and_exported(graft, run):
+    before = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))["predictors"]["tuned"]["perplexity"]
+    out = json.loads(graft("evaluate", run, "--metrics", "perplexity,same_length", "--json").stdout)
+    assert out["predictors"]["tuned"]["perplexity"]["value"] == pytest.approx(before["value"], rel=1e-4)
+    assert graft("chat", run, "--prompt", "say one", "--max_new_tokens", "2", "--json").stdout
+    graft("auto-opt", run, "--format", "copies", "--copies", "2", "-o", run.parent / "bundle")
+    assert (run.parent / "bundle" / "1" / "model.safetensors").is_file()
+
+
+def test_an_option_of_another_component_is_refused_with_those_that_take_it(graft, files):
+    folder, model = files
+    words = ("--scale_start", 2, "--target_weight", 2, "-o", folder / "no")
+    error = graft("finetune", model, folder / "rows.pipes", *words, code=2).stderr
+    assert "--scale_start 2.0 is not used by --method lora\n    omit it, or use --method scale" in error
+    assert "--target_weight 2.0 is not used by --loss cross-entropy\n    omit it, or use --loss weighted" in error
+    assert not (folder / "no").exists()
+
+
+def test_a_workflow_with_its_pass(graft, files):
+    folder, model = files
+    common = {"model_name_or_path": str(model), "data_files": str(folder / "rows.pipes"), "output_dir": "flow"}
+    scale = {"type": "scale", "config": {"my_start": 1.25, "max_steps": 1, "evaluate": False}}
+    document = {**common, "passes": {"tune": scale, "measure": {"type": "size", "config": {"unit": 2}}}}
+    document["output_dir"] = str(folder / "flow")
+    (folder / "flow.yaml").write_text(json.dumps(document), encoding="utf-8")
+    graft("run", "--config", folder / "flow.yaml")
+    size = sum(file.stat().st_size for file in (folder / "flow" / "tune" / "adapter").iterdir())
+    assert (folder / "flow" / "measure" / "size.txt").read_text(encoding="utf-8") == str(size // 2)
