@@ -178,3 +178,15 @@ def test_a_datasets_folder_with_named_classes(tmp_path):
 )
 def test_slices(spec, wanted):
     assert list(take({"train": list(range(10)), "test": [100]}, spec, "--train_split")) == wanted
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_line_that_is_not_utf_8_is_named_wherever_it_is(tmp_path, ending):
+    """Files are read in pieces, which do not end where lines do."""
+    path = tmp_path / f"rows.{ending}"
+    line = b'{"text": "a", "label": "b"}\n' if ending == "jsonl" else b"a,b\n"
+    start = b"" if ending == "jsonl" else b"text,label\n"
+    path.write_bytes(start + line * 30_000 + line.replace(b"a", b"\xe9") + line * 1000)
+    with pytest.raises(InputError, match="it seems to be Latin-1") as caught:
+        load_file(path)
+    assert f"rows.{ending}:{30_001 + start.count(10)}" in str(caught.value)

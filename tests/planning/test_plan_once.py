@@ -1,6 +1,7 @@
 """Planning reads the rows once, and keeps them compactly."""
 
 import json
+import pickle
 import random
 from collections import Counter
 
@@ -92,6 +93,7 @@ def test_a_token_table_gives_the_rows_back(target):
     assert list(table[5:9]) == rows[5:9] and table.has_targets == (target(1) is not None)
     assert row_lengths(table).tolist() == row_lengths(rows).tolist()
     assert table.cut.tolist() == [one.cut for one in rows]
+    assert list(pickle.loads(pickle.dumps(table))) == rows  # as for the workers of a data loader
 
 
 def test_a_token_table_of_nothing_and_one_that_is_larger_than_memory_allows():

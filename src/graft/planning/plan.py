@@ -158,7 +158,9 @@ def _device(settings: FinetuneSettings) -> str:
 
 def _cut_rows(rows: TokenTable, held_out: TokenTable, length: int) -> list[InferredSetting]:
     cut = int((rows.cut > 0).sum() + (held_out.cut > 0).sum())
-    return [InferredSetting("max_length", length, f"the usual bound; {cut:,} longer rows are cut")] if cut else []
+    return (
+        [InferredSetting("max_length", length, f"the default limit; {cut:,} longer rows are truncated")] if cut else []
+    )
 
 
 def _free_output(settings: FinetuneSettings) -> Path:
