@@ -1,12 +1,14 @@
-"""``graft evaluate``: base and tuned on the same rows, judged by the same code."""
+"""``graft evaluate``: base and tuned on the same rows, scored by the same code."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from graft.commands.failures import resource_errors
 from graft.commands.open_predictors import (
     BASE,
     adapters_of,
@@ -15,7 +17,7 @@ from graft.commands.open_predictors import (
     open_bundle,
     open_model,
 )
-from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
+from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, Settings, build
 from graft.data.sources import find_files, sha256_of
 from graft.errors import Problems
 from graft.evaluation.compare import Evaluation, evaluate
@@ -34,6 +36,9 @@ from graft.runs.manifest import read_bundle
 from graft.tasks.base import check_metrics
 from graft.tasks.evaluation_rows import load_evaluation_rows, named_files
 from graft.tasks.load import is_new_head, load_for
+
+S = TypeVar("S", bound=Settings)
+LESS_TO_EVALUATE = "close other programs, or give a smaller --max_length or --max_new_tokens"
 
 
 def evaluate_model(
@@ -59,72 +64,102 @@ def evaluate_model(
     Raises:
         InputError: when the model or the data are wrong.
     """
+    request = _request(test_dataset, metric_type, output_path, settings)
     reporter = reporter or Silent()
-    split = _split_settings(settings)
-    chosen: EvaluationSettings = split[EvaluationSettings].model_copy(
-        update={"metrics": (metric_type,) if isinstance(metric_type, str) else metric_type}
-        if metric_type is not None
-        else {}
-    )
-    if is_bundle(Path(model_path)):
-        return _evaluate_bundle(Path(model_path), test_dataset, chosen, split, output_path, reporter)
-    opened = _opened(os.fspath(model_path), test_dataset, output_path, split, reporter)
-    model = open_model(opened, split[ModelSettings], split[DataSettings])
-    run, task, encoding = model.run, model.task, model.encoding
-    token = split[ModelSettings].token
-    rows = load_evaluation_rows(run, test_dataset, split[DataSettings], task, encoding.label_space, token)
-    rows = rows.sampled(split[DataSettings].max_eval_samples)
-    check_metrics(chosen.metrics, task, encoding.label_space, rows.labels)
-    predictors = list(model.predictors(reporter, with_base=True, name="base").values())
-    result = _evaluate(predictors, rows, chosen, reporter, task.default_metrics(encoding.label_space))
-    if output_path is not None:
-        folder = Path(output_path)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_evaluation(RunFolder(folder), result)
-    elif run is not None:
-        record(run, result)
-        write_pages(run.path)
-    return result.document
+    with resource_errors(LESS_TO_EVALUATE):
+        if is_bundle(Path(model_path)):
+            return _evaluate_bundle(Path(model_path), request, reporter).document
+        return _evaluate_model(os.fspath(model_path), request, reporter).document
 
 
-def _evaluate_bundle(
-    folder: Path, files: Any, settings: EvaluationSettings, split: dict[type, Any], output: Any, reporter: Reporter
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Request:
+    """What to evaluate on, and how."""
+
+    files: Any
+    output: Path | None
+    model: ModelSettings
+    data: DataSettings
+    evaluation: EvaluationSettings
+
+
+def _request(files: Any, metrics: Any, output: str | Path | None, given: dict[str, Any]) -> _Request:
+    """The settings, checked.
+
+    Raises:
+        InputError: naming all that are unknown or out of bounds.
+    """
+    named = {} if metrics is None else {"metrics": (metrics,) if isinstance(metrics, str) else tuple(metrics)}
+    whole: EvaluateSettings = build(EvaluateSettings, given | named)
+    chosen = {name: getattr(whole, name) for name in whole.model_fields_set}
+
+    def part(cls: type[S]) -> S:
+        return cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
+
+    folder = Path(output) if output is not None else None
+    return _Request(files, folder, part(ModelSettings), part(DataSettings), part(EvaluationSettings))
+
+
+def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluation:
+    """Evaluate a run with its base, or a model."""
+    opened = _opened(name, request, reporter)
+    model = open_model(opened, request.model, request.data)
+    task, label_space = model.task, model.encoding.label_space
+    rows = load_evaluation_rows(model.run, request.files, request.data, task, label_space, request.model.token)
+    rows = rows.sampled(request.data.max_eval_samples)
+    check_metrics(request.evaluation.metrics, task, label_space, rows.labels)
+    predictors = model.predictors(reporter, with_base=True, name=BASE)
+    result = _evaluate(predictors, rows, request.evaluation, reporter, task.default_metrics(label_space))
+    if request.output is not None:
+        _write(result, request.output)
+    elif model.run is not None:
+        record(model.run, result)
+        write_pages(model.run.path)
+    return result
+
+
+def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> Evaluation:
     """Evaluate a bundle with each of its adapters; its run has the rows, and the form of other rows."""
-    made_from, data = read_bundle(folder).run, split[DataSettings]
+    made_from = read_bundle(folder).run
     run = RunFolder.open(Path(made_from)) if made_from and Path(made_from).is_dir() else None
-    rows = load_evaluation_rows(run, files, data).sampled(data.max_eval_samples)
+    rows = load_evaluation_rows(run, request.files, request.data).sampled(request.data.max_eval_samples)
     base_first = sorted(adapters_of(folder), key=lambda name: name != BASE)
-    predictors = open_bundle(folder, base_first, split[ModelSettings].trust_remote_code)
-    result = _evaluate(list(predictors.values()), rows, settings, reporter, default_metrics_of(folder))
-    if output is not None:
-        Path(output).mkdir(parents=True, exist_ok=True)
-        write_evaluation(RunFolder(Path(output)), result)
-    return result.document
+    predictors = open_bundle(folder, base_first, request.model.trust_remote_code)
+    result = _evaluate(predictors, rows, request.evaluation, reporter, default_metrics_of(folder))
+    if request.output is not None:
+        _write(result, request.output)
+    return result
 
 
-def _opened(
-    name: str | Path, files: Any, output_path: str | Path | None, split: dict[type, Any], reporter: Reporter
-) -> Opened:
-    """The run or model; what is wrong with it, with the data files and with the output folder is said at once."""
+def _write(result: Evaluation, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_evaluation(RunFolder(folder), result)
+
+
+def _opened(name: str, request: _Request, reporter: Reporter) -> Opened:
+    """Open the run or the model.
+
+    Raises:
+        InputError: with everything that is wrong with it, the data files and the output folder.
+    """
     problems = Problems()
-    if output_path is not None:
+    if request.output is not None:
         with problems.collecting():
-            check_folder(Path(output_path))
-    listed = named_files(files, split[DataSettings])
+            check_folder(request.output)
+    listed = named_files(request.files, request.data)
     if listed is not None:
         with problems.collecting():
             find_files(listed)
     opened: Opened | None = None
     with problems.collecting():
-        opened = open_run_or_model(name, reporter, split[ModelSettings])
+        opened = open_run_or_model(name, reporter, request.model)
     problems.raise_if_any()
     assert opened is not None
     return opened
 
 
 def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> None:
-    """Base and tuned on the held-out rows of the run that was just trained, without loading anything again."""
+    """Compare base and tuned on the held-out rows of the run that was just trained, with the models in memory."""
     examples = list(plan.data.eval)
     path = run.path / "data" / "eval.jsonl"
     source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
@@ -136,35 +171,25 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -
         before = load_for(task, encoding, plan.base, plan.settings.seed).to(model.device)
         predictors = base_and_tuned(task, encoding, model, before)
     if is_new_head(task, encoding, plan.base):
-        reporter.note("The base's head is a new one and was not trained: it guesses, and the tuned model must not.")
+        reporter.note("The base has a new head, which is not trained: its score is that of guessing.")
     rows = EvaluationRows(examples, plan.data.mapping.labels, source, plan.data.mapping.kind)
-    result = _evaluate(
-        list(predictors.values()), rows, plan.settings, reporter, task.default_metrics(encoding.label_space)
-    )
+    result = _evaluate(predictors, rows, plan.settings, reporter, task.default_metrics(encoding.label_space))
     record(run, result)
 
 
 def _evaluate(
-    predictors: Sequence[Predictor],
+    predictors: Mapping[str, Predictor],
     rows: EvaluationRows,
     settings: EvaluationSettings,
     reporter: Reporter,
-    usual: tuple[str, ...] | None,
+    default: tuple[str, ...] | None,
 ) -> Evaluation:
+    """Ask each predictor for each row, and compute the metrics; ``default`` are those used unless some are named."""
     return evaluate(
-        predictors,
+        list(predictors.values()),
         rows,
-        metrics=usual if settings.metrics is None else settings.metrics,
+        metrics=default if settings.metrics is None else settings.metrics,
         bootstrap_samples=settings.bootstrap_samples,
         max_new_tokens=settings.max_new_tokens,
         reporter=reporter,
     )
-
-
-def _split_settings(given: dict[str, Any]) -> dict[type, Any]:
-    whole = build(EvaluateSettings, given)
-    chosen = {name: getattr(whole, name) for name in whole.model_fields_set}
-    return {
-        cls: cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
-        for cls in (ModelSettings, DataSettings, EvaluationSettings)
-    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from graft.errors import GraftError
 
@@ -11,19 +13,35 @@ LESS_MEMORY = "--per_device_train_batch_size 1 --gradient_accumulation_steps 16 
 
 
 def as_graft_error(error: Exception) -> GraftError:
-    """The same failure, with a remedy: a full disk, too little memory, or what is to be reported.
-
-    Args:
-        error: what a training or an evaluation raised.
+    """What a training raised, with a remedy: a full disk, too little memory, or what is to be reported.
 
     Returns:
         ``error`` itself where it is one of ours.
     """
     if isinstance(error, GraftError):
         return error
+    found = _of_resources(error, "the last complete checkpoint is kept", "free space, then --resume", LESS_MEMORY)
+    return found or GraftError(f"{type(error).__name__}: {error}", remedy="--debug shows where")
+
+
+@contextmanager
+def resource_errors(less_memory: str) -> Iterator[None]:
+    """A full disk or too little memory within becomes a GraftError; ``less_memory`` says what needs less of it."""
+    try:
+        yield
+    except GraftError:
+        raise
+    except Exception as error:
+        found = _of_resources(error, "nothing more was written", "free some space", less_memory)
+        if found is None:
+            raise
+        raise found from error
+
+
+def _of_resources(error: Exception, kept: str, free: str, less_memory: str) -> GraftError | None:
     text = str(error)
     if getattr(error, "errno", None) in FULL_DISK or any(f"os error {number}" in text for number in FULL_DISK):
-        return GraftError("the disk is full; the last complete checkpoint is kept", remedy="free space, then --resume")
+        return GraftError(f"the disk is full; {kept}", remedy=free)
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
-        return GraftError("there was not enough memory", remedy=LESS_MEMORY)
-    return GraftError(f"{type(error).__name__}: {text}", remedy="--debug shows where")
+        return GraftError("there was not enough memory", remedy=less_memory)
+    return None

@@ -1,0 +1,31 @@
+"""What libraries raise becomes an error with a remedy, and nothing else is changed."""
+
+import errno
+
+import pytest
+
+from graft.commands.failures import as_graft_error, resource_errors
+from graft.errors import GraftError, InputError
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory"),
+    ],
+)
+def test_resources_that_run_out_are_said_with_a_remedy(error, said):
+    assert said in str(as_graft_error(error)) and as_graft_error(error).problems[0].remedy
+    with pytest.raises(GraftError, match=f"(?s){said}.*use less"), resource_errors("use less"):
+        raise error
+
+
+def test_other_errors_are_named_in_a_run_and_pass_an_evaluation():
+    assert "KeyError: 'x'" in str(as_graft_error(KeyError("x")))
+    ours = InputError("wrong")
+    assert as_graft_error(ours) is ours
+    for error in (KeyError("x"), ours):
+        with pytest.raises(type(error)), resource_errors(""):
+            raise error
