@@ -9,16 +9,16 @@ from graft.errors import GraftError, InputError
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "said", "remedy"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
-        (MemoryError(), "not enough memory"),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full", "free some space"),
+        (MemoryError(), "not enough memory", "use less"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory", "use less"),
     ],
 )
-def test_resources_that_run_out_are_said_with_a_remedy(error, said):
+def test_resources_that_run_out_are_said_with_a_remedy(error, said, remedy):
     assert said in str(as_graft_error(error)) and as_graft_error(error).problems[0].remedy
-    with pytest.raises(GraftError, match=f"(?s){said}.*use less"), resource_errors("use less"):
+    with pytest.raises(GraftError, match=f"(?s){said}.*{remedy}"), resource_errors("use less"):
         raise error
 
 
