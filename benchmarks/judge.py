@@ -53,7 +53,7 @@ class Judge:
         return folder
 
     def products(self, steps: Sequence[Sequence[TokenizedExample]]) -> dict[str, list[float]]:
-        """GFLOP of the matrix products that each step cannot do without, padding and shared prefixes left away.
+        """GFLOP of the matrix products that each step needs at least, without padding and repeated prefixes.
 
         ``frozen``: 4 a parameter of the layers under the adapters and a token, forward and to the input.
         ``all``: the adapters' own too (6), and the head's (4 a target).

@@ -26,7 +26,7 @@ DISTURBED = 0.85
 def summary(turns: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """For each contender the best and the median over its turns, and the ratios to the best peer's.
 
-    Rows a processor second are of all turns: waiting for a neighbour takes none.
+    Rows a processor second are of all turns: waiting for other processes takes none.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(turn["contender"] for turn in turns):

@@ -7,7 +7,7 @@
     python benchmarks/train.py --markdown tone.json address.json       # the tables of finished runs
 
 A turn is a process of each contender, one at a time: it loads SmolLM2-135M, begins with the same adapter, and takes
-``--warm_up`` and then ``--steps`` optimiser steps on the same rows in the same order. What is timed are the steps after
+``--warm_up`` and then ``--steps`` optimizer steps on the same rows in the same order. What is timed are the steps after
 the warm-up, with all that the Trainer does between them; loading is not. Before each, the machine's float32 GEMM rate
 is measured. The adapter that comes out is judged here, on the same held-out rows by the same code for all.
 """

@@ -1,4 +1,4 @@
-"""What a person sees while graft works: notes, a progress line, tables. Everything but results goes to stderr."""
+"""The terminal's Reporter: messages and a progress bar on stderr, which leaves stdout to results."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Screen:
         self._shown = ("", 0, 0)
 
     def note(self, text: str) -> None:
+        """Print a message on stderr."""
         self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
 
     def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
@@ -32,12 +33,14 @@ class Screen:
         self.advance("training", step, steps, " · ".join(parts))
 
     def advance(self, what: str, done: int, total: int, detail: str = "") -> None:
+        """Move the progress bar, or print a line now and then where stderr is not a terminal."""
         if self.console.is_terminal:
             self._show_bar(what, done, total, detail)
         else:
             self._show_line(what, done, total, detail)
 
     def close(self) -> None:
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.stop()
         self._bar, self._task, self._what = None, None, ""

@@ -30,6 +30,7 @@ def print_result(run: Path, as_json: bool) -> None:
 
 
 def print_evaluation(document: dict[str, Any]) -> None:
+    """The table of metrics by predictor, and the verdict."""
     from graft.evaluation.table import rows, verdict
 
     console = Console(highlight=False)

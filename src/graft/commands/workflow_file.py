@@ -45,6 +45,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Workflow:
+    """The passes of a workflow in their order, and the output folder where one is given."""
+
     steps: tuple[Step, ...]
     output: Path | None
 
@@ -89,6 +91,7 @@ class _Reader:
         self.where, self.problems = where, Problems()
 
     def workflow(self, document: Mapping[str, Any], over: Mapping[str, Any]) -> Workflow:
+        """The workflow in ``document``; the settings in ``over`` win over the file's."""
         over = by_setting(over, document)
         common, data, passes = self._parts(document)
         if not passes:
@@ -109,6 +112,7 @@ class _Reader:
         return output if len(steps) > 1 else next(iter(others.values()), output)
 
     def flat(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the only pass, which tunes."""
         common, data, passes = self._parts(document)
         name, entry = next(iter(passes.items()), ("finetune", {}))
         kind, config = self._pass(name, entry)

@@ -33,10 +33,12 @@ class Embedded:
 
     @property
     def requirement(self) -> str:
+        """The package as pip installs it."""
         return f"{self.package}=={self.version}"
 
     @property
     def is_gguf(self) -> bool:
+        """Whether the file has to be converted."""
         return self.file.endswith(".gguf")
 
 

@@ -37,6 +37,7 @@ class Int4Weight:
 
     @property
     def nbytes(self) -> int:
+        """The size in memory."""
         return int(self.packed.nbytes + self.scales.nbytes)
 
 

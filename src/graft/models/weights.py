@@ -128,6 +128,7 @@ def _remembered_sha256(file: Path) -> str:
 
 
 def file_sha256(file: Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal digits."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while chunk := stream.read(1 << 22):

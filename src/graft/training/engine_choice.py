@@ -36,6 +36,7 @@ class EngineChoice(NamedTuple):
 
     @property
     def is_packed(self) -> bool:
+        """Whether batches are packed, without padding."""
         return self.name != "plain"
 
     def on(self, device: torch.device) -> EngineChoice:

@@ -58,6 +58,7 @@ class TrainRequest:
 
     @property
     def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
         return self.run.path / "checkpoints"
 
 

@@ -29,6 +29,7 @@ class ChosenLoss:
     teacher_model: Any = None
 
     def with_teacher(self, model: Any) -> ChosenLoss:
+        """The same loss with the teacher's loaded model."""
         return replace(self, teacher_model=model)
 
 

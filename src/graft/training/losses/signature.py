@@ -46,6 +46,7 @@ class Signature:
 
     @property
     def takes_batch(self) -> bool:
+        """Whether it is called ``(logits, labels, batch)``."""
         if self.any_number or self.required >= 3:
             return True
         return len(self.parameters) >= 3 and self.parameters[2] == "batch"
