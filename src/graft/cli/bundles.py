@@ -13,7 +13,7 @@ from graft.errors import GateError
 from graft.report.bundle import bundle_summary, print_bundle
 from graft.runs.kind import is_bundle
 
-WIDTH = 100
+WIDTH = 80
 
 
 def print_export(export: Callable[[Screen], Path], as_json: bool) -> int:

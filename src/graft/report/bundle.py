@@ -14,7 +14,6 @@ from graft.runs.manifest import (
     BundleManifest,
     CandidateRecord,
     ParityRecord,
-    parity_reason,
     read_bundle,
 )
 
@@ -104,7 +103,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _candidates(candidates: list[CandidateRecord]) -> Table:
     metric = next((one.metric for one in candidates if one.metric), "metric")
-    table = _table("Candidates", "weights", "MB", "tokens/s", "load s", "peak MB", metric, "in PyTorch", "passes")
+    table = _table("Candidates", "weights", "MB", "tok/s", "load s", "peak MB", metric, "PyTorch", "passed")
     for one in candidates:
         figures = [one.size_mb, one.tokens_per_second, one.load_seconds, one.peak_mb]
         passes = DASH if one.value is None else ("yes" if one.passed else "no")
@@ -114,10 +113,10 @@ def _candidates(candidates: list[CandidateRecord]) -> Table:
 
 
 def _adapters(manifest: BundleManifest) -> Table:
-    table = _table("Adapters", "adapter", "MB", "rank", "metric", "PyTorch", "bundle", "answers equal", "logits differ")
+    table = _table("Adapters", "adapter", "MB", "rank", "metric", "PyTorch", "bundle", "same answers", "logit diff")
     for name, entry in manifest.adapters.items():
         parity = entry.parity
-        cells = [parity_reason(parity), "", "", "", ""]
+        cells = ["not compared", "", "", "", ""]
         if isinstance(parity, ParityRecord):
             values = [figure.value if figure else None for figure in (parity.pytorch, parity.bundle)]
             equal = "{} of {}".format(*parity.answers_equal) if parity.answers_equal else DASH
