@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.table import headline
-from graft.runs.evaluation_document import EVALUATION, PREDICTIONS
+from graft.runs.evaluation_document import EVALUATION, PREDICTIONS, EvaluationDocument, PredictionRecord
 from graft.runs.folder import RunFolder
+from graft.runs.record import dump_lines, plain_values, validate
 
 
 def record(run: RunFolder, result: Evaluation) -> None:
@@ -18,6 +17,6 @@ def record(run: RunFolder, result: Evaluation) -> None:
 
 def write_evaluation(folder: RunFolder, result: Evaluation) -> None:
     """Write evaluation.json and predictions.jsonl."""
-    folder.write_json(EVALUATION, result.document)
-    rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in result.predictions)
-    folder.write_text(PREDICTIONS, rows)
+    folder.write_json(EVALUATION, validate(EvaluationDocument, plain_values(result.document), EVALUATION))
+    rows = [validate(PredictionRecord, plain_values(row), PREDICTIONS) for row in result.predictions]
+    folder.write_text(PREDICTIONS, dump_lines(rows))

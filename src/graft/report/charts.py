@@ -33,10 +33,12 @@ class Frame:
 
     @property
     def end(self) -> float:
+        """The x of the right end of the curves."""
         return self.width - self.right
 
     @property
     def floor(self) -> float:
+        """The y of the x axis."""
         return self.height - self.bottom
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from graft.report.format import count, share
 from graft.runs.evaluation_document import ClassRecord
@@ -31,21 +32,38 @@ class Matrix:
     rows: list[tuple[str, list[Cell]]]
 
 
+class Figures(NamedTuple):
+    """Precision, recall and F1 of a class, as text."""
+
+    precision: str
+    recall: str
+    f1: str
+
+
+class Mistake(NamedTuple):
+    """A label, the other label that was predicted, and how often."""
+
+    label: str
+    answer: str
+    rows: str
+
+
 @dataclass(frozen=True)
 class ClassRow:
     """Precision, recall and F1 of a label for each predictor."""
 
     label: str
     support: str
-    figures: list[tuple[str, str, str]]
+    figures: list[Figures]
 
 
 def matrices(view: RunView) -> list[Matrix]:
+    """Return a confusion matrix for each predictor; none with more than ``LARGEST`` labels."""
     found = _counts(view)
     return [_matrix(name, counts, view.labels) for name, counts in found] if len(view.labels) <= LARGEST else []
 
 
-def mistakes(view: RunView, most: int = 10) -> list[tuple[str, list[tuple[str, str, str]]]]:
+def mistakes(view: RunView, most: int = 10) -> list[tuple[str, list[Mistake]]]:
     """Predictor -> (reference, answer, count) of the commonest mistakes, where a matrix would be too large."""
     if len(view.labels) <= LARGEST:
         return []
@@ -59,11 +77,12 @@ def mistakes(view: RunView, most: int = 10) -> list[tuple[str, list[tuple[str, s
             if row != column and value > 0
         ]
         wrong.sort(key=lambda entry: -entry[0])
-        listed.append((name, [(label, answer, count(value)) for value, label, answer in wrong[:most]]))
+        listed.append((name, [Mistake(label, answer, count(value)) for value, label, answer in wrong[:most]]))
     return listed
 
 
 def class_rows(view: RunView, predictors: Sequence[str]) -> list[ClassRow]:
+    """Return the scores of each class by ``predictors``."""
     classes = view.evaluation.classes
     if not classes or not predictors:
         return []
@@ -72,6 +91,7 @@ def class_rows(view: RunView, predictors: Sequence[str]) -> list[ClassRow]:
 
 
 def with_classes(view: RunView) -> list[str]:
+    """Return the predictors that have scores by class."""
     return [name for name in view.predictors if view.evaluation.classes.get(name)]
 
 
@@ -84,7 +104,7 @@ def commonest_share(view: RunView) -> float | None:
 def _class_row(label: str, by_predictor: Sequence[Mapping[str, ClassRecord]]) -> ClassRow:
     records = [by_label.get(label) or ClassRecord() for by_label in by_predictor]
     support = next((record.support for record in records if record.support is not None), None)
-    figures = [(_three(r.precision), _three(r.recall), _three(r.f1)) for r in records]
+    figures = [Figures(_three(r.precision), _three(r.recall), _three(r.f1)) for r in records]
     return ClassRow(label, count(support), figures)
 
 

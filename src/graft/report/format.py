@@ -30,6 +30,7 @@ def interval_text(metric: MetricInfo, estimate: Estimate | Difference) -> str:
 
 
 def signed(metric: MetricInfo, value: float) -> str:
+    """Return a difference with its sign: ``+0.247``; without one if it rounds to zero."""
     figure = metric.figure(abs(value))
     if not figure.strip("0."):
         return figure
@@ -37,6 +38,7 @@ def signed(metric: MetricInfo, value: float) -> str:
 
 
 def share(value: Any) -> str:
+    """Return a fraction as a percentage."""
     found = number(value)
     if found is None:
         return ""
@@ -44,6 +46,7 @@ def share(value: Any) -> str:
 
 
 def count(value: Any) -> str:
+    """Return a number without decimals, with commas for thousands."""
     found = number(value)
     return "" if found is None else f"{found:,.0f}"
 
@@ -59,6 +62,7 @@ def figure(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
+    """Return seconds as ``3 min 5 s``."""
     found = number(seconds)
     if found is None:
         return ""
@@ -71,6 +75,7 @@ def duration(seconds: Any) -> str:
 
 
 def megabytes(value: Any) -> str:
+    """Return megabytes as ``512 MB`` or ``3.3 GB``."""
     found = number(value)
     if found is None:
         return ""
@@ -98,6 +103,7 @@ def took(started: Any, finished: Any) -> str:
 
 
 def probability(p: float | None) -> str:
+    """Return ``p = 0.24``, or ``p < 0.01``."""
     return "" if p is None else table.p_text(p)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -66,6 +66,23 @@ class Hero:
     n: str
 
 
+class LossRow(NamedTuple):
+    """A step with its losses, as text."""
+
+    step: str
+    training: str
+    held_out: str
+
+
+class Bar(NamedTuple):
+    """A label with its rows and share as text, and the length of its bar in percent of the longest."""
+
+    label: str
+    rows: str
+    share: str
+    length: float
+
+
 def write_report(run: Path) -> Path:
     """Write ``report.html`` into the run folder ``run``, from the files that are there."""
     path = run / "report.html"
@@ -95,12 +112,22 @@ def _environment() -> Environment:
 
 
 def _context(view: RunView) -> dict[str, Any]:
-    changes = find_changes(view)
-    status, status_kind = STATUSES.get(view.status, ("Status unknown", "waiting"))
-    settings = summary.settings(view)
+    """The variables of the template, section by section."""
     return {
         "view": view,
-        "judged_on": summary.judged_on(view),
+        "FIRST": FIRST,
+        **_header(view),
+        **_scores(view),
+        **_training(view),
+        **_classes(view),
+        **_rows(view),
+        **_use(view),
+    }
+
+
+def _header(view: RunView) -> dict[str, Any]:
+    status, status_kind = STATUSES.get(view.status, ("Status unknown", "waiting"))
+    return {
         "sentence": _headline(summary.sentence(view)),
         "subtitle": summary.subtitle(view),
         "status": status,
@@ -108,35 +135,62 @@ def _context(view: RunView) -> dict[str, Any]:
         "date": when(view.manifest.finished or view.manifest.started) if view.manifest else "",
         "error": view.error,
         "resume": usage.resume_command(view) if view.status in ("interrupted", "failed") else "",
+    }
+
+
+def _scores(view: RunView) -> dict[str, Any]:
+    return {
+        "judged_on": summary.judged_on(view),
         "hero": _hero(view),
         "plot": interval_plot(view.scores, _metrics(view), commonest_share(view)),
         "commonest": commonest_share(view),
         "baseline": any(metric.has_majority_baseline for metric in _metrics(view)),
         "scores": [_score_row(view, metric) for metric in view.metric_names],
+    }
+
+
+def _training(view: RunView) -> dict[str, Any]:
+    return {
         "losses": _loss_charts(view),
         "loss_rows": _loss_rows(view),
+        "health": view.warnings,
+        "patches": usage.patch_commands(view),
+        "training_facts": summary.training_facts(view),
+    }
+
+
+def _classes(view: RunView) -> dict[str, Any]:
+    return {
         "matrices": matrices(view),
         "mistakes": mistakes(view),
         "class_predictors": with_classes(view),
         "counted": summary.counted(view),
         "class_rows": class_rows(view, with_classes(view)),
+    }
+
+
+def _rows(view: RunView) -> dict[str, Any]:
+    changes = find_changes(view)
+    return {
         "changes": changes,
         "change_lists": _change_lists(changes),
         "data_facts": summary.data_facts(view),
         "label_counts": _bars(summary.label_counts(view)),
         "warnings": summary.data_warnings(view),
-        "health": view.warnings,
-        "patches": usage.patch_commands(view),
-        "training_facts": summary.training_facts(view),
-        "machine_facts": summary.machine_facts(view),
-        "version_facts": summary.version_facts(view),
-        "base_facts": summary.base_facts(view),
-        "chosen": [s for origin in ("given", "inferred") for s in settings if s.origin == origin],
-        "defaults": [setting for setting in settings if setting.origin == "default"],
+    }
+
+
+def _use(view: RunView) -> dict[str, Any]:
+    settings = summary.settings(view)
+    return {
         "usable": usage.has_weights(view),
         "commands": usage.commands(view),
         "snippet": usage.snippet(view),
-        "FIRST": FIRST,
+        "chosen": [s for origin in ("given", "inferred") for s in settings if s.origin == origin],
+        "defaults": [setting for setting in settings if setting.origin == "default"],
+        "machine_facts": summary.machine_facts(view),
+        "version_facts": summary.version_facts(view),
+        "base_facts": summary.base_facts(view),
     }
 
 
@@ -219,12 +273,14 @@ def overfitting_since(view: RunView) -> int | None:
     return next((warning.step for warning in view.warnings if warning.kind == "overfitting"), None)
 
 
-def _loss_rows(view: RunView) -> list[tuple[str, str, str]]:
+def _loss_rows(view: RunView) -> list[LossRow]:
     """Step, training loss, held-out loss: at the steps that were evaluated, or else the last logged."""
     training = {loss.step: loss.value for loss in view.training_losses}
     held_out = {loss.step: loss.value for loss in view.held_out_losses}
     steps = sorted(held_out) if held_out else sorted(training)[-FIRST:]
-    return [(count(step), figure(_before(view.training_losses, step)), figure(held_out.get(step))) for step in steps]
+    return [
+        LossRow(count(step), figure(_before(view.training_losses, step)), figure(held_out.get(step))) for step in steps
+    ]
 
 
 def _before(losses: list[Loss], step: int) -> float | None:
@@ -250,7 +306,6 @@ def _change_lists(changes: Changes | None) -> list[dict[str, Any]]:
     ]
 
 
-def _bars(counts: list[tuple[str, int]]) -> list[tuple[str, str, str, float]]:
-    """Label, count, share, and the bar's length in percent of the longest."""
+def _bars(counts: list[tuple[str, int]]) -> list[Bar]:
     whole, longest = sum(value for _, value in counts) or 1, max((value for _, value in counts), default=1) or 1
-    return [(name, count(value), share(value / whole), 100 * value / longest) for name, value in counts]
+    return [Bar(name, count(value), share(value / whole), 100 * value / longest) for name, value in counts]

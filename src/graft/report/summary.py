@@ -97,6 +97,7 @@ def present(pairs: Iterable[tuple[str, str]]) -> Facts:
 
 
 def training_facts(view: RunView) -> Facts:
+    """Return the figures of the training, by name."""
     training, manifest = view.training, view.manifest
     tuned, total = training.trainable_parameters, training.parameters
     steps = count(training.steps or view.last_step)
@@ -131,6 +132,7 @@ def _three_digits(value: Any) -> str:
 
 
 def machine_facts(view: RunView) -> Facts:
+    """Return what is known of the machine and the times, by name."""
     machine, manifest = view.machine, view.manifest
     memory = machine.memory_gb
     known: Facts = [
@@ -146,6 +148,7 @@ def machine_facts(view: RunView) -> Facts:
 
 
 def version_facts(view: RunView) -> Facts:
+    """Return the versions of graft and its libraries, by name."""
     versions = dict(view.manifest.versions) if view.manifest else {}
     if view.manifest and view.manifest.graft:
         versions.setdefault("graft", view.manifest.graft)
@@ -155,6 +158,7 @@ def version_facts(view: RunView) -> Facts:
 
 
 def base_facts(view: RunView) -> Facts:
+    """Return the base model, its license and the hashes, by name."""
     manifest = view.manifest
     if manifest is None:
         return []
@@ -171,6 +175,7 @@ def base_facts(view: RunView) -> Facts:
 
 
 def data_facts(view: RunView) -> Facts:
+    """Return the sources and numbers of the rows, by name."""
     data = view.data
     held_out = count(data.held_out_rows)
     return present(

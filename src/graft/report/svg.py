@@ -37,14 +37,17 @@ def figure(
 
 
 def text(x: float, y: float, words: str, class_: str, anchor: str = "start") -> Markup:
+    """A text at (x, y); ``anchor`` is start, middle or end."""
     return element("text", words, x=x, y=y, class_=class_, text_anchor=anchor)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+    """A straight line."""
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
 def circle(x: float, y: float, radius: float, class_: str) -> Markup:
+    """A circle around (x, y)."""
     return element("circle", cx=x, cy=y, r=radius, class_=class_)
 
 

@@ -49,6 +49,7 @@ def patch_commands(view: RunView, name: str | None = None) -> dict[str, str]:
 
 
 def resume_command(view: RunView, name: str | None = None) -> str:
+    """Return the command that resumes the run; ``name`` is the folder as a user would type it."""
     return f"graft finetune --resume --output_path {shlex.quote(name or location(view))}"
 
 
@@ -61,6 +62,7 @@ def location(view: RunView) -> str:
 
 
 def has_adapter(run: Path) -> bool:
+    """Return whether the run folder ``run`` holds an adapter."""
     return any((run / "adapter").glob("*"))
 
 
