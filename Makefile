@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check docs bench clean
 
 setup: $(READY)
 
@@ -23,6 +23,12 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lint-imports --no-logo
+	$(MAKE) docs
+
+# A broken link or anchor fails the build.
+docs: setup
+	$(BIN)/python scripts/generate_reference.py
+	$(BIN)/zensical build --strict
 
 # A thread a worker: the models are tiny, and two workers of two threads each wait for one another.
 test: setup
@@ -32,4 +38,4 @@ bench: setup
 	$(BIN)/python benchmarks/train.py
 
 clean:
-	rm -rf $(VENV) build dist demo-run runs .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist site docs/reference demo-run runs .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -148,7 +148,8 @@ def current(folder: Path = RESULTS) -> str:
         benchmark = str(document.get("benchmark") or file.stem)
         render = _RENDERERS.get(benchmark.partition("-")[0])
         if render is not None:
-            sections[processor(document)].append(f"### {benchmark}\n\n{render(document)}")
+            title = _TITLES.get(benchmark.partition("-")[0], benchmark)
+            sections[processor(document)].append(f"### {title}{_label(document)}\n\n{render(document)}")
     return "\n\n".join(f"## {name}\n\n" + "\n\n".join(tables) for name, tables in sorted(sections.items()))
 
 
@@ -178,12 +179,37 @@ def _plan(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _recorded(document: Mapping[str, Any]) -> str:
+    """Figures of training beside peers that were kept without their turns."""
+    heads = ("", "rows/s", "× best peer", "peak MB", "held-out loss", "of GEMM rate")
+    parts = [str(document["about"])]
+    for name, rows in document["tables"].items():
+        lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+        lines += [f"| {' | '.join(row[key] for key in document['columns'])} |" for row in rows]
+        parts.append(f"**{name}**\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
 _RENDERERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "train": markdown,
     "deploy": _deploy,
     "score": score_table,
     "plan": _plan,
+    "recorded": _recorded,
 }
+
+_TITLES = {
+    "recorded": "Training beside peers",
+    "train": "Training beside peers",
+    "plan": "Planning a run",
+    "score": "Scoring labels",
+    "deploy": "Exported models",
+}
+
+
+def _label(document: Mapping[str, Any]) -> str:
+    return f", {document['label']}" if document.get("label") else ""
+
 
 if __name__ == "__main__":
     print(current(Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS))

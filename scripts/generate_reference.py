@@ -1,0 +1,481 @@
+"""Makes docs/reference/ from the code, so that the reference says what the code does.
+
+``python scripts/generate_reference.py`` writes every page; ``make docs`` runs it before it builds the site.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import graft
+from graft import errors
+from graft.cli import main as command_line
+from graft.cli.help import EVERYWHERE
+from graft.config import (
+    ChatSettings,
+    DataSettings,
+    EvaluateSettings,
+    EvaluationSettings,
+    FinetuneSettings,
+    GenerateAdapterSettings,
+    HubSettings,
+    ModelSettings,
+    Settings,
+    TrainingSettings,
+    options_of,
+    takers,
+    takes_several,
+)
+from graft.data.columns import COLUMN_MAPPINGS
+from graft.data.readers import READERS
+from graft.evaluation.metrics import METRICS
+from graft.export.target import TARGETS
+from graft.methods import METHODS
+from graft.models.families import FAMILIES, UNLISTED
+from graft.planning.settings import settings_class
+from graft.runs import evaluation_document, manifest
+from graft.tasks import TASKS
+from graft.training.losses import LOSSES
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES: dict[str, Callable[[], str]] = {}
+
+
+def page(name: str, title: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
+    """Register a function that returns the text of the page ``name`` below its title."""
+
+    def register(made: Callable[[], str]) -> Callable[[], str]:
+        PAGES[name] = lambda: f"# {title}\n\n{inspect.cleandoc(made())}\n"
+        return made
+
+    return register
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(map(cell, row))} |" for row in rows)])
+
+
+def cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def code(text: object) -> str:
+    return f"`{text}`"
+
+
+def codes(values: Iterable[object]) -> str:
+    return ", ".join(map(code, values))
+
+
+def summary_of(thing: Any) -> str:
+    """The first paragraph of a docstring, without reStructuredText's double backticks."""
+    text = inspect.getdoc(thing) or ""
+    return " ".join(text.split("\n\n")[0].split()).replace("``", "`")
+
+
+def kind_of(annotation: Any) -> str:
+    """What a setting takes, as one would write it."""
+    options = options_of(annotation)
+    if typing.get_origin(options[0]) is typing.Literal:
+        return codes(typing.get_args(options[0]))
+    if takes_several(annotation):
+        return "list"
+    names = {bool: "true or false", int: "integer", float: "number", str: "text", Path: "path"}
+    return names.get(options[0], "mapping")
+
+
+def default_of(info: FieldInfo) -> str:
+    value = info.get_default(call_default_factory=True)
+    if value is None or value in ((), {}):
+        return ""
+    return code(str(value).lower() if isinstance(value, bool) else value)
+
+
+def aliases_of(info: FieldInfo) -> list[str]:
+    extra = info.json_schema_extra
+    listed = extra.get("aliases") if isinstance(extra, Mapping) else None
+    return [str(name) for name in listed] if isinstance(listed, list) else []
+
+
+def settings_table(fields: Mapping[str, FieldInfo]) -> str:
+    """A row for each setting."""
+    rows = [
+        (code(name), kind_of(info.annotation), default_of(info), info.description, codes(aliases_of(info)))
+        for name, info in fields.items()
+    ]
+    return table(("setting", "takes", "default", "meaning", "also"), rows)
+
+
+def own_fields(cls: type[Settings], *without: type[Settings]) -> dict[str, FieldInfo]:
+    """The fields of a settings class that none of the classes ``without`` has."""
+    elsewhere = {name for other in without for name in other.model_fields}
+    return {name: info for name, info in cls.model_fields.items() if name not in elsewhere}
+
+
+@page("cli", "Command line")
+def cli() -> str:
+    parts = [
+        "Every option can be written `--name value`, `--name=value`, or with hyphens: `--max-steps 100`. `--no_name` sets "
+        "a switch to false. Results go to stdout, progress and notes to stderr.\n"
+    ]
+    parts.append(table(("every command takes", ""), [(code(option), what) for option, what in EVERYWHERE]))
+    for name, text in command_line.COMMANDS.items():
+        command = command_line.REGISTRY.get(name)
+        same = [other for other, of in command_line.SAME.items() if of == name]
+        also = f" `graft {same[0]}` is the same command." if same else ""
+        parts.append(f"\n## graft {name}\n\n{text[:1].upper()}{text[1:]}.{also}\n\n```\n{command.usage}\n```\n")
+        if command.options:
+            parts.append(table(("option", ""), [(code(option), what) for option, what in command.options]) + "\n")
+        parts.append(_where_settings_are(name))
+    return "\n".join(parts)
+
+
+def _where_settings_are(name: str) -> str:
+    anchors = {
+        "finetune": "[Settings](settings.md) lists its options.",
+        "run": "[Settings](settings.md) lists what a workflow file and the command line take.",
+        "evaluate": "Options: [graft evaluate](settings.md#graft-evaluate).",
+        "chat": "Options: [graft chat](settings.md#graft-chat).",
+        "auto-opt": "Options: [graft auto-opt](settings.md#graft-auto-opt).",
+        "generate-adapter": "Options: [graft generate-adapter](settings.md#graft-generate-adapter).",
+    }
+    return anchors.get(name, "")
+
+
+@page("settings", "Settings")
+def settings() -> str:
+    from graft.export.target import export_settings
+
+    whole = settings_class()
+    components: dict[str, dict[str, FieldInfo]] = {}
+    for name, info in whole.model_fields.items():
+        taking = list(takers(whole, name))
+        if taking:
+            components.setdefault(f"--{taking[0].option}", {})[name] = info
+    of_components = "\n\n".join(
+        f"### Options of {code(option)}\n\n{settings_table(fields)}" for option, fields in components.items()
+    )
+    taken = {name for fields in components.values() for name in fields}
+    rest = {
+        name: info
+        for name, info in own_fields(
+            FinetuneSettings, ModelSettings, DataSettings, TrainingSettings, EvaluationSettings
+        ).items()
+        if name not in taken
+    }
+    return f"""The same names stand on the command line (`--learning_rate 1e-4`), in YAML (`learning_rate: 1e-4`), and in Python
+(`graft.finetune(learning_rate=1e-4)`). The command line wins over a file, a later file over an earlier one. A setting
+without a default is inferred from the data, the model, or the machine. An unknown name is an error.
+
+## graft finetune
+
+Every field of [`transformers.TrainingArguments`](https://huggingface.co/docs/transformers/main_classes/trainer) is a
+setting, too: `--max_grad_norm 0.5`.
+
+### Model
+
+{settings_table(ModelSettings.model_fields)}
+
+### Data
+
+{settings_table(DataSettings.model_fields)}
+
+### Method and loss
+
+{settings_table(rest)}
+
+{of_components}
+
+### Training
+
+{settings_table(TrainingSettings.model_fields)}
+
+### Comparison
+
+{settings_table(EvaluationSettings.model_fields)}
+
+## graft evaluate
+
+The settings of Model and Comparison, those of Data that say which rows and columns, and:
+
+{settings_table(own_fields(EvaluateSettings, ModelSettings, EvaluationSettings, DataSettings) | _chosen(EvaluateSettings, "max_eval_samples"))}
+
+## graft chat
+
+The settings of Model, and:
+
+{settings_table(own_fields(ChatSettings, ModelSettings))}
+
+## graft auto-opt
+
+The settings of Model, and:
+
+{settings_table(own_fields(export_settings(), ModelSettings))}
+
+## graft generate-adapter
+
+{settings_table(own_fields(GenerateAdapterSettings, HubSettings))}
+"""
+
+
+def _chosen(cls: type[Settings], *names: str) -> dict[str, FieldInfo]:
+    return {name: cls.model_fields[name] for name in names}
+
+
+@page("python-api", "Python API")
+def python_api() -> str:
+    parts = [
+        "`import graft` imports no torch. Every name below is imported when it is first used, and is typed: the package "
+        "ships `py.typed`.\n"
+    ]
+    for name in graft.__all__:
+        if not name.startswith("_"):
+            parts.append(_documented(name, getattr(graft, name), "##"))
+    return "\n".join(parts)
+
+
+def _documented(name: str, thing: Any, level: str) -> str:
+    """Signature and docstring, with those of a class's public methods and properties."""
+    if not callable(thing):
+        return f"{level} {name}\n\n{code(thing)}\n"
+    lines = [f"{level} {name}\n", f"```python\n{name}{_signature(thing)}\n```\n", _docstring(thing)]
+    if inspect.isclass(thing) and not issubclass(thing, BaseException):
+        for member, value in vars(thing).items():
+            if member.startswith("_") or not (callable(value) or isinstance(value, property)):
+                continue
+            if isinstance(value, property):
+                lines += [f"{level}# {name}.{member}\n", _docstring(value)]
+            else:
+                lines.append(_documented(f"{name}.{member}", getattr(thing, member), f"{level}#"))
+    return "\n".join(lines) + "\n"
+
+
+def _signature(thing: Any) -> str:
+    try:
+        return str(inspect.signature(thing)).replace("'", "")
+    except (TypeError, ValueError):
+        return "(…)"
+
+
+def _docstring(thing: Any) -> str:
+    text = (inspect.getdoc(thing) or "").replace("``", "`")
+    lines = []
+    for line in text.splitlines():
+        bare = line.strip()
+        if bare in {"Args:", "Returns:", "Raises:", "Attributes:", "Example:"}:
+            lines += ["", f"**{bare[:-1]}**", ""]
+        elif line.startswith("    ") and not line.startswith("     ") and ": " in bare:
+            head, _, rest = bare.partition(": ")
+            lines.append(f"- `{head.strip('`')}`: {rest}" if " " not in head else f"- {bare}")
+        elif line.startswith("     ") and lines and lines[-1].startswith("- "):
+            lines[-1] += f" {bare}"
+        else:
+            lines.append(bare)
+    return "\n".join(lines) + "\n"
+
+
+@page("data-formats", "Data formats")
+def data_formats() -> str:
+    readers = [(codes(reader.endings), name.replace("_", " "), summary_of(reader)) for name, reader in READERS.items()]
+    mappings = [(code(name), summary_of(rule)) for name, rule in COLUMN_MAPPINGS.items()]
+    return f"""## Files
+
+{table(("ending", "format", "how"), readers)}
+
+A folder that `datasets` saved, and a hub id, are read by `datasets`. Several files and globs are one data set:
+`--data_files part-*.jsonl`. Text must be UTF-8; an error names the encoding that a file seems to have.
+
+## Columns
+
+The first form whose columns are there is taken. `--dry_run` shows which, and the first rows as trained.
+
+{table(("form", "which rows"), mappings)}
+
+Other columns are named by `--text_template`, or `--prompt_template` and `--completion_template`, with `{{column}}`
+placeholders.
+"""
+
+
+@page("run-folder", "Run folder")
+def run_folder() -> str:
+    return f"""`graft finetune` leaves one folder. It can be moved, copied to another machine, or zipped, and still opens. Every file
+is written whole or not at all.
+
+| in the folder | |
+|---|---|
+| `manifest.json` | what the folder is and how it was made; the schema is below |
+| `config.yaml` | the settings; `graft run --config OUT/config.yaml` repeats the run |
+| `metrics.jsonl` | a line for each logging step: step, epoch, loss, eval_loss, learning_rate, grad_norm, tokens_per_second, rows_per_second, memory |
+| `data/train.jsonl`, `data/eval.jsonl` | the rows as used, each with its origin (file and line) |
+| `model/` | the model to load: the tuned weights (`full`), or the base by link |
+| `adapter/` | what an adapter method trained, in PEFT's format where it has one |
+| `checkpoints/` | `checkpoint-N`, as the Trainer writes them; what `--resume` continues from |
+| `evaluation.json` | for each predictor and metric: value, 95 % interval, n; paired differences |
+| `predictions.jsonl` | for each row: prompt, reference, the answers of base and tuned, scores |
+| `report.html`, `README.md` | the page to look at, the model card |
+
+A bundle (`graft auto-opt`) is such a folder, too, with `"kind": "bundle"` in its manifest.
+
+## manifest.json
+
+Schema version `{manifest.SCHEMA_VERSION}`. A newer minor version adds keys; a newer major version is refused. Folders of
+graft 0.1, which have no version, still open.
+
+{_records(manifest)}
+
+## evaluation.json and predictions.jsonl
+
+{_records(evaluation_document)}
+"""
+
+
+def _records(module: Any) -> str:
+    parts = []
+    for name, cls in vars(module).items():
+        if inspect.isclass(cls) and issubclass(cls, BaseModel) and cls.__module__ == module.__name__:
+            rows = [(code(field), code(_type_name(info.annotation))) for field, info in cls.model_fields.items()]
+            parts.append(f"### {name}\n\n{summary_of(cls)}\n\n{table(('key', 'type'), rows)}")
+    return "\n\n".join(parts)
+
+
+def _type_name(annotation: Any) -> str:
+    text = annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)
+    for prefix in ("typing.", "graft.runs.manifest.", "graft.runs.evaluation_document.", "graft.runs.record."):
+        text = text.replace(prefix, "")
+    return text
+
+
+@page("tasks", "Tasks")
+def tasks() -> str:
+    rows = [
+        (code(name), task.help or task.title, ", ".join(task.kinds), codes(task.aliases), code(task.hub_tag or name))
+        for name, task in TASKS.items()
+    ]
+    return f"""`--task` says what the model does with a row. Without it, the model and the columns decide, and `--dry_run` shows the
+choice with its reason.
+
+{table(("task", "what it does", "models", "also", "hub tag"), rows)}
+"""
+
+
+@page("methods", "Methods")
+def methods() -> str:
+    rows = [
+        (
+            code(name),
+            method.title,
+            method.help,
+            f"`{method.writes}/`",
+            "yes" if method.mergeable else "no",
+            f"{method.learning_rate:g}",
+            codes(method.Config.model_fields) or "none",
+        )
+        for name, method in METHODS.items()
+    ]
+    heads = ("method", "name", "what it does", "leaves", "exports", "learning rate", "options")
+    return f"""`--method` says which weights are trained. [Choose a method](../how-to/choose-a-method.md) compares them.
+
+{table(heads, rows)}
+
+[Settings](settings.md) describes the options.
+"""
+
+
+@page("losses", "Losses")
+def losses() -> str:
+    rows = [(code(name), loss.help, codes(loss.Config.model_fields) or "none") for name, loss in LOSSES.items()]
+    return f"""`--loss` names the training objective. The held-out loss in the metrics is the same loss, so its values are comparable
+only between runs with the same loss.
+
+{table(("loss", "what it does", "options"), rows)}
+
+A loss of your own: [Use a loss of your own](../how-to/own-loss.md).
+"""
+
+
+@page("metrics", "Metrics")
+def metrics() -> str:
+    rows = [
+        (code(name), metric.title, metric.meaning, f"{metric.direction} is better", code(metric.hub_name), metric.needs)
+        for name, metric in METRICS.items()
+    ]
+    return f"""`--metrics` names what is measured; without it, graft chooses by the answers: accuracy for classes, field F1 for JSON,
+ROUGE for texts. The first metric is the headline.
+
+{table(("metric", "title", "meaning", "direction", "on the hub", "needs"), rows)}
+"""
+
+
+@page("families", "Model families")
+def families() -> str:
+    rows = [
+        (code(name), "packed" if family.packed else "padded", f"`{family.gguf}`" if family.gguf else "no")
+        for name, family in FAMILIES.items()
+    ]
+    other = "packed" if UNLISTED.packed else "padded"
+    return f"""What graft's tests have shown for each `model_type` of transformers. Every family in the table trains by every method; a
+tiny random model of each is tuned, saved, loaded, merged, and must give the same logits to 1e-4.
+
+{table(("model type", "batches", "GGUF architecture"), rows)}
+
+Any other causal model trains with {other} batches, and exports to ONNX where the model builder of onnxruntime-genai
+knows its architecture. GPT-2 does not export. Head sizes must be a multiple of 16 for ONNX.
+
+## Export targets
+
+{table(("target", "name", "what it makes", "precisions"), [(code(name), t.title, t.help, codes(t.precisions)) for name, t in TARGETS.items()])}
+"""
+
+
+@page("exit-codes", "Exit codes")
+def exit_codes() -> str:
+    classes = [cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, errors.GraftError)]
+    seen: dict[int, str] = {0: "done"}
+    for cls in classes:
+        seen.setdefault(cls.exit_code, summary_of(cls))
+    meanings = {1: "the work failed; the manifest says why, and what was whole is kept"}
+    rows = [(code(number), meanings.get(number, text)) for number, text in sorted(seen.items())]
+    return f"""{table(("exit code", "meaning"), rows)}
+
+An error names what is wrong, the value, where it stands (file and line for data), and what to do. Everything wrong with
+one input is reported at once. With `--json`, errors are also a JSON document on stdout. `--debug` shows a traceback.
+"""
+
+
+@page("benchmarks", "Benchmarks")
+def benchmarks() -> str:
+    sys.path.insert(0, str(RESULTS.parent))
+    import tables
+
+    return f"""Timings are compared within one run only: processors, neighbors, and versions differ. The tables are made from
+`benchmarks/results/`; `make bench` measures your machine.
+
+"TRL best" is float32 without checkpointing and dropout, 16 rows at once, rows of similar length together; "bf16" is the same in
+autocast. "Olive best" is float32 without checkpointing and dropout, one row a sequence; Olive trains on all tokens, so its held-out
+loss is not comparable. "Of GEMM rate" is the work of the necessary products over the float32 rate of `torch.mm` in the same turn.
+
+{tables.current(RESULTS)}
+"""
+
+
+def main() -> None:
+    """Write every page of the reference."""
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name, made in PAGES.items():
+        (REFERENCE / f"{name}.md").write_text(made(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
