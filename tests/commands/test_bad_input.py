@@ -304,7 +304,7 @@ def test_the_output_folder_is_in_use(tiny_llama, written, tmp_path, capsys):
     with FileLock(out / ".lock"):
         code = main(["finetune", str(tiny_llama), str(written(jsonl(ROWS))), "-o", str(out)])
     err = capsys.readouterr().err
-    assert code == 2 and f"{out}: another graft is working in this folder" in err
+    assert code == 2 and f"{out}: another graft process is using this folder" in err
     assert [path.name for path in out.iterdir()] in ([], [".lock"])
 
 
@@ -318,7 +318,7 @@ def test_the_output_folder_is_in_use_by_another_process(tiny_llama, written, tmp
     try:
         assert holder.stdout.readline() == "held\n"
         assert main(["finetune", str(tiny_llama), str(written(jsonl(ROWS))), "-o", str(out)]) == 2
-        assert "another graft is working" in capsys.readouterr().err
+        assert "another graft process is using" in capsys.readouterr().err
     finally:
         holder.communicate("\n")
 

@@ -1,4 +1,4 @@
-"""``graft show`` of what is no run: a model or an adapter, by folder or name."""
+"""``graft show`` of a model or an adapter, by folder or name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from graft.progress import SILENT, Reporter
 
 
 def describe(name: str, reporter: Reporter = SILENT) -> dict[str, Any]:
-    """Plain values: what the model is, how large, and for how long a text; nothing is loaded.
+    """Describe a model without loading its weights.
+
+    Args:
+        name: A model or adapter folder, a GGUF file, an embedded name, or a hub id.
+        reporter: Shows notes.
+
+    Returns:
+        Plain values: architecture, number of parameters, layers, sizes, context length, license, hash.
 
     Raises:
-        InputError: when there is no such model, or it is not whole.
+        InputError: If there is no such model, or it is not complete.
     """
     opened = open_run_or_model(name, reporter)
     base, config = opened.base, opened.base.text_config
@@ -35,7 +42,7 @@ def describe(name: str, reporter: Reporter = SILENT) -> dict[str, Any]:
 
 
 def parameters(base: Base) -> int | None:
-    """Their number by the headers of the safetensors files; None for other weights."""
+    """Return the number of parameters by the headers of the safetensors files; None for other weights."""
     files = sorted(base.path.glob("*.safetensors"))
     return sum(map(_elements, files)) or None
 

@@ -17,12 +17,12 @@ from graft.runs.view import RunView, number
 Facts = list[tuple[str, str]]
 
 SECRET = frozenset({"token"})
-NOT_NEWS = frozenset({"settings", "resume", "overwrite", "training_arguments"}) | SECRET
+OMITTED = frozenset({"settings", "resume", "overwrite", "training_arguments"}) | SECRET
 
 
 @dataclass(frozen=True)
 class Setting:
-    """``origin`` is given, inferred, or default; ``why`` is said of the inferred ones."""
+    """A setting of the run; ``origin`` is given, inferred or default, ``why`` the reason of an inferred one."""
 
     name: str
     value: str
@@ -31,7 +31,7 @@ class Setting:
 
 
 def sentence(view: RunView) -> str:
-    """The verdict, or why there is none."""
+    """Return the verdict in one sentence, or why there is none."""
     error = view.error.split("\n")[0]
     steps = _steps_so_far(view)
     if view.status == "failed":
@@ -238,7 +238,7 @@ def settings(view: RunView) -> list[Setting]:
     ]
     passed = recorded.get("training_arguments")
     every = {**recorded, **(passed if isinstance(passed, dict) else {})}
-    taken = {setting.name for setting in found} | NOT_NEWS
+    taken = {setting.name for setting in found} | OMITTED
     for name, value in every.items():
         if name not in taken:
             origin = "default" if _is_default(name, value) else "given"

@@ -33,29 +33,34 @@ FILES = (
 
 
 def check_folder(path: Path) -> None:
-    """Whether ``path`` is a folder or can become one.
+    """Check that ``path`` is a folder or can become one.
 
     Raises:
-        InputError: when it, or what should hold it, is a file.
+        InputError: If it, or one of its parents, is a file.
     """
     above = next((folder for folder in (path, *path.parents) if folder.exists()), path)
     if above.exists() and not above.is_dir():
-        what = "the output folder is a file" if above == path else f"{above} is a file, so it can hold no folder"
+        what = "the output folder is a file" if above == path else f"{above} is a file, not a folder"
         raise InputError(what, where=str(path), remedy="choose another --output_path")
 
 
 class RunFolder:
-    """A folder with a manifest. ``create`` for a new run, ``open`` for one that is there."""
+    """A run folder. ``create`` makes one for a new run, ``open`` opens an existing one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def create(cls, path: Path, overwrite: bool = False, resume: bool = False) -> RunFolder:
-        """A folder for a run. What ``overwrite`` removes is the run that was there, and nothing else.
+        """Make the folder of a run.
+
+        Args:
+            path: The folder.
+            overwrite: Remove the run that is in it, and no other files.
+            resume: Keep the run that is in it.
 
         Raises:
-            InputError: when another run is in it, or files that are no run's.
+            InputError: If it holds another run, or files that do not belong to a run.
         """
         run = cls(path)
         run.check_free(overwrite, resume)
@@ -66,10 +71,10 @@ class RunFolder:
         return run
 
     def check_free(self, overwrite: bool = False, resume: bool = False) -> None:
-        """Whether a run may go here. Writes nothing.
+        """Check that a run may be written here; nothing is written.
 
         Raises:
-            InputError: when another run or another process is in it, or files that are no run's.
+            InputError: If it holds another run or files that do not belong to a run, or another process uses it.
         """
         path, place = self.path, str(self.path)
         check_folder(path)
@@ -143,11 +148,11 @@ class RunFolder:
             return True
 
     def append_metrics(self, line: dict[str, Any]) -> None:
-        """One line more in metrics.jsonl."""
+        """Append a line to metrics.jsonl."""
         append_line(self.path / "metrics.jsonl", json.dumps(line))
 
     def truncate_metrics(self, step: int) -> None:
-        """Forget what was logged after ``step``: a resumed run logs it again. A line cut short goes, too."""
+        """Remove what was logged after ``step``, which a resumed run logs again, and lines that were cut off."""
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return
@@ -165,7 +170,7 @@ class RunFolder:
         """Hold the folder for this process.
 
         Raises:
-            InputError: when another process holds it.
+            InputError: If another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / LOCK)
@@ -173,7 +178,7 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             raise InputError(
-                "another graft is working in this folder",
+                "another graft process is using this folder",
                 where=str(self.path),
                 remedy="wait for it, stop it, or choose another --output_path",
             ) from None

@@ -1,4 +1,4 @@
-"""How a run shaped its rows."""
+"""The data settings that a run recorded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graft.runs.folder import RunFolder
 
 
 def recorded_data_settings(run: RunFolder) -> dict[str, Any]:
-    """How the run shaped its rows: its data settings, and what was inferred for those left open."""
+    """Return the settings by which a run formed its rows: those that were given, and those that were inferred."""
     where = {"data_name", "data_files", "train_split", "eval_split", "eval_data_files", "eval_share"}
     where |= {"max_train_samples", "max_eval_samples", "data_config_name"}
     names = set(DataSettings.model_fields) - where
