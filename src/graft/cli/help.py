@@ -36,7 +36,7 @@ def command_help(command: Command, name: str, text: str) -> str:
     if any(cls is MethodSettings for cls in classes):
         from graft.planning.settings import settings_class
 
-        lines += _of_components(settings_class())
+        lines += [*_methods(), *_of_components(settings_class())]
         lines += ["every other field of transformers.TrainingArguments is an option, too: --max_grad_norm 0.5", ""]
     lines += [f"  {option:<20} {what}" for option, what in (*command.options, *EVERYWHERE)]
     return "\n".join(lines) + "\n"
@@ -84,6 +84,13 @@ def _of_components(cls: type[Settings]) -> list[str]:
             names = ", ".join(component.name for component in taking)
             lines.setdefault(taking[0].option, []).extend(_option(field, info, f" [{names}]"))
     return [line for option, listed in lines.items() for line in (f"options of a {option}:", *listed, "")]
+
+
+def _methods() -> list[str]:
+    """The methods, each with what it trains."""
+    from graft.methods import METHODS
+
+    return ["methods:", *(f"  {name:<10} {method.help}" for name, method in METHODS.items()), ""]
 
 
 def _option(field: str, info: FieldInfo, end: str) -> list[str]:
