@@ -1,4 +1,4 @@
-"""Which families export, in which precision, merged and hot-swappable: the table of docs/deploy.md is made here.
+"""Which families export, in which precision, merged and hot-swappable: the table of docs/how-to/export.md is made here.
 
 ``python tests/export/test_families.py`` prints it.
 """
@@ -21,7 +21,7 @@ from tiny_models import tiny_model_folder
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "mistral", "gpt2")
 PRECISIONS = ("float32", "int8", "int4")
 PROMPTS = [list(range(5, 25)), list(range(40, 47)), [7] * 30]
-DOCS = Path(__file__).parents[2] / "docs" / "deploy.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "export.md"
 
 
 def expected(model):
