@@ -27,12 +27,14 @@ class _Rearrange(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, there: torch.Tensor, back: torch.Tensor, keep: Any) -> torch.Tensor:
+        """x (1, heads, n, d) -> (1, heads, m, d): ``there`` (m) are the places to take, ``back`` (n) their inverse."""
         ctx.save_for_backward(back)
         ctx.keep = keep
         return x.index_select(2, there)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradient of x (1, heads, n, d), taken from places ``back``; zero where ``keep`` (n) is false."""
         (back,) = ctx.saved_tensors
         grad = grads[0].index_select(2, back)
         return (grad if ctx.keep is None else grad * ctx.keep[:, None]), None, None, None

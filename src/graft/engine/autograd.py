@@ -66,6 +66,7 @@ class _Attention(torch.autograd.Function):
         scores: AttentionScores,
         rope: CosSin | None,
     ) -> torch.Tensor:
+        """q (T, heads, d), k and v (T, kv heads, d) -> (T, heads, d); with ``rope`` q and k are rotated first."""
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
         if rope is not None:
             q, k = _rotate(q, rope), _rotate(k, rope)
@@ -79,6 +80,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients of q, k and v; those of rotated q and k are rotated back."""
         q, k, v, norms, *rope = ctx.saved_tensors
         grad, dq, dk, dv = grads[0].contiguous(), torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         _kernels()("attention_backward", q.dtype, ctypes.byref(ctx.params), q, k, v, norms, grad, dq, dk, dv)
@@ -125,6 +127,7 @@ def attention(
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+        """x (..., d) and weight (d) -> (..., d); keeps x and the inverse root mean square of each row."""
         y, inverse = _rms_norm_forward(x, weight, eps)
         ctx.save_for_backward(x, weight, inverse)
         return y
@@ -132,6 +135,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradient of x (..., d) alone: the weight is frozen."""
         x, weight, inverse = ctx.saved_tensors
         grad, grad_x = grads[0].contiguous(), torch.empty_like(x)
         _kernels()("rms_norm_backward", x.dtype, len(inverse), x.shape[-1], x, weight, inverse, grad, None, grad_x)
@@ -157,12 +161,14 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
 class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        """gate and up, of one shape -> silu(gate) · up; keeps the two inputs alone."""
         ctx.save_for_backward(gate, up)
         return _swiglu_forward(gate, up)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients of gate and up, for which silu(gate) is computed again."""
         gate, up = ctx.saved_tensors
         grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
         _kernels()("swiglu_backward", gate.dtype, gate.numel(), gate, up, grads[0].contiguous(), grad_gate, grad_up)

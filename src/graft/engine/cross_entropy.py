@@ -24,6 +24,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
     ) -> torch.Tensor:
+        """hidden (N, d), weight (vocabulary, d), bias (vocabulary), labels (N) -> the sum of the losses, in nats.
+
+        The sum is float32, or float64 for hidden states of that format.
+        """
         grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         total = hidden.new_zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32))
         size = max(1, LOGITS_AT_ONCE // weight.shape[0])
@@ -42,6 +46,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradient of hidden (N, d), from the forward pass, times that of the sum."""
         (grad,) = ctx.saved_tensors
         return grad * grads[0].to(grad.dtype), None, None, None
 

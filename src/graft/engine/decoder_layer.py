@@ -78,6 +78,7 @@ class _DecoderLayer(torch.autograd.Function):
         rope: CosSin | None,
         *flat: torch.Tensor | None,
     ) -> torch.Tensor:
+        """x (T, width) -> z (T, width); ``flat`` holds the linear layers' tensors, as ``flatten`` gives them."""
         kept, z = _empty_kept(layer, x), torch.empty_like(x)
         ctx.dropouts = lora_kernels.dropouts(layer.dropouts)
         struct = _struct(layer, x, layout, rope, kept)
@@ -90,6 +91,7 @@ class _DecoderLayer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients of x (T, width) and of each adapter's A and B; the rest is frozen."""
         x, *rest = ctx.saved_tensors
         kept, (cos, sin), flat = _Kept(*rest[:4]), rest[4:6], rest[6:]
         adapters, layers = lora_kernels.with_gradients(unflatten(flat, ctx.layer.linears))

@@ -110,6 +110,7 @@ def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids
     positions = torch.tensor([len(prompt) for prompt in prompts])
 
     def advance(going: list[int], tokens: list[int], step: int) -> torch.Tensor:
+        """``Advance`` on a packed cache: rows that ended are no longer selected, and nothing is copied."""
         cache.select(going)
         cache.grow()
         with packed(model):
@@ -132,6 +133,7 @@ def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: se
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
 
     def advance(going: list[int], tokens: list[int], step: int) -> torch.Tensor:
+        """``Advance`` on transformers' cache: rows that ended are removed from the cache and its mask."""
         nonlocal mask, lengths
         if len(going) < len(lengths):
             kept = torch.tensor(going, device=device)

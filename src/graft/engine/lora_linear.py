@@ -47,6 +47,7 @@ class _LoraGroup(torch.autograd.Function):
         p: float,
         *flat: torch.Tensor | None,
     ) -> tuple[torch.Tensor, ...]:
+        """x (T, in) -> (T, out) for each layer; ``flat`` holds the layers' tensors, as ``flatten`` gives them."""
         ctx.library = library = lora_kernels.group_kernels(x, layers)
         ctx.dropout = lora_kernels.dropouts([p]) if library and p else None
         masked = keep_mask(x.shape, p, x.device) if p and not library else None
@@ -64,6 +65,7 @@ class _LoraGroup(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients of x (T, in), of the residual, and of each adapter's A and B; the rest is frozen."""
         mask, h, *rest = ctx.saved_tensors
         count = 4 * len(ctx.layers)
         layers, kept = unflatten(rest[:count], ctx.layers), rest[count:]

@@ -87,5 +87,15 @@ def _kernels_for(rows: torch.Tensor, narrow: torch.Tensor) -> Kernels | None:
     return kernels_for(rows, narrow) if fits else None
 
 
-def _arguments(quantized: QuantizedRows | None) -> tuple[torch.Tensor | None, torch.Tensor | None, int]:
-    return (None, None, 0) if quantized is None else (quantized.values, quantized.scales, quantized.zero_point)
+class _QuantizedArguments(NamedTuple):
+    """The last arguments of a kernel that also quantizes what it reads; null pointers for one that does not."""
+
+    values: torch.Tensor | None = None
+    scales: torch.Tensor | None = None
+    zero_point: int = 0
+
+
+def _arguments(quantized: QuantizedRows | None) -> _QuantizedArguments:
+    if quantized is None:
+        return _QuantizedArguments()
+    return _QuantizedArguments(quantized.values, quantized.scales, quantized.zero_point)

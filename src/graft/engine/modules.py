@@ -86,6 +86,7 @@ def _name(module: Any) -> str:
 
 def _norm_forward(module: Any) -> Forward:
     def forward(x: torch.Tensor) -> torch.Tensor:
+        """x (..., d) -> (..., d); a trained weight, or a format other than float32, gets the class's own forward."""
         weight = module.weight
         # In other formats the model's own forward converts to float32 and back, which this one does not.
         if is_trained(module) or x.dtype != torch.float32 or weight.dtype != torch.float32:
@@ -97,6 +98,7 @@ def _norm_forward(module: Any) -> Forward:
 
 def _mlp_forward(module: Any) -> Forward:
     def forward(x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        """x (..., d) -> (..., d), plus ``residual`` of the same shape."""
         gate, up = module.gate_proj(x), module.up_proj(x)
         joined: torch.Tensor = swiglu(gate, up) if kernels_for(gate, up) else module.act_fn(gate) * up
         down = module.down_proj
@@ -108,6 +110,7 @@ def _mlp_forward(module: Any) -> Forward:
 
 def _attention_forward(module: Any) -> Forward:
     def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """hidden_states (1, T, in) -> (1, T, out) and no weights, by the kernels for packed batches alone."""
         if args or not _packs(module, hidden_states, kwargs):
             return type(module).forward(module, hidden_states, *args, **kwargs)
         return module.o_proj(_attend(module, hidden_states, **kwargs)), None
@@ -168,6 +171,7 @@ def _decoder_forward(layer: Any) -> Forward:
     """
 
     def forward(hidden_states: torch.Tensor, *args: Any, targets: torch.Tensor | None = None, **kwargs: Any) -> Any:
+        """hidden_states (1, T, d) -> (1, T, d), or (1, N, d) in the last layer for N ``targets``."""
         module, x = layer.self_attn, hidden_states
         chosen = targets if _is_last(layer) else None
         if args or not _is_replaced(module) or has_hooks(module) or not _packs(module, x, kwargs):

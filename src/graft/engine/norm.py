@@ -14,6 +14,7 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+        """x (..., d) and weight (d) -> (..., d); keeps x and the inverse root mean square of each row."""
         size = x.shape[-1]
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         inverse = (norm.square_().div_(size).add_(eps)).rsqrt_()
@@ -24,6 +25,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradient of x (..., d) alone: the weight is frozen."""
         x, weight, inverse = ctx.saved_tensors
         scaled = grads[0] * weight
         projection = (scaled * x).sum(-1, keepdim=True).mul_(inverse**3).div_(x.shape[-1])

@@ -40,6 +40,7 @@ def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
     replaced: list[nn.Module] = []
 
     def replace(module: nn.Module, forward: Callable[..., Any]) -> None:
+        """Set ``module.forward``, and note the module for the end of the context."""
         if "forward" not in vars(module):  # a forward that somebody else has set stays
             module.forward = forward
             replaced.append(module)
@@ -147,9 +148,11 @@ class _SiblingGroup:
         self.ready: dict[int, torch.Tensor] = {}
 
     def forward_of(self, place: int) -> Callable[..., torch.Tensor]:
+        """The forward for the layer at ``place`` in the group."""
         layer = self.layers[place]
 
         def forward(x: torch.Tensor, *args: Any, residual: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
+            """x (..., in) -> (..., out), plus ``residual``; by ``lora_group``, or else by the class's own forward."""
             if args or any(value is not None for value in kwargs.values()):
                 return _add(type(layer).forward(layer, x, *args, **kwargs), residual)
             if self.input is x and place in self.ready:

@@ -63,19 +63,23 @@ class Int8:
         self.along_out, self.along_in = (Int8Matrix.of(matrix, packed) for matrix in (weight, weight.t()))
 
     def empty_rows(self, rows: torch.Tensor) -> QuantizedRows | None:
+        """Rows for the kernels that quantize float32 ``rows`` while they read them; otherwise None."""
         return empty_rows(rows, self.dtype) if _float32_kernels(rows) else None
 
     def quantize(self, rows: torch.Tensor) -> QuantizedRows:
+        """``rows`` (T, n) in int8, or in uint8 with zero point 128 for packed weights; a scale for each row."""
         return _quantize(rows, self.dtype)
 
     def forward(
         self, x: QuantizedRows, lora: LoraEpilogue | None = None, residual: torch.Tensor | None = None
     ) -> torch.Tensor:
+        """x Wᵀ (T, out), by the copy of W with a scale for each output."""
         return self.along_out.matmul(x, None, lora, residual)
 
     def backward(
         self, grad: QuantizedRows, into: torch.Tensor | None = None, lora: LoraEpilogue | None = None
     ) -> torch.Tensor:
+        """grad W (T, in), by the copy of W with a scale for each input."""
         return self.along_in.matmul(grad, into, lora)
 
 
@@ -162,14 +166,17 @@ class Bfloat16:
         self.compute = Compute.BFLOAT16 if self.amx else None
 
     def empty_rows(self, rows: torch.Tensor) -> QuantizedRows | None:
+        """None: no other pass rounds rows to bfloat16."""
         return None
 
     def quantize(self, rows: torch.Tensor) -> QuantizedRows:
+        """``rows`` in bfloat16; unchanged for AMX, whose tiles round them."""
         return QuantizedRows(rows if self.amx else rows.to(torch.bfloat16))
 
     def forward(
         self, x: QuantizedRows, lora: LoraEpilogue | None = None, residual: torch.Tensor | None = None
     ) -> torch.Tensor:
+        """x Wᵀ (T, out); without AMX, PyTorch rounds the product to bfloat16 before it becomes float32."""
         if self.amx:
             return packed_gemm("gemm_bf16", self.amx, x.values, self.weight, lora=lora, residual=residual)
         return add_terms(torch.mm(x.values, self.weight.t()).float(), lora, residual)
@@ -177,6 +184,7 @@ class Bfloat16:
     def backward(
         self, grad: QuantizedRows, into: torch.Tensor | None = None, lora: LoraEpilogue | None = None
     ) -> torch.Tensor:
+        """grad W (T, in); without AMX, PyTorch rounds the product to bfloat16 before it becomes float32."""
         if self.amx:
             return packed_gemm("gemm_bf16", self.amx, grad.values, self.weight.t(), into=into, lora=lora)
         product = torch.mm(grad.values, self.weight)

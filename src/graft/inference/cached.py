@@ -23,6 +23,11 @@ class CachedPredictor:
         self._examples: list[Sequence[Example]] = []  # kept alive, so that no other example gets one of their ids
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        """Return the answers that the predictor gave before to the same objects and limit, or ask it now.
+
+        Raises:
+            RuntimeError: If it has no answer yet and its model was released.
+        """
         key = (tuple(map(id, examples)), max_new_tokens)
         if key not in self._generated:
             self._generated[key] = self._model().generate(examples, max_new_tokens, progress)
@@ -32,6 +37,11 @@ class CachedPredictor:
     def score(
         self, examples: Sequence[Example], completions: Sequence[Sequence[str]], progress: Progress | None = None
     ) -> list[list[CompletionScore]]:
+        """Return the scores that the predictor gave before to the same objects and texts, or ask it now.
+
+        Raises:
+            RuntimeError: If it has no scores yet and its model was released.
+        """
         key = (tuple(map(id, examples)), tuple(map(tuple, completions)))
         if key not in self._scored:
             self._scored[key] = self._model().score(examples, completions, progress)

@@ -39,6 +39,7 @@ class TorchPredictor:
         self.name, self.model, self.tokenizer, self.renderer, self.within = name, model, tokenizer, renderer, within
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        """Return greedy answers by the engine, in batches that compute a shared prefix once."""
         from graft.engine import generate
 
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
@@ -52,6 +53,7 @@ class TorchPredictor:
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
     ) -> list[list[CompletionScore]]:
+        """Return likelihoods by the engine; completions are scored as the chat template renders them."""
         from graft.engine import score
 
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
