@@ -76,12 +76,14 @@ class AnswerExample(Example):
 
     @property
     def input_text(self) -> str:
+        """The prompt, or the contents of its messages with empty lines between them."""
         if isinstance(self.prompt, str):
             return self.prompt
         return "\n\n".join(as_text(message.get("content") or "") for message in self.prompt)
 
     @property
     def reference(self) -> str:
+        """The text of the answer; it may be empty where the answer is tool calls."""
         return self.completion
 
     @property
@@ -93,6 +95,7 @@ class AnswerExample(Example):
 
     @property
     def has_target(self) -> bool:
+        """Whether there is an answer: text, or a message with tool calls."""
         return self.answer is not None or bool(self.completion.strip())
 
 
@@ -106,10 +109,12 @@ class ClassExample(Example):
 
     @property
     def input_text(self) -> str:
+        """The text alone: a head needs no instruction."""
         return self.text
 
     @property
     def reference(self) -> str:
+        """The name of the class."""
         return self.label
 
 
@@ -123,6 +128,7 @@ class MultiLabelExample(Example):
 
     @property
     def input_text(self) -> str:
+        """The text alone: a head needs no instruction."""
         return self.text
 
     @property
@@ -141,6 +147,7 @@ class TaggedExample(Example):
 
     @property
     def input_text(self) -> str:
+        """The words, separated by blanks."""
         return " ".join(self.words)
 
     @property
@@ -160,14 +167,17 @@ class PairExample(Example):
 
     @property
     def input_text(self) -> str:
+        """Both texts, one a line; an empty one is omitted."""
         return "\n".join(filter(None, (self.first, self.second)))
 
     @property
     def prompt_text(self) -> str:
+        """The first text."""
         return self.first
 
     @property
     def reference(self) -> str:
+        """The similarity in up to six digits."""
         return f"{self.similarity:g}"
 
 

@@ -237,6 +237,7 @@ def _named(files: Sequence[Path]) -> str:
 
 
 def sha256_of(*files: Path) -> str:
+    """Return the hexadecimal digest of the files' bytes, one file after the other."""
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:

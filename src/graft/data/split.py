@@ -196,6 +196,7 @@ def _united(*firsts: Places) -> Places:
     leaders = list(range(len(firsts[0])))
 
     def find(place: int) -> int:
+        """Return the component's first place, halving the path to it (Tarjan & van Leeuwen 1984)."""
         while leaders[place] != place:
             leaders[place] = place = leaders[leaders[place]]
         return place

@@ -43,9 +43,11 @@ class FeatureExtraction(Task):
     recognize = staticmethod(text_pairs)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
+        """Return whether there are two columns with texts and one that says how similar they are (``pair_columns``)."""
         return pair_columns(columns) is not None
 
     def label_space(self, data: Prepared) -> LabelSpace:
+        """Return an empty label space: embeddings need no head."""
         return LabelSpace()
 
     def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
@@ -59,25 +61,31 @@ class FeatureExtraction(Task):
                 yield TokenizedExample(ids, len(first.ids), pair.origin, cut, 1 - pair.similarity)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
+        """Return the two texts with a bar between them, and the target: from 0 (the same) to 1 (different)."""
         first, second = _split(row)
         decode = encoding.tokenizer.decode
         return f"{decode(first)} | {decode(second)}", f"different: {row.target:g}"
 
     def objective(self, label_space: LabelSpace) -> Objective:
+        """Return an objective of pairs with the losses ``cosine``, the default, and ``contrastive``."""
         own = "graft.tasks.losses:"
         losses = {"cross-entropy": f"{own}Cosine", "cosine": f"{own}Cosine", "contrastive": f"{own}Contrastive"}
         return Objective(collate, outputs, "cosine", "pairs", losses=losses)
 
     def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
+        """Return a ``PairPredictor``, which answers with cosine similarities."""
         return PairPredictor(name, model, encoding, within)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
+        """Return ``generation`` alone: the likelihood of a similarity is not defined."""
         return ("generation",)
 
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
+        """Return the correlations of the cosines with the labels: of ranks first, then the linear one."""
         return ("spearman", "pearson")
 
     def snippet(self, usage: Usage) -> str:
+        """Return code that embeds two texts as ``embed`` does, and prints their cosine similarity."""
         text = python(usage.text)
         lines = [
             *loading(usage, self.auto_class, imports=["from torch.nn.functional import cosine_similarity"]),
@@ -123,6 +131,7 @@ class PairPredictor(TaskPredictor):
     no_scores = ("the likelihood of a pair is not defined", "--metrics spearman")
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        """Return the cosine similarity of each pair with six decimals; ``max_new_tokens`` is ignored."""
         rows = list(FEATURE_EXTRACTION.encode(examples, self.encoding, Problems()))
         answers = [""] * len(rows)
         for places, batch in self.batches(rows, progress):

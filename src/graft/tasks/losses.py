@@ -61,6 +61,7 @@ class ClassWeighted(nn.Module):
         return torch.tensor([weights.get(index, 1.0) for index in range(classes)])
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Return a loss for each target (N), in nats, of logits (N, C) and labels (N)."""
         loss = cross_entropy(logits, labels, reduction="none")
         return loss if self.by_class is None else loss * self.by_class[labels]
 
@@ -73,6 +74,7 @@ class LabelWeighted(ClassWeighted):
         return (len(rows) - held) / held.clamp(min=1)
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Return a loss for each row and label (N, C), in nats, of logits and labels of that shape."""
         return binary_cross_entropy_with_logits(logits, labels, reduction="none", pos_weight=self.by_class)
 
 
@@ -97,6 +99,7 @@ class Contrastive(nn.Module):
         self.margin = margin
 
     def forward(self, output1: torch.Tensor, output2: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Return a loss for each pair (B), of embeddings (B, d) and labels (B) that are 1 where the two differ."""
         distance = pairwise_distance(output1, output2)
         return (1 - label) * distance**2 + label * (self.margin - distance).clamp(min=0) ** 2
 
@@ -105,4 +108,5 @@ class Cosine(nn.Module):
     """The squared error of the cosine against ``1 - label`` (Reimers & Gurevych 2019, section 3, regression)."""
 
     def forward(self, output1: torch.Tensor, output2: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Return a loss for each pair (B), of embeddings (B, d) and labels (B) that are 1 where the two differ."""
         return (cosine_similarity(output1, output2) - (1 - label)) ** 2

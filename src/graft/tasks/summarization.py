@@ -45,6 +45,7 @@ class Summarization(Task):
     uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "max_new_tokens"}
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
+        """Return False: an encoder-decoder model does this task by default, and columns alone never ask for it."""
         return False
 
     def recognize(
@@ -62,6 +63,7 @@ class Summarization(Task):
         return mapping
 
     def label_space(self, data: Prepared) -> LabelSpace:
+        """Return an empty label space: the answer is text."""
         return LabelSpace()
 
     def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
@@ -70,22 +72,28 @@ class Summarization(Task):
             yield from _encoded(part, [example.reference for example in part], encoding)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
+        """Return source and target, decoded with their special tokens."""
         source, target = _split(row)
         return encoding.tokenizer.decode(source), encoding.tokenizer.decode(target)
 
     def objective(self, label_space: LabelSpace) -> Objective:
+        """Return the cross-entropy of the target's tokens, which the decoder reads shifted by one."""
         return Objective(collate, outputs)
 
     def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
+        """Return a ``Seq2SeqPredictor``, which answers by greedy decoding."""
         return Seq2SeqPredictor(name, model, encoding, within)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
+        """Return all three needs: answers are generated, and any text can be scored."""
         return ("generation", "choice", "likelihood")
 
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
+        """Return None: the answers decide, as for text generation."""
         return None
 
     def snippet(self, usage: Usage) -> str:
+        """Return code that writes an answer of at most 128 tokens by greedy decoding."""
         lines = [
             *loading(usage, self.auto_class),
             "",
@@ -144,6 +152,7 @@ class Seq2SeqPredictor(TaskPredictor):
     """Greedy answers of an encoder-decoder model, and the likelihood of given ones."""
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        """Return greedy answers, decoded without special tokens and surrounding blanks."""
         rows = list(_encoded(examples, [""] * len(examples), self.encoding))
         answers = [""] * len(rows)
         for places, batch in self.batches(rows, progress):
@@ -159,6 +168,7 @@ class Seq2SeqPredictor(TaskPredictor):
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
     ) -> list[list[CompletionScore]]:
+        """Return the likelihood of each completion as the decoder's target, the end token included."""
         asked = [(place, text) for place, texts in enumerate(completions) for text in texts]
         rows = list(_encoded([examples[place] for place, _ in asked], [text for _, text in asked], self.encoding))
         scores = [CompletionScore(0.0, 0)] * len(rows)

@@ -49,11 +49,13 @@ class TextClassification(Task):
     recognize = staticmethod(labeled_texts)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
+        """Return whether the first row has a text and a list of labels, and no words to tag."""
         label = first_of(columns, LABELS)
         several = label is not None and isinstance(decoded(row.get(label)), list)
         return first_of(columns, TEXTS) is not None and several and "tokens" not in columns
 
     def label_space(self, data: Prepared) -> LabelSpace:
+        """Return the classes of the training rows, or the labels where a row may have several."""
         if data.mapping.names is not None:
             return _checked(LabelSpace(tuple(data.mapping.names), SEVERAL), data)
         if data.mapping.labels is None:
@@ -67,6 +69,7 @@ class TextClassification(Task):
         return _checked(LabelSpace(tuple(data.mapping.labels), "single_label_classification"), data)
 
     def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
+        """Yield the text's tokens with a class index, or with 0 and 1 for each label, as the target."""
         known = ", ".join(encoding.label_space.names)
         for part in in_parts(examples, ROWS_AT_ONCE):
             texts = tokenize_texts(encoding.tokenizer, [example.input_text for example in part], encoding.max_length)
@@ -79,12 +82,14 @@ class TextClassification(Task):
                 yield TokenizedExample(ids, len(ids), example.origin, cut, target)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
+        """Return the text as the model reads it, and the names of its class or labels."""
         chosen = [row.target] if isinstance(row.target, int) else [i for i, held in enumerate(row.target) if held]
         return encoding.tokenizer.decode(row.input_ids), ", ".join(
             encoding.label_space.names[index] for index in chosen
         )
 
     def objective(self, label_space: LabelSpace) -> Objective:
+        """Return cross-entropy over the classes; with several labels a row, binary cross-entropy for each label."""
         several = label_space.problem == SEVERAL
         own = "graft.tasks.losses:"
         losses = {"class-weighted": f"{own}{'LabelWeighted' if several else 'ClassWeighted'}"}
@@ -94,15 +99,19 @@ class TextClassification(Task):
         return Objective(collate, outputs, loss, names=label_space.names, losses=losses)
 
     def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
+        """Return a ``Classifier``, which answers with the names of classes."""
         return Classifier(name, model, encoding, within)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
+        """Return all three needs for single classes; ``generation`` alone for several labels a row."""
         return ("generation",) if label_space.problem == SEVERAL else ("generation", "choice", "likelihood")
 
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
+        """Return accuracy and macro F1 for single classes; F1 over labels and exact match for several labels a row."""
         return ("label_f1", "exact_match") if label_space.problem == SEVERAL else ("accuracy", "macro_f1")
 
     def snippet(self, usage: Usage) -> str:
+        """Return code that uses transformers' pipeline; with several labels a row, it prints the score of each."""
         options = ", top_k=None" if usage.label_space.problem == SEVERAL else ""
         lines = [
             *loading(usage, self.auto_class, also=["pipeline"]),
@@ -172,6 +181,11 @@ class Classifier(TaskPredictor):
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
     ) -> list[list[CompletionScore]]:
+        """Return the log-probability of each completion that is a class, and ``UNLIKELY`` for any other text.
+
+        Raises:
+            InputError: If a row may have several labels, whose likelihood is not defined.
+        """
         if self.encoding.label_space.problem == SEVERAL:
             return super().score(examples, completions, progress)
         logits = self._logits(examples, progress)

@@ -50,28 +50,36 @@ class TextGeneration(Task):
         return tagged or bool(PROMPT_COLUMNS & set(columns))
 
     def label_space(self, data: Prepared) -> LabelSpace:
+        """Return an empty label space: the answer is text."""
         return LabelSpace()
 
     def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
+        """Return prompt and answer as the chat template renders them, with targets where ``loss_on`` says."""
         return encode_all(examples, Renderer(encoding.tokenizer, encoding.loss_on), encoding.max_length, problems)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
+        """Return prompt and answer, decoded with their special tokens."""
         decode = encoding.tokenizer.decode
         return decode(row.input_ids[: row.prompt_length]), decode(row.input_ids[row.prompt_length :])
 
     def objective(self, label_space: LabelSpace) -> Objective | None:
+        """Return None: the engine computes the loss of the next token."""
         return None
 
     def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
+        """Return a ``TorchPredictor``, which generates by the engine."""
         return TorchPredictor(name, model, encoding.tokenizer, Renderer(encoding.tokenizer), within)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
+        """Return all three needs: answers are generated, and any text can be scored."""
         return ("generation", "choice", "likelihood")
 
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
+        """Return None: the answers decide which metrics fit."""
         return None
 
     def snippet(self, usage: Usage) -> str:
+        """Return code that answers one prompt by greedy decoding; messages are rendered by the chat template."""
         lines = [
             *loading(usage, self.auto_class, merge=False),
             "",

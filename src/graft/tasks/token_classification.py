@@ -44,6 +44,7 @@ class TokenClassification(Task):
     recognize = staticmethod(tagged_words)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
+        """Return whether there are words with tags, or a text with spans."""
         tagged = first_of(columns, WORDS) is not None and first_of(columns, TAGS) is not None
         return tagged or (first_of(columns, TEXTS) is not None and first_of(columns, SPANS) is not None)
 
@@ -59,6 +60,7 @@ class TokenClassification(Task):
         return LabelSpace(tuple(names))
 
     def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
+        """Yield the words' tokens with a tag index at each word's first token and -100 at the others."""
         place = {name: index for index, name in enumerate(encoding.label_space.names)}
         known = f"they have: {', '.join(encoding.label_space.names)}"
         for row in examples:
@@ -70,6 +72,7 @@ class TokenClassification(Task):
             yield _encoded(example, encoding, place)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
+        """Return the text as the model reads it, and each tagged token with its tag: ``Rome/B-city``."""
         tokens = encoding.tokenizer.convert_ids_to_tokens(row.input_ids)
         marked = [
             f"{token}/{encoding.label_space.names[tag]}"
@@ -79,19 +82,24 @@ class TokenClassification(Task):
         return encoding.tokenizer.decode(row.input_ids), " ".join(marked)
 
     def objective(self, label_space: LabelSpace) -> Objective:
+        """Return cross-entropy over the tags, at the first token of each word."""
         losses = {"class-weighted": "graft.tasks.losses:ClassWeighted"}
         return Objective(collate, outputs, names=label_space.names, losses=losses)
 
     def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
+        """Return a ``Tagger``, which answers with a tag for each word."""
         return Tagger(name, model, encoding, within)
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
+        """Return ``generation`` alone: the likelihood of tags is not defined."""
         return ("generation",)
 
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:
+        """Return F1, precision and recall over whole entities, then accuracy over tags."""
         return ("entity_f1", "entity_precision", "entity_recall", "tag_accuracy")
 
     def snippet(self, usage: Usage) -> str:
+        """Return code that uses transformers' pipeline, where the first token decides the tag of its word."""
         lines = [
             *loading(usage, self.auto_class, also=["pipeline"]),
             "",
@@ -172,6 +180,10 @@ class Tagger(TaskPredictor):
     no_scores = ("the likelihood of tags is not defined", "--metrics entity_f1")
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        """Return a tag for each word, separated by blanks; ``max_new_tokens`` is ignored.
+
+        A word without a token, or beyond the limit, gets ``O`` where that is a tag, otherwise the first tag.
+        """
         names = self.encoding.label_space.names
         outside = OUTSIDE if OUTSIDE in names else names[0]
         aligned = [align(self.tokenizer, words_of(example), self.encoding.max_length) for example in examples]

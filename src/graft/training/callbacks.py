@@ -48,6 +48,7 @@ class MetricsWriter(TrainerCallback):
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
     ) -> None:
+        """Write the training or held-out loss with throughput and resource use; other logs are skipped."""
         if not logs or not ({"loss", "eval_loss"} & set(logs)):
             return
         line: dict[str, Any] = {"step": state.global_step, **logs}
@@ -58,6 +59,7 @@ class MetricsWriter(TrainerCallback):
         self.reporter.step(state.global_step, state.max_steps, self.figures)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Report the step with the latest figures, which may be of an earlier one."""
         self.reporter.step(state.global_step, state.max_steps, self.figures)
 
     def _throughput(self) -> dict[str, float]:
@@ -85,9 +87,11 @@ class HealthMonitor(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        """Take the losses that were logged before a resumed training."""
         self.steps = _curve(state, "loss")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Check for divergence, which stops the training without a checkpoint, for spikes, and for full memory."""
         self.steps.append((state.global_step, self.trainer.step_loss))
         self.trainer.step_loss = 0.0
         self.diverged = divergence(self.steps)
@@ -100,9 +104,11 @@ class HealthMonitor(TrainerCallback):
         self.warn(memory_nearly_full(memory_mb(), gpu_memory_mb()), state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Check whether the training loss has stopped falling."""
         self.warn(plateau(self.steps, _curve(state, "eval_loss")), state.global_step)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Check whether the held-out loss rises while the training loss falls."""
         self.warn(overfitting(self.steps, _curve(state, "eval_loss")), state.global_step)
 
     def warn(self, warning: HealthWarning | None, step: int) -> None:
@@ -137,6 +143,7 @@ class BestCheckpoint(TrainerCallback):
         self.stopped = False
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Ask for a checkpoint at a new lowest held-out loss, and stop after ``patience`` evaluations without one."""
         losses = [line["eval_loss"] for line in state.log_history if "eval_loss" in line]
         best = min(range(len(losses)), key=losses.__getitem__)
         if self.keep_best and best == len(losses) - 1:
@@ -173,6 +180,7 @@ class InterruptHandler(TrainerCallback):
         self.reporter.note("Stopping after this step, with a checkpoint; Ctrl-C again stops at once.")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """After a Ctrl-C, stop with a checkpoint and without another evaluation."""
         if self.asked:
             control.should_save = True
             control.should_training_stop = True

@@ -38,6 +38,7 @@ class Objective:
         """``loss`` averaged over all labels of a step: ``(model, batch, labels in the step) -> loss``."""
 
         def total(model: Any, batch: Mapping[str, Any], num_items: torch.Tensor | int | None = None) -> torch.Tensor:
+            """The loss of ``batch``, a scalar; ``num_items`` are the step's labels, by default the batch's."""
             given = self.outputs(model, batch)
             found = loss(*given) if self.kind == "pairs" else loss(*given, {**batch, "target_rows": _rows(batch)})
             count = given[-1].numel()

@@ -80,6 +80,7 @@ class GraftTrainer(Trainer):
         self.step_loss = 0.0
 
     def get_train_dataloader(self) -> DataLoader[Any]:
+        """A loader of the batches that ``plan`` makes, in place of the Trainer's own sampling."""
         dataset: Any = self.train_dataset
         rows = dataset.rows
         loader: DataLoader[Any] = DataLoader(
@@ -96,6 +97,11 @@ class GraftTrainer(Trainer):
         return torch.as_tensor(count, device=device)
 
     def training_step(self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Count rows, tokens and seconds, and add the micro-batch to the step's loss.
+
+        Raises:
+            NonFiniteError: When the step's loss is NaN or infinite.
+        """
         started = time.perf_counter()
         self.rows_seen += inputs["rows"]
         self.tokens_seen += inputs["tokens"]
@@ -109,10 +115,12 @@ class GraftTrainer(Trainer):
     def compute_loss(
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
+        """The loss of ``inputs`` without its counts ``rows`` and ``tokens``, a scalar."""
         batch = {name: value for name, value in inputs.items() if name not in {"rows", "tokens"}}
         return self.loss(model, batch, num_items_in_batch)
 
     def floating_point_ops(self, inputs: Batch) -> int:
+        """0: nothing reads the Trainer's own estimate."""
         return 0
 
     @torch.no_grad()

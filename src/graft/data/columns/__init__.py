@@ -67,6 +67,7 @@ def recognize(
     rules = list(_rules(settings))
 
     def found(columns: Sequence[str]) -> ColumnMapping | None:
+        """The mapping by the first rule that fits ``columns``; None where none does."""
         return next((mapping for rule in rules if (mapping := rule(columns, rows, settings, labels))), None)
 
     columns = [name for name, count in counts.items() if 2 * count >= len(rows)]

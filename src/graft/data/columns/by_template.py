@@ -15,6 +15,16 @@ from graft.errors import Problems
 
 
 def by_text_template(text: str, columns: Sequence[str], generation_prompt: str | None) -> ColumnMapping:
+    """Return the mapping of ``--text_template``, cut into prompt and answer.
+
+    Args:
+        text: The template, with columns in braces.
+        columns: The columns that any row has.
+        generation_prompt: What the model's chat template puts before an answer; it marks where the answer begins.
+
+    Raises:
+        InputError: If the template names a column that is not there.
+    """
     template = parse_template(text)
     problems = Problems()
     check_names(template, columns, "--text_template", problems)
@@ -22,6 +32,7 @@ def by_text_template(text: str, columns: Sequence[str], generation_prompt: str |
     before, after, border = split_template(template, generation_prompt)
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        """Make an example whose prompt is the very text before the answer, without blanks at its end."""
         prompt, completion = _moved(before.fill(row), after.fill(row))
         return [AnswerExample(prompt, completion, origin)]
 
@@ -36,6 +47,11 @@ def _moved(prompt: str, completion: str) -> tuple[str, str]:
 
 
 def by_two_templates(settings: DataSettings, columns: Sequence[str]) -> ColumnMapping:
+    """Return the mapping of ``--prompt_template`` and ``--completion_template``.
+
+    Raises:
+        InputError: If one is given without the other, or names a column that is not there.
+    """
     shape, problems = PromptShape(settings), Problems()
     if settings.prompt_template is None or settings.completion_template is None:
         given, other = ("completion", "prompt") if settings.prompt_template is None else ("prompt", "completion")

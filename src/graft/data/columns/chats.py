@@ -45,6 +45,7 @@ def prompt_answer(
         return None
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        """Make an example of the last answer; of messages, those before it are its prompt."""
         prompt, completion = row["prompt"], row[answer]
         if _is_messages(completion) and isinstance(prompt, str):  # preferences: `chosen` may hold the prompt, too
             turns = completion if len(completion) > 1 else [*shape.prompt(prompt), *completion]

@@ -22,6 +22,7 @@ def instruction_output(
         return None
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        """Make an example whose prompt is instruction, input and context, with empty lines between them."""
         parts = [as_text(row[name]) for name in ("instruction", "input", "context") if row.get(name)]
         system = as_text(row["system"]) if row.get("system") else None
         return [AnswerExample(shape.prompt("\n\n".join(parts), system=system), as_text(row[answer]), origin)]
@@ -39,6 +40,7 @@ def question_answer(
         return None
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        """Make an example whose prompt is context and question; of several answers the first is the target."""
         parts = [as_text(row[name]) for name in ("context", "question") if row.get(name)]
         value = row[answer]
         if isinstance(value, dict) and isinstance(value.get("text"), list):

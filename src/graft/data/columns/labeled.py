@@ -54,6 +54,7 @@ def _several(rows: Sequence[Row], text: str, label: str) -> ColumnMapping:
     names = sorted({name for row in rows for name in _names(row.columns.get(label))})
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        """Make an example with the labels sorted and each once."""
         return [MultiLabelExample(as_text(row[text]), tuple(sorted(set(_names(row[label])))), origin)]
 
     said = InferredSetting("labels", names, f"{len(names)} labels, any number of them a row")

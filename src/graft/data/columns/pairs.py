@@ -60,6 +60,11 @@ def text_pairs(
     scale = max([1.0, *(number for row in rows if (number := _as_number(row.columns.get(label))) is not None)])
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        """Make an example whose similarity is from 0 to 1, whatever the scale and the meaning of the labels.
+
+        Raises:
+            InputError: If the label is no number of at least 0.
+        """
         similarity = _number(row[label], origin) / scale
         similarity = 1 - similarity if settings.pair_label == "different" else similarity
         rounded = float(f"{min(similarity, 1.0):g}")  # so that the row reads the same in the run folder

@@ -80,6 +80,11 @@ def tokens_tags(
     instruction = settings.instruction or "Extract the parts as JSON."
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        """Make an example whose answer is the JSON of ``join_tags``.
+
+        Raises:
+            InputError: If words and tags are not lists of the same length, or tags are numbers.
+        """
         words, names = row["tokens"], row[tags]
         if not isinstance(words, list) or not isinstance(names, list) or len(words) != len(names):
             raise InputError("tokens and tags must be lists of the same length", where=str(origin))

@@ -20,6 +20,7 @@ class Parquet:
     endings: tuple[str, ...] = (".parquet",)
 
     def read(self, path: Path, problems: Problems) -> Iterator[Row]:
+        """Yield rows, with ``ROWS_AT_ONCE`` in memory; a file that pyarrow cannot read becomes a problem."""
         from pyarrow import parquet
 
         return _rows(lambda: parquet.ParquetFile(path).iter_batches(ROWS_AT_ONCE), path, problems)
@@ -32,6 +33,7 @@ class Arrow:
     endings: tuple[str, ...] = (".arrow",)
 
     def read(self, path: Path, problems: Problems) -> Iterator[Row]:
+        """Yield the rows of the memory-mapped file; one that pyarrow cannot read becomes a problem."""
         return _rows(lambda: _batches(path), path, problems)
 
 

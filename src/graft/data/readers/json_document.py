@@ -20,6 +20,7 @@ class JsonDocument:
     endings: tuple[str, ...] = (".json",)
 
     def read(self, path: Path, problems: Problems) -> Iterator[Row]:
+        """Yield the objects of the document's list; a file that is not JSON becomes a problem with its line."""
         text = read_text(path)
         try:
             document = json.loads(text)

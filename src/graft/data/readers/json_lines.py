@@ -22,6 +22,11 @@ class JsonLines:
     endings: tuple[str, ...] = (".jsonl", ".ndjson")
 
     def read(self, path: Path, problems: Problems) -> Iterator[Row]:
+        """Yield the object of each line; blank lines are skipped, and a line of anything else becomes a problem.
+
+        Raises:
+            InputError: If the file is not UTF-8, with the line.
+        """
         file = str(path)
         with path.open("rb") as stream:
             check_start(stream.read(START), path)

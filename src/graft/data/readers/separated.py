@@ -26,6 +26,7 @@ class Separated:
     delimiter: str
 
     def read(self, path: Path, problems: Problems) -> Iterator[Row]:
+        """Yield records by the names in the header; one with more or fewer cells becomes a problem."""
         names: list[str] = []
         file = str(path)
         for line, cells in self._records(path, problems):

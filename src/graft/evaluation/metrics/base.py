@@ -94,6 +94,7 @@ def mean_metric(name: str, score: Callable[[str, str], float], **info: Any) -> M
     """
 
     def statistics(predictions: Predictions) -> Array:
+        """Return (n, 2): each row's score, and 1 to count it."""
         answers = predictions.choices if info.get("needs") == "choice" else predictions.answers
         assert answers is not None
         pairs = zip(predictions.references, answers, strict=True)
@@ -127,6 +128,11 @@ def from_function(name: str, function: Callable[[Sequence[str], Sequence[str]], 
     info = {key: getattr(function, key) for key in described if hasattr(function, key)}
 
     def statistics(predictions: Predictions) -> Array:
+        """Return (n, 2): each row's number, and 1 to count it.
+
+        Raises:
+            InputError: If the function does not return one number for each row.
+        """
         assert predictions.answers is not None
         numbers = np.asarray(function(list(predictions.references), list(predictions.answers)), dtype=float)
         if numbers.shape != (len(predictions.references),):

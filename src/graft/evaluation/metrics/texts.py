@@ -35,6 +35,7 @@ def token_f1(reference: str, answer: str) -> float:
 
 class _Words:
     def tokenize(self, text: str) -> list[str]:
+        """Called by rouge-score, whose own tokenizer drops all but ASCII letters and digits."""
         return words(text)
 
 

@@ -53,6 +53,7 @@ class Distillation(Loss):
 
         @torch.no_grad()
         def answer(batch: Mapping[str, Any]) -> torch.Tensor:
+            """The teacher's logits (N, vocabulary) at the targets of ``batch``."""
             return logits_of(teacher, batch)[0]
 
         self._teacher = answer  # a closure: the teacher is no part of what is trained or saved

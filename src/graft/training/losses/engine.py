@@ -31,6 +31,7 @@ def over_tokens(loss: Callable[..., torch.Tensor], logits_of: LogitsOf) -> Engin
     """``loss`` averaged over the tokens of a whole step: a batch's mean counts by the batch's tokens."""
 
     def total(model: Any, batch: Mapping[str, Any], num_items: torch.Tensor | int | None = None) -> torch.Tensor:
+        """The loss of ``batch``, a scalar; ``num_items`` are the step's tokens, by default the batch's."""
         logits, labels = logits_of(model, batch)
         found = loss(logits, labels, batch)
         summed = found.sum() if found.ndim else found * len(labels)
