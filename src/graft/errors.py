@@ -61,6 +61,7 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
 
     def add(self, what: str, where: str | Path = "", remedy: str = "") -> None:
+        """Collect a problem; the arguments are the fields of ``Problem``."""
         self.found.append(Problem(what, str(where), remedy))
 
     def __bool__(self) -> bool:

@@ -22,13 +22,13 @@ class Silent:
     """A reporter that shows nothing."""
 
     def note(self, text: str) -> None:
-        pass
+        """Discard the message."""
 
     def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
-        pass
+        """Discard the figures."""
 
     def advance(self, what: str, done: int, total: int, detail: str = "") -> None:
-        pass
+        """Discard the progress."""
 
 
 SILENT: Reporter = Silent()

@@ -24,9 +24,11 @@ class Arguments:
     options: dict[str, Any] = field(default_factory=dict)
 
     def take(self, name: str, default: Any = None) -> Any:
+        """Remove an option and return its value; what remains are settings, or unknown."""
         return self.options.pop(name, default)
 
     def flag(self, name: str) -> bool:
+        """Remove a flag and return whether it is on: given, and not as ``false``, ``no`` or ``0``."""
         return str(self.options.pop(name, "false")).lower() not in {"false", "0", "no"}
 
 

@@ -10,6 +10,11 @@ from graft.errors import InputError
 
 
 def run(arguments: Arguments) -> int:
+    """Print the machine, what it measured, and what graft would choose on it.
+
+    Raises:
+        InputError: when there is any word or option but ``--json``.
+    """
     as_json = arguments.flag("json")
     if arguments.words or arguments.options:
         raise InputError("graft devices takes no options but --json")

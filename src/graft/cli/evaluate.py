@@ -16,6 +16,11 @@ SETTINGS = (EvaluateSettings,)
 
 
 def run(arguments: Arguments) -> int:
+    """Evaluate a run with its base, or a model, and print the figures.
+
+    Raises:
+        InputError: when nothing is named, or a setting is unknown or out of bounds.
+    """
     as_json = arguments.flag("json")
     given = given_settings(arguments, EvaluateSettings)
     settings: EvaluateSettings = build(EvaluateSettings, given.values, given.where)

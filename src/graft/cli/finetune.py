@@ -30,6 +30,7 @@ SETTINGS = (ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossS
 
 
 def run(arguments: Arguments) -> int:
+    """Tune a model and print the result, or with ``--dry_run`` the plan; decisions by graft are shown as notes."""
     as_json, dry = arguments.flag("json"), arguments.flag("dry_run")
     settings = read_settings(arguments)
     with Screen(quiet=as_json) as screen:

@@ -16,6 +16,11 @@ from graft.runs.kind import is_run
 
 
 def run(arguments: Arguments) -> int:
+    """Carry out a workflow and print its result, or with ``--dry_run`` its passes.
+
+    Raises:
+        InputError: when not exactly one file is named, or it is not a valid workflow.
+    """
     as_json, dry, setup = arguments.flag("json"), arguments.flag("dry_run"), arguments.flag("setup")
     config = arguments.take("config") or (arguments.words.pop(0) if arguments.words else None)
     if config is None or not isinstance(config, str) or arguments.words:

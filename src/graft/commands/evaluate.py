@@ -94,6 +94,7 @@ def _request(files: Any, metrics: Any, output: str | Path | None, given: dict[st
     chosen = {name: getattr(whole, name) for name in whole.model_fields_set}
 
     def part(cls: type[S]) -> S:
+        """Those of the given settings that belong to ``cls``; its defaults for the rest."""
         return cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
 
     folder = Path(output) if output is not None else None

@@ -44,6 +44,7 @@ class OpenModel:
 
     @property
     def run(self) -> RunFolder | None:
+        """The run folder; None for a model that is no run's."""
         return RunFolder.open(self.opened.run) if self.opened.run is not None else None
 
     def predictors(self, reporter: Reporter, *, with_base: bool, name: str) -> dict[str, Predictor]:

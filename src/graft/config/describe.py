@@ -43,10 +43,12 @@ def in_words(annotation: Any) -> str:
 
 
 def one_of(names: Iterable[Any]) -> str:
+    """Alternatives in words: ``a, b or c``."""
     return " or ".join(", ".join(map(str, names)).rsplit(", ", 1))
 
 
 def takes_several(annotation: Any) -> bool:
+    """Whether the type takes a list, which users give as several values."""
     return any(typing.get_origin(kind) in {tuple, list} for kind in options_of(annotation))
 
 

@@ -153,8 +153,11 @@ def placement_entry(speeds: Mapping[str, float | None], placement: str, asked: s
 
 
 class Measured(Protocol):
+    """What was built and timed."""
+
     @property
-    def speed(self) -> Mapping[str, float]: ...
+    def speed(self) -> Mapping[str, float]:
+        """Figures by name, such as ``tokens_per_second``; empty if it cannot run on this machine."""
 
 
 Built = TypeVar("Built", bound=Measured)

@@ -36,10 +36,12 @@ class Candidate:
 
     @property
     def passed(self) -> bool:
+        """Whether it passes the quality gate; a candidate that was not compared does."""
         return self.parity is None or bool(self.parity["passed"])
 
     @property
     def tokens_per_second(self) -> float | None:
+        """Generated tokens per second; None if it cannot run on this machine."""
         return self.speed.get("tokens_per_second")
 
     def as_entry(self) -> dict[str, Any]:

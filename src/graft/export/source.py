@@ -38,22 +38,27 @@ class ExportSource:
 
     @property
     def name(self) -> str:
+        """The name in reports: of the run, the model or the adapter folder."""
         return self.opened.name
 
     @property
     def base(self) -> Base:
+        """The model without its adapter; of a run that tuned all weights, the tuned model."""
         return self.opened.base
 
     @property
     def adapter(self) -> Path | None:
+        """The PEFT folder; None for a model without an adapter."""
         return self.opened.adapter
 
     @property
     def tokenizer(self) -> Any:
+        """The tokenizer of transformers, with its chat template."""
         return self.encoding.tokenizer
 
     @cached_property
     def run(self) -> RunFolder | None:
+        """The run folder; None for a model that is no run's."""
         return RunFolder.open(self.opened.run) if self.opened.run is not None else None
 
 

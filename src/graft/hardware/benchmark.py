@@ -91,6 +91,7 @@ def _pass(hidden: int, inner: int, device: str, name: str) -> Callable[[], Any]:
     generator = torch.Generator().manual_seed(0)
 
     def weight(rows: int, columns: int) -> Any:
+        """A random weight (rows, columns) on ``device``, scaled to keep the variance of what it multiplies."""
         return (torch.randn(rows, columns, generator=generator) / columns**0.5).to(device)
 
     def layer(rows: int, columns: int) -> _LoraWeights:
@@ -98,9 +99,11 @@ def _pass(hidden: int, inner: int, device: str, name: str) -> Callable[[], Any]:
         return _LoraWeights(weight(rows, columns), *adapter)
 
     def tuned(x: Any, layer: _LoraWeights) -> Any:
+        """A linear layer with its adapter: x (…, columns) -> (…, rows)."""
         return linear(x, layer.frozen) + linear(linear(x, layer.a), layer.b)
 
     def heads(x: Any) -> Any:
+        """x (ROWS, hidden) -> (SEQUENCES, heads, tokens, HEAD)."""
         return x.view(SEQUENCES, -1, hidden // HEAD, HEAD).transpose(1, 2)
 
     shapes = [(hidden, hidden)] * 4 + [(inner, hidden)] * 2 + [(hidden, inner)]
@@ -109,6 +112,7 @@ def _pass(hidden: int, inner: int, device: str, name: str) -> Callable[[], Any]:
     tokens, dtype = weight(ROWS, hidden), getattr(torch, name)
 
     def both_ways() -> None:
+        """All layers forward, then the gradients of the adapters alone."""
         x = tokens
         with torch.autocast(device.partition(":")[0], dtype=dtype, enabled=dtype != torch.float32):
             for q, k, v, o, gate, up, down in layers:
@@ -148,6 +152,7 @@ def _int8_product(left: Any, right: Any) -> Callable[[], Any]:
     scales, zeros = torch.full((COLUMNS,), 1 / 30), torch.zeros(COLUMNS, dtype=torch.int64)
 
     def product() -> Any:
+        """Multiply; the first call packs the weight."""
         if not packed:
             packed.append(
                 torch.ops.onednn.qlinear_prepack(right.mul(30).clamp(-127, 127).to(torch.int8), [ROWS, INNER])
@@ -164,6 +169,7 @@ def _int4_product() -> Callable[[], Any]:
     prepared: list[Any] = []
 
     def product() -> Any:
+        """Multiply; the first call makes the session."""
         if not prepared:
             import numpy as np
 
@@ -208,6 +214,7 @@ def _rate(product: Callable[[], Any], seconds: float, device: str) -> float:
     import torch
 
     def finish() -> None:
+        """Wait for a CUDA device, which computes asynchronously."""
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
 

@@ -57,6 +57,7 @@ class Bottleneck(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (…, features) -> the same shape and format; the network itself computes in the format of its weights."""
         inner = self.activation(self.down(self.dropout(x).to(self.down.weight.dtype)))
         up: torch.Tensor = self.up(inner)
         return x + up.to(x.dtype)
@@ -78,6 +79,7 @@ class Bottlenecked(nn.Module):
         return weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (…, in) -> (…, features): the layer's output, through the network unless it is switched off."""
         output: torch.Tensor = self.base_layer(x)
         return self.bottleneck(output) if self.enabled else output
 
@@ -92,6 +94,7 @@ class TrainedWhole(nn.Module):
         self.enabled = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The trained copy's output; switched off, that of the layer as it came."""
         return (self.trained if self.enabled else self.base_layer)(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -135,12 +138,15 @@ class BottleneckModel(nn.Module):
             return getattr(self.base_model, name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The base model's output, computed with the networks that are switched on."""
         return self.base_model(*args, **kwargs)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """The base model's own generation, computed with the networks that are switched on."""
         return self.base_model.generate(*args, **kwargs)
 
     def get_base_model(self) -> Any:
+        """The model that was given, with the networks in it; named as PEFT's method."""
         return self.base_model
 
     @contextmanager

@@ -19,6 +19,7 @@ class _Int4Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, packed: torch.Tensor, scales: torch.Tensor, columns: int) -> torch.Tensor:
+        """x (…, in) and a packed weight with ``columns`` = in -> (…, out); the weight is unpacked slice by slice."""
         ctx.save_for_backward(packed, scales)
         ctx.columns = columns
         parts = [linear(x, _rows(packed, scales, columns, part, x.dtype)) for part in row_slices(len(packed), columns)]
@@ -26,6 +27,7 @@ class _Int4Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradient of x (…, in) alone: packed weight and scales are frozen."""
         packed, scales = ctx.saved_tensors
         (grad,) = grads
         total: torch.Tensor | None = None
@@ -59,7 +61,7 @@ class Int4Linear(nn.Linear):
 
     @classmethod
     def of(cls, layer: nn.Module) -> Int4Linear:
-        """``layer`` quantised."""
+        """``layer`` quantized."""
         weight: Any = layer.weight
         transposed = isinstance(layer, Conv1D)
         bias: Any = layer.bias
@@ -72,9 +74,11 @@ class Int4Linear(nn.Linear):
 
     @property
     def int4(self) -> Int4Weight:
+        """The packed weight with its scales in float32, whatever format the layer keeps them in."""
         return Int4Weight(self.packed, self.scales.float(), (self.out_features, self.in_features))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (…, in) -> (…, out) in the format of x; no float copy of the weight is kept."""
         output = _product(x, self.packed, self.scales, self.in_features)
         return output if self.bias is None else output + self.bias
 
@@ -87,6 +91,7 @@ class Int4Linear(nn.Linear):
         return layer
 
     def extra_repr(self) -> str:
+        """What ``print(model)`` shows of the layer, with int4 at the end."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, int4"
 
 

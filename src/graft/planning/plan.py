@@ -65,6 +65,7 @@ class RunPlan:
 
     @property
     def tokenizer(self) -> Any:
+        """The tokenizer of ``encoding``, with the chat template of this run."""
         return self.encoding.tokenizer
 
     @property

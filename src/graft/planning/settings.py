@@ -127,6 +127,7 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     known = option_names(settings_class(below, above))
 
     def setting(name: str) -> str:
+        """The setting that ``name`` stands for: an alias, or the name with hyphens; unknown names stay."""
         key = str(name).replace("-", "_")
         return known.get(key, key)
 

@@ -24,6 +24,7 @@ class _Logits(torch.nn.Module):
         self.model = model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """input_ids and attention_mask (rows, tokens) -> the head's logits."""
         logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
         return logits
 
@@ -107,7 +108,9 @@ class OnnxEncoder:
         return SimpleNamespace(logits=torch.from_numpy(self._session.run(["logits"], feed)[0]))
 
     def eval(self) -> OnnxEncoder:
+        """The session itself: an exported graph has no dropout to switch off."""
         return self
 
     def train(self, mode: bool = True) -> OnnxEncoder:
+        """The session itself, whatever ``mode``: an exported graph cannot train."""
         return self

@@ -54,6 +54,7 @@ class Variant:
 
     @property
     def bits(self) -> int:
+        """The bits of int4's weights; of the other precisions 8, which only int8 has."""
         return 4 if self.precision == "int4" else 8
 
     @property

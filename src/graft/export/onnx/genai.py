@@ -67,6 +67,7 @@ class GenaiModel:
         return GenaiPrompt(str(text), self.encode(text))
 
     def encode(self, text: str) -> list[int]:
+        """The token ids of ``text`` by onnxruntime-genai's tokenizer, not that of transformers."""
         return [int(token) for token in self.tokenizer.encode(text)]
 
     def generate(

@@ -42,6 +42,7 @@ class LoraAdapter:
 
     @property
     def ranks(self) -> list[int]:
+        """Each rank that occurs, in ascending order; modules may differ."""
         return sorted({pair.a.shape[1] for pair in self.matrices.values()})
 
 

@@ -87,6 +87,11 @@ class MultiAdapterExport:
 
     @cached_property
     def adapters(self) -> list[LoraAdapter]:
+        """The source's adapters as matrices, opened once.
+
+        Raises:
+            InputError: With everything that is wrong with any of them.
+        """
         return open_adapters(self.source.adapters, self.source.base)
 
     def run(self) -> Built:

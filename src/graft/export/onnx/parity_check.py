@@ -190,6 +190,7 @@ def _share(own: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
     """[same, of]."""
 
     def plain(value: Any) -> Any:
+        """A tuple as a list, as JSON gives it."""
         return list(value) if isinstance(value, (list, tuple)) else value
 
     return [sum(plain(a) == plain(b) for a, b in zip(own, wanted, strict=True)), len(own)]

@@ -20,11 +20,13 @@ class Runtime(Protocol):
 
     def generate(
         self, prompts: Sequence[Ids], max_new_tokens: int, ends: Collection[int], progress: Progress | None = None
-    ) -> list[list[int]]: ...
+    ) -> list[list[int]]:
+        """The greedy answer to each prompt, as token ids without the one of ``ends`` that ended it."""
 
     def score(
         self, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]], progress: Progress | None = None
-    ) -> list[list[CompletionScore]]: ...
+    ) -> list[list[CompletionScore]]:
+        """For each prompt a score for each of its completions."""
 
 
 class OnnxPredictor:
@@ -57,6 +59,7 @@ class OnnxPredictor:
         return cls(adapter or "onnx", session, tokenizer, end_tokens(folder))
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
+        """The greedy answers, rendered and tokenized by transformers' tokenizer as for the PyTorch model."""
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
         return [self.text(ids) for ids in self.runtime.generate(prompts, max_new_tokens, self.ends, progress)]
 
@@ -66,6 +69,7 @@ class OnnxPredictor:
         completions: Sequence[Sequence[str]],
         progress: Progress | None = None,
     ) -> list[list[CompletionScore]]:
+        """The likelihood of each completion, rendered and tokenized as for the PyTorch model."""
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
         return self.runtime.score(prompts, candidate_token_ids(examples, completions, self.renderer), progress)
 

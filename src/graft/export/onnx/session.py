@@ -212,6 +212,7 @@ def _stacked(caches: Sequence[KVCache]) -> KVCache:
     longest = max(cache[0].shape[2] for cache in caches)
 
     def padded(layer: Floats) -> Floats:
+        """layer (1, heads, tokens, d) -> (1, heads, longest, d), with zeros on the right."""
         return np.pad(layer, ((0, 0), (0, 0), (0, longest - layer.shape[2]), (0, 0)))
 
     return [np.concatenate([padded(cache[number]) for cache in caches]) for number in range(len(caches[0]))]

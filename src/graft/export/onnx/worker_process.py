@@ -33,6 +33,7 @@ class Served:
 
     @cached_property
     def genai(self) -> Any:
+        """The bundle in onnxruntime-genai, with the adapter active; loaded at the first use."""
         from graft.export.onnx.genai import GenaiModel
 
         model = GenaiModel(self.folder)
@@ -41,26 +42,33 @@ class Served:
 
     @cached_property
     def session(self) -> Any:
+        """The bundle in onnxruntime, with the adapter's matrices as inputs; loaded at the first use."""
         from graft.export.onnx.session import OnnxSession
 
         return OnnxSession(self.folder, self._file)
 
     def score(self, progress: Progress, prompts: Any, completions: Any) -> Any:
+        """For each prompt the fields of a ``CompletionScore`` for each of its completions, by onnxruntime."""
         return [[astuple(one) for one in row] for row in self.session.score(prompts, completions, progress)]
 
     def generate(self, progress: Progress, prompts: Any, max_new_tokens: int, ends: Any) -> Any:
+        """Greedy answers as token ids, by onnxruntime."""
         return self.session.generate(prompts, max_new_tokens, ends, progress)
 
     def answer(self, progress: Progress, prompts: Any, max_new_tokens: int) -> Any:
+        """Greedy answers as ``GenaiAnswer``, by onnxruntime-genai."""
         return self.genai.generate(prompts, max_new_tokens, progress)
 
     def read(self, progress: Progress, conversations: Any) -> Any:
+        """Each conversation as ``GenaiPrompt``: rendered by the bundle's chat template, and tokenized."""
         return [self.genai.read(messages) for messages in conversations]
 
     def encode(self, progress: Progress, texts: Any) -> Any:
+        """The token ids of each text, by onnxruntime-genai's tokenizer."""
         return [self.genai.encode(text) for text in texts]
 
     def logits(self, progress: Progress, prompts: Any) -> Any:
+        """The logits (vocabulary) after each prompt, by onnxruntime-genai."""
         return [self.genai.last_logits(prompt) for prompt in prompts]
 
     def speed(self, progress: Progress, prompt: Any, tokens: int) -> dict[str, float]:
@@ -102,9 +110,15 @@ def _time(genai: Any, prompt: list[int], tokens: int) -> _Timing:
 
 
 def main() -> int:
+    """Answer each line of stdin by a line on stdout, until stdin closes.
+
+    A request is ``{"what": METHOD, ...}`` with the arguments of that method of ``Served``. The answer is
+    ``{"result": ...}`` or ``{"error": TEXT}``, after any number of ``{"progress": [done, total]}``.
+    """
     served = Served(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
 
     def send(document: dict[str, Any]) -> None:
+        """Write an answer and flush it: the parent waits for the line."""
         print(json.dumps(document), flush=True)
 
     def progress(done: int, total: int) -> None:

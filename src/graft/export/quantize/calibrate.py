@@ -191,6 +191,7 @@ def _groups(
     seen: list[torch.Tensor] = []  # kept alive, so that no id is reused
 
     def note(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        """Put modules that get the very same tensor into one group."""
         seen.append(given[0])
         groups.setdefault(id(given[0]), []).append(module)
 
@@ -205,6 +206,7 @@ def _hessian(layer: nn.Module, number: int, module: nn.Module, batches: Sequence
     for batch in batches:
 
         def add(_: nn.Module, given: tuple[torch.Tensor, ...], batch: _Batch = batch) -> None:
+            """Add this batch's XᵀX, each token counted as often as rows hold it, and end the forward pass."""
             nonlocal total
             flat = given[0].reshape(-1, given[0].shape[-1]).float()
             product = flat.T @ (flat * batch.counts[:, None])
@@ -236,6 +238,7 @@ def _call(layer: nn.Module, number: int, batch: _Batch) -> torch.Tensor:
 
 def _activation(model: Any, adapter: str) -> Callable[[], None]:
     def activate() -> None:
+        """Switch to ``adapter`` unless it is active already; does nothing without a name."""
         if adapter and model.active_adapter != adapter:
             model.set_adapter(adapter, inference_mode=True)
 
@@ -264,9 +267,11 @@ def _record_calls(layers: Sequence[nn.Module], head: nn.Module, batch: _Batch) -
     """Run ``batch``, and keep what the layers and the head of the unquantized model are called with."""
 
     def note(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Keep the layer's keyword arguments."""
         batch.arguments.append({name: value for name, value in named.items() if name != "hidden_states"})
 
     def keep(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        """Keep the head's input as (targets, d) in float32."""
         batch.states = given[0].reshape(-1, given[0].shape[-1]).float()
 
     handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
