@@ -7,6 +7,8 @@ from graft.config.common import ModelSettings
 
 
 class ChatSettings(ModelSettings):
+    """Settings of ``graft chat``."""
+
     prompt: str | None = setting(None, "one prompt to answer instead of a conversation")
     adapter: str | None = setting(None, "the adapter that answers, of a bundle with several")
     max_new_tokens: int = setting(256, "maximum number of tokens in an answer", gt=0)

@@ -25,6 +25,8 @@ class HubSettings(Settings):
 
 
 class ModelSettings(HubSettings):
+    """Which model, what it does, and how it is loaded."""
+
     model_name_or_path: str | None = setting(
         None, "model: a folder, a .gguf file, a Hub ID, or smollm2-135m-instruct", "model", "base_model", "model_id"
     )
@@ -97,6 +99,8 @@ class DataSettings(RowSettings):
 
 
 class EvaluationSettings(Settings):
+    """What is measured, and how."""
+
     metrics: Listed | None = setting(
         None, "metrics to compute; the first is the headline (default: by the data)", "metric_type"
     )

@@ -73,6 +73,8 @@ class TrainingSettings(Settings):
 
 
 class LossSettings(Settings):
+    """The training objective, its arguments, and a teacher to distill."""
+
     loss: str = setting(
         "cross-entropy",
         "training objective: cross-entropy, label-smoothing, focal, class-weighted, distillation; cosine and "

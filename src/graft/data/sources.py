@@ -31,6 +31,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
+    """The rows to train on and, where they are given apart, those to hold out."""
+
     train: Sequence[Row]
     eval: Sequence[Row] | None
     source: Source

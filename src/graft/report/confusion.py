@@ -17,6 +17,8 @@ HEATS = 10
 
 @dataclass(frozen=True)
 class Cell:
+    """A cell of the matrix as text; ``heat`` is its share of the row, in steps from 0 to ``HEATS``."""
+
     count: str
     share: str
     heat: int

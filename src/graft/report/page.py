@@ -37,12 +37,16 @@ STATUSES = {
 
 @dataclass(frozen=True)
 class ScoreCell:
+    """A metric's value and its confidence interval, as text; both empty where it was not measured."""
+
     value: str
     interval: str
 
 
 @dataclass(frozen=True)
 class ScoreRow:
+    """A metric by predictor, and the difference; ``verdict`` is ``better``, ``worse`` or ``open``."""
+
     metric: str
     meaning: str
     cells: list[ScoreCell]

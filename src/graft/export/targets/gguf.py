@@ -24,6 +24,8 @@ SAMPLE_TEXTS = ("The way to the sea is long.", "12 + 30 = 42", "Straße, 東京"
 
 
 class Gguf:
+    """Merges the adapter, writes the file, and compares the logits that it gives with the model's."""
+
     name = "gguf"
     title = "GGUF for llama.cpp"
     help = "generative models of the families Llama, Mistral and Qwen 2, with the adapter merged"

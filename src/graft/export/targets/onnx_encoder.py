@@ -34,6 +34,8 @@ print([names[str(index)] for index in np.atleast_1d(logits[0].argmax(-1))])
 
 
 class OnnxEncoder:
+    """Merges the adapter, and exports by ``torch.onnx``; int8 is onnxruntime's dynamic quantization."""
+
     name = "onnx-encoder"
     title = "ONNX for onnxruntime"
     help = "classifiers and taggers, with the adapter merged"

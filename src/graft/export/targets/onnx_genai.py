@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 class OnnxGenai:
+    """Builds candidates, compares each with the PyTorch model, and keeps the best."""
+
     name = "onnx-genai"
     title = "ONNX for onnxruntime-genai"
     help = "generative models, with the adapter merged or hot-swappable"

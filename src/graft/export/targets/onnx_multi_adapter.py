@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 class OnnxMultiAdapter:
+    """Builds the base with a slot for each LoRA matrix, and writes an adapter file each."""
+
     name = "onnx-multi-adapter"
     title = "ONNX for onnxruntime-genai, several adapters"
     help = "one base with several hot-swappable adapters (graft generate-adapter)"
