@@ -104,7 +104,7 @@ class HealthMonitor(TrainerCallback):
         self.warn(memory_nearly_full(memory_mb(), gpu_memory_mb()), state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Check whether the training loss has stopped falling."""
+        """Check whether the loss has hardly fallen so far."""
         self.warn(plateau(self.steps, _curve(state, "eval_loss")), state.global_step)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -42,7 +42,7 @@ class Served:
 
     @cached_property
     def session(self) -> Any:
-        """The bundle in onnxruntime, with the adapter's matrices as inputs; loaded at the first use."""
+        """The bundle in onnxruntime, with the adapter active; loaded at the first use."""
         from graft.export.onnx.session import OnnxSession
 
         return OnnxSession(self.folder, self._file)
