@@ -123,7 +123,8 @@ def set_up(arguments: Arguments) -> None:
     # PEFT imports bitsandbytes wherever it is installed, and it warns about CPU kernels that nobody asked for.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Explicitly on: rows are tokenized in batches, and data loader workers, which are forked, tokenize nothing.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if level > logging.INFO:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
