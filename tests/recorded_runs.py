@@ -229,12 +229,12 @@ def _version(name: str) -> str:
 
 
 def compiler() -> str:
-    """The compiler of graft's kernels and its version, as graft finds it."""
-    name = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    """The version of graft's compiler, as graft finds it, without the name that it was called by (g++, gcc, c++)."""
+    name = shutil.which("g++") or shutil.which("clang++")
     if name is None:
         return "none"
     done = subprocess.run([name, "--version"], capture_output=True, text=True, check=False)
-    return done.stdout.partition("\n")[0]
+    return done.stdout.partition("\n")[0].partition(" ")[2]
 
 
 def models(folder: Path) -> dict[str, Path]:
@@ -355,7 +355,8 @@ def _sha256(content: bytes) -> str:
 def run_apart(names: Sequence[str], folder: Path) -> dict[str, Any]:
     """``run_cases`` in a process of its own, in which everything is pinned; ``folder``/found.json keeps the result."""
     output = folder / "found.json"
-    environment = {**os.environ, **PINNED, "GRAFT_CACHE": str(_cache(folder)), "HF_HOME": str(folder / "hf")}
+    inherited = {name: value for name, value in os.environ.items() if name != "CXX"}  # which tests beside these may set
+    environment = {**inherited, **PINNED, "GRAFT_CACHE": str(_cache(folder)), "HF_HOME": str(folder / "hf")}
     words = [sys.executable, __file__, str(output), *names]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -160,7 +160,7 @@ def test_evaluated_talked_to_and_used_as_the_card_says(
     assert set(talk.predictors) == {"base", "tuned"} and talk.say("print the number 3")
     monkeypatch.chdir(tmp_path)
     code = snippet(RunView.read(run))
-    assert "load_adapter" in code and "peft import" not in code
+    assert f'METHODS.get("{method}").load(' in code and "peft import" not in code
     capsys.readouterr()
     exec(code, {})
     assert capsys.readouterr().out
