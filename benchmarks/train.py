@@ -42,7 +42,7 @@ SETTINGS = ("name", "model", "train", "test", "rows_a_step", "steps", "warm_up",
 
 
 class Run:
-    """The rows, the adapter to begin with, and the judge: what all contenders share."""
+    """The rows, the adapter to start with, and the judge: what all contenders share."""
 
     def __init__(self, given: argparse.Namespace, folder: Path, steps: int) -> None:
         import torch

@@ -77,7 +77,7 @@ def test_a_method_that_cannot_be_called_as_the_protocol_says(tmp_path):
 def test_classes_stay_classes(tmp_path):
     classes: Registry[type[Greeter]] = Registry("greeter", Greeter, {"polite": f"{__name__}:Polite"}, classes=True)
     assert classes.get("polite") is Polite
-    with pytest.raises(InputError, match="a class is needed, not a Polite"):
+    with pytest.raises(InputError, match="expected a class, not a Polite"):
         classes.get(f"{__name__}:POLITE")
 
 

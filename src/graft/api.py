@@ -1,4 +1,4 @@
-"""The public Python API: the verbs of the command line as functions, and what they leave as objects.
+"""The public Python API: the commands as functions, and their results as objects.
 
     import graft
 
@@ -7,8 +7,8 @@
     print(run.predictor().answer("What a lovely cake!"))
     bundle = run.export(precision="int4")
 
-Everything is typed. An error that a user can act on is a ``graft.GraftError``; wrong input is a ``graft.InputError``,
-and then nothing has been written. Importing this module imports no torch.
+Errors that a user can fix are ``graft.GraftError``. Invalid input raises ``graft.InputError``, before anything is
+written. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ Files = str | Path | Sequence[str | Path]
 
 
 class Predictor:
-    """A loaded model that answers texts, each by itself.
+    """A loaded model that answers texts independently of each other.
 
-    A text gets the form of the rows that the model was trained on: the same system message, instruction or template.
+    Each text is formatted like the training rows: with the same system message, instruction or template.
     A classifier answers with the label, a tagger with the tagged words.
     """
 
@@ -60,7 +60,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class _Folder:
-    """Something that graft opens: usable wherever a path is (``Path(run)``, ``open(run / "metrics.jsonl")``)."""
+    """An artifact on disk, usable as a path (``Path(run)``, ``open(run / "metrics.jsonl")``)."""
 
     path: Path
 
@@ -76,7 +76,7 @@ class _Folder:
     def evaluate(
         self, data_files: Files | None = None, metrics: str | Sequence[str] | None = None, **options: Any
     ) -> Scores:
-        """Evaluate on rows the model has not seen. See ``graft.evaluate``."""
+        """Evaluate on unseen rows. See ``graft.evaluate``."""
         return evaluate(self, data_files, metrics, **options)
 
     def _conversation(self, max_new_tokens: int, adapter: str | None = None) -> Conversation:
@@ -86,7 +86,7 @@ class _Folder:
 
 
 class Run(_Folder):
-    """A run folder: a tuned model, with the proof of how much better it is.
+    """A run folder: a tuned model with its evaluation.
 
     Attributes:
         path: the folder.
@@ -115,7 +115,7 @@ class Run(_Folder):
             max_new_tokens: maximum number of tokens in an answer.
 
         Raises:
-            InputError: when there is no such predictor, or the run has left no model.
+            InputError: when the run has no such predictor or no model.
         """
         conversation = self._conversation(max_new_tokens)
         loaded = list(conversation.predictors)
@@ -179,18 +179,18 @@ def finetune(
     """Tune a model on your data, compare it with its base on held-out rows, and write the report.
 
     Args:
-        settings: what ``graft finetune`` takes, by name: its settings under any of their names, and fields of
+        settings: settings of ``graft finetune`` by any of their names, and fields of
             ``transformers.TrainingArguments``.
         reporter: shows the progress, such as ``graft.cli.progress.Screen``.
-        options: the same by keyword; they win over ``settings``.
+        options: settings as keywords; they override ``settings``.
 
     Returns:
         The run: ``run.scores``, ``run.predictor()``, ``run.evaluate(...)``, ``run.export(...)``.
 
     Raises:
-        InputError: when settings, data or model are wrong; nothing has been written then.
-        Interrupted: after Ctrl-C; ``resume=True`` goes on.
-        GraftError: when the work failed; the manifest says so, and the last complete checkpoint is kept.
+        InputError: when the settings, the data or the model are invalid; nothing is written.
+        Interrupted: after Ctrl-C; ``resume=True`` continues the run.
+        GraftError: when training failed; the manifest records the error, and the last complete checkpoint is kept.
     """
     from graft.commands.finetune import finetune as run_finetune
     from graft.planning.settings import finetune_settings, laid_over
@@ -212,7 +212,7 @@ def evaluate(
     """Evaluate a run (base and tuned), a bundle, a model folder, or a model by name.
 
     Args:
-        model: a ``Run``, a ``Bundle``, a folder, an embedded name, or a hub id.
+        model: a ``Run``, a ``Bundle``, a folder, an embedded name, or a Hub ID.
         data_files: one or several data files; a run's held-out rows when omitted.
         metrics: names of metrics; those that fit the data when omitted.
         output_path: the folder for evaluation.json and predictions.jsonl; the run folder when omitted.
@@ -238,13 +238,13 @@ def export_model(
 
     Args:
         model: a ``Run``, a model or adapter folder, or a model by name.
-        output_path: the folder to make; of a run, ``RUN/TARGET-PRECISION`` when omitted.
+        output_path: the output folder; for a run, ``RUN/TARGET-PRECISION`` when omitted.
         reporter: shows the progress.
         options: further settings of ``graft auto-opt``, such as ``precision="int4"``.
 
     Raises:
-        InputError: when the model or an option is wrong; nothing has been written then.
-        GateError: when the bundle answers worse than allowed; its folder is there, marked as failed.
+        InputError: when the model or an option is invalid; nothing is written.
+        GateError: when the bundle answers worse than allowed; its folder is kept and marked as failed.
     """
     from graft.commands.export import export_model as run_export
 
@@ -253,7 +253,7 @@ def export_model(
 
 
 def load(path: str | os.PathLike[str]) -> Run | Bundle | Model:
-    """Open what graft wrote, or a model: a run folder, a bundle, or a model or adapter folder. Loads no weights.
+    """Open a run folder, a bundle, or a model or adapter folder. Loads no weights.
 
     Raises:
         InputError: when the folder is none of these.

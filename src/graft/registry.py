@@ -152,7 +152,9 @@ class Registry(Generic[T]):
             described = f"{self.protocol.__module__}.{self.protocol.__qualname__}" if self.protocol else ""
             raise InputError(
                 f"{name} is not a {self.noun}: {'; '.join(wrong)}",
-                remedy=f"{described} describes what it needs; a subclass of it has the defaults" if described else "",
+                remedy=f"{described} documents the required members; a subclass inherits the defaults"
+                if described
+                else "",
             )
         return cast(T, extension)
 
@@ -168,7 +170,7 @@ class Registry(Generic[T]):
         if self.protocol is None:
             return [] if callable(extension) else [f"a {type(extension).__name__} cannot be called"]
         if self._classes and not isinstance(extension, type):
-            return [f"a class is needed, not a {type(extension).__name__}"]
+            return [f"expected a class, not a {type(extension).__name__}"]
         lacking, wrong = [], []
         for member in members(self.protocol):
             declared = getattr(self.protocol, member, _MISSING)

@@ -56,7 +56,7 @@ def test_no_such_file_names_the_nearest(refused, tmp_path, written):
 
 def test_no_such_folder_for_the_file(refused, tmp_path):
     err = refused(tmp_path / "nowhere" / "rows.jsonl")
-    assert "no such file" in err and f"there is no folder {str(tmp_path / 'nowhere')!r} either" in err
+    assert "no such file" in err and f"the folder {str(tmp_path / 'nowhere')!r} does not exist either" in err
 
 
 def test_a_glob_that_means_nothing(refused, tmp_path):
@@ -133,14 +133,14 @@ def test_rows_with_other_columns_than_the_first(refused, written):
     rows = [*ROWS, {"text": "no label"}, {"tweet": "x", "label": "bad"}, {"text": "null", "label": None}]
     err = refused(written(jsonl(rows)))
     n = len(ROWS)
-    assert f"rows.jsonl:{n + 1}: there is no label (the columns are text)" in err
-    assert f"rows.jsonl:{n + 2}: there is no text (the columns are tweet, label)" in err
-    assert f"rows.jsonl:{n + 3}: there is nothing in label" in err
+    assert f"rows.jsonl:{n + 1}: missing column: label (the columns are text)" in err
+    assert f"rows.jsonl:{n + 2}: missing column: text (the columns are tweet, label)" in err
+    assert f"rows.jsonl:{n + 3}: empty column: label" in err
 
 
 def test_the_first_row_is_the_odd_one(refused, written):
     err = refused(written(jsonl([{"text": "no label"}, *ROWS])))
-    assert "rows.jsonl:1: there is no label (the columns are text)" in err
+    assert "rows.jsonl:1: missing column: label (the columns are text)" in err
     assert "rows.jsonl:2" not in err
 
 
@@ -181,7 +181,7 @@ def test_two_rows_only(refused, written, count, said):
 
 def test_all_answers_alike(refused, written):
     err = refused(written(jsonl([{"text": f"t{n}", "label": "good"} for n in range(20)])))
-    assert "every answer is 'good': there is nothing to learn" in err
+    assert "every answer is 'good', so there is nothing to learn" in err
 
 
 def test_all_prompts_alike(refused, written):
@@ -233,7 +233,7 @@ def test_a_truncated_safetensors(refused, written, tiny_llama, tmp_path):
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     err = refused(written(jsonl(ROWS)), model=model)
-    assert f"{weights}: the weight file is cut short" in err and "download it again" in err
+    assert f"{weights}: the weight file is truncated" in err and "download it again" in err
 
 
 def test_a_gguf_of_an_unsupported_architecture(refused, written, tmp_path, monkeypatch):
@@ -261,18 +261,22 @@ def test_wrong_options_of_every_sort_are_said_together(refused, tmp_path):
     options = ["--max_step", "100", "--lr", "fast", "--lora_dropout=2", "--max_grad_norm", "x", "--loss-on", "prompt"]
     err = refused(tmp_path / "none.jsonl", *options)
     assert "unknown option --max_step" in err and "did you mean max_steps?" in err
-    assert "--lr is a number above 0 and at most 10, not 'fast'" in err
-    assert "--lora_dropout is a number of at least 0 and below 1, not '2'" in err
+    assert "--lr must be a number above 0 and at most 10, not 'fast'" in err
+    assert "--lora_dropout must be a number of at least 0 and below 1, not '2'" in err
     assert "--max_grad_norm" in err and "'x'" in err
-    assert "--loss_on is completion or all, not 'prompt'" in err
+    assert "--loss_on must be completion or all, not 'prompt'" in err
     assert "none.jsonl: no such file" in err
 
 
 def test_a_name_that_transformers_would_refuse_later(refused, written):
     err = refused(written(jsonl(ROWS)), "--lr_scheduler_type", "cosin", "--r", "0", "--optim", "adamw_troch")
-    assert "--optim is adamw_torch, " in err and "did you mean adamw_torch?" in err and "--r is a whole number" in err
+    assert (
+        "--optim must be adamw_torch, " in err
+        and "did you mean adamw_torch?" in err
+        and "--r must be a whole number" in err
+    )
     err = refused(written(jsonl(ROWS)), "--lr_scheduler_type", "cosin")
-    assert "--lr_scheduler_type is linear, cosine, " in err and "did you mean cosine?" in err
+    assert "--lr_scheduler_type must be linear, cosine, " in err and "did you mean cosine?" in err
 
 
 def test_words_swallowed_by_an_option(refused, written):
@@ -281,16 +285,18 @@ def test_words_swallowed_by_an_option(refused, written):
 
 
 def test_an_option_without_its_value(refused, written):
-    assert "--max_steps is a whole number above 0; no value is given" in refused(written(jsonl(ROWS)), "--max_steps")
+    assert "--max_steps must be a whole number above 0; no value is given" in refused(
+        written(jsonl(ROWS)), "--max_steps"
+    )
 
 
 def test_a_file_of_settings_names_its_lines_keys(refused, written):
     config = written("max_step: 3\nlearning_rate: fast\nlora_r: 0.5\n", "c.yaml")
     err = refused(written(jsonl(ROWS)), "--config", str(config), "--seed", "-1")
     assert "c.yaml: unknown setting max_step" in err and "did you mean max_steps?" in err
-    assert "c.yaml: learning_rate is a number" in err and "'fast'" in err
-    assert "c.yaml: lora_r is a whole number above 0, not 0.5" in err
-    assert "error: --seed is a whole number" in err
+    assert "c.yaml: learning_rate must be a number" in err and "'fast'" in err
+    assert "c.yaml: lora_r must be a whole number above 0, not 0.5" in err
+    assert "error: --seed must be a whole number" in err
 
 
 def test_a_method_that_is_not_there(refused, written):
@@ -329,7 +335,7 @@ def test_the_output_folder_holds_other_files(tiny_llama, written, tmp_path, caps
     out.mkdir()
     (out / "thesis.tex").write_text("precious", encoding="utf-8")
     code = main(["finetune", str(tiny_llama), str(written(jsonl(ROWS))), "-o", str(out), *options])
-    assert code == 2 and "holds files that do not belong to a run: thesis.tex" in capsys.readouterr().err
+    assert code == 2 and "has files that do not belong to a run: thesis.tex" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 

@@ -102,7 +102,7 @@ def test_evaluates_options_are_checked_like_all_others(graft, run, rows_file, tm
     assert code == 2 and out == ""
     assert "unknown option --data_file" in err and "did you mean data_files?" in err
     assert "c.yaml: unknown setting bootstrap_sample" in err
-    assert "--bootstrap_samples is a whole number of at least 100, not '7'" in err
+    assert "--bootstrap_samples must be a whole number of at least 100, not '7'" in err
 
 
 def test_evaluate_names_metrics_that_are_not_there(graft, run, tmp_path):
@@ -121,7 +121,7 @@ def test_the_command_line_wins_over_the_file_whatever_the_name(graft, run, tmp_p
 @pytest.mark.parametrize("words", [["evaluate"], ["chat"], ["show"], ["show", "a", "b"], ["chat", "a", "b"]])
 def test_which_run_is_asked(graft, words):
     code, _, err = graft(*words)
-    assert code == 2 and ("which run or model?" in err or "model is needed" in err)
+    assert code == 2 and ("no run or model is given" in err or "give one run" in err)
 
 
 def test_chat_from_a_pipe(graft, run, monkeypatch):
@@ -130,7 +130,7 @@ def test_chat_from_a_pipe(graft, run, monkeypatch):
     )
     code, out, err = graft("chat", run, "--max_new_tokens", 4)
     assert code == 0
-    assert "(tuned, base)" in err and "both models answer now" in err and "base answers now" in err
+    assert "(tuned, base)" in err and "both models answer from now on" in err and "base answers from now on" in err
     assert "unknown command /nobody; commands: /tuned, /base, /new, /quit" in err
     lines = out.splitlines()
     assert sum(line.startswith("tuned: ") for line in lines) == sum(line.startswith("base: ") for line in lines) == 1
@@ -142,7 +142,7 @@ def test_chat_ends_with_the_pipe_and_answers_once(graft, run, tiny_llama, monkey
     code, out, _ = graft("chat", run, "--prompt", "fine day", "--max_new_tokens", "3", "--json")
     assert code == 0 and set(json.loads(out)) == {"model", "answer"}
     code, out, err = graft("chat", run, "--max_new_tokens", "many", "--promt", "x")
-    assert code == 2 and "--max_new_tokens is a whole number above 0, not 'many'" in err
+    assert code == 2 and "--max_new_tokens must be a whole number above 0, not 'many'" in err
     assert "did you mean prompt?" in err
 
 
@@ -198,7 +198,7 @@ def test_a_run_by_the_command_line_leaves_one_json_document(graft, tiny_llama, r
     [
         (["--max_steps", "3"], "graft demo takes no --max_steps"),
         (["somewhere"], "graft demo takes no somewhere"),
-        (["-o"], "--output_path takes one folder"),
+        (["-o"], "--output_path accepts one folder"),
     ],
 )
 def test_the_demo_takes_no_options_but_its_own(graft, words, said):

@@ -206,7 +206,7 @@ def test_every_training_argument_passes_through(given):
     run = finetune(given | {"training_arguments": {"max_grad_norm": "0.5", "adam_beta2": 0.98}, "evaluate": False})
     assert manifest(run)["settings"]["training_arguments"] == {"max_grad_norm": "0.5", "adam_beta2": 0.98}
     both = {"fp16_full_eval": True, "bf16_full_eval": True}
-    with pytest.raises(InputError, match="transformers refuses these training arguments"):
+    with pytest.raises(InputError, match="transformers rejects these training arguments"):
         finetune(given | {"training_arguments": both, "overwrite": True})
-    with pytest.raises(InputError, match=r"--optim is adamw_torch, .* not 'no_such'"):
+    with pytest.raises(InputError, match=r"--optim must be adamw_torch, .* not 'no_such'"):
         finetune(given | {"training_arguments": {"optim": "no_such"}, "overwrite": True})

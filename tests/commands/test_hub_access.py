@@ -69,7 +69,7 @@ def test_revision_and_token_reach_the_hub(hub, tone, tmp_path, capsys, words):
     err = capsys.readouterr().err
     assert (
         code == 2
-        and "the hub has no such model, or you have no access to it" in err
+        and "the Hub has no such model, or you do not have access to it" in err
         and not (tmp_path / "out").exists()
     )
     assert TOKEN not in err
@@ -93,4 +93,4 @@ def test_a_folder_has_no_revision(tiny_llama, tone, tmp_path, capsys, command):
     }
     code = main([command, str(tiny_llama), *map(str, words[command]), "--model_revision", "v2"])
     assert code == 2
-    assert "tiny-llama is no model of the hub, so it has no revision 'v2'" in capsys.readouterr().err
+    assert "tiny-llama is not a Hub model, so it has no revision 'v2'" in capsys.readouterr().err

@@ -49,7 +49,7 @@ def test_a_loss_that_does_not_fit_writes_nothing(given, folder):
         {"loss": "distillation"},
         {"loss": "focal", "teacher": given["model_name_or_path"]},
     ):
-        with pytest.raises(InputError, match=r"logits, labels|needs a teacher|different losses"):
+        with pytest.raises(InputError, match=r"logits, labels|requires a teacher|different losses"):
             finetune(given | wrong)
         assert not Path(given["output_path"]).exists()
 
@@ -60,5 +60,5 @@ def test_a_teacher_of_another_vocabulary_is_refused(given, tmp_path):
     file.write_text(file.read_text(encoding="utf-8").replace("<|pad|>", "<|padding|>"), encoding="utf-8")
     config = teacher / "tokenizer_config.json"
     config.write_text(config.read_text(encoding="utf-8").replace("<|pad|>", "<|padding|>"), encoding="utf-8")
-    with pytest.raises(InputError, match="the teacher has another tokenizer"):
+    with pytest.raises(InputError, match="the teacher has a different tokenizer"):
         finetune(given | {"teacher": str(teacher)})

@@ -137,7 +137,7 @@ def test_it_is_judged_against_its_base(plain, own, name, tmp_path, capsys):
     assert scores(again) == first
     capsys.readouterr()
     code = main(["finetune", "--resume", "--output_path", str(run), "--method", reference, "--my_start", "2"])
-    assert code == 2 and "--my_start 2.0 differs from the run to resume" in capsys.readouterr().err
+    assert code == 2 and "--my_start 2.0 differs from the value in the run to resume" in capsys.readouterr().err
     shutil.rmtree(run / "checkpoints" / "checkpoint-4")  # as if it had been stopped at step 2
     assert main(["finetune", "--resume", "--output_path", str(run)]) == 0
     assert scores(run) == pytest.approx(first, rel=1e-4)
@@ -147,7 +147,7 @@ def test_export_asks_the_method(plain, own, capsys):
     run = finetune({**plain, "method": f"{own}:Scale", "evaluate": False})
     words = ["auto-opt", str(run), "--format", "gguf", "--precision", "float32", "--trust_remote_code"]
     assert main(words) == 2
-    assert "what --method scale trained cannot be merged" in capsys.readouterr().err
+    assert "weights trained with --method scale cannot be merged" in capsys.readouterr().err
     run = finetune({**plain, "method": f"{own}:Switched", "evaluate": False, "overwrite": True})
     base = resolve(ModelSettings(model_name_or_path=plain["model_name_or_path"]))
     opened = open_run_or_model(run, hub=HubSettings(trust_remote_code=True))
@@ -160,7 +160,7 @@ def test_export_asks_the_method(plain, own, capsys):
 def test_its_options_are_options(own, tmp_path, capsys):
     settings = finetune_settings({"method": f"{own}:Scale", "start-factor": "1.25"})
     assert settings.my_start == 1.25
-    with pytest.raises(InputError, match="my_start is a number above 0"):
+    with pytest.raises(InputError, match="my_start must be a number above 0"):
         finetune_settings({"method": f"{own}:Scale", "my_start": -1})
     with pytest.raises(InputError, match="my_start"):
         finetune_settings({"my_start": 2})
@@ -173,4 +173,4 @@ def test_an_option_that_graft_has_is_refused(own, name, option):
     with pytest.raises(InputError) as caught:
         finetune_settings({"method": f"{own}:{name}"})
     text = str(caught.value)
-    assert f":{name} has an option {option}, which is graft's own" in text
+    assert f":{name} has an option {option}, which already exists as graft's own option" in text

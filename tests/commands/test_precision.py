@@ -42,7 +42,7 @@ def test_auto_is_measured_once_and_recorded(given):
     settings = finetune_settings(given | {"precision": "auto", "max_steps": 2, "evaluate": False})
     plan = plan_run(settings)
     (why,) = [inference.why for inference in plan.inferred if inference.name == "precision"]
-    assert "measured here: float32" in why
+    assert "measured on this machine: float32" in why
     run = carry_out(plan, Silent())
     config = (run / "config.yaml").read_text(encoding="utf-8")
     assert f"precision: {plan.training.precision}\n" in config

@@ -58,8 +58,8 @@ def test_all_of_it_at_once_with_what_else_is_wrong_and_nothing_written(tiny_llam
     assert "--lora_alpha 8.0 is not used by --method full" in err
     assert "--reduction_factor 8.0 is not used by --method full\n    omit it, or use --method adapters" in err
     assert "--pair_label different is not used by --task text-generation" in err
-    assert "--logging_dir logs is used by --report_to tensorboard alone" in err
-    assert "--loss cross-entropy and --teacher are different losses" in err
+    assert "--logging_dir logs is used only by --report_to tensorboard" in err
+    assert "--loss cross-entropy and --teacher select different losses" in err
     assert main(["finetune", str(tiny_llama), "none.jsonl", *map(str, words)]) == 2
     err = capsys.readouterr().err
     assert "none.jsonl: no such file" in err and "--lora_alpha 8.0 is not used by --method full" in err
@@ -86,8 +86,8 @@ def test_what_a_task_does_not_use(given, tmp_path):
 def test_a_whole_text_leaves_no_place_for_parts_of_it(given):
     parts = {"system_prompt": "Be brief.", "prompt_template": "{text}", "text_template": "{text}: {label}"}
     assert said(refused({**given, **parts})) == [
-        "--prompt_template {text} is not used with --text_template, which has the whole text",
-        "--system_prompt Be brief. is not used with --text_template, which has the whole text",
+        "--prompt_template {text} is not used with --text_template, which already defines the whole text",
+        "--system_prompt Be brief. is not used with --text_template, which already defines the whole text",
     ]
 
 

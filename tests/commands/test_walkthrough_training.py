@@ -67,5 +67,5 @@ def test_section_7_a_loss_of_ones_own(typed, tmp_path, capsys, monkeypatch):
     contrastive = ["--loss", "custom_loss.py:CustomContrastiveLoss", "--output_path", "other"]
     assert main([*typed[:-4], *contrastive]) == 2
     said = capsys.readouterr().err
-    assert "CustomContrastiveLoss.forward(output1, output2, label) does not fit" in said
+    assert "CustomContrastiveLoss.forward(output1, output2, label) has the wrong signature" in said
     assert not Path("other").exists()

@@ -113,7 +113,7 @@ def test_the_walkthroughs_file_runs_with_setup(walkthrough, tmp_path, capsys):
     quick = ["--max_steps", "2", "--evaluate", "false", "--output_path", str(output)]
     assert main(["run", "--config", str(walkthrough), "--setup", *quick]) == 0
     said = capsys.readouterr()
-    assert "everything that the passes need is installed" in said.err
+    assert "all required packages are installed" in said.err
     assert "report.html" in said.out
     manifest = json.loads((output / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["status"] == "finished" and manifest["settings"]["target_modules"] == ["c_attn", "c_proj"]
@@ -175,7 +175,7 @@ def test_data_configurations_are_chosen_by_name(walkthrough):
     assert step.settings.eval_data_files == ("eval.json",)
     assert step.settings.data_files[0].endswith("dataset.json")
     document["passes"]["lora"]["config"]["eval_data_config"] = "othr"
-    with pytest.raises(InputError, match=r"no data configuration 'othr'(.|\n)*did you mean other"):
+    with pytest.raises(InputError, match=r"unknown data configuration 'othr'(.|\n)*did you mean other"):
         read_workflow(document, "x")
 
 
@@ -196,7 +196,7 @@ def test_everything_unknown_is_said_at_once(walkthrough):
         ("lora_alhpa", "lora_alpha"),
     ):
         assert name in said and f"did you mean {near}" in said, name
-    assert "no pass of type 'LoRAX'" in said
+    assert "unknown pass type 'LoRAX'" in said
     assert len(caught.value.problems) == 5
 
 
@@ -204,9 +204,12 @@ def test_everything_unknown_is_said_at_once(walkthrough):
     ("text", "said"),
     [
         ("passes: {}\nmodel: {config: {model_path: x}}", "there are no passes"),
-        ("passes: [lora]", "is a mapping"),
-        ("passes: {lora: {type: LoRA}}\nmodel: {type: ONNXModel, config: {model_path: x}}", "cannot be tuned"),
-        ("passes: {lora: {type: LoRA, config: {r: -1}}}", "r is a whole number above 0, not -1"),
+        ("passes: [lora]", "must be a mapping, not"),
+        (
+            "passes: {lora: {type: LoRA}}\nmodel: {type: ONNXModel, config: {model_path: x}}",
+            "cannot tune a model of type",
+        ),
+        ("passes: {lora: {type: LoRA, config: {r: -1}}}", "r must be a whole number above 0, not -1"),
     ],
 )
 def test_what_is_out_of_place_is_said(text, said):
@@ -228,7 +231,7 @@ def test_a_pass_of_ones_own_takes_what_the_one_before_left(walkthrough, tmp_path
     with pytest.raises(InputError, match="unit"):
         read_workflow(document, "w.yaml")
     document["passes"]["size"] = {"type": f"{tmp_path / 'own.py'}:function"}
-    with pytest.raises(InputError, match="is not a pass: a class is needed, not a"):
+    with pytest.raises(InputError, match="is not a pass: expected a class, not a"):
         read_workflow(document, "w.yaml")
 
 

@@ -19,7 +19,7 @@ def test_everything_wrong_is_said_together():
 
 
 def test_one_setting_by_two_names():
-    with pytest.raises(InputError, match="given twice"):
+    with pytest.raises(InputError, match="are the same setting, given with different values"):
         finetune_settings({"lr": 1e-4, "learning_rate": 2e-4})
 
 

@@ -40,7 +40,7 @@ def test_doubles_are_counted_conflicts_and_imbalance_are_told(prepared):
     found = prepared(rows)
     assert found.summary["duplicates"] == 1
     said = " ".join(found.summary["warnings"])
-    assert "1 duplicate rows are left out" in said and "rows.jsonl:61" in said
+    assert "1 duplicate rows were removed" in said and "rows.jsonl:61" in said
     assert "1 prompts have different answers" in said and "'a' has" in said
 
 
@@ -50,7 +50,10 @@ def test_a_leak_into_given_held_out_rows_is_told(prepared, tmp_path):
     found = prepared(ROWS, eval_data_files=(str(held),))
     assert (len(found.train), len(found.eval)) == (60, 2)
     said = " ".join(found.summary["warnings"])
-    assert "1 held-out rows are also in the training data" in said and "labels that no training row has: c" in said
+    assert (
+        "1 held-out rows are also in the training data" in said
+        and "labels that are missing from the training rows: c" in said
+    )
 
 
 def test_shares_and_sizes(prepared):
@@ -66,7 +69,7 @@ def test_rows_are_drawn_from_all_of_a_sorted_file_and_it_is_said(prepared):
     found = prepared(ordered, max_train_samples=30)
     assert Counter(e.completion for e in [*found.train, *found.eval]) == {"a": 10, "b": 20}
     (said,) = [inference for inference in found.inferred if inference.name == "max_train_samples"]
-    assert (said.value, said.why) == (30, "drawn of 60 rows by the seed, with the same mix of answers")
+    assert (said.value, said.why) == (30, "sampled from 60 rows with the seed, with the same mix of answers")
     assert [e.origin for e in found.train] == [e.origin for e in prepared(ordered, max_train_samples=30).train]
     assert [e.origin for e in found.train] != [e.origin for e in prepared(ordered, 7, max_train_samples=30).train]
     first = prepared(ordered, train_split="train[:24]", eval_split="train[24:]", max_train_samples=30)

@@ -134,7 +134,7 @@ def test_tokens_and_tags():
     assert json.loads(plain[0].completion) == {"Number": "5", "Street": "Elm St"}
     with pytest.raises(InputError, match="the same length"):
         examples_of({"tokens": ["a"], "tags": ["O", "O"]})
-    with pytest.raises(InputError, match="numbers without names"):
+    with pytest.raises(InputError, match="the tags are numbers, and the data set has no names for them"):
         examples_of({"tokens": ["a"], "tags": [3]})
 
 

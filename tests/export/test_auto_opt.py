@@ -85,7 +85,7 @@ def test_what_the_runs_evaluation_asked_of_pytorch_is_not_asked_again(exact, lea
     export_model(
         {"model_name_or_path": str(copy), "precision": "float32", "output_path": str(tmp_path / "again")}, notes
     )
-    assert any("are in the run's evaluation" in note for note in notes.said)
+    assert any("from the run's evaluation" in note for note in notes.said)
     after = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"))
     for name in ("base", "tuned"):
         assert after["predictors"][name] == before["predictors"][name]
@@ -167,8 +167,8 @@ def test_bounds_that_nothing_meets_end_with_3_and_leave_nothing(copied, tmp_path
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"device": "npu"}, "does not build for QNN"),
-        ({"provider": "OpenVINOExecutionProvider", "device": "gpu"}, "does not build for OpenVINO"),
+        ({"device": "npu"}, "does not support QNN"),
+        ({"provider": "OpenVINOExecutionProvider", "device": "gpu"}, "does not support OpenVINO"),
         ({"provider": "Cpu", "precision": "float16"}, "float16 cannot be built"),
         ({"provider": "Abacus"}, "unknown execution provider"),
     ],

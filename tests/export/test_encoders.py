@@ -62,5 +62,5 @@ def test_its_weights_in_int8_take_less(classifier, tmp_path):
 
 
 def test_int4_is_refused_for_encoders(classifier, tmp_path):
-    with pytest.raises(InputError, match="does not export int4"):
+    with pytest.raises(InputError, match="does not support int4"):
         export_model({"model_name_or_path": str(classifier), "precision": "int4", "output_path": str(tmp_path / "x")})

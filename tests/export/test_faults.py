@@ -44,7 +44,7 @@ def test_heads_that_onnxruntime_does_not_take_are_refused_at_once(tmp_path, caps
     model = tiny_model_folder(tmp_path, "llama", width=48, seed=3)
     assert main(["auto-opt", str(model), "--skip_parity", "-o", str(tmp_path / "onnx")]) == 2
     error = capsys.readouterr().err
-    assert "multiple of 16; this model's have 12" in error and str(model) in error
+    assert "multiple of 16; this model has 12" in error and str(model) in error
     assert not (tmp_path / "onnx").exists()
 
 

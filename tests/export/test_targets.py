@@ -67,7 +67,7 @@ def test_a_target_of_ones_own_has_its_options_its_gate_and_opens_its_bundles(mod
     said = bundle_document(tmp_path / "out")
     assert (said["target"], said["format"], said["copies"], said["precision"]) == (own, "safetensors", 2, "float32")
     assert said["status"] == "finished" and said["base"]["sha256"]
-    with pytest.raises(InputError, match="built by a target in a file"):
+    with pytest.raises(InputError, match="built by a target from a file"):
         open_bundle(tmp_path / "out", [None])
     assert open_bundle(tmp_path / "out", [None], trusted=True) == {
         "model": "['0-model.safetensors', '1-model.safetensors']"
@@ -83,7 +83,7 @@ def test_an_option_that_the_target_does_not_have_is_refused(model, own, tmp_path
         export_model({**given, "format": "gguf", "max_size": 5})
     with pytest.raises(InputError, match="unknown option --copies"):
         export_model({**given, "format": "gguf", "copies": 5})
-    with pytest.raises(InputError, match="does not export int4"):
+    with pytest.raises(InputError, match="does not support int4"):
         export_model({**given, "format": own, "precision": "int4"})
     assert not (tmp_path / "out").exists()
 

@@ -92,7 +92,7 @@ def test_saved_loaded_switched(tmp_path: Path) -> None:
 
 def test_it_is_not_merged(tmp_path: Path) -> None:
     tuned = prepared(ADAPTERS, load_model(base_of(tiny_model_folder(tmp_path))))
-    with pytest.raises(InputError, match="don't fold into the base's weights"):
+    with pytest.raises(InputError, match="cannot be merged into the base model"):
         tuned.merge_and_unload()
 
 

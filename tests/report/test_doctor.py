@@ -81,7 +81,7 @@ def test_memory_by_its_figures(run: Path) -> None:
 def test_killed_for_its_memory(run: Path) -> None:
     edit(run, lambda m: m.update(status="running") or m["machine"].update(memory_gb=3.5))
     finding = found(run, "killed")
-    assert finding.evidence[0] == "it had reached step 110 of 110"
+    assert finding.evidence[0] == "the run had reached step 110 of 110"
     assert "--resume" in finding.remedies[0] and any("qlora" in remedy for remedy in finding.remedies)
     with RunFolder.open(run).lock():
         assert not [f for f in diagnose(RunView.read(run)) if f.kind == "killed"]
@@ -102,7 +102,7 @@ def test_a_run_at_work_is_seen_by_its_lock(run: Path, capsys: pytest.CaptureFixt
         ("there was not enough memory\n    --per_device_train_batch_size 1", "memory"),
         ("the disk is full; the last whole checkpoint is kept\n    free some room", "disk"),
         ("the loss became nan at step 7; what is kept are the weights of step 5\n    graft finetune …", "divergence"),
-        ("RuntimeError: something\n    --debug shows where", "failed"),
+        ("RuntimeError: something\n    run it again with --debug to see where", "failed"),
     ],
 )
 def test_failures_are_told_by_their_cause(run: Path, error: str, kind: str) -> None:
@@ -121,12 +121,12 @@ def test_failures_are_told_by_their_cause(run: Path, error: str, kind: str) -> N
             "--engine exact",
         ),
         (
-            lambda m: m["training"].update(kernels_missing="there is no C++ compiler, g++ or clang++"),
-            "without compiled kernels: there is no C++ compiler",
+            lambda m: m["training"].update(kernels_missing="no C++ compiler was found (g++ or clang++)"),
+            "without compiled kernels: no C++ compiler was found",
             "g++",
         ),
         (lambda m: m["training"].update(rows_per_second=30.0), "evaluations and checkpoints took 68%", "--eval_steps"),
-        (lambda m: m["machine"].update(cores=8), "the process used 196 % of 800 % CPU", "stop other programs"),
+        (lambda m: m["machine"].update(cores=8), "the process used 196 % of 800 % CPU", "close other programs"),
         (
             lambda m: m["settings"]["training_arguments"].update(gradient_checkpointing=True),
             "gradient_checkpointing",

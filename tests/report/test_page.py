@@ -173,7 +173,7 @@ def test_any_file_may_be_missing_and_a_damaged_one_is_named(sample: Sample, name
 
 
 def test_empty_folder_has_a_page(tmp_path: Path) -> None:
-    assert "Nothing is recorded" in words(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert "This run has no records" in words(write_report(tmp_path).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted"])

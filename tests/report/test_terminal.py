@@ -56,5 +56,5 @@ def test_summary_is_json(sample: Callable[[Path], Path], tmp_path: Path) -> None
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    assert "Nothing is recorded" in printed(tmp_path)
+    assert "This run has no records" in printed(tmp_path)
     assert run_summary(tmp_path)["scores"] == {}

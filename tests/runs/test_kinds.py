@@ -100,8 +100,8 @@ def test_doctor_says_of_a_bundle_what_the_gate_said(folders: dict[str, Path], gr
     manifest["status"] = "failed"
     (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     code, out, _ = graft("doctor", bundle)
-    assert code == 0 and "It answers worse than the PyTorch model" in out and "0.5 in the bundle" in out
-    assert "2 of 8 prompts get other tokens" in out and "--max_accuracy_drop" in out
+    assert code == 0 and "The bundle answers worse than the PyTorch model" in out and "0.5 in the bundle" in out
+    assert "2 of 8 prompts have different tokens" in out and "--max_accuracy_drop" in out
     manifest |= {"parity": "skipped (--skip_parity)", "status": "finished"}
     (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     code, out, _ = graft("doctor", bundle, "--json")
@@ -119,8 +119,8 @@ def test_doctor_says_of_a_bundle_what_the_gate_said(folders: dict[str, Path], gr
                 ("rows", "this is a folder with data files, not"),
                 ("evaluation", "this is an evaluation without a run, not"),
                 ("empty", "this is an empty folder, not"),
-                ("other", "this is a folder that graft does not know, not"),
-                ("missing", "there is no such folder"),
+                ("other", "this is a folder that graft does not recognize, not"),
+                ("missing", "no such folder"),
             )
         ],
         (("show",), "rows", "graft finetune MODEL"),

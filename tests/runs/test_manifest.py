@@ -101,7 +101,7 @@ def test_unknown_keys_of_a_newer_minor_version_are_kept(tmp_path: Path) -> None:
 
 def test_a_newer_major_version_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"kind": "run", "schema_version": "2.0", "status": "finished"})
-    with pytest.raises(InputError, match=r"its schema is 2\.0, and this graft reads 1\.0\n.*pip install --upgrade"):
+    with pytest.raises(InputError, match=r"its schema is 2\.0, this version reads 1\.0\n.*pip install --upgrade"):
         read_manifest(tmp_path)
 
 

@@ -49,11 +49,11 @@ def test_model_and_rows_tell_the_task(models, model, kind, task):
 @pytest.mark.parametrize(
     ("model", "kind", "task", "said"),
     [
-        ("bert", "classes", "text-generation", "needs a causal language model.*is an encoder.*text-classification"),
-        ("bert", "classes", "summarization", "needs an encoder–decoder"),
-        ("llama", "summaries", "summarization", "needs an encoder–decoder"),
-        ("t5", "classes", "text-classification", "needs an encoder or a causal.*summarization"),
-        ("bert", "summaries", None, "needs classes, and 3. rows have 3. different"),
+        ("bert", "classes", "text-generation", "requires a causal language model.*is an encoder.*text-classification"),
+        ("bert", "classes", "summarization", "requires an encoder–decoder"),
+        ("llama", "summaries", "summarization", "requires an encoder–decoder"),
+        ("t5", "classes", "text-classification", "requires an encoder or a causal.*summarization"),
+        ("bert", "summaries", None, "requires classes, but 3. rows have 3. different"),
         ("bert", "classes", "token-classification", "needs tokens with tags"),
         ("bert", "classes", "feature-extraction", "needs two texts"),
         ("llama", "classes", "text-clasification", "did you mean text-classification"),
@@ -94,7 +94,7 @@ def test_a_row_longer_than_the_encoder_reads_is_cut_and_said(given, write):
     plan = plan_run(finetune_settings(settings))
     assert max(len(row.input_ids) for row in [*plan.rows, *plan.held_out]) == 64
     assert any(said.name == "max_length" and "1 longer rows" in said.why for said in plan.inferred)
-    with pytest.raises(InputError, match="reads 64 tokens at most, not 65"):
+    with pytest.raises(InputError, match="accepts at most 64 tokens, not 65"):
         plan_run(finetune_settings(settings | {"max_length": 65}))
 
 
@@ -108,9 +108,9 @@ def test_held_out_classes_that_training_lacks_are_named(given, write):
 @pytest.mark.parametrize(
     ("model", "kind", "metrics", "said"),
     [
-        ("bert", "tagged", "perplexity", "perplexity cannot be measured of token-classification.*entity_f1"),
-        ("bert", "several", "perplexity", "perplexity cannot be measured of text-classification.*label_f1"),
-        ("bert", "pairs", "accuracy", "accuracy needs answers that are classes"),
+        ("bert", "tagged", "perplexity", "perplexity cannot be measured for token-classification.*entity_f1"),
+        ("bert", "several", "perplexity", "perplexity cannot be measured for text-classification.*label_f1"),
+        ("bert", "pairs", "accuracy", "accuracy requires classes as answers"),
         ("llama", "classes", "acuracy", "did you mean accuracy"),
     ],
 )

@@ -44,7 +44,7 @@ def test_weights_by_name_and_of_tags():
     loss = ClassWeighted({"b": 3})
     loss.prepare(rows([[-100, 0, 1], [2, -100, -100]]), NAMES)
     assert loss.by_class.tolist() == [1, 3, 1]
-    with pytest.raises(InputError, match="no class z"):
+    with pytest.raises(InputError, match="unknown classes: z"):
         ClassWeighted({"z": 1}).prepare(rows(CLASSES), NAMES)
     loss = ClassWeighted()
     loss.prepare(rows([[-100, 0, 0], [2, -100, 1]]), NAMES)
@@ -146,10 +146,10 @@ def test_the_walkthroughs_own_loss_trains_pairs(given, tmp_path):
     ("kind", "loss", "said"),
     [
         ("pairs", "focal", "focal is not a loss for pairs.*contrastive, cosine"),
-        ("several", "label-smoothing", "not a loss for several labels a row"),
+        ("several", "label-smoothing", "not a loss for rows with several labels"),
         ("classes", "OWN/custom_loss.py:CustomContrastiveLoss", "this one is for sentence pairs"),
         ("pairs", "OWN/own.py:plain", "output1, output2, label"),
-        ("classes", "distillation", "--teacher is for text generation"),
+        ("classes", "distillation", "--teacher requires a text-generation task"),
     ],
 )
 def test_a_loss_that_does_not_fit_the_task_is_said_before_training(given, tmp_path, kind, loss, said):

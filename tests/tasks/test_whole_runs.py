@@ -223,5 +223,5 @@ def test_a_task_of_ones_own(given, tmp_path):
     assert document(run, "manifest.json")["task"]["name"] == "opening"
     found = evaluate_model(run, task=named, bootstrap_samples=100)
     assert set(found["predictors"]["tuned"]) == {"accuracy", "macro_f1"}
-    with pytest.raises(InputError, match="no task called 'opening'"):  # whose code a run folder must not name
+    with pytest.raises(InputError, match="unknown task 'opening'"):  # whose code a run folder must not name
         evaluate_model(run)

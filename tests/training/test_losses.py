@@ -57,9 +57,9 @@ def test_a_loss_of_tokens_is_refused_for_pairs(folder):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("upside_down", r"upside_down\(labels, logits\) does not fit"),
-        ("one", r"one\(logits\) does not fit"),
-        ("four", r"four\(logits, labels, batch, more\) does not fit"),
+        ("upside_down", r"upside_down\(labels, logits\) has the wrong signature"),
+        ("one", r"one\(logits\) has the wrong signature"),
+        ("four", r"four\(logits, labels, batch, more\) has the wrong signature"),
         ("by_name", "requires the keyword arguments weight"),
         ("crooked", r"returns a tensor of shape \(4, 1\) for 4 targets"),
         ("constant", "without a gradient"),
@@ -186,7 +186,7 @@ def test_a_run_says_why_its_engine_went_without_the_compiled_part(engine, why, t
     monkeypatch.setenv("GRAFT_KERNELS", "0")
     reporter = Notes()
     assert _trained(16, 1, engine, None, tmp_path / "run", reporter)[0].kernels_missing == why
-    assert [note.partition(": ")[2] for note in reporter.texts if "compiled part" in note] == ([why] if why else [])
+    assert [note.partition(": ")[2] for note in reporter.texts if "compiled kernels" in note] == ([why] if why else [])
 
 
 @pytest.mark.parametrize("engine", ["packed", "plain"])
@@ -236,5 +236,5 @@ def test_options_of_a_loss_are_its_arguments(given, name, arguments):
 def test_an_option_of_another_loss_or_given_twice_is_refused():
     with pytest.raises(InputError, match=r"--gamma 3.0 is not used by --loss cross-entropy\n.*--loss focal"):
         check_used(finetune_settings({"gamma": 3}))
-    with pytest.raises(InputError, match="gamma is given as an option and in --loss_arguments"):
+    with pytest.raises(InputError, match="gamma is given both as an option and in --loss_arguments"):
         named_loss(finetune_settings({"loss": "focal", "gamma": 3, "loss_arguments": "gamma=1"}))

@@ -46,12 +46,12 @@ def test_a_gpu_is_measured_without_a_word():
 def test_what_is_given_and_slow_is_kept_and_said():
     here = machine(float32=200.0, bfloat16=50.0)
     found, why = choose_precision(TrainingSettings(training_arguments={"bf16": "true"}), SMALL, "cpu", here)
-    assert found == "bfloat16" and "slower here than float32" in why[0].why
+    assert found == "bfloat16" and "slower than float32 on this machine" in why[0].why
 
 
 def test_the_walkthroughs_fp16_needs_a_gpu():
     found, why = choose_precision(TrainingSettings(training_arguments={"fp16": True}), SMALL, "cpu")
-    assert found == "float32" and "for GPUs" in why[0].why
+    assert found == "float32" and "requires a GPU" in why[0].why
 
 
 def test_names_as_people_write_them():

@@ -47,7 +47,7 @@ def parse(argv: Sequence[str]) -> Arguments:
             name = SHORT[word]
             _put(found, name, None)
         elif word.startswith("-") and len(word) > 1 and not _NUMBER.match(word):
-            raise InputError(f"unknown option {word}", remedy=f"short ones are {', '.join(SHORT)}")
+            raise InputError(f"unknown option {word}", remedy=f"the short options are {', '.join(SHORT)}")
         elif name is None or name in FLAGS:
             found.words.append(word)
         else:
@@ -107,5 +107,5 @@ def read_config(path: Path) -> dict[str, Any]:
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise InputError("a mapping of settings is wanted, one `name: value` a line", where=str(path))
+        raise InputError("the file must be a mapping of settings, with one `name: value` per line", where=str(path))
     return {str(key): value for key, value in document.items()}

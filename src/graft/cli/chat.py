@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from graft.commands.chat import Conversation
 
 SETTINGS: tuple[type[Settings], ...] = (ChatSettings,)
-HELP = "/NAME: that model answers ({names}) · /both: all of them · /new: a new conversation · /quit"
+HELP = "/NAME: answer with that model ({names}) · /both: answer with all of them · /new: a new conversation · /quit"
 
 
 def run(arguments: Arguments) -> int:
@@ -27,7 +27,7 @@ def run(arguments: Arguments) -> int:
     settings: ChatSettings = build(ChatSettings, given.values, given.where)
     words = [*([settings.model_name_or_path] if settings.model_name_or_path else []), *arguments.words]
     if len(words) != 1:
-        raise InputError("one run or model is needed", remedy="graft chat RUN")
+        raise InputError("give one run or model", remedy="graft chat RUN")
     if as_json and settings.prompt is None:
         raise InputError("--json needs --prompt", remedy='graft chat RUN --prompt "…" --json')
     from graft.commands.chat import Conversation

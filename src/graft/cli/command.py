@@ -11,7 +11,7 @@ from graft.cli.arguments import Arguments
 if TYPE_CHECKING:
     from graft.config import Settings
 
-CONFIG = ("--config FILE.yaml", "settings from a file; the command line overrides it")
+CONFIG = ("--config FILE.yaml", "read settings from a file; the command line overrides them")
 """An option of commands with settings."""
 
 

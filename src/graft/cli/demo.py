@@ -18,7 +18,7 @@ def run(arguments: Arguments) -> int:
     as_json = arguments.flag("json")
     output = arguments.take("output_path", "demo-run")
     if not isinstance(output, str):
-        raise InputError("--output_path takes one folder", remedy="graft demo -o OUT")
+        raise InputError("--output_path accepts one folder", remedy="graft demo -o OUT")
     overwrite = arguments.flag("overwrite")
     if arguments.words or arguments.options:
         unknown = [*arguments.words, *[f"--{name}" for name in arguments.options]]
@@ -46,6 +46,6 @@ COMMAND = Command(
     usage="graft demo [-o OUT] [--overwrite]",
     options=(
         ("--output_path OUT", "the run folder (default: demo-run) [also -o]"),
-        ("--overwrite", "replace the run that is there"),
+        ("--overwrite", "replace an existing run"),
     ),
 )

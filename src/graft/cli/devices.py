@@ -17,7 +17,7 @@ def run(arguments: Arguments) -> int:
     """
     as_json = arguments.flag("json")
     if arguments.words or arguments.options:
-        raise InputError("graft devices takes no options but --json")
+        raise InputError("graft devices accepts no option other than --json")
     from graft.cli.progress import Screen
     from graft.commands.devices import devices
 
@@ -36,9 +36,9 @@ def run(arguments: Arguments) -> int:
         "torch": f"{torch['version']}, {torch['threads']} threads, CUDA {torch['cuda']}, MPS {torch['mps']}",
         "engine": f"without its C++ part: {missing}" if (missing := found["kernels_missing"]) else "with its C++ part",
         "onnxruntime": ", ".join(found["providers"]) or 'not installed: pip install "graft-slm[cpu]"',
-        "GFLOP/s": " · ".join(rates) + "   (measured now; a busy machine shows less)",
+        "GFLOP/s": " · ".join(rates) + "   (measured now; other programs lower the result)",
         "tokens/s": " · ".join(f"{name} {rate:g}" for name, rate in found["training_tokens_per_second"].items())
-        + "   (training a small model by graft's engine, measured once)",
+        + "   (training a small model with graft's engine, measured once)",
         "training": f"on {choice['train_on']}, frozen layers in {choice['quickest_precision_for_frozen_layers']}",
         "deployment": f"{choice['deploy_to']}, {choice['deploy_precision']}",
     }

@@ -26,7 +26,7 @@ def run(arguments: Arguments) -> int:
     """
     as_json = arguments.flag("json")
     if len(arguments.words) != 1 or arguments.options:
-        raise InputError("one run or bundle is needed", remedy=USAGE)
+        raise InputError("give one run or bundle", remedy=USAGE)
     from graft.runs.kind import FolderKind, expect_kind
 
     folder = Path(arguments.words[0])

@@ -28,7 +28,7 @@ def run(arguments: Arguments) -> int:
     output, named = chosen.pop("output_path", None), chosen.pop("model_name_or_path", None)
     words = [*([named] if named else []), *arguments.words]
     if not words:
-        raise InputError("which run or model?", remedy="graft evaluate RUN [--data_files rows.jsonl]")
+        raise InputError("no run or model is given", remedy="graft evaluate RUN [--data_files rows.jsonl]")
     with Screen(quiet=as_json) as screen:
         from graft.commands.evaluate import evaluate_model
 

@@ -61,7 +61,9 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
     for name, word in zip(("model_name_or_path", "data"), arguments.words, strict=False):
         typed.update(_positional(name, word))
     if len(arguments.words) > 2:
-        raise InputError(f"too many words: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT")
+        raise InputError(
+            f"too many arguments: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT"
+        )
     from graft.planning.settings import finetune_settings, laid_over
 
     given = laid_over(values, typed)
@@ -83,7 +85,7 @@ def read_configs(given: Any) -> dict[str, Any]:
     from graft.planning.settings import laid_over
 
     if given is True:
-        raise InputError("--config takes a file", remedy="--config settings.yaml")
+        raise InputError("--config requires a file", remedy="--config settings.yaml")
     values: dict[str, Any] = {}
     for path in given if isinstance(given, list) else [given] if given else []:
         values = laid_over(values, flat_settings(read_config(Path(str(path))), str(path)))
@@ -123,5 +125,5 @@ COMMAND = Command(
     run,
     usage="graft finetune MODEL DATA -o OUT [--option value …]",
     settings=lambda: SETTINGS,
-    options=(CONFIG, ("--dry_run", "print the plan and the first rows as trained; write nothing")),
+    options=(CONFIG, ("--dry_run", "print the plan and the first training rows; write nothing")),
 )

@@ -14,7 +14,7 @@ from graft.cli.command import Command
 from graft.config import HubSettings, MethodSettings, Settings, options_of, takers, takes_several
 
 EVERYWHERE = (
-    ("--json", "one JSON document on stdout"),
+    ("--json", "print one JSON document on stdout"),
     ("--log_level 0…4", "debug, info, warning, error, critical"),
     ("--debug", "tracebacks"),
 )
@@ -37,7 +37,7 @@ def command_help(command: Command, name: str, text: str) -> str:
         from graft.planning.settings import settings_class
 
         lines += [*_methods(), *_of_components(settings_class())]
-        lines += ["every other field of transformers.TrainingArguments is an option, too: --max_grad_norm 0.5", ""]
+        lines += ["every other field of transformers.TrainingArguments is also an option: --max_grad_norm 0.5", ""]
     lines += [f"  {option:<20} {what}" for option, what in (*command.options, *EVERYWHERE)]
     return "\n".join(lines) + "\n"
 

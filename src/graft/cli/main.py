@@ -15,14 +15,14 @@ from graft.registry import Registry
 
 COMMANDS = {
     "finetune": "fine-tune a model on your data and compare it with its base",
-    "evaluate": "measure base and tuned model on held-out rows",
-    "chat": "talk to a model; switch between base and tuned",
+    "evaluate": "compare the base and the tuned model on held-out rows",
+    "chat": "chat with a model; switch between base and tuned",
     "show": "print a run's settings and results",
     "run": "run the passes of a workflow file in order",
-    "doctor": "find problems of a run, with evidence and remedies",
+    "doctor": "find problems in a run, with evidence and remedies",
     "demo": "fine-tune, evaluate and report on a small data set of tweets",
-    "auto-opt": "export a model to ONNX or GGUF and check that it answers the same",
-    "generate-adapter": "export several adapters with one ONNX base",
+    "auto-opt": "export a model to ONNX or GGUF and compare its answers with PyTorch",
+    "generate-adapter": "export several adapters for one ONNX base",
     "devices": "print this machine's hardware, its speed, and the defaults graft would choose",
 }
 SAME = {"optimize": "auto-opt"}
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         print(
-            f"error: {type(error).__name__}: {error}\n    this is not your mistake; --debug shows where",
+            f"error: {type(error).__name__}: {error}\n    this is a bug in graft; --debug shows where",
             file=sys.stderr,
         )
         return 1
@@ -87,7 +87,7 @@ def _dispatch(words: list[str]) -> int:
     name = words[0].replace("_", "-")
     if name not in REGISTRY.names():
         near = did_you_mean(name, REGISTRY.names())
-        raise InputError(f"there is no command {name!r}; graft --help lists them", remedy=near)
+        raise InputError(f"unknown command {name!r}; graft --help lists the commands", remedy=near)
     command = REGISTRY.get(name)
     arguments = parse(words[1:])
     arguments.take("debug")
@@ -157,9 +157,9 @@ def _help() -> str:
     return (
         "graft: fine-tune a small language model on your own data, prove that it got better, and ship it.\n\n"
         f"usage: graft COMMAND [--option value …]\n\n{rows}{more}\n\n"
-        "  graft finetune MODEL DATA -o OUT        the shortest way; other settings are inferred, printed, recorded\n"
-        "  graft COMMAND --help                    every option of a command; with --json, as JSON schema\n\n"
-        "Every command takes --json, --log_level 0…4 and --debug; commands with settings --config FILE.yaml, too.\n"
+        "  graft finetune MODEL DATA -o OUT        the shortest form; graft infers and records other settings\n"
+        "  graft COMMAND --help                    all options of a command; with --json, as a JSON schema\n\n"
+        "Every command accepts --json, --log_level 0…4 and --debug; commands with settings accept --config FILE.yaml.\n"
     )
 
 
@@ -172,7 +172,7 @@ def _installed_help(name: str) -> str:
     try:
         return REGISTRY.get(name).help
     except InputError as error:
-        return f"(does not load: {error.problems[0].what})"
+        return f"(cannot be loaded: {error.problems[0].what})"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def given_settings(arguments: Arguments, cls: type[Settings]) -> Given:
     """
     config = arguments.take("config")
     if config is True or isinstance(config, list):
-        raise InputError("--config takes one file", remedy="--config settings.yaml")
+        raise InputError("--config accepts one file", remedy="--config settings.yaml")
     from_file = read_config(Path(str(config))) if config is not None else {}
     above = arguments.options
     known = option_names(cls)

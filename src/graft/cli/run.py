@@ -57,9 +57,9 @@ COMMAND = Command(
     run,
     usage="graft run --config FILE.yaml [--setup] [--dry_run] [--option value …]",
     options=(
-        ("--config FILE.yaml", "the workflow, or a run's own config.yaml"),
+        ("--config FILE.yaml", "the workflow, or a run's config.yaml"),
         ("--setup", "install what the passes need"),
-        ("--dry_run", "print the passes with their settings; do nothing"),
-        ("--option value", "any setting of graft finetune; it overrides the file's"),
+        ("--dry_run", "print the passes with their settings and stop"),
+        ("--option value", "any setting of graft finetune; it overrides the file"),
     ),
 )

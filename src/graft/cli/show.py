@@ -25,7 +25,7 @@ def run(arguments: Arguments) -> int:
     for name in arguments.options:
         problems.add(f"unknown option --{name}", remedy=USAGE)
     if len(arguments.words) != 1:
-        problems.add("one run, bundle or model is needed", remedy=USAGE)
+        problems.add("give one run, bundle or model", remedy=USAGE)
     problems.raise_if_any()
     from graft.runs.kind import FolderKind, folder_kind, what_to_do
 

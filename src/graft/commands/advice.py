@@ -32,12 +32,14 @@ def write_remedies(run: RunFolder, plan: RunPlan, reporter: Reporter) -> None:
         if warning.kind in PATCHES:
             changed = changes(warning.kind, settings, plan.training.learning_rate, less)
             run.write_text(PATCHES[warning.kind], patch(warning.kind, changed, name, warning.message))
-            reporter.note(f"against {warning.kind}, the same settings with a remedy:\n    {_again(name, warning.kind)}")
+            reporter.note(
+                f"to counter {warning.kind}, repeat the run with changed settings:\n    {_again(name, warning.kind)}"
+            )
 
 
 def diverged(run: RunFolder, reason: str, kept_step: int | None) -> GraftError:
     """The error of a run that was stopped because its loss diverged."""
-    kept = "no checkpoint had been written yet" if kept_step is None else f"the weights of step {kept_step} are kept"
+    kept = "no checkpoint was written" if kept_step is None else f"the weights of step {kept_step} are kept"
     return GraftError(f"{reason}; {kept}", remedy=_again(run.path.as_posix(), "divergence"))
 
 

@@ -100,13 +100,13 @@ class Conversation:
         """Carry out ``new``, ``both``, or a model's name; returns the message to show."""
         if text in self.predictors:
             self.active = [text]
-            return f"{text} answers now"
+            return f"{text} answers from now on"
         if text == "both" and len(self.predictors) > 1:
             self.active = list(self.predictors)
-            return "all models answer now" if len(self.predictors) > 2 else "both models answer now"
+            return "all models answer from now on" if len(self.predictors) > 2 else "both models answer from now on"
         if text == "new":
             self.history.clear()
-            return "a new conversation"
+            return "started a new conversation"
         return f"unknown command /{text}; commands: /{', /'.join([*self.predictors, 'new', 'quit'])}"
 
     def say(self, text: str) -> list[Answer]:

@@ -172,7 +172,7 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -
         before = load_for(task, encoding, plan.base, plan.settings.seed).to(model.device)
         predictors = base_and_tuned(task, encoding, model, before)
     if is_new_head(task, encoding, plan.base):
-        reporter.note("The base has a new head, which is not trained: its score is that of guessing.")
+        reporter.note("The base model has a new, untrained head, so its score is chance level.")
     rows = EvaluationRows(examples, plan.data.mapping.labels, source, plan.data.mapping.kind)
     result = _evaluate(predictors, rows, plan.settings, reporter, task.default_metrics(encoding.label_space))
     record(run, result)

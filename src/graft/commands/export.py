@@ -63,7 +63,7 @@ def generate_adapter(settings: GenerateAdapterSettings | Mapping[str, Any], repo
         return _add_adapters(given, reporter)
     if given.base_model_path is None or not given.adapter_paths or given.output_path is None:
         raise InputError(
-            "a base, adapters and an output folder are needed",
+            "give a base, adapters and an output folder",
             remedy="graft generate-adapter --base_model_path MODEL --adapter_paths A,B --output_path OUT",
         )
     bundle.check_output(given.output_path, given.overwrite)
@@ -84,7 +84,7 @@ def _export(choice: Choice, source: ExportSource, output: Path, reporter: Report
         raise GateError(
             f"the bundle answers worse than the PyTorch model: {built.reason}",
             where=str(output),
-            remedy="--precision auto finds what passes; --max_accuracy_drop sets the limit",
+            remedy="use --precision auto to find a variant that passes, or set the limit with --max_accuracy_drop",
         )
     return output
 
@@ -107,7 +107,7 @@ def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
     path = Path(recorded.path or recorded.name)
     opened = open_run_or_model(path if path.is_dir() else recorded.name, reporter)
     if opened.base.sha256 != recorded.sha256:
-        raise InputError("the base of this bundle has changed since it was built", where=str(opened.base.path))
+        raise InputError("the base model has changed since this bundle was built", where=str(opened.base.path))
     source = source_of_base(opened, given.chat_template, named)
     listed = {name: entry.document() for name, entry in manifest.adapters.items()}
     export = MultiAdapterExport(source, given, folder, reporter, listed)
@@ -115,7 +115,7 @@ def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
     status = "finished" if built.passed else "failed"
     bundle.write_manifest(folder, **built.entries, size_mb=built.size_mb, parity=built.parity, status=status)
     if not built.passed:
-        raise GateError(f"adapters answer worse than in PyTorch: {built.reason}", where=str(folder))
+        raise GateError(f"some adapters answer worse than in PyTorch: {built.reason}", where=str(folder))
     return folder
 
 

@@ -20,8 +20,10 @@ def as_graft_error(error: Exception) -> GraftError:
     """
     if isinstance(error, GraftError):
         return error
-    found = _of_resources(error, "the last complete checkpoint is kept", "free space, then --resume", LESS_MEMORY)
-    return found or GraftError(f"{type(error).__name__}: {error}", remedy="--debug shows where")
+    found = _of_resources(
+        error, "the last complete checkpoint is kept", "free some space, then continue with --resume", LESS_MEMORY
+    )
+    return found or GraftError(f"{type(error).__name__}: {error}", remedy="run it again with --debug to see where")
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def _train(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> Tra
     result = train(request, reporter)
     write_remedies(run, plan, reporter)
     if result.engine_reason:
-        reporter.note(f"padded batches were used: {result.engine_reason}")
+        reporter.note(f"the run used padded batches: {result.engine_reason}")
     if result.interrupted:
         raise Interrupted(f"interrupted after step {result.steps}; the checkpoint is kept", remedy=resume_line(plan))
     if result.early_stopped:

@@ -155,4 +155,4 @@ def check_chats(model: OpenModel) -> None:
     """
     if model.task.chat == "none":
         name = model.opened.name
-        raise InputError(f"a model for {model.task.name} does not answer texts", where=name, remedy="graft evaluate")
+        raise InputError(f"a {model.task.name} model cannot chat", where=name, remedy="graft evaluate")

@@ -79,7 +79,7 @@ def pass_class(type_name: str) -> type[Pass]:
             raise
         there = [*PASSES.names(), *METHODS.names()]
         raise InputError(
-            f"there is no pass of type {type_name!r}; there are: {', '.join(there)}, and path/to/file.py:Name",
+            f"unknown pass type {type_name!r}; the types are: {', '.join(there)}, and path/to/file.py:Name",
             remedy=did_you_mean(name, there),
         ) from error
 

@@ -20,7 +20,7 @@ def resumed(given: FinetuneSettings) -> FinetuneSettings:
     if not given.resume:
         return given
     if given.output_path is None:
-        raise InputError("--resume needs the run folder", remedy="--output_path OUT")
+        raise InputError("--resume requires a run folder", remedy="--output_path OUT")
     path = given.output_path / "config.yaml"
     if not path.is_file():
         return given
@@ -38,7 +38,7 @@ def _refuse_differences(given: FinetuneSettings, recorded: FinetuneSettings, whe
         measured = name == "precision" and given.precision == "auto"
         if now[name] != then.get(name) and not measured:
             problems.add(
-                f"--{name} {now[name]} differs from the run to resume, which has {then.get(name)}",
+                f"--{name} {now[name]} differs from the value in the run to resume, {then.get(name)}",
                 where,
                 "omit it, or start again with --overwrite",
             )

@@ -40,8 +40,8 @@ def run_workflow(workflow: Workflow, reporter: Reporter, name: str = "workflow")
 
 def _lacking(extra: str, module: str) -> Problem:
     return Problem(
-        f"a pass needs the package {module}, which is not installed",
-        remedy=f'--setup installs it, or: pip install "{DISTRIBUTION}[{extra}]"',
+        f"a pass requires the package {module}, which is not installed",
+        remedy=f'use --setup to install it, or run: pip install "{DISTRIBUTION}[{extra}]"',
     )
 
 
@@ -53,7 +53,7 @@ def set_up(workflow: Workflow, reporter: Reporter) -> None:
     """
     lacking = missing({step.name: step.cls for step in workflow.steps})
     if not lacking:
-        reporter.note("setup: everything that the passes need is installed")
+        reporter.note("setup: all required packages are installed")
         return
     wanted = requirements(lacking)
     reporter.note(f"setup: installing {', '.join(wanted)}")
@@ -61,8 +61,8 @@ def set_up(workflow: Workflow, reporter: Reporter) -> None:
         [sys.executable, "-m", "pip", "install", "--quiet", *wanted], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no reason was given"]
-        raise GraftError(f"pip could not install {', '.join(wanted)}: {last[0]}", remedy="install them yourself")
+        last = done.stderr.strip().splitlines()[-1:] or ["pip gave no reason"]
+        raise GraftError(f"pip could not install {', '.join(wanted)}: {last[0]}", remedy="install them manually")
     importlib.invalidate_caches()
 
 

@@ -107,8 +107,8 @@ class _Reader:
         of_passes = {step.name: getattr(step.settings, "output_path", None) for step in steps if step is not None}
         others = {name: path for name, path in of_passes.items() if path not in {None, output}}
         if others and len(steps) > 1:
-            what = f"{', '.join(others)} cannot choose an output folder: each pass has its own in the workflow's"
-            self.problems.add(what, self.where, "output_path at the top of the file")
+            what = f"{', '.join(others)} cannot set an output folder: each pass has its own folder in the workflow's"
+            self.problems.add(what, self.where, "set output_path at the top of the file")
         return output if len(steps) > 1 else next(iter(others.values()), output)
 
     def flat(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,8 +117,8 @@ class _Reader:
         name, entry = next(iter(passes.items()), ("finetune", {}))
         kind, config = self._pass(name, entry)
         if len(passes) > 1 or not is_tuning(kind):
-            what = f"graft finetune runs one tuning pass, and this file has: {', '.join(passes)}"
-            self.problems.add(what, self.where, "graft run --config")
+            what = f"graft finetune runs one tuning pass, but this file has: {', '.join(passes)}"
+            self.problems.add(what, self.where, "use graft run --config")
         values = self._tuning(name, kind, config, common, data)
         self.problems.raise_if_any()
         return values
@@ -151,8 +151,8 @@ class _Reader:
         model = self._mapping(given, "model")
         kind = str(model.get("type", "HfModel"))
         if kind.lower() not in MODEL_TYPES:
-            names = "PyTorchModel or HfModel"
-            self.problems.add(f"a model of type {kind!r} cannot be tuned", f"{self.where}: model", f"type: {names}")
+            names = "use PyTorchModel or HfModel"
+            self.problems.add(f"graft cannot tune a model of type {kind!r}", f"{self.where}: model", f"type: {names}")
         flat = {**{k: v for k, v in model.items() if k not in {"type", "config"}}, **self._config(model, "model")}
         loading = self._mapping(flat.pop("load_kwargs", None), "model.load_kwargs")
         of_the_hub = {"revision": "model_revision", "token": "token", "trust_remote_code": "trust_remote_code"}
@@ -222,7 +222,7 @@ class _Reader:
         """What the pass trains on and is judged by, of the data configurations it names."""
         train, held_out = config.pop("train_data_config", ""), config.pop("eval_data_config", None)
         for name in {train, held_out} - {None, ""} - set(data):
-            self.problems.add(f"there is no data configuration {name!r}", place, did_you_mean(str(name), data))
+            self.problems.add(f"unknown data configuration {name!r}", place, did_you_mean(str(name), data))
         found = dict(data.get(str(train), {}))
         other = data.get(str(held_out), {}) if held_out else {}
         back = {setting: name for name, setting in LOAD.items()}
@@ -247,7 +247,10 @@ class _Reader:
             if field is None:
                 self._unknown(name, place, known)
             elif field in found and found[field] != value:
-                self.problems.add(f"{name} and another name of {field} have different values", f"{self.where}: {place}")
+                self.problems.add(
+                    f"{name} is another name of {field}, and both are given with different values",
+                    f"{self.where}: {place}",
+                )
             elif value is not None:
                 found[field] = value
         return found
@@ -256,7 +259,7 @@ class _Reader:
         if given is None:
             return {}
         if not isinstance(given, dict):
-            self.problems.add(f"{place} is a mapping, not {given!r}", self.where)
+            self.problems.add(f"{place} must be a mapping, not {given!r}", self.where)
             return {}
         return {str(name): value for name, value in given.items()}
 

@@ -1,8 +1,8 @@
-"""Every setting declared once: its type, default, bounds, help, and the other names users know it by.
+"""All settings, each declared once with its type, default, bounds, help, and aliases.
 
-The command line, YAML files, the JSON schema (``graft COMMAND --help --json``) and the reference page are made from
-these classes. ``None`` means "not given": what is then used is inferred from the data, the model and the machine,
-printed, and recorded. A method, a loss, a task or an export target adds a settings class of its own (``compose``).
+The command line, YAML files, the JSON schema (``graft COMMAND --help --json``) and the reference page are generated
+from these classes. ``None`` means "not given": graft infers the value from the data, the model and the machine, prints
+it, and records it. A method, a loss, a task or an export target adds its own settings class (``compose``).
 """
 
 from __future__ import annotations

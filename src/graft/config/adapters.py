@@ -1,4 +1,4 @@
-"""What ``graft generate-adapter`` takes."""
+"""Settings of ``graft generate-adapter``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graft.config.types import Listed
 
 
 class GenerateAdapterSettings(BundleSettings, HubSettings):
-    """What ``graft generate-adapter`` and the target ``onnx-multi-adapter`` take."""
+    """Settings of ``graft generate-adapter`` and the target ``onnx-multi-adapter``."""
 
     base_model_path: str | None = setting(
         None, "base model of all adapters: a folder or a name", "base_model_name", "model_name_or_path"
@@ -18,5 +18,7 @@ class GenerateAdapterSettings(BundleSettings, HubSettings):
         (), "run folders or PEFT folders, as A,B or NAME=A,NAME=B", "adapters", "adapter_path"
     )
     add: Listed = setting((), "adapters to add to an existing bundle, as NAME=PATH")
-    chat_template: str | None = setting(None, "Jinja chat template, or a file with one, instead of the base's own")
+    chat_template: str | None = setting(
+        None, "Jinja chat template, or a file that contains one; replaces the base's template"
+    )
     parity_rows: int = setting(200, "maximum number of rows of each adapter to compare on", ge=1)

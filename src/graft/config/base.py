@@ -1,4 +1,4 @@
-"""A settings class, and how one is made of what a user gave."""
+"""The base settings class, and validation of user input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graft.errors import Problem, Problems, did_you_mean
 
 
 def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
-    """A field of a settings class; ``aliases`` are other names by which users know it."""
+    """A field of a settings class; ``aliases`` are alternative names."""
     extra: dict[str, Any] = {"aliases": list(aliases)}
     return Field(default=default, description=help, json_schema_extra=extra, **bounds)
 
@@ -28,7 +28,7 @@ class Settings(BaseModel):
 
 
 def option_names(cls: type[Settings]) -> dict[str, str]:
-    """Every accepted name of every setting -> the setting: aliases included."""
+    """Map every accepted name, including aliases, to its setting."""
     names: dict[str, str] = {}
     for field, info in cls.model_fields.items():
         extra = info.json_schema_extra
@@ -41,10 +41,10 @@ def option_names(cls: type[Settings]) -> dict[str, str]:
 def build(cls: type[Settings], given: Mapping[str, Any], where: str | Callable[[str], str] = "") -> Any:
     """Validate ``given`` (names or aliases to values) into ``cls``.
 
-    ``where`` is the file that the settings stand in, or says for each name in which, and "" for one typed as an option.
+    ``where`` is the file with the settings, or maps each name to its file; "" means the command line.
 
     Raises:
-        InputError: with every unknown name, doubled name, and value out of type or bounds, all at once.
+        InputError: with all unknown names, duplicate names, and invalid values.
     """
     problems = Problems()
     names = option_names(cls)
@@ -59,7 +59,7 @@ def build(cls: type[Settings], given: Mapping[str, Any], where: str | Callable[[
             problems.add(what, place, did_you_mean(key, names))
         elif names[key] in values and values[names[key]] != value:
             other = typed[names[key]][0]
-            problems.add(f"{shown} and {other} are one setting, given twice with different values", place)
+            problems.add(f"{shown} and {other} are the same setting, given with different values", place)
         else:
             values[names[key]], typed[names[key]] = value, (shown, place)
     problems.found.extend(_invalid(cls, values, typed))

@@ -1,4 +1,4 @@
-"""What ``graft chat`` takes."""
+"""Settings of ``graft chat``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from graft.config.common import ModelSettings
 class ChatSettings(ModelSettings):
     """Settings of ``graft chat``."""
 
-    prompt: str | None = setting(None, "one prompt to answer instead of a conversation")
-    adapter: str | None = setting(None, "the adapter that answers, of a bundle with several")
+    prompt: str | None = setting(None, "answer this prompt and exit, instead of starting a conversation")
+    adapter: str | None = setting(None, "adapter to use, in a bundle with several")
     max_new_tokens: int = setting(256, "maximum number of tokens in an answer", gt=0)

@@ -1,4 +1,4 @@
-"""What several commands take: a model, data, how to judge."""
+"""Settings of several commands: model, data, evaluation."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from graft.config.types import Listed, Template
 
 
 class HubSettings(Settings):
-    """How a model of the hub is got, whichever command names it."""
+    """How to load a model from the Hub."""
 
     model_revision: str | None = setting(None, "branch, tag or commit of a Hub model", "revision")
     token: str | None = setting(
         None, "access token for the Hub (default: the environment variable HF_TOKEN)", "hf_token"
     )
     trust_remote_code: bool = setting(
-        False, "run Python code that comes with the model, or that a run's method or export target is in"
+        False, "run Python code that comes with the model, or the file that defines a run's method or export target"
     )
 
     def for_another(self) -> HubSettings:
-        """The same rights for a model that is not the one whose revision was given, such as a teacher."""
+        """Return these settings without the revision, for another model such as a teacher."""
         return HubSettings(token=self.token, trust_remote_code=self.trust_remote_code)
 
 
 class ModelSettings(HubSettings):
-    """Which model, what it does, and how it is loaded."""
+    """The model, its task, and how to load it."""
 
     model_name_or_path: str | None = setting(
         None, "model: a folder, a .gguf file, a Hub ID, or smollm2-135m-instruct", "model", "base_model", "model_id"
@@ -33,13 +33,15 @@ class ModelSettings(HubSettings):
     task: str | None = setting(
         None,
         "text-generation, text-classification, token-classification, feature-extraction (pairs of texts), "
-        "summarization (default: by the model and the data)",
+        "summarization (default: inferred from the model and the data)",
     )
-    chat_template: str | None = setting(None, "Jinja chat template, or a file with one, in place of the model's")
+    chat_template: str | None = setting(
+        None, "Jinja chat template, or a file that contains one; replaces the model's template"
+    )
 
 
 class RowSettings(Settings):
-    """Which rows, and what their columns are for."""
+    """The rows, and how to read their columns."""
 
     data_name: str | None = setting(
         None, "data set: a Hub ID, a folder, or a file", "dataset", "dataset_name", "data", "dataset_id"
@@ -55,16 +57,16 @@ class RowSettings(Settings):
         None, "template of the answer with {column} placeholders", "response_template"
     )
     column_mapping: str | None = setting(
-        None, "how columns are read: a name, or path/to/file.py:name (default: by the names of the columns)"
+        None, "column mapping: a name, or path/to/file.py:name (default: inferred from the column names)"
     )
     system_prompt: Template | None = setting(None, "system message before every prompt", "system", "default_system")
     instruction: Template | None = setting(None, "instruction before each text (default: inferred for labeled text)")
     pair_label: Literal["similar", "different"] = setting(
-        "similar", "what a larger label of a pair means: its texts are more similar, or more different"
+        "similar", "meaning of a larger pair label: the texts are more similar, or more different"
     )
     max_length: int | None = setting(
         None,
-        "maximum row length in tokens (default: by the data, at most 1024 and the model's limit)",
+        "maximum row length in tokens (default: inferred from the data, up to 1024 and the model's limit)",
         "max_seq_length",
         "max_seq_len",
         "cutoff_len",
@@ -74,15 +76,15 @@ class RowSettings(Settings):
 
 
 class DataSettings(RowSettings):
-    """Rows to train on, and rows to hold out."""
+    """Training rows and held-out rows."""
 
     eval_split: str | None = setting(None, 'held-out rows, such as "train[4096:4224]"')
     eval_data_files: Listed | None = setting(
-        None, "files with the held-out rows", "eval_files", "eval_file", "validation_file", "validation_files"
+        None, "files with held-out rows", "eval_files", "eval_file", "validation_file", "validation_files"
     )
     eval_share: float | None = setting(
         None,
-        "share of the rows to hold out if none are given (default: 0.1 to 0.2, by the number of rows)",
+        "share of the rows to hold out if no held-out rows are given (default: 0.1 to 0.2, depending on their number)",
         "val_size",
         "val_set_size",
         "test_size",
@@ -99,12 +101,12 @@ class DataSettings(RowSettings):
 
 
 class EvaluationSettings(Settings):
-    """What is measured, and how."""
+    """The metrics and how to compute them."""
 
     metrics: Listed | None = setting(
-        None, "metrics to compute; the first is the headline (default: by the data)", "metric_type"
+        None, "metrics to compute; the first is the headline (default: inferred from the data)", "metric_type"
     )
     max_new_tokens: int | None = setting(
-        None, "maximum number of tokens in an answer (default: by the longest reference)", gt=0
+        None, "maximum number of tokens in an answer (default: based on the longest reference)", gt=0
     )
     bootstrap_samples: int = setting(1000, "number of bootstrap resamples for the 95 % intervals", ge=100)

@@ -1,4 +1,4 @@
-"""The settings of a command with the options of its components: each component brings its own ``Config``."""
+"""Composition of a command's settings with the ``Config`` of each of its components."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Component:
 
 
 def compose(core: type[S], components: Iterable[Component]) -> type[S]:
-    """``core`` with the options of ``components`` beside its own, flat.
+    """Return ``core`` extended with the options of ``components``.
 
     Components may share an option that they declare alike. Where their defaults differ the composed one is None, and
     ``config_of`` gives each component its own.
@@ -84,9 +84,9 @@ def _by_component(info: FieldInfo) -> FieldInfo:
 
 def _conflict(component: Component, option: str, other: str, core: type[Settings]) -> InputError:
     return InputError(
-        f"{component} has an option --{option}, which is {other} option of the same name",
+        f"{component} has an option --{option}, which already exists as {other} option",
         where=f"{component.config.__module__}.{component.config.__qualname__}",
-        remedy=f"rename it there: an option of {core.__name__} has one meaning",
+        remedy=f"rename the option: {core.__name__} cannot have two options of one name",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a setting takes, in words: for errors, of graft's own settings and of transformers' fields alike."""
+"""Descriptions of accepted values, for error messages about graft's settings and transformers' fields."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pydantic.fields import FieldInfo
 
 
 def refusal(kind: str, value: Any, several: bool = False) -> str:
-    """What a setting takes, in words, and what it was given; ``several``: it takes a list."""
+    """Describe the accepted values and the given value; ``several``: the setting accepts a list."""
     if isinstance(value, list) and not several:
-        return f"takes one value, not {', '.join(map(str, value))}; words that belong to no option stand before them"
+        return f"takes one value, not {', '.join(map(str, value))}; place positional arguments before the options"
     if value is True and kind != IN_WORDS[bool]:
-        return f"is {kind}; no value is given"
-    return f"is {kind}, not {value!r}"
+        return f"must be {kind}; no value is given"
+    return f"must be {kind}, not {value!r}"
 
 
 IN_WORDS: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "text",
     Path: "a path",
     tuple: "a list of names",
     list: "a list of names",
@@ -32,7 +32,7 @@ IN_WORDS: dict[Any, str] = {
 
 
 def in_words(annotation: Any) -> str:
-    """What a type takes: ``a whole number``, ``a, b or c``; that it may be left away needs no word."""
+    """Describe the values of a type: ``a whole number``, ``a, b or c``. An optional None is omitted."""
     options = options_of(annotation)
     if len(options) > 1:
         return " or ".join(dict.fromkeys(map(in_words, options)))

@@ -1,4 +1,4 @@
-"""What ``graft evaluate`` takes."""
+"""Settings of ``graft evaluate``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graft.config.common import EvaluationSettings, ModelSettings, RowSettings
 
 
 class EvaluateSettings(RowSettings, EvaluationSettings, ModelSettings):
-    """Everything ``graft evaluate`` takes."""
+    """All settings of ``graft evaluate``."""
 
     max_eval_samples: int | None = setting(None, "maximum number of rows, sampled with the same mix of classes", gt=0)
     output_path: Path | None = setting(

@@ -1,4 +1,4 @@
-"""What ``graft auto-opt`` takes."""
+"""Settings of ``graft auto-opt``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AdapterPlacement = Annotated[Literal["auto", "merged", "hot-swappable"], _rename
 
 
 class BundleSettings(Settings):
-    """What every export target takes: where the bundle goes, and how it is compared with the PyTorch model."""
+    """Settings of every export target: the output folder, and the comparison with the PyTorch model."""
 
     output_path: Path | None = setting(
         None, "output folder (default: RUN/FORMAT-PRECISION, such as RUN/onnx-int4)", "output_dir", "o"
@@ -43,22 +43,22 @@ class BundleSettings(Settings):
         ge=0,
         lt=1,
     )
-    skip_parity: bool = setting(False, "do not compare the result with the PyTorch model; the manifest records it")
+    skip_parity: bool = setting(False, "skip the comparison with the PyTorch model; the manifest records this")
     parity_rows: int = setting(600, "maximum number of rows to compare on", ge=1)
     overwrite: bool = setting(False, "replace the bundle in the output folder")
 
 
 class ExportSettings(BundleSettings, ModelSettings):
-    """What every target of ``graft auto-opt`` takes; each target brings options of its own."""
+    """Settings of every target of ``graft auto-opt``; each target adds its own options."""
 
-    adapter_path: Path | None = setting(None, "PEFT adapter of the model", "adapter_name_or_path", "peft_path")
+    adapter_path: Path | None = setting(None, "PEFT adapter to apply to the model", "adapter_name_or_path", "peft_path")
     format: str | None = setting(
         None,
         "onnx or gguf, a target's name, or path/to/file.py:Name (default: ONNX, by the task of the model)",
         "output_format",
     )
-    data_files: Listed | None = setting(None, "rows to compare on, instead of the run's held-out rows", "eval_files")
-    device: Literal["cpu", "gpu", "npu"] = setting("cpu", "device that the bundle is for")
+    data_files: Listed | None = setting(None, "rows to compare on; replaces the run's held-out rows", "eval_files")
+    device: Literal["cpu", "gpu", "npu"] = setting("cpu", "target device of the bundle")
     provider: str | None = setting(
         None,
         "execution provider, such as CPUExecutionProvider (default: by the device)",
@@ -74,8 +74,8 @@ Rounding = Literal["auto", "rtn", "k_quant", "range", "gptq"]
 def _rounding() -> Any:
     return setting(
         "auto",
-        "how weights are rounded to int4: rtn and k_quant by the ONNX model builder, range and gptq by graft; gptq "
-        "calibrates on the training rows; auto is gptq where there are rows",
+        "int4 rounding method: rtn and k_quant use the ONNX model builder, range and gptq use graft; gptq calibrates "
+        "on the training rows; auto selects gptq if training rows are available",
     )
 
 
@@ -85,8 +85,8 @@ class OnnxGenaiConfig(Settings):
     rounding: Rounding = _rounding()
     adapter: AdapterPlacement | None = setting(
         None,
-        "merged: into the weights; hot-swappable: in a file of its own; auto: the faster one, measured (default: "
-        "merged; what qlora trained stays unmerged, next to its int4 weights)",
+        "adapter placement: merged (into the weights), hot-swappable (in a separate file), or auto (the faster one, "
+        "measured); default: merged, except that a qlora adapter stays unmerged over its int4 weights",
     )
     max_size: float | None = setting(None, "maximum size in MB", "max_size_mb", gt=0)
     min_tokens_per_second: float | None = setting(None, "minimum speed in generated tokens per second", gt=0)

@@ -1,4 +1,4 @@
-"""What a setting takes besides plain types: lists, templates, mappings and number formats, as people write them."""
+"""Types of settings with several notations: lists, templates, mappings and number formats."""
 
 from __future__ import annotations
 

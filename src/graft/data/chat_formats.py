@@ -46,7 +46,7 @@ def from_messages(row: Mapping[str, Any], origin: Origin, system: str | None = N
         if message["role"] == "assistant" and place and message.get("weight", 1) != 0
     ]
     if not examples:
-        raise InputError("there is no assistant message to learn from", where=str(origin))
+        raise InputError("the conversation has no assistant message to train on", where=str(origin))
     return examples
 
 

@@ -1,4 +1,4 @@
-"""Examples as two texts: what a model reads, and what it should write."""
+"""Render examples as a prompt text and a completion text."""
 
 from __future__ import annotations
 

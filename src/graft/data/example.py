@@ -1,4 +1,4 @@
-"""The neutral shapes between any data and any model: one class for each kind of target."""
+"""Examples, independent of data format and model: one class for each kind of target."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Origin:
 
 
 class Example(ABC):
-    """A row: what the model reads, and the target it should give.
+    """A row: the input of the model, and its target.
 
     Attributes:
         origin: Where the row came from.

@@ -1,4 +1,4 @@
-"""Data, from files to examples on two sides."""
+"""The data pipeline: from files to training and held-out examples."""
 
 from __future__ import annotations
 
@@ -110,13 +110,13 @@ def _both(loaded: Loaded, mapping: ColumnMapping) -> tuple[ExampleSet, ExampleSe
 def _drawn(
     examples: ExampleSet, most: int | None, seed: int, labels: Sequence[str] | None, said: list[InferredSetting]
 ) -> ExampleSet:
-    """At most so many rows of the training file, and what was done in ``said``."""
+    """Sample the training rows down to the maximum; records what was done in ``said``."""
     if most is None:
         return examples
     drawn, rows = sample(examples, most, seed, labels)
     if rows > most:
         mix = ", with the same mix of answers" if labels else ""
-        said.append(InferredSetting("max_train_samples", most, f"drawn of {rows:,} rows by the seed{mix}"))
+        said.append(InferredSetting("max_train_samples", most, f"sampled from {rows:,} rows with the seed{mix}"))
     return drawn
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with rows, and what the data is like: for the plan, the manifest and the report."""
+"""Data checks and statistics for the plan, the manifest and the report."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _converted(rows: Iterable[Row], mapping: ColumnMapping, problems: Problems) 
 
 
 def _missing(row: Row, names: Sequence[str]) -> str:
-    what = "there is no" if any(name not in row.columns for name in names) else "there is nothing in"
+    what = "missing column:" if any(name not in row.columns for name in names) else "empty column:"
     return f"{what} {', '.join(names)} (the columns are {', '.join(row.columns) or 'none'})"
 
 
@@ -85,7 +85,7 @@ def summarize(
     """Return label counts, the number of duplicates that were left out, and ``warnings`` as sentences."""
     warnings: list[str] = []
     if len(repeated):
-        warnings.append(f"{len(repeated)} duplicate rows are left out, the first at {repeated[0].origin}")
+        warnings.append(f"{len(repeated)} duplicate rows were removed, the first at {repeated[0].origin}")
     warnings += _conflicts(train) + _leaks(train, held_out)
     found: dict[str, Any] = {"duplicates": len(repeated)}
     if labels:
@@ -93,7 +93,7 @@ def summarize(
         found["labels"] = {label: counts.get(label, 0) for label in sorted(counts, key=lambda k: (-counts[k], k))}
         unknown = sorted({example.reference for example in held_out} - set(counts))
         if unknown:
-            warnings.append(f"held-out labels that no training row has: {', '.join(unknown)}")
+            warnings.append(f"held-out labels that are missing from the training rows: {', '.join(unknown)}")
         if counts and max(counts.values()) > IMBALANCE * min(counts.values()):
             rare = min(counts, key=lambda label: counts[label])
             warnings.append(f"the labels are unbalanced: {rare!r} has {counts[rare]} of {len(train)} rows")
@@ -108,7 +108,9 @@ def _conflicts(examples: ExampleSet) -> list[str]:
     if not len(several):
         return []
     one, other = np.flatnonzero(answers.prompts == answers.prompts[several.min()])[:2].tolist()
-    return [f"{len(several)} prompts have different answers, as at {answers[one].origin} and {answers[other].origin}"]
+    return [
+        f"{len(several)} prompts have different answers, such as at {answers[one].origin} and {answers[other].origin}"
+    ]
 
 
 def _leaks(train: ExampleSet, held_out: ExampleSet) -> list[str]:

@@ -130,7 +130,7 @@ def _spread(pattern: Path) -> list[Path]:
 
 def _near(path: Path) -> str:
     if not path.parent.is_dir():
-        return f"there is no folder {str(path.parent)!r} either"
+        return f"the folder {str(path.parent)!r} does not exist either"
     return did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])
 
 

@@ -1,4 +1,4 @@
-"""Which rows are held out, and which are drawn: decided by the seed."""
+"""Held-out split and sampling of rows, determined by the seed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: b
     if alike and all(_is_answer(example) for example in examples):
         shown = examples[0].reference[:60]
         problems.add(
-            f"every answer is {shown!r}: there is nothing to learn", _file(examples), "add rows with other answers"
+            f"every answer is {shown!r}, so there is nothing to learn", _file(examples), "add rows with other answers"
         )
     elif labels and whole:
         counts = Counter(examples.references.tolist())

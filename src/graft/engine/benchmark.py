@@ -55,7 +55,7 @@ def engine_rates(reporter: Reporter = SILENT) -> dict[str, float]:
             return cached
     except (OSError, ValueError):
         pass
-    reporter.note("measuring how fast each engine trains a small model here; the result is cached")
+    reporter.note("measuring the speed of each engine on this machine (once; the result is cached)")
     rates = measure_engines()
     with suppress(OSError, GraftError):  # without a cache it is measured again next time
         path.parent.mkdir(parents=True, exist_ok=True)

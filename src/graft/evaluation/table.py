@@ -79,7 +79,7 @@ def verdict(document: Document) -> str:
         return f"{only}: {metric.title} {_with_interval(metric, found)}, n = {found['n']}."
     before, after = (predictors[difference[side]][metric.name] for side in ("from", "to"))
     change = f"{metric.figure(before['value'])} → {metric.figure(after['value'])}"
-    few = "" if before["n"] >= FEW_ROWS else " These are too few rows to rely on."
+    few = "" if before["n"] >= FEW_ROWS else " That is too few rows for a reliable result."
     return (
         f"The {difference['to']} model is {_judgment(metric, difference)}: {metric.title} {change} (95 % interval of "
         f"the difference {_bounds(metric, difference)}, {p_text(difference['p'])}), n = {before['n']}.{few}"

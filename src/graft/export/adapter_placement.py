@@ -40,14 +40,14 @@ def placements(config: OnnxGenaiConfig, precision: str, opened: Opened) -> list[
             raise InputError(
                 f"--adapter {config.adapter}: this model has no adapter",
                 where=opened.name,
-                remedy="a run of --method full has none; give a run of lora or qlora, or --adapter_path",
+                remedy="a --method full run has no adapter; give a lora or qlora run, or --adapter_path",
             )
         return [MERGED]
     trained = trained_in_int4(opened.adapter)
     as_trained = trained and precision == "int4" and config.rounding == "auto"
     if swap and trained and not as_trained:
         raise InputError(
-            "an adapter of qlora fits only the int4 weights it was trained over",
+            "a qlora adapter matches only the int4 weights that it was trained on",
             where=opened.name,
             remedy="--precision int4 without --rounding, or --adapter merged",
         )
@@ -145,8 +145,8 @@ def placement_entry(speeds: Mapping[str, float | None], placement: str, asked: s
         reason = f"measured: {listed or 'the bundle cannot run on this machine'}"
     else:
         reason = {
-            MERGED: "no cost at run time; --adapter hot-swappable keeps it exchangeable",
-            UNMERGED: "the weights are the int4 weights it was trained on; merging would round them again",
+            MERGED: "no run-time cost; use --adapter hot-swappable to keep the adapter in a separate file",
+            UNMERGED: "the adapter was trained on these int4 weights; merging would round them again",
             HOT_SWAPPABLE: "asked for",
         }[placement]
     return {"placement": placement, "reason": reason, "tokens_per_second": dict(speeds)}

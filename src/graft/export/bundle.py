@@ -100,7 +100,9 @@ def check_output(output: Path, overwrite: bool) -> None:
             "the output folder is not empty and not a bundle", where=str(output), remedy="choose another folder"
         )
     if not overwrite:
-        raise InputError("this folder already holds a bundle", where=str(output), remedy="--overwrite replaces it")
+        raise InputError(
+            "this folder already holds a bundle", where=str(output), remedy="pass --overwrite to replace it"
+        )
 
 
 def is_bundle(path: Path) -> bool:

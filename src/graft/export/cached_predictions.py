@@ -55,7 +55,7 @@ class RecordedPredictor:
         """
         found = [self._answers[id(example)] for example in examples]
         if None in found:
-            raise LookupError(f"the evaluation holds no answer of {self.name} to one of these rows")
+            raise LookupError(f"the evaluation has no answer from {self.name} for one of these rows")
         return [str(answer) for answer in found]
 
     def score(

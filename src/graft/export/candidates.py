@@ -132,7 +132,7 @@ def choose(candidates: Sequence[Candidate], config: OnnxGenaiConfig) -> Candidat
     if not fits:
         measured = ", ".join(f"{c.variant.label}: {c.size_mb} MB, {c.tokens_per_second} tokens/s" for c in candidates)
         raise GateError(
-            f"no candidate is small and fast enough ({measured})",
+            f"no candidate meets the size and speed limits ({measured})",
             remedy="raise --max_size, or lower --min_tokens_per_second",
         )
     passing = [one for one in fits if one.passed]

@@ -35,8 +35,8 @@ def check_architecture(config: dict[str, Any], tokenizer_file: Path) -> None:
     kind = config.get("model_type")
     if kind not in ARCHITECTURES:
         raise InputError(
-            f"graft exports {', '.join(ARCHITECTURES)} to GGUF, not {kind!r}",
-            remedy="convert_hf_to_gguf.py of llama.cpp knows more families; it takes the folder of a merged model",
+            f"GGUF export supports {', '.join(ARCHITECTURES)}, not {kind!r}",
+            remedy="convert_hf_to_gguf.py of llama.cpp supports more families; run it on the folder of a merged model",
         )
     if config.get("rope_parameters", {}).get("rope_type", "default") != "default":
         raise InputError("scaled rotary embeddings cannot be exported to GGUF", where=str(tokenizer_file.parent))

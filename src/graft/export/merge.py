@@ -41,14 +41,14 @@ def check_mergeable(opened: Opened) -> None:
         return
     if not method.mergeable and not (adapter / "adapter_config.json").is_file():
         raise InputError(
-            f"what --method {method.name} trained cannot be merged into the weights for export",
+            f"weights trained with --method {method.name} cannot be merged for export",
             where=str(adapter),
             remedy="train with --method lora, qlora or full",
         )
     kind = adapter_config(adapter).get("peft_type")
     if kind not in MERGEABLE:
         raise InputError(
-            f"an adapter of type {kind} cannot be merged into the weights for export; LoRA can",
+            f"an adapter of type {kind} cannot be merged for export; only LoRA can",
             where=str(adapter),
             remedy="train with --method lora, qlora or full",
         )

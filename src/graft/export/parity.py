@@ -70,7 +70,7 @@ def verdict(change: Change, allowed: float | None) -> Verdict:
     drop = fall / (max(change.before, 1e-9) if metric.scale is None else metric.scale)
     said = f"{metric.name} {change.before:.3f} in PyTorch, {change.after:.3f} in the bundle"
     if allowed is not None:
-        return Verdict(drop <= allowed + 1e-9, drop, f"{said}: a drop of {drop:.3f}, at most {allowed:.3f} allowed")
+        return Verdict(drop <= allowed + 1e-9, drop, f"{said}: a drop of {drop:.3f} (allowed: {allowed:.3f})")
     if drop > LARGEST_DROP:
         return Verdict(False, drop, f"{said}: a drop of more than {LARGEST_DROP}")
     if drop > 0 and change.p < SIGNIFICANT:

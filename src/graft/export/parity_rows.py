@@ -17,8 +17,8 @@ def check_parity_rows(source: ExportSource, files: Sequence[str] | None, skipped
     """
     if source.run is None and files is None and not skipped:
         raise InputError(
-            "there are no rows to compare the exported model with the PyTorch model on",
-            remedy="give the run folder, or --data_files rows.jsonl, or --skip_parity",
+            "there are no rows for the comparison with the PyTorch model",
+            remedy="give a run folder, --data_files rows.jsonl, or --skip_parity",
         )
 
 

@@ -177,7 +177,7 @@ def chosen(target: Target, given: BundleSettings, reference: str | None = None) 
         precision = target.precisions[0]
     if precision not in target.precisions:
         raise InputError(
-            f"the target {target.name} does not export {precision}",
+            f"the target {target.name} does not support {precision}",
             where="--precision",
             remedy=f"choose one of {', '.join(target.precisions)}",
         )
@@ -236,7 +236,7 @@ def target_of(folder: Path, trusted: bool = False) -> Target:
     named = read_bundle(folder).target or "onnx-genai"
     if ":" in named and not trusted:
         raise InputError(
-            f"this bundle was built by a target in a file, {named}",
+            f"this bundle was built by a target from a file, {named}",
             where=str(folder),
             remedy="add --trust_remote_code to run that file",
         )

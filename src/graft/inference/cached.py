@@ -54,5 +54,7 @@ class CachedPredictor:
 
     def _model(self) -> Predictor:
         if self._predictor is None:
-            raise RuntimeError(f"the predictor {self.name!r} has released its model and has no answer to this")
+            raise RuntimeError(
+                f"the predictor {self.name!r} has released its model and has no cached answer for this row"
+            )
         return self._predictor

@@ -128,9 +128,9 @@ def _refuse_leftovers(tuned: Any, path: Path) -> None:
     with safe_open(file, framework="pt") as stream:
         saved = set(stream.keys())
     placed = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
-    for names, what in ((saved - placed - set(tuned.state_dict()), "no place"), (placed - saved, "no tensor")):
+    for names, what in ((saved - placed - set(tuned.state_dict()), "no parameter"), (placed - saved, "no tensor")):
         if names:
-            raise misfit(path, tuned.get_base_model(), f"{what} for {len(names)} of {len(saved)}, as {min(names)}")
+            raise misfit(path, tuned.get_base_model(), f"{what} for {len(names)} of {len(saved)}, such as {min(names)}")
 
 
 def misfit(path: Path, model: Any, reason: str) -> InputError:
@@ -138,5 +138,5 @@ def misfit(path: Path, model: Any, reason: str) -> InputError:
     return InputError(
         f"the adapter does not fit the model {model.name_or_path or type(model).__name__}: {reason}",
         where=str(path),
-        remedy="use the model the adapter was trained on; adapter_config.json names it",
+        remedy="use the base model that adapter_config.json names",
     )

@@ -100,8 +100,8 @@ class Method(Protocol[C]):
             InputError: when what was tuned does not fold into the base's weights (``mergeable`` is False).
         """
         raise InputError(
-            f"what {self.title} trains cannot be merged into the base's weights",
-            remedy="use the PyTorch model, or tune with --method lora",
+            f"{self.title} weights cannot be merged into the base model",
+            remedy="use the PyTorch model, or train with --method lora",
         )
 
     def less_capacity(self, config: C) -> Mapping[str, tuple[float, float]]:
@@ -136,6 +136,8 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         else:
             Path(temporary).replace(folder)
     except (OSError, SafetensorError) as error:
-        raise GraftError(f"cannot be written: {error}", where=str(folder), remedy="make room, then resume") from error
+        raise GraftError(
+            f"cannot write the folder: {error}", where=str(folder), remedy="free some space, then resume"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -31,12 +31,12 @@ FEED_FORWARD = ("down_proj", "mlp.fc2", "mlp.c_proj", "output.dense", "DenseRelu
 class AdaptersConfig(LayerConfig, DropoutConfig):
     """The options of bottleneck adapters."""
 
-    reduction_factor: float = setting(16, "width of the model divided by the width of an adapter", ge=1)
+    reduction_factor: float = setting(16, "ratio of the model width to the adapter width", ge=1)
     adapter_placement: Literal["pfeiffer", "houlsby"] = setting(
         "pfeiffer", "pfeiffer: after the feed-forward part of each layer; houlsby: after attention, too"
     )
     non_linearity: Literal["relu", "gelu", "silu", "tanh"] = setting(
-        "relu", "activation function within an adapter", "adapter_activation"
+        "relu", "activation function of the adapters", "adapter_activation"
     )
 
 
@@ -45,7 +45,7 @@ class Adapters(Method[AdaptersConfig]):
 
     name = "adapters"
     title = "bottleneck"
-    help = "small networks between the layers of a frozen model"
+    help = "small bottleneck networks between the layers of a frozen model"
     Config = AdaptersConfig
 
     def prepare(self, model: Any, config: AdaptersConfig, seed: int, heads: Sequence[str] = ()) -> Any:
@@ -110,9 +110,9 @@ def _placed(model: Any, config: AdaptersConfig) -> list[str]:
     if not found:
         kinds = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))
         raise InputError(
-            f"where adapters go in a {model.config.model_type} model is not known",
+            f"graft does not know where to place adapters in a {model.config.model_type} model",
             where="target_modules",
-            remedy=f"name the layers at the end of attention or feed-forward; there are: {kinds}",
+            remedy=f"name the output layers of attention or feed-forward; the layers are: {kinds}",
         )
     return found
 
@@ -129,8 +129,8 @@ def _named(linear: list[str], targets: Sequence[str]) -> list[str]:
     for target in targets:
         if not any(_ends(name, (target,)) for name in linear):
             near = did_you_mean(target, kinds)
-            remedy = f"{near} There are: {', '.join(kinds)}".strip()
-            problems.add(f"no linear layer of this model is called {target!r}", "target_modules", remedy)
+            remedy = f"{near} The layers are: {', '.join(kinds)}".strip()
+            problems.add(f"this model has no linear layer called {target!r}", "target_modules", remedy)
     problems.raise_if_any()
     return [name for name in linear if _ends(name, targets)]
 

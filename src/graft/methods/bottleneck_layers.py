@@ -166,8 +166,8 @@ class BottleneckModel(nn.Module):
         InputError: always: a network with a non-linearity is no change of a weight.
         """
         raise InputError(
-            "bottleneck adapters cannot be merged: they don't fold into the base's weights",
-            remedy="ship the PyTorch model with its adapter, or tune with --method lora",
+            "bottleneck adapters cannot be merged into the base model",
+            remedy="use the PyTorch model with its adapter, or train with --method lora",
         )
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]

@@ -16,7 +16,7 @@ class LayerConfig(Settings):
 
     target_modules: Listed | None = setting(
         None,
-        "layers that get an adapter: names or suffixes (default: all-linear)",
+        "layers that receive an adapter: names or suffixes (default: all-linear)",
         "lora_target",
         "lora_target_modules",
     )
@@ -31,7 +31,7 @@ class LayerConfig(Settings):
 class DropoutConfig(Settings):
     """Dropout in what a method adds."""
 
-    lora_dropout: float = setting(0.0, "dropout before the LoRA matrices, or within the adapters", ge=0, lt=1)
+    lora_dropout: float = setting(0.0, "dropout before the LoRA matrices or within the adapters", ge=0, lt=1)
 
 
 def trained_whole(config: LayerConfig, heads: Sequence[str]) -> list[str] | None:
@@ -85,8 +85,8 @@ def _check(setting: str, given: Iterable[str], there: list[str], listed: list[st
     for name in given:
         if not any(_matches(full, name) for full in there):
             near = did_you_mean(name, _suffixes(there))
-            remedy = f"{near} There are: {', '.join(_suffixes(listed))}".strip()
-            problems.add(f"no layer of this model is called {name!r}", setting, remedy)
+            remedy = f"{near} The layers are: {', '.join(_suffixes(listed))}".strip()
+            problems.add(f"this model has no layer called {name!r}", setting, remedy)
 
 
 def stores_transposed(model: Any, config: LayerConfig) -> bool:

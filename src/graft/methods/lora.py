@@ -31,7 +31,9 @@ class RankConfig(Settings):
 class AlphaConfig(Settings):
     """The scale of a method's matrices."""
 
-    lora_alpha: float | None = setting(None, "LoRA scale: the update is alpha / r (default: 2 r)", "alpha", gt=0)
+    lora_alpha: float | None = setting(
+        None, "LoRA scaling: the update is multiplied by alpha / r (default: 2 r)", "alpha", gt=0
+    )
 
 
 class LoraConfig(LayerConfig, DropoutConfig, AlphaConfig, RankConfig):
@@ -81,7 +83,7 @@ class Lora(LoraMethod[LoraConfig]):
 
     name = "lora"
     title = "LoRA"
-    help = "low-rank matrices beside frozen linear layers"
+    help = "low-rank matrices added to frozen linear layers"
     Config = LoraConfig
 
 

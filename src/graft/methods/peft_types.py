@@ -116,7 +116,9 @@ class PeftMethod(PeftFolder[Any]):
             except (ValueError, TypeError) as error:
                 reason = " ".join(str(error).split())[:300]
                 raise InputError(
-                    f"{self.name} does not fit this model: {reason}", where="method", remedy="--method lora fits all"
+                    f"{self.name} does not support this model: {reason}",
+                    where="method",
+                    remedy="--method lora supports every model",
                 ) from error
 
     def save(self, model: Any, run_folder: Path) -> None:

@@ -22,7 +22,7 @@ class QloraConfig(LoraConfig):
 
     quantization: Literal["auto", "int4", "nf4"] = setting(
         "auto",
-        "number format of the frozen base: int4 as it is exported, or nf4 by bitsandbytes (auto: nf4 with a CUDA GPU)",
+        "frozen base: int4 (the format of the export) or nf4 (bitsandbytes); auto selects nf4 on a CUDA GPU",
         "quantisation",
     )
 
@@ -32,7 +32,7 @@ class Qlora(LoraMethod[QloraConfig]):
 
     name = "qlora"
     title = "QLoRA"
-    help = "LoRA over a frozen base in 4 bits"
+    help = "LoRA on a frozen 4-bit base"
     Config = QloraConfig
     loads_with: Literal["peft", "transformers", "graft"] = "graft"
 

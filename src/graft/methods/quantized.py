@@ -54,7 +54,7 @@ def quantize_as_recorded(model: Any, record: Mapping[str, Any], where: str) -> N
     known = record.get("format") == NF4["format"] or all(record.get(name) == value for name, value in INT4.items())
     if missing or not known:
         reason = f"it has no layer {min(missing)}" if missing else f"{record.get('format')!r} is an unknown format"
-        raise InputError(f"the base cannot be quantized as the adapter's was: {reason}", where=where)
+        raise InputError(f"the base cannot be quantized like the adapter's base: {reason}", where=where)
     if record["format"] == NF4["format"]:
         from graft.methods.nf4 import to_nf4
 
@@ -63,9 +63,9 @@ def quantize_as_recorded(model: Any, record: Mapping[str, Any], where: str) -> N
     to_int4(model, record["layers"])
     if sha256_of_weights(int4_weights(model)) != record.get("sha256"):
         raise InputError(
-            "the int4 weights of this base are not those the adapter was trained on",
+            "the int4 weights of this base differ from those that the adapter was trained on",
             where=where,
-            remedy="use the very base the adapter was trained on; adapter_config.json names it",
+            remedy="use the base model that adapter_config.json names",
         )
 
 
@@ -111,7 +111,9 @@ def shipped_weights(run_or_adapter: Path) -> dict[str, Int4Weight]:
     opened = open_run_or_model(run_or_adapter)
     record = read_record(opened.adapter) if opened.adapter else None
     if record is None or record.get("format") != INT4["format"]:
-        raise InputError("this was not trained on an int4 base", where=str(run_or_adapter), remedy="--method qlora")
+        raise InputError(
+            "this adapter was not trained on an int4 base", where=str(run_or_adapter), remedy="--method qlora"
+        )
     model = load_model(opened.base)
     quantize_as_recorded(model, record, str(run_or_adapter))
     return int4_weights(model)

@@ -25,7 +25,7 @@ def method_of(opened: Opened) -> Method[Any]:
         return METHODS.get("adapters" if bottleneck else "lora")  # which loads whatever PEFT wrote
     if ":" in opened.method and not opened.hub.trust_remote_code:
         raise InputError(
-            f"this run was tuned by a method in a file, {opened.method}",
+            f"this run was tuned with a method from a file, {opened.method}",
             where=str(opened.run),
             remedy="add --trust_remote_code to run that file",
         )

@@ -42,7 +42,7 @@ def filled(folder: Path, fill: Callable[[Path], None], intact: Callable[[Path], 
         raise GraftError(
             f"cannot write the model cache: {error}",
             where=str(folder),
-            remedy="make room or permissions there, or name another folder with the environment variable GRAFT_CACHE",
+            remedy="check its free space and permissions, or set GRAFT_CACHE to another folder",
         ) from error
     return folder
 

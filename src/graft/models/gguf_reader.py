@@ -39,7 +39,7 @@ def open_gguf(path: Path, reporter: Reporter) -> Base:
         header = read_header(path)
 
         def fill(temporary: Path) -> None:
-            reporter.note(f"converting {path.name} once, for the cache")
+            reporter.note(f"converting {path.name} (once; the result is cached)")
             convert(path, temporary, header, sha256)
 
         filled(folder, fill, lambda there: is_converted(there, sha256))
@@ -61,7 +61,7 @@ def read_header(path: Path) -> Any:
         reader = GGUFReader(path)
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
         raise InputError(
-            f"the GGUF file is cut short or damaged ({error})", where=str(path), remedy="copy or download it again"
+            f"the GGUF file is truncated or damaged ({error})", where=str(path), remedy="copy or download it again"
         ) from error
     architecture = field(reader, "general.architecture", "")
     known = supported_architectures()
@@ -69,7 +69,7 @@ def read_header(path: Path) -> Any:
         raise InputError(
             f"a GGUF file of the architecture {architecture!r} cannot be converted",
             where=str(path),
-            remedy=f"these can: {', '.join(known)}",
+            remedy=f"supported architectures: {', '.join(known)}",
         )
     return reader
 
@@ -118,9 +118,9 @@ def convert(source: Path, folder: Path, header: Any, sha256: str) -> None:
     needed = 4 * sum(int(tensor.n_elements) for tensor in header.tensors)
     if needed > shutil.disk_usage(folder).free:
         raise GraftError(
-            f"the converted model takes {needed / 1e9:.1f} GB, more than is free",
+            f"the converted model takes {needed / 1e9:.1f} GB, which is more than the free space",
             where=str(folder.parent),
-            remedy="make room, or name another folder with the environment variable GRAFT_CACHE",
+            remedy="free some space, or set GRAFT_CACHE to another folder",
         )
     try:
         with quiet():

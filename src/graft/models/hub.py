@@ -19,7 +19,7 @@ def snapshot(name: str, revision: str | None, token: str | None, trust_remote_co
             is not in its local cache.
     """
     small = [*_SMALL, "*.py"] if trust_remote_code else _SMALL
-    reporter.note(f"getting {name} from the hub, or from its local cache")
+    reporter.note(f"loading {name} from the Hub or from the local cache")
     folder = _snapshot(name, revision, token, [*small, "*.safetensors"])
     if not any(folder.glob("*.safetensors")):
         folder = _snapshot(name, revision, token, [*small, "*.bin"])
@@ -36,15 +36,15 @@ def _snapshot(name: str, revision: str | None, token: str | None, patterns: list
         )
     except errors.GatedRepoError as error:
         raise InputError(
-            f"{name} is a gated model: you have no access to it yet",
+            f"{name} is a gated model, and you do not have access to it",
             remedy=f"accept its terms at https://huggingface.co/{name}, then set HF_TOKEN or give --token",
         ) from error
     except errors.RevisionNotFoundError as error:
         raise InputError(f"{name} has no branch, tag or commit {revision!r}", where="model_revision") from error
     except errors.RepositoryNotFoundError as error:
-        raise _not_found(name, "the hub has no such model, or you have no access to it") from error
+        raise _not_found(name, "the Hub has no such model, or you do not have access to it") from error
     except errors.HFValidationError as error:
-        raise _not_found(name, "it is no hub id either") from error
+        raise _not_found(name, "the name is not a valid Hub ID") from error
     except (OSError, errors.EntryNotFoundError, getattr(errors, "HTTPError", OSError)) as error:
         raise _unreachable(name, error) from error
 
@@ -61,7 +61,7 @@ def _unreachable(name: str, error: Exception) -> InputError:
         "HF_HUB_OFFLINE is set" if offline else f"no connection: {str(error).splitlines()[0].removeprefix('Got: ')}"
     )
     return InputError(
-        f"there is no folder {name!r} here, and as a hub id it is neither in the local cache nor reachable ({reason})",
+        f"there is no folder {name!r} here, and the Hub model is neither in the local cache nor reachable ({reason})",
         where="model_name_or_path",
         remedy=_remedy(name),
     )
@@ -74,4 +74,4 @@ def _remedy(name: str) -> str:
     family = [known for known in EMBEDDED if known[:4] == last[:4]]
     near = did_you_mean(path.name, folders) or did_you_mean(last, family)
     embedded = " or ".join(EMBEDDED)
-    return f"{near + ' ' if near else ''}Give a model folder, a .gguf file, a hub id with a connection, or {embedded}"
+    return f"{near + ' ' if near else ''}Give a model folder, a .gguf file, a Hub ID, or {embedded}"

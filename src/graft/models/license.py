@@ -84,5 +84,5 @@ def commercial_use(license: str | None) -> str:
     if re.search(r"(^|[-_])nc([-_.]|$)|research|non-?commercial", license):
         return "no commercial use"
     if license == UNKNOWN:
-        return "the license is not known: ask whoever made the model before any commercial use"
+        return "the license is unknown: ask the model's authors before any commercial use"
     return f"read the license ({license}) before any commercial use"

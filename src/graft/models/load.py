@@ -98,12 +98,12 @@ def _load_errors(base: Base) -> Iterator[None]:
         yield
     except pickle.UnpicklingError as error:
         raise InputError(
-            "the weights are a pickle that holds more than tensors, which could run code: it is not loaded",
+            "the weights are a pickle with more than tensors: it could run code, so graft does not load it",
             where=str(base.path),
-            remedy="get the model's safetensors",
+            remedy="download the model as safetensors",
         ) from error
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
-        raise InputError(f"the model does not load: {_first_lines(error)}", where=str(base.path)) from error
+        raise InputError(f"the model cannot be loaded: {_first_lines(error)}", where=str(base.path)) from error
 
 
 Kind = Literal["causal", "encoder", "encoder-decoder"]
@@ -125,7 +125,7 @@ def kind_of(config: Mapping[str, Any]) -> Kind:
 def _refuse_encoders(base: Base) -> None:
     if kind_of(base.config) == "encoder":
         raise InputError(
-            f"{base.name} is an encoder ({base.config.get('model_type')}): it reads text and cannot generate any",
+            f"{base.name} is an encoder ({base.config.get('model_type')}), which cannot generate text",
             where=str(base.path),
             remedy="choose a causal language model, such as smollm2-135m-instruct",
         )
@@ -164,7 +164,7 @@ def refuse_missing(info: dict[str, Any], where: str) -> None:
         raise InputError(
             f"the weights lack {len(missing)} of the model's tensors: {shown}",
             where=where,
-            remedy="the weight file is not complete, or belongs to another model",
+            remedy="the weight file is incomplete, or belongs to another model",
         )
 
 
@@ -185,7 +185,7 @@ def load_tokenizer(base: Base, chat_template: str | None = None) -> Any:
                 base.path, trust_remote_code=base.trust_remote_code, local_files_only=True
             )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
-        raise InputError(f"the tokenizer does not load: {_first_lines(error)}", where=str(base.path)) from error
+        raise InputError(f"the tokenizer cannot be loaded: {_first_lines(error)}", where=str(base.path)) from error
     set_padding(tokenizer)
     if chat_template is not None:
         tokenizer.chat_template = read_chat_template(chat_template)

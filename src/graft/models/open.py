@@ -59,7 +59,11 @@ def open_run_or_model(path_or_name: str | Path, reporter: Reporter = SILENT, hub
 def _made_from(bundle: Path) -> str:
     manifest = read_manifest(bundle)
     run = manifest.run if isinstance(manifest, BundleManifest) else None
-    return f"give the run that it was made from, {run}" if run else "give the run or the model that it was made from"
+    return (
+        f"give the run that it was exported from, {run}"
+        if run
+        else "give the run or the model that it was exported from"
+    )
 
 
 def _named(name: str, hub: HubSettings, revision: str | None = None) -> ModelSettings:
@@ -86,14 +90,16 @@ def untuned(opened: Opened, reporter: Reporter = SILENT) -> Base:
 def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     manifest = RunFolder.open(path).manifest
     if hub.model_revision:
-        what = f"this is a run: its base is the one it was tuned from, not the revision {hub.model_revision!r}"
+        what = (
+            f"this is a run: its manifest records its base model, so it cannot use the revision {hub.model_revision!r}"
+        )
         raise InputError(what, where=str(path), remedy="omit --model_revision")
     adapter = path / "adapter" if any((path / "adapter").glob("*")) else None
     if adapter is None and not (path / "model" / "config.json").is_file():
         raise InputError(
-            f"this run has left no model (its status is {manifest.status!r})",
+            f"this run has no tuned model (its status is {manifest.status!r})",
             where=str(path),
-            remedy="`graft finetune --resume --output_path RUN` goes on; `--overwrite` starts again",
+            remedy="`graft finetune --resume --output_path RUN` continues it; `--overwrite` starts it again",
         )
     if adapter is not None:
         check_adapter(adapter)
@@ -124,9 +130,9 @@ def _named_base(manifest: RunManifest, run: Path, hub: HubSettings, reporter: Re
     base = resolve(_named(name, hub, manifest.settings.get("model_revision")), reporter)
     if recorded.sha256 not in (None, base.sha256):
         raise InputError(
-            f"{name} is not the model this run started from: its weights have another SHA-256",
+            f"{name} is not the base model of this run: the SHA-256 of its weights differs",
             where=str(run),
-            remedy=f"the run needs the weights {recorded.sha256}",
+            remedy=f"the run needs weights with the SHA-256 {recorded.sha256}",
         )
     return base
 
@@ -139,9 +145,9 @@ def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     name = config.get("base_model_name_or_path")
     if not name:
         raise InputError(
-            "the adapter does not say which model it is for",
+            "the adapter does not name its base model",
             where=str(path / "adapter_config.json"),
-            remedy="write the model's folder or name there as base_model_name_or_path",
+            remedy="set base_model_name_or_path there to the model's folder or name",
         )
     revision = None if Path(str(name)).expanduser().exists() else config.get("revision")
     return Opened(resolve(_named(str(name), hub, revision), reporter), path, None, path.resolve().name, hub=hub)

@@ -28,7 +28,7 @@ def resolve(settings: ModelSettings, reporter: Reporter = SILENT) -> Base:
     """
     base = _found(settings, reporter)
     if settings.model_revision and base.kind != "hub":
-        what = f"{base.label} is no model of the hub, so it has no revision {settings.model_revision!r}"
+        what = f"{base.label} is not a Hub model, so it has no revision {settings.model_revision!r}"
         raise InputError(what, where="--model_revision", remedy="omit it")
     return base
 
@@ -43,7 +43,7 @@ def _found(settings: ModelSettings, reporter: Reporter) -> Base:
     if path.suffix.lower() == ".gguf":
         return open_gguf(path, reporter)
     if path.is_file():
-        data = "the model comes first, then the data: graft finetune MODEL DATA"
+        data = "give the model first, then the data: graft finetune MODEL DATA"
         raise InputError(
             "a model is a folder or a .gguf file, not this file",
             where=str(path),
@@ -64,7 +64,7 @@ def _from_folder(path: Path, trust_remote_code: bool, reporter: Reporter) -> Bas
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
             raise InputError(
-                f"there are several GGUF files in this folder: {names}", where=str(path), remedy="give one"
+                f"this folder has several GGUF files: {names}", where=str(path), remedy="give the path of one file"
             )
         return open_gguf(files[0], reporter)
     return open_folder(path, str(path.resolve()), "folder", trust_remote_code)
@@ -91,5 +91,5 @@ def _beside(path: Path) -> str:
     """What lies where the folder was looked for."""
     names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     if not names:
-        return f"there is no folder {str(path.parent)!r} either"
+        return f"the folder {str(path.parent)!r} does not exist either"
     return did_you_mean(path.name, names)

@@ -35,7 +35,7 @@ def find_weights(folder: Path, problems: Problems) -> list[Path]:
         return files
     dangling = [name for name in (SAFE, PICKLE) if (folder / name).is_symlink()]
     problems.add(
-        f"{dangling[0]} is a link to a file that is gone" if dangling else "there are no weights in this model folder",
+        f"{dangling[0]} is a link to a missing file" if dangling else "there are no weights in this model folder",
         folder,
         f"a model folder holds {SAFE}, or {SAFE_INDEX} and its parts; copy or download the model again",
     )
@@ -51,7 +51,7 @@ def _shards(index: Path, problems: Problems) -> list[Path]:
     missing = [name for name in names if not (index.parent / name).exists()]
     if missing:
         problems.add(
-            f"{len(missing)} of {len(names)} weight files named here are missing: {', '.join(missing)}",
+            f"{len(missing)} of {len(names)} listed weight files are missing: {', '.join(missing)}",
             index,
             "copy or download them again",
         )
@@ -63,11 +63,11 @@ def check_file(file: Path, problems: Problems) -> None:
     with file.open("rb") as stream:
         start = stream.read(8)
     if start == b"version ":
-        problems.add("this is a Git LFS pointer, not the weights", file, "get the file itself with `git lfs pull`")
+        problems.add("this is a Git LFS pointer, not the weights", file, "download the file with `git lfs pull`")
     elif file.suffix == ".safetensors":
         _check_safetensors(file, start, problems)
     elif start[:2] == b"PK" and not zipfile.is_zipfile(file):
-        problems.add("the weight file is cut short", file, "copy or download it again")
+        problems.add("the weight file is truncated", file, "copy or download it again")
 
 
 def _check_safetensors(file: Path, start: bytes, problems: Problems) -> None:
@@ -82,12 +82,12 @@ def _check_safetensors(file: Path, start: bytes, problems: Problems) -> None:
             problems.add("this is not a safetensors file", file, "copy or download it again")
         elif 8 + length + expected != size:
             problems.add(
-                f"the weight file is cut short or damaged: {size:,} bytes instead of {8 + length + expected:,}",
+                f"the weight file is truncated or damaged: {size:,} bytes instead of {8 + length + expected:,}",
                 file,
                 "copy or download it again",
             )
     elif length is not None and length < 100_000_000:  # the format's limit on headers
-        problems.add(f"the weight file is cut short: {size:,} bytes, less than its header", file, "download it again")
+        problems.add(f"the weight file is truncated: {size:,} bytes, less than its header", file, "download it again")
     else:
         problems.add("this is not a safetensors file", file, "copy or download it again")
 

@@ -71,7 +71,7 @@ def _check_settings(settings: FinetuneSettings, problems: Problems) -> None:
         with problems.collecting():
             RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
     if settings.model_name_or_path is None:
-        problems.add("no model is given", remedy="--model_name_or_path FOLDER, or smollm2-135m-instruct to begin with")
+        problems.add("no model is given", remedy="--model_name_or_path FOLDER, or smollm2-135m-instruct to start with")
     if settings.data_name is None and settings.data_files is None:
         problems.add("no data is given", remedy="--data_files rows.jsonl, or --data_name with a file, folder or hub id")
 

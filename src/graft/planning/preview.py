@@ -76,7 +76,7 @@ def print_preview(plan: RunPlan) -> None:
     for inference in document["inferred_settings"]:
         print(f"inferred   {inference['name']} = {_plain(inference['value'])}: {inference['why']}")
     for row in document["first_rows"]:
-        trained = f" of prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""
+        trained = f" in the prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""
         print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens{trained}")
         print(f"{row['prompt']}⟦{row['trained']}⟧")
-    print("\n⟦…⟧ is what the loss is on. Nothing was trained.")
+    print("\n⟦…⟧ marks the tokens that the loss is computed on. Nothing was trained.")

@@ -81,13 +81,13 @@ def _others(settings: FinetuneSettings) -> Iterator[Problem]:
     beside = (TEMPLATES - {"text_template"}) | {"system_prompt", "instruction"}
     for name in FinetuneSettings.model_fields:
         if settings.text_template is not None and name in beside and getattr(settings, name) is not None:
-            what = f"{_shown(settings, name)} is not used with --text_template, which has the whole text"
+            what = f"{_shown(settings, name)} is not used with --text_template, which already defines the whole text"
             yield Problem(what, remedy="omit one of the two")
     if settings.column_mapping is not None and (settings.prompt_template or settings.completion_template):
-        what = f"{_shown(settings, 'column_mapping')} is not used with --prompt_template, which names the columns"
+        what = f"{_shown(settings, 'column_mapping')} is not used with --prompt_template, which selects the columns"
         yield Problem(what, remedy="omit one of the two")
     if settings.logging_dir is not None and "tensorboard" not in settings.report_to:
-        what = f"{_shown(settings, 'logging_dir')} is used by --report_to tensorboard alone"
+        what = f"{_shown(settings, 'logging_dir')} is used only by --report_to tensorboard"
         yield Problem(what, remedy="add --report_to tensorboard, or omit it; metrics.jsonl is always written")
 
 

@@ -69,7 +69,7 @@ def _placement(manifest: BundleManifest) -> str:
 _COUNTS = {
     "template_identical": "prompts with the same text",
     "token_ids_identical": "prompts with the same tokens",
-    "ends_identical": "answers that end alike",
+    "ends_identical": "answers with the same end",
     "answers_equal": "equal answers",
     "answers_equal_in_batches": "equal answers in batches",
     "next_token_equal": "equal next tokens",

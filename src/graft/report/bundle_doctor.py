@@ -8,8 +8,8 @@ from graft.report.doctor import Finding
 from graft.runs.manifest import BundleManifest, ParityRecord
 
 WORSE = (
-    "--precision auto exports the smallest variant that passes",
-    "--max_accuracy_drop sets how much may be lost",
+    "--precision auto exports the smallest variant that passes the comparison",
+    "--max_accuracy_drop sets the maximum drop",
 )
 
 
@@ -27,7 +27,7 @@ def _parities(manifest: BundleManifest) -> list[tuple[str, ParityRecord | str | 
 
 def _unfinished(manifest: BundleManifest) -> Iterator[Finding]:
     if manifest.status == "running":
-        evidence = ("its manifest says that the export has not finished",)
+        evidence = ("its manifest records an unfinished export",)
         yield Finding("unfinished", "the export did not finish", evidence, ("export again with --overwrite",))
 
 
@@ -38,9 +38,9 @@ def _failed(manifest: BundleManifest) -> Iterator[Finding]:
         if isinstance(parity, ParityRecord) and parity.passed is False
     ]
     if failed:
-        yield Finding("parity", "it answers worse than the PyTorch model", tuple(failed), WORSE)
+        yield Finding("parity", "the bundle answers worse than the PyTorch model", tuple(failed), WORSE)
     elif manifest.status == "failed":
-        yield Finding("parity", "it differs from the PyTorch model", (manifest.summary,), WORSE)
+        yield Finding("parity", "the bundle differs from the PyTorch model", (manifest.summary,), WORSE)
 
 
 def _not_compared(manifest: BundleManifest) -> Iterator[Finding]:
@@ -51,7 +51,7 @@ def _not_compared(manifest: BundleManifest) -> Iterator[Finding]:
     ]
     if skipped:
         remedy = "export from a run folder, or give --data_files, and omit --skip_parity"
-        yield Finding("not_compared", "it was not compared with the PyTorch model", tuple(skipped), (remedy,))
+        yield Finding("not_compared", "the bundle was not compared with the PyTorch model", tuple(skipped), (remedy,))
 
 
 def _other_tokens(manifest: BundleManifest) -> Iterator[Finding]:
@@ -59,7 +59,7 @@ def _other_tokens(manifest: BundleManifest) -> Iterator[Finding]:
     for name, parity in _parities(manifest):
         pair = parity.token_ids_identical if isinstance(parity, ParityRecord) else None
         if pair and pair[0] < pair[1]:
-            found.append(f"{name}: {pair[1] - pair[0]} of {pair[1]} prompts get other tokens than in training")
+            found.append(f"{name}: {pair[1] - pair[0]} of {pair[1]} prompts have different tokens than in training")
     if found:
         remedy = 'tokenize with tokenizers.Tokenizer.from_file("tokenizer.json"), as the README of the bundle shows'
-        yield Finding("tokens", "the runtime splits some prompts differently", tuple(found), (remedy,))
+        yield Finding("tokens", "the runtime tokenizes some prompts differently", tuple(found), (remedy,))

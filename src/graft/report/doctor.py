@@ -56,9 +56,9 @@ def _ending(view: RunView) -> Iterator[Finding]:
         full = _memory_evidence(view)
         yield Finding(
             "killed",
-            "the process is gone: it was killed, or the machine stopped",
+            "the process no longer exists: it was killed, or the machine stopped",
             (*_progress(view), *full),
-            (resume, *(AGAINST_FULL_MEMORY if full else ("the system log says whether it ran out of memory",))),
+            (resume, *(AGAINST_FULL_MEMORY if full else ("check the system log for an out-of-memory kill",))),
         )
     elif view.status == "interrupted":
         yield Finding("interrupted", "the run was interrupted", _progress(view), (resume,))
@@ -67,7 +67,9 @@ def _ending(view: RunView) -> Iterator[Finding]:
         kind = next((kind for words_, kind in _FAILURES if words_ in what), "failed")
         own = (remedy.strip(),) if remedy.strip() else ()
         more = AGAINST_FULL_MEMORY if kind == "memory" else ()
-        yield Finding(kind, f"the run failed: {what}", _progress(view), own + more or ("--debug shows where",))
+        yield Finding(
+            kind, f"the run failed: {what}", _progress(view), own + more or ("run it again with --debug to see where",)
+        )
 
 
 _FAILURES = (("not enough memory", "memory"), ("disk", "disk"), ("diverged", "divergence"), ("became", "divergence"))
@@ -76,8 +78,8 @@ _FAILURES = (("not enough memory", "memory"), ("disk", "disk"), ("diverged", "di
 def _progress(view: RunView) -> tuple[str, ...]:
     last, wanted = view.last_step, number(view.settings.get("max_steps"))
     if last is None:
-        return ("it had not reached its first log step",)
-    return (f"it had reached step {last:,}{f' of {wanted:,.0f}' if wanted else ''}",)
+        return ("the run stopped before the first log step",)
+    return (f"the run had reached step {last:,}{f' of {wanted:,.0f}' if wanted else ''}",)
 
 
 def _health(view: RunView) -> Iterator[Finding]:
@@ -112,7 +114,7 @@ def _unlearned(view: RunView) -> Iterator[Finding]:
     if last.value < min(loss.value for loss in losses[:-1]) and last.value < 0.98 * before.value:
         steps = training.steps or last.step
         fall = f"from {before.value:.3f} to {last.value:.3f}"
-        evidence = f"the held-out loss still fell {fall} in the last {last.step - before.step} steps"
+        evidence = f"the held-out loss fell {fall} in the last {last.step - before.step} steps"
         yield Finding(
             "too_short",
             "the training ended while the loss was still falling",
@@ -145,8 +147,8 @@ def _poor(view: RunView) -> Iterator[Finding]:
 
 _USUAL = (
     "look at the rows as trained (--dry_run) and at the changed rows in report.html: format, spelling, labels",
-    "another learning rate (a third, or three times), or another schedule (--lr_scheduler_type linear)",
-    "another base model, made for this language and task",
+    "try another learning rate (a third, or three times), or another schedule (--lr_scheduler_type linear)",
+    "try another base model, made for this language and task",
 )
 
 
@@ -154,27 +156,27 @@ def _reasons(view: RunView, held_out: int | None) -> Iterator[tuple[str, str]]:
     """What in the data may be why, and what to do about it."""
     rows = view.data.train_rows
     if rows is not None and rows < FEW_ROWS:
-        yield f"it was trained on {rows:,.0f} rows", "more rows: several hundred varied ones, or paraphrases"
+        yield f"it was trained on {rows:,.0f} rows", "add rows: several hundred varied ones, or paraphrases"
     if held_out is not None and held_out < FEW_HELD_OUT:
         yield f"{held_out:,} held-out rows are too few", "hold out more rows: --eval_share 0.2, or --eval_data_files"
     never = [label for label, recall in _recalls(view).items() if recall == 0]
     if never:
         yield (
-            f"labels that it never predicts correctly: {', '.join(never[:5])}",
-            "more rows of these labels, or --loss class-weighted",
+            f"labels that the model never predicts correctly: {', '.join(never[:5])}",
+            "add rows with these labels, or use --loss class-weighted",
         )
     counts = summary.label_counts(view)
     if len(counts) > 1 and counts[0][1] > UNEVEN * max(counts[-1][1], 1):
         (most, n), (least, k) = counts[0], counts[-1]
         what = f"the labels are unbalanced: {n:,} {summary.counted(view)} of {most}, {k:,} of {least}"
-        yield what, "--loss class-weighted, or more rows of the rare labels"
+        yield what, "use --loss class-weighted, or add rows with the rare labels"
     for warning in summary.data_warnings(view)[:3]:
-        yield warning, "clean the data: contradictory and truncated rows teach nothing"
+        yield warning, "clean the data: contradictory and truncated rows do not help training"
     best, losses = view.best, view.held_out_losses
     if best and len(losses) > 2 and best.step == losses[0].step:
         yield (
             f"the held-out loss was lowest at the first evaluation, step {best.step}",
-            "a lower learning rate, and more frequent evaluations",
+            "use a lower learning rate and evaluate more often",
         )
 
 
@@ -211,13 +213,16 @@ def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, st
         )
     share = _share_besides_steps(view, seconds)
     if share is not None and share > MUCH:
-        yield f"evaluations and checkpoints took {share:.0%} of it", "a larger --eval_steps, or --max_eval_samples 200"
+        yield (
+            f"evaluations and checkpoints took {share:.0%} of the time",
+            "use a larger --eval_steps, or --max_eval_samples 200",
+        )
     used, cores = _processor(view), view.machine.cores
     if used is not None and cores and used < BUSY * 100 * cores:
         said = f"the process used {used:.0f} % of {100 * cores:.0f} % CPU"
-        yield said, "stop other programs; --dataloader_num_workers 2 if rows are long"
+        yield said, "close other programs; use --dataloader_num_workers 2 if rows are long"
     if str(arguments.get("gradient_checkpointing", "")).lower() == "true":
-        yield "activations are recomputed (gradient_checkpointing)", "omit it if the memory suffices"
+        yield "activations are recomputed (gradient_checkpointing)", "omit it if there is enough memory"
     if number(settings.get("lora_dropout")) and training.engine == "plain":
         yield f"dropout ({settings['lora_dropout']}) draws a random number for each activation", "--lora_dropout 0"
     if settings.get("use_dora"):
@@ -225,7 +230,7 @@ def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, st
     in_float32 = settings.get("precision") in (None, "float32") and not arguments.get("bf16")
     if in_float32 and training.engine not in ("int8", "bfloat16", "bf16"):
         yield (
-            "it computed in float32",
+            "the run computed in float32",
             "--engine int8 for LoRA (half the time or less on a processor with VNNI or AMX; evaluate to see"
             " the effect on quality), or --precision auto, which measures whether bfloat16 is faster here",
         )

@@ -37,7 +37,7 @@ def sentence(view: RunView) -> str:
     if view.status == "failed":
         return f"The run failed{steps}{': ' + error if error else ''}."
     if view.status == "interrupted":
-        gone = " (the process is gone)" if view.killed else ""
+        gone = " (the process no longer exists)" if view.killed else ""
         return f"The run was interrupted{steps}{gone}. It can be resumed from its last checkpoint."
     if view.status == "running":
         return f"The run is in progress{steps}."
@@ -53,7 +53,7 @@ def sentence(view: RunView) -> str:
             return _plain_scores(view)
     if view.manifest is not None:
         return "The model was tuned but not compared with its base: the run had no evaluation or no held-out rows."
-    return "Nothing is recorded about this run: the folder has no manifest and no evaluation."
+    return "This run has no records: the folder has no manifest and no evaluation."
 
 
 def _steps_so_far(view: RunView) -> str:
@@ -62,7 +62,7 @@ def _steps_so_far(view: RunView) -> str:
 
 def _plain_scores(view: RunView) -> str:
     if view.headline is None:
-        return "The evaluation holds no scores."
+        return "The evaluation has no scores."
     metric = metric_of(view, view.headline)
     found = [f"{metric.figure(v[metric.name].value)} ({n})" for n, v in view.scores.items() if metric.name in v]
     return f"{metric.heading}: {', '.join(found)}."
@@ -82,8 +82,8 @@ def judged_on(view: RunView) -> str:
     data = view.evaluation.data
     path, rows = PurePath(data.path.replace("\\", "/")), count(data.rows)
     if is_held_out(path):
-        return f"On the {rows + ' ' if rows else ''}rows that were held out from the training"
-    return f"On {rows + ' ' if rows else 'the '}rows of {path.name}" if path.name else "On the rows compared"
+        return f"On the {rows + ' ' if rows else ''}rows held out from training"
+    return f"On {rows + ' ' if rows else 'the '}rows of {path.name}" if path.name else "On the compared rows"
 
 
 def is_held_out(path: PurePath) -> bool:

@@ -85,16 +85,16 @@ class RunFolder:
         kind = folder_kind(path)
         if kind is FolderKind.RUN and not (overwrite or resume):
             raise InputError(
-                f"there is a run in this folder already ({self.manifest.status})",
+                f"this folder already has a run ({self.manifest.status})",
                 where=place,
-                remedy="--overwrite replaces it, --resume continues it, or choose another --output_path",
+                remedy="pass --overwrite to replace it or --resume to continue it, or choose another --output_path",
             )
         if kind in (FolderKind.BUNDLE, FolderKind.SEARCH, FolderKind.DATA):
             raise InputError(f"the output folder is {kind.value}", where=place, remedy="choose another --output_path")
         others = sorted(there - {".lock"})
         if others and kind is not FolderKind.RUN and not (resume and "config.yaml" in there):
             raise InputError(
-                f"the output folder holds files that do not belong to a run: {', '.join(others[:5])}",
+                f"the output folder has files that do not belong to a run: {', '.join(others[:5])}",
                 where=place,
                 remedy="choose another --output_path, or empty the folder",
             )
@@ -180,7 +180,7 @@ class RunFolder:
             raise InputError(
                 "another graft process is using this folder",
                 where=str(self.path),
-                remedy="wait for it, stop it, or choose another --output_path",
+                remedy="wait for that process or stop it, or choose another --output_path",
             ) from None
         try:
             yield

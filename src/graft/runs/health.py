@@ -53,26 +53,26 @@ class HealthWarning:
 
 
 AGAINST_OVERFITTING = (
-    "less capacity: lower lora_r and lora_alpha, or --method lora instead of full",
-    "more regularization: lora_dropout 0.1, weight_decay 0.01",
-    "more and more varied rows, or fewer steps",
+    "reduce capacity: lower lora_r and lora_alpha, or --method lora instead of full",
+    "add regularization: lora_dropout 0.1, weight_decay 0.01",
+    "use more rows, more varied rows, or fewer steps",
 )
 AGAINST_DIVERGENCE = (
-    "a quarter of the learning rate",
-    "a longer warm-up (warmup_ratio 0.1), and max_grad_norm 0.3",
+    "lower the learning rate to a quarter",
+    "use a longer warm-up (warmup_ratio 0.1) and max_grad_norm 0.3",
     "check the data for broken rows: look at the longest and the shortest first",
 )
 AGAINST_PLATEAU = (
-    "a higher learning rate: try ten times as high",
-    "--dry_run shows the first rows as trained: check that the answer is there and follows from the prompt",
-    "more trainable parameters: a higher lora_r, or target_modules all-linear",
+    "raise the learning rate: try ten times the value",
+    "check the first rows with --dry_run: the answer must be present and follow from the prompt",
+    "train more parameters: a higher lora_r, or target_modules all-linear",
 )
 AGAINST_UNUSUAL_RATES = ("omit --learning_rate to use the default of the method",)
 AGAINST_FULL_MEMORY = (
     "--per_device_train_batch_size 1 --gradient_accumulation_steps 16: the same batch in less memory",
     "--gradient_checkpointing true: recomputes activations instead of storing them",
     "--method qlora: stores the frozen weights in 4 bits",
-    "a smaller --max_length",
+    "use a smaller --max_length",
 )
 
 REMEDIES = {
@@ -171,7 +171,7 @@ def plateau(training: Curve, held_out: Curve = ()) -> HealthWarning | None:
         stuck = first - last <= PLATEAU_FALL * first
     if last < LEARNED or not stuck:
         return None
-    message = f"the loss does not fall: it was {first:.3f} at first and is {last:.3f} at step {training[-1][0]}"
+    message = f"the loss does not fall: it was {first:.3f} at the start and is {last:.3f} at step {training[-1][0]}"
     return HealthWarning("plateau", message, AGAINST_PLATEAU, training[0][0], training[-1][0])
 
 
@@ -181,9 +181,7 @@ def learning_rate_out_of_range(rate: float, usual: float, method: str) -> Health
     if low <= rate <= high:
         return None
     word, then = ("high", "diverge") if rate > high else ("low", "learn very little")
-    message = (
-        f"a learning rate of {rate:g} is {word} for {method}: {low:g} to {high:g} is usual, and the training may {then}"
-    )
+    message = f"a learning rate of {rate:g} is {word} for {method}: {low:g} to {high:g} is usual; training may {then}"
     return HealthWarning("learning_rate", message, (f"--learning_rate {usual:g}", *AGAINST_UNUSUAL_RATES))
 
 

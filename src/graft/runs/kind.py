@@ -25,7 +25,7 @@ class FolderKind(Enum):
     ADAPTER = "an adapter folder"
     DATA_FILES = "a folder with data files"
     EMPTY = "an empty folder"
-    OTHER = "a folder that graft does not know"
+    OTHER = "a folder that graft does not recognize"
     FILE = "a file"
     MISSING = "not there"
 
@@ -89,7 +89,7 @@ def expect_kind(path: Path, wanted: Collection[FolderKind], remedy: str = "") ->
     if kind in wanted:
         return kind
     names = " or ".join(one.value for one in wanted)
-    what = "there is no such folder" if kind is FolderKind.MISSING else f"this is {kind.value}, not {names}"
+    what = "no such folder" if kind is FolderKind.MISSING else f"this is {kind.value}, not {names}"
     raise InputError(what, where=str(path), remedy=remedy or what_to_do(kind, path))
 
 

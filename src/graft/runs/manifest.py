@@ -300,7 +300,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError("there is no manifest.json in this folder", where=str(folder))
+        raise InputError("this folder has no manifest.json", where=str(folder))
     return _manifest(upgrade_manifest(read_object(path)), str(path))
 
 
@@ -334,13 +334,14 @@ def _manifest(document: dict[str, Any], where: str) -> Manifest:
     version, kind = document.get("schema_version"), document.get("kind")
     if _major(version) > _major(SCHEMA_VERSION):
         raise InputError(
-            f"a newer graft wrote this manifest: its schema is {version}, and this graft reads {SCHEMA_VERSION}",
+            f"a newer version of graft wrote this manifest: its schema is {version}, "
+            f"this version reads {SCHEMA_VERSION}",
             where=where,
             remedy="pip install --upgrade graft-slm",
         )
     if not isinstance(kind, str) or kind not in MANIFESTS:
         raise InputError(
-            f"this manifest is of the kind {kind!r}; this graft reads {' and '.join(MANIFESTS)}", where=where
+            f"this manifest is of the kind {kind!r}; this version of graft reads {' and '.join(MANIFESTS)}", where=where
         )
     return validate(MANIFESTS[kind], document, where)
 

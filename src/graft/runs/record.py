@@ -61,7 +61,7 @@ def validate(model: type[R], document: Any, where: str) -> R:
         raise InputError(*[Problem(_said(one), where, REMEDY) for one in found[:MOST_ERRORS]]) from None
 
 
-REMEDY = "the file is damaged or was edited: restore it, or run the command that made it again"
+REMEDY = "the file is damaged or was edited: restore it, or run the command that wrote it again"
 
 
 def _said(error: Any) -> str:

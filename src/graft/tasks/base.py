@@ -165,4 +165,4 @@ def check_metrics(
     if wrong:
         defaults = ", ".join(task.default_metrics(label_space) or ())
         remedy = f"--metrics {defaults}" if defaults else "omit --metrics"
-        raise InputError(f"{', '.join(wrong)} cannot be measured of {task.name}", where="--metrics", remedy=remedy)
+        raise InputError(f"{', '.join(wrong)} cannot be measured for {task.name}", where="--metrics", remedy=remedy)

@@ -45,5 +45,5 @@ def resolve_max_length(settings: DataSettings, tokenizer: Any, base: Base) -> in
     if settings.max_length is None:
         return min(DEFAULT_MAX_LENGTH, limit)
     if kind_of(config) == "encoder" and settings.max_length > limit:
-        raise InputError(f"this model reads {limit} tokens at most, not {settings.max_length}", where="--max_length")
+        raise InputError(f"this model accepts at most {limit} tokens, not {settings.max_length}", where="--max_length")
     return settings.max_length

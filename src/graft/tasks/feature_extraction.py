@@ -128,7 +128,7 @@ def embed(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> 
 class PairPredictor(TaskPredictor):
     """Answers with the cosine similarity of a pair's embeddings, as text."""
 
-    no_scores = ("the likelihood of a pair is not defined", "--metrics spearman")
+    no_scores = ("likelihoods are not defined for pairs", "--metrics spearman")
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         """Return the cosine similarity of each pair with six decimals; ``max_new_tokens`` is ignored."""

@@ -50,8 +50,8 @@ class ClassWeighted(nn.Module):
             return
         unknown = sorted(set(self.weights) - set(names))
         if unknown:
-            said = f"there is no class {', '.join(unknown)}"
-            raise InputError(said, where="loss_arguments", remedy=f"there are: {', '.join(names)}")
+            said = f"unknown classes: {', '.join(unknown)}"
+            raise InputError(said, where="loss_arguments", remedy=f"the classes are: {', '.join(names)}")
         self.by_class = torch.tensor([float(self.weights.get(name, 1.0)) for name in names])
 
     def _balanced(self, rows: Sequence[TokenizedExample], classes: int) -> torch.Tensor:

@@ -44,7 +44,7 @@ def get_task(name: str) -> Task:
     if name in aliases:
         return aliases[name]
     hint = did_you_mean(name, [*TASKS.names(), *aliases])
-    raise InputError(f"there is no task called {name!r}; there are: {', '.join(TASKS.names())}", remedy=hint)
+    raise InputError(f"unknown task {name!r}; the tasks are: {', '.join(TASKS.names())}", remedy=hint)
 
 
 def default_task(kind: Kind, needs_head: bool = True) -> Task:
@@ -97,9 +97,9 @@ def check_model(task: Task, base: Base) -> Task:
     able = [name for name, other in TASKS.items() if kind in other.kinds]
     model_type = base.config.get("model_type", "?")
     raise InputError(
-        f"{task.name} needs {wanted}, and {base.label} is {_KINDS[kind]} ({model_type})",
+        f"{task.name} requires {wanted}, but {base.label} is {_KINDS[kind]} ({model_type})",
         where="--task",
-        remedy=f"choose another model, or a task it can do: {', '.join(able)}",
+        remedy=f"choose another model, or a task that this model supports: {', '.join(able)}",
     )
 
 
@@ -123,7 +123,7 @@ def task_of(opened: Opened, recorded: TaskRecord | None, name: str | None) -> Se
         return SelectedTask(default_task(kind_of(opened.base.config), needs_head=False), LabelSpace())
     if check_model(named, opened.base).head_suffix:
         what = f"{opened.base.label} has no head for {named.name}"
-        raise InputError(what, where="--task", remedy="train one by `graft finetune`, and evaluate the run")
+        raise InputError(what, where="--task", remedy="train one with `graft finetune`, then evaluate the run")
     return SelectedTask(named, LabelSpace())
 
 

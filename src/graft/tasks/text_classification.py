@@ -61,7 +61,7 @@ class TextClassification(Task):
         if data.mapping.labels is None:
             answers = {example.reference for example in data.train}
             raise InputError(
-                f"--task text-classification needs classes, and {len(data.train):,} rows have {len(answers):,} "
+                f"--task text-classification requires classes, but {len(data.train):,} rows have {len(answers):,} "
                 "different answers",
                 where=data.source.path,
                 remedy="omit --task to train the model to write the answers, or give rows with text and label",
@@ -77,7 +77,7 @@ class TextClassification(Task):
                 try:
                     target = _target(example, encoding.label_space)
                 except KeyError as error:
-                    problems.add(f"the training rows have no class {error}", str(example.origin), f"they have: {known}")
+                    problems.add(f"the training rows have no class {error}", str(example.origin), f"known: {known}")
                     continue
                 yield TokenizedExample(ids, len(ids), example.origin, cut, target)
 
@@ -128,7 +128,7 @@ TEXT_CLASSIFICATION = TextClassification()
 def _checked(label_space: LabelSpace, data: Prepared) -> LabelSpace:
     if len(label_space.names) < 2:
         raise InputError(
-            f"the training rows need two classes or more to choose from, and have {list(label_space.names)}",
+            f"training requires at least two different classes; the rows have {list(label_space.names)}",
             where=data.source.path,
         )
     return label_space
@@ -164,7 +164,7 @@ def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
 class Classifier(TaskPredictor):
     """Scores are the head's log-probabilities, an answer is the class it chooses."""
 
-    no_scores = ("with several labels a row, their likelihood is not defined", "--metrics label_f1")
+    no_scores = ("likelihoods are not defined for rows with several labels", "--metrics label_f1")
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         """Answer with the class; with several labels a row, with the JSON list of those above one half."""

@@ -55,14 +55,14 @@ class TokenClassification(Task):
         names = sorted(tags, key=lambda tag: (tag != OUTSIDE, tag[2:] if tag[1:2] == "-" else tag, tag))
         if len(names) < 2:
             raise InputError(
-                f"the training rows need two tags or more to choose from, and have {names}", where=data.source.path
+                f"training requires at least two different tags; the rows have {names}", where=data.source.path
             )
         return LabelSpace(tuple(names))
 
     def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
         """Yield the words' tokens with a tag index at each word's first token and -100 at the others."""
         place = {name: index for index, name in enumerate(encoding.label_space.names)}
-        known = f"they have: {', '.join(encoding.label_space.names)}"
+        known = f"known: {', '.join(encoding.label_space.names)}"
         for row in examples:
             example = expect(row, TaggedExample)
             unknown = sorted(set(example.tags) - set(place))
@@ -177,7 +177,7 @@ def outputs(model: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
 class Tagger(TaskPredictor):
     """Answers with a tag for each word, with blanks between them."""
 
-    no_scores = ("the likelihood of tags is not defined", "--metrics entity_f1")
+    no_scores = ("likelihoods are not defined for tags", "--metrics entity_f1")
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         """Return a tag for each word, separated by blanks; ``max_new_tokens`` is ignored.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RENAMED = {"evaluation_strategy": "eval_strategy", "no_cuda": "use_cpu"}
 """Fields that users still type and transformers has renamed."""
-UPLOAD = "upload it yourself when the run is done: hf upload OWNER/NAME RUN/adapter"
+UPLOAD = "upload it after the run: hf upload OWNER/NAME RUN/adapter"
 
 
 @functools.cache
@@ -52,7 +52,7 @@ def check_fields(
             what = f"unknown setting {shown}" if place else f"unknown option {shown}"
             problems.add(what, place, did_you_mean(name.replace("-", "_"), known | field_names()))
         elif field == "push_to_hub" and _parsed(value) is not False:
-            problems.add(f"{shown} would upload the model, and graft uploads nothing", place, UPLOAD)
+            problems.add(f"{shown} would upload the model; graft does not upload anything", place, UPLOAD)
         else:
             try:
                 values[field] = _validated(types[field], value)
@@ -75,7 +75,7 @@ def _validated(annotation: Any, value: Any) -> Any:
 
     names = _names(annotation)
     if value is True and IN_WORDS[bool] not in (one_of(names) if names else in_words(annotation)):
-        raise ValueError("given without a value")  # pydantic would take it for 1
+        raise ValueError("has no value")  # pydantic would take it for 1
     found = TypeAdapter(annotation).validate_python(_parsed(value))
     if names and found not in names:
         raise ValueError(f"not one of {names}")
@@ -106,7 +106,7 @@ def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path,
         parser: Any = HfArgumentParser
         (arguments,) = parser([TrainingArguments]).parse_dict(values)
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise InputError(f"transformers refuses these training arguments: {error}") from error
+        raise InputError(f"transformers rejects these training arguments: {error}") from error
     return cast("TrainingArguments", arguments)
 
 

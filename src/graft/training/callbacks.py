@@ -177,7 +177,7 @@ class InterruptHandler(TrainerCallback):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        self.reporter.note("Stopping after this step, with a checkpoint; Ctrl-C again stops at once.")
+        self.reporter.note("Stopping after this step and saving a checkpoint; press Ctrl-C again to stop immediately.")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """After a Ctrl-C, stop with a checkpoint and without another evaluation."""

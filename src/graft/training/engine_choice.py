@@ -51,7 +51,7 @@ class EngineChoice(NamedTuple):
         if self.padded_because:
             reporter.note(f"batches are padded, which is slower: {self.padded_because}")
         if self.kernels_missing:
-            reporter.note(f"steps take twice as long without the engine's compiled part: {self.kernels_missing}")
+            reporter.note(f"steps take twice as long without the compiled kernels: {self.kernels_missing}")
         factor = slowdown(self.name, reporter) if self.falls_back else 0.0
         if factor > 1:
             reporter.note(
@@ -101,9 +101,9 @@ def refuse_lower_precision(engine: str, precision: str, objective: Objective | N
         InputError: for a task with a head, or together with another precision.
     """
     if engine in QUANTIZED_WEIGHTS and objective is not None:
-        raise InputError(f"--engine {engine} is for text generation", remedy="omit --engine for this task")
+        raise InputError(f"--engine {engine} supports only text generation", remedy="omit --engine for this task")
     if engine in QUANTIZED_WEIGHTS and precision != "float32":
         raise InputError(
-            f"--engine {engine} and --precision {precision} both lower the precision of the frozen layers",
-            remedy="give one of the two",
+            f"--engine {engine} and --precision {precision} both set the precision of the frozen layers",
+            remedy="give only one of them",
         )

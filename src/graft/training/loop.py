@@ -197,11 +197,9 @@ def _resume_point(request: TrainRequest, reporter: Reporter) -> Path | None:
     if not request.settings.resume:
         return None
     for name in remove_incomplete(request.checkpoints):
-        reporter.note(f"{name} is incomplete and is not used.")
+        reporter.note(f"{name} is incomplete and was ignored.")
     complete = whole_checkpoints(request.checkpoints)
     start = complete[-1] if complete else None
     request.run.truncate_metrics(step_of(start) if start else 0)
-    reporter.note(
-        f"Going on from {start.name}." if start else "There is no checkpoint yet: starting at the first step."
-    )
+    reporter.note(f"Resuming from {start.name}." if start else "No checkpoint found: starting at the first step.")
     return start

@@ -35,15 +35,15 @@ def choose_precision(
     if wanted == "float32":
         return wanted, []
     if wanted == "float16" and on_cpu:
-        why = "float16 is for GPUs, and there is none here; --precision auto measures whether bfloat16 is quicker"
+        why = "float16 requires a GPU, and this machine has none; --precision auto measures whether bfloat16 is faster"
         return "float32", [InferredSetting("precision", "float32", why)]
     formats = ("bfloat16",) if on_cpu else ("bfloat16", "float16")
     rates = measure(*_shape(config), device=device, formats=formats)
     if wanted == "auto":
         best = _quickest(rates)
-        return best, [InferredSetting("precision", best, f"measured here: {_said(rates)}")]
+        return best, [InferredSetting("precision", best, f"measured on this machine: {_said(rates)}")]
     if rates.get(wanted, 0.0) < rates["float32"]:
-        why = f"as given, though it is slower here than float32, as measured: {_said(rates)}"
+        why = f"as requested, but slower than float32 on this machine: {_said(rates)}"
         return wanted, [InferredSetting("precision", wanted, why)]
     return wanted, []
 
@@ -54,7 +54,7 @@ def _wanted(settings: TrainingSettings) -> str | None:
     if settings.precision is not None:
         named.add(settings.precision)
     if len(named) > 1:
-        raise InputError(f"several precisions are given: {', '.join(sorted(named))}", remedy="--precision with one")
+        raise InputError(f"several precisions were given: {', '.join(sorted(named))}", remedy="give one --precision")
     return next(iter(named), None)
 
 

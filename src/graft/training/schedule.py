@@ -54,7 +54,7 @@ def make_plan(
     steps = _steps(settings, rows, per_epoch, said)
     rate = settings.learning_rate or learning_rate
     if settings.learning_rate is None:
-        said.append(InferredSetting("learning_rate", rate, "the usual one for this method on small data"))
+        said.append(InferredSetting("learning_rate", rate, "the default of this method for small data sets"))
     evaluate = _interval(settings.eval_steps, steps, max(1, math.ceil(steps / EVALUATIONS)))
     if settings.eval_steps is None:
         said.append(
@@ -91,13 +91,17 @@ def _batch(
     fitting = wanted
     while fitting > 1 and fitting * row_tokens * token_megabytes(model_config) > memory_mb / 2:
         fitting //= 2
-    why = "at least ten steps an epoch" if wanted < LARGEST_BATCH else "suits small data"
+    why = "gives at least ten steps per epoch" if wanted < LARGEST_BATCH else "the default for small data sets"
     said.append(
-        InferredSetting("per_device_train_batch_size", fitting, why if fitting == wanted else "what the memory holds")
+        InferredSetting(
+            "per_device_train_batch_size",
+            fitting,
+            why if fitting == wanted else "the largest batch that fits in the free memory",
+        )
     )
     if fitting < wanted and accumulation == 1:
         accumulation = wanted // fitting
-        said.append(InferredSetting("gradient_accumulation_steps", accumulation, f"{wanted} rows a step all the same"))
+        said.append(InferredSetting("gradient_accumulation_steps", accumulation, f"keeps {wanted} rows per step"))
     return fitting, accumulation
 
 

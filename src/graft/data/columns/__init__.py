@@ -1,4 +1,4 @@
-"""What the columns of a row mean: which is the prompt, which the answer.
+"""Column mappings: which column is the prompt, and which is the answer.
 
 ``recognize`` tries the rules of a registry; each is a function that returns a ``ColumnMapping``, or None.
 """
@@ -118,7 +118,7 @@ def _refuse_other_kinds(
             kinds[names] = found.kind if found and set(mapping.columns) <= set(names) else mapping.kind
         if kinds[names] != mapping.kind:
             problems.add(
-                f"this row has {', '.join(names)} ({kinds[names]}), and most rows have {', '.join(columns)}",
+                f"this row has {', '.join(names)} ({kinds[names]}); most rows have {', '.join(columns)}",
                 str(row.origin),
                 "use rows of one kind: split the file, or name the columns with --text_template",
             )

@@ -47,7 +47,7 @@ def mapping_by_name(kind: str, columns: tuple[str, ...], convert: Convert, *infe
 
 def by_name(kind: str, *columns: str) -> InferredSetting:
     """Return what is said of columns that were recognized by their names."""
-    return InferredSetting("columns", kind, f"by the columns {', '.join(columns)}")
+    return InferredSetting("columns", kind, f"recognized by the columns {', '.join(columns)}")
 
 
 def first_of(columns: Sequence[str], names: Sequence[str]) -> str | None:

@@ -57,7 +57,7 @@ def _several(rows: Sequence[Row], text: str, label: str) -> ColumnMapping:
         """Make an example with the labels sorted and each once."""
         return [MultiLabelExample(as_text(row[text]), tuple(sorted(set(_names(row[label])))), origin)]
 
-    said = InferredSetting("labels", names, f"{len(names)} labels, any number of them a row")
+    said = InferredSetting("labels", names, f"{len(names)} labels; a row can have any number of them")
     return ColumnMapping(
         "text/labels", (text, label), convert, None, [by_name("text/labels", text, label), said], names
     )

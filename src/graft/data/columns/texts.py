@@ -39,7 +39,11 @@ def text_label(
         answer = as_text(row[label])
         return [AnswerExample(shape.prompt(as_text(row[text]), instruction), answer, origin, label=answer)]
 
-    said = [] if settings.instruction else [InferredSetting("instruction", instruction, "texts with labels need one")]
+    said = (
+        []
+        if settings.instruction
+        else [InferredSetting("instruction", instruction, "labeled texts need an instruction")]
+    )
     mapping = mapping_by_name("text/label", (text, label), convert, *said)
     return ColumnMapping(mapping.kind, mapping.columns, convert, known, mapping.inferred)
 
@@ -64,7 +68,9 @@ def text_summary(
         return [AnswerExample(shape.prompt(as_text(row[text]), instruction), as_text(row[summary]), origin)]
 
     said = (
-        [] if settings.instruction else [InferredSetting("instruction", instruction, "texts with summaries need one")]
+        []
+        if settings.instruction
+        else [InferredSetting("instruction", instruction, "texts with summaries need an instruction")]
     )
     return mapping_by_name("text/summary", (text, summary), convert, *said)
 
@@ -89,11 +95,19 @@ def tokens_tags(
         if not isinstance(words, list) or not isinstance(names, list) or len(words) != len(names):
             raise InputError("tokens and tags must be lists of the same length", where=str(origin))
         if any(isinstance(name, int) for name in names):
-            raise InputError("the tags are numbers without names", where=str(origin), remedy="give names")
+            raise InputError(
+                "the tags are numbers, and the data set has no names for them",
+                where=str(origin),
+                remedy="write the names of the tags instead of numbers",
+            )
         answer = json.dumps(join_tags(words, names), ensure_ascii=False)
         return [AnswerExample(shape.prompt(" ".join(map(str, words)), instruction), answer, origin)]
 
-    said = [] if settings.instruction else [InferredSetting("instruction", instruction, "tokens with tags need one")]
+    said = (
+        []
+        if settings.instruction
+        else [InferredSetting("instruction", instruction, "tokens with tags need an instruction")]
+    )
     return mapping_by_name("tokens/tags", ("tokens", tags), convert, *said)
 
 

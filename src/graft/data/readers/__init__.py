@@ -1,4 +1,4 @@
-"""Files to rows, by a reader for each format; each says what is wrong with a file by its lines."""
+"""Readers turn files into rows, one reader per format. Errors name the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader is."""
+"""The protocol of a reader."""
 
 from __future__ import annotations
 

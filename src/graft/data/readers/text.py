@@ -53,7 +53,11 @@ def has_whole_characters(row: Any, where: str, problems: Problems) -> bool:
         json.dumps(row, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
-        problems.add(f"{half} is half of a character (a lone surrogate)", where, "write all of it, or remove it")
+        problems.add(
+            f"{half} is a lone surrogate, which is half of a character",
+            where,
+            "write the whole character, or remove it",
+        )
         return False
     return True
 

@@ -108,16 +108,16 @@ def _loaded() -> tuple[Kernels | None, str | None]:
     if sys.platform == "win32":
         return None, "they are not supported on Windows"
     if compiler is None:
-        return None, "there is no C++ compiler, g++ or clang++"
+        return None, "no C++ compiler was found (g++ or clang++)"
     try:
         library = _compiled(compiler)
     except (OSError, subprocess.SubprocessError) as error:
-        log.info("the engine's C++ part was not compiled (%s): PyTorch's operations serve", error)
+        log.info("the engine's C++ part was not compiled (%s); using PyTorch operations instead", error)
         return None, f"they were not compiled: {error}"
     try:
         return Kernels(library), None
     except OSError as error:
-        log.warning("the engine's C++ part was not loaded (%s): PyTorch's operations serve", error)
+        log.warning("the engine's C++ part was not loaded (%s); using PyTorch operations instead", error)
         return None, f"they were not loaded: {error}"
 
 

@@ -107,7 +107,7 @@ def select_metrics(
             problems.found.extend(error.problems)
             continue
         if metric.needs == "choice" and not labels:
-            problems.add(f"{metric.name} needs answers that are classes, and these are not", "--metrics")
+            problems.add(f"{metric.name} requires classes as answers, and these answers are not classes", "--metrics")
         chosen.append(metric)
     problems.raise_if_any()
     return chosen

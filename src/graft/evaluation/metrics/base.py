@@ -138,11 +138,11 @@ def from_function(name: str, function: Callable[[Sequence[str], Sequence[str]], 
         if numbers.shape != (len(predictions.references),):
             raise InputError(
                 f"the metric {name} returned an array of shape {numbers.shape} for {len(predictions.references)} rows",
-                remedy="it takes (references, answers) and returns a list with one number for each row",
+                remedy="a metric takes (references, answers) and returns a list with one number for each row",
             )
         return np.stack([numbers, np.ones(len(numbers))], axis=1)
 
     try:
         return Metric(name=name, statistics=statistics, value=ratio, **info)
     except (TypeError, ValueError) as error:
-        raise InputError(f"the metric {name} describes itself wrongly: {error}", where="--metrics") from None
+        raise InputError(f"the metric {name} has an invalid description: {error}", where="--metrics") from None

@@ -13,7 +13,7 @@ ACCURACY = mean_metric(
     "accuracy",
     lambda reference, choice: float(reference == choice),
     needs="choice",
-    meaning="the most likely label is the right one",
+    meaning="share of rows whose most likely label is correct",
     has_majority_baseline=True,
 )
 

@@ -88,7 +88,7 @@ def _equal(wanted: Sequence[str], given: Sequence[str]) -> int:
 ENTITY_F1 = Metric(
     name="entity_f1",
     title="entity F1",
-    meaning="entities found whole and of the right kind, precision and recall balanced",
+    meaning="F1 of the entities; an entity counts if its span and its type are correct",
     hub_name="f1",
     support_unit="entities",
     statistics=_statistics,
@@ -98,21 +98,21 @@ ENTITY_F1 = Metric(
 )
 ENTITY_PRECISION = Metric(
     name="entity_precision",
-    meaning="the share of the predicted entities that are right",
+    meaning="share of the predicted entities that are correct",
     hub_name="precision",
     statistics=_statistics,
     value=lambda sums: ratio(sums[:, [0, 1]]),
 )
 ENTITY_RECALL = Metric(
     name="entity_recall",
-    meaning="the share of the reference entities that were found",
+    meaning="share of the reference entities that the model finds",
     hub_name="recall",
     statistics=_statistics,
     value=lambda sums: ratio(sums[:, [0, 2]]),
 )
 TAG_ACCURACY = Metric(
     name="tag_accuracy",
-    meaning="words with the right tag",
+    meaning="share of words with the correct tag",
     hub_name="accuracy",
     statistics=_tag_statistics,
     value=ratio,

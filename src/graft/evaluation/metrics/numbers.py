@@ -14,7 +14,7 @@ def _numbers(texts: Sequence[str]) -> Array:
     try:
         return np.array([float(text) for text in texts])
     except ValueError as error:
-        raise InputError(f"a correlation needs answers that are numbers: {error}", where="--metrics") from None
+        raise InputError(f"a correlation requires numeric answers: {error}", where="--metrics") from None
 
 
 def _moments(wanted: Array, given: Array) -> Array:

@@ -48,12 +48,12 @@ JSON_VALID = mean_metric(
     "json_valid",
     lambda _, answer: float(parsed(answer) is not None),
     title="valid JSON",
-    meaning="the answer parses as JSON",
+    meaning="share of answers that parse as JSON",
 )
 FIELD_F1 = Metric(
     name="field_f1",
     title="field F1",
-    meaning="fields with the right value, precision and recall balanced",
+    meaning="F1 of the fields; a field counts if its value is correct",
     hub_name="f1",
     statistics=_field_statistics,
     value=_field_f1,
@@ -61,7 +61,7 @@ FIELD_F1 = Metric(
 LABEL_F1 = Metric(
     name="label_f1",
     title="label F1",
-    meaning="labels that are right, precision and recall balanced",
+    meaning="F1 of the predicted labels",
     hub_name="f1",
     statistics=_field_statistics,
     value=_field_f1,

@@ -92,13 +92,13 @@ def _bleu_value(sums: Array) -> Array:
 
 
 EXACT_MATCH = mean_metric(
-    "exact_match", exact, meaning="the generated answer is the reference, word for word", aliases=("em", "exact")
+    "exact_match", exact, meaning="share of rows whose generated answer equals the reference", aliases=("em", "exact")
 )
 TOKEN_F1 = mean_metric(
     "token_f1",
     token_f1,
     title="token F1",
-    meaning="words shared with the reference, precision and recall balanced",
+    meaning="F1 of the words shared with the reference",
     hub_name="f1",
 )
 ROUGE_1 = _rouge("rouge1", "ROUGE-1", "words shared with the reference")

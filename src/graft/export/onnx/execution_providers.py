@@ -30,8 +30,8 @@ PRECISIONS = {
 BY_DEVICE = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider", "npu": "QNNExecutionProvider"}
 
 _REMEDIES = {
-    "OpenVINOExecutionProvider": "optimum-intel exports for OpenVINO, from the model of --format onnx in float32",
-    "QNNExecutionProvider": "Qualcomm's AI Hub compiles for their NPU, from the PyTorch model",
+    "OpenVINOExecutionProvider": "use optimum-intel to export for OpenVINO from a --precision float32 ONNX model",
+    "QNNExecutionProvider": "use Qualcomm AI Hub to compile the PyTorch model for the NPU",
 }
 
 
@@ -60,7 +60,7 @@ def choose_provider(device: str, provider: str | None) -> Provider:
     if wanted is None:
         problems.add(f"unknown execution provider {provider!r}", "--provider", f"choose one of {', '.join(PROVIDERS)}")
     elif provider is not None and (wanted == "CPUExecutionProvider") != (device == "cpu"):
-        problems.add(f"{wanted} does not run on the device {device!r}", "--provider", "--device cpu, gpu or npu")
+        problems.add(f"{wanted} does not run on the device {device!r}", "--provider", "set --device to cpu, gpu or npu")
     problems.raise_if_any()
     assert wanted is not None
     return Provider(wanted, PROVIDERS[wanted])
@@ -69,7 +69,7 @@ def choose_provider(device: str, provider: str | None) -> Provider:
 def check_buildable(provider: Provider, precision: str, problems: Problems) -> None:
     """Add to ``problems`` what keeps the model builder from building ``precision`` for ``provider``."""
     if not provider.builder:
-        what = f"the model builder of onnxruntime-genai does not build for {provider.name}"
+        what = f"the model builder of onnxruntime-genai does not support {provider.name}"
         problems.add(what, "--provider", _REMEDIES[provider.name])
     elif precision != "auto" and precision not in PRECISIONS[provider.builder]:
         can = ", ".join(PRECISIONS[provider.builder])
@@ -89,7 +89,7 @@ def check_head_size(base: Base, problems: Problems) -> None:
     size = config.get("head_dim") or config.get("hidden_size", 0) // max(config.get("num_attention_heads", 1), 1)
     if size % 16:
         problems.add(
-            f"onnxruntime's attention takes heads whose size is a multiple of 16; this model's have {size}",
+            f"onnxruntime requires an attention head size that is a multiple of 16; this model has {size}",
             base.name,
-            "--format gguf may work",
+            "try --format gguf",
         )

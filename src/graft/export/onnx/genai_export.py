@@ -112,7 +112,9 @@ class GenaiExport:
         base = self._base_answers(rows) if own is not None and rows is not None else None
         model = merged(self.source.opened, self.source.tokenizer, self._work / "merged")
         if known is not None:
-            self.reporter.note(f"PyTorch's answers to {len(known.rows.examples)} rows are in the run's evaluation")
+            self.reporter.note(
+                f"reusing PyTorch's answers to {len(known.rows.examples)} rows from the run's evaluation"
+            )
             tokenizer, count = self.source.tokenizer, self.options.parity_rows
             return model, check_of_evaluation(known, model, tokenizer, count, self.reporter)
         if rows is None:

@@ -43,7 +43,7 @@ def adapter_file(folder: Path, name: str | None) -> Path | None:
         )
     file = (folder / listed[name].file).resolve()
     if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        raise InputError(f"the file of the adapter {name!r} is not in the bundle", where=str(folder))
+        raise InputError(f"the file for the adapter {name!r} is not in the bundle", where=str(folder))
     return file
 
 

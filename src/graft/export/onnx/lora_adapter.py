@@ -61,7 +61,7 @@ def name_paths(given: Sequence[str]) -> dict[str, Path]:
             resolved = path.resolve()
             name = resolved.parent.name if resolved.name == "adapter" else resolved.name
         if name in found:
-            problems.add(f"two adapters are called {name!r}", text, "name them: a=PATH,b=PATH")
+            problems.add(f"two adapters have the name {name!r}", text, "give each a name: a=PATH,b=PATH")
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name.startswith("."):
             problems.add(f"{name!r} is not a valid adapter name", text, "use letters, digits, - and _")
         found[name] = path
@@ -123,7 +123,7 @@ def _check_type(config: dict[str, Any], where: Path) -> None:
         problems.add("a DoRA adapter cannot be hot-swappable: it rescales the weights of the base", where, remedy)
     if config.get("modules_to_save"):
         names = ", ".join(config["modules_to_save"])
-        what = f"this adapter replaces whole layers ({names}), which cannot be hot-swappable"
+        what = f"an adapter that replaces whole layers ({names}) cannot be hot-swappable"
         problems.add(what, where, remedy)
     if config.get("bias") not in (None, "none") or config.get("lora_bias"):
         problems.add("an adapter with trained biases cannot be hot-swappable", where, remedy)
@@ -153,7 +153,7 @@ def _layers(path: Path, config: dict[str, Any]) -> Iterator[_Layer]:
         module = module.removesuffix(".lora_A.weight")
         second = tensors.get(name.replace("lora_A", "lora_B"))
         if second is None:
-            raise InputError(f"the adapter has an A but no B for {module}", where=str(path))
+            raise InputError(f"the adapter has a matrix A but no matrix B for {module}", where=str(path))
         patterns: dict[str, float] = config.get("alpha_pattern") or {}
         alpha = patterns.get(str(get_pattern_key(list(patterns), module)), config.get("lora_alpha", 1))
         rank = first.shape[0]
@@ -207,9 +207,9 @@ def _check_shape(
     elif own != shapes[node]:
         base = shapes[node]
         problems.add(
-            f"{module}: the adapter is for {own.columns} × {own.rows}, the base has {base.columns} × {base.rows}",
+            f"{module}: the adapter has {own.columns} × {own.rows}, but the base has {base.columns} × {base.rows}",
             where,
-            "it was trained on a model of another size",
+            "use an adapter that was trained on this base",
         )
 
 

@@ -139,8 +139,8 @@ def _check_modules(modules: Collection[str], shapes: Mapping[str, LinearShape], 
     for module in sorted(modules):
         if node_of(module) not in shapes:
             problems.add(
-                f"the graph has no matrix product for {module}",
+                f"the ONNX graph has no matrix product for {module}",
                 where,
-                "adapters of the linear layers of attention and MLP can be hot-swappable; merge others",
+                "only adapters of linear layers in attention and MLP can be hot-swappable; merge the others",
             )
     problems.raise_if_any()

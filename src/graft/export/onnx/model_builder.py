@@ -53,9 +53,9 @@ def build(
             made.create_model(*arguments, **prepared)
         except NotImplementedError as error:
             raise InputError(
-                f"the model builder of onnxruntime-genai does not know the architecture {architecture}",
+                f"the model builder of onnxruntime-genai does not support the architecture {architecture}",
                 where=str(model),
-                remedy="--format gguf may work; the documentation lists the families that export",
+                remedy="try --format gguf; the documentation lists the supported families",
             ) from error
         except OSError:
             raise

@@ -37,7 +37,7 @@ from graft.runs.folder import RunFolder
 from graft.runs.manifest import BundleManifest
 from graft.tasks.evaluation_rows import load_evaluation_rows
 
-NOT_COMPARED = "not compared: the adapter has no run with held-out rows, or --skip_parity"
+NOT_COMPARED = "not compared: the adapter has no run with held-out rows, or --skip_parity was given"
 
 
 def check_against_base(base: Base, adapters: Sequence[LoraAdapter]) -> None:
@@ -203,7 +203,7 @@ class MultiAdapterExport:
             return NOT_COMPARED
         failed = {name: one["reason"] for name, one in compared.items() if not one["passed"]}
         said = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-        return {"passed": not failed, "reason": said or f"{len(compared)} adapters answer as in PyTorch"}
+        return {"passed": not failed, "reason": said or f"{len(compared)} adapters give the same answers as in PyTorch"}
 
     def _write_readme(self) -> None:
         base = self.source.base
@@ -222,12 +222,14 @@ def check_names(folder: Path, manifest: BundleManifest, added: Mapping[str, Path
     """
     if manifest.slots is None:
         raise InputError(
-            "this bundle does not take adapters",
+            "this bundle does not support hot-swappable adapters",
             where=str(folder),
-            remedy="graft generate-adapter --add NAME=PATH BUNDLE adds to one that generate-adapter made",
+            remedy="give a bundle that graft generate-adapter built",
         )
     taken = sorted(set(added) & set(manifest.adapters))
     if taken and not overwrite:
         raise InputError(
-            f"the bundle already has an adapter {taken[0]!r}", where=str(folder), remedy="--overwrite replaces it"
+            f"the bundle already has an adapter {taken[0]!r}",
+            where=str(folder),
+            remedy="pass --overwrite to replace it",
         )

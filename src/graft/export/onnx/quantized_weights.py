@@ -52,7 +52,7 @@ def replace_weights(folder: Path, found: Mapping[str, QuantizedBlocks]) -> None:
                 f"the graph's weight {name_of(node)} does not match the model: the graph has {attributes['N']} × "
                 f"{attributes['K']} in {attributes['bits']} bits, the model {shape}",
                 where=str(folder),
-                remedy="--rounding k_quant leaves the rounding to the model builder",
+                remedy="use --rounding k_quant, which rounds in the model builder",
             )
         write_blocks(node, initializers, blocks)
     save(model, folder)

@@ -106,7 +106,7 @@ def quantize_linears(
             batch.hidden = _first_hidden(layers[0], batch)
         for number, layer in enumerate(layers):
             _quantize_layer(layer, number, batches, names, found)
-            reporter.advance("quantizing for your rows" if batches else "quantizing", number + 1, len(layers))
+            reporter.advance("quantizing with calibration rows" if batches else "quantizing", number + 1, len(layers))
     return found
 
 

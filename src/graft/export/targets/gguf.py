@@ -39,12 +39,16 @@ class Gguf:
         from graft.export.merge import check_mergeable
 
         if self.name not in source.task.export_targets:
-            return InputError(f"models for {source.task.name} are not exported to GGUF", where=source.name)
+            return InputError(f"GGUF export does not support {source.task.name} models", where=source.name)
         problems = Problems()
         if options.provider is not None:
-            problems.add("llama.cpp has no execution providers", "--provider", "omit it")
+            problems.add(
+                "--provider does not apply to GGUF: llama.cpp has no execution providers", "--provider", "omit it"
+            )
         if config.rounding in {"rtn", "k_quant"}:
-            problems.add(f"{config.rounding} is a rounding of the ONNX model builder", "--rounding", "gptq or range")
+            problems.add(
+                f"{config.rounding} is a rounding method of the ONNX model builder", "--rounding", "use gptq or range"
+            )
         with problems.collecting():
             check_architecture(source.base.config, source.base.path / "tokenizer.json")
         if source.adapter is not None:
@@ -85,9 +89,7 @@ class Gguf:
 
     def open(self, folder: Path, adapter: str | None = None) -> Predictor:
         """graft has no runtime for GGUF files."""
-        raise InputError(
-            "graft does not run GGUF files", where=str(folder), remedy="llama-cli -m FILE.gguf -cnv chats with one"
-        )
+        raise InputError("graft cannot run GGUF files", where=str(folder), remedy="use llama-cli -m FILE.gguf -cnv")
 
 
 def _write_readme(folder: Path, title: str, file: str, size: float) -> None:

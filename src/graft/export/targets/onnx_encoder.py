@@ -50,7 +50,7 @@ class OnnxEncoder:
         from graft.export.parity_rows import check_parity_rows
 
         if self.name not in source.task.export_targets:
-            return InputError(f"models for {source.task.name} are not exported to ONNX yet", where=source.name)
+            return InputError(f"ONNX export does not support {source.task.name} models", where=source.name)
         try:
             choose_provider(options.device, options.provider)
             if source.adapter is not None:

@@ -37,7 +37,9 @@ class OnnxGenai:
 
         problems = Problems()
         if self.name not in source.task.export_targets:
-            return InputError(f"models for {source.task.name} are not exported to {self.title}", where=source.name)
+            return InputError(
+                f"the export to {self.title} does not support {source.task.name} models", where=source.name
+            )
         with problems.collecting():
             provider = choose_provider(options.device, options.provider)
             check_buildable(provider, str(options.precision), problems)

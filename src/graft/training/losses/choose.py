@@ -64,14 +64,16 @@ def _of_head(
 ) -> ChosenLoss:
     """What a name means to the head's task; the task's own loss where none was asked for."""
     if name == DISTILLATION:
-        what = "--teacher is for text generation"
+        what = "--teacher requires a text-generation task"
         raise InputError(what, where="--teacher", remedy="omit --teacher, or --task text-generation")
     several = bool(rows) and isinstance(rows[0].target, list) and isinstance(rows[0].target[0], float)
     known = objective.losses.get(name, name)
     if (several or objective.kind == "pairs") and known in LOSSES.builtin:
         fitting = ", ".join(sorted(set(objective.losses) - {DEFAULT}))
-        what = "pairs" if objective.kind == "pairs" else "several labels a row"
-        raise InputError(f"{name} is not a loss for {what}", where="--loss", remedy=f"{fitting}, or one of your own")
+        what = "pairs" if objective.kind == "pairs" else "rows with several labels"
+        raise InputError(
+            f"{name} is not a loss for {what}", where="--loss", remedy=f"choose {fitting}, or a loss of your own"
+        )
     call = load_loss(known, arguments, objective.kind, len(objective.names) or vocabulary, several)
     if hasattr(call, "prepare"):
         call.prepare(rows, objective.names)
@@ -90,7 +92,7 @@ def named_loss(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
     options = given_arguments(LOSSES.get(name), settings) if name in LOSSES.names() or ":" in name else {}
     both = sorted(options.keys() & arguments.keys())
     if both:
-        what = f"{', '.join(both)} is given as an option and in --loss_arguments"
+        what = f"{', '.join(both)} is given both as an option and in --loss_arguments"
         raise InputError(what, where="--loss_arguments", remedy="give it once")
     return name, {**options, **arguments}
 
@@ -112,7 +114,7 @@ def _named(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
     if settings.teacher and settings.loss != DISTILLATION:
         said.add("--teacher")
     if len(said) > 1:
-        raise InputError(f"{' and '.join(sorted(said))} are different losses", remedy="give one of them")
+        raise InputError(f"{' and '.join(sorted(said))} select different losses", remedy="give only one of them")
     if smoothing:
         return "label-smoothing", {"smoothing": smoothing, **settings.loss_arguments}
     return (DISTILLATION if settings.teacher else settings.loss), settings.loss_arguments
@@ -120,15 +122,15 @@ def _named(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
 
 def _teacher(settings: FinetuneSettings, tokenizer: Any, reporter: Reporter) -> Opened:
     if settings.teacher is None:
-        raise InputError("--loss distillation needs a teacher", remedy="--teacher MODEL_OR_RUN")
+        raise InputError("--loss distillation requires a teacher", remedy="pass --teacher MODEL_OR_RUN")
     teacher = open_run_or_model(settings.teacher, reporter, settings.for_another())
     taught = load_tokenizer(teacher.base).get_vocab()
     own = tokenizer.get_vocab()
     if taught != own:
         others = sum(taught.get(token) != index for token, index in own.items())
         raise InputError(
-            f"the teacher has another tokenizer: its vocabulary has {len(taught):,} tokens, the model's {len(own):,}, "
-            f"and {others:,} of the model's are different there",
+            f"the teacher has a different tokenizer: it has {len(taught):,} tokens, the model's has {len(own):,}, "
+            f"and {others:,} of the model's tokens have another ID there",
             where="--teacher",
             remedy="choose a teacher of the same family, with the same tokenizer",
         )

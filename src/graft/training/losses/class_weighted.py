@@ -23,7 +23,7 @@ class ClassWeightedConfig(Settings):
     """Options of ``ClassWeighted``."""
 
     class_weights: Pairs | None = setting(
-        None, "weight of each class, as good=1,bad=3 (default: balanced, so that all classes count alike)"
+        None, "weight of each class, as good=1,bad=3 (default: balanced, the same total weight for each class)"
     )
 
 
@@ -35,7 +35,7 @@ class ClassWeighted(Loss):
 
     name = "class-weighted"
     title = "Class-weighted cross-entropy"
-    help = "cross-entropy in which a rare class counts as much as a frequent one"
+    help = "cross-entropy that gives rare and frequent classes the same total weight"
     Config = ClassWeightedConfig
     parameters = {"class_weights": "weights"}  # noqa: RUF012
 
@@ -70,7 +70,7 @@ class ClassWeighted(Loss):
         if unknown:
             there = ", ".join(sorted(set(names.values())))
             said = f"no row has the class {', '.join(sorted(unknown))}"
-            raise InputError(said, where="loss_arguments", remedy=f"there are: {there}")
+            raise InputError(said, where="loss_arguments", remedy=f"the classes are: {there}")
         return [float(self.weights.get(names[answer], 1.0)) for answer in counts]
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:

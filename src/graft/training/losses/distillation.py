@@ -21,8 +21,10 @@ LogitsOf: TypeAlias = "Callable[[Any, Mapping[str, Any]], tuple[torch.Tensor, to
 class DistillationConfig(Settings):
     """Options of ``Distillation``."""
 
-    temperature: float = setting(2.0, "divides the logits of teacher and student; higher: softer targets", gt=0)
-    distillation_alpha: float = setting(0.5, "share of the teacher's part of the loss", ge=0, le=1)
+    temperature: float = setting(
+        2.0, "divisor of the teacher's and the student's logits; higher values give softer targets", gt=0
+    )
+    distillation_alpha: float = setting(0.5, "weight of the teacher's term in the loss", ge=0, le=1)
 
 
 class Distillation(Loss):
@@ -33,7 +35,7 @@ class Distillation(Loss):
 
     name = "distillation"
     title = "Knowledge distillation"
-    help = "cross-entropy, and the divergence from a teacher's distribution"
+    help = "cross-entropy plus the KL divergence from a teacher's distribution"
     Config = DistillationConfig
     parameters = {"distillation_alpha": "alpha"}  # noqa: RUF012
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 class FocalConfig(Settings):
     """Options of ``Focal``."""
 
-    gamma: float = setting(2.0, "how much less a target counts that the model already gets right; 0: no less", ge=0)
+    gamma: float = setting(
+        2.0,
+        "focusing parameter: higher values reduce the weight of targets that the model already predicts; 0 disables it",
+        ge=0,
+    )
 
 
 class Focal(Loss):
@@ -22,7 +26,7 @@ class Focal(Loss):
 
     name = "focal"
     title = "Focal loss"
-    help = "cross-entropy in which easy targets count less"
+    help = "cross-entropy that gives easy targets less weight"
     Config = FocalConfig
 
     def __init__(self, gamma: float = 2.0) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class LabelSmoothingConfig(Settings):
     """Options of ``LabelSmoothing``."""
 
-    smoothing: float = setting(0.1, "share of the weight that is spread over all classes", ge=0, lt=1)
+    smoothing: float = setting(0.1, "share of the target probability that is spread over all classes", ge=0, lt=1)
 
 
 class LabelSmoothing(Loss):
@@ -22,7 +22,7 @@ class LabelSmoothing(Loss):
 
     name = "label-smoothing"
     title = "Label smoothing"
-    help = "cross-entropy that never asks for full certainty"
+    help = "cross-entropy with smoothed targets"
     Config = LabelSmoothingConfig
 
     def __init__(self, smoothing: float = 0.1) -> None:

@@ -79,7 +79,9 @@ def _built(found: Any, name: str, arguments: dict[str, Any]) -> Callable[..., An
         remedy = f"--loss_arguments name=value for {name}{signature}"
         raise InputError(f"{name} cannot be constructed: {error}", where="--loss", remedy=remedy) from error
     if not callable(made):
-        raise InputError(f"{name} can be constructed, but not called", where="--loss", remedy="make it a torch module")
+        raise InputError(
+            f"{name} can be constructed but is not callable", where="--loss", remedy="make it a torch module"
+        )
     return made
 
 
@@ -160,7 +162,7 @@ def _what_is_wrong(found: Any, count: int, most: int) -> str:
     if found.shape[:1] not in {(), (count,)} or found.ndim > most:
         return f"a tensor of shape {tuple(found.shape)} for {count} targets"
     if not found.requires_grad:
-        return "a tensor without a gradient: nothing could be learned from it"
+        return "a tensor without a gradient, so training would change nothing"
     if not bool(torch.isfinite(found).all()):
         return f"{found.tolist()} for random values"
     return ""

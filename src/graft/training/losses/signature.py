@@ -64,7 +64,7 @@ def signature_of(loss: Callable[..., Any], name: str) -> Signature:
     only_named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if only_named:
         raise InputError(
-            f"{title} requires the keyword arguments {', '.join(only_named)}, which training does not pass",
+            f"{title} requires the keyword arguments {', '.join(only_named)}, which graft does not pass",
             where="--loss",
             remedy=f"--loss_arguments {only_named[0]}=…",
         )
@@ -90,7 +90,7 @@ def check(signature: Signature, kind: Kind) -> None:
         return
     hint = f"; this one is for {USED_FOR[other]}" if callable_so and meant_for_other and not swapped else ""
     raise InputError(
-        f"{signature} does not fit: a loss is called with {EXPECTED[kind]}{hint}",
+        f"{signature} has the wrong signature: a loss is called with {EXPECTED[kind]}{hint}",
         where="--loss",
         remedy="change its parameters, or wrap it in a function that has them",
     )
