@@ -81,7 +81,7 @@ def test_missing_folder_and_files(tmp_path: Path) -> None:
         resolve(named(tmp_path / "missing.gguf"))
     with pytest.raises(InputError, match="no model is given"):
         resolve(ModelSettings())
-    with pytest.raises(InputError, match="no model folder 'not a name'"):
+    with pytest.raises(InputError, match="the model folder 'not a name' does not exist"):
         resolve(named("not a name"))
 
 

@@ -29,7 +29,7 @@ def run(arguments: Arguments) -> int:
     if len(words) != 1:
         raise InputError("give one run or model", remedy="graft chat RUN")
     if as_json and settings.prompt is None:
-        raise InputError("--json needs --prompt", remedy='graft chat RUN --prompt "…" --json')
+        raise InputError("--json requires --prompt", remedy='graft chat RUN --prompt "…" --json')
     from graft.commands.chat import Conversation
 
     with Screen(quiet=as_json) as screen:

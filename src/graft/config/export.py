@@ -20,10 +20,10 @@ def _renamed(names: dict[str, str]) -> BeforeValidator:
 
 
 ExportPrecision = Annotated[Literal["auto", "float32", "float16", "int8", "int4"], _renamed(FORMATS)]
-"""The number format of exported weights; ``fp32`` and ``fp16`` are accepted, too."""
+"""The number format of exported weights; ``fp32`` and ``fp16`` are also accepted."""
 
 AdapterPlacement = Annotated[Literal["auto", "merged", "hot-swappable"], _renamed(PLACEMENTS)]
-"""Where an adapter goes; ``merge`` and ``switch`` are accepted, too."""
+"""Where an adapter goes; ``merge`` and ``switch`` are also accepted."""
 
 
 class BundleSettings(Settings):

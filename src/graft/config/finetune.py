@@ -51,7 +51,7 @@ class TrainingSettings(Settings):
     logging_steps: float | None = setting(None, "steps between log lines", gt=0)
     eval_steps: float | None = setting(None, "steps between evaluations of the held-out loss", gt=0)
     save_steps: float | None = setting(None, "steps between checkpoints", gt=0)
-    save_total_limit: int = setting(2, "number of checkpoints to keep besides the best", gt=0)
+    save_total_limit: int = setting(2, "number of checkpoints to keep in addition to the best", gt=0)
     early_stopping_patience: int = setting(
         3, "stop after this number of evaluations without a lower held-out loss; 0 disables early stopping", ge=0
     )

@@ -1,4 +1,4 @@
-"""Export targets: what a model can be built for.
+"""Export targets.
 
 A target is one file with one object that fits ``Target``, built in here, or by an entry point of the group
 ``graft.target``, or named as ``path/to/file.py:NAME``.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Built:
-    """What a target built.
+    """The result of a build.
 
     Attributes:
         parity: What the comparison with the PyTorch model measured, with ``passed`` and ``reason`` among it; or, where
@@ -54,16 +54,16 @@ class Built:
 
 
 class Target(Protocol):
-    """Something that models are exported for.
+    """An export format for models.
 
     Attributes:
         name: What ``--format`` takes, and what the manifest records as ``target``.
         title: The name that people know it by.
-        help: One sentence on what it makes.
+        help: One sentence about the result.
         format: The kind of file, which several targets may share: ``--format onnx`` means the one that can export the
             model. It begins the name of the default output folder.
         precisions: The values of ``--precision`` that it takes; the first is the default.
-        Config: Its own options, which appear on the command line of ``graft auto-opt`` by themselves.
+        Config: Its own options, which appear automatically on the command line of ``graft auto-opt``.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Target(Protocol):
     Config: type[Settings] = Settings
 
     def can(self, source: ExportSource, options: Any, config: Any) -> InputError | None:
-        """Return None if this target can export ``source``, else the error that says why not.
+        """Return None if this target can export ``source``, otherwise an error with the reason.
 
         Args:
             source: The model to export.

@@ -1,4 +1,4 @@
-"""What a tuning method is."""
+"""The contract of a tuning method."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ C = TypeVar("C", bound=Settings)
 
 
 class Method(Protocol[C]):
-    """How a model is tuned: which weights are trained, how they are saved, and how they are put back.
+    """A tuning method: selects the weights to train, saves them, and loads them.
 
     A method is one file. Subclass this class for the defaults, and register the object (or the class) by an entry
     point of the group ``graft.method``, or name it as ``--method path/to/file.py:NAME``. The fields of ``Config`` are
-    options of ``graft finetune`` by themselves, in YAML and in ``--help`` as well.
+    automatically options of ``graft finetune``, in YAML and in ``--help`` as well.
     """
 
     name: str
@@ -48,34 +48,34 @@ class Method(Protocol[C]):
         Args:
             model: the base, a ``transformers`` model. It may be changed in place.
             config: this method's settings.
-            seed: everything random is drawn from it, without a change of the global generators.
+            seed: seed of all randomness; the global generators stay unchanged.
             heads: full names of layers that the task has added, such as a classifier. They are new, so they have to
                 be trained whole, and saved with the rest.
 
         Returns:
-            The model to train. What is tuned requires gradients, and nothing else does.
+            The model to train. Only the tuned parameters require gradients.
 
         Raises:
-            InputError: when the settings do not fit the model.
+            InputError: when the settings do not match the model.
         """
         ...
 
     def save(self, model: Any, run_folder: Path) -> None:
-        """Write what was tuned into ``run_folder / self.writes``, whole or not at all (see ``write_folder``).
+        """Write the tuned weights into ``run_folder / self.writes``, atomically (see ``write_folder``).
 
         Raises:
-            GraftError: when it cannot be written; what was there stays.
+            GraftError: when the folder cannot be written; existing files stay unchanged.
         """
         ...
 
     def load(self, model: Any, folder: Path, trainable: bool = False) -> Any:
-        """Put what ``save`` wrote over a base.
+        """Load the saved weights into a base model.
 
         Args:
             model: the base, loaded as for ``prepare``. It may be changed in place. Of a method that writes ``model``
                 it is the tuned model already.
             folder: ``run_folder / self.writes``.
-            trainable: whether training goes on.
+            trainable: whether training continues.
 
         Returns:
             The tuned model: the same function as when it was saved.
@@ -86,10 +86,10 @@ class Method(Protocol[C]):
         ...
 
     def disabled(self, model: Any) -> AbstractContextManager[Any] | None:
-        """A context in which ``model``, a tuned one, answers as its base does.
+        """Return a context manager that makes the tuned ``model`` behave like its base.
 
         Returns:
-            None when the base cannot be had from the tuned model; it is loaded a second time then.
+            None when the tuned model cannot act as its base; graft then loads the base a second time.
         """
         return None
 
@@ -122,7 +122,7 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     Files that are replaced may be links to a base's: they are renamed over, never written into.
 
     Raises:
-        GraftError: when there is no room or no permission; what was there stays.
+        GraftError: when there is no space or no permission; existing files stay unchanged.
     """
     from safetensors import SafetensorError
 

@@ -33,7 +33,7 @@ class AdaptersConfig(LayerConfig, DropoutConfig):
 
     reduction_factor: float = setting(16, "ratio of the model width to the adapter width", ge=1)
     adapter_placement: Literal["pfeiffer", "houlsby"] = setting(
-        "pfeiffer", "pfeiffer: after the feed-forward part of each layer; houlsby: after attention, too"
+        "pfeiffer", "pfeiffer: after the feed-forward part of each layer; houlsby: also after attention"
     )
     non_linearity: Literal["relu", "gelu", "silu", "tanh"] = setting(
         "relu", "activation function of the adapters", "adapter_activation"

@@ -52,7 +52,7 @@ def _found(settings: ModelSettings, reporter: Reporter) -> Base:
     if name.lower() in EMBEDDED:
         return open_folder(fetch(name.lower(), reporter), name.lower(), "embedded")
     if not _HUB_ID.fullmatch(name) or name.startswith("."):
-        raise InputError(f"there is no model folder {name!r}", remedy=_beside(path))
+        raise InputError(f"the model folder {name!r} does not exist", remedy=_beside(path))
     folder = snapshot(name, settings.model_revision, settings.token, settings.trust_remote_code, reporter)
     return open_folder(folder, name, "hub", settings.trust_remote_code)
 

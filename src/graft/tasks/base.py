@@ -1,4 +1,4 @@
-"""What a task is: the contract that each file in this folder fulfills."""
+"""The contract of a task."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEMPLATES = frozenset({"text_template", "prompt_template", "completion_template"
 
 
 class Task(Protocol):
-    """How rows become a model's inputs, which class loads the model, and what it is trained on and judged by.
+    """A task: turns rows into model inputs, selects the model class, and defines the objective and the metrics.
 
     A task is one file. Subclass this class and override what differs; the attributes with a value are optional.
 
@@ -42,7 +42,7 @@ class Task(Protocol):
         uses: The settings that this task uses and not every task does. Giving one to a task without it is an error.
         title: The name in a sentence.
         help: One sentence on what the model does.
-        Config: Options that only this task has. They are options of ``graft finetune`` by themselves, and ``recognize``
+        Config: Options that only this task has. They are automatically options of ``graft finetune``, and ``recognize``
             finds them among its settings.
         aliases: Other names that users may type.
         hub_tag: ``pipeline_tag`` of a model card on the Hugging Face hub; the name where it is empty.
@@ -50,7 +50,7 @@ class Task(Protocol):
         default_for: The kinds of models that do this task unless the rows or the user say otherwise.
         head_suffix: The end of the class name of a model with this task's head, such as ``ForTokenClassification``;
             empty for a task that needs no head.
-        chat: How one talks to such a model: in turns, in single inputs, or not at all.
+        chat: The form of a chat with the model: several turns, single inputs, or none.
         export_targets: The names of the built-in targets that can export such a model, the default first. A target of
             an extension decides for itself.
     """
@@ -88,7 +88,7 @@ class Task(Protocol):
         generation_prompt: str | None = None,
         labels: list[str] | None = None,
     ) -> ColumnMapping:
-        """Return what the columns are for.
+        """Return the column mapping.
 
         Raises:
             InputError: If the columns do not fit the task.
@@ -122,7 +122,7 @@ class Task(Protocol):
         ...
 
     def predictor(self, name: str, model: Any, encoding: Encoding, within: Within = nullcontext) -> Predictor:
-        """Return the model as evaluation asks it.
+        """Return the predictor that evaluation uses.
 
         Args:
             name: The predictor's name in the results, such as ``base`` or ``tuned``.
@@ -133,7 +133,7 @@ class Task(Protocol):
         ...
 
     def provides(self, label_space: LabelSpace) -> tuple[Need, ...]:
-        """Return what the predictor can be asked for. A metric that needs something else does not fit the task."""
+        """Return the capabilities of the predictor. A metric that needs something else does not fit the task."""
         ...
 
     def default_metrics(self, label_space: LabelSpace) -> tuple[str, ...] | None:

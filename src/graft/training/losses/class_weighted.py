@@ -56,7 +56,7 @@ class ClassWeighted(Loss):
         counts = Counter(tuple(row.input_ids[max(1, row.prompt_length) :]) for row in rows)
         if len(counts) > min(MAX_CLASSES, max(1, len(rows) // 2)):
             raise InputError(
-                f"--loss class-weighted needs classes, and the data has {len(counts):,} different answers",
+                f"--loss class-weighted requires classes, but the data has {len(counts):,} different answers",
                 remedy="omit --loss, or train on labeled rows with --loss_on completion",
             )
         names = {answer: str(tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in counts}
