@@ -138,7 +138,7 @@ def test_class_weights_are_of_the_answers_and_balance_them():
     torch.testing.assert_close(named(logits, labels, batch), expected)
     with pytest.raises(InputError, match="no row has the class maybe"):
         ClassWeighted({"maybe": 2}).prepare(rows, tokenizer)
-    with pytest.raises(InputError, match="needs classes"):
+    with pytest.raises(InputError, match="requires classes"):
         ClassWeighted().prepare([TokenizedExample([1, 2, n], 2, HERE) for n in range(9)], tokenizer)
     assert balanced_weights({"a": 1, "b": 3}) == {"a": 2.0, "b": pytest.approx(2 / 3)}
 
