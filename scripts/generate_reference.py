@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -110,10 +111,11 @@ def aliases_of(info: FieldInfo) -> list[str]:
 
 
 def settings_table(fields: Mapping[str, FieldInfo]) -> str:
-    """A row for each setting."""
+    """A row for each setting; those that only the Hub needs come last, as in ``--help``."""
+    hub_last = sorted(fields.items(), key=lambda item: item[0] in HubSettings.model_fields)
     rows = [
         (code(name), kind_of(info.annotation), default_of(info), info.description, codes(aliases_of(info)))
-        for name, info in fields.items()
+        for name, info in hub_last
     ]
     return table(("setting", "takes", "default", "meaning", "also"), rows)
 
@@ -240,9 +242,17 @@ def python_api() -> str:
         "`import graft` imports no torch. Every name below is imported when it is first used, and is typed: the package "
         "ships `py.typed`.\n"
     ]
-    for name in graft.__all__:
-        if not name.startswith("_"):
-            parts.append(_documented(name, getattr(graft, name), "##"))
+    public = {name: getattr(graft, name) for name in graft.__all__ if not name.startswith("_")}
+    sections = {
+        "Functions": [name for name, thing in public.items() if inspect.isfunction(thing)],
+        "What they return": ["Run", "Scores", "Estimate", "Model", "Bundle", "Predictor"],
+    }
+    listed = {name for names in sections.values() for name in names}
+    rest = [name for name in public if name not in listed]
+    sections["Errors"] = [name for name in rest if issubclass(public[name], BaseException)]
+    sections["Examples and progress"] = [name for name in rest if name not in sections["Errors"]]
+    for title, names in sections.items():
+        parts += [f"## {title}\n", *(_documented(name, public[name], "###") for name in names)]
     return "\n".join(parts)
 
 
@@ -252,7 +262,7 @@ def _documented(name: str, thing: Any, level: str) -> str:
         return f"{level} {name}\n\n{code(thing)}\n"
     lines = [f"{level} {name}\n", f"```python\n{name}{_signature(thing)}\n```\n", _docstring(thing)]
     if inspect.isclass(thing) and not issubclass(thing, BaseException):
-        for member, value in vars(thing).items():
+        for member, value in _members(thing).items():
             if member.startswith("_") or not (callable(value) or isinstance(value, property)):
                 continue
             if isinstance(value, property):
@@ -262,11 +272,33 @@ def _documented(name: str, thing: Any, level: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _members(cls: type) -> dict[str, Any]:
+    """What a class and graft's own classes below it define."""
+    ours = [base for base in reversed(cls.__mro__) if base.__module__.startswith("graft")]
+    return {name: value for base in ours for name, value in vars(base).items()}
+
+
 def _signature(thing: Any) -> str:
+    """The signature; one that does not fit a line of the page has a line for each parameter."""
     try:
-        return str(inspect.signature(thing)).replace("'", "")
+        signature = inspect.signature(thing)
     except (TypeError, ValueError):
         return "(…)"
+    whole = _plain(signature)
+    if len(thing.__qualname__) + len(whole) <= 76:
+        return whole
+    lines: list[str] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in lines and not any(x[:1] == "*" for x in lines):
+            lines.append("*")
+        lines.append(_plain(parameter))
+    returned = whole.rpartition(" -> ")[2] if " -> " in whole else ""
+    return "(\n" + "".join(f"    {line},\n" for line in lines) + ")" + (f" -> {returned}" if returned else "")
+
+
+def _plain(part: inspect.Signature | inspect.Parameter) -> str:
+    """As it stands in the code: annotations without quotes, an object as a default by its class."""
+    return re.sub(r"<[\w.]*?(\w+) object at 0x\w+>", r"\1()", str(part)).replace("'", "")
 
 
 def _docstring(thing: Any) -> str:

@@ -18,7 +18,14 @@ from report.test_browser import CHROMIUM, browse
 
 pytest.importorskip("zensical")
 
-PAGES = ("index", "tutorials/first-run", "how-to/prepare-data", "reference/settings", "reference/benchmarks")
+PAGES = (
+    "index",
+    "tutorials/first-run",
+    "how-to/prepare-data",
+    "reference/settings",
+    "reference/python-api",
+    "reference/benchmarks",
+)
 WRAPPER = """<!doctype html><meta charset="utf-8">
 <iframe style="border:0;width:{width}px;height:900px" src="{page}"></iframe>
 <script>
@@ -56,6 +63,8 @@ def test_every_page_is_in_the_site_and_asks_no_other_server(site: Path) -> None:
 def test_the_reference_names_what_the_code_has(site: Path) -> None:
     settings = (site / "reference" / "settings.html").read_text(encoding="utf-8")
     assert "lora_r" in settings and "learning_rate" in settings
+    interface = (site / "reference" / "python-api.html").read_text(encoding="utf-8")
+    assert "Run.evaluate" in interface and "Silent()" in re.sub("<[^>]+>", "", interface) and " at 0x" not in interface
     assert "rougeL" in (site / "reference" / "metrics.html").read_text(encoding="utf-8")
 
 
