@@ -132,6 +132,7 @@ def test_doctor_says_of_a_bundle_what_the_gate_said(folders: dict[str, Path], gr
             for name, what in (
                 ("rows", "a folder with data files"),
                 ("evaluation", "an evaluation without a run"),
+                ("empty", "an empty folder"),
             )
         ],
         (("auto-opt",), "bundle", "this is an exported bundle, not a run or a model"),

@@ -34,12 +34,12 @@ def run(arguments: Arguments) -> int:
         "GPU": ", ".join(found["gpu"]) or "none",
         "NPU": ", ".join(found["npu"]) or "none",
         "torch": f"{torch['version']}, {torch['threads']} threads, CUDA {torch['cuda']}, MPS {torch['mps']}",
-        "engine": f"without its C++ part: {missing}" if (missing := found["kernels_missing"]) else "with its C++ part",
+        "engine": f"without C++ kernels: {missing}" if (missing := found["kernels_missing"]) else "with C++ kernels",
         "onnxruntime": ", ".join(found["providers"]) or 'not installed: pip install "graft-slm[cpu]"',
         "GFLOP/s": " · ".join(rates) + "   (measured now; other programs lower the result)",
         "tokens/s": " · ".join(f"{name} {rate:g}" for name, rate in found["training_tokens_per_second"].items())
         + "   (training a small model with graft's engine, measured once)",
-        "training": f"on {choice['train_on']}, frozen layers in {choice['quickest_precision_for_frozen_layers']}",
+        "training": f"on {choice['train_on']}; frozen layers: {choice['quickest_precision_for_frozen_layers']}",
         "deployment": f"{choice['deploy_to']}, {choice['deploy_precision']}",
     }
     for name, text in lines.items():

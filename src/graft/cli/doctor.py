@@ -75,5 +75,5 @@ def _print(about: dict[str, str], heading: str, findings: Sequence[Finding], hea
 COMMAND = Command(
     "doctor",
     run,
-    usage="graft doctor RUN",
+    usage="graft doctor RUN_OR_BUNDLE",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,7 +73,8 @@ def _section(cls: type[Settings]) -> list[str]:
     own = [name for name in cls.model_fields if not any(takers(cls, name))]
     fields = sorted(own, key=lambda name: name in HubSettings.model_fields)
     described = [line for field in fields for line in _option(field, cls.model_fields[field], "")]
-    return [f"{cls.__name__.removesuffix('Settings').lower()}:", *described, ""]
+    words = re.findall(r"[A-Z][a-z]+", cls.__name__.removesuffix("Settings"))
+    return [f"{' '.join(words).lower()}:", *described, ""]
 
 
 def _of_components(cls: type[Settings]) -> list[str]:

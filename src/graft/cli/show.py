@@ -86,5 +86,5 @@ def _shown(value: Any) -> str:
 COMMAND = Command(
     "show",
     run,
-    usage="graft show RUN_OR_MODEL",
+    usage="graft show RUN_OR_BUNDLE_OR_MODEL",
 )

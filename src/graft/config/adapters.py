@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from graft.config.base import setting
 from graft.config.common import HubSettings
 from graft.config.export import BundleSettings
@@ -11,6 +13,7 @@ from graft.config.types import Listed
 class GenerateAdapterSettings(BundleSettings, HubSettings):
     """Settings of ``graft generate-adapter`` and the target ``onnx-multi-adapter``."""
 
+    output_path: Path | None = setting(None, "output folder", "output_dir", "o")
     base_model_path: str | None = setting(
         None, "base model of all adapters: a folder or a name", "base_model_name", "model_name_or_path"
     )

@@ -26,10 +26,18 @@ def adapter_config(adapter: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError("this folder is not an adapter: it has no adapter_config.json", where=str(adapter)) from None
+        raise not_an_adapter(adapter) from None
     except ValueError as error:
         raise InputError(f"this is not JSON: {error}", where=str(file)) from error
     return found
+
+
+def not_an_adapter(path: Path) -> InputError:
+    """The error for a path without an adapter_config.json."""
+    what = (
+        "this folder is not an adapter: it has no adapter_config.json" if path.exists() else "there is no such folder"
+    )
+    return InputError(what, where=str(path), remedy="give a run folder or a PEFT adapter folder")
 
 
 def check_mergeable(opened: Opened) -> None:

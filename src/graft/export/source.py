@@ -10,6 +10,7 @@ from typing import Any
 
 from graft.config import DataSettings, ExportSettings, GenerateAdapterSettings, ModelSettings
 from graft.errors import InputError
+from graft.export.merge import not_an_adapter
 from graft.models.base import Base, open_run_or_model, resolve
 from graft.models.open import Opened, check_adapter
 from graft.progress import Reporter
@@ -98,12 +99,13 @@ def _open(settings: ExportSettings, reporter: Reporter) -> Opened:
             raise InputError("no run or model is given", remedy="graft auto-opt RUN, or --model_name_or_path MODEL")
         return open_run_or_model(named, reporter, settings)
     if not (adapter / "adapter_config.json").is_file():
-        raise InputError("this folder is not an adapter: it has no adapter_config.json", where=str(adapter))
+        raise not_an_adapter(adapter)
     if named is None:
         return open_run_or_model(adapter, reporter, settings)
     check_adapter(adapter)
     base = resolve(ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields))), reporter)
-    return Opened(base, adapter, run_of_adapter(adapter), adapter.resolve().name, hub=settings)
+    run = run_of_adapter(adapter)
+    return Opened(base, adapter, run, (run or adapter.resolve()).name, hub=settings)
 
 
 def run_of_adapter(adapter: Path) -> Path | None:

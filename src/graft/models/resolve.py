@@ -43,12 +43,7 @@ def _found(settings: ModelSettings, reporter: Reporter) -> Base:
     if path.suffix.lower() == ".gguf":
         return open_gguf(path, reporter)
     if path.is_file():
-        data = "give the model first, then the data: graft finetune MODEL DATA"
-        raise InputError(
-            "a model is a folder or a .gguf file, not this file",
-            where=str(path),
-            remedy=data if path.suffix.lower() in endings() else f"give its folder, {path.parent}",
-        )
+        raise InputError("a model is a folder or a .gguf file, not this file", where=str(path), remedy=_instead(path))
     if name.lower() in EMBEDDED:
         return open_folder(fetch(name.lower(), reporter), name.lower(), "embedded")
     if not _HUB_ID.fullmatch(name) or name.startswith("."):
@@ -75,7 +70,7 @@ def _refuse_other_folders(path: Path) -> None:
     if (path / "config.json").exists():
         return
     kind = folder_kind(path)
-    if kind in (FolderKind.EVALUATION, FolderKind.DATA_FILES):
+    if kind in (FolderKind.EVALUATION, FolderKind.DATA_FILES, FolderKind.EMPTY):
         raise InputError(f"this is {kind.value}, not a model", where=str(path), remedy=what_to_do(kind, path))
     if kind is FolderKind.BUNDLE:
         raise InputError("this is an exported bundle, not a model", where=str(path), remedy=what_to_do(kind, path))
@@ -85,6 +80,15 @@ def _refuse_other_folders(path: Path) -> None:
         raise InputError(
             "this is an adapter, not a model", where=str(path), remedy="give the model that it was trained on"
         )
+
+
+def _instead(file: Path) -> str:
+    """What to give in place of a file that is no model."""
+    if file.suffix.lower() in endings():
+        return "give the model first, then the data: graft finetune MODEL DATA"
+    if folder_kind(file.parent) is FolderKind.MODEL:
+        return f"give its folder, {file.parent}"
+    return "give a folder with config.json, a tokenizer and model.safetensors, or a .gguf file"
 
 
 def _beside(path: Path) -> str:

@@ -69,7 +69,7 @@ def _scores(view: RunView) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("metric")
     for name in view.predictors:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")  # no figure is cut
     table.add_column("difference", justify="right")
     table.add_column("rows", justify="right")
     for name in view.metric_names:
