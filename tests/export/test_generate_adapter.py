@@ -115,12 +115,14 @@ def test_misfits_are_refused_with_the_reason_all_at_once(learned, run, tone, tmp
     cut = _changed(run, tmp_path / "cut")
     weights = (cut / "adapter_model.safetensors").read_bytes()
     (cut / "adapter_model.safetensors").write_bytes(weights[: len(weights) // 2])
-    paths = f"{strange},{dora},{bottleneck},{cut},nowhere={tmp_path / 'nowhere'}"
+    (tmp_path / "bare").mkdir()
+    paths = f"{strange},{dora},{bottleneck},{cut},bare={tmp_path / 'bare'},nowhere={tmp_path / 'nowhere'}"
     line = ["generate-adapter", "--base_model_path", str(learned), "--output_path", str(tmp_path / "out")]
     assert main([*line, "--adapter_paths", paths]) == 2
     said = capsys.readouterr().err
     for what in ("was trained on", "DoRA", "BOTTLENECK", "adapter_model.safetensors", "no adapter_config.json"):
         assert what in said, what
+    assert "nowhere: no such folder" in said
     assert main([*line, "--adapter_paths", str(narrow)]) == 2
     assert "128 ×" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

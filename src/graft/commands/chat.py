@@ -75,7 +75,7 @@ class Conversation:
         if is_bundle(Path(name)):
             return cls._of_bundle(Path(name), max_new_tokens, adapter, settings.trust_remote_code)
         if adapter is not None:
-            what = "this is not a bundle with adapters" if Path(name).exists() else "there is no such bundle"
+            what = "this is not a bundle with adapters" if Path(name).exists() else "no such bundle"
             raise InputError(f"--adapter: {what}", where=name)
         model = open_model_by_name(name, settings, reporter)
         check_chats(model)

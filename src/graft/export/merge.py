@@ -34,9 +34,7 @@ def adapter_config(adapter: Path) -> dict[str, Any]:
 
 def not_an_adapter(path: Path) -> InputError:
     """The error for a path without an adapter_config.json."""
-    what = (
-        "this folder is not an adapter: it has no adapter_config.json" if path.exists() else "there is no such folder"
-    )
+    what = "this folder is not an adapter: it has no adapter_config.json" if path.exists() else "no such folder"
     return InputError(what, where=str(path), remedy="give a run folder or a PEFT adapter folder")
 
 

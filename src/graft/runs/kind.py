@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from graft.config import one_of
 from graft.data.readers import endings
 from graft.errors import InputError
 from graft.runs.manifest import MANIFEST
@@ -88,7 +89,7 @@ def expect_kind(path: Path, wanted: Collection[FolderKind], remedy: str = "") ->
     kind = folder_kind(path)
     if kind in wanted:
         return kind
-    names = " or ".join(one.value for one in wanted)
+    names = one_of(one.value for one in wanted)
     what = "no such folder" if kind is FolderKind.MISSING else f"this is {kind.value}, not {names}"
     raise InputError(what, where=str(path), remedy=remedy or what_to_do(kind, path))
 
