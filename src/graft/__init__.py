@@ -1,4 +1,4 @@
-"""graft: fine-tune a small language model on your own data, prove that it got better, and ship it."""
+"""graft: fine-tune a small language model on your own data, measure the improvement, and export the model."""
 
 from __future__ import annotations
 

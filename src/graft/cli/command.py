@@ -1,4 +1,4 @@
-"""What a command of ``graft`` is."""
+"""The contract of a ``graft`` command."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from graft.config import HubSettings, MethodSettings, Settings, options_of, take
 
 EVERYWHERE = (
     ("--json", "print one JSON document on stdout"),
-    ("--log_level 0…4", "debug, info, warning, error, critical"),
-    ("--debug", "tracebacks"),
+    ("--log_level 0…4", "log level: debug, info, warning, error, critical"),
+    ("--debug", "show tracebacks"),
 )
 
 

@@ -155,7 +155,7 @@ def _help() -> str:
     installed = {name: _installed_help(name) for name in REGISTRY.installed()}
     more = f"\n\ninstalled by other packages:\n\n{_rows(installed)}" if installed else ""
     return (
-        "graft: fine-tune a small language model on your own data, prove that it got better, and ship it.\n\n"
+        "graft: fine-tune a small language model on your own data, measure the improvement, and export the model.\n\n"
         f"usage: graft COMMAND [--option value …]\n\n{rows}{more}\n\n"
         "  graft finetune MODEL DATA -o OUT        the shortest form; graft infers and records other settings\n"
         "  graft COMMAND --help                    all options of a command; with --json, as a JSON schema\n\n"

@@ -1,4 +1,4 @@
-"""What a command prints on stdout when it is done."""
+"""The results that a command prints on stdout."""
 
 from __future__ import annotations
 

@@ -32,16 +32,16 @@ def finetune(settings: FinetuneSettings | Mapping[str, Any], reporter: Reporter 
     """Tune a model, compare it with its base on held-out rows, and write the report.
 
     Args:
-        settings: what ``graft finetune`` takes, by name.
+        settings: settings of ``graft finetune`` by name.
         reporter: shows the progress.
 
     Returns:
         The run folder.
 
     Raises:
-        InputError: when settings, data or model are wrong; nothing has been written then.
-        Interrupted: after Ctrl-C; ``resume=True`` goes on.
-        GraftError: when the work failed; the manifest says so, and the last complete checkpoint is kept.
+        InputError: when the settings, the data or the model are invalid; nothing is written.
+        Interrupted: after Ctrl-C; ``resume=True`` continues the run.
+        GraftError: when training failed; the manifest records the error, and the last complete checkpoint is kept.
     """
     return carry_out(plan(settings, reporter), reporter)
 

@@ -54,14 +54,14 @@ class ExportSettings(BundleSettings, ModelSettings):
     adapter_path: Path | None = setting(None, "PEFT adapter to apply to the model", "adapter_name_or_path", "peft_path")
     format: str | None = setting(
         None,
-        "onnx or gguf, a target's name, or path/to/file.py:Name (default: ONNX, by the task of the model)",
+        "onnx or gguf, a target's name, or path/to/file.py:Name (default: ONNX, depending on the model's task)",
         "output_format",
     )
     data_files: Listed | None = setting(None, "rows to compare on; replaces the run's held-out rows", "eval_files")
     device: Literal["cpu", "gpu", "npu"] = setting("cpu", "target device of the bundle")
     provider: str | None = setting(
         None,
-        "execution provider, such as CPUExecutionProvider (default: by the device)",
+        "execution provider, such as CPUExecutionProvider (default: depends on the device)",
         "execution_provider",
         "ep",
     )

@@ -1,1 +1,1 @@
-"""Proof: predictors on the same rows, metrics with intervals, paired differences."""
+"""Evaluation: predictors on the same rows, metrics with intervals, paired differences."""

@@ -1,4 +1,4 @@
-"""Asks a predictor for what the metrics need, each row once."""
+"""Computes the predictions that the metrics need, once per row."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def default_max_new_tokens(references: Sequence[str], tokenizer: Any = None) -> 
     A model that never stops writes this many tokens for every row.
 
     Args:
-        references: The right answers.
+        references: The reference answers.
         tokenizer: Counts their tokens; without one the number is estimated from their bytes.
     """
     if tokenizer is None:

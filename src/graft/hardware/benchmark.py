@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices in each number format: measured, since no list of processors says it.
+"""Measures the speed of matrix products on this machine in each number format.
 
 These are PyTorch's and onnxruntime's products. What the engine trains with is timed by ``graft.engine.benchmark``.
 """

@@ -1,4 +1,4 @@
-"""What this machine has, and what a process uses of it."""
+"""The hardware of this machine, and the resources that a process uses."""
 
 from __future__ import annotations
 

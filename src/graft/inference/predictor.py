@@ -1,4 +1,4 @@
-"""What evaluation, chat and export ask of a model, wherever it runs."""
+"""The predictor protocol of evaluation, chat and export."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class CompletionScore:
 class Predictor(Protocol):
     """A model that answers: a PyTorch model, an exported bundle, recorded answers.
 
-    Both methods are deterministic: the same examples get the same results, in whatever order or batches they are
-    given. Results have the order of the examples.
+    Both methods are deterministic: the same examples get the same results, in any order and any
+    batches. Results have the order of the examples.
 
     Attributes:
         name: The name in results, such as ``base`` or ``tuned``.

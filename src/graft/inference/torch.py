@@ -32,7 +32,7 @@ class TorchPredictor:
         model: A model of transformers or PEFT.
         tokenizer: Its tokenizer.
         renderer: Formats examples as the text that the model reads.
-        within: The context in which it is asked; a tuned model answers as its base in one (``Method.disabled``).
+        within: A context for predictions; it makes a tuned model behave like its base (``Method.disabled``).
     """
 
     def __init__(self, name: str, model: Any, tokenizer: Any, renderer: Renderer, within: Within = nullcontext) -> None:

@@ -1,4 +1,4 @@
-"""How a model is tuned: each method prepares a model and saves what was tuned; nothing else differs between them."""
+"""Tuning methods: each method prepares a model and saves the tuned weights."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Task(Protocol):
             name: The predictor's name in the results, such as ``base`` or ``tuned``.
             model: The PyTorch model.
             encoding: The tokenizer, the labels and the limits.
-            within: The context in which it is asked; a tuned model answers as its base in one (``Method.disabled``).
+            within: A context for predictions; it makes a tuned model behave like its base (``Method.disabled``).
         """
         ...
 

@@ -64,7 +64,7 @@ class TaskPredictor:
         name: The predictor's name in the results.
         model: A model of transformers or PEFT.
         encoding: The tokenizer, the labels and the limits.
-        within: The context in which it is asked; a tuned model answers as its base in one (``Method.disabled``).
+        within: A context for predictions; it makes a tuned model behave like its base (``Method.disabled``).
     """
 
     no_scores: tuple[str, str] = ("likelihoods are not defined for this task", "omit --metrics")

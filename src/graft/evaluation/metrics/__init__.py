@@ -92,7 +92,7 @@ def select_metrics(
 
     Args:
         names: The requested metrics, or None.
-        references: The right answers.
+        references: The reference answers.
         labels: The classes that an answer is one of, or None where answers are free text.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a metric is: numbers for each row, whose sums over any rows give the metric's value.
+"""The contract of a metric: numbers for each row, whose sums over any rows give the metric's value.
 
 The bootstrap resamples rows by weighting these sums, so a corpus metric such as BLEU or macro-F1 costs no more than a
 mean.
@@ -24,10 +24,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a predictor gave for n rows. What no metric needs is None.
+    """The predictions for n rows. Fields that no metric needs are None.
 
     Attributes:
-        references: The right answers.
+        references: The reference answers.
         answers: The generated answers.
         choices: The most likely label of each row.
         labels: The labels to choose from.
