@@ -49,7 +49,7 @@ def test_an_engine_without_kernels_says_that_it_is_slower(engine, notes, tmp_pat
     assert slowdown("int8") == 9
     reporter = Notes()
     EngineChoice(engine).on(torch.device("cpu")).report(reporter)
-    said = [note for note in reporter.notes if "compiled part" not in note]
+    said = [note for note in reporter.notes if "compiled kernels" not in note]
     assert len(said) == len(notes) and all(part in note for part, note in zip(notes, said, strict=True))
 
 
