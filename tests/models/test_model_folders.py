@@ -60,8 +60,9 @@ def test_truncated_weights(tmp_path: Path) -> None:
 
 
 def test_everything_missing_is_said_at_once(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    said = refusal(tmp_path / "empty")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "notes.md").write_text("no model", encoding="utf-8")
+    said = refusal(tmp_path / "bare")
     assert "config.json" in said and "no weights" in said and "no tokenizer" in said
 
 
