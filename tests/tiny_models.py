@@ -170,7 +170,7 @@ def _gguf_tensors(model: Any) -> Iterator[tuple[str, Any]]:
             continue
         heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
         count = next((heads[part] for part in name.split(".") if part in heads), None)
-        if count is not None:  # llama.cpp rotates neighbouring pairs, transformers the two halves
+        if count is not None:  # llama.cpp rotates neighboring pairs, transformers the two halves
             rows = tensor.shape[0] // count // 2
             tensor = tensor.reshape(count, 2, rows, tensor.shape[1]).swapaxes(1, 2).reshape(tensor.shape)
         yield names.get_name(name, (".weight",)), tensor.contiguous().numpy()

@@ -1,4 +1,4 @@
-"""Every role that is recognised, and what examples it makes."""
+"""Every role that is recognized, and what examples it makes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Int4 weights: the bits that onnxruntime's quantiser makes, and the values that its kernel computes with."""
+"""Int4 weights: the bits that onnxruntime's quantizer makes, and the values that its kernel computes with."""
 
 from __future__ import annotations
 

@@ -99,14 +99,14 @@ def test_contrast_is_aa(scheme: str, text: str, ground: str, tmp_path: Path) -> 
     """WCAG 2.1, 1.4.3: at least 4.5 to 1."""
     style = render(RunView.read(tmp_path)).split("</style>")[0]
     part = style.split("@media (prefers-color-scheme: dark)")[scheme == "dark"].split("}")[0]
-    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", part))
-    lighter, darker = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
+    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", part))
+    lighter, darker = sorted((luminance(colors[text]), luminance(colors[ground])), reverse=True)
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Relative luminance of ``#rrggbb``, as WCAG defines it."""
-    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 

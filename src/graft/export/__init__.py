@@ -1,1 +1,1 @@
-"""From a tuned model to a bundle that runs without PyTorch: built, quantised, checked, with its adapters."""
+"""From a tuned model to a bundle that runs without PyTorch: built, quantized, checked, with its adapters."""

@@ -9,7 +9,7 @@ from graft.errors import need_extra
 
 
 def to_nf4(model: Any, names: Collection[str]) -> None:
-    """Put bitsandbytes' layers in the place of those called ``names``; where there is a GPU they are quantised on it.
+    """Put bitsandbytes' layers in the place of those called ``names``; where there is a GPU they are quantized on it.
 
     Raises:
         MissingExtra: without bitsandbytes.

@@ -173,13 +173,13 @@ def interval_plot(
     parts = [svg.line(x(tick / 4), top, x(tick / 4), floor, "rule") for tick in range(5)]
     parts += [svg.text(x(tick / 4), floor + 18, figure(tick / 4), "tick", "middle") for tick in range(5)]
     for index, metric in enumerate(shown):
-        centre = top + row * (index + 0.5)
-        parts.append(svg.text(left - 12, centre + 4, metric.heading, "row-name", "end"))
+        center = top + row * (index + 0.5)
+        parts.append(svg.text(left - 12, center + 4, metric.heading, "row-name", "end"))
         if metric.has_majority_baseline and commonest is not None:
-            parts.append(_commonest_mark(x(commonest), centre, row, commonest))
+            parts.append(_commonest_mark(x(commonest), center, row, commonest))
         for place, (name, values) in enumerate(scores.items()):
             if metric.name in values:
-                height = centre + (place - (len(scores) - 1) / 2) * step
+                height = center + (place - (len(scores) - 1) / 2) * step
                 parts.append(_whisker(name, metric, values[metric.name], x, height))
     described = "; ".join(
         f"{metric.heading}: "
@@ -211,9 +211,9 @@ def _whisker(name: str, metric: MetricInfo, estimate: Estimate, x: svg.Scale, y:
     return svg.element("g", *parts, class_="point")
 
 
-def _commonest_mark(x: float, centre: float, row: float, value: float) -> Markup:
+def _commonest_mark(x: float, center: float, row: float, value: float) -> Markup:
     words = f"always predicting the most frequent label: {figure(value)}"
-    mark = svg.line(x, centre - row / 2 + 4, x, centre + row / 2 - 4, "commonest")
+    mark = svg.line(x, center - row / 2 + 4, x, center + row / 2 - 4, "commonest")
     return svg.element("g", svg.element("title", words), mark)
 
 

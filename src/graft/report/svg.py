@@ -1,4 +1,4 @@
-"""Just enough SVG: elements, scales and ticks. Text is escaped, colours come from the page's classes."""
+"""Just enough SVG: elements, scales and ticks. Text is escaped, colors come from the page's classes."""
 
 from __future__ import annotations
 
