@@ -63,7 +63,7 @@ def cell(model, folder, precision, switch, wanted):
     try:
         found = export(model, folder, precision, switch)
     except GraftError as error:
-        return "no: " + ("not built" if "does not know" in str(error) else "no such layers" if switch else "fails")
+        return "no: " + ("not built" if "does not support" in str(error) else "no such layers" if switch else "fails")
     except Exception as error:
         return f"no: {type(error).__name__}"
     off = max(np.abs(one - wanted).max() for one in found) / np.abs(wanted).max()
