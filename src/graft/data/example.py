@@ -65,6 +65,7 @@ class AnswerExample(Example):
         label: The class, where the answer is one.
         tools: What the model may call, as the chat template takes it.
         answer: The assistant's message, where it is more than text (tool calls).
+        template_kwargs: What the row gives the chat template besides (its ``chat_template_kwargs``).
     """
 
     prompt: tuple[Message, ...] | str
@@ -73,6 +74,7 @@ class AnswerExample(Example):
     label: str | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
     answer: Message | None = None
+    template_kwargs: Mapping[str, Any] | None = None
 
     @property
     def input_text(self) -> str:
