@@ -211,6 +211,19 @@ def data_formats() -> str:
 A folder that `datasets` saved, and a hub id, are read by `datasets`. Several files and globs are one data set:
 `--data_files part-*.jsonl`. Text must be UTF-8; an error names the encoding that a file seems to have.
 
+## Values
+
+| in the file | what graft reads |
+|---|---|
+| `null`, `NaN`, `NaT`, `NA`; in CSV and TSV an empty cell | no value. Without an answer a row is an error; `nan` or `None` as the text of a CSV cell is content |
+| line ends within a text | `\\r\\n` is `\\n`, in prompts and answers, in training, evaluation and chat |
+| numbers | the digits; a whole number has no decimal point: `1.0` is `1`. Decimals keep theirs: `1.50` |
+| dates, times, durations | ISO 8601: `2024-02-29T13:05:00`, `PT1M30S` |
+| bytes | UTF-8 text; an error if they are not and the column is read |
+| lists and objects | JSON |
+| fields of an Arrow struct that are null | absent, so that rows of Parquet equal those of JSON Lines |
+| names of columns | without blanks around them; an empty name in a CSV header is `Unnamed: 0`, as in pandas |
+
 ## Columns
 
 The first form whose columns are there is taken. `--dry_run` shows which, and the first rows as trained.

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from graft.data.values import plain, refuse_unreadable
+
 Message = Mapping[str, Any]
 """``{"role": …, "content": …}``, and what else a chat template takes (``tool_calls``, ``name``)."""
 
@@ -203,11 +205,26 @@ def labels_text(labels: Sequence[str]) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Return the value of a column as it stands in a text: strings as they are, lists and objects as JSON."""
+    """Return the value of a column as it stands in a text: strings as they are, lists and objects as JSON.
+
+    A whole number has no decimal point (``1.0`` is ``1``: pandas makes floats of integers where a value is missing).
+
+    Raises:
+        InputError: For a value that has no text, such as the bytes of an image.
+    """
     if isinstance(value, str):
         return value
-    if isinstance(value, (list, dict, bool)):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, float) and value.is_integer():
+    value = plain(value)
+    refuse_unreadable(value)
+    if isinstance(value, float):
+        return _number(value)
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict, bool)) else str(value)
+
+
+def _number(value: float) -> str:
+    """Infinity is written as in JSON of Python; beyond 2^53 floats are no exact integers."""
+    if value.is_integer() and abs(value) < 1 << 53:
         return str(int(value))
-    return str(value)
+    return json.dumps(value)

@@ -13,6 +13,7 @@ from graft.data.columns import ColumnMapping
 from graft.data.example import AnswerExample, ClassExample, Example
 from graft.data.example_set import ExampleSet, first_places, pair_hashes
 from graft.data.readers import Row
+from graft.data.values import refuse_unreadable
 from graft.errors import GraftError, Problems, shorten
 
 IMBALANCE = 10
@@ -39,9 +40,13 @@ def _converted(rows: Iterable[Row], mapping: ColumnMapping, problems: Problems) 
             problems.add(_missing(row, missing), str(row.origin))
             continue
         try:
+            for name in mapping.columns:
+                refuse_unreadable(row.columns.get(name), f"{row.origin}: column {name!r}")
             made = mapping.convert(row.columns, row.origin)
         except GraftError as error:
-            problems.found.extend(error.problems)
+            problems.found += [
+                found if found.where else replace(found, where=str(row.origin)) for found in error.problems
+            ]
             continue
         for example in made:
             if not example.has_target:

@@ -13,6 +13,7 @@ from graft.config import DataSettings
 from graft.data.example import Origin
 from graft.data.readers import Row, endings, load_file, load_files
 from graft.data.spool import Joined, Spool
+from graft.data.values import plain, without_padding
 from graft.errors import GraftError, InputError, Problems, did_you_mean
 
 _PART = re.compile(r"^(\w[\w-]*)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?$")
@@ -187,7 +188,7 @@ def rows_of_dataset(dataset: Any, name: str) -> Iterator[Row]:
     classes_of = {key: getattr(feature, "feature", feature) for key, feature in dataset.features.items()}
     names = {key: feature.names for key, feature in classes_of.items() if hasattr(feature, "int2str")}
     for number, values in enumerate(dataset, 1):
-        columns = dict(values)
+        columns = {key: without_padding(plain(value)) for key, value in values.items()}
         for key, classes in names.items():
             columns[key] = _class_name(columns[key], classes)
         yield Row(columns, Origin(name, number))

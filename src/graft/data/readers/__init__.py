@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from graft.data.readers.base import Reader, Row
+from graft.data.readers.plain import plain_rows
 from graft.data.spool import Spool
 from graft.errors import InputError, Problems, shorten
 from graft.registry import Registry
@@ -66,7 +67,7 @@ def _load_into(rows: Spool[Row], path: Path) -> None:
     try:
         if path.stat().st_size == 0:
             raise InputError("the file is empty", where=str(path))
-        rows.extend(reader.read(path, problems))
+        rows.extend(plain_rows(reader.read(path, problems), problems))
     except OSError as error:
         raise InputError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
     shorten(problems, f"lines like these in {path}")

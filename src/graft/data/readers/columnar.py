@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from graft.data.example import Origin
 from graft.data.readers.base import Row
+from graft.data.values import Unreadable, plain, without_padding
 from graft.errors import Problems
 
 ROWS_AT_ONCE = 4096
@@ -53,14 +54,45 @@ def _batches(path: Path) -> Iterator[Any]:
             yield from (file.get_batch(number) for number in range(file.num_record_batches))
 
 
-def _rows(open_batches: Any, path: Path, problems: Problems) -> Iterator[Row]:
+def _rows(open_batches: Callable[[], Iterable[Any]], path: Path, problems: Problems) -> Iterator[Row]:
     import pyarrow
 
     file, number = str(path), 0
     try:
         for batch in open_batches():
-            for columns in batch.to_pylist():
+            batch.validate(full=True)  # reading the values of a damaged file would end the process
+            for columns in rows_of_batch(batch):
                 number += 1
                 yield Row(columns, Origin(file, number))
     except (pyarrow.ArrowException, OSError) as error:
         problems.add(f"this file cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}", path)
+
+
+def rows_of_batch(batch: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a record batch without the nulls that Arrow pads structs with.
+
+    A value that Python cannot hold, such as a date in the year 12000, is ``Unreadable``.
+    """
+    names = batch.schema.names
+    columns = [_values(column) for column in batch.columns]
+    for row in zip(*columns, strict=True):
+        yield dict(zip(names, row, strict=True))
+
+
+def _values(column: Any) -> list[Any]:
+    import pyarrow
+
+    try:
+        values = column.to_pylist()
+    except (ValueError, OverflowError, pyarrow.ArrowException):
+        values = [_value(scalar) for scalar in column]
+    return [without_padding(plain(value)) for value in values] if pyarrow.types.is_nested(column.type) else values
+
+
+def _value(scalar: Any) -> Any:
+    import pyarrow
+
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, pyarrow.ArrowException) as error:
+        return Unreadable(f"a {scalar.type} that cannot be read: {str(error).splitlines()[0]}")

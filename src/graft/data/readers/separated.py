@@ -10,6 +10,7 @@ from typing import Any
 
 from graft.data.example import Origin
 from graft.data.readers.base import Row
+from graft.data.readers.plain import bare_name
 from graft.data.readers.text import START, check_start, read_text
 from graft.errors import Problems
 
@@ -31,14 +32,14 @@ class Separated:
         file = str(path)
         for line, cells in self._records(path, problems):
             if not names:
-                names = cells
+                names = column_names(cells)
                 doubled = sorted({name for name in names if names.count(name) > 1})
                 if doubled:
                     problems.add(f"the header names a column twice: {', '.join(doubled)}", f"{file}:{line}")
             elif len(cells) != len(names):
                 problems.add(f"{len(cells)} cells, but the header has {len(names)}", f"{file}:{line}")
             else:
-                yield Row(dict(zip(names, cells, strict=True)), Origin(file, line))
+                yield Row(_columns(names, cells), Origin(file, line))
 
     def _records(self, path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
         """The line on which each record begins, and its cells; blank lines are skipped.
@@ -60,6 +61,20 @@ class Separated:
         if self.delimiter not in header and ";" in header:  # of spreadsheets where the comma is the decimal point
             return ";"
         return self.delimiter
+
+
+UNNAMED = "Unnamed: "
+
+
+def column_names(header: list[str]) -> list[str]:
+    """Return the names in a header; a column without one is called as pandas calls it: ``Unnamed: 0``."""
+    bare = [bare_name(name) for name in header]
+    return [name or f"{UNNAMED}{number}" for number, name in enumerate(bare)]
+
+
+def _columns(names: list[str], cells: list[str]) -> dict[str, str]:
+    """The cells by their names, without the empty columns that spreadsheets leave at the right."""
+    return {name: cell for name, cell in zip(names, cells, strict=True) if cell or not name.startswith(UNNAMED)}
 
 
 def _parsed(reader: Any, path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
