@@ -53,8 +53,17 @@ class RowSettings(Settings):
         None, 'template of the whole text with {column} placeholders: "User: {input}\\nAssistant: {output}"'
     )
     prompt_template: Template | None = setting(None, "template of the prompt with {column} placeholders")
-    completion_template: Template | None = setting(
-        None, "template of the answer with {column} placeholders", "response_template"
+    completion_template: Template | None = setting(None, "template of the answer with {column} placeholders")
+    response_template: Template | None = setting(
+        None,
+        'text that marks where an answer begins in rows of rendered text: "[/INST]", "### Response:"',
+        "response_part",
+    )
+    instruction_template: Template | None = setting(
+        None,
+        "text that marks where the next prompt begins, for several answers in one text (default: that of a known "
+        "--response_template)",
+        "instruction_part",
     )
     column_mapping: str | None = setting(
         None, "column mapping: a name, or path/to/file.py:name (default: inferred from the column names)"

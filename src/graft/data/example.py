@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from graft.data.turn_markers import without_end
 from graft.data.values import plain, refuse_unreadable
 
 Message = Mapping[str, Any]
@@ -87,8 +88,8 @@ class AnswerExample(Example):
 
     @property
     def reference(self) -> str:
-        """The text of the answer; it may be empty where the answer is tool calls."""
-        return self.completion
+        """The text of the answer, without an end token that a rendered text has; empty where it is tool calls."""
+        return without_end(self.completion) if isinstance(self.prompt, str) else self.completion
 
     @property
     def prompt_text(self) -> str:

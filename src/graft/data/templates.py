@@ -12,24 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from graft.data.example import as_text
+from graft.data.turn_markers import TURN_MARKERS
 from graft.errors import Problems, nearest
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^\W\d][\w .-]*)\}")
-
-TURN_MARKERS = (
-    "<|start_header_id|>assistant<|end_header_id|>",
-    "<|im_start|>assistant",
-    "<|assistant|>",
-    "<|Assistant|>",
-    "<start_of_turn>model",
-    "[/INST]",
-    "### Response:",
-    "### Answer:",
-    "### Assistant:",
-    "ASSISTANT:",
-    "Assistant:",
-)
-"""How models and people mark the beginning of an answer."""
 
 
 @dataclass(frozen=True)

@@ -83,12 +83,27 @@ def _others(settings: FinetuneSettings) -> Iterator[Problem]:
         if settings.text_template is not None and name in beside and getattr(settings, name) is not None:
             what = f"{_shown(settings, name)} is not used with --text_template, which already defines the whole text"
             yield Problem(what, remedy="omit one of the two")
+    yield from _beside_response_template(settings)
     if settings.column_mapping is not None and (settings.prompt_template or settings.completion_template):
         what = f"{_shown(settings, 'column_mapping')} is not used with --prompt_template, which selects the columns"
         yield Problem(what, remedy="omit one of the two")
     if settings.logging_dir is not None and "tensorboard" not in settings.report_to:
         what = f"{_shown(settings, 'logging_dir')} is used only by --report_to tensorboard"
         yield Problem(what, remedy="add --report_to tensorboard, or omit it; metrics.jsonl is always written")
+
+
+def _beside_response_template(settings: FinetuneSettings) -> Iterator[Problem]:
+    """What does nothing where answers are marked in texts that are rendered already."""
+    if settings.response_template is None:
+        return
+    names = ("prompt_template", "completion_template", "column_mapping", "system_prompt", "instruction")
+    for name in names if settings.text_template is None else ():
+        if getattr(settings, name) is not None:
+            what = f"{_shown(settings, name)} is not used with --response_template, whose rows are rendered already"
+            yield Problem(what, remedy="omit one of the two")
+    if settings.loss_on == "all":
+        what = "--loss_on all is on the whole text, and --response_template marks the answers that the loss is on"
+        yield Problem(what, remedy="omit one of the two")
 
 
 def _shown(settings: FinetuneSettings, name: str) -> str:

@@ -39,7 +39,11 @@ class TextGeneration(Task):
     priority = 10
     auto_class = CAUSAL
     learning_rates: Mapping[str, float] = {}
-    uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "chat_template", "loss_on", "max_new_tokens"}
+    uses: frozenset[str] = (
+        TEMPLATES
+        | {"response_template", "instruction_template", "system_prompt", "instruction"}
+        | {"chat_template", "loss_on", "max_new_tokens"}
+    )
     chat: Literal["multi-turn", "single-turn", "none"] = "multi-turn"
     export_targets = ("onnx-genai", "gguf", "onnx-multi-adapter")
     recognize = staticmethod(recognize)

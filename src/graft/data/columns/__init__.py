@@ -12,6 +12,7 @@ from typing import TypeAlias
 from graft.config import DataSettings
 from graft.data.columns.base import LABELS, TEXTS, ColumnMapping, first_of
 from graft.data.columns.by_template import by_text_template, by_two_templates, shape_prompt
+from graft.data.columns.rendered import rendered_text
 from graft.data.readers import Row
 from graft.errors import InputError, Problems, shorten
 from graft.registry import Registry
@@ -60,6 +61,8 @@ def recognize(
         InputError: When a template names a column that is not there, or the columns are not recognized.
     """
     counts = Counter(name for row in rows for name in row.columns)
+    if settings.response_template is not None or settings.instruction_template is not None:
+        return rendered_text(list(counts), rows, settings)
     if settings.text_template is not None:
         return by_text_template(settings.text_template, list(counts), generation_prompt)
     if settings.prompt_template is not None or settings.completion_template is not None:

@@ -75,7 +75,9 @@ def shape_prompt(text: str, settings: DataSettings | None) -> tuple[Message, ...
     """Return ``text`` as a prompt of a run with these settings: in its template, or after its instruction."""
     if settings is None:
         return ({"role": "user", "content": text},)
-    if settings.text_template is not None:
+    if settings.response_template is not None and settings.response_template.strip() in text:
+        return text.rstrip(" \t")  # a whole prompt, as the rows have them
+    if settings.text_template is not None and settings.response_template is None:
         before, _, _ = split_template(parse_template(settings.text_template))
         return _moved(before.fill(dict.fromkeys(before.names, text)), "")[0]
     if settings.prompt_template is not None:

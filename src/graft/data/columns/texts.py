@@ -8,6 +8,7 @@ from typing import Any
 
 from graft.config import DataSettings
 from graft.data.columns.base import DOCUMENTS, LABELS, SUMMARIES, TEXTS, ColumnMapping, first_of, mapping_by_name
+from graft.data.columns.rendered import common_marker
 from graft.data.columns.shape import PromptShape
 from graft.data.example import AnswerExample, Example, Origin, as_text
 from graft.data.inferred import InferredSetting
@@ -135,4 +136,9 @@ def plain_text(
     """``text`` alone, which is all trained on."""
     if "text" not in columns:
         return None
-    return mapping_by_name("text", ("text",), lambda row, origin: [AnswerExample("", as_text(row["text"]), origin)])
+    marker = common_marker([as_text(row.columns["text"]) for row in rows if row.columns.get("text") is not None])
+    why = f'most rows contain {marker!r}: --response_template "{marker}" trains only the answers after it'
+    said = [InferredSetting("trained_text", "all of it", why)] if marker and settings.loss_on == "completion" else []
+    return mapping_by_name(
+        "text", ("text",), lambda row, origin: [AnswerExample("", as_text(row["text"]), origin)], *said
+    )
