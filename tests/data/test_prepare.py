@@ -40,8 +40,8 @@ def test_doubles_are_counted_conflicts_and_imbalance_are_told(prepared):
     found = prepared(rows)
     assert found.summary["duplicates"] == 1
     said = " ".join(found.summary["warnings"])
-    assert "1 duplicate rows were removed" in said and "rows.jsonl:61" in said
-    assert "1 prompts have different answers" in said and "'a' has" in said
+    assert "1 duplicate row was removed" in said and "rows.jsonl:61" in said
+    assert "1 prompt has different answers" in said and "'a' has" in said
 
 
 def test_a_leak_into_given_held_out_rows_is_told(prepared, tmp_path):
@@ -51,7 +51,7 @@ def test_a_leak_into_given_held_out_rows_is_told(prepared, tmp_path):
     assert (len(found.train), len(found.eval)) == (60, 2)
     said = " ".join(found.summary["warnings"])
     assert (
-        "1 held-out rows are also in the training data" in said
+        "1 held-out row is also in the training data" in said
         and "labels that are missing from the training rows: c" in said
     )
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from data_rows import examples_of
 from graft.data.example import AnswerExample, Origin
 from graft.data.example_set import ExampleSet, prompt_key
-from graft.data.quality import without_duplicates
 from graft.data.split import hold_out, sample, usual_share
 from graft.errors import InputError
 
@@ -71,12 +70,6 @@ def test_a_class_whose_rows_all_have_one_prompt_stays_where_it_can_be_learned():
 def test_nothing_can_be_held_out_of_one_prompt():
     with pytest.raises(InputError, match="same prompt"):
         hold_out(ExampleSet.of([example("Same", str(n), n) for n in range(9)]), 0.2, 42)
-
-
-def test_duplicates_are_the_same_prompt_with_the_same_answer():
-    given = [example("A  b", "x", 1), example("a B", "x", 2), example("a b", "y", 3), example("a c", "x", 4)]
-    kept, doubled = without_duplicates(ExampleSet.of(given))
-    assert [e.origin.line for e in kept] == [1, 3, 4] and [e.origin.line for e in doubled] == [2]
 
 
 @given(

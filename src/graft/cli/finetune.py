@@ -44,6 +44,8 @@ def run(arguments: Arguments) -> int:
             return 0
         for inferred in planned.inferred:
             screen.note(f"{inferred.name} = {_short(inferred.value)}  ({inferred.why})")
+        for warning in planned.data.summary["warnings"]:
+            screen.note(f"warning: {warning}")
         folder = carry_out(planned, screen)
     print_result(folder, as_json)
     return 0

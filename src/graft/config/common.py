@@ -100,6 +100,9 @@ class DataSettings(RowSettings):
         gt=0,
         lt=1,
     )
+    keep_duplicates: bool = setting(
+        False, "train on rows that are equal to an earlier one, such as those of an upsampled class, too"
+    )
     loss_on: Literal["completion", "all"] = setting(
         "completion", "tokens that the loss is computed on: the answer, or the whole text"
     )

@@ -26,6 +26,25 @@ class Origin:
         return f"{self.file}:{self.line}"
 
 
+MOST_PLACES = 5
+"""Rows that a sentence names by file and line."""
+
+
+def shown_places(origins: Sequence[Origin], count: int | None = None) -> str:
+    """Return ``rows.jsonl:3, 5, 9 and 12 more``: the first places, and how many there are besides.
+
+    Args:
+        origins: The places, or the first of them.
+        count: How many there are, if ``origins`` are not all.
+    """
+    named: dict[str, list[str]] = {}
+    for origin in origins[:MOST_PLACES]:
+        named.setdefault(origin.file, []).append(str(origin.line))
+    listed = ", ".join(f"{file}:{', '.join(lines)}" for file, lines in named.items())
+    more = (len(origins) if count is None else count) - min(MOST_PLACES, len(origins))
+    return f"{listed} and {more:,} more" if more else listed
+
+
 class Example(ABC):
     """A row: the input of the model, and its target.
 

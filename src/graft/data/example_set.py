@@ -1,4 +1,4 @@
-"""Examples with what is compared of them, as numbers: 10⁶ of them take 40 MB of memory, and the rest is on disk."""
+"""Examples with what is compared of them, as numbers: 10⁶ of them take 48 MB of memory, and the rest is on disk."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TypeAlias, overload
+from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.data.example import AnswerExample, Example
+from graft.data.example import AnswerExample, Example, Message
 from graft.data.spool import Spool
 
 Hashes: TypeAlias = NDArray[np.uint64]
@@ -24,20 +24,23 @@ ROWS_A_FILE = 1 << 40
 class ExampleSet(Sequence[Example]):
     """A sequence of examples that is read from disk, and a number of 64 bits for each thing that is compared.
 
-    Two texts that differ have the same hash with a probability of n² / 2⁶⁵: one in 10⁷ for 10⁶ rows.
+    Two texts that differ have the same hash with a probability of n² / 2⁶⁵: one in 10⁷ for 10⁶ rows. What removes
+    rows compares the rows themselves (``graft.data.duplicates``).
 
     Attributes:
         items: All examples, of which these are some.
         places: Where in ``items`` each example of this set is.
         prompts: The hash of each prompt, letter case and white space folded; 0 for an empty one.
+        inputs: The hash of all that an example has besides its target: the prompt as it stands, the tools.
         references: The hash of each reference.
-        targets: The hash of each target: the reference, or the whole message where the answer is one.
+        targets: The hash of each target: the answer or the label, and the whole message where the answer is one.
         origins: A number for each origin; the examples of one row have the same.
     """
 
     items: Sequence[Example]
     places: Places
     prompts: Hashes
+    inputs: Hashes
     references: Hashes
     targets: Hashes
     origins: Hashes
@@ -47,23 +50,22 @@ class ExampleSet(Sequence[Example]):
         """Return the set of some examples; a list stays the list it is, and all else is put on disk."""
         spool: Spool[Example] = Spool()
         files: dict[str, int] = {}
-        prompts, references, targets, origins = (array("Q") for _ in range(4))
+        prompts, inputs, references, targets, origins = columns = [array("Q") for _ in range(5)]
         for example in examples:
             if not isinstance(examples, list):
                 spool.append(example)
-            reference = text_hash(example.reference)
+            read, learned = content(example)
             prompts.append(text_hash(prompt_key(example)))
-            references.append(reference)
-            answer = example.answer if isinstance(example, AnswerExample) else None
-            targets.append(text_hash(str(answer)) if answer else reference)
+            inputs.append(text_hash(read))
+            references.append(text_hash(example.reference))
+            targets.append(text_hash(learned))
             origins.append(files.setdefault(example.origin.file, len(files)) * ROWS_A_FILE + example.origin.line)
         items = examples if isinstance(examples, list) else spool
-        hashes = [np.array(column, np.uint64) for column in (prompts, references, targets, origins)]
-        return cls(items, np.arange(len(items)), *hashes)
+        return cls(items, np.arange(len(items)), *(np.array(column, np.uint64) for column in columns))
 
     def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> ExampleSet:
         """Return the examples at these places, or where a mask is true."""
-        hashes = (self.prompts, self.references, self.targets, self.origins)
+        hashes = (self.prompts, self.inputs, self.references, self.targets, self.origins)
         return ExampleSet(self.items, self.places[chosen], *(column[chosen] for column in hashes))
 
     def __len__(self) -> int:
@@ -82,8 +84,39 @@ class ExampleSet(Sequence[Example]):
         return self.items[int(self.places[index])]
 
 
+TARGETS = ("completion", "label", "answer", "labels", "tags", "similarity")
+"""The fields of examples that are learned; all others but the origin are read."""
+
+
+class Content(NamedTuple):
+    """All that an example has but its origin, as texts; those of two examples are equal where these are."""
+
+    read: str
+    learned: str
+
+
+def content(example: Example) -> Content:
+    """Return what the model reads of an example, and what it learns. Case, blanks and the types of values count."""
+    read = dict(vars(example))
+    del read["origin"]
+    if isinstance(example, AnswerExample):
+        if isinstance(example.prompt, tuple):
+            read["prompt"] = [_in_order(message) for message in example.prompt]
+        if example.answer is not None:
+            read["answer"] = _in_order(example.answer)
+    learned = [read.pop(name) for name in TARGETS if name in read]
+    if isinstance(example, AnswerExample) and example.prompt == "":  # a plain text is both
+        read["completion"] = example.completion
+    return Content(f"{type(example).__name__} {read!r}", repr(learned))
+
+
+def _in_order(message: Message) -> Message:
+    """A message with its keys in order, which means nothing; what a template writes as JSON keeps its own."""
+    return message if list(message) == ["role", "content"] else dict(sorted(message.items(), reverse=True))
+
+
 def prompt_key(example: Example) -> str:
-    """Return the text by which prompts are compared: letter case and white space don't count."""
+    """Return the text by which prompts are compared for the split: letter case and white space don't count."""
     if not isinstance(example, AnswerExample):
         text = example.input_text
     elif isinstance(example.prompt, str):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from graft.config import DataSettings
 from graft.data.chat_template import Renderer
 from graft.data.columns import ColumnMapping, recognize
@@ -77,7 +79,7 @@ def prepare(
     mapping = recognize(loaded.train, settings, _generation_prompt(tokenizer))
     examples, held = _both(loaded, mapping)
     mapping = replace(mapping, labels=_classes(mapping, examples))
-    examples, repeated = without_duplicates(examples)
+    examples, repeated, warnings = without_duplicates(examples, settings.keep_duplicates)
     said = list(mapping.inferred)
     examples = _drawn(examples, settings.max_train_samples, seed, mapping.labels, said)
     check_learnable(examples, mapping.labels, held is None)
@@ -88,7 +90,9 @@ def prepare(
         held = hold_out(held, share, seed, mapping.labels).held_out[: settings.max_eval_samples]
     if mapping.labels:
         said.append(InferredSetting("labels", mapping.labels, f"{len(mapping.labels)} different answers"))
-    summary = summarize(examples, held, repeated, mapping.labels)
+    summary = summarize(examples, held, mapping.labels)
+    removed = 0 if settings.keep_duplicates else repeated
+    summary = {"duplicates": removed, **summary, "warnings": [*warnings, *summary["warnings"]]}
     return Prepared(examples, held, mapping, loaded.source, loaded.eval_source, summary, said)
 
 
@@ -129,7 +133,9 @@ def _held_out(
     if share is None:
         mix = ", with the same mix of answers" if labels else ""
         said.append(InferredSetting("eval_share", round(chosen, 3), f"{len(held):,} of {len(examples):,} rows{mix}"))
-    return train, held
+    # Where most conversations begin alike, their first turns are on both sides: only what comes after is unseen.
+    unseen = ~np.isin(held.prompts, train.prompts) | (held.prompts == 0)
+    return train, held.take(unseen) if unseen.any() else held
 
 
 def _classes(mapping: ColumnMapping, examples: Sequence[Example], known: list[str] | None = None) -> list[str] | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graft.data.columns import ColumnMapping
-from graft.data.example import AnswerExample, ClassExample, Example
+from graft.data.duplicates import find_duplicates, row_keys
+from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, shown_places
 from graft.data.example_set import ExampleSet, first_places, pair_hashes
 from graft.data.readers import Row
 from graft.data.values import refuse_unreadable
@@ -71,28 +73,34 @@ def normalized(example: Example) -> Example:
 
 
 class Deduplicated(NamedTuple):
-    """The examples that are kept, and those that repeat an earlier one."""
+    """The examples that are kept, the number of rows that repeat an earlier one, and what is said of them."""
 
     kept: ExampleSet
-    repeated: ExampleSet
+    repeated: int
+    said: list[str]
 
 
-def without_duplicates(examples: ExampleSet) -> Deduplicated:
-    """Keep the first of those with the same prompt and the same answer."""
-    first = first_places(pair_hashes(examples.prompts, examples.targets))
-    is_first = first == np.arange(len(examples))
-    return Deduplicated(examples.take(is_first), examples.take(~is_first))
+def without_duplicates(examples: ExampleSet, keep: bool = False) -> Deduplicated:
+    """Leave out rows that are equal to an earlier one; ``keep`` counts them only."""
+    found = find_duplicates(examples)
+    count = len(found.repeated)
+    if not count:
+        return Deduplicated(examples, 0, [])
+    origins = [examples[place].origin for place in found.repeated[:MOST_PLACES].tolist()]
+    where, first = shown_places(origins, count), examples[int(found.firsts[0])].origin
+    one = count == 1
+    what = f"{count:,} duplicate {'row' if one else 'rows'}"
+    same = f"{where} (equal to {first})" if one else f"{where} (the first is equal to {first})"
+    if keep:
+        return Deduplicated(examples, count, [f"{what} kept, as --keep_duplicates says: {same}"])
+    said = f"{what} {'was' if one else 'were'} removed: {same}; --keep_duplicates trains on {'it' if one else 'them'}"
+    return Deduplicated(examples.take(found.is_first), count, [said])
 
 
-def summarize(
-    train: ExampleSet, held_out: ExampleSet, repeated: ExampleSet, labels: Sequence[str] | None
-) -> dict[str, Any]:
-    """Return label counts, the number of duplicates that were left out, and ``warnings`` as sentences."""
-    warnings: list[str] = []
-    if len(repeated):
-        warnings.append(f"{len(repeated)} duplicate rows were removed, the first at {repeated[0].origin}")
-    warnings += _conflicts(train) + _leaks(train, held_out)
-    found: dict[str, Any] = {"duplicates": len(repeated)}
+def summarize(train: ExampleSet, held_out: ExampleSet, labels: Sequence[str] | None) -> dict[str, Any]:
+    """Return label counts, and ``warnings`` as sentences."""
+    warnings = _conflicts(train) + _leaks(train, held_out)
+    found: dict[str, Any] = {}
     if labels:
         counts = Counter(example.reference for example in train)
         found["labels"] = {label: counts.get(label, 0) for label in sorted(counts, key=lambda k: (-counts[k], k))}
@@ -106,22 +114,35 @@ def summarize(
 
 
 def _conflicts(examples: ExampleSet) -> list[str]:
-    """Prompts with different answers."""
-    answers = examples.take(np.unique(first_places(pair_hashes(examples.prompts, examples.references))))
-    prompts, first, counts = np.unique(answers.prompts, return_index=True, return_counts=True)
-    several = first[(counts > 1) & (prompts != 0)]
+    """Equal prompts with different answers."""
+    answers = examples.take(np.unique(first_places(pair_hashes(examples.inputs, examples.targets))))
+    _, first, counts = np.unique(answers.inputs, return_index=True, return_counts=True)
+    several = first[(counts > 1) & (answers.prompts[first] != 0)]
     if not len(several):
         return []
-    one, other = np.flatnonzero(answers.prompts == answers.prompts[several.min()])[:2].tolist()
-    return [
-        f"{len(several)} prompts have different answers, such as at {answers[one].origin} and {answers[other].origin}"
-    ]
+    one, other = np.flatnonzero(answers.inputs == answers.inputs[several.min()])[:2].tolist()
+    what = "1 prompt has" if len(several) == 1 else f"{len(several):,} prompts have"
+    return [f"{what} different answers, such as at {answers[one].origin} and {answers[other].origin}"]
 
 
 def _leaks(train: ExampleSet, held_out: ExampleSet) -> list[str]:
-    """Held-out prompts that training has, too."""
-    leaked = np.flatnonzero(np.isin(held_out.prompts, train.prompts) & (held_out.prompts != 0)).tolist()
-    if not leaked:
+    """Held-out rows that training has too, and those that are nearly the same."""
+    equal = np.isin(row_keys(held_out), row_keys(train))
+    alike = np.isin(held_out.prompts, train.prompts) & (held_out.prompts != 0) & ~equal
+    rows = {True: "row is", False: "rows are"}
+    prompts = {True: "row has a prompt", False: "rows have prompts"}
+    higher = "scores will be too high"
+    return [
+        *_at(held_out, equal, rows, f"also in the training data: {higher}"),
+        *_at(held_out, alike, prompts, f"of the training data, with another answer, letter case or blanks: {higher}"),
+    ]
+
+
+def _at(examples: ExampleSet, chosen: NDArray[np.bool_], words: Mapping[bool, str], what: str) -> list[str]:
+    """A sentence on the rows of the chosen examples; none where there are no such."""
+    _, first = np.unique(examples.origins[chosen], return_index=True)
+    places = np.flatnonzero(chosen)[np.sort(first)]
+    if not len(places):
         return []
-    first = held_out[leaked[0]].origin
-    return [f"{len(leaked)} held-out rows are also in the training data, the first at {first}: scores will be too high"]
+    where = shown_places([examples[place].origin for place in places[:MOST_PLACES].tolist()], len(places))
+    return [f"{len(places):,} held-out {words[len(places) == 1]} {what} ({where})"]

@@ -43,6 +43,11 @@ class Spool(Sequence[T]):
         for item in items:
             self.append(item)
 
+    @property
+    def item_bytes(self) -> int:
+        """The average size of an item as it is stored; 0 where none is."""
+        return self._places[-1] // max(1, ITEMS_A_PART * (len(self._places) - 1))
+
     def __len__(self) -> int:
         return ITEMS_A_PART * (len(self._places) - 1) + len(self._pending)
 

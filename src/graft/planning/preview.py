@@ -75,6 +75,8 @@ def print_preview(plan: RunPlan) -> None:
     print(f"estimate   {expected['minutes']:.1f} minutes of training, {expected['memory_mb'] / 1000:.1f} GB of memory")
     for inference in document["inferred_settings"]:
         print(f"inferred   {inference['name']} = {_plain(inference['value'])}: {inference['why']}")
+    for warning in document["data"]["warnings"]:
+        print(f"warning    {warning}")
     for row in document["first_rows"]:
         trained = f" in the prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""
         print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens{trained}")
