@@ -34,10 +34,11 @@ def test_messages_that_carry_no_weight_are_not_learned():
 
 def test_messages_with_tools_and_a_call():
     call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add", "arguments": "{}"}}]}
+    read = [{"type": "function", "function": {"name": "add", "arguments": {}}}]
     turns = [USER, call, {"role": "tool", "content": "3"}, BOT]
     _, found = examples_of({"messages": turns, "tools": TOOLS}, {"messages": turns, "tools": None})
     assert found[0].tools == TOOLS and found[2].tools is None
-    assert found[0].answer == call and found[0].completion == ""
+    assert found[0].answer == {"role": "assistant", "content": "", "tool_calls": read} and found[0].completion == ""
     assert found[1].answer is None and contents(found[1])[-1] == ("tool", "3")
 
 
@@ -57,7 +58,7 @@ def test_sharegpt():
     mapping, found = examples_of(row)
     assert mapping.kind == "conversations"
     assert contents(found[0]) == [("system", "S"), ("user", "Hi")] and found[0].completion == "Hello."
-    with pytest.raises(InputError, match="'alien' is not a known speaker"):
+    with pytest.raises(InputError, match="message 1 has the unknown role 'alien'"):
         examples_of({"conversations": [{"from": "alien", "value": "x"}]})
 
 
@@ -75,7 +76,8 @@ def test_prompt_and_completion_as_messages():
 
 @pytest.mark.parametrize("chosen", [[BOT], [USER, BOT]])
 def test_preferences_with_the_chosen_answer_as_messages(chosen):
-    _, found = examples_of({"prompt": "Hi", "chosen": chosen, "rejected": [USER, BOT]})
+    row = {"prompt": "Hi", "chosen": chosen, "rejected": [USER, BOT]}
+    _, found = examples_of(row, column_mapping="chosen")
     assert [(contents(example), example.completion) for example in found] == [([("user", "Hi")], "Hello.")]
 
 

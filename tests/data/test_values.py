@@ -145,10 +145,10 @@ def test_columns_of_arrow(tmp_path, column, values):
 def test_a_value_that_python_cannot_hold_is_an_error_if_it_is_read(tmp_path):
     path = tmp_path / "rows.parquet"
     far = pa.array([0, 10**7], pa.int32()).cast(pa.date32())
-    table = pa.table({"prompt": ["a", "b"], "completion": ["x", "y"], "when": far, "image": [b"\xff\xd8", b"\xff"]})
+    table = pa.table({"prompt": ["a", "b"], "completion": ["x", "y"], "when": far, "photo": [b"\xff\xd8", b"\xff"]})
     parquet.write_table(table, path)
     assert [example.completion for example in examples_in(path)] == ["x", "y"]
-    parquet.write_table(table.drop_columns(["completion"]).rename_columns(["prompt", "completion", "image"]), path)
+    parquet.write_table(table.drop_columns(["completion"]).rename_columns(["prompt", "completion", "photo"]), path)
     with pytest.raises(InputError, match=r"rows\.parquet:2: column 'completion': this row holds a date32"):
         examples_in(path)
     parquet.write_table(table.drop_columns(["completion"]).rename_columns(["prompt", "x", "completion"]), path)

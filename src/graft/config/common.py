@@ -68,7 +68,12 @@ class RowSettings(Settings):
     column_mapping: str | None = setting(
         None, "column mapping: a name, or path/to/file.py:name (default: inferred from the column names)"
     )
-    system_prompt: Template | None = setting(None, "system message before every prompt", "system", "default_system")
+    ignore_columns: Listed | None = setting(
+        None, "columns to leave out on purpose: rows are read as if they did not have them", "remove_columns"
+    )
+    system_prompt: Template | None = setting(
+        None, "system message before every prompt; it replaces those of the rows", "system", "default_system"
+    )
     instruction: Template | None = setting(None, "instruction before each text (default: inferred for labeled text)")
     pair_label: Literal["similar", "different"] = setting(
         "similar", "meaning of a larger pair label: the texts are more similar, or more different"

@@ -13,6 +13,7 @@ from graft.data.chat_template import Renderer
 from graft.data.columns import ColumnMapping, recognize
 from graft.data.example import AnswerExample, Example
 from graft.data.example_set import ExampleSet
+from graft.data.ignored import check_ignored
 from graft.data.inferred import InferredSetting
 from graft.data.quality import summarize, to_examples, without_duplicates
 from graft.data.sources import Loaded, Source, load_rows
@@ -76,11 +77,12 @@ def prepare(
         InputError: With everything that is wrong with the data.
     """
     loaded = loaded or load_rows(settings)
+    check_ignored(loaded.train, settings.ignore_columns)
     mapping = recognize(loaded.train, settings, _generation_prompt(tokenizer))
     examples, held = _both(loaded, mapping)
     mapping = replace(mapping, labels=_classes(mapping, examples))
     examples, repeated, warnings = without_duplicates(examples, settings.keep_duplicates)
-    said = list(mapping.inferred)
+    said = [*mapping.inferred, *mapping.notes.lines()]
     examples = _drawn(examples, settings.max_train_samples, seed, mapping.labels, said)
     check_learnable(examples, mapping.labels, held is None)
     if held is None:

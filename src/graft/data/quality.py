@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.data.columns import ColumnMapping
+from graft.data.columns.notes import nothing
 from graft.data.duplicates import find_duplicates, row_keys
 from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, shown_places
 from graft.data.example_set import ExampleSet, first_places, pair_hashes
@@ -26,23 +27,31 @@ def to_examples(rows: Iterable[Row], mapping: ColumnMapping) -> ExampleSet:
     """Return the examples of all rows.
 
     Raises:
-        InputError: Naming by file and line the rows without a column that is read, and those with an empty answer.
+        InputError: Naming by file and line the rows without a column that is read, and those with an empty answer; and
+            the columns that would be lost although their names are known.
     """
     problems = Problems()
     examples = ExampleSet.of(_converted(rows, mapping, problems))
     shorten(problems, "rows like these")
+    if mapping.exhaustive:
+        mapping.notes.lost(mapping.kind, problems)
+    if not len(examples) and not problems and next(iter(rows), None) is not None:
+        problems.add("no row has an answer that is trained: all are switched off, or rejected")
     problems.raise_if_any()
     return examples
 
 
 def _converted(rows: Iterable[Row], mapping: ColumnMapping, problems: Problems) -> Iterator[Example]:
+    read = frozenset((*mapping.columns, *mapping.optional))
     for row in rows:
-        missing = [name for name in mapping.columns if row.columns.get(name) is None and name != "tools"]
+        unread = [name for name, value in row.columns.items() if name not in read and not nothing(value)]
+        mapping.notes.unread(unread, row.origin)
+        missing = [name for name in mapping.columns if row.columns.get(name) is None]
         if missing:
             problems.add(_missing(row, missing), str(row.origin))
             continue
         try:
-            for name in mapping.columns:
+            for name in read:
                 refuse_unreadable(row.columns.get(name), f"{row.origin}: column {name!r}")
             made = mapping.convert(row.columns, row.origin)
         except GraftError as error:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from graft.config import DataSettings
 from graft.data.example import Origin
+from graft.data.ignored import without_columns
 from graft.data.readers import Row, endings, load_file, load_files
 from graft.data.spool import Joined, Spool
 from graft.data.values import plain, without_padding
@@ -73,6 +74,8 @@ def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence
             held = load_files(files)
             eval_source = Source(_named(files), len(held), sha256_of(*files))
     problems.raise_if_any()
+    train = without_columns(train, settings.ignore_columns)
+    held = None if held is None else without_columns(held, settings.ignore_columns)
     return Loaded(train, held, source, eval_source if held is not None else None)
 
 

@@ -16,6 +16,9 @@ from graft.data.example import (
     expect,
 )
 
+OPTIONAL = ("label", "tools", "answer", "template_kwargs")
+"""What an answer may have besides prompt and completion."""
+
 
 def as_row(example: Example) -> dict[str, Any]:
     """Return an example as a line of ``data/*.jsonl``; ``from_row`` reads it back."""
@@ -34,7 +37,7 @@ def as_row(example: Example) -> dict[str, Any]:
 
 def _answer_row(example: AnswerExample) -> dict[str, Any]:
     prompt = example.prompt if isinstance(example.prompt, str) else [dict(message) for message in example.prompt]
-    optional = {name: getattr(example, name) for name in ("label", "tools", "answer")}
+    optional = {name: getattr(example, name) for name in OPTIONAL}
     given = {name: value for name, value in optional.items() if value is not None}
     return {"prompt": prompt, "completion": example.completion, **given}
 
@@ -72,5 +75,5 @@ def _with_completion(row: dict[str, Any], origin: Origin, kind: str) -> Example:
     if isinstance(prompt, str) and row.get("label") is not None:
         return ClassExample(prompt, completion, origin)
     messages = prompt if isinstance(prompt, str) else tuple(prompt)
-    optional = {name: row.get(name) for name in ("label", "tools", "answer")}
+    optional = {name: row.get(name) for name in OPTIONAL}
     return AnswerExample(messages, completion, origin, **optional)

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from graft.config import DataSettings
+from graft.data.chat_formats import holds_messages
 from graft.data.columns.base import LABELS, TEXTS, ColumnMapping, first_of
 from graft.data.columns.by_template import by_text_template, by_two_templates, shape_prompt
+from graft.data.columns.notes import nothing
+from graft.data.columns.preferences import refuse_preferences
 from graft.data.columns.rendered import rendered_text
 from graft.data.readers import Row
 from graft.errors import InputError, Problems, shorten
@@ -41,6 +44,7 @@ COLUMN_MAPPINGS: Registry[Rule] = Registry(
         "input_output": f"{_HERE}.instructions:input_output",
         "tokens_tags": f"{_HERE}.texts:tokens_tags",
         "text": f"{_HERE}.texts:plain_text",
+        "chosen": f"{_HERE}.preferences:chosen",
     },
 )
 """The first rule that fits is taken, an installed one before those that are built in."""
@@ -64,9 +68,24 @@ def recognize(
     if settings.response_template is not None or settings.instruction_template is not None:
         return rendered_text(list(counts), rows, settings)
     if settings.text_template is not None:
-        return by_text_template(settings.text_template, list(counts), generation_prompt)
+        mapping = by_text_template(settings.text_template, list(counts), generation_prompt)
+        refuse_preferences(mapping, list(counts), rows, settings)
+        return mapping
     if settings.prompt_template is not None or settings.completion_template is not None:
-        return by_two_templates(settings, list(counts))
+        mapping = by_two_templates(settings, list(counts))
+        refuse_preferences(mapping, list(counts), rows, settings)
+        return mapping
+    return _by_names(counts, rows, settings, labels)
+
+
+def _by_names(
+    counts: Counter[str], rows: Sequence[Row], settings: DataSettings, labels: list[str] | None
+) -> ColumnMapping:
+    """The mapping by the first rule that fits the columns.
+
+    Raises:
+        InputError: When none does, and for preferences.
+    """
     rules = list(_rules(settings))
 
     def found(columns: Sequence[str]) -> ColumnMapping | None:
@@ -74,7 +93,9 @@ def recognize(
         return next((mapping for rule in rules if (mapping := rule(columns, rows, settings, labels))), None)
 
     columns = [name for name, count in counts.items() if 2 * count >= len(rows)]
-    mapping = found(columns)
+    filled = {name for row in rows for name, value in row.columns.items() if not nothing(value)}
+    mapping = found([name for name in columns if name in filled]) or found(columns)
+    refuse_preferences(mapping, list(counts), rows, settings)
     if mapping is None:
         raise _unknown(columns or list(rows[0].columns), rows[0])
     _refuse_other_kinds(mapping, columns, rows, found)
@@ -91,11 +112,12 @@ def _rules(settings: DataSettings) -> Iterator[Rule]:
 
 
 def _unknown(columns: list[str], row: Row) -> InputError:
+    talks = next((name for name in columns if holds_messages(row.columns.get(name))), None)
     example = f'--prompt_template "{{{columns[0]}}}" --completion_template "{{{columns[-1]}}}"'
     return InputError(
         f"these columns are not recognized: {', '.join(columns)}",
         where=str(row.origin),
-        remedy=f"name the columns, for example {example}",
+        remedy=f"{talks} holds messages: call it messages" if talks else f"name the columns, for example {example}",
     )
 
 
@@ -113,7 +135,7 @@ def _refuse_other_kinds(
     problems = Problems()
     kinds: dict[tuple[str, ...], str] = {}
     for row in rows:
-        names = tuple(row.columns)
+        names = tuple(name for name, value in row.columns.items() if value is not None)
         if set(names) <= set(columns):
             continue
         if names not in kinds:

@@ -6,59 +6,63 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graft.config import DataSettings
-from graft.data.chat_formats import from_conversation, from_messages
-from graft.data.columns.base import ANSWERS, ColumnMapping, first_of, mapping_by_name
-from graft.data.columns.shape import PromptShape
-from graft.data.example import AnswerExample, Example, Origin, as_text
+from graft.data.chat_formats import holds_messages, read_conversation
+from graft.data.columns.answered import HISTORY_SAID, Answered, refuse_instruction, within_row
+from graft.data.columns.base import ColumnMapping, first_of, mapping_by_name
+from graft.data.columns.conversations import Beside, Conversations
+from graft.data.columns.names import ANSWERS, BESIDE, BESIDE_ANSWER
+from graft.data.columns.notes import Notes
+from graft.data.example import Example, Origin
 from graft.data.readers import Row
+
+OTHER_NAMES = ("turns", "chat", "dialog", "dialogue")
+"""Columns that are conversations where they hold messages."""
 
 
 def messages(
     columns: Sequence[str], rows: Sequence[Row], settings: DataSettings, labels: Sequence[str] | None = None
 ) -> ColumnMapping | None:
-    """``messages`` as OpenAI writes them, perhaps with ``tools``."""
-    if "messages" not in columns:
-        return None
-    used = ("messages", "tools") if "tools" in columns else ("messages",)
-    return mapping_by_name("messages", used, lambda row, origin: from_messages(row, origin, settings.system_prompt))
+    """``messages`` as OpenAI writes them, perhaps with ``tools`` and ``system``."""
+    return _of_turns("messages", "messages", settings) if "messages" in columns else None
 
 
 def conversations(
     columns: Sequence[str], rows: Sequence[Row], settings: DataSettings, labels: Sequence[str] | None = None
 ) -> ColumnMapping | None:
-    """``conversations`` as ShareGPT writes them."""
+    """``conversations`` as ShareGPT writes them, perhaps with ``tools`` and ``system``."""
     name = first_of(columns, ("conversations", "conversation"))
     if name is None:
-        return None
-    return mapping_by_name(
-        "conversations", (name,), lambda row, origin: from_conversation(row, name, origin, settings.system_prompt)
-    )
+        others = (name for name in OTHER_NAMES if name in columns)
+        name = next((name for name in others if holds_messages(rows[0].columns.get(name))), None)
+    return _of_turns("conversations", name, settings) if name is not None else None
+
+
+def _of_turns(kind: str, name: str, settings: DataSettings) -> ColumnMapping:
+    notes = Notes()
+    made = Conversations(settings, notes)
+
+    def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        """Make an example of each answer."""
+        refuse_instruction(settings, origin)
+        turns, within = read_conversation(row[name], name, origin)
+        return made.examples(turns, Beside.of(within_row(row, within, notes, origin), origin), origin)
+
+    return mapping_by_name(kind, (name,), convert, optional=BESIDE, notes=notes)
 
 
 def prompt_answer(
     columns: Sequence[str], rows: Sequence[Row], settings: DataSettings, labels: Sequence[str] | None = None
 ) -> ColumnMapping | None:
-    """``prompt`` and an answer: texts or messages."""
-    shape = PromptShape(settings)
+    """``prompt`` and an answer, each a text or messages, perhaps with ``system``, ``history`` and ``tools``."""
     answer = first_of([name for name in columns if name != "prompt"], ANSWERS)
     if "prompt" not in columns or answer is None:
         return None
+    notes = Notes()
+    made = Answered(settings, notes)
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        """Make an example of the last answer; of messages, those before it are its prompt."""
-        prompt, completion = row["prompt"], row[answer]
-        if _is_messages(completion) and isinstance(prompt, str):  # preferences: `chosen` may hold the prompt, too
-            turns = completion if len(completion) > 1 else [*shape.prompt(prompt), *completion]
-            return from_messages({"messages": turns}, origin, settings.system_prompt)[-1:]
-        if isinstance(prompt, list):
-            turns = [*prompt, *(completion if isinstance(completion, list) else [])]
-            if not isinstance(completion, list):
-                turns.append({"role": "assistant", "content": as_text(completion)})
-            return from_messages({"messages": turns}, origin, settings.system_prompt)[-1:]
-        return [AnswerExample(shape.prompt(as_text(prompt)), as_text(completion), origin)]
+        """Make an example of each answer among the answer's messages; those of the prompt are context."""
+        return made.examples(row, row["prompt"], row[answer], origin)
 
-    return mapping_by_name(f"prompt/{answer}", ("prompt", answer), convert)
-
-
-def _is_messages(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(turn, dict) and "role" in turn for turn in value)
+    said = [HISTORY_SAID] if "history" in columns else []
+    return mapping_by_name(f"prompt/{answer}", ("prompt", answer), convert, *said, optional=BESIDE_ANSWER, notes=notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graft.config import DataSettings
@@ -35,9 +36,8 @@ def labeled_texts(
         answer = as_text(row[label]).strip()
         return [ClassExample(as_text(row[text]), answer, origin)]
 
-    return ColumnMapping(
-        "text/label", (text, label), convert, labels or sorted(values), [by_name("text/label", text, label)]
-    )
+    said = [by_name("text/label", text, label)]
+    return ColumnMapping("text/label", (text, label), convert, labels or sorted(values), said, exhaustive=True)
 
 
 def _flat(mapping: ColumnMapping) -> ColumnMapping:
@@ -47,7 +47,7 @@ def _flat(mapping: ColumnMapping) -> ColumnMapping:
         ]
 
     said = [inference for inference in mapping.inferred if inference.name != "instruction"]
-    return ColumnMapping(mapping.kind, mapping.columns, convert, mapping.labels, said)
+    return replace(mapping, convert=convert, inferred=said)
 
 
 def _several(rows: Sequence[Row], text: str, label: str) -> ColumnMapping:
@@ -59,7 +59,7 @@ def _several(rows: Sequence[Row], text: str, label: str) -> ColumnMapping:
 
     said = InferredSetting("labels", names, f"{len(names)} labels; a row can have any number of them")
     return ColumnMapping(
-        "text/labels", (text, label), convert, None, [by_name("text/labels", text, label), said], names
+        "text/labels", (text, label), convert, None, [by_name("text/labels", text, label), said], names, exhaustive=True
     )
 
 

@@ -74,7 +74,7 @@ def text_pairs(
     said = [by_name(kind, *used)]
     if scale > 1:
         said.append(InferredSetting("label_scale", scale, "the largest label, which means 1"))
-    return ColumnMapping(kind, used, convert, None, said, [])
+    return ColumnMapping(kind, used, convert, None, said, [], exhaustive=True)
 
 
 def _number(value: Any, origin: Origin) -> float:

@@ -16,8 +16,11 @@ class PromptShape:
 
     def prompt(self, text: str, instruction: str | None = None, system: str | None = None) -> tuple[Message, ...]:
         """Return the messages of a prompt; the settings win over ``instruction`` and ``system`` of the row."""
-        instruction = self.settings.instruction or instruction
-        content = f"{instruction}\n\n{text}" if instruction and text else instruction or text
         system = self.settings.system_prompt or system
         before: tuple[Message, ...] = ({"role": "system", "content": system},) if system else ()
-        return (*before, {"role": "user", "content": content})
+        return (*before, {"role": "user", "content": self.content(text, instruction)})
+
+    def content(self, text: str, instruction: str | None = None) -> str:
+        """Return the text of a prompt, after the instruction of the settings or, without one, that of the row."""
+        instruction = self.settings.instruction or instruction
+        return f"{instruction}\n\n{text}" if instruction and text else instruction or text

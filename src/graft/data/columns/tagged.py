@@ -49,7 +49,7 @@ def tagged_words(
         return [TaggedExample(tuple(words), tuple(tags), origin)]
 
     kind = "/".join(used)
-    return ColumnMapping(kind, used, convert, None, [by_name(kind, *used)], [])
+    return ColumnMapping(kind, used, convert, None, [by_name(kind, *used)], [], exhaustive=True)
 
 
 def _read_tags(words: Any, tags: Any, origin: Origin) -> tuple[list[str], list[str]]:

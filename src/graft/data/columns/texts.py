@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graft.config import DataSettings
@@ -46,7 +47,7 @@ def text_label(
         else [InferredSetting("instruction", instruction, "labeled texts need an instruction")]
     )
     mapping = mapping_by_name("text/label", (text, label), convert, *said)
-    return ColumnMapping(mapping.kind, mapping.columns, convert, known, mapping.inferred)
+    return replace(mapping, labels=known)
 
 
 def _classify(labels: Sequence[str]) -> str:

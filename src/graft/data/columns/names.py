@@ -1,0 +1,47 @@
+"""Names of columns by their meaning."""
+
+from __future__ import annotations
+
+import re
+
+from graft.data.chat_formats import LISTS, WEIGHTS
+from graft.data.content import REASONING
+
+TEXTS = ("text", "sentence", "review", "tweet", "content")
+LABELS = ("label", "labels", "class", "category", "sentiment", "tone", "intent")
+CHOSEN = ("chosen", "preferred_output", "preferred", "chosen_response", "response_chosen", "accepted")
+ANSWERS = ("completion", "response", "answer", "output", *CHOSEN, "target")
+DOCUMENTS = ("text", "document", "article", "dialogue")
+SUMMARIES = ("summary", "highlights", "abstract")
+
+SYSTEM = ("system", "system_prompt", "system_message")
+HISTORY = ("history",)
+TOOLS = ("tools", "functions")
+TEMPLATE_KWARGS = ("chat_template_kwargs",)
+BESIDE = (*SYSTEM, *TOOLS, *TEMPLATE_KWARGS, *WEIGHTS)
+"""What may stand beside messages."""
+BESIDE_ANSWER = (*BESIDE, *HISTORY, *REASONING)
+"""What may stand beside a prompt and its answer."""
+
+VERDICTS = ("label", "kto_tag", "desirable")
+"""Whether an answer is a good one, as in rows for KTO."""
+
+MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+KNOWN = frozenset(
+    (
+        *BESIDE_ANSWER,
+        *MEDIA,
+        *CHOSEN,
+        *VERDICTS,
+        *LISTS,
+        *("labels", "input", "instruction", "context", "tool_calls", "function_call"),
+    )
+)
+"""A column of such a name is meant to be read, so rows whose form is read without it are refused."""
+
+_REJECTED = re.compile(r"(^|_)(rejected|reject|(non|not|dis|un)_?preferred|loser|losing)(_|$)")
+
+
+def is_rejected(name: str) -> bool:
+    """Return whether a column of this name holds answers that aren't to be learned."""
+    return bool(_REJECTED.search(name.strip().casefold().replace("-", "_").replace(" ", "_")))

@@ -1,0 +1,203 @@
+"""Preferences: rows that also have answers which aren't to be learned. graft trains on their good answers, if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from graft.config import DataSettings
+from graft.data.chat_formats import Turn, holds_messages, read_conversation
+from graft.data.columns.answered import refuse_instruction
+from graft.data.columns.base import ColumnMapping, first_of, mapping_by_name
+from graft.data.columns.chats import conversations, messages, prompt_answer
+from graft.data.columns.conversations import Beside, Conversations, context
+from graft.data.columns.instructions import input_output, instruction_output, question_answer
+from graft.data.columns.names import ANSWERS, BESIDE, CHOSEN, VERDICTS, is_rejected
+from graft.data.columns.notes import Notes
+from graft.data.example import Example, Origin
+from graft.data.inferred import InferredSetting
+from graft.data.readers import Row
+from graft.errors import InputError
+
+NAME = "chosen"
+"""The column mapping that trains on good answers."""
+
+_GOOD = {"true", "1", "1.0", "yes", "good", "desirable", "chosen", "preferred", "accepted", "correct", "thumbs_up"}
+_BAD = {"false", "0", "0.0", "-1", "-1.0", "no", "bad", "undesirable", "rejected", "incorrect", "wrong", "thumbs_down"}
+_BESIDE_TURNS = (messages, conversations)
+_ANSWERED = (prompt_answer, instruction_output, question_answer, input_output)
+
+
+def chosen(
+    columns: Sequence[str], rows: Sequence[Row], settings: DataSettings, labels: Sequence[str] | None = None
+) -> ColumnMapping | None:
+    """The good answers of preferences: ``chosen``, ``preferred_output``, or those whose ``label`` is true (KTO).
+
+    Rejected answers aren't trained. It is used only where it is named: ``--column_mapping chosen``.
+    """
+    if settings.column_mapping != NAME:
+        return None
+    rejected = tuple(name for name in columns if is_rejected(name))
+    left = [name for name in columns if name not in rejected]
+    answer, verdict = first_of(left, CHOSEN), verdict_column(left, rows)
+    if answer is not None:
+        mapping = _of_chosen(left, answer, rejected, rows, settings)
+    elif verdict is not None:
+        mapping = _of_good_rows([name for name in left if name != verdict], verdict, rows, settings)
+    else:
+        mapping = _first_fitting([name for name in left if name not in VERDICTS], rows, settings) if rejected else None
+    if mapping is None:
+        return None
+    why = "only answers that are preferred are trained"
+    said = [*mapping.inferred, InferredSetting("answers", NAME, why)]
+    return replace(mapping, optional=(*mapping.optional, *rejected), inferred=said)
+
+
+def _of_chosen(
+    columns: Sequence[str], answer: str, rejected: Sequence[str], rows: Sequence[Row], settings: DataSettings
+) -> ColumnMapping | None:
+    """The mapping of a prompt with its chosen answer, or of whole conversations."""
+    others = {*ANSWERS} - {answer}
+    left = [name for name in columns if name not in others]
+    mapping = next((found for rule in _ANSWERED if (found := rule(left, rows, settings))), None)
+    if mapping is None and any(_is_whole(row.columns.get(answer)) for row in rows[:1]):
+        return _of_conversations(left, answer, rejected, settings)
+    return mapping
+
+
+def _of_conversations(
+    columns: Sequence[str], answer: str, rejected: Sequence[str], settings: DataSettings
+) -> ColumnMapping:
+    """Turns with the answer to them, as in LLaMA-Factory; or whole conversations, whose prompt is what both share."""
+    before = first_of(columns, ("conversations", "messages", "conversation"))
+    notes = Notes()
+
+    def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        """Make an example of each answer of the chosen turns that the rejected ones don't have."""
+        refuse_instruction(settings, origin)
+        turns = _whole(row[answer], answer, origin)
+        if before is not None:
+            shared = read_conversation(row[before], before, origin).turns
+            turns = turns[_shared(shared, turns) :] if _shared(shared, turns) == len(shared) else turns
+        else:
+            other = next((row[name] for name in rejected if row.get(name)), None)
+            count = _shared(_whole(other, rejected[0], origin), turns) if other is not None else _last_answer(turns)
+            shared, turns = turns[:count], turns[count:]
+        if not any(turn.message["role"] == "assistant" for turn in turns):
+            raise InputError(f"{answer} has no answer of its own", where=str(origin))
+        return Conversations(settings, notes).examples([*context(shared), *turns], Beside.of(row, origin), origin)
+
+    used = (answer,) if before is None else (before, answer)
+    return mapping_by_name("/".join(used), used, convert, optional=BESIDE, notes=notes)
+
+
+def _is_whole(value: Any) -> bool:
+    return holds_messages(value) or (isinstance(value, str) and value.lstrip().startswith("Human:"))
+
+
+def _whole(value: Any, name: str, origin: Origin) -> list[Turn]:
+    """The turns of messages, or of a dialogue as Anthropic writes it."""
+    if isinstance(value, str) and _is_whole(value) and not holds_messages(value):
+        return _dialogue(value)
+    return read_conversation(value, name, origin).turns
+
+
+def _dialogue(text: str) -> list[Turn]:
+    r"""The turns of ``\n\nHuman: … \n\nAssistant: …``."""
+    turns: list[Turn] = []
+    for part in ("\n\n" + text.lstrip()).split("\n\nHuman:")[1:]:
+        asked, *answers = part.split("\n\nAssistant:")
+        turns.append(Turn({"role": "user", "content": asked.strip()}))
+        turns += [Turn({"role": "assistant", "content": answer.strip()}) for answer in answers]
+    return turns
+
+
+def _shared(one: Sequence[Turn], other: Sequence[Turn]) -> int:
+    """The number of turns that both begin with."""
+    same = [left.message == right.message for left, right in zip(one, other, strict=False)]
+    return same.index(False) if False in same else len(same)
+
+
+def _last_answer(turns: Sequence[Turn]) -> int:
+    """Where the answer after the last prompt begins."""
+    return max((place + 1 for place, turn in enumerate(turns) if turn.message["role"] == "user"), default=0)
+
+
+def _of_good_rows(
+    columns: Sequence[str], verdict: str, rows: Sequence[Row], settings: DataSettings
+) -> ColumnMapping | None:
+    """The mapping of rows with a verdict, of which those with a bad one give no example."""
+    mapping = _first_fitting(columns, rows, settings)
+    if mapping is None:
+        return None
+
+    def convert(row: Mapping[str, Any], origin: Origin) -> Sequence[Example]:
+        """Make the examples of a row whose answer is a good one."""
+        if _word(row[verdict]) in _GOOD:
+            return mapping.convert(row, origin)
+        mapping.notes.count("rows_not_preferred", f"rows whose {verdict} says that the answer is bad", origin)
+        return []
+
+    return replace(mapping, columns=(*mapping.columns, verdict), convert=convert)
+
+
+def _first_fitting(columns: Sequence[str], rows: Sequence[Row], settings: DataSettings) -> ColumnMapping | None:
+    rules = (*_BESIDE_TURNS, *_ANSWERED)
+    return next((found for rule in rules if (found := rule(columns, rows, settings))), None)
+
+
+def verdict_column(columns: Iterable[str], rows: Sequence[Row]) -> str | None:
+    """Return the column that says whether an answer is a good one, as in rows for KTO."""
+    for name in columns:
+        if name.strip().casefold() in VERDICTS:
+            words = {_word(row.columns[name]) for row in rows if row.columns.get(name) is not None}
+            if words and words <= _GOOD | _BAD:
+                return name
+    return None
+
+
+def _word(value: Any) -> str:
+    return "_".join(str(value).casefold().split())
+
+
+def refuse_preferences(
+    mapping: ColumnMapping | None, columns: Sequence[str], rows: Sequence[Row], settings: DataSettings
+) -> None:
+    """Refuse rows with good and bad answers that would be trained as if all were good.
+
+    Args:
+        mapping: How the rows are read; None where their columns are not recognized.
+        columns: The columns that any row has.
+        rows: The rows.
+        settings: Templates name what is to be learned, unless rows differ by a verdict.
+
+    Raises:
+        InputError: Saying what they are, and how to train on the good ones alone.
+    """
+    read = {*mapping.columns, *mapping.optional} if mapping is not None else set()
+    unread = [name for name in columns if name not in read]
+    templates = settings.text_template is not None or settings.prompt_template is not None
+    certain = mapping is None or mapping.exhaustive
+    rejected = next((name for name in unread if certain and not templates and is_rejected(name)), None)
+    found = rejected or (verdict_column(unread, rows) if mapping is not None and (certain or templates) else None)
+    if found is None:
+        return
+    first = next(row for row in rows if row.columns.get(found) is not None or found in row.columns)
+    bad = f"{found} holds answers that are not to be learned" if rejected else f"{found} says which answers are good"
+    raise InputError(
+        f"these rows are preferences ({', '.join(columns)}): {bad}, and graft does not train on preferences",
+        where=str(first.origin),
+        remedy=_remedy(columns, rows, settings),
+    )
+
+
+def _remedy(columns: Sequence[str], rows: Sequence[Row], settings: DataSettings) -> str:
+    """How to train on the good answers alone."""
+    if chosen(columns, rows, settings.model_copy(update={"column_mapping": NAME})) is not None:
+        return f"--column_mapping {NAME} trains on the good answers only"
+    answer = first_of(columns, CHOSEN)
+    prompt = next((name for name in columns if name != answer and not is_rejected(name)), None)
+    if answer is None or prompt is None:
+        return "add the good answers, as the column chosen"
+    return f'train on the good answers only: --prompt_template "{{{prompt}}}" --completion_template "{{{answer}}}"'
