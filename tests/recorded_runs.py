@@ -138,7 +138,7 @@ def _cases() -> Iterator[tuple[str, Case]]:
         yield case(f"lora-{family}", family, "chats", evaluate="true")
     yield case("lora-chats", "llama", "chats", per_device_train_batch_size=4, evaluate="true")
     yield case("lora-chats-all", "llama", "chats", loss_on="all", engine="plain")
-    yield case("lora-answers", "llama", "answers", max_length=64, evaluate="true")
+    yield case("lora-answers", "llama", "answers", max_length=64, on_long="truncate", evaluate="true")
     for name, model, options in (
         ("lora", "llama", {}),
         ("lora-dropout", "llama", {"lora_dropout": 0.1}),
@@ -149,7 +149,8 @@ def _cases() -> Iterator[tuple[str, Case]]:
         ("adapters", "llama", {"method": "adapters"}),
         ("full", "llama", {"method": "full", "keep": MODEL}),
     ):  # 256 tokens and more in a batch are computed by other kernels than fewer
-        yield case(f"large-batch-{name}", model, "answers", per_device_train_batch_size=16, max_length=64, **options)
+        long = {"max_length": 64, "on_long": "truncate"}
+        yield case(f"large-batch-{name}", model, "answers", per_device_train_batch_size=16, **long, **options)
     yield case("lora-text-template", "llama", text_template="User: {text}\\nAssistant: {label}")
     yield case("lora-accumulation", "llama", per_device_train_batch_size=2, gradient_accumulation_steps=4)
     yield case("lora-checkpointing", "llama", gradient_checkpointing="true")

@@ -110,6 +110,17 @@ def tiny_model_folder(
     return path
 
 
+def wide_model_folder(folder: Path, length: int = 4096) -> Path:
+    """A tiny llama that reads ``length`` tokens."""
+    import json
+
+    path = tiny_model_folder(folder)
+    for name, key in (("config", "max_position_embeddings"), ("tokenizer_config", "model_max_length")):
+        file = path / f"{name}.json"
+        file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), key: length}), encoding="utf-8")
+    return path
+
+
 def tiny_gguf(file: Path, architecture: str = "llama", seed: int = 0) -> Path:
     """The tiny llama as a float32 GGUF, tensors named and laid out as llama.cpp's converter does."""
     import gguf

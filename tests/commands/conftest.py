@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tiny_models import tiny_model_folder
+from tiny_models import tiny_model_folder, wide_model_folder
 
 GOOD = ["fine day", "lovely cake", "what a joy", "great work", "so happy", "nice and warm", "love it", "well done"]
 BAD = ["awful rain", "burnt toast", "what a mess", "poor work", "so sad", "cold and grey", "hate it", "badly made"]
@@ -11,6 +11,12 @@ BAD = ["awful rain", "burnt toast", "what a mess", "poor work", "so sad", "cold 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory):
     return tiny_model_folder(tmp_path_factory.mktemp("models"), "llama")
+
+
+@pytest.fixture(scope="session")
+def wide_llama(tmp_path_factory):
+    """It reads 4,096 tokens."""
+    return str(wide_model_folder(tmp_path_factory.mktemp("wide")))
 
 
 @pytest.fixture

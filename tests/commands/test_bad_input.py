@@ -189,10 +189,11 @@ def test_all_prompts_alike(refused, written):
     assert "same prompt" in err
 
 
-def test_a_row_with_nothing_left_after_truncation(refused, written):
+def test_a_row_that_is_too_long(refused, written):
     rows = [*ROWS, {"text": "long " * 300, "label": "bad"}]
     err = refused(written(jsonl(rows)), "--max_length", "200")
-    assert f"rows.jsonl:{len(rows)}: no answer tokens are left" in err and "--max_length" in err
+    assert f"1 of {len(rows)} rows is longer than --max_length 200: " in err and f"rows.jsonl:{len(rows)}; " in err
+    assert "--on_long drop" in err
 
 
 def test_csv_rows_of_another_width_and_quotes_left_open(refused, written):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from graft.commands.evaluate import evaluate_model
 from graft.commands.finetune import finetune
 from graft.errors import GraftError, InputError, Interrupted
 from graft.progress import Silent
@@ -210,3 +211,28 @@ def test_every_training_argument_passes_through(given):
         finetune(given | {"training_arguments": both, "overwrite": True})
     with pytest.raises(InputError, match=r"--optim must be adamw_torch, .* not 'no_such'"):
         finetune(given | {"training_arguments": {"optim": "no_such"}, "overwrite": True})
+
+
+def test_a_limit_that_was_raised_is_recorded_and_holds_again(given, wide_llama, tmp_path):
+    rows = [{"prompt": f"p{n}", "completion": "a" * (1500 if n == 3 else 3) + str(n)} for n in range(20)]
+    path = tmp_path / "long.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    settings = given | {"model_name_or_path": wide_llama, "data_files": str(path), "max_steps": 1, "evaluate": False}
+    run = finetune(settings)
+    limit = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["max_length"]
+    assert 1500 < limit == manifest(run)["task"]["max_length"]
+
+
+def test_a_held_out_row_that_is_too_long_is_judged_nowhere(given, tmp_path):
+    """Base and tuned are compared on the rows that fit, by ``finetune`` and later."""
+    held = tmp_path / "held.jsonl"
+    texts = ["fine", "awful " * 60, "lovely", "burnt"]
+    lines = [json.dumps({"text": text, "label": "gb"[n % 2]}) + "\n" for n, text in enumerate(texts)]
+    held.write_text("".join(lines).replace('"g"', '"good"').replace('"b"', '"bad"'), encoding="utf-8")
+    run = finetune(given | {"eval_data_files": str(held), "max_length": 200, "on_long": "drop"})
+    kept = [json.loads(line)["origin"] for line in (run / "data" / "eval.jsonl").read_text("utf-8").splitlines()]
+    assert kept == [f"{held}:{line}" for line in (1, 3, 4)]
+    said = manifest(run)["data"]
+    assert (said["held_out_rows"], said["summary"]["dropped"], said["summary"]["truncated"]) == (3, 1, 0)
+    for document in (json.loads((run / "evaluation.json").read_text("utf-8")), evaluate_model(run)):
+        assert {found["accuracy"]["n"] for found in document["predictors"].values()} == {3}

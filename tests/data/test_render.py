@@ -92,12 +92,23 @@ def test_a_long_row_is_cut_on_the_right_and_counted(chat):
     assert cut.input_ids == whole.input_ids[:40] and cut.cut == len(whole.input_ids) - 40 and whole.cut == 0
 
 
-def test_rows_with_nothing_left_are_named(chat):
+def test_rows_whose_answer_was_cut_are_marked(chat):
+    """Which are all that have one, since rows are cut on the right; a plain text has none."""
     problems = Problems()
-    rows = [user("long " * 50, "yes") for _ in range(30)]
-    list(encode_all([*rows, user("Hi", "yes")], Renderer(chat), 40, problems))
+    given = [user("long " * 50, "yes"), user("Hi", "yes " * 50), user("Hi", "yes"), AnswerExample("", "a" * 99, HERE)]
+    rows = list(encode_all(given, Renderer(chat), 40, problems))
+    assert [row.answer_cut for row in rows] == [True, True, False, False] and not problems
+    assert [row.has_answer for row in rows] == [False, True, True, True]
+    assert [row.cut > 0 for row in rows] == [True, True, False, True]
+
+
+def test_rows_without_tokens_to_train_on_are_named():
+    tokenizer = tiny_model_tokenizer(None)
+    tokenizer.eos_token = None
+    problems = Problems()
+    list(encode_all([AnswerExample("", "a", HERE)] * 30, Renderer(tokenizer), 40, problems))
     assert len(problems.found) == 21 and "10 more" in problems.found[-1].what
-    assert "no answer tokens are left" in problems.found[0].what and problems.found[0].where == "rows.jsonl:3"
+    assert str(problems.found[0]).startswith("rows.jsonl:3: the row has no tokens to train on")
 
 
 def test_the_beginning_token_stands_once_where_the_model_wants_one():

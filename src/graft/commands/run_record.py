@@ -77,6 +77,8 @@ def _config(plan: RunPlan) -> str:
     recorded = settings.model_dump(mode="json", exclude=unwritten, exclude_defaults=True)
     if settings.precision == "auto":  # measured once: a run that is resumed or repeated computes as this one did
         recorded["precision"] = plan.training.precision
+    if any(inferred.name == "max_length" for inferred in plan.inferred):  # it depends on the memory that was free
+        recorded["max_length"] = plan.encoding.max_length
     return yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from graft.config.base import Settings, setting
-from graft.config.types import Listed, Template
+from graft.config.types import Listed, OnLong, Template
 
 
 class HubSettings(Settings):
@@ -104,6 +104,12 @@ class DataSettings(RowSettings):
         "test_size",
         gt=0,
         lt=1,
+    )
+    on_long: OnLong | None = setting(
+        None,
+        "rows longer than max_length: truncate, drop, or error (default: texts are truncated; rows whose answer would "
+        "be cut are dropped where they are under 1 %, else an error)",
+        "excess_length_strategy",
     )
     keep_duplicates: bool = setting(
         False, "train on rows that are equal to an earlier one, such as those of an upsampled class, too"

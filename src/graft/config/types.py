@@ -51,4 +51,7 @@ def _format(value: Any) -> Any:
 
 
 Precision = Annotated[Literal["auto", "float32", "bfloat16", "float16"], BeforeValidator(_format)]
+OnLong = Annotated[
+    Literal["truncate", "drop", "error"], BeforeValidator(lambda value: "error" if value == "raise" else value)
+]
 Engine = Annotated[Literal["exact", "int8", "bfloat16", "plain", "auto", "packed"], BeforeValidator(_format)]

@@ -111,8 +111,7 @@ def summarize(train: ExampleSet, held_out: ExampleSet, labels: Sequence[str] | N
     warnings = _conflicts(train) + _leaks(train, held_out)
     found: dict[str, Any] = {}
     if labels:
-        counts = Counter(example.reference for example in train)
-        found["labels"] = {label: counts.get(label, 0) for label in sorted(counts, key=lambda k: (-counts[k], k))}
+        found["labels"] = counts = label_counts(train)
         unknown = sorted({example.reference for example in held_out} - set(counts))
         if unknown:
             warnings.append(f"held-out labels that are missing from the training rows: {', '.join(unknown)}")
@@ -120,6 +119,12 @@ def summarize(train: ExampleSet, held_out: ExampleSet, labels: Sequence[str] | N
             rare = min(counts, key=lambda label: counts[label])
             warnings.append(f"the labels are unbalanced: {rare!r} has {counts[rare]} of {len(train)} rows")
     return {**found, "warnings": warnings}
+
+
+def label_counts(examples: ExampleSet) -> dict[str, int]:
+    """Return how often each label occurs, the most common first."""
+    counts = Counter(example.reference for example in examples)
+    return {label: counts[label] for label in sorted(counts, key=lambda label: (-counts[label], label))}
 
 
 def _conflicts(examples: ExampleSet) -> list[str]:

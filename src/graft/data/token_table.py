@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pyarrow import ipc
 
 from graft.data.example import Origin
+from graft.data.example_set import ROWS_A_FILE
 from graft.data.spool import BYTES_IN_MEMORY, View, in_parts
 from graft.data.tokenize import TokenizedExample
 
@@ -26,13 +28,14 @@ class _Columns(NamedTuple):
     offsets: NDArray[np.int64]
     prompt_lengths: NDArray[np.int32]
     cut: NDArray[np.int32]
+    answer_cut: NDArray[np.uint8]
     files: NDArray[np.int32]
     lines: NDArray[np.int64]
     targets: pa.Array
 
 
 class TokenTable(Sequence[TokenizedExample]):
-    """Tokenized rows: 4 bytes a token, 28 bytes a row; more than 16 MB are in a temporary file without a name.
+    """Tokenized rows: 4 bytes a token, 29 bytes a row; more than 16 MB are in a temporary file without a name.
 
     A row is made into a ``TokenizedExample`` each time it is read.
 
@@ -40,6 +43,8 @@ class TokenTable(Sequence[TokenizedExample]):
         lengths: The number of tokens in each row.
         prompt_lengths: The number of tokens in each row that are not trained on.
         cut: The number of tokens of each row that there was no room for.
+        answer_cut: Whether an answer is among what was cut, of each row.
+        places: Where in the table each row is; not all are, where some were left out.
         has_targets: Whether the rows are for a head.
     """
 
@@ -51,15 +56,34 @@ class TokenTable(Sequence[TokenizedExample]):
         self.lengths: NDArray[np.int64] = _joined([np.diff(batch.offsets) for batch in self._batches])
         self.prompt_lengths: NDArray[np.int64] = _joined([batch.prompt_lengths for batch in self._batches])
         self.cut: NDArray[np.int64] = _joined([batch.cut for batch in self._batches])
+        self.answer_cut: NDArray[np.bool_] = _joined([batch.answer_cut for batch in self._batches]).astype(bool)
+        self.places: NDArray[np.int64] = np.arange(len(self.lengths))
         self.has_targets = any(not pa.types.is_null(batch.targets.type) for batch in self._batches)
+
+    @property
+    def origins(self) -> NDArray[np.int64]:
+        """A number for each row's origin; the rows of one line of a file have the same."""
+        numbers = [batch.files.astype(np.int64) * ROWS_A_FILE + batch.lines for batch in self._batches]
+        return _joined(numbers)[self.places]
+
+    @property
+    def has_answer(self) -> NDArray[np.bool_]:
+        """Whether there are tokens to train on, of each row."""
+        read = np.zeros(len(self), np.int64) if self.has_targets else np.maximum(1, self.prompt_lengths)
+        return self.lengths > read
+
+    def take(self, chosen: NDArray[np.bool_]) -> TokenTable:
+        """Return the rows where a mask is true; their tokens stay where they are."""
+        taken = copy(self)
+        for name in ("lengths", "prompt_lengths", "cut", "answer_cut", "places"):
+            setattr(taken, name, getattr(self, name)[chosen])
+        return taken
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[TokenizedExample]:
-        for number, batch in enumerate(self._batches):
-            for place in range(len(batch.lines)):
-                yield self._row(self._batches[number], place)
+        return (self[index] for index in range(len(self)))
 
     @overload
     def __getitem__(self, index: int) -> TokenizedExample: ...
@@ -68,15 +92,17 @@ class TokenTable(Sequence[TokenizedExample]):
     def __getitem__(self, index: int | slice) -> TokenizedExample | Sequence[TokenizedExample]:
         if isinstance(index, slice):
             return View(self, range(len(self))[index])
-        number, place = divmod(range(len(self))[index], ROWS_A_BATCH)
+        number, place = divmod(int(self.places[index]), ROWS_A_BATCH)
         return self._row(self._batches[number], place)
 
     def _row(self, batch: _Columns, place: int) -> TokenizedExample:
         start, stop = batch.offsets[place : place + 2]
         origin = Origin(self._files[batch.files[place]], int(batch.lines[place]))
         tokens: list[int] = batch.tokens[start:stop].tolist()
-        target = batch.targets[place].as_py()
-        return TokenizedExample(tokens, int(batch.prompt_lengths[place]), origin, int(batch.cut[place]), target)
+        target, cut = batch.targets[place].as_py(), int(batch.cut[place])
+        return TokenizedExample(
+            tokens, int(batch.prompt_lengths[place]), origin, cut, target, bool(batch.answer_cut[place])
+        )
 
 
 def row_lengths(rows: Sequence[TokenizedExample]) -> NDArray[np.int64]:
@@ -89,6 +115,7 @@ def _batch(rows: Sequence[TokenizedExample], files: dict[str, int]) -> pa.Record
         "input_ids": pa.array([row.input_ids for row in rows], pa.large_list(pa.int32())),
         "prompt_length": pa.array([row.prompt_length for row in rows], pa.int32()),
         "cut": pa.array([row.cut for row in rows], pa.int32()),
+        "answer_cut": pa.array([int(row.answer_cut) for row in rows], pa.uint8()),
         "file": pa.array([files.setdefault(row.origin.file, len(files)) for row in rows], pa.int32()),
         "line": pa.array([row.origin.line for row in rows], pa.int64()),
         "target": pa.array([row.target for row in rows]),
@@ -119,6 +146,7 @@ def _columns(batch: pa.RecordBatch) -> _Columns:
         offsets=ids.offsets.to_numpy(),
         prompt_lengths=batch.column("prompt_length").to_numpy(),
         cut=batch.column("cut").to_numpy(),
+        answer_cut=batch.column("answer_cut").to_numpy(),
         files=batch.column("file").to_numpy(),
         lines=batch.column("line").to_numpy(),
         targets=batch.column("target"),

@@ -23,8 +23,9 @@ class TokenizedExample:
         input_ids: The tokens; those from ``prompt_length`` on are trained on.
         prompt_length: The number of tokens that are read only.
         origin: Where the row came from.
-        cut: The number of tokens that ``max_length`` left no room for.
+        cut: The number of tokens that ``max_length`` left no room for; of two texts, of the longer one.
         target: What a head is trained on: a class, a number for each of several, a tag for each token, or a distance.
+        answer_cut: Whether an answer is among what was cut, so that the row would teach not to end it.
     """
 
     input_ids: list[int]
@@ -32,6 +33,12 @@ class TokenizedExample:
     origin: Origin
     cut: int = 0
     target: Any = None
+    answer_cut: bool = False
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there are tokens left to train on."""
+        return self.target is not None or len(self.input_ids) > max(1, self.prompt_length)
 
 
 def prompt_ids(tokenizer: Any, text: str) -> list[int]:
@@ -99,18 +106,14 @@ def encode(example: Example, renderer: Renderer, max_length: int) -> TokenizedEx
 def encode_all(
     examples: Iterable[Example], renderer: Renderer, max_length: int, problems: Problems
 ) -> Iterator[TokenizedExample]:
-    """Yield all rows; one with nothing left to train on becomes a problem that names its file and line."""
+    """Yield all rows; one without tokens to train on, long rows aside, becomes a problem of its file and line."""
     found = Problems()
     for part in in_parts(examples, ROWS_AT_ONCE):
-        for row in _encoded(*_rendered(part, renderer, found), renderer, max_length):
-            if len(row.input_ids) <= max(1, row.prompt_length):
-                long = len(row.input_ids) + row.cut
-                found.add(
-                    f"no answer tokens are left: the row has {long} tokens, and --max_length is {max_length}",
-                    str(row.origin),
-                    "increase --max_length, or shorten the prompt",
-                )
-            yield row
+        origins, texts = _rendered(part, renderer, found)
+        for text, row in zip(texts, _encoded(origins, texts, renderer, max_length), strict=True):
+            if not row.has_answer and not row.cut:
+                found.add("the row has no tokens to train on", str(row.origin), "fill it in, or remove the row")
+            yield replace(row, answer_cut=True) if row.cut and text.prompt else row
     shorten(found, "rows like these")
     problems.found.extend(found.found)
 

@@ -14,11 +14,11 @@ from graft.data.inferred import InferredSetting
 from graft.data.pipeline import Prepared
 from graft.data.token_table import TokenTable, row_lengths
 from graft.data.tokenize import TokenizedExample
-from graft.errors import Problems
 from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base
 from graft.planning.inputs import Inputs, read_inputs
+from graft.planning.long_rows import fit_rows
 from graft.progress import SILENT, Reporter
 from graft.tasks.base import Task, check_metrics, default_learning_rate
 from graft.tasks.encoding import Encoding, resolve_max_length
@@ -94,16 +94,15 @@ def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan
     """
     inputs = read_inputs(settings, reporter)
     encoding = _encoding(settings, inputs)
-    rows, held_out = _tokenized(inputs, encoding)
+    fitted = fit_rows(settings, inputs, encoding)
+    encoding, (rows, held_out) = fitted.encoding, fitted.sides
     objective = inputs.task.objective(encoding.label_space)
     config = inputs.base.text_config
     vocabulary = int(config.get("vocab_size") or len(encoding.tokenizer))
     loss = choose_loss(settings, rows, encoding.tokenizer, vocabulary, reporter, objective)
     training = _training(settings, inputs, rows)
     output = settings.output_path or _free_output(settings)
-    said = [*inputs.data.inferred, *inputs.inferred]
-    if settings.max_length is None:
-        said += _cut_rows(rows, held_out, encoding.max_length)
+    said = [*inputs.data.inferred, *inputs.inferred, *fitted.inferred]
     if settings.output_path is None:
         said.append(InferredSetting("output_path", str(output), "no --output_path was given"))
     return RunPlan(
@@ -112,7 +111,7 @@ def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan
         base=inputs.base,
         task=inputs.task,
         encoding=encoding,
-        data=inputs.data,
+        data=fitted.data,
         rows=rows,
         held_out=held_out,
         training=training,
@@ -128,15 +127,6 @@ def _encoding(settings: FinetuneSettings, inputs: Inputs) -> Encoding:
     length = resolve_max_length(settings, inputs.tokenizer, inputs.base)
     check_metrics(settings.metrics if settings.evaluate else None, inputs.task, label_space, inputs.data.mapping.labels)
     return Encoding(inputs.tokenizer, label_space, length, settings.loss_on)
-
-
-def _tokenized(inputs: Inputs, encoding: Encoding) -> tuple[TokenTable, TokenTable]:
-    """The rows of both sides; what is wrong on either is said together."""
-    problems = Problems()
-    sides = inputs.data.train, inputs.data.eval
-    train, held_out = (TokenTable(inputs.task.encode(side, encoding, problems)) for side in sides)
-    problems.raise_if_any()
-    return train, held_out
 
 
 def _training(settings: FinetuneSettings, inputs: Inputs, rows: TokenTable) -> TrainingPlan:
@@ -155,13 +145,6 @@ def _device(settings: FinetuneSettings) -> str:
 
     cpu = str(settings.training_arguments.get("use_cpu", settings.training_arguments.get("no_cuda", ""))).lower()
     return "cuda" if torch.cuda.is_available() and cpu != "true" else "cpu"
-
-
-def _cut_rows(rows: TokenTable, held_out: TokenTable, length: int) -> list[InferredSetting]:
-    cut = int((rows.cut > 0).sum() + (held_out.cut > 0).sum())
-    return (
-        [InferredSetting("max_length", length, f"the default limit; {cut:,} longer rows are truncated")] if cut else []
-    )
 
 
 def _free_output(settings: FinetuneSettings) -> Path:

@@ -189,6 +189,8 @@ def data_facts(view: RunView) -> Facts:
             ("Tokens", count(data.tokens)),
             ("Trained token share", share(data.trained_token_share)),
             ("Duplicates removed", count(data.summary.duplicates or None)),
+            ("Rows too long, dropped", count(data.summary.dropped or None)),
+            ("Rows too long, truncated", count(data.summary.truncated or None)),
         ]
     )
 

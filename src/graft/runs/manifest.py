@@ -80,9 +80,14 @@ class SourceRecord(Record):
 
 
 class DataSummaryRecord(Record):
-    """What the data is like: duplicates that were removed, rows per label, and warnings in words."""
+    """What the data is like: duplicates that were removed, rows per label, and warnings in words.
+
+    Of rows that are longer than the limit, some were ``dropped`` and some ``truncated``.
+    """
 
     duplicates: int | None = None
+    dropped: int | None = None
+    truncated: int | None = None
     labels: dict[str, int] | None = None
     warnings: list[str] = Field(default_factory=list)
 

@@ -32,18 +32,23 @@ class Encoding:
     loss_on: str = "completion"
 
 
+def model_limit(tokenizer: Any, base: Base) -> int:
+    """Return the maximum number of tokens that the model was made for; 1024 for one that does not say."""
+    config = base.text_config
+    limit: int = config.get("max_position_embeddings") or config.get("n_positions") or DEFAULT_MAX_LENGTH
+    # Some encoders count positions from an offset, so the tokenizer's own limit can be lower.
+    return min(limit, max(8, int(tokenizer.model_max_length)))
+
+
 def resolve_max_length(settings: DataSettings, tokenizer: Any, base: Base) -> int:
     """Return the maximum number of tokens in a row: as given, else what the model reads, at most 1024.
 
     Raises:
         InputError: If ``--max_length`` is longer than an encoder can read.
     """
-    config = base.text_config
-    limit: int = config.get("max_position_embeddings") or config.get("n_positions") or DEFAULT_MAX_LENGTH
-    # Some encoders count positions from an offset, so the tokenizer's own limit can be lower.
-    limit = min(limit, max(8, int(tokenizer.model_max_length)))
+    limit = model_limit(tokenizer, base)
     if settings.max_length is None:
         return min(DEFAULT_MAX_LENGTH, limit)
-    if kind_of(config) == "encoder" and settings.max_length > limit:
+    if kind_of(base.text_config) == "encoder" and settings.max_length > limit:
         raise InputError(f"this model accepts at most {limit} tokens, not {settings.max_length}", where="--max_length")
     return settings.max_length

@@ -57,7 +57,7 @@ class FeatureExtraction(Task):
             firsts = tokenize_texts(encoding.tokenizer, [pair.first for pair in pairs], encoding.max_length)
             seconds = tokenize_texts(encoding.tokenizer, [pair.second for pair in pairs], encoding.max_length)
             for pair, first, second in zip(pairs, firsts, seconds, strict=True):
-                ids, cut = [*first.ids, *second.ids], first.cut + second.cut
+                ids, cut = [*first.ids, *second.ids], max(first.cut, second.cut)
                 yield TokenizedExample(ids, len(first.ids), pair.origin, cut, 1 - pair.similarity)
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:

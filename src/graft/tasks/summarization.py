@@ -111,14 +111,19 @@ def _encoded(examples: Sequence[Example], completions: Sequence[str], encoding: 
     sources = _ended(encoding, [example.input_text for example in examples])
     targets = _ended(encoding, completions)
     for example, source, target in zip(examples, sources, targets, strict=True):
-        yield TokenizedExample([*source.ids, *target.ids], len(source.ids), example.origin, source.cut)
+        ids, cut = [*source.ids, *target.ids], max(source.cut, target.cut)
+        yield TokenizedExample(ids, len(source.ids), example.origin, cut, answer_cut=target.cut > 0)
 
 
 def _ended(encoding: Encoding, texts: Sequence[str]) -> Iterator[Tokenized]:
     """Yield the tokens of each text, the end token behind them."""
     end = encoding.tokenizer.eos_token_id
-    for ids, cut in tokenize_texts(encoding.tokenizer, texts, encoding.max_length):
-        yield Tokenized(ids if ids[-1] == end else [*ids[: encoding.max_length - 1], end], cut)
+    longest = encoding.max_length
+    for ids, cut in tokenize_texts(encoding.tokenizer, texts, longest):
+        if ids[-1] == end:
+            yield Tokenized(ids, cut)
+        else:
+            yield Tokenized([*ids[: longest - 1], end], max(0, len(ids) + cut + 1 - longest))
 
 
 def _split(row: TokenizedExample) -> tuple[list[int], list[int]]:

@@ -114,12 +114,11 @@ TOKEN_CLASSIFICATION = TokenClassification()
 
 
 def _encoded(example: TaggedExample, encoding: Encoding, place: Mapping[str, int]) -> TokenizedExample:
-    ids, firsts = align(encoding.tokenizer, example.words, encoding.max_length)
+    ids, firsts, cut = align(encoding.tokenizer, example.words, encoding.max_length)
     target = [IGNORED] * len(ids)
     for tag, first in zip(example.tags, firsts, strict=True):
         if first is not None:
             target[first] = place[tag]
-    cut = sum(first is None for first in firsts)
     return TokenizedExample(ids, len(ids), example.origin, cut, target)
 
 
@@ -135,10 +134,12 @@ class Aligned(NamedTuple):
         ids: The token ids of the words with a blank between them.
         firsts: The index of each word's first token; None for a word without one, because it was cut off or consists
             of characters that the tokenizer drops.
+        cut: The number of tokens beyond the limit, which were cut off.
     """
 
     ids: list[int]
     firsts: list[int | None]
+    cut: int
 
 
 def align(tokenizer: Any, words: Sequence[str], max_length: int) -> Aligned:
@@ -156,7 +157,9 @@ def align(tokenizer: Any, words: Sequence[str], max_length: int) -> Aligned:
             word = bisect_right(ends, visible)
             if firsts[word] is None:
                 firsts[word] = place
-    return Aligned(list(found["input_ids"]), firsts)
+    ids = list(found["input_ids"])
+    whole = len(tokenizer(text)["input_ids"]) if len(ids) >= max_length else len(ids)
+    return Aligned(ids, firsts, max(0, whole - max_length))
 
 
 def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
