@@ -209,7 +209,25 @@ def data_formats() -> str:
 {table(("ending", "format", "how"), readers)}
 
 A folder that `datasets` saved, and a hub id, are read by `datasets`. Several files and globs are one data set:
-`--data_files part-*.jsonl`. Text must be UTF-8; an error names the encoding that a file seems to have.
+`--data_files part-*.jsonl`. Text must be UTF-8; an error names the encoding that a file seems to have. JSON, JSON Lines, CSV, and TSV
+files may be compressed: `rows.jsonl.gz`, `.bz2`, `.xz`, `.zst`.
+
+In a folder, the names of files and folders tell the split: `test`; `validation`, `valid`, `val`, `dev`, or `eval`; all others are
+training rows. Hidden files are not read.
+
+A CSV file may be separated by commas, tabs, semicolons, or bars: graft takes the sign that divides the header and all rows into the same
+number of cells, the usual one first.
+
+JSON and JSON Lines may have any of these shapes, under either ending:
+
+| shape | example |
+|---|---|
+| an object a line, or objects one after the other on several lines each | `{{"text": "a"}} {{"text": "b"}}` |
+| a list of objects, alone or in an object | `[{{"text": "a"}}]`, `{{"version": 1, "data": [{{"text": "a"}}]}}` |
+| an object of splits | `{{"train": [...], "validation": [...], "test": [...]}}` |
+| columns as pandas writes them (`orient` columns, index, split, table) | `{{"text": {{"0": "a", "1": "b"}}}}` |
+| a list for each column | `{{"text": ["a", "b"], "label": ["x", "y"]}}` |
+| rows of the Hub's datasets server | `{{"features": [...], "rows": [{{"row_idx": 0, "row": {{"text": "a"}}}}]}}` |
 
 ## Values
 
@@ -222,16 +240,18 @@ A folder that `datasets` saved, and a hub id, are read by `datasets`. Several fi
 | bytes | UTF-8 text; an error if they are not and the column is read |
 | lists and objects | JSON |
 | fields of an Arrow struct that are null | absent, so that rows of Parquet equal those of JSON Lines |
+| class numbers | names, where the data set has them: in the Parquet or Arrow schema (`huggingface`), in `dataset_info.json`, or in the data set card (`README.md`) beside the files |
 | names of columns | without blanks around them; an empty name in a CSV header is `Unnamed: 0`, as in pandas |
 
 ## Columns
 
-The first form whose columns are there is taken. `--dry_run` shows which, and the first rows as trained.
+Known names are recognized in any letter case and with blanks for underscores: `Prompt`, `LABEL`, `Sentence A`; a column that has the
+known spelling comes first. The first form whose columns are there is taken. `--dry_run` shows which, and the first rows as trained.
 
 {table(("form", "which rows"), mappings)}
 
 Other columns are named by `--text_template`, or `--prompt_template` and `--completion_template`, with `{{column}}`
-placeholders.
+placeholders. `{{row.field}}` is a field of an object, and `{{turns.0}}` an item of a list, counted from 0.
 """
 
 

@@ -1,6 +1,7 @@
 """The same rows in every format, and how they are found."""
 
 import json
+import lzma
 
 import pyarrow as pa
 import pytest
@@ -190,3 +191,130 @@ def test_a_line_that_is_not_utf_8_is_named_wherever_it_is(tmp_path, ending):
     with pytest.raises(InputError, match="it seems to be Latin-1") as caught:
         load_file(path)
     assert f"rows.{ending}:{30_001 + start.count(10)}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("r.csv", "text\tlabel\nHello, world\ta\nwell; yes\tb\n"),
+        ("r.csv", "text|label\nHello, world|a\nwell; yes|b\n"),
+        ("r.csv", 'text;label\n"Hello, world";a\n"well; yes";b\n'),
+        ("r.tsv", 'text,label\n"Hello, world",a\n"well; yes",b\n'),
+        ("r.csv", 'sep=;\r\ntext;label\r\n"Hello, world";a\r\n"well; yes";b\r\n'),
+        ("r.csv", '"text","label"\n"Hello, world","a"\n"well; yes","b"\n'),
+    ],
+)
+def test_what_separates_cells_is_told_by_the_header_and_the_rows(tmp_path, name, text):
+    (tmp_path / name).write_bytes(text.encode())
+    rows = load_file(tmp_path / name)
+    assert [row.columns for row in rows] == [
+        {"text": "Hello, world", "label": "a"},
+        {"text": "well; yes", "label": "b"},
+    ]
+    assert rows[0].origin.line == text.split("Hello")[0].count("\n") + 1
+
+
+def test_signs_within_sentences_separate_nothing(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text('text\n"Hello, world; yes|no"\nplain\tindeed\n', encoding="utf-8")
+    assert [row.columns["text"] for row in load_file(path)] == ["Hello, world; yes|no", "plain\tindeed"]
+    path.write_text("id;text, long\n1;a, b\n2;c\n", encoding="utf-8")
+    assert [row.columns for row in load_file(path)] == [
+        {"id": "1", "text, long": "a, b"},
+        {"id": "2", "text, long": "c"},
+    ]
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst"])
+@pytest.mark.parametrize(("name", "write"), [("r.jsonl", write_jsonl), ("r.json", write_json), ("r.csv", write_csv)])
+def test_compressed_files(tmp_path, ending, name, write):
+    write(tmp_path / name)
+    packed = tmp_path / f"{name}.{ending}"
+    with pa.CompressedOutputStream(str(packed), {"gz": "gzip", "zst": "zstd"}.get(ending, "bz2")) as stream:
+        stream.write((tmp_path / name).read_bytes())
+    if ending == "xz":
+        packed.write_bytes(lzma.compress((tmp_path / name).read_bytes()))
+    assert [row.columns for row in load_file(packed)] == ROWS
+    packed.write_bytes(packed.read_bytes()[:40])
+    with pytest.raises(InputError, match="the file cannot be read"):
+        load_file(packed)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "said"),
+    [
+        ("r.xlsx", b"PK\x03\x04", "save the sheet as CSV UTF-8"),
+        ("r.csv", b"PK\x03\x04\x14", "this file is an Excel workbook or a zip archive"),
+        ("r.jsonl", b"\x1f\x8b\x08", "its name ends in .gz"),
+        ("r.csv", b"PAR1\x15", "this file is Parquet"),
+        ("r.parquet", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        ("r.json", b"\n<!DOCTYPE html><html>", "this file is a web page"),
+        ("r.txt", b"one\ntwo", 'Lines: {"text": "…"}'),
+        ("r.parquet.gz", b"\x1f\x8b\x08", "of compressed files, only JSON, JSON Lines, CSV and TSV are read"),
+        ("r.zip", b"PK\x03\x04", "unpack the archive"),
+    ],
+)
+def test_other_files_are_named_as_what_they_are(tmp_path, name, start, said):
+    (tmp_path / name).write_bytes(start)
+    with pytest.raises(InputError) as caught:
+        load_file(tmp_path / name)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("Text", "LABEL"), ("text ", "Label"), (" TEXT", "label"), ("text", "label")])
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_known_names_of_columns_in_any_spelling(tmp_path, names, ending):
+    path, table = tmp_path / f"r.{ending}", pa.Table.from_pylist([dict(zip(names, "ab", strict=True))])
+    if ending == "csv":
+        path.write_text(f"{','.join(names)}\na,b\n", encoding="utf-8")
+    elif ending == "jsonl":
+        path.write_text(json.dumps(table.to_pylist()[0]), encoding="utf-8")
+    else:
+        parquet.write_table(table, path)
+    assert load_rows(DataSettings(data_files=(str(path),))).train[0].columns == {"text": "a", "label": "b"}
+    as_written = load_rows(
+        DataSettings(data_files=(str(path),), prompt_template="{text}", completion_template="{label}")
+    )
+    assert list(as_written.train[0].columns) == [name.strip() for name in names]
+
+
+def test_a_known_name_that_is_there_is_not_given_to_another_column(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"text": "a", "Text": "b", "Sentence A": "c", "Frage": "d"}', encoding="utf-8")
+    found = load_rows(DataSettings(data_files=(str(path),))).train[0].columns
+    assert found == {"text": "a", "Text": "b", "sentence_a": "c", "Frage": "d"}
+    path.write_text('{"Text": "a", "TEXT": "b"}\n{"Text": "a", "TEXT": "b"}', encoding="utf-8")
+    with pytest.raises(InputError, match="these columns would have the same name: 'Text', 'TEXT'") as caught:
+        load_rows(DataSettings(data_files=(str(path),)))
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"data_name": ""}, "the name of the data is empty"),
+        ({"data_name": "  "}, "the name of the data is empty"),
+        ({"data_files": ""}, "the name of the data is empty"),
+        ({"data_name": "text"}, "'text' is the name of a loader of `datasets`"),
+        ({"data_name": "json"}, "'json' is the name of a loader of `datasets`"),
+        ({"data_name": "~nosuchuser/x.jsonl"}, "not the name of a file"),
+        ({"data_files": "~nosuchuser/x.jsonl"}, "not the name of a file"),
+        ({"data_files": "secret.jsonl", "train_split": f"train[:{'9' * 5000}]"}, "not of the form"),
+    ],
+)
+def test_a_name_that_is_none_reads_nothing(tmp_path, monkeypatch, settings, said):
+    """`datasets` would read every file of that kind below the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("secret.txt", "secret.jsonl"):
+        (tmp_path / name).write_text('{"text": "a"}\n', encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        load_rows(DataSettings(**settings))
+
+
+def test_the_splits_of_a_folder_are_told_by_folders_too_and_hidden_files_are_not_data(tmp_path):
+    for name in ("train/a.jsonl", "test/a.jsonl", ".cache/b.jsonl", ".b.jsonl", "dataset_infos.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f'{{"text": "{name}"}}', encoding="utf-8")
+    assert [row.columns["text"] for row in load_rows(DataSettings(data_name=str(tmp_path))).train] == ["train/a.jsonl"]
+    test = load_rows(DataSettings(data_name=str(tmp_path), train_split="test")).train
+    assert [row.columns["text"] for row in test] == ["test/a.jsonl"]

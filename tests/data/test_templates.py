@@ -9,6 +9,7 @@ from graft.config import DataSettings
 from graft.data.columns import shape_prompt
 from graft.data.example import as_text
 from graft.data.templates import parse_template, split_template
+from graft.errors import InputError
 
 LLAMA = (
     "<|start_header_id|>user<|end_header_id|>\\n{phrase}<|eot_id|>"
@@ -103,3 +104,32 @@ def test_filling_is_joining(parts, end, data):
 def test_a_text_with_its_braces_doubled_is_that_text(text):
     template = parse_template(text.replace("{", "{{").replace("}", "}}"))
     assert template.names == () and template.fill({}) == text
+
+
+def test_fields_of_objects_and_items_of_lists_by_dots():
+    row = {
+        "row": {"q": "Why?", "a": {"text": ["So.", "No."]}},
+        "json": '{"q": "Who?"}',
+        "row.q": "of the column itself",
+    }
+    assert one(row, "{row.a.text.1} {json.q} {row.q}")[:2] == ("No. Who?", " of the column itself")
+    del row["row.q"]
+    assert one(row, "{row.q} {row.a.text.0}")[:2] == ("Why?", " So.")
+    with pytest.raises(InputError, match=r"rows\.jsonl:1: \{row\.b\} has no value: there is no 'b' in 'row'") as caught:
+        one(row, "{json.q} {row.b}")
+    assert "its fields are: q, a" in str(caught.value)
+    with pytest.raises(InputError, match=r"there is no '2' in 'row\.a\.text'"):
+        one(row, "{json.q} {row.a.text.2}")
+    with pytest.raises(InputError, match=r"\{raw\.q\} is not a column"):
+        one(row, "{raw.q} {json.q}")
+
+
+def test_a_column_in_another_spelling_is_that_column_if_it_can_be_only_one():
+    assert one({"Frage": "a", "Die Antwort": "b"}, "{frage} {die_antwort}")[:2] == ("a", " b")
+    assert one({"A": {"B": "a"}, "c": "b"}, "{a.B} {C}")[:2] == ("a", " b")
+    with pytest.raises(InputError, match=r"\{text\} is not a column"):
+        one({"Text": "a", "TEXT": "b"}, "{text} {TEXT}")
+
+
+def test_line_ends_of_what_is_typed_are_those_of_rows():
+    assert shape_prompt("a\r\nb", None)[0]["content"] == "a\nb"

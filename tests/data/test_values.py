@@ -182,5 +182,5 @@ def test_names_of_columns_are_read_without_blanks_and_empty_ones_as_pandas_names
     assert load_file(path)[0].columns == {"text": "a", "label": "x"}
     for text in ('{"a": 1, "a ": 2}', '{"a": 1, "a ": 3}'):
         path.write_text(text, encoding="utf-8")
-        with pytest.raises(InputError, match="two columns have the same name but for the blanks around it: a"):
+        with pytest.raises(InputError, match="these columns would have the same name: 'a', 'a '"):
             load_file(path)

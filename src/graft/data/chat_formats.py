@@ -6,12 +6,12 @@ A message is ``{"role", "content"}`` with a text, perhaps with ``reasoning_conte
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from graft.data.chat_tools import from_cell, from_json, read_calls
+from graft.data.cells import decoded
+from graft.data.chat_tools import from_json, read_calls
 from graft.data.content import REASONING, read_content
 from graft.data.example import Message, Origin
 from graft.data.speakers import CALL, role_of
@@ -50,16 +50,6 @@ class Conversation(NamedTuple):
     columns: Mapping[str, Any]
 
 
-def decoded(value: Any) -> Any:
-    """Return the list that a JSON string holds, as in Parquet and CSV files; other values as they are."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
 def holds_messages(value: Any) -> bool:
     """Return whether a value is messages: a message, a list of them, an object with such a list, or the text of it."""
     found, _ = _listed(value)
@@ -92,12 +82,12 @@ def read_conversation(value: Any, name: str, origin: Origin) -> Conversation:
 
 def _listed(value: Any) -> tuple[list[Any], Mapping[str, Any]]:
     """The messages of a column, empty where it holds none, and what stands beside them within it."""
-    found, beside = from_cell(value), {}
+    found, beside = decoded(value), {}
     if isinstance(found, dict):
         inside = next((name for name in LISTS if name in found), None)
         if inside is not None:
             beside = {name: item for name, item in found.items() if name != inside}
-            found = from_cell(found[inside])
+            found = decoded(found[inside])
     if isinstance(found, dict):
         found = _rows_of(found)
     if isinstance(found, list) and len(found) == 1 and isinstance(found[0], list):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from graft.data.cells import decoded
 from graft.data.example import Origin
 from graft.errors import InputError
 
@@ -24,20 +24,6 @@ def from_json(value: Any) -> Any:
         return value
 
 
-def from_cell(value: Any) -> Any:
-    """Return the list or the object that a cell holds: as JSON, or as pandas writes it into CSV files.
-
-    pandas writes what Python does, with single quotes.
-    """
-    found = from_json(value)
-    if not isinstance(found, str) or not found.strip().startswith(("[", "{")):
-        return found
-    try:
-        return ast.literal_eval(found.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return value
-
-
 def read_tools(value: Any, origin: Origin) -> list[Tool] | None:
     """Return what ``tools`` or ``functions`` holds, each as ``{"type": "function", "function": {…}}``.
 
@@ -48,7 +34,7 @@ def read_tools(value: Any, origin: Origin) -> list[Tool] | None:
     Raises:
         InputError: If it is something else.
     """
-    found = from_cell(value)
+    found = decoded(value)
     if found is None or (isinstance(found, (str, list, dict)) and not found):
         return None
     if isinstance(found, dict):

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from graft.config import DataSettings
+from graft.data.columns.known import known_names
 from graft.data.example import Origin
+from graft.data.features import named, with_classes
 from graft.data.ignored import without_columns
-from graft.data.readers import Row, endings, load_file, load_files
+from graft.data.readers import Naming, Row, bare_names, endings, load_splits, reader_of
+from graft.data.readers.json_shapes import split_named
+from graft.data.readers.plain import plain_rows
 from graft.data.spool import Joined, Spool
 from graft.data.values import plain, without_padding
 from graft.errors import GraftError, InputError, Problems, did_you_mean
 
-_PART = re.compile(r"^(\w[\w-]*)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?$")
+_PART = re.compile(r"^(\w[\w-]*)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?$")
+_LOADERS = {"json", "csv", "parquet", "text", "arrow"}
+_NO_DATA_SETS = _LOADERS | {"pandas", "sql", "imagefolder", "audiofolder", "videofolder", "webdataset", "xml", "hdf5"}
+"""Names that `datasets` takes for "all files of this kind below the working directory", private ones too."""
 _DATASET_FILES = ("dataset_dict.json", "state.json")
+_DESCRIPTIONS = {"dataset_info.json", "dataset_infos.json", *_DATASET_FILES}
 Splits = dict[str, Sequence[Row]]
 
 
@@ -71,12 +79,20 @@ def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence
     if settings.eval_data_files:
         with problems.collecting():
             files = find_files(settings.eval_data_files)
-            held = load_files(files)
+            held = _held_out(load_splits(files, naming_of(settings)))
             eval_source = Source(_named(files), len(held), sha256_of(*files))
     problems.raise_if_any()
     train = without_columns(train, settings.ignore_columns)
     held = None if held is None else without_columns(held, settings.ignore_columns)
     return Loaded(train, held, source, eval_source if held is not None else None)
+
+
+def _held_out(splits: Splits) -> Sequence[Row]:
+    """The rows of files that are given to hold out: those to validate on, where there are several splits."""
+    for name in ("validation", "test"):
+        if name in splits:
+            return splits[name]
+    return Joined(list(splits.values()))
 
 
 class _Found(NamedTuple):
@@ -87,20 +103,41 @@ class _Found(NamedTuple):
     sha256: str | None
 
 
+def naming_of(settings: DataSettings) -> Naming:
+    """Return how columns are called: as they are known, unless a template or a mapping of the user names them."""
+    named = settings.text_template, settings.prompt_template, settings.completion_template
+    own = settings.column_mapping is not None and ":" in settings.column_mapping
+    return bare_names if own or any(template is not None for template in named) else known_names
+
+
 def _read(settings: DataSettings, token: str | None) -> _Found:
+    naming = naming_of(settings)
     # As in `datasets`: a loader's name ("json", "csv") may stand beside the files it is for.
-    if settings.data_files and settings.data_name not in {None, "json", "csv", "parquet", "text", "arrow"}:
+    if settings.data_files and settings.data_name not in {None, *_LOADERS}:
         raise InputError("--data_name and --data_files are both given", remedy="omit one of them")
     if settings.data_files:
         files = find_files(settings.data_files)
-        return _Found({"train": load_files(files)}, _named(files), sha256_of(*files))
-    name = str(settings.data_name)
-    path = Path(name).expanduser()
+        return _Found(load_splits(files, naming), _named(files), sha256_of(*files))
+    name = settings.data_name or ""
+    if not name.strip():
+        option = "--data_name" if settings.data_files is None else "--data_files"
+        raise InputError("the name of the data is empty", where=option, remedy="give a file, a folder or a Hub ID")
+    path = _path(name)
     if path.is_file():
-        return _Found({"train": load_file(path)}, str(path), sha256_of(path))
+        return _Found(load_splits([path], naming), str(path), sha256_of(path))
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, naming)
     return _hub(settings, token)
+
+
+def _path(name: str) -> Path:
+    """The path with the home directory in place of ``~``, where there is such a user and the name is not too long."""
+    try:
+        path = Path(name).expanduser()
+        path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"this is not the name of a file: {error}", where=name[:200]) from error
+    return path
 
 
 def find_files(patterns: Sequence[str]) -> list[Path]:
@@ -112,7 +149,7 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
     problems = Problems()
     files: list[Path] = []
     for pattern in patterns:
-        path = Path(pattern).expanduser()
+        path = _path(pattern)
         found = [path] if path.is_file() else _spread(path)
         found = [file for file in found if file.is_file()]
         if not found:
@@ -138,38 +175,69 @@ def _near(path: Path) -> str:
     return did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])
 
 
-def _folder(path: Path) -> _Found:
+def _folder(path: Path, naming: Naming) -> _Found:
     if any((path / name).is_file() for name in _DATASET_FILES):
-        from datasets import Dataset, load_from_disk
-
-        found = load_from_disk(str(path))
-        splits = {"train": found} if isinstance(found, Dataset) else dict(found)
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        rows = {str(split): Spool(rows_of_dataset(part, f"{path} {split}")) for split, part in splits.items()}
-        return _Found(dict(rows), str(path), sha256_of(*files))
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings())
+        return _saved(path, naming)
+    files = sorted(file for file in path.rglob("*") if _is_data(file.relative_to(path)) and file.is_file())
     if not files:
         raise InputError(f"this folder has no data files ({', '.join(endings())})", where=str(path))
-    named: dict[str, list[Path]] = {}
+    splits: dict[str, list[Path]] = {}
     for file in files:
-        named.setdefault(_split_of(file.stem), []).append(file)
-    rows = {name: load_files(listed) for name, listed in named.items()}
-    return _Found(dict(rows), str(path), sha256_of(*files))
+        splits.setdefault(split_named(str(file.relative_to(path))) or "train", []).append(file)
+    problems = Problems()
+    rows: dict[str, list[Sequence[Row]]] = {}
+    for name, listed in splits.items():
+        with problems.collecting():
+            for inner, part in load_splits(listed, naming).items():
+                rows.setdefault(inner if inner != "train" else name, []).append(part)
+    problems.raise_if_any()
+    joined = {name: parts[0] if len(parts) == 1 else Joined(parts) for name, parts in rows.items()}
+    return _Found(joined, str(path), sha256_of(*files))
 
 
-def _split_of(stem: str) -> str:
-    """``tone-test`` is a test split; a file without such a word is the training split."""
-    words = re.split(r"[^a-z]+", stem.lower())
-    for name, spellings in (("test", {"test"}), ("validation", {"validation", "valid", "val", "dev", "eval"})):
-        if spellings & set(words):
-            return name
-    return "train"
+def _is_data(file: Path) -> bool:
+    """Whether a file of a folder has rows: hidden ones have none, nor those that describe a data set."""
+    hidden = any(part.startswith((".", "__")) for part in file.parts)
+    return not hidden and file.name not in _DESCRIPTIONS and reader_of(file) is not None
+
+
+def _saved(path: Path, naming: Naming) -> _Found:
+    """The rows of a folder that ``datasets`` saved."""
+    from datasets import Dataset, load_from_disk
+
+    try:
+        found = load_from_disk(str(path))
+    except Exception as error:  # whatever a damaged folder makes the library raise
+        raise InputError(f"`datasets` cannot load this folder: {_reason(error)}", where=str(path)) from error
+    splits = {"train": found} if isinstance(found, Dataset) else dict(found)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return _Found(_rows_of_splits(splits, str(path), naming), str(path), sha256_of(*files))
+
+
+def _rows_of_splits(splits: Mapping[Any, Any], name: str, naming: Naming) -> Splits:
+    problems = Problems()
+    rows = {
+        str(split): Spool(plain_rows(rows_of_dataset(part, f"{name} {split}"), problems, naming))
+        for split, part in splits.items()
+    }
+    problems.raise_if_any()
+    return dict(rows)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _hub(settings: DataSettings, token: str | None) -> _Found:
     name = str(settings.data_name)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix.lower() in endings():
         raise InputError("no such file or folder", where=name, remedy=_near(Path(name)))
+    if name in _NO_DATA_SETS:
+        raise InputError(
+            f"{name!r} is the name of a loader of `datasets`, and there is no file or folder of that name",
+            where="--data_name",
+            remedy="--data_files rows.jsonl",
+        )
     from datasets import load_dataset
 
     try:
@@ -177,31 +245,20 @@ def _hub(settings: DataSettings, token: str | None) -> _Found:
     except GraftError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"there is no file or folder {name!r}, and no data set of that name could be loaded from the Hub: {reason}",
+            f"there is no file or folder {name!r}, and no data set of that name could be loaded from the Hub: "
+            f"{_reason(error)}",
             remedy="check the connection and the name, or give a local file with --data_files",
         ) from error
-    splits = {str(split): Spool(rows_of_dataset(rows, f"{name} {split}")) for split, rows in found.items()}
-    return _Found(dict(splits), name, None)
+    return _Found(_rows_of_splits(found, name, naming_of(settings)), name, None)
 
 
 def rows_of_dataset(dataset: Any, name: str) -> Iterator[Row]:
     """Yield the rows of a ``datasets`` split, class numbers as their names."""
-    classes_of = {key: getattr(feature, "feature", feature) for key, feature in dataset.features.items()}
-    names = {key: feature.names for key, feature in classes_of.items() if hasattr(feature, "int2str")}
+    features = with_classes(dataset.features.to_dict())
     for number, values in enumerate(dataset, 1):
-        columns = {key: without_padding(plain(value)) for key, value in values.items()}
-        for key, classes in names.items():
-            columns[key] = _class_name(columns[key], classes)
+        columns = {key: named(without_padding(plain(value)), features.get(key)) for key, value in values.items()}
         yield Row(columns, Origin(name, number))
-
-
-def _class_name(value: Any, classes: Sequence[str]) -> Any:
-    """The name of a class number, or the names of a list of them."""
-    if isinstance(value, list):
-        return [_class_name(item, classes) for item in value]
-    return classes[value] if isinstance(value, int) and 0 <= value < len(classes) else value
 
 
 def take(splits: Splits, spec: str, option: str) -> Sequence[Row]:

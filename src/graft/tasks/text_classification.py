@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from graft.data.chat_formats import decoded
+from graft.data.cells import decoded
 from graft.data.columns import LABELS, TEXTS, first_of
 from graft.data.columns.labeled import labeled_texts
 from graft.data.example import ClassExample, Example, MultiLabelExample, expect, labels_text

@@ -11,6 +11,7 @@ from graft.data.columns.shape import PromptShape
 from graft.data.example import AnswerExample, Example, Message, Origin
 from graft.data.inferred import InferredSetting
 from graft.data.templates import check_names, parse_template, split_template
+from graft.data.values import plain
 from graft.errors import Problems
 
 
@@ -27,7 +28,7 @@ def by_text_template(text: str, columns: Sequence[str], generation_prompt: str |
     """
     template = parse_template(text)
     problems = Problems()
-    check_names(template, columns, "--text_template", problems)
+    template = check_names(template, columns, "--text_template", problems)
     problems.raise_if_any()
     before, after, border = split_template(template, generation_prompt)
 
@@ -37,7 +38,7 @@ def by_text_template(text: str, columns: Sequence[str], generation_prompt: str |
         return [AnswerExample(prompt, completion, origin)]
 
     said = [InferredSetting("completion_begins", border, "where the answer of --text_template begins")]
-    return ColumnMapping("text_template", tuple(dict.fromkeys(template.names)), convert, None, said)
+    return ColumnMapping("text_template", template.columns(columns), convert, None, said)
 
 
 def _moved(prompt: str, completion: str) -> tuple[str, str]:
@@ -61,18 +62,20 @@ def by_two_templates(settings: DataSettings, columns: Sequence[str]) -> ColumnMa
         parse_template(str(settings.prompt_template)),
         parse_template(str(settings.completion_template)),
     )
-    check_names(prompt, columns, "--prompt_template", problems)
-    check_names(completion, columns, "--completion_template", problems)
+    prompt = check_names(prompt, columns, "--prompt_template", problems)
+    completion = check_names(completion, columns, "--completion_template", problems)
     problems.raise_if_any()
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         return [AnswerExample(shape.prompt(prompt.fill(row)), completion.fill(row), origin)]
 
-    return ColumnMapping("templates", tuple(dict.fromkeys((*prompt.names, *completion.names))), convert)
+    read = tuple(dict.fromkeys((*prompt.columns(columns), *completion.columns(columns))))
+    return ColumnMapping("templates", read, convert)
 
 
 def shape_prompt(text: str, settings: DataSettings | None) -> tuple[Message, ...] | str:
     """Return ``text`` as a prompt of a run with these settings: in its template, or after its instruction."""
+    text = plain(text)  # line ends as in the rows
     if settings is None:
         return ({"role": "user", "content": text},)
     if settings.response_template is not None and settings.response_template.strip() in text:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graft.config import DataSettings
+from graft.data.cells import decoded
 from graft.data.chat_formats import Turn, holds_messages, one_of, read_conversation, read_weight
-from graft.data.chat_tools import Tool, from_cell, from_json, read_tools
+from graft.data.chat_tools import Tool, from_json, read_tools
 from graft.data.columns.names import HISTORY, SYSTEM, TEMPLATE_KWARGS, TOOLS
 from graft.data.columns.notes import Notes, nothing
 from graft.data.content import REASONING, read_content
@@ -47,7 +48,7 @@ class Beside:
 
 def _template_kwargs(row: Mapping[str, Any], origin: Origin) -> Mapping[str, Any] | None:
     (name,) = TEMPLATE_KWARGS
-    found = from_cell(row.get(name))
+    found = decoded(row.get(name))
     if nothing(found):
         return None
     if not isinstance(found, dict):
@@ -67,7 +68,7 @@ def read_history(row: Mapping[str, Any], origin: Origin, prompt: Any = str) -> l
         InputError: If it holds neither.
     """
     (name,) = HISTORY
-    found = from_cell(row.get(name))
+    found = decoded(row.get(name))
     if nothing(found):
         return []
     if holds_messages(found):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from graft.config import DataSettings
-from graft.data.chat_formats import decoded
+from graft.data.cells import decoded
 from graft.data.columns import recognize
 from graft.data.columns.base import LABELS, TEXTS, ColumnMapping, by_name, first_of
 from graft.data.example import ClassExample, Example, MultiLabelExample, Origin, as_text

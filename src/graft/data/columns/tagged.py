@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from graft.config import DataSettings
-from graft.data.chat_formats import decoded
+from graft.data.cells import decoded
 from graft.data.columns.base import TEXTS, ColumnMapping, by_name, first_of
 from graft.data.example import Example, Origin, TaggedExample, as_text
 from graft.data.readers import Row

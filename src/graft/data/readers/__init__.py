@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import lzma
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
+from graft.data.card import features_beside
 from graft.data.readers.base import Reader, Row
-from graft.data.readers.plain import plain_rows
-from graft.data.spool import Spool
+from graft.data.readers.content import check_content, unknown_ending
+from graft.data.readers.plain import Naming, bare_names, plain_rows, with_class_names
+from graft.data.readers.text import COMPRESSED
+from graft.data.spool import Joined, Spool
 from graft.errors import InputError, Problems, shorten
 from graft.registry import Registry
 
-__all__ = ["READERS", "Reader", "Row", "endings", "load_file", "load_files"]
+__all__ = [
+    "READERS",
+    "Naming",
+    "Reader",
+    "Row",
+    "bare_names",
+    "endings",
+    "load_file",
+    "load_files",
+    "load_splits",
+    "reader_of",
+]
 
 _HERE = "graft.data.readers"
+_TEXT = {"jsonl", "json", "csv", "tsv"}
+"""Formats that are read from compressed files, too."""
+_BUILT_IN = {*_TEXT, "parquet", "arrow"}
 READERS: Registry[Reader] = Registry(
     "reader",
     Reader,
@@ -32,45 +52,63 @@ def endings() -> dict[str, Reader]:
     return {ending: reader for _, reader in READERS.items() for ending in reader.endings}
 
 
-def load_file(path: Path) -> Spool[Row]:
-    """Return the rows of one file, its format told by its ending.
+def reader_of(path: Path) -> Reader | None:
+    """Return the reader of a file by the ending of its name, or before that of a compressed one; None for others."""
+    known, endings_of = endings(), [ending.lower() for ending in path.suffixes]
+    if endings_of and endings_of[-1] in COMPRESSED:
+        reader = known.get(endings_of[-2]) if len(endings_of) > 1 else None
+        return reader if reader is not None and reader.name in _TEXT else None
+    return known.get(endings_of[-1]) if endings_of else None
+
+
+def load_file(path: Path, naming: Naming = bare_names) -> Sequence[Row]:
+    """Return the rows of one file, its format told by its ending, and its columns called as ``naming`` says.
 
     Raises:
         InputError: With everything wrong in the file (at most 20 lines named, the rest counted).
     """
-    rows: Spool[Row] = Spool()
-    _load_into(rows, path)
-    return rows
+    return load_files([path], naming)
 
 
-def load_files(paths: list[Path]) -> Spool[Row]:
-    """Return the rows of several files, one file behind the other.
+def load_files(paths: list[Path], naming: Naming = bare_names) -> Sequence[Row]:
+    """Return the rows of several files, one file behind the other; of files with splits, those of all splits.
+
+    Raises:
+        InputError: With what is wrong in any of them, together.
+    """
+    splits = list(load_splits(paths, naming).values())
+    return splits[0] if len(splits) == 1 else Joined(splits)
+
+
+def load_splits(paths: list[Path], naming: Naming = bare_names) -> dict[str, Sequence[Row]]:
+    """Return the rows of several files by split; rows without a split are ``train``.
 
     Raises:
         InputError: With what is wrong in any of them, together.
     """
     problems = Problems()
-    rows: Spool[Row] = Spool()
+    splits: dict[str, Spool[Row]] = {}
     for path in paths:
         with problems.collecting():
-            _load_into(rows, path)
+            _load_into(splits, path, naming)
     problems.raise_if_any()
-    return rows
+    return dict(splits)
 
 
-def _load_into(rows: Spool[Row], path: Path) -> None:
-    known = endings()
-    reader = known.get(path.suffix.lower())
+def _load_into(splits: dict[str, Spool[Row]], path: Path, naming: Naming) -> None:
+    reader = reader_of(path)
     if reader is None:
-        raise InputError(f"data files end in {', '.join(known)}, not in {path.suffix!r}", where=str(path))
-    problems, before = Problems(), len(rows)
+        raise unknown_ending(path, [*endings()])
+    problems, before = Problems(), sum(map(len, splits.values()))
     try:
-        if path.stat().st_size == 0:
-            raise InputError("the file is empty", where=str(path))
-        rows.extend(plain_rows(reader.read(path, problems), problems))
-    except OSError as error:
-        raise InputError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
+        check_content(path, reader.name in _BUILT_IN)
+        rows, features = reader.read(path, problems), features_beside(path)
+        for row in plain_rows(with_class_names(rows, features) if features else rows, problems, naming):
+            splits.setdefault(row.split or "train", Spool()).append(row)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"the file cannot be read: {reason}", where=str(path)) from error
     shorten(problems, f"lines like these in {path}")
     problems.raise_if_any()
-    if len(rows) == before:
+    if sum(map(len, splits.values())) == before:
         raise InputError("there are no rows in this file", where=str(path))

@@ -13,10 +13,14 @@ from graft.errors import Problems
 
 @dataclass(frozen=True)
 class Row:
-    """The values of a row by the names of its columns, and where it came from."""
+    """The values of a row by the names of its columns, and where it came from.
+
+    ``split`` is the row's split, in files that have several.
+    """
 
     columns: dict[str, Any]
     origin: Origin
+    split: str | None = None
 
 
 class Reader(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.example import Origin
+from graft.data.features import named, of_schema
 from graft.data.readers.base import Row
 from graft.data.values import Unreadable, plain, without_padding
 from graft.errors import Problems
@@ -69,12 +70,16 @@ def _rows(open_batches: Callable[[], Iterable[Any]], path: Path, problems: Probl
 
 
 def rows_of_batch(batch: Any) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a record batch without the nulls that Arrow pads structs with.
+    """Yield the rows of a record batch, classes by name, without the nulls that Arrow pads structs with.
 
     A value that Python cannot hold, such as a date in the year 12000, is ``Unreadable``.
     """
     names = batch.schema.names
+    features = of_schema(batch.schema.metadata)
     columns = [_values(column) for column in batch.columns]
+    for place, name in enumerate(names):
+        if name in features:
+            columns[place] = [named(value, features[name]) for value in columns[place]]
     for row in zip(*columns, strict=True):
         yield dict(zip(names, row, strict=True))
 

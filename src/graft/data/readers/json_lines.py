@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from graft.data.example import Origin
 from graft.data.readers.base import Row
-from graft.data.readers.text import START, check_start, has_whole_characters, json_reason, not_utf8
-from graft.errors import Problems
+from graft.data.readers.json_document import read_document
+from graft.data.readers.json_shapes import is_one_row
+from graft.data.readers.text import (
+    START,
+    check_start,
+    has_whole_characters,
+    json_reason,
+    not_utf8,
+    open_bytes,
+    read_text,
+)
+from graft.errors import InputError, Problems
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BLANK = b" \t\r\n" + BYTE_ORDER_MARK
+LINES_LOOKED_AT = 100
 
 
 class JsonLines:
-    """Reads a line at a time."""
+    """Reads a line at a time; an array, or objects on several lines each, are read as in a .json file."""
 
     name = "jsonl"
     endings: tuple[str, ...] = (".jsonl", ".ndjson")
@@ -27,10 +40,14 @@ class JsonLines:
         Raises:
             InputError: If the file is not UTF-8, with the line.
         """
-        file = str(path)
-        with path.open("rb") as stream:
+        with open_bytes(path) as stream:
             check_start(stream.read(START), path)
-            stream.seek(0)
+        document = _document(path, problems) if _is_document(path) else None
+        yield from self._lines(path, problems) if document is None else document
+
+    def _lines(self, path: Path, problems: Problems) -> Iterator[Row]:
+        file = str(path)
+        with open_bytes(path) as stream:
             for number, line in enumerate(stream, 1):
                 try:
                     text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).decode("utf-8")
@@ -42,6 +59,33 @@ class JsonLines:
 
 
 JSON_LINES = JsonLines()
+
+
+def _is_document(path: Path) -> bool:
+    """Return whether the first line is no row but may begin a document, or is a table in itself."""
+    with open_bytes(path) as stream:
+        first = next((line for line in stream if line.strip(BLANK)), b"").strip(BLANK)
+        alone = not any(line.strip() for line in islice(stream, LINES_LOOKED_AT))
+    try:
+        row = json.loads(first)
+    except (ValueError, RecursionError):
+        return first[:1] in (b"{", b"[")
+    return isinstance(row, list) or (isinstance(row, dict) and alone and _is_table(row))
+
+
+def _is_table(document: dict[str, Any]) -> bool:
+    try:
+        return not is_one_row(document)
+    except InputError:
+        return True
+
+
+def _document(path: Path, problems: Problems) -> Iterator[Row] | None:
+    """Return the rows of the file as one document; None where it is not one, so that its lines say what is wrong."""
+    try:
+        return read_document(read_text(path), path, problems)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _parsed(line: str, where: str, problems: Problems) -> dict[str, Any] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
+from graft.data.features import Feature, named
 from graft.data.readers.base import Row
 from graft.data.values import plain
 from graft.errors import Problems
@@ -11,18 +13,8 @@ from graft.errors import Problems
 BYTE_ORDER_MARK = "\ufeff"
 
 
-def plain_rows(rows: Iterable[Row], problems: Problems) -> Iterator[Row]:
-    """Yield the rows with values as ``plain`` gives them, and the names of columns as ``bare_name`` does.
-
-    Names that are the same without their blanks are a problem.
-    """
-    known: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for row in rows:
-        names = tuple(row.columns)
-        if names not in known:
-            known[names] = tuple(bare_name(name) for name in names)
-            _check_names(known[names], row, problems)
-        yield Row(dict(zip(known[names], map(plain, row.columns.values()), strict=True)), row.origin)
+Naming: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
+"""The names of a row's columns in the file -> those by which they are read."""
 
 
 def bare_name(name: object) -> str:
@@ -30,8 +22,34 @@ def bare_name(name: object) -> str:
     return str(name).strip().strip(BYTE_ORDER_MARK).strip()
 
 
-def _check_names(names: tuple[str, ...], row: Row, problems: Problems) -> None:
-    doubled = sorted({name for name in names if names.count(name) > 1})
+def bare_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of columns as ``bare_name`` does."""
+    return tuple(map(bare_name, names))
+
+
+def plain_rows(rows: Iterable[Row], problems: Problems, naming: Naming = bare_names) -> Iterator[Row]:
+    """Yield the rows with values as ``plain`` gives them, and their columns as ``naming`` calls them.
+
+    Two columns of a row that are called the same are a problem, once for all rows with these columns.
+    """
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for row in rows:
+        names = tuple(row.columns)
+        if names not in known:
+            known[names] = naming(names)
+            _check_names(names, known[names], str(row.origin), problems)
+        yield Row(dict(zip(known[names], map(plain, row.columns.values()), strict=True)), row.origin, row.split)
+
+
+def with_class_names(rows: Iterable[Row], features: Mapping[str, Feature]) -> Iterator[Row]:
+    """Yield the rows with the names of classes in place of their numbers, as ``features`` has them by column."""
+    for row in rows:
+        columns = {name: named(value, features.get(name)) for name, value in row.columns.items()}
+        yield Row(columns, row.origin, row.split)
+
+
+def _check_names(written: tuple[str, ...], names: tuple[str, ...], where: str, problems: Problems) -> None:
+    doubled = {name for name in names if names.count(name) > 1}
     if doubled:
-        what = f"two columns have the same name but for the blanks around it: {', '.join(doubled)}"
-        problems.add(what, str(row.origin), "rename one of them")
+        same = ", ".join(repr(word) for word, name in zip(written, names, strict=True) if name in doubled)
+        problems.add(f"these columns would have the same name: {same}", where, "rename or remove one of them")

@@ -1,8 +1,10 @@
-"""Tables as text: cells separated by commas, tabs or semicolons, the first line naming the columns."""
+"""Tables as text: cells separated by commas, tabs, semicolons or bars, the first line naming the columns."""
 
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +13,21 @@ from typing import Any
 from graft.data.example import Origin
 from graft.data.readers.base import Row
 from graft.data.readers.plain import bare_name
-from graft.data.readers.text import START, check_start, read_text
+from graft.data.readers.text import START, check_start, open_bytes, read_text
 from graft.errors import Problems
 
 LONGEST_CELL = 1 << 27
 """Characters in a cell; Python's own limit is 131,072."""
+SIGNS = (",", "\t", ";", "|")
+SAMPLE = 1 << 16
+"""Characters that tell what separates the cells."""
+_SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?[ ,;]*\r?\n')
+"""The first line of some spreadsheets, for Excel."""
 
 
 @dataclass(frozen=True)
 class Separated:
-    """Reads a record at a time."""
+    """Reads a record at a time; what separates cells is told by the header and the rows."""
 
     name: str
     endings: tuple[str, ...]
@@ -46,21 +53,42 @@ class Separated:
 
         An unclosed quote is an error: it would put all that follows into one cell, and rows would be lost silently.
         """
-        with path.open("rb") as stream:
+        with open_bytes(path) as stream:
             check_start(stream.read(START), path)
         csv.field_size_limit(LONGEST_CELL)
-        with path.open(encoding="utf-8-sig", newline="") as text:
+        with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline="") as text:
             try:
-                delimiter = self._delimiter(text.readline())
+                sample = text.read(SAMPLE)
+                said = _SEPARATOR.match(sample)
+                delimiter = said.group(1) if said else separator(sample, self.delimiter)
                 text.seek(0)
-                yield from _parsed(csv.reader(text, delimiter=delimiter, strict=True), path, problems)
+                skipped = 1 if said and text.readline() else 0
+                yield from _parsed(csv.reader(text, delimiter=delimiter, strict=True), path, problems, skipped)
             except UnicodeDecodeError:
                 read_text(path)  # which says on which line
 
-    def _delimiter(self, header: str) -> str:
-        if self.delimiter not in header and ";" in header:  # of spreadsheets where the comma is the decimal point
-            return ";"
-        return self.delimiter
+
+def separator(sample: str, usual: str) -> str:
+    """Return what separates cells: the usual sign, unless another divides header and rows alike and it does not.
+
+    Args:
+        sample: The beginning of the file.
+        usual: The sign that the ending of the file's name stands for.
+    """
+    header = sample.split("\n", 1)[0]
+    signs = [sign for sign in dict.fromkeys((usual, *SIGNS)) if sign in header]
+    fitting = [sign for sign in signs if _is_even(sample, sign)]
+    return next(iter(fitting or signs), usual)
+
+
+def _is_even(sample: str, sign: str) -> bool:
+    """Whether all rows of the sample have as many cells as its header; the last one may be incomplete."""
+    try:
+        rows = [cells for cells in csv.reader(io.StringIO(sample, newline=""), delimiter=sign) if cells]
+    except csv.Error:
+        return False
+    rows = rows[: -1 if len(sample) >= SAMPLE and len(rows) > 1 else None]
+    return len(rows[0]) > 1 and all(len(cells) == len(rows[0]) for cells in rows)
 
 
 UNNAMED = "Unnamed: "
@@ -77,9 +105,9 @@ def _columns(names: list[str], cells: list[str]) -> dict[str, str]:
     return {name: cell for name, cell in zip(names, cells, strict=True) if cell or not name.startswith(UNNAMED)}
 
 
-def _parsed(reader: Any, path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
+def _parsed(reader: Any, path: Path, problems: Problems, skipped: int) -> Iterator[tuple[int, list[str]]]:
     while True:
-        line = reader.line_num + 1
+        line = reader.line_num + 1 + skipped
         try:
             cells = next(reader)
         except StopIteration:

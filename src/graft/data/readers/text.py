@@ -1,15 +1,38 @@
-"""What readers of text formats share: UTF-8, and whole characters."""
+"""What readers of text formats share: UTF-8, whole characters, and compressed files."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from graft.errors import InputError, Problems
 
 START = 200
 """Bytes at the beginning of a file that tell UTF-16."""
+
+
+def _zstd(path: Path) -> IO[bytes]:
+    import io
+
+    import pyarrow
+
+    stream: Any = pyarrow.CompressedInputStream(str(path), "zstd")
+    return io.BytesIO(stream.read())
+
+
+COMPRESSED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
+"""What opens a file by the last ending of its name: ``rows.jsonl.gz``."""
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file to read its bytes, decompressed where its name says that they are compressed."""
+    opened: IO[bytes] = COMPRESSED[path.suffix.lower()](path) if path.suffix.lower() in COMPRESSED else path.open("rb")
+    return opened
 
 
 def read_text(path: Path) -> str:
@@ -18,7 +41,8 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: Naming the encoding it seems to have, and how to convert it.
     """
-    data = path.read_bytes()
+    with open_bytes(path) as stream:
+        data = stream.read()
     check_start(data, path)
     try:
         return data.decode("utf-8-sig")
