@@ -25,7 +25,7 @@ def run(tiny_llama, tmp_path_factory):
     data = folder / "tone.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     given = {"model_name_or_path": str(tiny_llama), "data_files": str(data), "output_path": str(folder / "run")}
-    secret = {"token": SECRET, "training_arguments": {"hub_token": SECRET, "max_grad_norm": 0.5}}
+    secret = {"token": SECRET, "training_arguments": {"max_grad_norm": 0.5}}
     return finetune({**given, **secret, "max_steps": 4, "eval_steps": 2, "bootstrap_samples": 100})
 
 

@@ -206,9 +206,8 @@ def test_wrong_input_writes_nothing_and_says_it_all(given, tmp_path):
 def test_every_training_argument_passes_through(given):
     run = finetune(given | {"training_arguments": {"max_grad_norm": "0.5", "adam_beta2": 0.98}, "evaluate": False})
     assert manifest(run)["settings"]["training_arguments"] == {"max_grad_norm": "0.5", "adam_beta2": 0.98}
-    both = {"fp16_full_eval": True, "bf16_full_eval": True}
     with pytest.raises(InputError, match="transformers rejects these training arguments"):
-        finetune(given | {"training_arguments": both, "overwrite": True})
+        finetune(given | {"training_arguments": {"torch_empty_cache_steps": 0}, "overwrite": True})
     with pytest.raises(InputError, match=r"--optim must be adamw_torch, .* not 'no_such'"):
         finetune(given | {"training_arguments": {"optim": "no_such"}, "overwrite": True})
 

@@ -248,7 +248,7 @@ def test_what_a_pass_lacks_is_named_before_anything_is_done(walkthrough, tmp_pat
 
 
 def test_dry_run_shows_the_settings_and_does_nothing(walkthrough, tmp_path, capsys):
-    secret = ("--token", "hf_secret", "--hub_token", "hf_secret")
+    secret = ("--token", "hf_secret")
     assert main(["run", str(walkthrough), "--dry_run", "--output_path", str(tmp_path / "no"), *secret]) == 0
     out = capsys.readouterr().out
     (shown,) = json.loads(out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graft.config import config_of
-from graft.errors import GraftError
+from graft.errors import GraftError, Interrupted
 from graft.methods import METHODS
 from graft.planning.plan import RunPlan
 from graft.progress import Reporter
@@ -41,6 +41,14 @@ def diverged(run: RunFolder, reason: str, kept_step: int | None) -> GraftError:
     """The error of a run that was stopped because its loss diverged."""
     kept = "no checkpoint was written" if kept_step is None else f"the weights of step {kept_step} are kept"
     return GraftError(f"{reason}; {kept}", remedy=_again(run.path.as_posix(), "divergence"))
+
+
+def interrupted(plan: RunPlan, steps: int) -> Interrupted:
+    """The error of a run that was stopped by Ctrl-C after ``steps``."""
+    if plan.training.save_strategy == "no":
+        again = f"graft finetune --config {plan.output.as_posix()}/config.yaml --overwrite"
+        return Interrupted(f"interrupted after step {steps}; --save_strategy no keeps no checkpoint", remedy=again)
+    return Interrupted(f"interrupted after step {steps}; the checkpoint is kept", remedy=resume_line(plan))
 
 
 def resume_line(plan: RunPlan) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.commands.advice import diverged, resume_line, warn_of_learning_rate, write_remedies
+from graft.commands.advice import diverged, interrupted, resume_line, warn_of_learning_rate, write_remedies
 from graft.commands.failures import as_graft_error
+from graft.commands.monitor import make_monitor
 from graft.commands.resume import resumed
 from graft.commands.run_record import record_end, record_start, record_training
 from graft.config import FinetuneSettings, config_of
@@ -106,15 +107,17 @@ def _train(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> Tra
         run=run,
         loss=plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
         objective=plan.objective,
+        monitor=make_monitor(plan, model),
     )
     result = train(request, reporter)
     write_remedies(run, plan, reporter)
     if result.engine_reason:
         reporter.note(f"the run used padded batches: {result.engine_reason}")
     if result.interrupted:
-        raise Interrupted(f"interrupted after step {result.steps}; the checkpoint is kept", remedy=resume_line(plan))
+        raise interrupted(plan, result.steps)
     if result.early_stopped:
-        reporter.note(f"stopped early after {result.steps} steps: best held-out loss at step {result.best_step}")
+        best = "held-out loss" if result.metric == "loss" else result.metric
+        reporter.note(f"stopped early after {result.steps} steps: best {best} at step {result.best_step}")
     return result
 
 

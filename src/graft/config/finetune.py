@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import field_validator
+
 from graft.config.base import Settings, setting
 from graft.config.common import DataSettings, EvaluationSettings, ModelSettings
 from graft.config.types import Engine, Listed, Pairs, Precision
@@ -53,9 +55,14 @@ class TrainingSettings(Settings):
     save_steps: float | None = setting(None, "steps between checkpoints", gt=0)
     save_total_limit: int = setting(2, "number of checkpoints to keep in addition to the best", gt=0)
     early_stopping_patience: int = setting(
-        3, "stop after this number of evaluations without a lower held-out loss; 0 disables early stopping", ge=0
+        3,
+        "stop after this number of evaluations without a lower held-out loss, or a better --metric_for_best_model; 0 "
+        "disables early stopping",
+        ge=0,
     )
-    load_best_model_at_end: bool = setting(True, "keep the weights with the lowest held-out loss")
+    load_best_model_at_end: bool = setting(
+        True, "keep the weights with the lowest held-out loss, or the best --metric_for_best_model"
+    )
     report_to: Listed = setting(
         (), "where to report metrics in addition to metrics.jsonl: tensorboard, or another transformers integration"
     )
@@ -78,6 +85,12 @@ class TrainingSettings(Settings):
     training_arguments: Mapping[str, Any] = setting(
         {}, "additional fields of transformers.TrainingArguments; on the command line: --field value"
     )
+
+    @field_validator("max_steps", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        """transformers' -1 for "as many as the epochs have"."""
+        return None if value in (-1, "-1") else value
 
 
 class LossSettings(Settings):

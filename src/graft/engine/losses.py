@@ -19,7 +19,7 @@ Batch = dict[str, Any]
 IGNORED = -100
 
 
-def pack(rows: Sequence[TokenizedExample]) -> Batch:
+def pack(rows: Sequence[TokenizedExample], share_prefixes: bool = True) -> Batch:
     """Rows as one sequence of T tokens with N targets.
 
     Each row keeps its own copy of the token that predicts its first target; its last token, which predicts nothing, is
@@ -27,12 +27,15 @@ def pack(rows: Sequence[TokenizedExample]) -> Batch:
 
     Args:
         rows: At least one.
+        share_prefixes: Whether tokens that rows begin with alike are kept once. Without it every node of the layout is
+            a row of its own.
 
     Returns:
         ``input_ids`` and ``position_ids`` (1, T), ``labels`` and ``target_positions`` (N), and the ``layout``.
     """
     firsts = [max(1, row.prompt_length) for row in rows]
-    levels, order, above = prefix_tree([row.input_ids[:-1] for row in rows], [first - 1 for first in firsts])
+    limits = [first - 1 if share_prefixes else 0 for first in firsts]
+    levels, order, above = prefix_tree([row.input_ids[:-1] for row in rows], limits)
     tokens, positions, layout = lay_out(levels)
     labels: list[int] = []
     places: list[int] = []

@@ -17,7 +17,7 @@ from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.tasks.base import Task
 from graft.tasks.select import choose_task, task_for_data
-from graft.training.arguments import check_fields
+from graft.training.consistency import check_training
 from graft.training.losses.choose import named_loss
 
 
@@ -66,7 +66,7 @@ def _check_settings(settings: FinetuneSettings, problems: Problems) -> None:
     with problems.collecting():
         named_loss(settings)
     with problems.collecting():
-        check_fields({"lr_scheduler_type": settings.lr_scheduler_type, **settings.training_arguments}, set())
+        check_training(settings)
     if settings.output_path is not None:
         with problems.collecting():
             RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)

@@ -14,18 +14,21 @@ from graft.data.inferred import InferredSetting
 from graft.data.pipeline import Prepared
 from graft.data.token_table import TokenTable, row_lengths
 from graft.data.tokenize import TokenizedExample
+from graft.errors import InputError
 from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base
 from graft.planning.inputs import Inputs, read_inputs
 from graft.planning.long_rows import fit_rows
 from graft.progress import SILENT, Reporter
-from graft.tasks.base import Task, check_metrics, default_learning_rate
+from graft.tasks.base import Task, check_metrics, default_learning_rate, monitored_metric
 from graft.tasks.encoding import Encoding, resolve_max_length
+from graft.training.arguments import passed
 from graft.training.losses.choose import ChosenLoss, choose_loss
 from graft.training.objective import Objective
 from graft.training.precision import choose_precision
 from graft.training.schedule import TrainingPlan, make_plan
+from graft.training.trial import try_plan
 
 MONITORED_ROWS = 256
 """Held-out rows the loss is watched on while training; the comparison afterwards takes all of them."""
@@ -101,6 +104,8 @@ def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan
     vocabulary = int(config.get("vocab_size") or len(encoding.tokenizer))
     loss = choose_loss(settings, rows, encoding.tokenizer, vocabulary, reporter, objective)
     training = _training(settings, inputs, rows)
+    training = replace(training, **_monitored(settings, inputs, encoding))
+    try_plan(settings, training, bool(len(held_out)))
     output = settings.output_path or _free_output(settings)
     said = [*inputs.data.inferred, *inputs.inferred, *fitted.inferred]
     if settings.output_path is None:
@@ -140,11 +145,28 @@ def _training(settings: FinetuneSettings, inputs: Inputs, rows: TokenTable) -> T
     return replace(training, precision=precision, inferred=[*training.inferred, *why])
 
 
+def _monitored(settings: FinetuneSettings, inputs: Inputs, encoding: Encoding) -> dict[str, Any]:
+    """What selects the best weights: a metric's name and direction; nothing for the held-out loss."""
+    given = passed(settings)
+    name = str(given.get("metric_for_best_model", "loss")).removeprefix("eval_")
+    direction = given.get("greater_is_better")
+    if name == "loss":
+        if direction:
+            raise InputError("--greater_is_better true: a lower loss is better", remedy="omit it")
+        return {}
+    labels = inputs.data.mapping.labels
+    metric = monitored_metric(name, inputs.task, encoding.label_space, labels)
+    greater = metric.direction == "higher" if ":" not in name or direction is None else bool(direction)
+    if direction is not None and direction != greater:
+        better = "greater" if greater else "lower"
+        raise InputError(f"--greater_is_better {str(direction).lower()}: {better} {name} is better", remedy="omit it")
+    return {"metric": metric.name, "greater_is_better": greater}
+
+
 def _device(settings: FinetuneSettings) -> str:
     import torch
 
-    cpu = str(settings.training_arguments.get("use_cpu", settings.training_arguments.get("no_cuda", ""))).lower()
-    return "cuda" if torch.cuda.is_available() and cpu != "true" else "cpu"
+    return "cuda" if torch.cuda.is_available() and not passed(settings).get("use_cpu") else "cpu"
 
 
 def _free_output(settings: FinetuneSettings) -> Path:

@@ -103,6 +103,7 @@ def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], st
     """
     cls = settings_class(values)
     known = option_names(cls)
+    values = _lifted(values, known)
     own = {name: value for name, value in values.items() if name.replace("-", "_") in known}
     extra = {name: value for name, value in values.items() if name not in own}
     problems = Problems()
@@ -120,6 +121,20 @@ def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], st
     if ":" not in settings.method:
         return settings
     return settings.model_copy(update={"method": absolute_reference(settings.method)})
+
+
+def _lifted(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """``values`` with the settings of graft's own that stand among ``training_arguments`` beside the others.
+
+    One that is given in both places with different values stays, and is said when the settings are checked.
+    """
+    passed = values.get("training_arguments")
+    if not isinstance(passed, Mapping):
+        return dict(values)
+    own = {name: value for name, value in passed.items() if str(name).replace("-", "_") in known}
+    lifted = {name: value for name, value in own.items() if values.get(name, value) == value}
+    rest = {name: value for name, value in passed.items() if name not in lifted}
+    return {**values, **lifted, "training_arguments": rest}
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

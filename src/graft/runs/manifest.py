@@ -112,6 +112,8 @@ class TrainingRecord(Record):
     steps: int | None = None
     best_step: int | None = None
     best_eval_loss: float | None = None
+    metric: str = "loss"
+    best_value: float | None = None
     early_stopped: bool = False
     rows_per_second: float | None = None
     tokens_per_second: float | None = None

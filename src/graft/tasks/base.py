@@ -12,9 +12,9 @@ from graft.data.example import Example
 from graft.data.pipeline import Prepared
 from graft.data.readers import Row
 from graft.data.tokenize import TokenizedExample
-from graft.errors import InputError, Problems
-from graft.evaluation.metrics import select_metrics
-from graft.evaluation.metrics.base import Need
+from graft.errors import InputError, Problems, did_you_mean
+from graft.evaluation.metrics import METRICS, get_metric, select_metrics
+from graft.evaluation.metrics.base import Metric, Need
 from graft.inference.predictor import Predictor, Within
 from graft.methods.base import Method
 from graft.models.load import Kind
@@ -166,3 +166,24 @@ def check_metrics(
         defaults = ", ".join(task.default_metrics(label_space) or ())
         remedy = f"--metrics {defaults}" if defaults else "omit --metrics"
         raise InputError(f"{', '.join(wrong)} cannot be measured for {task.name}", where="--metrics", remedy=remedy)
+
+
+def monitored_metric(name: str, task: Task, label_space: LabelSpace, labels: Sequence[str] | None) -> Metric:
+    """Return the metric that selects the best weights while training.
+
+    Raises:
+        InputError: If there is none of this name, or it cannot be measured, with those that can.
+    """
+    where = "--metric_for_best_model"
+    provided = task.provides(label_space)
+    known = (METRICS.get(each) for each in METRICS.builtin)
+    fitting = [each.name for each in known if each.needs in provided and (labels or each.needs != "choice")]
+    what = f"choose loss, {', '.join(fitting)}, or a metric of your own as path/to/file.py:name"
+    try:
+        metric = get_metric(name)
+    except InputError as error:
+        near = did_you_mean(name, [*fitting, "loss"])
+        raise InputError(error.problems[0].what, where=where, remedy=f"{near} {what}".strip()) from error
+    if metric.needs not in provided or (metric.needs == "choice" and not labels):
+        raise InputError(f"{name} cannot be measured for {task.name} on these rows", where=where, remedy=what)
+    return metric

@@ -11,74 +11,131 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from graft.config import IN_WORDS, TrainingSettings, in_words, one_of, refusal, takes_several
+from graft.config import IN_WORDS, TrainingSettings, in_words, one_of, option_names, refusal, takes_several
 from graft.errors import InputError, Problems, did_you_mean
-from graft.training.schedule import TrainingPlan
+from graft.training.passed_fields import FORMER, FORMER_SWITCHES, OFF, PASSED_FIELDS, RENAMED, PassedField
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-RENAMED = {"evaluation_strategy": "eval_strategy", "no_cuda": "use_cpu"}
-"""Fields that users still type and transformers has renamed."""
-UPLOAD = "upload it after the run: hf upload OWNER/NAME RUN/adapter"
+    from graft.training.schedule import TrainingPlan
+
+
+@functools.cache
+def _defaults() -> Mapping[str, Any]:
+    """Every field of the installed ``TrainingArguments`` with its default."""
+    from transformers import TrainingArguments
+
+    return {
+        field.name: [] if callable(field.default_factory) else field.default
+        for field in dataclasses.fields(TrainingArguments)
+    }
 
 
 @functools.cache
 def field_names() -> set[str]:
-    """Every field of ``TrainingArguments`` that may be given besides graft's own settings."""
-    from transformers import TrainingArguments
-
-    return {field.name for field in dataclasses.fields(TrainingArguments)} | set(RENAMED)
+    """Every name that may be given besides graft's own settings: fields of ``TrainingArguments``, and former ones."""
+    return set(_defaults()) | set(RENAMED) | set(FORMER_SWITCHES) | set(FORMER)
 
 
 def check_fields(
     given: Mapping[str, Any], known: set[str], where: Callable[[str], str] = lambda name: ""
 ) -> dict[str, Any]:
-    """The values in the types ``TrainingArguments`` declares; ``where`` says in which file each stands.
+    """The fields that have an effect, in the types ``TrainingArguments`` declares.
+
+    Args:
+        given: Fields by name, as they were written.
+        known: The names of graft's own settings.
+        where: The file in which a name stands; empty for the command line.
 
     Raises:
-        InputError: naming every unknown option at once, each with the nearest right name, and every value out of type.
+        InputError: Naming every unknown option, each with the nearest right name, every value out of type, and every
+            field that graft refuses.
     """
-    from transformers import TrainingArguments
-
-    types = typing.get_type_hints(TrainingArguments)
     problems = Problems()
     values: dict[str, Any] = {}
     for name, value in given.items():
-        field = RENAMED.get(name, name).replace("-", "_")
-        place = where(name)
-        shown = name if place else f"--{name}"
-        if field not in field_names():
-            what = f"unknown setting {shown}" if place else f"unknown option {shown}"
-            problems.add(what, place, did_you_mean(name.replace("-", "_"), known | field_names()))
-        elif field == "push_to_hub" and _parsed(value) is not False:
-            problems.add(f"{shown} would upload the model; graft does not upload anything", place, UPLOAD)
-        else:
-            try:
-                values[field] = _validated(types[field], value)
-            except ValueError:  # pydantic's is one, too
-                names = _names(types[field])
-                kind = one_of(names) if names else in_words(types[field])
-                refused = refusal(kind, value, takes_several(types[field]))
-                problems.add(f"{shown} {refused}", place, did_you_mean(str(value), names))
+        with problems.collecting():
+            values |= _checked(name, value, where(name), known)
     problems.raise_if_any()
     return values
 
 
-def _validated(annotation: Any, value: Any) -> Any:
+def _checked(name: str, value: Any, place: str, known: set[str]) -> dict[str, Any]:
+    """The field that ``name`` stands for with its value; nothing where the value asks for nothing."""
+    shown = name if place else f"--{name}"
+    key = name.replace("-", "_")
+    field = RENAMED.get(key, key)
+    if field in FORMER_SWITCHES:
+        field, switched_on = FORMER_SWITCHES[field]
+        return {field: switched_on} if _validated(bool, value, shown, place) else {}
+    if field not in field_names():
+        what = f"unknown setting {shown}" if place else f"unknown option {shown}"
+        raise InputError(what, where=place, remedy=did_you_mean(key, known | field_names()))
+    if field in FORMER:
+        if _parsed(value) in OFF or _parsed(value) in FORMER[field].accepted:
+            return {}
+        raise _refusal(FORMER[field], shown, value, place)
+    found = _validated(_types()[field], value, shown, place)
+    passed = PASSED_FIELDS.get(field)
+    if passed is None:
+        return {field: _of_setting(field, found, shown, place)}
+    default = _defaults()[field]
+    if passed.refused:
+        nothing = (None, "", default) if passed.default_accepted else (None,)
+        if found in (*nothing, *passed.accepted):
+            return {}
+        raise _refusal(passed, shown, found, place)
+    why = passed.refused_values.get(str(getattr(found, "value", found))) if passed.refused_values else None
+    if why:
+        raise _refusal(PassedField(refused=why, remedy="choose another"), shown, found, place)
+    return {} if found is None else {field: found}
+
+
+def _of_setting(field: str, value: Any, shown: str, place: str) -> Any:
+    """The value of a field that is a setting of graft's own; a field that nobody knows is refused."""
+    from transformers import __version__
+
+    if field in option_names(TrainingSettings):
+        return value
+    what = f"{shown} is a field of transformers {__version__} that this version of graft does not know"
+    raise InputError(what, where=place, remedy="omit it, or install another version of graft or of transformers")
+
+
+def _refusal(passed: PassedField, shown: str, value: Any, place: str) -> InputError:
+    text = "" if "token" in shown else f" {str(value).lower() if isinstance(value, bool) else value}"
+    return InputError(f"{shown}{text} is not supported: {passed.refused}", where=place, remedy=passed.remedy)
+
+
+@functools.cache
+def _types() -> Mapping[str, Any]:
+    from transformers import TrainingArguments
+
+    return typing.get_type_hints(TrainingArguments)
+
+
+def _validated(annotation: Any, value: Any, shown: str, place: str) -> Any:
     """``value`` in the type of a field.
 
     Raises:
-        ValueError: when it is out of type.
+        InputError: when it is out of type.
     """
     from pydantic import TypeAdapter
 
     names = _names(annotation)
-    if value is True and IN_WORDS[bool] not in (one_of(names) if names else in_words(annotation)):
-        raise ValueError("has no value")  # pydantic would take it for 1
-    found = TypeAdapter(annotation).validate_python(_parsed(value))
-    if names and found not in names:
-        raise ValueError(f"not one of {names}")
+    kind = one_of(names) if names else in_words(annotation)
+    parsed = _parsed(value)
+    if parsed is False and "no" in names:
+        parsed = "no"  # as YAML 1.1 reads a bare no
+    try:
+        if value is True and IN_WORDS[bool] not in kind:
+            raise ValueError("has no value")  # pydantic would take it for 1
+        found = TypeAdapter(annotation).validate_python(parsed)
+        if names and found not in names:
+            raise ValueError(f"not one of {names}")
+    except ValueError:  # pydantic's is one, too
+        what = f"{shown} {refusal(kind, value, takes_several(annotation))}"
+        raise InputError(what, where=place, remedy=did_you_mean(str(value), names)) from None
     return found
 
 
@@ -86,6 +143,15 @@ def _names(annotation: Any) -> list[str]:
     """The values of a field such as ``OptimizerNames | str``, which takes any text and refuses it later."""
     kinds = [kind for kind in typing.get_args(annotation) if isinstance(kind, type) and issubclass(kind, Enum)]
     return [str(member.value) for kind in kinds for member in kind]
+
+
+def passed(settings: TrainingSettings) -> dict[str, Any]:
+    """The fields of ``TrainingArguments`` that were given and have an effect, in their types.
+
+    Raises:
+        InputError: naming all that are refused.
+    """
+    return check_fields(settings.training_arguments, set())
 
 
 def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path, held_out: bool) -> TrainingArguments:
@@ -98,8 +164,15 @@ def make_arguments(settings: TrainingSettings, plan: TrainingPlan, folder: Path,
     from transformers import HfArgumentParser, TrainingArguments
 
     values = _decided(settings, plan, folder, held_out) | {"dataloader_pin_memory": torch.cuda.is_available()}
-    values.update(check_fields(settings.training_arguments, set()))
+    values.update(passed(settings))
     values |= {"bf16": plan.precision == "bfloat16", "fp16": plan.precision == "float16"}
+    values |= {"warmup_steps": plan.warmup_steps, "save_strategy": plan.save_strategy}
+    values |= {"metric_for_best_model": f"eval_{plan.metric}", "greater_is_better": plan.greater_is_better}
+    values |= {"neftune_noise_alpha": None}  # graft's own, by the length of each row
+    for field in ("activation_checkpointing", "activation_checkpointing_kwargs"):
+        former = field.replace("activation", "gradient")
+        if former in values and field in field_names():  # the older name is deprecated where there is a newer one
+            values[field] = values.pop(former)
     if values["bf16"] and not torch.cuda.is_available():
         values["use_cpu"] = True  # transformers refuses bf16 otherwise
     try:
@@ -120,16 +193,12 @@ def _decided(settings: TrainingSettings, plan: TrainingPlan, folder: Path, held_
         "max_steps": plan.steps,
         "learning_rate": plan.learning_rate,
         "lr_scheduler_type": settings.lr_scheduler_type,
-        "warmup_steps": settings.warmup_ratio,
         "weight_decay": settings.weight_decay,
         "logging_steps": plan.logging_steps,
         "eval_strategy": "steps" if held_out else "no",
         "eval_steps": plan.eval_steps,
-        "save_strategy": "steps",
         "save_steps": plan.save_steps,
         "save_total_limit": None,
-        "metric_for_best_model": "eval_loss",
-        "greater_is_better": False,
         "load_best_model_at_end": False,
         "report_to": list(settings.report_to) or "none",
         "seed": settings.seed,

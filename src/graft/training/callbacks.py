@@ -129,35 +129,55 @@ def _curve(state: TrainerState, name: str) -> list[tuple[int, float]]:
 
 
 class BestCheckpoint(TrainerCallback):
-    """Saves a checkpoint whenever the held-out loss is the lowest so far, and stops the training early.
+    """Saves a checkpoint whenever what is monitored is the best so far, and stops the training early.
 
     It reads the log history, which checkpoints carry: a resumed training decides as an uninterrupted one.
 
     Args:
-        patience: evaluations without a lower held-out loss after which training stops; 0: never.
+        patience: evaluations without a better value after which training stops; 0: never.
         keep_best: whether to save the best checkpoint.
+        metric: what is monitored, as evaluations log it.
+        greater_is_better: its direction.
     """
 
-    def __init__(self, patience: int, keep_best: bool) -> None:
+    def __init__(
+        self, patience: int, keep_best: bool, metric: str = "eval_loss", greater_is_better: bool = False
+    ) -> None:
         self.patience, self.keep_best = patience, keep_best
+        self.metric, self.sign = metric, -1.0 if greater_is_better else 1.0
         self.stopped = False
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Ask for a checkpoint at a new lowest held-out loss, and stop after ``patience`` evaluations without one."""
-        losses = [line["eval_loss"] for line in state.log_history if "eval_loss" in line]
-        best = min(range(len(losses)), key=losses.__getitem__)
-        if self.keep_best and best == len(losses) - 1:
+        """Ask for a checkpoint at a new best value, and stop after ``patience`` evaluations without one."""
+        values = [self.sign * line[self.metric] for line in state.log_history if self.metric in line]
+        best = min(range(len(values)), key=values.__getitem__)
+        if self.keep_best and best == len(values) - 1:
             control.should_save = True
-        if self.patience and len(losses) - 1 - best >= self.patience:
+        if self.patience and len(values) - 1 - best >= self.patience:
             control.should_training_stop = True
             self.stopped = True
 
 
-class InterruptHandler(TrainerCallback):
-    """The first Ctrl-C ends the training after this step, with a checkpoint; the second one at once."""
+class LastLog(TrainerCallback):
+    """Logs the loss of a run that is shorter than ``logging_steps``, which would never be logged."""
 
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Log at the last step where no step was a logging step."""
+        too_short = args.logging_strategy == "steps" and state.logging_steps > state.max_steps
+        if too_short and state.global_step >= state.max_steps:
+            control.should_log = True
+
+
+class InterruptHandler(TrainerCallback):
+    """The first Ctrl-C ends the training after this step, with a checkpoint; the second one at once.
+
+    Args:
+        reporter: says so.
+        saves: whether checkpoints are saved at all.
+    """
+
+    def __init__(self, reporter: Reporter, saves: bool = True) -> None:
+        self.reporter, self.saves = reporter, saves
         self.asked = False
 
     @contextmanager
@@ -177,11 +197,12 @@ class InterruptHandler(TrainerCallback):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        self.reporter.note("Stopping after this step and saving a checkpoint; press Ctrl-C again to stop immediately.")
+        saving = " and saving a checkpoint" if self.saves else ""
+        self.reporter.note(f"Stopping after this step{saving}; press Ctrl-C again to stop immediately.")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """After a Ctrl-C, stop with a checkpoint and without another evaluation."""
         if self.asked:
-            control.should_save = True
+            control.should_save = self.saves
             control.should_training_stop = True
             control.should_evaluate = False

@@ -16,12 +16,13 @@ from graft.training.objective import Objective
 from graft.training.trainer import Batch, Collate, Loss
 
 
-def make_collate(packed: bool, pad_token_id: int, objective: Objective | None) -> Collate:
+def make_collate(packed: bool, pad_token_id: int, objective: Objective | None, share_prefixes: bool = True) -> Collate:
     """Rows -> a batch, with ``rows`` and ``tokens``, their numbers, for the throughput."""
     if objective is not None:
         collate_rows = objective.collate
         return partial(_counted, lambda rows: collate_rows(rows, pad_token_id))
-    return partial(_with_target_rows, pack if packed else partial(plain_collate, pad_token_id=pad_token_id))
+    padded = partial(plain_collate, pad_token_id=pad_token_id)
+    return partial(_with_target_rows, partial(pack, share_prefixes=share_prefixes) if packed else padded)
 
 
 def make_loss(packed: bool, loss: ChosenLoss | None, device: torch.device, objective: Objective | None) -> Loss:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,21 @@ from transformers import PrinterCallback
 
 from graft.config import TrainingSettings
 from graft.data.tokenize import TokenizedExample
-from graft.engine import fused, plan_batches
+from graft.engine import fused
 from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.health import AGAINST_DIVERGENCE, HealthWarning
-from graft.training.arguments import make_arguments
-from graft.training.callbacks import BestCheckpoint, HealthMonitor, InterruptHandler, MetricsWriter
+from graft.training.arguments import make_arguments, passed
+from graft.training.callbacks import BestCheckpoint, HealthMonitor, InterruptHandler, LastLog, MetricsWriter
 from graft.training.checkpoints import remove_incomplete, step_of, whole_checkpoints
 from graft.training.collate import make_collate, make_loss
 from graft.training.engine_choice import EngineChoice, engine_for
 from graft.training.losses.choose import ChosenLoss
-from graft.training.objective import Objective, batches_by_length
+from graft.training.neftune import noisy_embeddings
+from graft.training.objective import Objective
+from graft.training.sampling import batch_plan
 from graft.training.schedule import TrainingPlan
-from graft.training.trainer import GraftTrainer, NonFiniteError, TokenizedRows
+from graft.training.trainer import GraftTrainer, Monitor, NonFiniteError, TokenizedRows
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class TrainRequest:
         run: the folder that gets checkpoints and metrics.
         loss: None for the engine's own cross-entropy.
         objective: what a task with a head computes its loss on; None for text generation.
+        monitor: measures ``schedule.metric`` of the model at each evaluation; None for the held-out loss.
     """
 
     model: Any
@@ -55,6 +58,7 @@ class TrainRequest:
     run: RunFolder
     loss: ChosenLoss | None = None
     objective: Objective | None = None
+    monitor: Monitor | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -68,6 +72,8 @@ class TrainResult:
 
     Attributes:
         best_eval_loss: in nats a token, at ``best_step``.
+        metric: what the best step was selected by.
+        best_value: its value at ``best_step``.
         seconds: of the whole training; the rates are of its optimizer steps alone.
         engine_reason: why batches were padded, where another engine was asked for.
         diverged: why the training was stopped; the model then holds the weights of ``kept_step``, or unusable ones
@@ -88,6 +94,8 @@ class TrainResult:
     diverged: str | None = None
     kept_step: int | None = None
     kernels_missing: str | None = None
+    metric: str = "loss"
+    best_value: float | None = None
 
 
 def train(request: TrainRequest, reporter: Reporter = SILENT) -> TrainResult:
@@ -107,7 +115,11 @@ def train(request: TrainRequest, reporter: Reporter = SILENT) -> TrainResult:
     training = _Training(request, engine, reporter)
     start = _resume_point(request, reporter)
     began = time.perf_counter()
-    with training.interrupt.listening(), fused(request.model, engine.name) if engine.is_packed else nullcontext():
+    with ExitStack() as stack:
+        stack.enter_context(training.interrupt.listening())
+        stack.enter_context(noisy_embeddings(request.model, training.noise))
+        if engine.is_packed:
+            stack.enter_context(fused(request.model, engine.name))
         warning = training.run(start)
     seconds = time.perf_counter() - began
     return training.finish(seconds, warning)
@@ -119,13 +131,21 @@ class _Training:
     def __init__(self, request: TrainRequest, engine: EngineChoice, reporter: Reporter) -> None:
         self.request = request
         settings, run = request.settings, request.run
-        arguments = make_arguments(settings, request.schedule, request.checkpoints, bool(request.held_out))
+        schedule, given = request.schedule, passed(settings)
+        arguments = make_arguments(settings, schedule, request.checkpoints, bool(request.held_out))
         self.engine = engine.on(arguments.device)
         self.engine.report(reporter)
         if arguments.use_cpu or not torch.cuda.is_available():
             arguments.dataloader_pin_memory = False
-        self.best = BestCheckpoint(settings.early_stopping_patience, settings.load_best_model_at_end)
-        self.interrupt = InterruptHandler(reporter)
+        saves = schedule.save_strategy != "no"
+        self.noise = float(given.get("neftune_noise_alpha", 0))
+        self.best = BestCheckpoint(
+            settings.early_stopping_patience,
+            settings.load_best_model_at_end and saves,
+            f"eval_{schedule.metric}",
+            schedule.greater_is_better,
+        )
+        self.interrupt = InterruptHandler(reporter, saves)
         self.health = HealthMonitor(run.append_metrics, reporter)
         metrics = MetricsWriter(run.append_metrics, reporter)
         self.trainer = GraftTrainer(
@@ -133,11 +153,14 @@ class _Training:
             args=arguments,
             train_dataset=TokenizedRows(request.rows),
             eval_dataset=TokenizedRows(request.held_out) if request.held_out else None,
-            callbacks=[metrics, self.health, self.best, self.interrupt],
-            collate=make_collate(engine.is_packed, request.pad_token_id, request.objective),
+            callbacks=[metrics, self.health, self.best, self.interrupt, LastLog()],
+            collate=make_collate(engine.is_packed, request.pad_token_id, request.objective, not self.noise),
             loss=make_loss(engine.is_packed, request.loss, arguments.device, request.objective),
             keep=settings.save_total_limit,
-            plan=plan_batches if request.objective is None else batches_by_length,
+            plan=batch_plan(
+                given.get("train_sampling_strategy"), request.objective is not None, arguments.dataloader_drop_last
+            ),
+            monitor=request.monitor,
         )
         metrics.trainer = self.health.trainer = self.trainer
         self.trainer.remove_callback(PrinterCallback)
@@ -163,10 +186,14 @@ class _Training:
         # Autocast was wrapped around forward; whatever comes after training computes in the weights' own format.
         trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
         step_seconds = max(trainer.train_seconds, 1e-9)
+        metric = f"eval_{self.request.schedule.metric}"
+        # Without checkpoints the Trainer remembers the best value and not its step.
+        found = (step for step, value in _logged(state, metric).items() if value == state.best_metric)
+        best_step = state.best_global_step or next(found, None)
         return TrainResult(
             steps=state.global_step,
-            best_step=state.best_global_step,
-            best_eval_loss=state.best_metric,
+            best_step=best_step,
+            best_eval_loss=_logged(state, "eval_loss").get(best_step),
             early_stopped=self.best.stopped,
             interrupted=self.interrupt.asked and state.global_step < state.max_steps,
             rows_per_second=trainer.rows_seen / step_seconds,
@@ -177,6 +204,8 @@ class _Training:
             diverged=warning.message if warning else None,
             kept_step=kept,
             kernels_missing=self.engine.kernels_missing,
+            metric=self.request.schedule.metric,
+            best_value=state.best_metric,
         )
 
     def _load_last_good(self, warning: HealthWarning) -> int | None:
@@ -190,6 +219,11 @@ class _Training:
         self.trainer.state.best_model_checkpoint = str(checkpoint)
         self.trainer._load_best_model()
         return step_of(checkpoint)
+
+
+def _logged(state: Any, name: str) -> dict[int | None, float]:
+    """A figure of the log history by step."""
+    return {line["step"]: line[name] for line in state.log_history if name in line}
 
 
 def _resume_point(request: TrainRequest, reporter: Reporter) -> Path | None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from graft.config import TrainingSettings
 from graft.data.inferred import InferredSetting
+from graft.errors import InputError
+from graft.training.arguments import passed
 
 LARGEST_BATCH = 16
 EVALUATIONS = 8
@@ -16,7 +18,13 @@ EVALUATIONS = 8
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The numbers of a training. All steps are optimizer steps; ``inferred`` says what was not given, and why."""
+    """The numbers of a training. All steps are optimizer steps; ``inferred`` says what was not given, and why.
+
+    Attributes:
+        save_strategy: When checkpoints are saved: by ``steps``, after each ``epoch``, at the ``best``, or ``no``.
+        metric: What selects the best weights, as ``eval_METRIC`` of an evaluation: ``loss``, or a metric of the task.
+        greater_is_better: Whether greater values of ``metric`` are better.
+    """
 
     batch_size: int
     accumulation: int
@@ -27,6 +35,10 @@ class TrainingPlan:
     eval_steps: int
     save_steps: int
     logging_steps: int
+    warmup_steps: int = 0
+    save_strategy: str = "steps"
+    metric: str = "loss"
+    greater_is_better: bool = False
     precision: str = "float32"
     inferred: list[InferredSetting] = field(default_factory=list)
 
@@ -47,16 +59,22 @@ def make_plan(
         row_tokens: tokens of a long row (the 95th percentile).
         model_config: the model's config.json.
         memory_mb: free memory on this machine.
+
+    Raises:
+        InputError: where no batch would be left of an epoch.
     """
     said: list[InferredSetting] = []
+    given = passed(settings)
     batch, accumulation = _batch(settings, rows, row_tokens, model_config, memory_mb, said)
-    per_epoch = max(1, math.ceil(math.ceil(rows / batch) / accumulation))
+    batches = _batches(rows, batch, bool(given.get("dataloader_drop_last")))
+    per_epoch = max(1, math.ceil(batches / accumulation))
     steps = _steps(settings, rows, per_epoch, said)
     rate = settings.learning_rate or learning_rate
     if settings.learning_rate is None:
         said.append(InferredSetting("learning_rate", rate, "the default of this method for small data sets"))
     evaluate = _interval(settings.eval_steps, steps, max(1, math.ceil(steps / EVALUATIONS)))
-    if settings.eval_steps is None:
+    evaluation = str(given.get("eval_strategy", "steps"))
+    if settings.eval_steps is None and evaluation == "steps":
         said.append(
             InferredSetting("eval_steps", evaluate, f"about {min(EVALUATIONS, steps)} evaluations in {steps} steps")
         )
@@ -68,10 +86,37 @@ def make_plan(
         steps=steps,
         learning_rate=rate,
         eval_steps=evaluate,
-        save_steps=_interval(settings.save_steps, steps, evaluate),
+        save_steps=_interval(settings.save_steps, steps, per_epoch if evaluation == "epoch" else evaluate),
         logging_steps=_interval(settings.logging_steps, steps, max(1, min(10, steps // 20))),
+        warmup_steps=_warmup(settings, given.get("warmup_steps"), steps),
+        save_strategy=_save_strategy(settings, given, said),
         inferred=said,
     )
+
+
+def _batches(rows: int, batch: int, drop_last: bool) -> int:
+    """The batches of an epoch."""
+    if drop_last and rows < batch:
+        what = f"--dataloader_drop_last omits every batch: {rows} training rows are fewer than a batch of {batch}"
+        raise InputError(what, remedy=f"omit it, or --per_device_train_batch_size {rows}")
+    return rows // batch if drop_last else math.ceil(rows / batch)
+
+
+def _warmup(settings: TrainingSettings, given: float | None, steps: int) -> int:
+    """Steps of warm-up. A share is rounded up, but leaves a step at the peak: a run of one step has none."""
+    if given is None or (not given and "warmup_ratio" in settings.model_fields_set):
+        given = settings.warmup_ratio
+    return int(given) if given >= 1 else min(math.ceil(steps * given), steps - 1)
+
+
+def _save_strategy(settings: TrainingSettings, given: Mapping[str, Any], said: list[InferredSetting]) -> str:
+    """When checkpoints are saved; unless it is said, at evaluations."""
+    by_epoch = given.get("eval_strategy") == "epoch" and settings.save_steps is None
+    strategy = str(given.get("save_strategy", "epoch" if by_epoch else "steps"))
+    if strategy == "no" and settings.load_best_model_at_end and given.get("eval_strategy") != "no":
+        why = "--save_strategy no keeps no checkpoint, so the last weights are used"
+        said.append(InferredSetting("load_best_model_at_end", False, why))
+    return strategy
 
 
 def _batch(

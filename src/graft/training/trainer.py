@@ -14,13 +14,14 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
 from graft.data.tokenize import TokenizedExample
-from graft.engine import plan_batches
 from graft.training.checkpoints import rotate, seal
+from graft.training.sampling import BatchPlan
 
 Batch = dict[str, Any]
 Collate = Callable[[Sequence[TokenizedExample]], Batch]
-Plan = Callable[[Sequence[TokenizedExample], int, int, int], list[list[int]]]
 Loss = Callable[[torch.nn.Module, Batch, Any], torch.Tensor]
+Monitor = Callable[[], dict[str, float]]
+"""-> further figures of an evaluation, by metric."""
 
 
 class TokenizedRows(Dataset[TokenizedExample]):
@@ -39,16 +40,18 @@ class TokenizedRows(Dataset[TokenizedExample]):
 class BatchSampler:
     """Batches in an order that depends on the seed and the epoch alone, so that resuming changes nothing."""
 
-    def __init__(self, rows: Sequence[TokenizedExample], batch_size: int, seed: int, plan: Plan = plan_batches) -> None:
+    def __init__(
+        self, rows: Sequence[TokenizedExample], batch_size: int, seed: int, plan: BatchPlan, drop_last: bool
+    ) -> None:
         self.rows, self.batch_size, self.seed, self.epoch, self.plan = rows, batch_size, seed, 0, plan
-        self.drop_last = False
+        self.drop_last = drop_last
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the Trainer at the start of each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return math.ceil(len(self.rows) / self.batch_size)
+        return len(self.rows) // self.batch_size if self.drop_last else math.ceil(len(self.rows) / self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         yield from self.plan(self.rows, self.batch_size, self.seed, self.epoch)
@@ -66,13 +69,21 @@ class GraftTrainer(Trainer):
         loss: model, batch, labels in the step -> the loss.
         keep: checkpoints to keep besides the best.
         plan: rows, batch size, seed, epoch -> the indices of each batch.
+        monitor: measures what selects the best weights, besides the held-out loss.
     """
 
     def __init__(
-        self, *args: Any, collate: Collate, loss: Loss, keep: int, plan: Plan = plan_batches, **kwargs: Any
+        self,
+        *args: Any,
+        collate: Collate,
+        loss: Loss,
+        keep: int,
+        plan: BatchPlan,
+        monitor: Monitor | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.plan = plan
+        self.plan, self.monitor = plan, monitor
         self.collate, self.loss, self.keep = collate, loss, keep
         self.loss_is_scaled_for_ga = True
         self.can_return_loss = True
@@ -82,12 +93,20 @@ class GraftTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader of the batches that ``plan`` makes, in place of the Trainer's own sampling."""
         dataset: Any = self.train_dataset
-        rows = dataset.rows
+        args = self.args
+        seed = args.seed if args.data_seed is None else args.data_seed
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            batch_sampler=BatchSampler(rows, self._train_batch_size, self.args.seed, self.plan),
+            batch_sampler=BatchSampler(
+                dataset.rows, self._train_batch_size, seed, self.plan, args.dataloader_drop_last
+            ),
             collate_fn=self.collate,
-            num_workers=self.args.dataloader_num_workers,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=getattr(args, "dataloader_multiprocessing_context", None),
+            in_order=getattr(args, "dataloader_in_order", True),
         )
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
 
@@ -119,6 +138,13 @@ class GraftTrainer(Trainer):
         batch = {name: value for name, value in inputs.items() if name not in {"rows", "tokens"}}
         return self.loss(model, batch, num_items_in_batch)
 
+    def _track_num_input_tokens(self, inputs: Batch) -> None:
+        """Count the tokens of the rows; ``all`` also counts the padding, which packed batches do not have."""
+        wanted = self.args.include_num_input_tokens_seen
+        if wanted != "no":
+            padded = wanted == "all" and "attention_mask" in inputs
+            self.state.num_input_tokens_seen += inputs["input_ids"].numel() if padded else inputs["tokens"]
+
     def floating_point_ops(self, inputs: Batch) -> int:
         """0: nothing reads the Trainer's own estimate."""
         return 0
@@ -148,6 +174,8 @@ class GraftTrainer(Trainer):
             f"{metric_key_prefix}_loss": total / max(tokens, 1),
             f"{metric_key_prefix}_rows_per_second": len(rows) / max(seconds, 1e-9),
         }
+        if self.monitor is not None:
+            metrics |= {f"{metric_key_prefix}_{name}": value for name, value in self.monitor().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         model.train()
