@@ -21,12 +21,21 @@ from graft.config import (
     LossSettings,
     MethodSettings,
     ModelSettings,
+    TokenSettings,
     TrainingSettings,
     option_names,
 )
 from graft.errors import InputError, Problems
 
-SETTINGS = (ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings)
+SETTINGS = (
+    ModelSettings,
+    DataSettings,
+    TokenSettings,
+    MethodSettings,
+    TrainingSettings,
+    LossSettings,
+    EvaluationSettings,
+)
 
 
 def run(arguments: Arguments) -> int:

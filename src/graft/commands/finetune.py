@@ -16,7 +16,7 @@ from graft.config import FinetuneSettings, config_of
 from graft.errors import Interrupted
 from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
-from graft.models.base import link
+from graft.models.base import link, save_new_tokens
 from graft.planning.plan import RunPlan, plan_run
 from graft.planning.settings import finetune_settings
 from graft.progress import SILENT, Reporter
@@ -132,7 +132,10 @@ def _save(run: RunFolder, model: Any, plan: RunPlan, result: TrainResult, parame
     link(plan.base, run.path / "model")
     if plan.encoding.label_space.names:
         write_config(model, run.path / "model")
-    METHODS.get(plan.settings.method).save(model, run.path)
+    method = METHODS.get(plan.settings.method)
+    method.save(model, run.path)
+    if plan.base.new_tokens:
+        save_new_tokens(plan.base, run.path / "model", run.path / method.writes)
     record_training(run, result, *parameters)
     if result.diverged:
         raise diverged(run, result.diverged, result.kept_step)

@@ -15,7 +15,14 @@ from graft.config.compose import Component, compose, config_of, takers
 from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
 from graft.config.evaluate import EvaluateSettings
 from graft.config.export import BundleSettings, ExportSettings, GgufConfig, OnnxGenaiConfig
-from graft.config.finetune import SECRET, FinetuneSettings, LossSettings, MethodSettings, TrainingSettings
+from graft.config.finetune import (
+    SECRET,
+    FinetuneSettings,
+    LossSettings,
+    MethodSettings,
+    TokenSettings,
+    TrainingSettings,
+)
 from graft.config.types import Listed, Pairs, Template
 
 __all__ = [
@@ -41,6 +48,7 @@ __all__ = [
     "RowSettings",
     "Settings",
     "Template",
+    "TokenSettings",
     "TrainingSettings",
     "build",
     "compose",

@@ -24,6 +24,23 @@ class MethodSettings(Settings):
     )
 
 
+class TokenSettings(Settings):
+    """Tokens that a run adds to the model."""
+
+    new_tokens: Listed | None = setting(
+        None,
+        'tokens to add, such as "<tool>,<note>", or a .txt file with one a line; their embeddings are trained',
+        "add_tokens",
+        "tokens",
+    )
+    new_special_tokens: Listed | None = setting(
+        None,
+        "control tokens to add, which decoded answers leave out",
+        "add_special_tokens",
+        "additional_special_tokens",
+    )
+
+
 class TrainingSettings(Settings):
     """Training settings that graft can infer; every other ``TrainingArguments`` field passes through."""
 
@@ -109,5 +126,13 @@ SECRET: dict[str, Any] = {"token": True, "training_arguments": {"hub_token": Tru
 """What is written nowhere, in the form of pydantic's ``exclude``."""
 
 
-class FinetuneSettings(ModelSettings, DataSettings, MethodSettings, TrainingSettings, LossSettings, EvaluationSettings):
+class FinetuneSettings(
+    ModelSettings,
+    DataSettings,
+    TokenSettings,
+    MethodSettings,
+    TrainingSettings,
+    LossSettings,
+    EvaluationSettings,
+):
     """All settings of ``graft finetune``."""

@@ -82,6 +82,14 @@ class TokenTable(Sequence[TokenizedExample]):
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def tokens_from(self, first: int) -> set[int]:
+        """Return the tokens of all rows whose ID is ``first`` or higher."""
+        return {int(token) for batch in self._batches for token in np.unique(batch.tokens[batch.tokens >= first])}
+
+    def has_token(self, token: int) -> bool:
+        """Return whether a row contains the token with this ID."""
+        return any(bool((batch.tokens == token).any()) for batch in self._batches)
+
     def __iter__(self) -> Iterator[TokenizedExample]:
         return (self[index] for index in range(len(self)))
 

@@ -39,6 +39,8 @@ class Method(Protocol[C]):
     """The library that alone loads what ``save`` wrote; a model card shows how."""
     trains_base: bool = False
     """Whether the base's own weights are trained, so that they need gradients and optimizer states."""
+    trains_new_tokens: bool = False
+    """Whether ``prepare`` trains the rows of the embeddings in ``model.new_token_ids``."""
     mergeable: bool = False
     """Whether ``merge`` gives one plain model, which export needs."""
 

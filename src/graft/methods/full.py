@@ -21,6 +21,7 @@ class Full(Method[Settings]):
     writes: Literal["adapter", "model"] = "model"
     loads_with: Literal["peft", "transformers", "graft"] = "transformers"
     trains_base = True
+    trains_new_tokens = True
     mergeable = True
 
     def prepare(self, model: Any, config: Settings, seed: int, heads: Sequence[str] = ()) -> Any:

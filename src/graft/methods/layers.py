@@ -39,6 +39,47 @@ def trained_whole(config: LayerConfig, heads: Sequence[str]) -> list[str] | None
     return list(dict.fromkeys([*(config.modules_to_save or ()), *heads])) or None
 
 
+def trained_tokens(model: Any, config: LayerConfig, whole: Sequence[str] | None) -> dict[str, list[int]] | None:
+    """The rows of new tokens by the layer that has them, as PEFT takes them; a head that is tied follows by itself.
+
+    Args:
+        model: A model of transformers.
+        config: Names the layers that get an adapter.
+        whole: The layers that are trained in full.
+
+    Raises:
+        InputError: When PEFT cannot train single rows of these layers.
+    """
+    ids = getattr(model, "new_token_ids", None)
+    if not ids:
+        return None
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    layers = [embeddings] if head is None else [embeddings, head]
+    names = [name for name, module in model.named_modules() if any(module is layer for layer in layers)]
+    saved = [name for name in names if any(_matches(name, part) for part in whole or ())]
+    if saved == names:
+        return None
+    _check_rows(names, saved, config, head)
+    tied = head is None or head.weight is embeddings.weight
+    return {name: list(ids) for name in (names[:1] if tied else names)}
+
+
+def _check_rows(names: Sequence[str], saved: Sequence[str], config: LayerConfig, head: Any) -> None:
+    """Refuse what PEFT's trainable tokens would compute wrongly, or not at all."""
+    problems = Problems()
+    shown = " and ".join(names)
+    if saved:
+        what = f"{', '.join(saved)} is trained in full, and new tokens train rows of {shown}"
+        problems.add(what, "--modules_to_save", f"name {shown}, or none of them")
+    if any(_matches(name, part) for name in names for part in config.target_modules or ()):
+        what = f"a layer of {shown} cannot have an adapter while rows of it are trained for new tokens"
+        problems.add(what, "--target_modules", "omit it there")
+    if head is not None and getattr(head, "bias", None) is not None:
+        what = "the head of this model has a bias, which PEFT leaves out where it trains rows for new tokens"
+        problems.add(what, "--new_tokens", "use --method full")
+    problems.raise_if_any()
+
+
 def wants_all(target_modules: tuple[str, ...] | None) -> bool:
     """Whether every linear layer is a target: by default, or by ``all-linear``."""
     return target_modules is None or tuple(name.lower() for name in target_modules) == (ALL_LINEAR,)

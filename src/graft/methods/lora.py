@@ -16,6 +16,7 @@ from graft.methods.layers import (
     peft_targets,
     stores_transposed,
     task_type,
+    trained_tokens,
     trained_whole,
     wants_all,
 )
@@ -85,6 +86,7 @@ class Lora(LoraMethod[LoraConfig]):
     title = "LoRA"
     help = "low-rank matrices added to frozen linear layers"
     Config = LoraConfig
+    trains_new_tokens = True
 
 
 LORA = Lora()
@@ -115,6 +117,7 @@ def peft_config(model: Any, config: LoraConfig, heads: Sequence[str] = ()) -> An
         use_rslora=config.use_rslora,
         use_dora=config.use_dora,
         fan_in_fan_out=stores_transposed(model, config),
+        trainable_token_indices=trained_tokens(model, config, whole),
         task_type=task_type(model),
         base_model_name_or_path=model.name_or_path or None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graft.models.folder import Base
 from graft.models.link import link
-from graft.models.load import head_layers, kind_of, load_model, load_tokenizer
+from graft.models.load import head_layers, kind_of, load_model, load_tokenizer, save_new_tokens
 from graft.models.open import Opened, open_run_or_model, untuned
 from graft.models.resolve import resolve
 
@@ -18,5 +18,6 @@ __all__ = [
     "load_tokenizer",
     "open_run_or_model",
     "resolve",
+    "save_new_tokens",
     "untuned",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from graft.errors import Problems, nearest
 from graft.models.license import find_license
+from graft.models.new_tokens import NewToken, read_record
 from graft.models.weights import find_weights, sha256_of
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
@@ -29,6 +30,8 @@ class Base:
     license: str | None = None
     trust_remote_code: bool = False
     config: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    new_tokens: tuple[NewToken, ...] = ()
+    """Tokens that its tokenizer and its embeddings get when they are loaded."""
 
     @property
     def label(self) -> str:
@@ -39,6 +42,12 @@ class Base:
     def text_config(self) -> dict[str, Any]:
         """The configuration of the part that reads text."""
         return {**self.config, **self.config.get("text_config", {})}
+
+    @property
+    def embedding_rows(self) -> int | None:
+        """The number of tokens that have an embedding, new ones included; None where the configuration has none."""
+        rows = self.text_config.get("vocab_size")
+        return None if rows is None else max(int(rows), *(token.id + 1 for token in self.new_tokens), 0)
 
 
 def open_folder(path: Path, name: str, kind: str, trust_remote_code: bool = False) -> Base:
@@ -56,7 +65,8 @@ def open_folder(path: Path, name: str, kind: str, trust_remote_code: bool = Fals
         _check_architecture(config, path, trust_remote_code, problems)
     problems.raise_if_any()
     license = find_license(path, config, Path(name).name if kind in ("folder", "gguf") else name)
-    return Base(name, path.absolute(), kind, sha256_of(weights), license, trust_remote_code, config)
+    hashed = sha256_of(weights)
+    return Base(name, path.absolute(), kind, hashed, license, trust_remote_code, config, read_record(path))
 
 
 def is_whole(path: Path) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from graft.errors import InputError
 from graft.models.folder import Base
+from graft.models.new_tokens import add_to_tokenizer, grow, write_record
 
 # Tokens that models have for padding or have no other use for, best first.
 _PADDINGS = ("<|finetune_right_pad_id|>", "<pad>", "<|pad|>", "[PAD]", "<|padding|>", "<PAD>", "<|endoftext|>", "<unk>")
@@ -86,6 +87,8 @@ def load_model(
     model, info = loaded
     refuse_missing(info if head is None else without_head(info, model), str(base.path))
     model.name_or_path = model.config._name_or_path = base.name
+    if base.new_tokens:
+        grow(model, base.new_tokens)
     return model
 
 
@@ -177,6 +180,19 @@ def load_tokenizer(base: Base, chat_template: str | None = None) -> Any:
     Raises:
         InputError: when there is no tokenizer that loads, or the template is not Jinja.
     """
+    tokenizer = _as_saved(base)
+    set_padding(tokenizer)
+    if chat_template is not None:
+        tokenizer.chat_template = read_chat_template(chat_template)
+    return tokenizer
+
+
+def _as_saved(base: Base) -> Any:
+    """The tokenizer in ``base.path`` with the base's new tokens, and otherwise as it is.
+
+    Raises:
+        InputError: when it does not load, or is not the one that the tokens were added to.
+    """
     from transformers import AutoTokenizer
 
     try:
@@ -186,10 +202,21 @@ def load_tokenizer(base: Base, chat_template: str | None = None) -> Any:
             )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
         raise InputError(f"the tokenizer cannot be loaded: {_first_lines(error)}", where=str(base.path)) from error
-    set_padding(tokenizer)
-    if chat_template is not None:
-        tokenizer.chat_template = read_chat_template(chat_template)
+    if base.new_tokens:
+        add_to_tokenizer(tokenizer, base.new_tokens)
     return tokenizer
+
+
+def save_new_tokens(base: Base, *folders: Path) -> None:
+    """Write the tokenizer of ``base`` and the record of its new tokens into ``folders``, of a model or an adapter.
+
+    The record says what the base's embeddings need before an adapter fits; the tokenizer is for other libraries.
+    """
+    tokenizer = _as_saved(base)
+    for folder in dict.fromkeys(folders):
+        with quiet():
+            tokenizer.save_pretrained(folder)
+        write_record(folder, base.new_tokens)
 
 
 def set_padding(tokenizer: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from graft.config import HubSettings, ModelSettings
 from graft.errors import InputError, Problems
 from graft.models.folder import Base, is_whole, open_folder
+from graft.models.new_tokens import read_record
 from graft.models.resolve import resolve
 from graft.models.weights import check_file
 from graft.progress import SILENT, Reporter
@@ -128,6 +129,7 @@ def _named_base(manifest: RunManifest, run: Path, hub: HubSettings, reporter: Re
     if recorded is None or not name:
         raise InputError("the manifest names no base model", where=str(run / "manifest.json"))
     base = resolve(_named(name, hub, manifest.settings.get("model_revision")), reporter)
+    base = replace(base, new_tokens=read_record(run / "model") or read_record(run / "adapter"))
     if recorded.sha256 not in (None, base.sha256):
         raise InputError(
             f"{name} is not the base model of this run: the SHA-256 of its weights differs",
@@ -150,7 +152,8 @@ def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
             remedy="set base_model_name_or_path there to the model's folder or name",
         )
     revision = None if Path(str(name)).expanduser().exists() else config.get("revision")
-    return Opened(resolve(_named(str(name), hub, revision), reporter), path, None, path.resolve().name, hub=hub)
+    base = replace(resolve(_named(str(name), hub, revision), reporter), new_tokens=read_record(path))
+    return Opened(base, path, None, path.resolve().name, hub=hub)
 
 
 def check_adapter(path: Path) -> None:

@@ -12,6 +12,7 @@ from graft.data.sources import Loaded, load_rows
 from graft.errors import Problems
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
+from graft.planning.new_tokens import with_new_tokens
 from graft.planning.unused import check_used
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
@@ -86,7 +87,7 @@ def _loaded(settings: FinetuneSettings, problems: Problems) -> Loaded | None:
 def _base(settings: FinetuneSettings, reporter: Reporter, problems: Problems) -> Base | None:
     if settings.model_name_or_path is not None:
         with problems.collecting():
-            return resolve(settings, reporter)
+            return with_new_tokens(resolve(settings, reporter), settings)
     return None
 
 

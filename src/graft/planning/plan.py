@@ -20,6 +20,7 @@ from graft.methods import METHODS
 from graft.models.base import Base
 from graft.planning.inputs import Inputs, read_inputs
 from graft.planning.long_rows import fit_rows
+from graft.planning.new_tokens import check_embeddings, said_of
 from graft.progress import SILENT, Reporter
 from graft.tasks.base import Task, check_metrics, default_learning_rate, monitored_metric
 from graft.tasks.encoding import Encoding, resolve_max_length
@@ -99,15 +100,16 @@ def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan
     encoding = _encoding(settings, inputs)
     fitted = fit_rows(settings, inputs, encoding)
     encoding, (rows, held_out) = fitted.encoding, fitted.sides
+    check_embeddings(inputs.base, encoding.tokenizer, (rows, held_out))
     objective = inputs.task.objective(encoding.label_space)
-    config = inputs.base.text_config
-    vocabulary = int(config.get("vocab_size") or len(encoding.tokenizer))
+    vocabulary = inputs.base.embedding_rows or len(encoding.tokenizer)
     loss = choose_loss(settings, rows, encoding.tokenizer, vocabulary, reporter, objective)
     training = _training(settings, inputs, rows)
     training = replace(training, **_monitored(settings, inputs, encoding))
     try_plan(settings, training, bool(len(held_out)))
     output = settings.output_path or _free_output(settings)
     said = [*inputs.data.inferred, *inputs.inferred, *fitted.inferred]
+    said += said_of(inputs.base, (rows, held_out))
     if settings.output_path is None:
         said.append(InferredSetting("output_path", str(output), "no --output_path was given"))
     return RunPlan(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from graft.data.example import AnswerExample
 from graft.errors import GraftError
+from graft.models.new_tokens import read_record
 from graft.report.row_changes import shared
 from graft.runs.remedies import PATCHES
 from graft.runs.rows import from_row
@@ -105,8 +106,19 @@ def snippet(view: RunView) -> str:
         label_space=LabelSpace.from_record(view.label_space),
         has_chat_template=_has_chat_template(view.path),
         max_new_tokens=_new_tokens(view),
+        embedding_rows=_embedding_rows(view.path) if has_adapter(view.path) else None,
     )
     return task.snippet(usage)
+
+
+def _embedding_rows(run: Path) -> int | None:
+    """The rows that the embeddings of the run's base need for its new tokens, where they have fewer."""
+    tokens = read_record(run / "adapter")
+    if not tokens:
+        return None
+    config = json.loads((run / "model" / "config.json").read_text(encoding="utf-8"))
+    rows = max(token.id for token in tokens) + 1
+    return rows if rows > int({**config, **config.get("text_config", {})}.get("vocab_size", 0)) else None
 
 
 def task_of(view: RunView) -> Task | None:

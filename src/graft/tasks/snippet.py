@@ -23,6 +23,7 @@ class Usage:
         has_chat_template: Whether the tokenizer formats chat messages.
         max_new_tokens: The maximum number of tokens in an answer.
         method: The method that trained it, which loads it where PEFT does not.
+        embedding_rows: The number of tokens that the base's embeddings need for new tokens; None where they suffice.
     """
 
     run: str
@@ -32,6 +33,7 @@ class Usage:
     has_chat_template: bool = False
     max_new_tokens: int = 128
     method: str = "lora"
+    embedding_rows: int | None = None
 
     @property
     def text(self) -> str:
@@ -68,6 +70,8 @@ def loading(
         "graft": [f'model = METHODS.get({python(usage.method)}).load(model, Path(f"{{run}}/adapter"))'],
         None: [],
     }[usage.adapter]
+    rows = usage.embedding_rows
+    resized = [f"model.resize_token_embeddings({rows}, mean_resizing=False)  # for the new tokens"] if rows else []
     return [
         *lines,
         *imports,
@@ -76,5 +80,6 @@ def loading(
         f"run = {python(usage.run)}  # the run folder",
         'tokenizer = AutoTokenizer.from_pretrained(f"{run}/model")',
         f'model = {auto_class}.from_pretrained(f"{{run}}/model", dtype="float32")',
+        *resized,
         *load,
     ]

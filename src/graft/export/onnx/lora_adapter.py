@@ -125,6 +125,8 @@ def _check_type(config: dict[str, Any], where: Path) -> None:
         names = ", ".join(config["modules_to_save"])
         what = f"an adapter that replaces whole layers ({names}) cannot be hot-swappable"
         problems.add(what, where, remedy)
+    if config.get("trainable_token_indices"):
+        problems.add("an adapter with new tokens cannot be hot-swappable: it changes the embeddings", where, remedy)
     if config.get("bias") not in (None, "none") or config.get("lora_bias"):
         problems.add("an adapter with trained biases cannot be hot-swappable", where, remedy)
     problems.raise_if_any()
