@@ -136,7 +136,11 @@ def test_doctor_says_of_a_bundle_what_the_gate_said(folders: dict[str, Path], gr
             )
         ],
         (("auto-opt",), "bundle", "this is an exported bundle, not a run or a model"),
-        (("finetune", "DATA", "--data_files", "rows.jsonl"), "bundle", "this is an exported bundle, not a model"),
+        (
+            ("finetune", "DATA", "--data_files", "rows.jsonl"),
+            "bundle",
+            "this is an exported bundle, not a run or a model",
+        ),
     ],
 )
 def test_what_a_command_cannot_use_is_named(

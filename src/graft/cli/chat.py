@@ -26,6 +26,8 @@ def run(arguments: Arguments) -> int:
     given = given_settings(arguments, ChatSettings)
     settings: ChatSettings = build(ChatSettings, given.values, given.where)
     words = [*([settings.model_name_or_path] if settings.model_name_or_path else []), *arguments.words]
+    if not words and settings.adapter_path is not None:
+        words = [str(settings.adapter_path)]
     if len(words) != 1:
         raise InputError("give one run or model", remedy="graft chat RUN")
     if as_json and settings.prompt is None:

@@ -27,6 +27,8 @@ def run(arguments: Arguments) -> int:
     chosen = {name: getattr(settings, name) for name in settings.model_fields_set}
     output, named = chosen.pop("output_path", None), chosen.pop("model_name_or_path", None)
     words = [*([named] if named else []), *arguments.words]
+    if not words and settings.adapter_path is not None:
+        words = [str(settings.adapter_path)]
     if not words:
         raise InputError("no run or model is given", remedy="graft evaluate RUN [--data_files rows.jsonl]")
     with Screen(quiet=as_json) as screen:

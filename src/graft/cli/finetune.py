@@ -43,8 +43,12 @@ def run(arguments: Arguments) -> int:
     as_json, dry = arguments.flag("json"), arguments.flag("dry_run")
     settings = read_settings(arguments)
     with Screen(quiet=as_json) as screen:
-        from graft.commands.finetune import carry_out, plan
+        from graft.commands.finetune import already_finished, carry_out, plan
 
+        finished = already_finished(settings, screen)
+        if finished is not None:
+            print_result(finished, as_json)
+            return 0
         planned = plan(settings, screen)
         if dry:
             from graft.planning.preview import preview, print_preview

@@ -11,10 +11,13 @@ from typing import Any, TypeVar
 from graft.commands.failures import resource_errors
 from graft.commands.open_predictors import (
     BASE,
+    PREVIOUS,
+    TUNED,
     adapters_of,
     base_and_tuned,
     default_metrics_of,
     open_bundle,
+    open_by_name,
     open_model,
 )
 from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, Settings, build
@@ -27,7 +30,8 @@ from graft.export.bundle import is_bundle
 from graft.inference.predictor import Predictor
 from graft.methods import METHODS
 from graft.methods.recorded import base_context
-from graft.models.base import Opened, open_run_or_model
+from graft.models.base import Opened
+from graft.planning.continuing import load_parent
 from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent
 from graft.report import write_pages
@@ -97,7 +101,7 @@ def _request(files: Any, metrics: Any, output: str | Path | None, given: dict[st
         """Those of the given settings that belong to ``cls``; its defaults for the rest."""
         return cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
 
-    folder = Path(output) if output is not None else None
+    folder = Path(output).expanduser() if output is not None else None
     return _Request(files, folder, part(ModelSettings), part(DataSettings), part(EvaluationSettings))
 
 
@@ -113,10 +117,16 @@ def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluat
     result = _evaluate(predictors, rows, request.evaluation, reporter, task.default_metrics(label_space))
     if request.output is not None:
         _write(result, request.output)
-    elif model.run is not None:
+    elif model.run is not None and _is_of(model.run, opened):
         record(model.run, result)
         write_pages(model.run.path)
     return result
+
+
+def _is_of(run: RunFolder, opened: Opened) -> bool:
+    """Whether what was evaluated is the run: not its adapter over another base, which was meant so."""
+    recorded = run.manifest.base
+    return opened.adapter is None or recorded is None or recorded.sha256 in (None, opened.base.sha256)
 
 
 def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> Evaluation:
@@ -153,7 +163,7 @@ def _opened(name: str, request: _Request, reporter: Reporter) -> Opened:
             find_files(listed)
     opened: Opened | None = None
     with problems.collecting():
-        opened = open_run_or_model(name, reporter, request.model)
+        opened = open_by_name(name, request.model, reporter)
     problems.raise_if_any()
     assert opened is not None
     return opened
@@ -171,10 +181,15 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -
     else:
         before = load_for(task, encoding, plan.base, plan.settings.seed).to(model.device)
         predictors = base_and_tuned(task, encoding, model, before)
+    if plan.parent is not None and plan.parent.is_tuned:
+        previous = load_parent(plan.parent, task, encoding, plan.settings.seed).to(model.device)
+        tuned = predictors.pop(TUNED)
+        predictors |= {PREVIOUS: task.predictor(PREVIOUS, previous, encoding), TUNED: tuned}
     if is_new_head(task, encoding, plan.base):
         reporter.note("The base model has a new, untrained head, so its score is chance level.")
     rows = EvaluationRows(examples, plan.data.mapping.labels, source, plan.data.mapping.kind)
-    result = _evaluate(predictors, rows, plan.settings, reporter, task.default_metrics(encoding.label_space))
+    pairs = [(PREVIOUS, TUNED), (BASE, TUNED)] if PREVIOUS in predictors else None
+    result = _evaluate(predictors, rows, plan.settings, reporter, task.default_metrics(encoding.label_space), pairs)
     record(run, result)
 
 
@@ -184,6 +199,7 @@ def _evaluate(
     settings: EvaluationSettings,
     reporter: Reporter,
     default: tuple[str, ...] | None,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Evaluation:
     """Ask each predictor for each row, and compute the metrics; ``default`` are those used unless some are named."""
     return evaluate(
@@ -193,4 +209,5 @@ def _evaluate(
         bootstrap_samples=settings.bootstrap_samples,
         max_new_tokens=settings.max_new_tokens,
         reporter=reporter,
+        pairs=pairs,
     )

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 from graft.commands.advice import diverged, interrupted, resume_line, warn_of_learning_rate, write_remedies
 from graft.commands.failures import as_graft_error
 from graft.commands.monitor import make_monitor
-from graft.commands.resume import resumed
-from graft.commands.run_record import record_end, record_start, record_training
+from graft.commands.resume import check_resumable, finished_run, resumed
+from graft.commands.run_record import record_end, record_start, record_training, write_chat_template
 from graft.config import FinetuneSettings, config_of
 from graft.errors import Interrupted
 from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
 from graft.models.base import link, save_new_tokens
+from graft.planning.continuing import load_parent
 from graft.planning.plan import RunPlan, plan_run
 from graft.planning.settings import finetune_settings
 from graft.progress import SILENT, Reporter
 from graft.report import write_pages
 from graft.runs.folder import RunFolder
+from graft.shell import command
 from graft.tasks.base import default_learning_rate
 from graft.tasks.load import load_for, new_heads, write_config
 
@@ -44,7 +46,8 @@ def finetune(settings: FinetuneSettings | Mapping[str, Any], reporter: Reporter 
         Interrupted: after Ctrl-C; ``resume=True`` continues the run.
         GraftError: when training failed; the manifest records the error, and the last complete checkpoint is kept.
     """
-    return carry_out(plan(settings, reporter), reporter)
+    given = as_settings(settings)
+    return already_finished(given, reporter) or carry_out(plan(given, reporter), reporter)
 
 
 def plan(settings: FinetuneSettings | Mapping[str, Any], reporter: Reporter = SILENT) -> RunPlan:
@@ -53,8 +56,34 @@ def plan(settings: FinetuneSettings | Mapping[str, Any], reporter: Reporter = SI
     Raises:
         InputError: with everything that is wrong with the settings, the data and the model.
     """
-    given = settings if isinstance(settings, FinetuneSettings) else finetune_settings(settings)
-    return plan_run(resumed(given), reporter)
+    return check_resumable(plan_run(resumed(as_settings(settings)), reporter))
+
+
+def as_settings(settings: FinetuneSettings | Mapping[str, Any]) -> FinetuneSettings:
+    """Settings by name, checked.
+
+    Raises:
+        InputError: when anything is unknown or out of bounds; all of it at once.
+    """
+    return settings if isinstance(settings, FinetuneSettings) else finetune_settings(settings)
+
+
+def already_finished(settings: FinetuneSettings, reporter: Reporter = SILENT) -> Path | None:
+    """The run folder, where ``settings`` ask to resume a run that is finished and give it no more steps.
+
+    A report that the process could not write before it ended is written; nothing else is changed.
+
+    Raises:
+        InputError: when a given setting differs from the run's.
+    """
+    run = finished_run(settings)
+    if run is None:
+        return None
+    more = command("graft", "finetune", "--resume", "--output_path", run.path, "--max_steps", "STEPS")
+    reporter.note(f"{run.path} is finished; nothing was trained. To train for more steps: {more}")
+    if not (run.path / "report.html").is_file():
+        write_pages(run.path)
+    return run.path
 
 
 def carry_out(plan: RunPlan, reporter: Reporter = SILENT) -> Path:
@@ -79,12 +108,17 @@ def carry_out(plan: RunPlan, reporter: Reporter = SILENT) -> Path:
 
 
 def _prepared_model(plan: RunPlan) -> Any:
-    """The base model, made ready by the method: what is tuned requires gradients."""
+    """The base model or the earlier run, made ready by the method: what is tuned requires gradients."""
     import transformers
 
     transformers.set_seed(plan.settings.seed)
-    model = load_for(plan.task, plan.encoding, plan.base, plan.settings.seed)
     method = METHODS.get(plan.settings.method)
+    if plan.parent is not None:
+        model = load_parent(plan.parent, plan.task, plan.encoding, plan.settings.seed, trainable=True)
+        if plan.parent.opened.adapter is not None:
+            return model
+    else:
+        model = load_for(plan.task, plan.encoding, plan.base, plan.settings.seed)
     return method.prepare(model, config_of(plan.settings, method.Config), plan.settings.seed, new_heads(model))
 
 
@@ -108,6 +142,7 @@ def _train(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> Tra
         loss=plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
         objective=plan.objective,
         monitor=make_monitor(plan, model),
+        extended_from=plan.extensions[-1].from_step if plan.extensions else None,
     )
     result = train(request, reporter)
     write_remedies(run, plan, reporter)
@@ -130,6 +165,7 @@ def _save(run: RunFolder, model: Any, plan: RunPlan, result: TrainResult, parame
     if result.diverged and result.kept_step is None:
         raise diverged(run, result.diverged, None)
     link(plan.base, run.path / "model")
+    write_chat_template(plan, run.path / "model")
     if plan.encoding.label_space.names:
         write_config(model, run.path / "model")
     method = METHODS.get(plan.settings.method)

@@ -14,7 +14,7 @@ from graft.errors import InputError
 from graft.export.target import target_of
 from graft.inference.predictor import Predictor, Within
 from graft.methods.recorded import base_context, load_tuned, method_of
-from graft.models.base import Opened, open_run_or_model, untuned
+from graft.models.base import Opened, open_model_settings, untuned
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import read_bundle
@@ -25,7 +25,8 @@ from graft.tasks.load import load_for, on_the_gpu
 from graft.tasks.open import open_task
 from graft.tasks.select import get_task
 
-BASE, TUNED = "base", "tuned"
+BASE, PREVIOUS, TUNED = "base", "previous", "tuned"
+"""The names of predictors; ``previous`` is the run that a run continues from."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,18 @@ def open_model_by_name(name: str, settings: ModelSettings, reporter: Reporter) -
     Raises:
         InputError: If it does not exist or does not load.
     """
-    return open_model(open_run_or_model(name, reporter, settings), settings, DataSettings())
+    return open_model(open_by_name(name, settings, reporter), settings, DataSettings())
+
+
+def open_by_name(name: str, settings: ModelSettings, reporter: Reporter) -> Opened:
+    """Open ``name``, with the adapter of ``settings`` over it; the name of an adapter alone is that of its own model.
+
+    Raises:
+        InputError: If one of them does not exist or is not whole, or the adapter belongs to another model.
+    """
+    alone = settings.adapter_path is not None and name == str(settings.adapter_path)
+    update = {"adapter_path": None, "model_name_or_path": name} if alone else {"model_name_or_path": name}
+    return open_model_settings(settings.model_copy(update=update), reporter)
 
 
 def open_bundle(folder: Path, adapters: Iterable[str | None], trusted: bool = False) -> dict[str, Predictor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -17,12 +18,16 @@ import yaml
 from graft._version import __version__
 from graft.config import SECRET
 from graft.data.example import Example
+from graft.files import write_whole
 from graft.hardware.machine import machine
 from graft.methods import METHODS
+from graft.planning.fingerprints import chat_template_sha256, data_file_hashes, tokenizer_sha256
 from graft.planning.plan import RunPlan
 from graft.runs.evaluation_document import read_metrics
 from graft.runs.folder import RunFolder
+from graft.runs.manifest import read_run
 from graft.runs.rows import as_row
+from graft.tasks.open import CHAT_TEMPLATE
 
 if TYPE_CHECKING:
     from graft.training.loop import TrainResult
@@ -51,15 +56,48 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
         | {"python": platform.python_version(), "graft": __version__},
         seed=settings.seed,
         machine=machine(),
-        base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "license": base.license},
+        base={
+            "name": base.name,
+            "path": str(base.path),
+            "sha256": base.sha256,
+            "tokenizer_sha256": tokenizer_sha256(base.path),
+            "license": base.license,
+        },
+        continued_from=_parent(run, plan),
+        chat_template_sha256=chat_template_sha256(plan.tokenizer),
+        extensions=[extension.document() for extension in plan.extensions],
         data=_data(plan),
         finished=None,
     )
 
 
+def write_chat_template(plan: RunPlan, folder: Path) -> None:
+    """Write a chat template that is not the base's into the run's ``model`` folder, where every program reads it."""
+    template = plan.tokenizer.chat_template
+    brought = plan.settings.chat_template is not None or plan.parent is not None
+    if brought and isinstance(template, str):
+        write_whole(folder / CHAT_TEMPLATE, template)
+
+
+def _parent(run: RunFolder, plan: RunPlan) -> dict[str, Any] | None:
+    """What the run continues from, by a path that holds when both folders are moved together."""
+    if plan.parent is None:
+        return None
+    place, earlier = plan.parent.place.resolve(), plan.parent.opened.run
+    try:
+        path = Path(os.path.relpath(place, run.path.resolve())).as_posix()
+    except ValueError:  # on another drive
+        path = str(place)
+    steps = read_run(earlier).training.steps if earlier is not None else None
+    return {"path": path, "name": plan.parent.opened.name, "sha256": plan.parent.sha256, "steps": steps}
+
+
 def record_training(run: RunFolder, result: TrainResult, trainable: int, parameters: int) -> None:
     """Write what came of the training: its figures, the numbers of parameters, the adapter's hash."""
     figures = {name: value for name, value in asdict(result).items() if name != "interrupted"}
+    if result.rows_per_second is None:  # nothing was left to train: the figures are those of the training before
+        kept = run.manifest.training
+        figures |= {name: getattr(kept, name) for name in ("rows_per_second", "tokens_per_second", "seconds")}
     counts = {"trainable_parameters": trainable, "parameters": parameters, "peak_rss_mb": _peak_rss_mb(run)}
     adapter = {"sha256": _sha256(run.path / "adapter" / "adapter_model.safetensors")}
     run.update_manifest(training=figures | counts, adapter=adapter)
@@ -87,6 +125,7 @@ def _data(plan: RunPlan) -> dict[str, Any]:
     return {
         "train": asdict(data.source),
         "eval": asdict(data.eval_source) if data.eval_source else None,
+        "files": data_file_hashes(plan.settings),
         "train_rows": len(plan.rows),
         "held_out_rows": len(plan.held_out),
         "labels": data.mapping.labels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from graft.config.base import Settings, setting
@@ -28,7 +29,20 @@ class ModelSettings(HubSettings):
     """The model, its task, and how to load it."""
 
     model_name_or_path: str | None = setting(
-        None, "model: a folder, a .gguf file, a Hub ID, or smollm2-135m-instruct", "model", "base_model", "model_id"
+        None,
+        "model: a folder, a .gguf file, a Hub ID, smollm2-135m-instruct, or a run to continue from",
+        "model",
+        "base_model",
+        "model_id",
+    )
+    adapter_path: Path | None = setting(
+        None,
+        "adapter over the model: a PEFT adapter folder or a run (default model: the one that the adapter names)",
+        "adapter_name_or_path",
+        "peft_path",
+    )
+    allow_base_mismatch: bool = setting(
+        False, "use an adapter although its records name another base model or tokenizer"
     )
     task: str | None = setting(
         None,

@@ -51,7 +51,6 @@ class BundleSettings(Settings):
 class ExportSettings(BundleSettings, ModelSettings):
     """Settings of every target of ``graft auto-opt``; each target adds its own options."""
 
-    adapter_path: Path | None = setting(None, "PEFT adapter to apply to the model", "adapter_name_or_path", "peft_path")
     format: str | None = setting(
         None,
         "onnx or gguf, a target's name, or path/to/file.py:Name (default: ONNX, depending on the model's task)",

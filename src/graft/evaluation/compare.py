@@ -25,7 +25,7 @@ class Evaluation:
     Attributes:
         document: The content of evaluation.json: ``data``, ``labels``, ``max_new_tokens`` (the limit of an answer),
             ``metrics`` (what each metric says of itself), ``predictors`` (value, 95 % interval and n of each metric),
-            ``differences`` (paired, each from the first predictor to another), and for classes ``confusion`` and
+            ``differences`` (paired, from one predictor to another), and for classes ``confusion`` and
             ``classes``.
         predictions: The lines of predictions.jsonl. ``likelihoods`` are, by predictor, the log-likelihood in nats, the
             tokens, and whether it is the greedy answer, of each of ``labels``, or without labels of the reference.
@@ -44,6 +44,7 @@ def evaluate(
     max_new_tokens: int | None = None,
     seed: int = SEED,
     reporter: Reporter | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Evaluation:
     """Compare ``predictors`` on ``rows``.
 
@@ -55,6 +56,8 @@ def evaluate(
         max_new_tokens: The maximum number of tokens in a generated answer; None derives it from the references.
         seed: Seed of the bootstrap.
         reporter: Shows the progress.
+        pairs: The differences to compute, as names of predictors, the most important first; None takes those from the
+            first predictor to each other.
 
     Raises:
         InputError: If there are no rows, or a metric is unknown or does not fit.
@@ -72,7 +75,7 @@ def evaluate(
         "labels": rows.labels or None,
         "max_new_tokens": longest,
         "metrics": _described(chosen, metrics),
-        **_figures(found, chosen, Bootstrap(len(rows.examples), bootstrap_samples, seed)),
+        **_figures(found, chosen, Bootstrap(len(rows.examples), bootstrap_samples, seed), pairs),
         **_classes(found, chosen, rows),
     }
     return Evaluation(document, _prediction_lines(rows.examples, found, chosen))
@@ -88,11 +91,17 @@ def _described(metrics: Sequence[Metric], names: Sequence[str] | None) -> dict[s
     }
 
 
-def _figures(predictions: Mapping[str, Predictions], metrics: Sequence[Metric], bootstrap: Bootstrap) -> dict[str, Any]:
+def _figures(
+    predictions: Mapping[str, Predictions],
+    metrics: Sequence[Metric],
+    bootstrap: Bootstrap,
+    pairs: Sequence[tuple[str, str]] | None,
+) -> dict[str, Any]:
     """Return ``predictors`` and ``differences`` of evaluation.json."""
     predictors: dict[str, dict[str, Any]] = {name: {} for name in predictions}
     differences: list[dict[str, Any]] = []
-    first = next(iter(predictions))
+    first, *others = predictions
+    pairs = [(first, name) for name in others] if pairs is None else pairs
     for metric in metrics:
         values = {
             name: bootstrap.values(metric, metric.checked_statistics(found)) for name, found in predictions.items()
@@ -100,10 +109,10 @@ def _figures(predictions: Mapping[str, Predictions], metrics: Sequence[Metric], 
         for name, (value, samples) in values.items():
             figures = _rounded(bootstrap.interval(value, samples))
             predictors[name][metric.name] = {**figures, "n": len(predictions[name].references)}
-        for name, (value, samples) in values.items():
-            if name != first:
-                difference = bootstrap.difference(value - values[first][0], samples - values[first][1])
-                differences.append({"metric": metric.name, "from": first, "to": name, **_rounded(difference)})
+        for before, after in pairs:
+            (then, earlier), (now, later) = values[before], values[after]
+            difference = bootstrap.difference(now - then, later - earlier)
+            differences.append({"metric": metric.name, "from": before, "to": after, **_rounded(difference)})
     return {"predictors": predictors, "differences": differences}
 
 

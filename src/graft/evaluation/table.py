@@ -80,13 +80,15 @@ def verdict(document: Document) -> str:
     before, after = (predictors[difference[side]][metric.name] for side in ("from", "to"))
     change = f"{metric.figure(before['value'])} → {metric.figure(after['value'])}"
     few = "" if before["n"] >= FEW_ROWS else " That is too few rows for a reliable result."
+    than = " than the run that it continues" if difference["from"] == "previous" else ""
+    judgment = _judgment(metric, difference, than)
     return (
-        f"The {difference['to']} model is {_judgment(metric, difference)}: {metric.title} {change} (95 % interval of "
+        f"The {difference['to']} model is {judgment}: {metric.title} {change} (95 % interval of "
         f"the difference {_bounds(metric, difference)}, {p_text(difference['p'])}), n = {before['n']}.{few}"
     )
 
 
-def _judgment(metric: MetricInfo, difference: Mapping[str, Any]) -> str:
+def _judgment(metric: MetricInfo, difference: Mapping[str, Any], than: str) -> str:
     if difference["low"] <= 0 <= difference["high"]:
-        return "not measurably different"
-    return "better" if (difference["value"] < 0) == metric.lower_is_better else "worse"
+        return f"not measurably different{than.replace(' than ', ' from ', 1)}"
+    return f"{'better' if (difference['value'] < 0) == metric.lower_is_better else 'worse'}{than}"

@@ -10,12 +10,9 @@ from typing import Any
 
 from graft.config import DataSettings, ExportSettings, GenerateAdapterSettings, ModelSettings
 from graft.errors import InputError
-from graft.export.merge import not_an_adapter
-from graft.models.base import Base, open_run_or_model, resolve
-from graft.models.open import Opened, check_adapter
+from graft.models.base import Base, Opened, open_model_settings, open_run_or_model
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
-from graft.runs.kind import is_run
 from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
 from graft.tasks.open import open_task
@@ -93,23 +90,6 @@ def source_of_base(opened: Opened, chat_template: str | None, adapters: Mapping[
 
 
 def _open(settings: ExportSettings, reporter: Reporter) -> Opened:
-    named, adapter = settings.model_name_or_path, settings.adapter_path
-    if adapter is None:
-        if named is None:
-            raise InputError("no run or model is given", remedy="graft auto-opt RUN, or --model_name_or_path MODEL")
-        return open_run_or_model(named, reporter, settings)
-    if not (adapter / "adapter_config.json").is_file():
-        raise not_an_adapter(adapter)
-    if named is None:
-        return open_run_or_model(adapter, reporter, settings)
-    check_adapter(adapter)
-    base = resolve(ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields))), reporter)
-    run = run_of_adapter(adapter)
-    return Opened(base, adapter, run, (run or adapter.resolve()).name, hub=settings)
-
-
-def run_of_adapter(adapter: Path) -> Path | None:
-    """The run folder that an ``adapter`` folder belongs to, if any."""
-    resolved = adapter.resolve()
-    of_run = resolved.name == "adapter" and is_run(resolved.parent)
-    return resolved.parent if of_run else None
+    if settings.model_name_or_path is None and settings.adapter_path is None:
+        raise InputError("no run or model is given", remedy="graft auto-opt RUN, or --model_name_or_path MODEL")
+    return open_model_settings(settings, reporter)

@@ -66,10 +66,27 @@ def save_adapter(model: Any, folder: Path, beside: Mapping[str, str] | None = No
     write_folder(folder, write)
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of an adapter folder's ``adapter_config.json``; empty if there is none.
+
+    Raises:
+        InputError: If it is not JSON, or not an object.
+    """
+    file = folder / CONFIG
+    if not file.is_file():
+        return {}
+    try:
+        found: Any = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"this is not JSON: {error}", where=str(file)) from error
+    if not isinstance(found, dict):
+        raise InputError("this is not a JSON object", where=str(file))
+    return found
+
+
 def is_bottleneck(folder: Path) -> bool:
     """Whether an adapter folder holds bottleneck networks, which cannot be merged."""
-    file = folder / CONFIG
-    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("peft_type") == BOTTLENECK
+    return bool(read_config(folder).get("peft_type") == BOTTLENECK)
 
 
 def read_record(adapter: Path) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from graft.models.folder import Base
 from graft.models.link import link
 from graft.models.load import head_layers, kind_of, load_model, load_tokenizer, save_new_tokens
-from graft.models.open import Opened, open_run_or_model, untuned
+from graft.models.open import Opened, open_model_settings, open_run_or_model, untuned
 from graft.models.resolve import resolve
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "link",
     "load_model",
     "load_tokenizer",
+    "open_model_settings",
     "open_run_or_model",
     "resolve",
     "save_new_tokens",

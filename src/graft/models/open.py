@@ -9,6 +9,7 @@ from typing import Any
 
 from graft.config import HubSettings, ModelSettings
 from graft.errors import InputError, Problems
+from graft.models.adapter_base import check_base
 from graft.models.folder import Base, is_whole, open_folder
 from graft.models.new_tokens import read_record
 from graft.models.resolve import resolve
@@ -51,10 +52,87 @@ def open_run_or_model(path_or_name: str | Path, reporter: Reporter = SILENT, hub
         raise InputError("this is an exported bundle, not a run or a model", where=str(path), remedy=_made_from(path))
     if kind is FolderKind.RUN:
         return _open_run(path, reporter, hub)
-    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+    is_adapter = (path / "adapter_config.json").is_file() or run_of_adapter(path) is not None
+    if is_adapter and not (path / "config.json").is_file():
         return _open_adapter(path, reporter, hub)
     base = resolve(_named(str(path_or_name), hub), reporter)
     return Opened(base, None, None, base.label, hub=hub)
+
+
+def open_model_settings(settings: ModelSettings, reporter: Reporter = SILENT) -> Opened:
+    """What ``settings`` name: a run, an adapter or a model, or a model with ``adapter_path`` over it.
+
+    Raises:
+        InputError: When one of them is missing or not whole, or the adapter was trained on another model.
+    """
+    named, given = settings.model_name_or_path, settings.adapter_path
+    if given is None:
+        if named is None:
+            raise InputError("no model is given", where="model_name_or_path")
+        opened = open_run_or_model(named, reporter, settings)
+        _say_untuned(opened.base, reporter)
+        return opened
+    adapter = find_adapter(given)
+    if named is None:
+        return open_run_or_model(adapter, reporter, settings)
+    problems = Problems()
+    base: Base | None = None
+    with problems.collecting():
+        check_adapter(adapter)
+    with problems.collecting():
+        base = _base_under(named, reporter, settings)
+    problems.raise_if_any()
+    assert base is not None
+    run = run_of_adapter(adapter)
+    if not settings.allow_base_mismatch:
+        check_base(adapter, run, base, settings.model_revision)
+    base = replace(base, new_tokens=read_record(adapter) or base.new_tokens)
+    method = RunFolder.open(run).manifest.settings.get("method") if run is not None else None
+    return Opened(base, adapter, run, (run or adapter.resolve()).name, method, settings)
+
+
+def find_adapter(path: Path) -> Path:
+    """The adapter folder at ``path``, which may be the run folder that it is in.
+
+    Raises:
+        InputError: When there is none.
+    """
+    path = path.expanduser()
+    if is_run(path):
+        if not any((path / "adapter").glob("*")):
+            what = "this run has no adapter"
+            raise InputError(what, where=str(path), remedy=f"a run that trained all weights is a model: {path}")
+        return path / "adapter"
+    if (path / "adapter_config.json").is_file() or run_of_adapter(path) is not None:
+        return path
+    what = "this folder is not an adapter: it has no adapter_config.json" if path.exists() else "no such folder"
+    raise InputError(what, where=str(path), remedy="give a run folder or a PEFT adapter folder")
+
+
+def run_of_adapter(adapter: Path) -> Path | None:
+    """The run folder that an ``adapter`` folder belongs to, if any."""
+    resolved = adapter.resolve()
+    return resolved.parent if resolved.name == "adapter" and is_run(resolved.parent) else None
+
+
+def _base_under(name: str, reporter: Reporter, settings: ModelSettings) -> Base:
+    """The model that an adapter is put over: a run that tuned all weights is one, a run with an adapter is none."""
+    opened = open_run_or_model(name, reporter, settings)
+    if opened.adapter is not None:
+        raise InputError(
+            "this already has an adapter, so --adapter_path cannot put another over it",
+            where=name,
+            remedy="give the base model, or omit --adapter_path",
+        )
+    return opened.base
+
+
+def _say_untuned(base: Base, reporter: Reporter) -> None:
+    """A run's ``model`` folder looks like what the run made, and is its base."""
+    run = base.path.resolve().parent
+    is_folder = base.kind == "folder" and base.name == str(base.path.resolve()) and base.path.name == "model"
+    if is_folder and is_run(run) and any((run / "adapter").glob("*")):
+        reporter.note(f"{base.path} is the untuned base of a run; what the run learned is in {run.name}/adapter")
 
 
 def _made_from(bundle: Path) -> str:
@@ -108,6 +186,7 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
         base = open_folder(path / "model", str((path / "model").resolve()), "folder", hub.trust_remote_code)
         if adapter is not None:
             base = _as_recorded(base, manifest.base)
+            _check_recorded(base, manifest.base, path, hub)
     elif adapter is not None:  # a link that broke, as when the cache was emptied or the run was moved
         base = _named_base(manifest, path, hub, reporter)
     else:
@@ -121,6 +200,17 @@ def _as_recorded(base: Base, recorded: BaseModelRecord | None) -> Base:
     if recorded is None:
         return base
     return replace(base, name=recorded.name or base.name, license=recorded.license or base.license)
+
+
+def _check_recorded(base: Base, recorded: BaseModelRecord | None, run: Path, hub: HubSettings) -> None:
+    """The weights in a run's ``model`` folder must be those that its adapter was trained on."""
+    if recorded is None or recorded.sha256 in (None, base.sha256) or getattr(hub, "allow_base_mismatch", False):
+        return
+    raise InputError(
+        f"the weights in {run / 'model'} are not those that the adapter was trained on: their SHA-256 differs",
+        where=str(run),
+        remedy=f"copy the base model {recorded.name} there again, or add --allow_base_mismatch",
+    )
 
 
 def _named_base(manifest: RunManifest, run: Path, hub: HubSettings, reporter: Reporter) -> Base:
@@ -140,8 +230,9 @@ def _named_base(manifest: RunManifest, run: Path, hub: HubSettings, reporter: Re
 
 
 def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
-    if path.resolve().name == "adapter" and is_run(path.resolve().parent):
-        return _open_run(path.resolve().parent, reporter, hub)
+    run = run_of_adapter(path)
+    if run is not None:
+        return _open_run(run, reporter, hub)
     check_adapter(path)
     config = _read_json(path / "adapter_config.json")
     name = config.get("base_model_name_or_path")
@@ -153,6 +244,8 @@ def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
         )
     revision = None if Path(str(name)).expanduser().exists() else config.get("revision")
     base = replace(resolve(_named(str(name), hub, revision), reporter), new_tokens=read_record(path))
+    if not getattr(hub, "allow_base_mismatch", False):
+        check_base(path, None, base, hub.model_revision)
     return Opened(base, path, None, path.resolve().name, hub=hub)
 
 

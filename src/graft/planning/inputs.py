@@ -12,11 +12,13 @@ from graft.data.sources import Loaded, load_rows
 from graft.errors import Problems
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
+from graft.planning.continuing import Parent, continued
 from graft.planning.new_tokens import with_new_tokens
 from graft.planning.unused import check_used
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.tasks.base import Task
+from graft.tasks.open import run_template
 from graft.tasks.select import choose_task, task_for_data
 from graft.training.consistency import check_training
 from graft.training.losses.choose import named_loss
@@ -26,7 +28,8 @@ from graft.training.losses.choose import named_loss
 class Inputs:
     """The model with its tokenizer, the task, and the prepared rows.
 
-    ``inferred`` says what was decided of the task.
+    ``settings`` are completed by ``parent``, the run or adapter that they continue from. ``inferred`` says what was
+    decided of the task, and taken from ``parent``.
     """
 
     base: Base
@@ -34,6 +37,8 @@ class Inputs:
     task: Task
     data: Prepared
     inferred: list[InferredSetting]
+    settings: FinetuneSettings
+    parent: Parent | None = None
 
 
 def read_inputs(settings: FinetuneSettings, reporter: Reporter) -> Inputs:
@@ -42,23 +47,33 @@ def read_inputs(settings: FinetuneSettings, reporter: Reporter) -> Inputs:
     Raises:
         InputError: With all that is wrong with the settings, the output folder, the data and the model together.
     """
-    problems = Problems()
+    problems, of_model = Problems(), Problems()
+    parent: Parent | None = None
+    with of_model.collecting():
+        settings, parent = continued(settings, reporter)
     _check_settings(settings, problems)
     loaded = _loaded(settings, problems)
-    of_model = Problems()
-    base = _base(settings, reporter, of_model)
+    base = parent.base if parent is not None else None if of_model else _base(settings, reporter, of_model)
     task, inferred = _task(settings, base, loaded, of_model)
     tokenizer = None
     if settings.text_template is not None and base is not None and not of_model:  # whose turns split the template
-        tokenizer = load_tokenizer(base, settings.chat_template)
+        tokenizer = _tokenizer(base, parent, settings)
     data = _data(settings, loaded, task, tokenizer, problems)
     problems.found += of_model.found
     with problems.collecting():
         check_used(settings, task)
     problems.raise_if_any()
     assert base is not None and task is not None and data is not None
-    tokenizer = tokenizer or load_tokenizer(base, settings.chat_template)
-    return Inputs(base, tokenizer, task, data, inferred)
+    tokenizer = tokenizer or _tokenizer(base, parent, settings)
+    said = [*(parent.inferred if parent is not None else ()), *inferred]
+    return Inputs(base, tokenizer, task, data, said, settings, parent)
+
+
+def _tokenizer(base: Base, parent: Parent | None, settings: FinetuneSettings) -> Any:
+    """The tokenizer, with the chat template that the earlier run used."""
+    run = parent.opened.run if parent is not None else None
+    template = run_template(run, base) if run is not None else None
+    return load_tokenizer(base, settings.chat_template or template)
 
 
 def _check_settings(settings: FinetuneSettings, problems: Problems) -> None:
@@ -71,7 +86,7 @@ def _check_settings(settings: FinetuneSettings, problems: Problems) -> None:
     if settings.output_path is not None:
         with problems.collecting():
             RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
-    if settings.model_name_or_path is None:
+    if settings.model_name_or_path is None and settings.adapter_path is None:
         problems.add("no model is given", remedy="--model_name_or_path FOLDER, or smollm2-135m-instruct to start with")
     if settings.data_name is None and settings.data_files is None:
         problems.add("no data is given", remedy="--data_files rows.jsonl, or --data_name with a file, folder or hub id")

@@ -18,10 +18,12 @@ from graft.errors import InputError
 from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base
+from graft.planning.continuing import Parent, head_of, missing_classes
 from graft.planning.inputs import Inputs, read_inputs
 from graft.planning.long_rows import fit_rows
 from graft.planning.new_tokens import check_embeddings, said_of
 from graft.progress import SILENT, Reporter
+from graft.runs.manifest import ExtensionRecord
 from graft.tasks.base import Task, check_metrics, default_learning_rate, monitored_metric
 from graft.tasks.encoding import Encoding, resolve_max_length
 from graft.training.arguments import passed
@@ -52,6 +54,8 @@ class RunPlan:
         loss: What is minimized.
         objective: Batches and outputs for the loss of a head; None for the next token.
         inferred: What was decided and not given.
+        parent: The run or the adapter that training continues from; None for a plain model.
+        extensions: How the run was made longer after it had begun, the last extension last.
     """
 
     settings: FinetuneSettings
@@ -66,6 +70,8 @@ class RunPlan:
     loss: ChosenLoss
     objective: Objective | None = None
     inferred: list[InferredSetting] = field(default_factory=list)
+    parent: Parent | None = None
+    extensions: list[ExtensionRecord] = field(default_factory=list)
 
     @property
     def tokenizer(self) -> Any:
@@ -97,6 +103,7 @@ def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan
         InputError: With all that is wrong with the settings, the data and the model together.
     """
     inputs = read_inputs(settings, reporter)
+    settings = inputs.settings
     encoding = _encoding(settings, inputs)
     fitted = fit_rows(settings, inputs, encoding)
     encoding, (rows, held_out) = fitted.encoding, fitted.sides
@@ -108,8 +115,8 @@ def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan
     training = replace(training, **_monitored(settings, inputs, encoding))
     try_plan(settings, training, bool(len(held_out)))
     output = settings.output_path or _free_output(settings)
-    said = [*inputs.data.inferred, *inputs.inferred, *fitted.inferred]
-    said += said_of(inputs.base, (rows, held_out))
+    said = [*inputs.data.inferred, *inputs.inferred, *missing_classes(inputs.parent, inputs.data.mapping.labels)]
+    said += [*fitted.inferred, *said_of(inputs.base, (rows, held_out))]
     if settings.output_path is None:
         said.append(InferredSetting("output_path", str(output), "no --output_path was given"))
     return RunPlan(
@@ -125,12 +132,13 @@ def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan
         loss=loss,
         objective=objective,
         inferred=[*said, *training.inferred],
+        parent=inputs.parent,
     )
 
 
 def _encoding(settings: FinetuneSettings, inputs: Inputs) -> Encoding:
     """The tokenizer, the labels and the limits; metrics that can't be measured with these labels are an error."""
-    label_space = inputs.task.label_space(inputs.data)
+    label_space = head_of(inputs.parent, inputs.task.label_space(inputs.data), inputs.data.source.path)
     length = resolve_max_length(settings, inputs.tokenizer, inputs.base)
     check_metrics(settings.metrics if settings.evaluate else None, inputs.task, label_space, inputs.data.mapping.labels)
     return Encoding(inputs.tokenizer, label_space, length, settings.loss_on)

@@ -22,11 +22,12 @@ SCHEMA_VERSION = "1.0"
 
 
 class BaseModelRecord(Record):
-    """The base model: its name as given, where it was, the SHA-256 of its weights, its license."""
+    """The base model: its name as given, where it was, the SHA-256 of its weights and of its tokenizer, its license."""
 
     name: str
     path: str | None = None
     sha256: str | None = None
+    tokenizer_sha256: str | None = None
     license: str | None = None
 
 
@@ -93,10 +94,14 @@ class DataSummaryRecord(Record):
 
 
 class DataRecord(Record):
-    """The rows of a run: their sources, their number after preparation, and what they are like."""
+    """The rows of a run: their sources, their number after preparation, and what they are like.
+
+    ``files`` has the SHA-256 of each data file by its path.
+    """
 
     train: SourceRecord | None = None
     eval: SourceRecord | None = None
+    files: dict[str, str] = Field(default_factory=dict)
     train_rows: int | None = None
     held_out_rows: int | None = None
     labels: list[str] | None = None
@@ -134,6 +139,25 @@ class AdapterRecord(Record):
     sha256: str | None = None
 
 
+class ParentRecord(Record):
+    """What a run continued from: the run or adapter folder, relative to the run; its name; the SHA-256 of its weights.
+
+    ``steps`` is the number of steps that an earlier run was trained for.
+    """
+
+    path: str
+    name: str = ""
+    sha256: str | None = None
+    steps: int | None = None
+
+
+class ExtensionRecord(Record):
+    """An extension of a run: the step it went on from, and its new number of steps."""
+
+    from_step: int
+    steps: int
+
+
 class HeadlineRecord(Record):
     """The first metric of the evaluation: the value of each predictor (as further keys), and the difference."""
 
@@ -164,7 +188,10 @@ class RunManifest(Record):
     seed: int | None = None
     machine: MachineRecord = Field(default_factory=MachineRecord)
     base: BaseModelRecord | None = None
+    continued_from: ParentRecord | None = None
+    chat_template_sha256: str | None = None
     data: DataRecord = Field(default_factory=DataRecord)
+    extensions: list[ExtensionRecord] = Field(default_factory=list)
     training: TrainingRecord = Field(default_factory=TrainingRecord)
     adapter: AdapterRecord = Field(default_factory=AdapterRecord)
     scores: HeadlineRecord | None = None

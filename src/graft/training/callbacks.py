@@ -138,24 +138,40 @@ class BestCheckpoint(TrainerCallback):
         keep_best: whether to save the best checkpoint.
         metric: what is monitored, as evaluations log it.
         greater_is_better: its direction.
+        extended_from: the step from which the run was made longer; evaluations up to it cost no patience.
     """
 
     def __init__(
-        self, patience: int, keep_best: bool, metric: str = "eval_loss", greater_is_better: bool = False
+        self,
+        patience: int,
+        keep_best: bool,
+        metric: str = "eval_loss",
+        greater_is_better: bool = False,
+        extended_from: int | None = None,
     ) -> None:
-        self.patience, self.keep_best = patience, keep_best
+        self.patience, self.keep_best, self.extended_from = patience, keep_best, extended_from or 0
         self.metric, self.sign = metric, -1.0 if greater_is_better else 1.0
         self.stopped = False
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a checkpoint at a new best value, and stop after ``patience`` evaluations without one."""
-        values = [self.sign * line[self.metric] for line in state.log_history if self.metric in line]
-        best = min(range(len(values)), key=values.__getitem__)
-        if self.keep_best and best == len(values) - 1:
+        values = _curve(state, self.metric)
+        if self.keep_best and self._best(values) == len(values) - 1:
             control.should_save = True
-        if self.patience and len(values) - 1 - best >= self.patience:
+        if self.is_exhausted(state):
             control.should_training_stop = True
             self.stopped = True
+
+    def is_exhausted(self, state: TrainerState) -> bool:
+        """Whether there has been no better value for ``patience`` evaluations."""
+        values = _curve(state, self.metric)
+        if not self.patience or not values:
+            return False
+        before = sum(step <= self.extended_from for step, _ in values) - 1
+        return len(values) - 1 - max(self._best(values), before) >= self.patience
+
+    def _best(self, values: list[tuple[int, float]]) -> int:
+        return min(range(len(values)), key=lambda index: self.sign * values[index][1])
 
 
 class LastLog(TrainerCallback):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 
 from graft.config import TrainingSettings
 from graft.data.tokenize import TokenizedExample
@@ -21,7 +22,7 @@ from graft.runs.folder import RunFolder
 from graft.runs.health import AGAINST_DIVERGENCE, HealthWarning
 from graft.training.arguments import make_arguments, passed
 from graft.training.callbacks import BestCheckpoint, HealthMonitor, InterruptHandler, LastLog, MetricsWriter
-from graft.training.checkpoints import remove_incomplete, step_of, whole_checkpoints
+from graft.training.checkpoints import is_whole, remove_incomplete, step_of, whole_checkpoints
 from graft.training.collate import make_collate, make_loss
 from graft.training.engine_choice import EngineChoice, engine_for
 from graft.training.losses.choose import ChosenLoss
@@ -47,6 +48,7 @@ class TrainRequest:
         loss: None for the engine's own cross-entropy.
         objective: what a task with a head computes its loss on; None for text generation.
         monitor: measures ``schedule.metric`` of the model at each evaluation; None for the held-out loss.
+        extended_from: the step from which the run was made longer; None when it was not.
     """
 
     model: Any
@@ -59,6 +61,7 @@ class TrainRequest:
     loss: ChosenLoss | None = None
     objective: Objective | None = None
     monitor: Monitor | None = None
+    extended_from: int | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -74,7 +77,7 @@ class TrainResult:
         best_eval_loss: in nats a token, at ``best_step``.
         metric: what the best step was selected by.
         best_value: its value at ``best_step``.
-        seconds: of the whole training; the rates are of its optimizer steps alone.
+        seconds: of the whole training; the rates are of its optimizer steps alone, and None where none was left.
         engine_reason: why batches were padded, where another engine was asked for.
         diverged: why the training was stopped; the model then holds the weights of ``kept_step``, or unusable ones
             when that is None.
@@ -86,8 +89,8 @@ class TrainResult:
     best_eval_loss: float | None
     early_stopped: bool
     interrupted: bool
-    rows_per_second: float
-    tokens_per_second: float
+    rows_per_second: float | None
+    tokens_per_second: float | None
     seconds: float
     engine: str
     engine_reason: str | None
@@ -102,7 +105,7 @@ def train(request: TrainRequest, reporter: Reporter = SILENT) -> TrainResult:
     """Train the model in place; checkpoints and metrics go to the run folder.
 
     A resumed training goes on from the newest complete checkpoint, or from the first step where there is none; metrics
-    of later steps are removed.
+    of later steps are removed. Where the last step is done already, nothing is trained, and the best weights are kept.
 
     Raises:
         InputError: when the training arguments or the engine do not fit.
@@ -144,6 +147,7 @@ class _Training:
             settings.load_best_model_at_end and saves,
             f"eval_{schedule.metric}",
             schedule.greater_is_better,
+            request.extended_from,
         )
         self.interrupt = InterruptHandler(reporter, saves)
         self.health = HealthMonitor(run.append_metrics, reporter)
@@ -167,6 +171,8 @@ class _Training:
 
     def run(self, start: Path | None) -> HealthWarning | None:
         """Train to the end, or until the loss diverges; the warning of it then."""
+        if start is not None and self._is_done(start):
+            return None
         try:
             self.trainer.train(resume_from_checkpoint=str(start) if start else None)
         except NonFiniteError as error:
@@ -176,16 +182,32 @@ class _Training:
             return warning
         return self.health.diverged
 
+    def _is_done(self, checkpoint: Path) -> bool:
+        """Whether the training of ``checkpoint`` had come to its end, which is then restored.
+
+        transformers makes a step before it looks at their number.
+        """
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        self.best.stopped = self.best.is_exhausted(state)
+        if step_of(checkpoint) < self.request.schedule.steps and not self.best.stopped:
+            return False
+        self.trainer._load_from_checkpoint(str(checkpoint))
+        self.trainer.state = state
+        return True
+
     def finish(self, seconds: float, warning: HealthWarning | None) -> TrainResult:
         """Load the best weights, and say what came of the training."""
         trainer, state = self.trainer, self.trainer.state
         kept = self._load_last_good(warning) if warning else None
+        best = self.request.checkpoints / f"checkpoint-{state.best_global_step}"
+        if state.best_global_step is not None and is_whole(best):  # the recorded path may be from before a move
+            state.best_model_checkpoint = str(best)
         keep_best = self.request.settings.load_best_model_at_end and state.best_model_checkpoint
         if not warning and not self.interrupt.asked and keep_best:
             trainer._load_best_model()
         # Autocast was wrapped around forward; whatever comes after training computes in the weights' own format.
         trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-        step_seconds = max(trainer.train_seconds, 1e-9)
+        step_seconds = trainer.train_seconds
         metric = f"eval_{self.request.schedule.metric}"
         # Without checkpoints the Trainer remembers the best value and not its step.
         found = (step for step, value in _logged(state, metric).items() if value == state.best_metric)
@@ -196,8 +218,8 @@ class _Training:
             best_eval_loss=_logged(state, "eval_loss").get(best_step),
             early_stopped=self.best.stopped,
             interrupted=self.interrupt.asked and state.global_step < state.max_steps,
-            rows_per_second=trainer.rows_seen / step_seconds,
-            tokens_per_second=trainer.tokens_seen / step_seconds,
+            rows_per_second=trainer.rows_seen / step_seconds if step_seconds else None,
+            tokens_per_second=trainer.tokens_seen / step_seconds if step_seconds else None,
             seconds=seconds,
             engine=self.engine.name,
             engine_reason=self.engine.padded_because,

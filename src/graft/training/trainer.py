@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
@@ -195,6 +196,17 @@ class GraftTrainer(Trainer):
         folder = Path(self._get_output_dir(trial))
         seal(folder / f"checkpoint-{self.state.global_step}")
         rotate(folder, self.keep, self.state.best_global_step)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Resume the schedule at its step: in a run that was extended, the saved rate is that of the old schedule."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        schedule = self.lr_scheduler
+        if checkpoint is None or not isinstance(schedule, LambdaLR) or self.optimizer is None:
+            return
+        factors = [factor(schedule.last_epoch) for factor in schedule.lr_lambdas]
+        schedule._last_lr = [rate * factor for rate, factor in zip(schedule.base_lrs, factors, strict=True)]
+        for group, rate in zip(self.optimizer.param_groups, schedule._last_lr, strict=True):
+            group["lr"] = rate
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """A checkpoint holds tied weights once; transformers would warn of it."""

@@ -16,9 +16,8 @@ from graft.export.merge import MERGEABLE, adapter_config
 from graft.export.onnx.genai_folder import ADAPTERS
 from graft.export.onnx.graph import in_graph, node_of
 from graft.export.onnx.lora_slots import LinearShape, LoraMatrices, slot_names
-from graft.export.source import run_of_adapter
 from graft.models.base import Base
-from graft.models.open import check_adapter
+from graft.models.open import check_adapter, run_of_adapter
 from graft.runs.manifest import read_run
 
 MOST_PROBLEMS = 5

@@ -1,0 +1,122 @@
+"""Whether an adapter belongs to a base model: everything recorded of its base is compared with the given one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graft.errors import InputError, Problems
+from graft.models.embedded import EMBEDDED
+from graft.models.folder import Base
+from graft.models.weights import find_weights, sha256_of
+from graft.runs.manifest import BaseModelRecord, read_run
+
+REMEDY = "give the base model that it was trained on; if this one is meant, add --allow_base_mismatch"
+EMBEDDED_IDS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct", "all-minilm-l6-v2": "all-MiniLM-L6-v2"}
+"""The last part of the hub ID of an embedded model."""
+
+
+def check_base(adapter: Path, run: Path | None, base: Base, revision: str | None = None) -> None:
+    """Check that nothing that is recorded of an adapter's base contradicts ``base``.
+
+    Compared are the hash of the weights (of the run's manifest, or of the model that ``adapter_config.json`` names,
+    where that is here), else the names and the revision, and the vocabulary of a tokenizer beside the adapter.
+
+    Args:
+        adapter: The adapter folder.
+        run: The run that it belongs to, if any.
+        base: The model that it is to be used with.
+        revision: The revision of ``base``, if one is given.
+
+    Raises:
+        InputError: With each contradiction.
+    """
+    problems = Problems()
+    recorded = read_run(run).base if run is not None else None
+    differing = _weights_differ(adapter, recorded, base)
+    if differing is None:
+        differing = _names_differ(adapter, base, revision)
+    if differing:
+        problems.add(differing, adapter, REMEDY)
+    _compare_vocabularies(adapter, base, problems)
+    problems.raise_if_any()
+
+
+def _weights_differ(adapter: Path, recorded: BaseModelRecord | None, base: Base) -> str | None:
+    """What is wrong with the weights by their hashes; empty if they are equal, None if no hash is known."""
+    name, sha256 = _recorded_hash(adapter, recorded)
+    if sha256 is None:
+        return None
+    if sha256 == base.sha256:
+        return ""
+    return (
+        f"the adapter does not fit {base.label}: it was trained on {name}, whose weights have the SHA-256 "
+        f"{sha256[:12]}…, not {base.sha256[:12]}…"
+    )
+
+
+def _recorded_hash(adapter: Path, recorded: BaseModelRecord | None) -> tuple[str, str | None]:
+    if recorded is not None and recorded.sha256 is not None:
+        return recorded.name, recorded.sha256
+    named = str(_config(adapter).get("base_model_name_or_path") or "")
+    folder = Path(named).expanduser() if named else None
+    if folder is None or not folder.is_dir():
+        return named, None
+    problems = Problems()
+    files = find_weights(folder, problems)
+    return named, sha256_of(files) if files and not problems else None
+
+
+def _names_differ(adapter: Path, base: Base, revision: str | None) -> str:
+    config = _config(adapter)
+    named, trained_on = str(config.get("base_model_name_or_path") or ""), config.get("revision")
+    names = {name.lower() for name in _names(base)}
+    if named and names and _last(named).lower() not in {*names, _last(base.label).lower()}:
+        return f"the adapter does not fit {base.label}: it was trained on {named}"
+    if revision and trained_on and revision != trained_on:
+        return f"the adapter does not fit the revision {revision}: it was trained on {trained_on}"
+    return ""
+
+
+def _names(base: Base) -> Iterator[str]:
+    """The names by which ``base`` is known elsewhere; a folder's own name is none, since folders are renamed."""
+    if base.kind == "hub":
+        yield _last(base.name)
+    if base.name in EMBEDDED:
+        yield EMBEDDED_IDS.get(base.name, base.name)
+        yield base.name
+    known = base.config.get("_name_or_path")
+    if isinstance(known, str) and _last(known) and base.kind == "folder":
+        yield _last(known)
+
+
+def _last(name: str) -> str:
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def _compare_vocabularies(adapter: Path, base: Base, problems: Problems) -> None:
+    """A tokenizer beside the adapter, as TRL saves it, has the vocabulary of its base."""
+    here, there = (_vocabulary(folder / "tokenizer.json") for folder in (adapter, base.path))
+    if here is not None and there is not None and here != there:
+        what = f"the tokenizer beside the adapter has another vocabulary than that of {base.label}"
+        problems.add(what, adapter / "tokenizer.json", REMEDY)
+
+
+def _vocabulary(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _config(adapter: Path) -> dict[str, Any]:
+    file = adapter / "adapter_config.json"
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"this is not JSON: {error}", where=str(file)) from error
+    return found if isinstance(found, dict) else {}
