@@ -23,6 +23,7 @@ from graft.data.example import (
 )
 from graft.data.example_set import ExampleSet
 from graft.data.pipeline import prepare
+from graft.errors import InputError
 
 CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo", "days": 1}}}
 TOOL = {"type": "function", "function": {"name": "weather", "description": "", "parameters": {}}}
@@ -191,6 +192,13 @@ def test_kept_duplicates_are_trained_on_and_stay_on_one_side(prepared):
     assert found.summary["duplicates"] == 0
     assert found.summary["warnings"][0].startswith("20 duplicate rows kept, as --keep_duplicates says: ")
     assert found.summary["labels"]["rare"] == sum("rare" in e.reference for e in found.train) > 20
+
+
+def test_rows_that_seem_to_be_enough_are_said_to_be_duplicates(prepared):
+    with pytest.raises(InputError) as caught:
+        prepared([{"prompt": f"p{n % 3}", "completion": f"c{n % 3}"} for n in range(60)])
+    said = str(caught.value)
+    assert "only 3 rows" in said and "57 duplicate rows were removed" in said and "--keep_duplicates" in said
 
 
 def test_a_file_named_twice_is_twice_as_many_rows_if_duplicates_are_kept(tmp_path):

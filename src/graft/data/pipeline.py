@@ -84,7 +84,7 @@ def prepare(
     examples, repeated, warnings = without_duplicates(examples, settings.keep_duplicates)
     said = [*mapping.inferred, *mapping.notes.lines()]
     examples = _drawn(examples, settings.max_train_samples, seed, mapping.labels, said)
-    check_learnable(examples, mapping.labels, held is None)
+    _check_learnable(examples, mapping.labels, held is None, warnings)
     if held is None:
         examples, held = _held_out(examples, settings.eval_share, seed, mapping.labels, said)
     if settings.max_eval_samples and len(held) > settings.max_eval_samples:
@@ -111,6 +111,20 @@ def _both(loaded: Loaded, mapping: ColumnMapping) -> tuple[ExampleSet, ExampleSe
             sides.append(to_examples(rows, mapping))
     problems.raise_if_any()
     return sides[0], None if loaded.eval is None else sides[1]
+
+
+def _check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: bool, removed: Sequence[str]) -> None:
+    """As ``check_learnable``; the rows that seem to be there besides are said with what is missing.
+
+    Raises:
+        InputError: When there is too little to learn.
+    """
+    problems = Problems()
+    with problems.collecting():
+        check_learnable(examples, labels, whole)
+    for said in removed if problems else ():
+        problems.add(said)
+    problems.raise_if_any()
 
 
 def _drawn(

@@ -7,6 +7,7 @@ onnxruntime-genai knows it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,13 @@ FAMILIES: dict[str, Family] = {
 
 UNLISTED = Family(packed=False)
 
+POSITION_TABLES = frozenset(
+    {"bart", "biogpt", "blenderbot", "blenderbot-small", "ctrl", "gpt2", "gpt_bigcode", "gpt_neo", "led", "marian"}
+    | {"mbart", "mvp", "openai-gpt", "opt", "pegasus", "plbart", "xlm"}
+)
+"""Model types, besides encoders, with a vector for each position. They fail beyond the last, where rotary positions
+and biases go on."""
+
 ATTENTION_OUTPUTS = (
     "o_proj",
     "self_attn.dense",
@@ -60,6 +68,14 @@ FEED_FORWARD_OUTPUTS = ("down_proj", "mlp.fc2", "mlp.c_proj", "output.dense", "D
 def family_of(model_type: str) -> Family:
     """The entry of ``model_type``; ``UNLISTED`` for one that is not in the table."""
     return FAMILIES.get(model_type, UNLISTED)
+
+
+def positions(config: Any) -> int | None:
+    """Return the number of tokens beyond which a model of this configuration fails; None where it goes on."""
+    if getattr(config, "model_type", None) not in POSITION_TABLES:
+        return None
+    found = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    return int(found) if found else None
 
 
 def gguf_families() -> dict[str, str]:

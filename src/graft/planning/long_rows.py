@@ -24,7 +24,7 @@ from graft.data.token_table import TokenTable
 from graft.errors import InputError, Problems
 from graft.hardware.machine import memory_available_mb
 from graft.planning.inputs import Inputs
-from graft.tasks.encoding import Encoding, model_limit
+from graft.tasks.encoding import Encoding, model_limit, reads_no_more
 from graft.training.schedule import token_megabytes
 
 FEW = 0.01
@@ -186,6 +186,7 @@ class _Words:
 
     def __init__(self, settings: FinetuneSettings, inputs: Inputs, limit: int) -> None:
         self._limit, self._model_limit = limit, model_limit(inputs.tokenizer, inputs.base)
+        self._reads_no_more = reads_no_more(inputs.base)
         self._megabytes = token_megabytes(inputs.base.text_config)
         given = settings.max_length is not None
         self._named = f"--max_length {limit}" if given else f"the default limit of {limit:,} tokens"
@@ -228,10 +229,10 @@ class _Words:
     def _holding(self, long: _LongRows) -> str:
         """The one limit that holds all rows, and what speaks against it."""
         longest = self._limit + long.cut
-        if longest > self._model_limit:
-            return f"the model was made for at most {self._model_limit:,}"
+        if longest > self._model_limit and self._reads_no_more:
+            return f"the model accepts at most {self._model_limit:,}"
+        against = [f"the model was made for at most {self._model_limit:,}"] if longest > self._model_limit else []
         memory = longest * self._megabytes
-        needs = (
-            f", with some {memory / 1000:.1f} GB of memory for the longest" if memory > memory_available_mb() else ""
-        )
-        return f"--max_length {longest} holds all of them{needs}"
+        if memory > memory_available_mb():
+            against.append(f"the longest needs some {memory / 1000:.1f} GB of memory")
+        return f"--max_length {longest} holds all of them{', but ' if against else ''}{' and '.join(against)}"

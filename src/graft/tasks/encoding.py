@@ -8,6 +8,7 @@ from typing import Any
 from graft.config import DataSettings
 from graft.errors import InputError
 from graft.models.base import Base
+from graft.models.families import POSITION_TABLES
 from graft.models.load import kind_of
 from graft.tasks.label_space import LabelSpace
 
@@ -40,15 +41,21 @@ def model_limit(tokenizer: Any, base: Base) -> int:
     return min(limit, max(8, int(tokenizer.model_max_length)))
 
 
+def reads_no_more(base: Base) -> bool:
+    """Return whether the model fails on rows beyond ``model_limit``, rather than reading them less well."""
+    config = base.text_config
+    return kind_of(config) == "encoder" or config.get("model_type") in POSITION_TABLES
+
+
 def resolve_max_length(settings: DataSettings, tokenizer: Any, base: Base) -> int:
     """Return the maximum number of tokens in a row: as given, else what the model reads, at most 1024.
 
     Raises:
-        InputError: If ``--max_length`` is longer than an encoder can read.
+        InputError: If ``--max_length`` is longer than the model can read.
     """
     limit = model_limit(tokenizer, base)
     if settings.max_length is None:
         return min(DEFAULT_MAX_LENGTH, limit)
-    if kind_of(base.text_config) == "encoder" and settings.max_length > limit:
+    if reads_no_more(base) and settings.max_length > limit:
         raise InputError(f"this model accepts at most {limit} tokens, not {settings.max_length}", where="--max_length")
     return settings.max_length
