@@ -6,14 +6,16 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, OPTConfig, OPTForCausalLM
 
 from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Origin
+from graft.engine import generate
+from graft.errors import InputError
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import CompletionScore
 from graft.inference.torch import TorchPredictor, evaluation_mode
-from tiny_models import tiny_model_folder
+from tiny_models import tiny_model_folder, tiny_model_tokenizer
 
 
 def examples(count):
@@ -52,6 +54,35 @@ def test_results_have_the_order_of_the_examples_and_do_not_depend_on_their_batch
     together = predictor.generate(rows, 8)
     assert together == [predictor.generate([row], 8)[0] for row in rows]
     assert predictor.generate(rows[::-1], 8) == together[::-1]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt"])
+def test_answers_end_where_the_positions_of_the_model_do(tmp_path, family):
+    """A table of 512 positions: an answer after a long prompt is as long as there is room, and the others are whole."""
+    if family == "opt":
+        tokenizer = tiny_model_tokenizer()
+        config = OPTConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            ffn_dim=64,
+            word_embed_proj_dim=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=512,
+        )
+        model = OPTForCausalLM(config)
+    else:
+        folder = tiny_model_folder(tmp_path, family)
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    prompts = [[5] * length for length in (3, 500, 512, 4)]
+    found = generate(model, prompts, 40, [], tokenizer.pad_token_id)
+    assert [len(answer) for answer in found] == [40, 12, 0, 40]
+    predictor = TorchPredictor("tuned", model, tokenizer, Renderer(tokenizer))
+    long = [*examples(2), AnswerExample("a" * 600, "word", Origin("rows.jsonl", 9))]
+    for ask in (lambda: predictor.generate(long, 4), lambda: predictor.score(long, [["word"]] * 3)):
+        with pytest.raises(InputError, match=r"rows.jsonl:9: 1 of 3 rows are longer than the 512 tokens"):
+            ask()
+    assert len(predictor.score(long[:2], [["word"]] * 2)) == 2
 
 
 def test_a_greedy_completion_is_what_generation_writes(adapted):

@@ -171,6 +171,9 @@ def test_a_model_with_a_table_of_positions_reads_no_more(planned, tmp_path_facto
     assert "accepts at most 512 tokens, not 513" in refusal(planned, rows(40), model_name_or_path=gpt2, max_length=513)
     said = refusal(planned, rows(40, {3}, 600), model_name_or_path=gpt2)
     assert "the model accepts at most 512; --on_long drop" in said
+    given = {"model_name_or_path": gpt2, "max_length": 200, "on_long": "truncate"}
+    plan = planned(rows(40), held_out=[*rows(20, {3}, 300), *rows(20, {5}, 600)], **given)
+    assert [row.origin.line for row in plan.held_out if row.cut] == [4] and len(plan.data.eval) == 39
 
 
 def test_earlier_answers_of_a_long_conversation_are_kept(planned):

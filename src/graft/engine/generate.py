@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from graft.engine.losses import Batch, packed_logits
 from graft.engine.packing import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.patch import fused
 from graft.engine.support import sees_all, supports
+from graft.models.families import positions
 
 Progress = Callable[[int, int], None]
 Ids = Sequence[int]
@@ -36,7 +38,7 @@ def generate(
     Args:
         model: A causal language model; set to evaluation mode.
         prompts: Token ids.
-        max_new_tokens: The most tokens for each prompt.
+        max_new_tokens: The most tokens for each prompt. A model with a table of positions writes up to its last one.
         eos_ids: Tokens that end an answer; they are omitted from it.
         pad_id: A token for padding where batches are padded.
         progress: Called with the prompts done and their number, after each batch.
@@ -52,17 +54,21 @@ def generate(
     by_kernels = kernels_for(*weights) is not None
     # In a padded cache a window would count the padding.
     packable = supports(model) is None and (by_kernels or sees_all(model, longest))
-    done = 0
+    done, end = 0, positions(model.config) or math.inf
     while done < len(order):
-        batch = order[done : done + (_size([len(prompts[i]) for i in order[done:]], max_new_tokens) if packable else 1)]
+        lengths = [len(prompts[i]) for i in order[done:]]
+        batch = order[done : done + (_size(lengths, max_new_tokens, end) if packable else 1)]
         rows = [prompts[i] for i in batch]
+        most = int(min(max_new_tokens, end - len(rows[-1])))
         with fused(model):
-            if not packable:
-                answers = _plain(model, rows[0], max_new_tokens, set(eos_ids), pad_id)
+            if most < 1:
+                answers: list[list[int]] = [[] for _ in rows]
+            elif not packable:
+                answers = _plain(model, rows[0], most, set(eos_ids), pad_id)
             elif by_kernels:
-                answers = _by_kernels(model, rows, max_new_tokens, set(eos_ids))
+                answers = _by_kernels(model, rows, most, set(eos_ids))
             else:
-                answers = _packed(model, rows, max_new_tokens, set(eos_ids))
+                answers = _packed(model, rows, most, set(eos_ids))
         for index, answer in zip(batch, answers, strict=True):
             found[index] = answer
         done += len(batch)
@@ -71,10 +77,16 @@ def generate(
     return found
 
 
-def _size(lengths: Sequence[int], max_new_tokens: int) -> int:
-    """How many of the next rows form a batch: each takes the memory of the longest, and the shortest come first."""
+def _size(lengths: Sequence[int], max_new_tokens: int, end: float) -> int:
+    """How many of the next rows form a batch: each takes the memory of the longest, and the shortest come first.
+
+    A row whose answer would go beyond the ``end`` of the model's positions is alone.
+    """
     size = 1
-    while size < min(len(lengths), ROWS_AT_ONCE) and (size + 1) * (lengths[size] + max_new_tokens) <= TOKENS_AT_ONCE:
+    while size < min(len(lengths), ROWS_AT_ONCE):
+        longest = lengths[size] + max_new_tokens
+        if (size + 1) * longest > TOKENS_AT_ONCE or longest > end:
+            break
         size += 1
     return size
 

@@ -7,9 +7,11 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from graft.data.chat_template import Renderer
-from graft.data.example import Example
+from graft.data.example import Example, shown_places
 from graft.data.tokenize import candidate_token_ids, prompt_token_ids
+from graft.errors import InputError
 from graft.inference.predictor import CompletionScore, Progress, Within
+from graft.models.families import positions
 
 
 @contextmanager
@@ -43,6 +45,7 @@ class TorchPredictor:
         from graft.engine import generate
 
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
+        self._check_lengths(examples, [len(prompt) + 1 for prompt in prompts])
         with evaluation_mode(self.model, self.within) as model:
             answers = generate(model, prompts, max_new_tokens, self.ends(), self.tokenizer.pad_token_id, progress)
         return [str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in answers]
@@ -58,9 +61,25 @@ class TorchPredictor:
 
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
         answers = candidate_token_ids(examples, completions, self.renderer)
+        longest = [max(map(len, given), default=0) for given in answers]
+        self._check_lengths(examples, [len(p) + more for p, more in zip(prompts, longest, strict=True)])
         with evaluation_mode(self.model, self.within) as model:
             found = score(model, prompts, answers, progress)
         return [[CompletionScore(*scored) for scored in row] for row in found]
+
+    def _check_lengths(self, examples: Sequence[Example], lengths: Sequence[int]) -> None:
+        """Raises:
+        InputError: Naming the rows that are longer than the model can read.
+        """
+        most = positions(self.model.config)
+        long = [] if most is None else [e.origin for e, n in zip(examples, lengths, strict=True) if n > most]
+        if long:
+            raise InputError(
+                f"{len(long):,} of {len(examples):,} rows are longer than the {most:,} tokens that the model accepts; "
+                f"the longest has {max(lengths):,}",
+                where=shown_places(long),
+                remedy="shorten these rows, or leave them out",
+            )
 
     def ends(self) -> set[int]:
         """Return every token that ends an answer: the tokenizer's, those of the model's own list, the end of a turn."""

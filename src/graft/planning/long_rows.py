@@ -103,6 +103,9 @@ def _decided(settings: FinetuneSettings, inputs: Inputs, found: FittedRows) -> F
         InputError: If the rows may not be dropped, or nothing would be left.
     """
     drop = [_to_drop(rows, settings.on_long) for rows in found.sides]
+    if reads_no_more(inputs.base):  # truncated or not, they are judged by their whole answers
+        most, held_out = model_limit(inputs.tokenizer, inputs.base), found.sides.held_out
+        drop[1] = drop[1] | (held_out.answer_cut & (found.encoding.max_length + held_out.cut > most))
     dropped = _LongRows(found.sides, drop)
     truncated = _LongRows(found.sides, [(rows.cut > 0) & ~mask for rows, mask in zip(found.sides, drop, strict=True)])
     words = _Words(settings, inputs, found.encoding.max_length)
