@@ -86,9 +86,9 @@ def packed_loss(model: torch.nn.Module, batch: Batch, num_items: torch.Tensor | 
         logits = packed_logits(model, batch).logits[0]
         total = cross_entropy(logits.float(), batch["labels"].to(logits.device), reduction="sum")
     else:
-        with passed_through(head):
+        with passed_through(head.module):
             hidden = packed_logits(model, batch).logits[0]
-        total = chunked_cross_entropy(hidden, head.weight, head.bias, batch["labels"].to(hidden.device))
+        total = chunked_cross_entropy(hidden, head.weight, head.bias, batch["labels"].to(hidden.device), head.rows)
     return total / (len(batch["labels"]) if num_items is None else num_items)
 
 

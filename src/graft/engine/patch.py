@@ -21,6 +21,7 @@ from graft.engine.lora_kernels import group_kernels
 from graft.engine.lora_linear import lora_group
 from graft.engine.modules import block_forward, has_hooks, is_trained, projections
 from graft.engine.quantized_weights import QUANTIZED_WEIGHTS, QuantizedWeight
+from graft.engine.token_rows import token_rows_forward
 
 Quantize = Callable[[torch.Tensor], QuantizedWeight]
 
@@ -49,7 +50,7 @@ def fused(model: nn.Module, compute: str = "exact") -> Iterator[None]:
         _replace_lora(model, replace, quantize)
         _replace_plain(model, replace)
         for module in model.modules():
-            forward = block_forward(module)
+            forward = block_forward(module) or token_rows_forward(module)
             if forward is not None:
                 replace(module, forward)
         with memory_kept():
