@@ -184,6 +184,12 @@ def test_conversations_that_stand_within_something(value):
         assert (found[0].prompt, found[0].completion) == ((USER,), "a")
 
 
+def test_contents_and_parts_as_gemini_has_them():
+    turns = [{"role": "user", "parts": [{"text": "q"}]}, {"role": "model", "parts": [{"text": "a"}]}]
+    _, found = examples_of({"contents": turns, "systemInstruction": {"role": "system", "parts": [{"text": "S"}]}})
+    assert found[0].prompt == ({"role": "system", "content": "S"}, USER) and found[0].completion == "a"
+
+
 def test_what_stands_beside_nested_messages():
     mapping, found = examples_of({"messages": {"messages": [USER, BOT], "tools": [TOOL], "system": "S", "id": 7}})
     assert found[0].tools == [TOOL] and found[0].prompt[0] == {"role": "system", "content": "S"}

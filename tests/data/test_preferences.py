@@ -33,6 +33,8 @@ KTO = [
     ({"messages": [USER, GOOD], "label": True}, {"messages": [USER, BAD], "label": False}),
     ({"conversations": [USER, GOOD], "kto_tag": True}, {"conversations": [USER, BAD], "kto_tag": False}),
     ({"question": "q", "answer": "good", "label": 1}, {"question": "q", "answer": "bad", "label": 0}),
+    ({"question": "q", "answer": "good", "is_correct": 1}, {"question": "q", "answer": "bad", "is_correct": 0}),
+    ({"prompt": "q", "response": "good", "accepted": True}, {"prompt": "q", "response": "bad", "accepted": False}),
     ({"instruction": "q", "output": "good", "kto_tag": True}, {"instruction": "q", "output": "bad", "kto_tag": False}),
 ]
 
@@ -83,6 +85,31 @@ def test_rows_with_rejected_answers_alone_and_of_unknown_columns():
     with pytest.raises(InputError) as caught:
         examples_of({"frage": "q", "rejected": "bad", "chosen": "good"})
     assert '--prompt_template "{frage}" --completion_template "{chosen}"' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "q", "response_j": "good", "response_k": "bad", "qid": 1},
+        {"prompt": "q", "good": "good", "bad": "bad"},
+        {"prompt": "q", "wrong_answer": "bad"},
+        {"prompt": "q", "response_0": "good", "response_1": "bad", "better_response_id": 0},
+    ],
+)
+def test_no_answer_is_proposed_that_may_be_a_bad_one(row):
+    with pytest.raises(InputError, match="not recognized") as caught:
+        examples_of(row)
+    assert '--completion_template "{COLUMN}"' in str(caught.value)
+
+
+def test_a_copy_of_the_chosen_conversation_is_not_lost():
+    """As in UltraFeedback."""
+    turns = [USER, GOOD]
+    row = {"prompt": "q", "chosen": turns, "rejected": [USER, BAD], "messages": turns, "score_chosen": 8.5}
+    mapping, found = examples_of(row, column_mapping="chosen")
+    assert found[0].completion == "good" and mapping.notes.lines()[0].value == ["score_chosen"]
+    with pytest.raises(InputError, match="the column 'messages' would be lost"):
+        examples_of({**row, "messages": [USER, BAD]}, column_mapping="chosen")
 
 
 def test_what_is_no_preference():

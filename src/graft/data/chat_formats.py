@@ -20,8 +20,9 @@ from graft.errors import InputError
 WEIGHTS = ("weight", "loss", "train", "trainable", "training")
 """Whether a turn is trained: OpenAI's and ShareGPT's ``weight``, and what LLaMA-Factory, Axolotl and others have."""
 
+ROW = "the row"
 LISTS = ("messages", "conversations", "conversation", "turns")
-_READ = {"role", "from", "content", "value", "tool_calls", "function_call", "name", "tool_call_id"}
+_READ = {"role", "from", "content", "value", "parts", "tool_calls", "function_call", "name", "tool_call_id"}
 _LOST = ("refusal", "audio", "image", "images", "video", "videos", "train_detail", "training_detail", "tools")
 _OFF, _ON = {"0", "0.0", "false"}, {"1", "1.0", "true"}
 
@@ -108,7 +109,7 @@ def _turn(turn: Any, origin: Origin, what: str) -> Turn:
         raise InputError(f"{what} is not an object with role and content: {str(turn)[:60]!r}", where=str(origin))
     given = {name: value for name, value in turn.items() if not _nothing(value)}
     role = role_of(one_of(given, ("role", "from"), origin, what), origin, what)
-    content = one_of(given, ("content", "value"), origin, what)
+    content = one_of(given, ("content", "value", "parts"), origin, what)
     if content is None:  # where an empty text is not nothing
         content = turn.get("content", turn.get("value"))
     is_call = role == CALL
@@ -145,7 +146,7 @@ def _nothing(value: Any) -> bool:
     return value is None or (isinstance(value, (str, list, dict)) and not value)
 
 
-def one_of(given: Mapping[str, Any], names: Sequence[str], origin: Origin, what: str = "the row") -> Any:
+def one_of(given: Mapping[str, Any], names: Sequence[str], origin: Origin, what: str = ROW) -> Any:
     """Return the value that stands under one of ``names``; None where there is none.
 
     Raises:
@@ -175,7 +176,7 @@ def _message(role: str, given: Mapping[str, Any], content: Any, origin: Origin, 
     return message | {name: given[name] for name in ("name", "tool_call_id") if name in given}
 
 
-def read_weight(given: Mapping[str, Any], origin: Origin, what: str = "the row") -> bool | None:
+def read_weight(given: Mapping[str, Any], origin: Origin, what: str = ROW) -> bool | None:
     """Return whether ``weight``, ``loss``, ``train``, ``trainable`` or ``training`` switches something on or off.
 
     Returns:
@@ -194,7 +195,8 @@ def read_weight(given: Mapping[str, Any], origin: Origin, what: str = "the row")
             raise InputError(
                 f"{what} has {name} {value!r}, which must be 0 or 1",
                 where=str(origin),
-                remedy="0 leaves an answer out of the loss, 1 trains it; there is nothing between them",
+                remedy="0 leaves an answer out of the loss, 1 trains it"
+                + (f"; --ignore_columns {name} if it means something else" if what == ROW else ""),
             )
         found[name] = text in _ON
     if len(set(found.values())) > 1:

@@ -13,6 +13,7 @@ from graft.config import DataSettings
 from graft.data.chat_formats import holds_messages
 from graft.data.columns.base import LABELS, TEXTS, ColumnMapping, first_of
 from graft.data.columns.by_template import by_text_template, by_two_templates, shape_prompt
+from graft.data.columns.names import PROMPTS, is_doubtful
 from graft.data.columns.notes import nothing
 from graft.data.columns.preferences import refuse_preferences
 from graft.data.columns.rendered import rendered_text
@@ -113,7 +114,11 @@ def _rules(settings: DataSettings) -> Iterator[Rule]:
 
 def _unknown(columns: list[str], row: Row) -> InputError:
     talks = next((name for name in columns if holds_messages(row.columns.get(name))), None)
-    example = f'--prompt_template "{{{columns[0]}}}" --completion_template "{{{columns[-1]}}}"'
+    asked = first_of(columns, PROMPTS) or columns[0]
+    answers = [name for name in columns if name != asked and isinstance(row.columns.get(name), str)]
+    # Of several answers one may be a bad one: none is proposed.
+    answer = answers[0] if len(answers) == 1 and not is_doubtful(answers[0]) else "COLUMN"
+    example = f'--prompt_template "{{{asked}}}" --completion_template "{{{answer}}}"'
     return InputError(
         f"these columns are not recognized: {', '.join(columns)}",
         where=str(row.origin),

@@ -15,7 +15,7 @@ from graft.data.columns.notes import Notes
 from graft.data.example import Example, Origin
 from graft.data.readers import Row
 
-OTHER_NAMES = ("turns", "chat", "dialog", "dialogue")
+OTHER_NAMES = ("turns", "chat", "dialog", "dialogue", "contents")
 """Columns that are conversations where they hold messages."""
 
 

@@ -11,10 +11,11 @@ TEXTS = ("text", "sentence", "review", "tweet", "content")
 LABELS = ("label", "labels", "class", "category", "sentiment", "tone", "intent")
 CHOSEN = ("chosen", "preferred_output", "preferred", "chosen_response", "response_chosen", "accepted")
 ANSWERS = ("completion", "response", "answer", "output", *CHOSEN, "target")
+PROMPTS = ("prompt", "question", "query", "instruction", "input")
 DOCUMENTS = ("text", "document", "article", "dialogue")
 SUMMARIES = ("summary", "highlights", "abstract")
 
-SYSTEM = ("system", "system_prompt", "system_message")
+SYSTEM = ("system", "system_prompt", "system_message", "systemInstruction", "system_instruction")
 HISTORY = ("history",)
 TOOLS = ("tools", "functions")
 TEMPLATE_KWARGS = ("chat_template_kwargs",)
@@ -23,7 +24,10 @@ BESIDE = (*SYSTEM, *TOOLS, *TEMPLATE_KWARGS, *WEIGHTS)
 BESIDE_ANSWER = (*BESIDE, *HISTORY, *REASONING)
 """What may stand beside a prompt and its answer."""
 
-VERDICTS = ("label", "kto_tag", "desirable")
+VERDICTS = (
+    *("label", "kto_tag", "desirable", "is_desirable", "correct", "is_correct", "is_good", "accepted", "is_accepted"),
+    *("preferred", "is_preferred", "is_chosen"),
+)
 """Whether an answer is a good one, as in rows for KTO."""
 
 MEDIA = ("image", "images", "audio", "audios", "video", "videos")
@@ -40,8 +44,18 @@ KNOWN = frozenset(
 """A column of such a name is meant to be read, so rows whose form is read without it are refused."""
 
 _REJECTED = re.compile(r"(^|_)(rejected|reject|(non|not|dis|un)_?preferred|loser|losing)(_|$)")
+_DOUBTFUL = re.compile(r"(^|_)(bad|worse|worst|los(e|es|er|ing)|negative|incorrect|wrong|k)(_|$)")
 
 
 def is_rejected(name: str) -> bool:
     """Return whether a column of this name holds answers that aren't to be learned."""
-    return bool(_REJECTED.search(name.strip().casefold().replace("-", "_").replace(" ", "_")))
+    return bool(_REJECTED.search(_snake(name)))
+
+
+def is_doubtful(name: str) -> bool:
+    """Return whether a column of this name may hold answers that aren't to be learned: it is never proposed."""
+    return is_rejected(name) or bool(_DOUBTFUL.search(_snake(name)))
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip()).casefold()

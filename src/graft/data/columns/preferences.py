@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from graft.config import DataSettings
-from graft.data.chat_formats import Turn, holds_messages, read_conversation
+from graft.data.chat_formats import LISTS, Turn, holds_messages, read_conversation
 from graft.data.columns.answered import refuse_instruction
 from graft.data.columns.base import ColumnMapping, first_of, mapping_by_name
 from graft.data.columns.chats import conversations, messages, prompt_answer
@@ -40,7 +40,8 @@ def chosen(
         return None
     rejected = tuple(name for name in columns if is_rejected(name))
     left = [name for name in columns if name not in rejected]
-    answer, verdict = first_of(left, CHOSEN), verdict_column(left, rows)
+    verdict = verdict_column(left, rows)
+    answer = first_of([name for name in left if name != verdict], CHOSEN)
     if answer is not None:
         mapping = _of_chosen(left, answer, rejected, rows, settings)
     elif verdict is not None:
@@ -51,7 +52,14 @@ def chosen(
         return None
     why = "only answers that are preferred are trained"
     said = [*mapping.inferred, InferredSetting("answers", NAME, why)]
-    return replace(mapping, optional=(*mapping.optional, *rejected), inferred=said)
+    optional = (*mapping.optional, *rejected, *_copies(left, answer, rows))
+    return replace(mapping, optional=optional, inferred=said)
+
+
+def _copies(columns: Sequence[str], answer: str | None, rows: Sequence[Row]) -> list[str]:
+    """The columns that hold the chosen conversation once more, as ``messages`` of UltraFeedback does."""
+    others = [name for name in columns if name in LISTS and name != answer] if answer is not None else []
+    return [name for name in others if all(row.columns.get(name) == row.columns.get(str(answer)) for row in rows)]
 
 
 def _of_chosen(
