@@ -176,14 +176,14 @@ def test_a_model_with_a_table_of_positions_reads_no_more(planned, tmp_path_facto
     assert [row.origin.line for row in plan.held_out if row.cut] == [4] and len(plan.data.eval) == 39
 
 
-def test_earlier_answers_of_a_long_conversation_are_kept(planned):
+def test_other_answers_of_a_long_conversation_are_kept(planned):
     def talk(n, last):
         turns = [("user", f"q{n}"), ("assistant", f"a{n}"), ("user", "more"), ("assistant", last)]
         return {"messages": [{"role": role, "content": content} for role, content in turns]}
 
     plan = planned([talk(n, "a" * (300 if n == 8 else 3)) for n in range(150)], max_length=120)
     assert len(plan.rows) + len(plan.held_out) == 299 and len(lines(plan)) == 150
-    assert "1 of 150 rows dropped" in warnings(plan) and "of 1, earlier answers that fit are kept" in warnings(plan)
+    assert "1 of 150 rows dropped" in warnings(plan) and "of 1, the other answers are kept" in warnings(plan)
 
 
 def test_plain_text_is_truncated_and_said(planned):

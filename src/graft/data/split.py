@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.data.example import AnswerExample, Example, TaggedExample
-from graft.data.example_set import ExampleSet, Places, first_places
+from graft.data.example_set import ExampleSet, Hashes, Places, first_places
 from graft.errors import InputError, Problems, shorten
 
 FEWEST_ROWS = 4
@@ -68,21 +68,25 @@ class Split(NamedTuple):
 def hold_out(examples: ExampleSet, share: float | None, seed: int, labels: Sequence[str] | None = None) -> Split:
     """Choose the rows to hold out; both sides keep the order of the rows.
 
-    Rows with the same prompt stay together, and so do the turns of a conversation. With ``labels`` each class gives
-    its share, at least one row, and keeps at least one.
+    Rows with the same prompt stay together, and so do the turns of a conversation. Letter case and blanks don't count,
+    unless prompts differ in nothing else. With ``labels`` each class gives its share, at least one row, and keeps at
+    least one.
 
     Raises:
         InputError: When nothing would be left on one side.
     """
     wanted = usual_share(len(examples)) if share is None else share
-    groups = _inseparable(examples)
+    alike = len(examples) > 0 and bool((examples.prompts == examples.prompts[0]).all())
+    prompts = examples.inputs if alike else examples.prompts
+    groups = _inseparable(examples, prompts)
     if groups.sizes.max(initial=0) > len(examples) / 2:  # as where every conversation begins with "Hello"
-        groups = _inseparable(examples, whole_only=True)
+        groups = _inseparable(examples, prompts, whole_only=True)
     held = _drawn(_strata(examples, groups, labels), groups.sizes, wanted, seed)
     is_held = held[groups.leaders]
-    if is_held.all() or not is_held.any():
-        raise InputError("all rows have the same prompt, so none can be held out", where=_file(examples))
-    return Split(examples.take(~is_held), examples.take(is_held))
+    if is_held.any() and not is_held.all():
+        return Split(examples.take(~is_held), examples.take(is_held))
+    remedy = "give held-out rows with --eval_data_files"
+    raise InputError("all rows have the same prompt, so none can be held out", where=_file(examples), remedy=remedy)
 
 
 class Groups(NamedTuple):
@@ -170,8 +174,8 @@ def _shares(counts: dict[str, int], wanted: int) -> dict[str, int]:
     return found
 
 
-def _inseparable(examples: ExampleSet, whole_only: bool = False) -> Groups:
-    """Group the examples of one row, of one prompt, and whatever these have in common.
+def _inseparable(examples: ExampleSet, prompts: Hashes, whole_only: bool = False) -> Groups:
+    """Group the examples of one row, of one of ``prompts``, and whatever these have in common.
 
     ``whole_only``: of a conversation's turns only the last is compared with other rows, which has all of it before it.
     """
@@ -183,7 +187,7 @@ def _inseparable(examples: ExampleSet, whole_only: bool = False) -> Groups:
         last[of_row] = places  # the last assignment holds
         compared = np.flatnonzero(last[of_row] == places)
     of_prompt = places.copy()
-    of_prompt[compared] = compared[first_places(examples.prompts[compared])]
+    of_prompt[compared] = compared[first_places(prompts[compared])]
     leaders = _united(of_row, of_prompt)
     return Groups(leaders, np.bincount(leaders, minlength=len(examples)))
 

@@ -168,7 +168,7 @@ class _LongRows:
 
     @property
     def in_part(self) -> int:
-        """Of how many of them an earlier answer is not too long."""
+        """Of how many of them another answer is not too long."""
         others = (side[~mask] for side, mask in zip(self._origins, self._chosen, strict=True))
         return sum(int(np.isin(long, side).sum()) for long, side in zip(self._long, others, strict=True))
 
@@ -209,7 +209,7 @@ class _Words:
         """The warning on rows that were dropped."""
         if long.count:
             judged = f"; {long.held_out:,} of them held out, so not judged" if long.held_out else ""
-            parts = f"; of {long.in_part:,}, earlier answers that fit are kept" if long.in_part else ""
+            parts = f"; of {long.in_part:,}, the other answers are kept" if long.in_part else ""
             yield (
                 f"{self._of(long)} dropped, longer than {self._named}: {long.places}{judged}{parts}. "
                 f"The longest has {self._longest(long)}: {self._holding(long)}"
