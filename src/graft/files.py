@@ -18,6 +18,14 @@ TEMPORARY = ".graft-tmp"
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
+def expanded(path: str | Path) -> Path:
+    """Return ``path`` with the home directory in place of ``~``; unchanged where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Give ``path`` this content; whoever reads it, at any time, sees the old one or the new one and never a part.
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 from graft.errors import InputError, did_you_mean
+from graft.files import expanded
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ def load_attribute(reference: str) -> Any:
     place, colon, name = reference.rpartition(":")
     if not colon or not place or not name:
         raise InputError(f"{reference!r} is not of the form package.module:name or path/to/file.py:name")
-    module = _module_of_file(Path(place)) if place.endswith(".py") else _module(place)
+    module = _module_of_file(expanded(place)) if place.endswith(".py") else _module(place)
     try:
         return getattr(module, name)
     except AttributeError:
@@ -44,7 +45,7 @@ def load_attribute(reference: str) -> Any:
 def absolute_reference(reference: str) -> str:
     """Return ``reference`` with the path of its file made absolute, so that it holds in any working directory."""
     place, _, name = reference.rpartition(":")
-    return f"{Path(place).resolve()}:{name}" if place.endswith(".py") else reference
+    return f"{expanded(place).resolve()}:{name}" if place.endswith(".py") else reference
 
 
 def _module(name: str) -> Any:

@@ -26,6 +26,7 @@ from graft.config import (
     option_names,
 )
 from graft.errors import InputError, Problems
+from graft.files import expanded
 
 SETTINGS = (
     ModelSettings,
@@ -103,7 +104,7 @@ def read_configs(given: Any) -> dict[str, Any]:
         raise InputError("--config requires a file", remedy="--config settings.yaml")
     values: dict[str, Any] = {}
     for path in given if isinstance(given, list) else [given] if given else []:
-        values = laid_over(values, flat_settings(read_config(Path(str(path))), str(path)))
+        values = laid_over(values, flat_settings(read_config(expanded(str(path))), str(path)))
     return values
 
 

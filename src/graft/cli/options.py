@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from graft.cli.arguments import Arguments, read_config
 from graft.config import Settings, option_names
 from graft.errors import InputError
+from graft.files import expanded
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def given_settings(arguments: Arguments, cls: type[Settings]) -> Given:
     config = arguments.take("config")
     if config is True or isinstance(config, list):
         raise InputError("--config accepts one file", remedy="--config settings.yaml")
-    from_file = read_config(Path(str(config))) if config is not None else {}
+    from_file = read_config(expanded(str(config))) if config is not None else {}
     above = arguments.options
     known = option_names(cls)
     taken = {_setting(name, known) for name in above}

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from graft.runs.evaluation_document import read_evaluation
 from graft.runs.manifest import read_manifest
+from graft.shell import command
 
 WIDTH = 120
 
@@ -26,7 +27,7 @@ def print_result(run: Path, as_json: bool) -> None:
     if document is not None:
         print_evaluation(document)
     print(f"report: {run / 'report.html'}")
-    print(f"next:   graft chat {run}")
+    print(f"next:   {command('graft', 'chat', run)}")
 
 
 def print_evaluation(document: dict[str, Any]) -> None:

@@ -9,8 +9,9 @@ from graft.planning.plan import RunPlan
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.health import learning_rate_out_of_range
-from graft.runs.remedies import PATCHES, changes, patch
+from graft.runs.remedies import PATCHES, changes, patch, repeat_command
 from graft.runs.view import RunView
+from graft.shell import command
 
 
 def warn_of_learning_rate(run: RunFolder, plan: RunPlan, default: float, reporter: Reporter) -> None:
@@ -46,15 +47,15 @@ def diverged(run: RunFolder, reason: str, kept_step: int | None) -> GraftError:
 def interrupted(plan: RunPlan, steps: int) -> Interrupted:
     """The error of a run that was stopped by Ctrl-C after ``steps``."""
     if plan.training.save_strategy == "no":
-        again = f"graft finetune --config {plan.output.as_posix()}/config.yaml --overwrite"
+        again = command("graft", "finetune", "--config", plan.output / "config.yaml", "--overwrite")
         return Interrupted(f"interrupted after step {steps}; --save_strategy no keeps no checkpoint", remedy=again)
     return Interrupted(f"interrupted after step {steps}; the checkpoint is kept", remedy=resume_line(plan))
 
 
 def resume_line(plan: RunPlan) -> str:
     """The command that resumes this run."""
-    return f"graft finetune --resume --output_path {plan.output}"
+    return command("graft", "finetune", "--resume", "--output_path", plan.output)
 
 
 def _again(name: str, kind: str) -> str:
-    return f"graft finetune --config {name}/config.yaml {name}/{PATCHES[kind]} --output_path {name}-again"
+    return repeat_command(name, kind)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from graft.commands.passes import Pass, is_tuning, pass_class
 from graft.config import FinetuneSettings, Settings, build, option_names
 from graft.errors import InputError, Problems, did_you_mean
+from graft.files import expanded
 from graft.planning.settings import by_setting, finetune_settings, laid_over, settings_class
 
 MODEL_TYPES = frozenset({"pytorchmodel", "hfmodel", "huggingfacemodel"})
@@ -103,7 +104,7 @@ class _Reader:
 
     def _output(self, given: Any, steps: Sequence[Step | None]) -> Path | None:
         """The folder of the workflow: the one given for all of it, or by its only pass."""
-        output = Path(str(given)) if given else None
+        output = expanded(str(given)) if given else None
         of_passes = {step.name: getattr(step.settings, "output_path", None) for step in steps if step is not None}
         others = {name: path for name, path in of_passes.items() if path not in {None, output}}
         if others and len(steps) > 1:

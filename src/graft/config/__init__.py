@@ -23,7 +23,7 @@ from graft.config.finetune import (
     TokenSettings,
     TrainingSettings,
 )
-from graft.config.types import Listed, Pairs, Template
+from graft.config.types import Listed, Pairs, Template, split_paths
 
 __all__ = [
     "IN_WORDS",
@@ -59,6 +59,7 @@ __all__ = [
     "options_of",
     "refusal",
     "setting",
+    "split_paths",
     "takers",
     "takes_several",
 ]

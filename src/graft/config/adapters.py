@@ -7,7 +7,7 @@ from pathlib import Path
 from graft.config.base import setting
 from graft.config.common import HubSettings
 from graft.config.export import BundleSettings
-from graft.config.types import Listed
+from graft.config.types import NamedPaths
 
 
 class GenerateAdapterSettings(BundleSettings, HubSettings):
@@ -17,10 +17,10 @@ class GenerateAdapterSettings(BundleSettings, HubSettings):
     base_model_path: str | None = setting(
         None, "base model of all adapters: a folder or a name", "base_model_name", "model_name_or_path"
     )
-    adapter_paths: Listed = setting(
+    adapter_paths: NamedPaths = setting(
         (), "run folders or PEFT folders, as A,B or NAME=A,NAME=B", "adapters", "adapter_path"
     )
-    add: Listed = setting((), "adapters to add to an existing bundle, as NAME=PATH")
+    add: NamedPaths = setting((), "adapters to add to an existing bundle, as NAME=PATH")
     chat_template: str | None = setting(
         None, "Jinja chat template, or a file that contains one; replaces the base's template"
     )

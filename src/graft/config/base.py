@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from graft.config.describe import bounds, in_words, refusal, takes_several
 from graft.errors import Problem, Problems, did_you_mean
+from graft.files import expanded
 
 
 def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
@@ -25,6 +27,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True)
     components: ClassVar[tuple[Any, ...]] = ()
     """What has brought options of its own (``graft.config.compose``)."""
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        """A path means the same wherever it stands: shells replace ``~``, YAML and Python do not."""
+        return expanded(value) if isinstance(value, Path) else value
 
 
 def option_names(cls: type[Settings]) -> dict[str, str]:

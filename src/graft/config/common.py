@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from graft.config.base import Settings, setting
-from graft.config.types import Listed, OnLong, Template
+from graft.config.types import Listed, OnLong, Paths, Template
 
 
 class HubSettings(Settings):
@@ -60,7 +60,7 @@ class RowSettings(Settings):
     data_name: str | None = setting(
         None, "data set: a Hub ID, a folder, or a file", "dataset", "dataset_name", "data", "dataset_id"
     )
-    data_files: Listed | None = setting(None, "data files: one or several paths or globs", "train_files", "train_file")
+    data_files: Paths | None = setting(None, "data files: one or several paths or globs", "train_files", "train_file")
     data_config_name: str | None = setting(None, "configuration of a Hub data set", "dataset_config_name", "subset")
     train_split: str | None = setting(None, 'training rows, such as "train" or "train[:4096]"', "split")
     text_template: Template | None = setting(
@@ -107,7 +107,7 @@ class DataSettings(RowSettings):
     """Training rows and held-out rows."""
 
     eval_split: str | None = setting(None, 'held-out rows, such as "train[4096:4224]"')
-    eval_data_files: Listed | None = setting(
+    eval_data_files: Paths | None = setting(
         None, "files with held-out rows", "eval_files", "eval_file", "validation_file", "validation_files"
     )
     eval_share: float | None = setting(

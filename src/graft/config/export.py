@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 
 from graft.config.base import Settings, setting
 from graft.config.common import ModelSettings
-from graft.config.types import Listed
+from graft.config.types import Paths
 
 FORMATS = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16"}
 PLACEMENTS = {"merge": "merged", "switch": "hot-swappable", "switchable": "hot-swappable"}
@@ -56,7 +56,7 @@ class ExportSettings(BundleSettings, ModelSettings):
         "onnx or gguf, a target's name, or path/to/file.py:Name (default: ONNX, depending on the model's task)",
         "output_format",
     )
-    data_files: Listed | None = setting(None, "rows to compare on; replaces the run's held-out rows", "eval_files")
+    data_files: Paths | None = setting(None, "rows to compare on; replaces the run's held-out rows", "eval_files")
     device: Literal["cpu", "gpu", "npu"] = setting("cpu", "target device of the bundle")
     provider: str | None = setting(
         None,

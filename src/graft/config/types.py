@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
+
+from graft.files import expanded
 
 
 def _listed(value: Any) -> Any:
@@ -14,6 +17,57 @@ def _listed(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def split_paths(text: str, exists: Callable[[str], bool] | None = None) -> tuple[str, ...]:
+    """Return the paths that ``text`` names: one, or several separated by commas.
+
+    A comma can be part of a path: the longest parts that exist are taken. Where some part of no reading exists,
+    ``text`` is one path, and whoever opens it says both readings.
+
+    Args:
+        text: As it was typed.
+        exists: Whether a path exists; by default a file, a folder, or a match of a glob.
+    """
+    there = exists or _path_exists
+    parts = text.split(",")
+    if len(parts) == 1 or there(text):
+        return (text,)
+    found: list[str] = []
+    start = 0
+    while start < len(parts):
+        ends = (end for end in range(len(parts), start, -1) if there(",".join(parts[start:end]).strip()))
+        end = next(ends, None)
+        if end is not None:
+            found.append(",".join(parts[start:end]).strip())
+        elif parts[start].strip():
+            return (text,)
+        start = end or start + 1
+    return tuple(found) or (text,)
+
+
+def _path_exists(text: str) -> bool:
+    path = expanded(text)
+    try:
+        if not text or path.exists():
+            return bool(text)
+        pattern = str(path.relative_to(path.anchor)) if path.anchor else str(path)
+        return any(mark in text for mark in "*?[") and any(Path(path.anchor).glob(pattern))
+    except (OSError, ValueError, NotImplementedError, IndexError):
+        return False
+
+
+def _several(value: Any, exists: Callable[[str], bool] | None = None) -> Any:
+    """One path, several separated by commas, or a list of these."""
+    listed = [value] if isinstance(value, (str, Path)) else value
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(part, (str, Path)) for part in listed):
+        return value
+    return tuple(path for part in listed for path in split_paths(str(part), exists) if path.strip())
+
+
+def _named_paths(value: Any) -> Any:
+    """Paths, each perhaps behind ``NAME=``."""
+    return _several(value, lambda text: _path_exists(text) or _path_exists(text.partition("=")[2]))
 
 
 def _unescaped(value: Any) -> Any:
@@ -40,6 +94,8 @@ def _json(text: str) -> Any:
 
 
 Listed = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_several)]
+NamedPaths = Annotated[tuple[str, ...], BeforeValidator(_named_paths)]
 Template = Annotated[str, BeforeValidator(_unescaped)]
 Pairs = Annotated[Mapping[str, Any], BeforeValidator(_pairs)]
 

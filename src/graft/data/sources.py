@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from graft.config import DataSettings
+from graft.config import DataSettings, split_paths
 from graft.data.columns.known import known_names
 from graft.data.example import Origin
 from graft.data.features import named, with_classes
@@ -148,16 +148,33 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
     """
     problems = Problems()
     files: list[Path] = []
-    for pattern in patterns:
-        path = _path(pattern)
-        found = [path] if path.is_file() else _spread(path)
-        found = [file for file in found if file.is_file()]
+    for pattern in (part for given in patterns for part in split_paths(given)):
+        found = _matching(pattern)
         if not found:
-            what = "this is a folder, not a file" if path.is_dir() else "no such file"
-            problems.add(what, pattern, "--data_name takes a folder" if path.is_dir() else _near(path))
+            _refuse_missing(pattern, problems)
         files += found
     problems.raise_if_any()
     return files
+
+
+def _matching(pattern: str) -> list[Path]:
+    path = _path(pattern)
+    found = [path] if path.is_file() else _spread(path)
+    return [file for file in found if file.is_file()]
+
+
+def _refuse_missing(pattern: str, problems: Problems) -> None:
+    """Say that there is no such file; with commas, neither by the whole name nor by each part that is missing."""
+    parts = [part.strip() for part in pattern.split(",") if part.strip()]
+    if len(parts) < 2:
+        path = _path(pattern)
+        what = "this is a folder, not a file" if path.is_dir() else "no such file"
+        problems.add(what, pattern, "--data_name takes a folder" if path.is_dir() else _near(path))
+        return
+    for part in parts:
+        if not _matching(part):
+            what = f"no such file, as one of {len(parts)} separated by commas; nor is there a file {pattern!r}"
+            problems.add(what, part, _near(_path(part)))
 
 
 def _spread(pattern: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graft.errors import InputError
+from graft.files import expanded
 from graft.models.folder import Base
 from graft.models.new_tokens import add_to_tokenizer, grow, write_record
 
@@ -238,9 +239,10 @@ def read_chat_template(given: str) -> str:
     import jinja2
 
     is_file_name = "{" not in given
-    if is_file_name and not Path(given).is_file():
+    file = expanded(given) if is_file_name else Path()
+    if is_file_name and not file.is_file():
         raise InputError("no such chat template file", where=given)
-    text = Path(given).read_text(encoding="utf-8") if is_file_name else given
+    text = file.read_text(encoding="utf-8") if is_file_name else given
     try:
         jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_without_generation_tags(text))
     except jinja2.TemplateSyntaxError as error:

@@ -18,6 +18,7 @@ from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.kind import FolderKind, folder_kind, is_run
 from graft.runs.manifest import BaseModelRecord, BundleManifest, RunManifest, read_manifest
+from graft.shell import command
 
 NO_HUB = HubSettings()
 
@@ -178,7 +179,8 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
         raise InputError(
             f"this run has no tuned model (its status is {manifest.status!r})",
             where=str(path),
-            remedy="`graft finetune --resume --output_path RUN` continues it; `--overwrite` starts it again",
+            remedy=f"`{command('graft', 'finetune', '--resume', '--output_path', path)}` continues it; "
+            "`--overwrite` starts it again",
         )
     if adapter is not None:
         check_adapter(adapter)

@@ -14,6 +14,7 @@ from graft.models.gguf_reader import open_gguf
 from graft.models.hub import snapshot
 from graft.progress import SILENT, Reporter
 from graft.runs.kind import FolderKind, folder_kind, what_to_do
+from graft.shell import command
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -75,7 +76,8 @@ def _refuse_other_folders(path: Path) -> None:
     if kind is FolderKind.BUNDLE:
         raise InputError("this is an exported bundle, not a model", where=str(path), remedy=what_to_do(kind, path))
     if kind is FolderKind.RUN and (path / "model").is_dir():
-        raise InputError("this is a run folder, not a model", where=str(path), remedy=f"its model is {path / 'model'}")
+        remedy = f"{command('graft', 'finetune', path, 'DATA')} continues from it"
+        raise InputError("this is a run folder, not a model", where=str(path), remedy=remedy)
     if (path / "adapter_config.json").is_file():
         raise InputError(
             "this is an adapter, not a model", where=str(path), remedy="give the model that it was trained on"

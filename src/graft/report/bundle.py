@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from graft.runs.manifest import (
     ParityRecord,
     read_bundle,
 )
+from graft.shell import command
 
 DASH = "–"
 
@@ -29,8 +29,8 @@ def print_bundle(folder: Path, console: Console) -> None:
         console.print()
         console.print(table)
     console.print()
-    for command in run_commands(folder, manifest):
-        console.print(f"next: {command}", soft_wrap=True, markup=False)
+    for line in run_commands(folder, manifest):
+        console.print(f"next: {line}", soft_wrap=True, markup=False)
 
 
 def bundle_summary(folder: Path) -> dict[str, Any]:
@@ -132,4 +132,4 @@ def _number(value: float | None, form: str) -> str:
 
 def run_commands(folder: Path, manifest: BundleManifest) -> list[str]:
     """The commands that run a bundle."""
-    return [manifest.run_command.replace("{folder}", shlex.quote(folder.as_posix()))] if manifest.run_command else []
+    return [manifest.run_command.replace("{folder}", command(folder))] if manifest.run_command else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,9 +11,10 @@ from graft.data.example import AnswerExample
 from graft.errors import GraftError
 from graft.models.new_tokens import read_record
 from graft.report.row_changes import shared
-from graft.runs.remedies import PATCHES
+from graft.runs.remedies import PATCHES, repeat_command
 from graft.runs.rows import from_row
 from graft.runs.view import RunView
+from graft.shell import command
 
 if TYPE_CHECKING:
     from graft.tasks.base import Task
@@ -27,11 +27,12 @@ _MARKERS = ("<|", "[INST]", "<start_of_turn>", "### ")
 
 def commands(view: RunView) -> list[tuple[str, str]]:
     """What it does -> the command, to be typed where the run was started."""
-    name = shlex.quote(location(view))
+    run = Path(location(view))
     return [
-        ("Chat with the model and its base", f"graft chat {name}"),
-        ("Evaluate it on other rows", f"graft evaluate {name} --data_files rows.jsonl"),
-        ("Show the run in the terminal", f"graft show {name}"),
+        ("Chat with the model and its base", command("graft", "chat", run)),
+        ("Evaluate it on other rows", command("graft", "evaluate", run, "--data_files", "rows.jsonl")),
+        ("Continue training on more rows", command("graft", "finetune", run, "rows.jsonl")),
+        ("Show the run in the terminal", command("graft", "show", run)),
     ]
 
 
@@ -41,17 +42,12 @@ def patch_commands(view: RunView, name: str | None = None) -> dict[str, str]:
     ``name`` is the folder as one would type it, when that is known better than the run's own record.
     """
     name = name or location(view)
-    return {
-        kind: f"graft finetune --config {shlex.quote(f'{name}/config.yaml')} {shlex.quote(f'{name}/{file}')} "
-        f"--output_path {shlex.quote(f'{name}-again')}"
-        for kind, file in PATCHES.items()
-        if (view.path / file).is_file()
-    }
+    return {kind: repeat_command(name, kind) for kind, file in PATCHES.items() if (view.path / file).is_file()}
 
 
 def resume_command(view: RunView, name: str | None = None) -> str:
     """Return the command that resumes the run; ``name`` is the folder as a user would type it."""
-    return f"graft finetune --resume --output_path {shlex.quote(name or location(view))}"
+    return command("graft", "finetune", "--resume", "--output_path", Path(name or location(view)))
 
 
 def location(view: RunView) -> str:

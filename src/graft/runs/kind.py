@@ -12,6 +12,7 @@ from graft.config import one_of
 from graft.data.readers import endings
 from graft.errors import InputError
 from graft.runs.manifest import MANIFEST
+from graft.shell import command
 
 
 class FolderKind(Enum):
@@ -96,12 +97,13 @@ def expect_kind(path: Path, wanted: Collection[FolderKind], remedy: str = "") ->
 
 def what_to_do(kind: FolderKind, path: Path) -> str:
     """Return what can be done with a folder of this kind."""
-    place = path.as_posix()
+    show, chat = command("graft", "show", path), command("graft", "chat", path)
+    tune, use = command("graft", "finetune", path, "DATA"), command("graft", "finetune", "MODEL", path)
     return {
-        FolderKind.RUN: f"graft show {place}",
-        FolderKind.BUNDLE: f"graft show {place} describes it; graft chat {place} runs it",
-        FolderKind.EVALUATION: f"graft show {place}",
-        FolderKind.MODEL: f"graft show {place} describes it; graft finetune {place} DATA tunes it",
-        FolderKind.ADAPTER: f"graft show {place} describes it; graft chat {place} runs it",
-        FolderKind.DATA_FILES: f"graft finetune MODEL {place} trains on it",
+        FolderKind.RUN: show,
+        FolderKind.BUNDLE: f"{show} describes it; {chat} runs it",
+        FolderKind.EVALUATION: show,
+        FolderKind.MODEL: f"{show} describes it; {tune} tunes it",
+        FolderKind.ADAPTER: f"{show} describes it; {chat} runs it; {tune} continues from it",
+        FolderKind.DATA_FILES: f"{use} trains on it",
     }.get(kind, "give the folder that graft finetune or graft auto-opt wrote to --output_path")

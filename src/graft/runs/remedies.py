@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from graft.shell import command
 
 PATCHES = {"overfitting": "overfitting.yaml", "divergence": "divergence.yaml"}
 """The file of the run folder that holds the remedy for a warning."""
@@ -43,13 +46,21 @@ def patch(kind: str, changed: Mapping[str, tuple[float, float]], run: str, messa
         run: the run folder, as a user writes it.
         message: the warning.
     """
-    new = f"{run.rstrip('/')}-again"
-    lines = [
-        f"# {message}",
-        f"# graft finetune --config {run}/config.yaml {run}/{PATCHES[kind]} --output_path {new}",
-    ]
+    lines = [f"# {message}", f"# {repeat_command(run, kind)}"]
     lines += [f"{name}: {after}  # was {before:g}" for name, (before, after) in changed.items()]
     return "\n".join(lines) + "\n"
+
+
+def repeat_command(run: str, kind: str) -> str:
+    """The command that repeats a run with the remedy of a warning.
+
+    Args:
+        run: the run folder, as a user writes it.
+        kind: what went wrong, one of ``PATCHES``.
+    """
+    folder = Path(run)
+    files = folder / "config.yaml", folder / PATCHES[kind]
+    return command("graft", "finetune", "--config", *files, "--output_path", Path(f"{folder}-again"))
 
 
 def _number(settings: Mapping[str, Any], name: str) -> float:

@@ -16,6 +16,7 @@ from graft.export.merge import MERGEABLE, adapter_config
 from graft.export.onnx.genai_folder import ADAPTERS
 from graft.export.onnx.graph import in_graph, node_of
 from graft.export.onnx.lora_slots import LinearShape, LoraMatrices, slot_names
+from graft.files import expanded
 from graft.models.base import Base
 from graft.models.open import check_adapter, run_of_adapter
 from graft.runs.manifest import read_run
@@ -54,8 +55,8 @@ def name_paths(given: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     problems = Problems()
     for text in given:
-        name, equals, rest = text.partition("=")
-        path = Path(rest if equals else text).expanduser()
+        name, equals, rest = ("", "", text) if expanded(text).exists() else text.partition("=")
+        path = expanded(rest if equals else text)
         if not equals:
             resolved = path.resolve()
             name = resolved.parent.name if resolved.name == "adapter" else resolved.name

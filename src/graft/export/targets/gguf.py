@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from graft.config import ExportSettings, GgufConfig, Settings
 from graft.errors import GraftError, InputError, Problems
 from graft.export.target import Built
+from graft.shell import quote
 
 if TYPE_CHECKING:
     from graft.export.source import ExportSource
@@ -84,7 +84,7 @@ class Gguf:
             parity,
             size,
             {"file": file.name, "rounding": rounding},
-            run_command=f"llama-cli -m {{folder}}/{shlex.quote(file.name)} -cnv",
+            run_command=f"llama-cli -m {{folder}}/{quote(file.name)} -cnv",
         )
 
     def open(self, folder: Path, adapter: str | None = None) -> Predictor:
