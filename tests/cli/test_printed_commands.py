@@ -94,7 +94,7 @@ def test_home_is_the_same_in_every_path_setting(tmp_path, monkeypatch):
 
 
 def test_a_template_and_a_configuration_are_found_at_home(tmp_path, monkeypatch, capsys):
-    from graft.models.load import read_chat_template
+    from graft.models.chat_templates import read_chat_template
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -9,6 +9,7 @@ from graft.data.example import AnswerExample, Origin
 from graft.data.tokenize import encode, encode_all
 from graft.errors import InputError, Problems
 from graft.models.load import set_padding
+from templates import template_tokenizer
 from tiny_models import CHATML, tiny_model_tokenizer
 
 HERE = Origin("rows.jsonl", 3)
@@ -25,6 +26,10 @@ def chat():
 @pytest.fixture(scope="module")
 def bare():
     return tiny_model_tokenizer(None)
+
+
+def ends(tokenizer):
+    return tokenizer.eos_token_id
 
 
 def user(text, answer, **more):
@@ -49,7 +54,7 @@ def test_a_bare_model_gets_the_text_and_its_end_token(bare):
 
 def test_a_text_template_that_ends_itself_is_not_ended_twice(chat):
     renderer = Renderer(chat)
-    for completion in ("x<|im_end|>", "x<|im_end|>\n", "x"):
+    for completion in ("x<|im_end|>", "x<|im_end|>\n", "x", "x<|im_end|><|im_end|>", "x<|im_end|>\n<|im_end|> \n"):
         assert renderer.render(AnswerExample("p", completion, HERE)).completion == "x<|im_end|>"
 
 
@@ -62,14 +67,84 @@ def test_where_padding_and_end_are_one_token_the_end_is_still_trained_on(bare):
     assert row.input_ids[-1] == tokenizer.eos_token_id and row.prompt_length < len(row.input_ids) - 1
 
 
-@pytest.mark.parametrize("template", [TRIMMING, THINKING])
-def test_an_answer_is_trained_on_as_the_model_writes_it(template):
-    tokenizer = tiny_model_tokenizer(template)
-    found = Renderer(tokenizer).render(user("Hi", " yes"))
+def test_an_answer_is_trained_on_as_the_template_renders_it():
+    assert Renderer(tiny_model_tokenizer(TRIMMING)).render(user("Hi", " yes")).completion == "yes<|im_end|>"
+
+
+def test_a_prompt_asks_for_what_is_trained():
+    """The generation prompt opens reasoning, and rendered answers have none: the model is not asked for it either."""
+    found = Renderer(tiny_model_tokenizer(THINKING)).render(user("Hi", " yes"))
     assert found.completion == " yes<|im_end|>"
-    assert found.prompt == tokenizer.apply_chat_template(
-        [{"role": "user", "content": "Hi"}], add_generation_prompt=True, tokenize=False
-    )
+    assert found.prompt == found.asked == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_a_template_without_a_generation_prompt_is_asked_with_its_header():
+    without = CHATML.partition("{% if add_generation_prompt %}")[0]
+    found = Renderer(tiny_model_tokenizer(without)).render(user("Hi", "yes"))
+    assert found.completion == "<|im_start|>assistant\nyes<|im_end|>"
+    assert found.asked == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    assert found.answer == "yes<|im_end|>"
+
+
+LOSSY = {
+    "the system message": (
+        CHATML.replace("%}{{", "%}{% if message.role != 'system' %}{{", 1).replace(
+            "<|im_end|>\n' }}", "<|im_end|>\n' }}{% endif %}", 1
+        ),
+        {},
+    ),
+    "the reasoning of the answer": (CHATML, {"reasoning_content": "because"}),
+    "the tool call": (CHATML, {"tool_calls": [{"type": "function", "function": {"name": "look", "arguments": {}}}]}),
+    "the answer": (CHATML.replace("message['content'] +", "message['content'][:2] +"), {}),
+}
+
+
+@pytest.mark.parametrize("lost", LOSSY)
+def test_what_a_template_would_lose_is_an_error_that_names_the_row(lost):
+    template, more = LOSSY[lost]
+    messages = ({"role": "system", "content": "S"}, {"role": "user", "content": "U"})
+    answer = {"role": "assistant", "content": "yes, sir", **more}
+    example = AnswerExample(messages, "yes, sir", HERE, answer=answer)
+    with pytest.raises(InputError, match=rf"rows\.jsonl:3: the chat template does not render {lost}"):
+        Renderer(tiny_model_tokenizer(template)).render(example)
+
+
+def test_a_tool_that_the_template_does_not_show_is_an_error():
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    with pytest.raises(InputError, match="does not render the tool: 'look'"):
+        Renderer(tiny_model_tokenizer()).render(user("Hi", "yes", tools=tools))
+
+
+def test_texts_may_be_trimmed_or_written_as_json():
+    template = CHATML.replace("message['content'] +", "(message['content'] | trim | tojson) +")
+    found = Renderer(tiny_model_tokenizer(template)).render(user('  say "a"\n', "ä\tb"))
+    assert found.completion == '"ä\\tb"<|im_end|>'
+
+
+def test_a_row_gives_the_template_variables():
+    template = CHATML.replace("assistant\n' }}", "assistant\n' + (mood or '') }}")
+    found = Renderer(tiny_model_tokenizer(template)).render(user("Hi", "yes", template_kwargs={"mood": "!"}))
+    assert found.prompt.endswith("assistant\n") and found.completion == "yes<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("<think>\nIt is.\n</think>\n\nyes<|im_end|>", "yes"),
+        ("It is.\n</think>\n\nyes", "yes"),
+        ("yes", "yes"),
+        ("<think>\nfor ever", "<think>\nfor ever"),
+    ],
+)
+def test_a_generated_answer_is_read_without_its_reasoning(chat, written, text):
+    ids = chat(written, add_special_tokens=False)["input_ids"]
+    assert Renderer(chat).answer_text(ids) == text
+
+
+def test_an_answer_in_a_channel_is_read_without_the_channels_before():
+    renderer = Renderer(template_tokenizer("gpt-oss"))
+    written = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>yes<|return|>"
+    assert renderer.answer_text(renderer.tokenizer(written)["input_ids"]) == "yes"
 
 
 def test_a_template_that_refuses_names_the_row():
@@ -119,8 +194,10 @@ def test_the_beginning_token_stands_once_where_the_model_wants_one():
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<|im_start|> $A", special_tokens=[("<|im_start|>", start)]
     )
-    for prompt in ("p", "<|im_start|>p"):
-        assert encode(AnswerExample(prompt, "c", HERE), Renderer(tokenizer), 99).input_ids.count(start) == 1
+    for prompt, completion in (("p", "c"), ("<|im_start|>p", "c"), ("", "<|im_start|>c"), ("<|im_start|>" * 2, "c")):
+        row = encode(AnswerExample(prompt, completion, HERE), Renderer(tokenizer), 99)
+        assert row.input_ids[0] == start and row.input_ids.count(start) == 1 == row.input_ids.count(ends(tokenizer))
+        assert row.prompt_length == len(prompt.replace("<|im_start|>", "")) + 1
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40), st.booleans())

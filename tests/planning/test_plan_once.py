@@ -12,7 +12,7 @@ from graft.data.chat_template import Renderer
 from graft.data.example import Origin
 from graft.data.spool import BYTES_IN_MEMORY, ITEMS_A_PART, Joined, Spool, View
 from graft.data.token_table import ROWS_A_BATCH, TokenTable, row_lengths
-from graft.data.tokenize import TokenizedExample, completion_ids, encode, prompt_ids
+from graft.data.tokenize import TokenizedExample, encode, prompt_ids, text_ids
 from graft.errors import InputError
 from graft.planning.plan import plan_run
 from graft.planning.settings import finetune_settings
@@ -54,7 +54,7 @@ def test_rows_in_batches_are_the_rows_one_by_one(given):
         for example, row in zip(examples, rows, strict=True):
             text = renderer.render(example)
             prompt = prompt_ids(plan.tokenizer, text.prompt)
-            whole = prompt + completion_ids(plan.tokenizer, text.completion)
+            whole = prompt + text_ids(plan.tokenizer, text.completion)
             assert row == encode(example, renderer, 250)
             assert row.input_ids == whole[:250] and row.prompt_length == min(250, len(prompt))
             assert row.cut == max(0, len(whole) - 250) and row.origin == example.origin

@@ -18,16 +18,15 @@ import yaml
 from graft._version import __version__
 from graft.config import SECRET
 from graft.data.example import Example
-from graft.files import write_whole
 from graft.hardware.machine import machine
 from graft.methods import METHODS
+from graft.models.base import save_chat_template
 from graft.planning.fingerprints import chat_template_sha256, data_file_hashes, tokenizer_sha256
 from graft.planning.plan import RunPlan
 from graft.runs.evaluation_document import read_metrics
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import read_run
 from graft.runs.rows import as_row
-from graft.tasks.open import CHAT_TEMPLATE
 
 if TYPE_CHECKING:
     from graft.training.loop import TrainResult
@@ -73,10 +72,10 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
 
 def write_chat_template(plan: RunPlan, folder: Path) -> None:
     """Write a chat template that is not the base's into the run's ``model`` folder, where every program reads it."""
-    template = plan.tokenizer.chat_template
-    brought = plan.settings.chat_template is not None or plan.parent is not None
-    if brought and isinstance(template, str):
-        write_whole(folder / CHAT_TEMPLATE, template)
+    settings = plan.settings
+    brought = settings.chat_template is not None or settings.chat_template_kwargs or plan.parent is not None
+    if brought and plan.tokenizer.chat_template:
+        save_chat_template(plan.tokenizer, folder)
 
 
 def _parent(run: RunFolder, plan: RunPlan) -> dict[str, Any] | None:

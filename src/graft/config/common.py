@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from graft.config.base import Settings, setting
-from graft.config.types import Listed, OnLong, Paths, Template
+from graft.config.types import Listed, OnLong, Pairs, Paths, Template
 
 
 class HubSettings(Settings):
@@ -51,6 +51,9 @@ class ModelSettings(HubSettings):
     )
     chat_template: str | None = setting(
         None, "Jinja chat template, or a file that contains one; replaces the model's template"
+    )
+    chat_template_kwargs: Pairs = setting(
+        {}, "variables of the chat template, such as enable_thinking=false; they are set in the template that is saved"
     )
 
 

@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from graft.data.turn_markers import without_end
 from graft.data.values import plain, refuse_unreadable
@@ -70,6 +70,11 @@ class Example(ABC):
         return self.input_text
 
     @property
+    def written(self) -> str:
+        """All that a model would write: the reference, and the reasoning before it."""
+        return self.reference
+
+    @property
     def has_target(self) -> bool:
         """Whether there is something to learn from the row."""
         return bool(self.reference.strip())
@@ -107,8 +112,17 @@ class AnswerExample(Example):
 
     @property
     def reference(self) -> str:
-        """The text of the answer, without an end token that a rendered text has; empty where it is tool calls."""
-        return without_end(self.completion) if isinstance(self.prompt, str) else self.completion
+        """The text of the answer without its reasoning and without an end token; empty where it is tool calls."""
+        text = without_end(self.completion) if isinstance(self.prompt, str) else self.completion
+        return split_reasoning(text).answer
+
+    @property
+    def written(self) -> str:
+        """Reasoning, answer, and tool calls as JSON."""
+        answer = self.answer or {}
+        calls = answer.get("tool_calls")
+        parts = (answer.get("reasoning_content"), self.completion, as_text(calls) if calls else None)
+        return "\n".join(str(part) for part in parts if part)
 
     @property
     def prompt_text(self) -> str:
@@ -217,6 +231,31 @@ def expect(example: Example, variant: type[Variant]) -> Variant:
     if not isinstance(example, variant):
         raise TypeError(f"{example.origin}: expected a {variant.__name__}, got a {type(example).__name__}")
     return example
+
+
+THINK, THOUGHT = "<think>", "</think>"
+"""The tags that reasoning models put around what they think before the answer."""
+
+
+class ReasonedAnswer(NamedTuple):
+    """An answer, and the reasoning before it."""
+
+    reasoning: str
+    answer: str
+
+
+def split_reasoning(text: str) -> ReasonedAnswer:
+    """Return the reasoning in ``<think>`` tags with which ``text`` begins, and the answer after it."""
+    if not text.lstrip().startswith(THINK) or THOUGHT not in text:
+        return ReasonedAnswer("", text)
+    before, _, after = text.rpartition(THOUGHT)
+    return ReasonedAnswer(before.lstrip().removeprefix(THINK), after.lstrip("\n"))
+
+
+def without_reasoning(text: str) -> str:
+    """Return what follows the reasoning in a generated text, whose opening tag may stand in the prompt already."""
+    _, _, after = text.rpartition(THOUGHT)
+    return after if after.strip() else text
 
 
 def labels_text(labels: Sequence[str]) -> str:

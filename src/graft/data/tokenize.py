@@ -43,10 +43,10 @@ class TokenizedExample:
 
 def prompt_ids(tokenizer: Any, text: str) -> list[int]:
     """Return the prompt's tokens, which begin with the beginning token where the model wants one."""
-    return _started(completion_ids(tokenizer, text), _start_id(tokenizer))
+    return _started(text_ids(tokenizer, text), _start_id(tokenizer))
 
 
-def completion_ids(tokenizer: Any, text: str) -> list[int]:
+def text_ids(tokenizer: Any, text: str) -> list[int]:
     """Return the tokens of a text, and none besides."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
@@ -59,21 +59,18 @@ def _start_id(tokenizer: Any) -> int | None:
 
 
 def _started(ids: list[int], start: int | None) -> list[int]:
-    return ids if start is None or ids[:1] == [start] else [start, *ids]
-
-
-def _all_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text, and none besides; equal texts are tokenized once."""
-    distinct = list(dict.fromkeys(texts))
-    ids = dict(zip(distinct, tokenizer(distinct, add_special_tokens=False)["input_ids"], strict=True))
-    return [ids[text] for text in texts]
+    """``ids`` with one beginning token, where the model wants one; a text may begin with one or several itself."""
+    if start is None:
+        return ids
+    first = next((place for place, token in enumerate(ids) if token != start), len(ids))
+    return [start, *ids[first:]]
 
 
 def prompt_token_ids(example: Example, renderer: Renderer) -> list[int]:
     """Return the tokens after which the model is to answer; at least one."""
     tokenizer = renderer.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    return prompt_ids(tokenizer, renderer.render(example).prompt) or [int(start)]
+    return prompt_ids(tokenizer, renderer.prompt(example)) or [int(start)]
 
 
 def candidate_token_ids(
@@ -88,9 +85,12 @@ def candidate_token_ids(
 
 def _candidate(example: Example, text: str, renderer: Renderer) -> list[int]:
     given = expect(example, AnswerExample)
-    if text != given.completion:
+    if text != given.reference:
         given = replace(given, completion=text, answer=None)
-    return completion_ids(renderer.tokenizer, renderer.render(given).completion)
+    rendered = renderer.render(given)
+    asked = text_ids(renderer.tokenizer, rendered.asked)
+    whole = text_ids(renderer.tokenizer, rendered.text)
+    return whole[len(asked) :] if whole[: len(asked)] == asked else text_ids(renderer.tokenizer, rendered.answer)
 
 
 def encode(example: Example, renderer: Renderer, max_length: int) -> TokenizedExample:
@@ -136,13 +136,36 @@ def _rendered(
 def _encoded(
     origins: Sequence[Origin], texts: Sequence[Rendered], renderer: Renderer, max_length: int
 ) -> Iterator[TokenizedExample]:
-    """Prompt and completion are tokenized apart, as they meet when the model answers, and joined."""
+    """Each text is tokenized whole; what is trained on begins with the first token of the completion."""
     tokenizer = renderer.tokenizer
     start = _start_id(tokenizer)
-    prompts = _all_ids(tokenizer, [text.prompt for text in texts])
-    completions = _all_ids(tokenizer, [text.completion for text in texts])
-    for origin, prompt, completion in zip(origins, prompts, completions, strict=True):
-        read = _started(prompt, start)
-        ids = read + completion
-        first = 0 if renderer.loss_on == "all" else len(read)
+    found = tokenizer([text.text for text in texts], add_special_tokens=False)
+    for row, (origin, text) in enumerate(zip(origins, texts, strict=True)):
+        whole: list[int] = found["input_ids"][row]
+        read = _tokens_before(found.encodings[row] if found.encodings else None, whole, text, tokenizer)
+        if read is None:  # a token would span the border: the two are tokenized as they meet when the model answers
+            prompt = text_ids(tokenizer, text.prompt)
+            whole, read = prompt + text_ids(tokenizer, text.completion), len(prompt)
+        ids = _started(whole, start)
+        read = max(read + len(ids) - len(whole), int(start is not None))
+        first = 0 if renderer.loss_on == "all" else read
         yield TokenizedExample(ids[:max_length], min(first, max_length), origin, max(0, len(ids) - max_length))
+
+
+def _tokens_before(encoding: Any, whole: Sequence[int], text: Rendered, tokenizer: Any) -> int | None:
+    """The number of tokens of the prompt in ``whole``; None where the two parts must be tokenized apart.
+
+    The text of a chat template is what the template makes of it, so that its tokens are; another prompt is read by the
+    model as it is tokenized alone, and must be so in training.
+    """
+    border = len(text.prompt)
+    if not border:
+        return 0
+    if encoding is None or not text.templated:
+        prompt = text_ids(tokenizer, text.prompt)
+        return len(prompt) if list(whole[: len(prompt)]) == prompt else None
+    tokens = (encoding.char_to_token(place) for place in range(border, len(text.text)))
+    token: int | None = next((token for token in tokens if token is not None), None)
+    if token is None:
+        return len(whole)
+    return None if encoding.token_to_chars(token)[0] < border else token

@@ -68,7 +68,7 @@ def evaluate(
         unseen = sorted(set(rows.references) - set(rows.labels))
         rows = replace(rows, labels=[*rows.labels, *unseen])
     chosen = select_metrics(metrics, rows.references, rows.labels)
-    longest = max_new_tokens or default_max_new_tokens(rows.references, predictors[0].tokenizer)
+    longest = max_new_tokens or default_max_new_tokens(rows.written, predictors[0].tokenizer)
     found = {p.name: predict(p, rows, chosen, longest, reporter or Silent()) for p in predictors}
     document = {
         "data": rows.source,

@@ -34,6 +34,11 @@ class EvaluationRows:
         """The right answers, in the order of the rows."""
         return [example.reference for example in self.examples]
 
+    @property
+    def written(self) -> list[str]:
+        """The right answers with the reasoning before them, in the order of the rows."""
+        return [example.written for example in self.examples]
+
     def first(self, count: int) -> EvaluationRows:
         """Return the first ``count`` rows."""
         return self._with(self.examples[:count])

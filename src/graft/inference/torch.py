@@ -48,7 +48,7 @@ class TorchPredictor:
         self._check_lengths(examples, [len(prompt) + 1 for prompt in prompts])
         with evaluation_mode(self.model, self.within) as model:
             answers = generate(model, prompts, max_new_tokens, self.ends(), self.tokenizer.pad_token_id, progress)
-        return [str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in answers]
+        return [self.renderer.answer_text(answer) for answer in answers]
 
     def score(
         self,

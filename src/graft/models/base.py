@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graft.models.chat_templates import save_chat_template
 from graft.models.folder import Base
 from graft.models.link import link
 from graft.models.load import head_layers, kind_of, load_model, load_tokenizer, save_new_tokens
@@ -19,6 +20,7 @@ __all__ = [
     "open_model_settings",
     "open_run_or_model",
     "resolve",
+    "save_chat_template",
     "save_new_tokens",
     "untuned",
 ]

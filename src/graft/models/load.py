@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from graft.errors import InputError
-from graft.files import expanded
+from graft.models.chat_templates import read_chat_template, with_defaults
 from graft.models.folder import Base
 from graft.models.new_tokens import add_to_tokenizer, grow, write_record
 
@@ -172,8 +171,13 @@ def refuse_missing(info: dict[str, Any], where: str) -> None:
         )
 
 
-def load_tokenizer(base: Base, chat_template: str | None = None) -> Any:
+def load_tokenizer(
+    base: Base, chat_template: str | None = None, chat_template_kwargs: Mapping[str, Any] | None = None
+) -> Any:
     """The tokenizer in ``base.path``; ``chat_template`` (Jinja, or a file with it) replaces its own.
+
+    ``chat_template_kwargs`` become defaults in the template's text, so that whatever opens the saved tokenizer
+    renders as the rows were rendered.
 
     The padding token is one that is not the end token wherever the model has such a one: else a collator that masks
     padding masks the end of each answer, and the tuned model never stops.
@@ -185,6 +189,8 @@ def load_tokenizer(base: Base, chat_template: str | None = None) -> Any:
     set_padding(tokenizer)
     if chat_template is not None:
         tokenizer.chat_template = read_chat_template(chat_template)
+    if chat_template_kwargs:
+        tokenizer.chat_template = with_defaults(tokenizer.chat_template, chat_template_kwargs)
     return tokenizer
 
 
@@ -228,33 +234,6 @@ def set_padding(tokenizer: Any) -> None:
     in_use = {tokenizer.eos_token, tokenizer.bos_token}
     free = [token for token in (*_PADDINGS, tokenizer.unk_token) if token in vocabulary and token not in in_use]
     tokenizer.pad_token = free[0] if free else tokenizer.eos_token
-
-
-def read_chat_template(given: str) -> str:
-    """Jinja text, or the text of the file that is named.
-
-    Raises:
-        InputError: when it is neither.
-    """
-    import jinja2
-
-    is_file_name = "{" not in given
-    file = expanded(given) if is_file_name else Path()
-    if is_file_name and not file.is_file():
-        raise InputError("no such chat template file", where=given)
-    text = file.read_text(encoding="utf-8") if is_file_name else given
-    try:
-        jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_without_generation_tags(text))
-    except jinja2.TemplateSyntaxError as error:
-        where = f"{given}:{error.lineno}" if is_file_name else f"chat_template, line {error.lineno}"
-        raise InputError(f"the chat template is not Jinja: {error.message}", where=where) from error
-    return text
-
-
-def _without_generation_tags(text: str) -> str:
-    """``{% generation %}`` is transformers' own tag, which plain Jinja doesn't know."""
-    text = re.sub(r"\{%(-?)\s*generation\s*(-?)%\}", r"{%\1 if true \2%}", text)
-    return re.sub(r"\{%(-?)\s*endgeneration\s*(-?)%\}", r"{%\1 endif \2%}", text)
 
 
 def _first_lines(error: BaseException) -> str:

@@ -73,7 +73,7 @@ def _tokenizer(base: Base, parent: Parent | None, settings: FinetuneSettings) ->
     """The tokenizer, with the chat template that the earlier run used."""
     run = parent.opened.run if parent is not None else None
     template = run_template(run, base) if run is not None else None
-    return load_tokenizer(base, settings.chat_template or template)
+    return load_tokenizer(base, settings.chat_template or template, settings.chat_template_kwargs)
 
 
 def _check_settings(settings: FinetuneSettings, problems: Problems) -> None:

@@ -35,7 +35,7 @@ def open_task(opened: Opened, model: ModelSettings, data: DataSettings) -> tuple
     recorded = RunFolder.open(opened.run).manifest.task if opened.run else None
     task, label_space = task_of(opened, recorded, model.task)
     template = run_template(opened.run, opened.base) if opened.run is not None else None
-    tokenizer = load_tokenizer(opened.base, model.chat_template or template)
+    tokenizer = load_tokenizer(opened.base, model.chat_template or template, model.chat_template_kwargs)
     known = recorded.max_length if recorded else None
     longest = known if known and data.max_length is None else resolve_max_length(data, tokenizer, opened.base)
     return task, Encoding(tokenizer, label_space, longest)

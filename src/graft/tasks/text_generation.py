@@ -42,7 +42,7 @@ class TextGeneration(Task):
     uses: frozenset[str] = (
         TEMPLATES
         | {"response_template", "instruction_template", "system_prompt", "instruction"}
-        | {"chat_template", "loss_on", "max_new_tokens", "new_tokens", "new_special_tokens"}
+        | {"chat_template", "chat_template_kwargs", "loss_on", "max_new_tokens", "new_tokens", "new_special_tokens"}
     )
     chat: Literal["multi-turn", "single-turn", "none"] = "multi-turn"
     export_targets = ("onnx-genai", "gguf", "onnx-multi-adapter")

@@ -127,7 +127,7 @@ def reference_answers(
     renderer = Renderer(tokenizer)
     chosen = list(examples[:ROWS_ANSWERED])
     prompts = [prompt_token_ids(example, renderer) for example in chosen]
-    longest = max_new_tokens or default_max_new_tokens([example.reference for example in examples], tokenizer)
+    longest = max_new_tokens or default_max_new_tokens([example.written for example in examples], tokenizer)
     answers = generate(
         model,
         prompts,
@@ -140,7 +140,7 @@ def reference_answers(
         logits = [
             model(input_ids=torch.tensor([ids])).logits[0, -1].float().tolist() for ids in prompts[:ROWS_OF_LOGITS]
         ]
-    texts = [renderer.render(example).prompt for example in chosen]
+    texts = [renderer.prompt(example) for example in chosen]
     return ReferenceAnswers(chosen, prompts, texts, answers, logits, longest)
 
 

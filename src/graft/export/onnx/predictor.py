@@ -75,4 +75,4 @@ class OnnxPredictor:
 
     def text(self, ids: Sequence[int]) -> str:
         """An answer's tokens as text."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        return self.renderer.answer_text(ids)

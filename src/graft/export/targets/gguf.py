@@ -147,7 +147,7 @@ def _texts(source: ExportSource) -> Sequence[str]:
     if source.run is None:
         return SAMPLE_TEXTS
     renderer = Renderer(source.tokenizer)
-    return [renderer.render(example).prompt for example in load_parity_rows(source, None, ROWS).examples]
+    return [renderer.prompt(example) for example in load_parity_rows(source, None, ROWS).examples]
 
 
 GGUF = Gguf()
