@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from graft.cli.main import main
+from graft.cli.results import print_evaluation
 from graft.commands.finetune import finetune, plan
 from graft.errors import InputError, Interrupted
 from graft.progress import Silent
@@ -73,12 +74,14 @@ def test_a_run_as_model_continues_from_its_adapter(again, first):
     assert said["settings"]["lora_r"] == 4 and said["settings"]["target_modules"] == ["q_proj", "v_proj"]
 
 
-def test_the_comparison_names_base_previous_and_tuned(again):
+def test_the_comparison_names_base_previous_and_tuned(again, capsys):
     second = finetune(again)
     document = json.loads((second / "evaluation.json").read_text(encoding="utf-8"))
     assert list(document["predictors"]) == ["base", "previous", "tuned"]
     pairs = [(d["from"], d["to"]) for d in document["differences"] if d["metric"] == "accuracy"]
     assert pairs == [("previous", "tuned"), ("base", "tuned")]
+    print_evaluation(document)
+    assert "previous → tuned" in capsys.readouterr().out
     assert "previous" in (second / "report.html").read_text(encoding="utf-8")
     assert "the run that it continues" in (second / "README.md").read_text(encoding="utf-8")
 

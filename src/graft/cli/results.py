@@ -43,8 +43,9 @@ def print_evaluation(document: dict[str, Any]) -> None:
     table.add_column("metric")
     for name in names:
         table.add_column(name, justify="right")
-    if len(names) > 1:
-        table.add_column("difference")
+    pairs = list(dict.fromkeys((d["from"], d["to"]) for d in document["differences"]))
+    for before, after in pairs:
+        table.add_column("difference" if len(pairs) == 1 else f"{before} → {after}")
     for row in rows(document):
         table.add_row(*[str(cell) for cell in row])
     console.print(table)
