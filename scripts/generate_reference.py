@@ -44,6 +44,7 @@ from graft.planning.settings import settings_class
 from graft.runs import evaluation_document, manifest
 from graft.tasks import TASKS
 from graft.training.losses import LOSSES
+from graft.training.passed_fields import EFFECTIVE, REFUSED
 from markdown_parts import (
     code,
     codes,
@@ -127,8 +128,9 @@ without a default is inferred from the data, the model, or the machine. An unkno
 
 ## graft finetune
 
-Every field of [`transformers.TrainingArguments`](https://huggingface.co/docs/transformers/main_classes/trainer) is a
-setting, too: `--max_grad_norm 0.5`.
+Every field of [`transformers.TrainingArguments`](https://huggingface.co/docs/transformers/main_classes/trainer) that has
+an effect is a setting, too: `--max_grad_norm 0.5`. [The list](#fields-of-trainingarguments) says what each does; the
+others are errors that say what to give instead.
 
 ### Model
 
@@ -147,6 +149,17 @@ setting, too: `--max_grad_norm 0.5`.
 ### Training
 
 {settings_table(TrainingSettings.model_fields)}
+
+### Fields of TrainingArguments
+
+In YAML and in Python they stand beside the other settings, or under `training_arguments`. Settings that contradict each
+other, or would do nothing, are errors before anything is loaded.
+
+{_passed_fields()}
+
+These are refused, unless their value asks for nothing:
+
+{_refused_fields()}
 
 ### Comparison
 
@@ -174,6 +187,23 @@ The settings of Model, and:
 
 {settings_table(own_fields(GenerateAdapterSettings, HubSettings))}
 """
+
+
+def _passed_fields() -> str:
+    rows = [
+        (code(name), field.effect + (" (CUDA GPUs only)" if field.needs_gpu else ""))
+        for name, field in EFFECTIVE.items()
+    ]
+    return table(("field", "what it does"), rows)
+
+
+def _refused_fields() -> str:
+    """The refused fields, those with one reason in one row."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, field in REFUSED.items():
+        names.setdefault((field.refused, field.remedy), []).append(name)
+    rows = [(codes(listed), why, remedy) for (why, remedy), listed in names.items()]
+    return table(("field", "why not", "instead"), rows)
 
 
 def _chosen(cls: type[Settings], *names: str) -> dict[str, FieldInfo]:

@@ -144,11 +144,11 @@ def test_it_is_judged_against_its_base(plain, own, name, tmp_path, capsys):
 
 
 def test_export_asks_the_method(plain, own, capsys):
-    run = finetune({**plain, "method": f"{own}:Scale", "evaluate": False})
+    run = finetune({**plain, "method": f"{own}:Scale", "evaluate": False, "metrics": None})
     words = ["auto-opt", str(run), "--format", "gguf", "--precision", "float32", "--trust_remote_code"]
     assert main(words) == 2
     assert "weights trained with --method scale cannot be merged" in capsys.readouterr().err
-    run = finetune({**plain, "method": f"{own}:Switched", "evaluate": False, "overwrite": True})
+    run = finetune({**plain, "method": f"{own}:Switched", "evaluate": False, "metrics": None, "overwrite": True})
     base = resolve(ModelSettings(model_name_or_path=plain["model_name_or_path"]))
     opened = open_run_or_model(run, hub=HubSettings(trust_remote_code=True))
     tuned = merged(opened, load_tokenizer(base), run / "one")

@@ -124,3 +124,27 @@ def test_a_runs_own_file_runs_again(given, tmp_path, capsys, chosen):
     assert {**first, "output_path": str(again)} == second
     recorded = [json.loads((path / "manifest.json").read_text(encoding="utf-8"))["settings"] for path in (run, again)]
     assert {**recorded[0], "output_path": str(again)} == recorded[1]
+
+
+def test_options_of_the_rows_that_others_leave_without_a_meaning(given, tone):
+    apart = {"eval_data_files": str(tone)}
+    (problem,) = refused(given | apart | {"eval_share": 0.2})
+    assert problem.what == f"--eval_share 0.2 is not used: the held-out rows are those of {tone}"
+    (problem,) = refused(given | apart | {"eval_split": "train[:4]"})
+    assert problem.what.startswith("--eval_split train[:4] is not used with --eval_data_files")
+    (problem,) = refused(given | {"data_config_name": "en"})
+    assert problem.what.startswith("--data_config_name en is not used: only data sets of the Hub")
+    (problem,) = refused(given | {"metrics": "accuracy", "evaluate": False})
+    assert problem.what.startswith("--metrics accuracy is not used with --no_evaluate")
+    assert "--resume goes on with a run" in " ".join(said(refused(given | {"resume": True, "overwrite": True})))
+
+
+def test_a_share_of_a_folder_with_a_split_to_hold_out(given, tone, tmp_path):
+    folder = tmp_path / "splits"
+    folder.mkdir()
+    lines = tone.read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "train.jsonl").write_text("".join(lines[:32]), encoding="utf-8")
+    (folder / "validation.jsonl").write_text("".join(lines[32:]), encoding="utf-8")
+    del given["data_files"]
+    (problem,) = refused({**given, "data_name": str(folder), "eval_share": 0.2})
+    assert problem.what == f"--eval_share 0.2 is not used: the held-out rows are those of {folder} validation"

@@ -61,7 +61,7 @@ def read_inputs(settings: FinetuneSettings, reporter: Reporter) -> Inputs:
     data = _data(settings, loaded, task, tokenizer, problems)
     problems.found += of_model.found
     with problems.collecting():
-        check_used(settings, task)
+        check_used(settings, task, loaded.eval_source.path if loaded and loaded.eval_source else "")
     problems.raise_if_any()
     assert base is not None and task is not None and data is not None
     tokenizer = tokenizer or _tokenizer(base, parent, settings)

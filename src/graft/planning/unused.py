@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from graft.config import FinetuneSettings, Settings, one_of, takers
@@ -12,8 +13,8 @@ from graft.tasks.base import TEMPLATES, Task
 from graft.training.losses.choose import loss_name
 
 
-def check_used(settings: FinetuneSettings, task: Task | None = None) -> None:
-    """Check that the method, the task, the loss and the templates use all that was given.
+def check_used(settings: FinetuneSettings, task: Task | None = None, held_out: str = "") -> None:
+    """Check that the method, the task, the loss, the data and the templates use all that was given.
 
     Values that nobody gave do not matter, so a run's own config.yaml, which has what differs from the defaults, runs
     again.
@@ -21,6 +22,7 @@ def check_used(settings: FinetuneSettings, task: Task | None = None) -> None:
     Args:
         settings: the settings, composed with the options of all components.
         task: the task; None when it is not known.
+        held_out: where the held-out rows come from; empty where they are taken from the training rows.
 
     Raises:
         InputError: naming every setting that would do nothing, with what would use it.
@@ -31,6 +33,7 @@ def check_used(settings: FinetuneSettings, task: Task | None = None) -> None:
     problems = [
         *_of_components(settings, chosen),
         *(_of_task(settings, task) if task is not None else ()),
+        *_of_data(settings, held_out),
         *_others(settings),
     ]
     if problems:
@@ -90,6 +93,26 @@ def _others(settings: FinetuneSettings) -> Iterator[Problem]:
     if settings.logging_dir is not None and "tensorboard" not in settings.report_to:
         what = f"{_shown(settings, 'logging_dir')} is used only by --report_to tensorboard"
         yield Problem(what, remedy="add --report_to tensorboard, or omit it; metrics.jsonl is always written")
+
+
+def _of_data(settings: FinetuneSettings, held_out: str) -> Iterator[Problem]:
+    """Options of the rows that other options, or the data, leave without a meaning."""
+    given = set(_given(settings))
+    if "eval_share" in given and held_out:
+        what = f"{_shown(settings, 'eval_share')} is not used: the held-out rows are those of {held_out}"
+        yield Problem(what, remedy="omit it, or the held-out rows")
+    if {"eval_split", "eval_data_files"} <= given:
+        what = f"{_shown(settings, 'eval_split')} is not used with --eval_data_files, which has the held-out rows"
+        yield Problem(what, remedy="omit one of the two")
+    local = settings.data_files is not None or Path(settings.data_name or "").expanduser().exists()
+    if "data_config_name" in given and local:
+        what = f"{_shown(settings, 'data_config_name')} is not used: only data sets of the Hub have configurations"
+        yield Problem(what, remedy="omit it")
+    if "metrics" in given and not settings.evaluate:
+        what = f"{_shown(settings, 'metrics')} is not used with --no_evaluate, which omits the comparison"
+        yield Problem(what, remedy="omit one of the two; --metric_for_best_model is measured during training")
+    if settings.resume and settings.overwrite:
+        yield Problem("--resume goes on with a run, and --overwrite replaces it", remedy="omit one of the two")
 
 
 def _beside_response_template(settings: FinetuneSettings) -> Iterator[Problem]:

@@ -96,6 +96,11 @@ def present(pairs: Iterable[tuple[str, str]]) -> Facts:
     return [(name, value) for name, value in pairs if value]
 
 
+def _selected(training: TrainingRecord) -> str:
+    """Return the metric that selected the best step, with its value; empty for the held-out loss."""
+    return "" if training.metric == "loss" else f"{training.metric} {figure(training.best_value)}"
+
+
 def training_facts(view: RunView) -> Facts:
     """Return the figures of the training, by name."""
     training, manifest = view.training, view.manifest
@@ -109,6 +114,7 @@ def training_facts(view: RunView) -> Facts:
             ("Steps", f"{steps}{stopped}" if steps else ""),
             ("Best step", count(best.step if best else training.best_step)),
             ("Best held-out loss", figure(best.value if best else training.best_eval_loss)),
+            ("Selected by", _selected(training)),
             ("Trained parameters", f"{tuned:,.0f} of {total:,.0f} ({share(tuned / total)})" if tuned and total else ""),
             ("Training time", duration(training.seconds)),
             ("Whole run", took(manifest.started, manifest.finished) if manifest else ""),

@@ -17,6 +17,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from graft.config import TrainingSettings
 from graft.data.tokenize import TokenizedExample
 from graft.engine import fused
+from graft.errors import InputError
 from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.health import AGAINST_DIVERGENCE, HealthWarning
@@ -256,6 +257,12 @@ def _resume_point(request: TrainRequest, reporter: Reporter) -> Path | None:
         reporter.note(f"{name} is incomplete and was ignored.")
     complete = whole_checkpoints(request.checkpoints)
     start = complete[-1] if complete else None
+    if start is not None and not list(start.glob("optimizer*")):
+        raise InputError(
+            "this checkpoint holds the model alone (save_only_model), so training cannot go on from it",
+            where=str(start),
+            remedy="start again with --overwrite",
+        )
     request.run.truncate_metrics(step_of(start) if start else 0)
     reporter.note(f"Resuming from {start.name}." if start else "No checkpoint found: starting at the first step.")
     return start

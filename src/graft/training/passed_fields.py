@@ -154,7 +154,7 @@ REFUSED: Mapping[str, PassedField] = {
     ),
     "logging_nan_inf_filter": _refused("a run whose loss becomes NaN or infinite is stopped"),
     "disable_tqdm": _refused("graft shows its own progress and no bars of transformers", "omit it", True),
-    "prediction_loss_only": _refused("evaluations compute the loss alone anyway"),
+    "prediction_loss_only": _refused("evaluations measure the loss and --metric_for_best_model, and nothing else"),
     **_all(
         "eval_do_concat_batches eval_use_gather_object eval_accumulation_steps include_for_metrics batch_eval_metrics",
         _refused("the held-out loss is summed batch by batch, and no outputs are kept", "omit it, or see --metrics"),

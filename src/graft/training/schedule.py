@@ -68,6 +68,9 @@ def make_plan(
     batch, accumulation = _batch(settings, rows, row_tokens, model_config, memory_mb, said)
     batches = _batches(rows, batch, bool(given.get("dataloader_drop_last")))
     per_epoch = max(1, math.ceil(batches / accumulation))
+    if settings.gradient_accumulation_steps > batches:
+        why = f"an epoch has {batches} batches, fewer than the {settings.gradient_accumulation_steps} asked for"
+        said.append(InferredSetting("gradient_accumulation_steps", batches, why))
     steps = _steps(settings, rows, per_epoch, said)
     rate = settings.learning_rate or learning_rate
     if settings.learning_rate is None:

@@ -106,7 +106,10 @@ def loss_name(settings: FinetuneSettings) -> str:
 
 
 def _named(settings: FinetuneSettings) -> tuple[str, Mapping[str, Any]]:
-    smoothing = float(settings.training_arguments.get("label_smoothing_factor") or 0)
+    try:
+        smoothing = float(settings.training_arguments.get("label_smoothing_factor") or 0)
+    except (TypeError, ValueError):  # said with all other training arguments
+        smoothing = 0.0
     plain = settings.loss == DEFAULT and not (settings.teacher and "loss" in settings.model_fields_set)
     said = set() if plain else {f"--loss {settings.loss}"}
     if smoothing and settings.loss != "label-smoothing":
