@@ -92,6 +92,17 @@ class RowSettings(Settings):
         None, "system message before every prompt; it replaces those of the rows", "system", "default_system"
     )
     instruction: Template | None = setting(None, "instruction before each text (default: inferred for labeled text)")
+    label_names: Listed | None = setting(
+        None,
+        "names of class numbers or tag numbers, in their order from 0: O,B-per,I-per (default: those that the data set "
+        "has, else classes are named by their numbers)",
+    )
+    label_separator: str | None = setting(
+        None, 'sign between the labels of a cell: "|"; none: each cell is one class (default: inferred from the labels)'
+    )
+    label_columns: Listed | None = setting(
+        None, "columns of 0 and 1, one for each label of a text (default: inferred from the columns)"
+    )
     pair_label: Literal["similar", "different"] = setting(
         "similar", "meaning of a larger pair label: the texts are more similar, or more different"
     )

@@ -11,6 +11,7 @@ import numpy as np
 from graft.config import DataSettings
 from graft.data.chat_template import Renderer
 from graft.data.columns import ColumnMapping, recognize
+from graft.data.columns.several import check_used
 from graft.data.example import AnswerExample, Example
 from graft.data.example_set import ExampleSet
 from graft.data.ignored import check_ignored
@@ -80,6 +81,7 @@ def prepare(
     check_ignored(loaded.train, settings.ignore_columns)
     mapping = recognize(loaded.train, settings, _generation_prompt(tokenizer))
     examples, held = _both(loaded, mapping)
+    check_used(settings, mapping, examples[0])
     mapping = replace(mapping, labels=_classes(mapping, examples))
     examples, repeated, warnings = without_duplicates(examples, settings.keep_duplicates)
     said = [*mapping.inferred, *mapping.notes.lines()]

@@ -112,7 +112,7 @@ def _task(
     """The task that the model and the rows are for, and what was inferred of it."""
     if base is not None and loaded is not None:
         with problems.collecting():
-            return choose_task(settings.task, base, loaded.train)
+            return choose_task(settings.task, base, loaded.train, settings)
     return None, []
 
 
@@ -126,6 +126,6 @@ def _data(
     if loaded is None:
         return None
     with problems.collecting():
-        tried = task or task_for_data(settings.task, loaded.train)
+        tried = task or task_for_data(settings.task, loaded.train, settings)
         return prepare(settings, settings.seed, tokenizer, tried.recognize, loaded)
     return None

@@ -48,7 +48,7 @@ def load_evaluation_rows(
         return _held_out(run)
     task = task or default_task("causal")
     known = list(label_space.names) if label_space is not None else []
-    labels = run.manifest.data.labels if run is not None else known or None
+    labels = (run.manifest.data.labels if run is not None else None) or known or None
     settings = _settings(run, listed, given, task)
     read = read_examples(settings, labels, recognize=task.recognize, token=token)
     return EvaluationRows(read.examples, read.mapping.labels, asdict(read.source), read.mapping.kind)

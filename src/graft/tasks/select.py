@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from graft.config import DataSettings
+from graft.data.columns.several import several_labels, written_labels
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
 from graft.errors import InputError, did_you_mean
@@ -58,14 +60,16 @@ def default_task(kind: Kind, needs_head: bool = True) -> Task:
     return next((task for task in able if kind in task.default_for), able[0])
 
 
-def task_for_data(name: str | None, rows: Sequence[Row]) -> Task:
+def task_for_data(name: str | None, rows: Sequence[Row], settings: DataSettings | None = None) -> Task:
     """Return the named task, else the one that the rows are clearly meant for, else that of a causal model."""
     if name is not None:
         return get_task(name)
-    return _fitting(_by_priority(), rows) or default_task("causal")
+    return _fitting(_by_priority(), rows, None, settings) or default_task("causal")
 
 
-def choose_task(name: str | None, base: Base, rows: Sequence[Row]) -> tuple[Task, list[InferredSetting]]:
+def choose_task(
+    name: str | None, base: Base, rows: Sequence[Row], settings: DataSettings | None = None
+) -> tuple[Task, list[InferredSetting]]:
     """Return the task, and what was inferred about it.
 
     Raises:
@@ -75,7 +79,7 @@ def choose_task(name: str | None, base: Base, rows: Sequence[Row]) -> tuple[Task
     if name is not None:
         return check_model(get_task(name), base), []
     able = [task for task in _by_priority() if kind in task.kinds]
-    task = _fitting(able, rows, kind) or default_task(kind)
+    task = _fitting(able, rows, kind, settings) or default_task(kind)
     if kind == "causal" and kind in task.default_for:
         return task, []  # a language model that writes needs no explanation
     why = f"the model is {_KINDS[kind]}"
@@ -131,8 +135,14 @@ def _by_priority() -> list[Task]:
     return sorted((task for _, task in TASKS.items()), key=lambda task: task.priority)
 
 
-def _fitting(tasks: Sequence[Task], rows: Sequence[Row], kind: Kind | None = None) -> Task | None:
+def _fitting(
+    tasks: Sequence[Task], rows: Sequence[Row], kind: Kind | None = None, settings: DataSettings | None = None
+) -> Task | None:
     columns, row = list(rows[0].columns), rows[0].columns
+    form = several_labels(columns, rows, settings or DataSettings())
+    if form is not None and not form.one_each:  # labels as a list, however the file writes them
+        columns = [*(name for name in columns if name not in form.columns), "labels"]
+        row = {**row, "labels": list(written_labels(rows[:1], form))}
     return next((task for task in tasks if task.fits(columns, row, kind)), None)
 
 

@@ -45,7 +45,7 @@ class TextClassification(Task):
     export_targets = ("onnx-encoder",)
     auto_class = "AutoModelForSequenceClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
-    uses: frozenset[str] = TEMPLATES
+    uses: frozenset[str] = TEMPLATES | {"label_names", "label_separator", "label_columns"}
     recognize = staticmethod(labeled_texts)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:

@@ -43,6 +43,7 @@ class TextGeneration(Task):
         TEMPLATES
         | {"response_template", "instruction_template", "system_prompt", "instruction"}
         | {"chat_template", "chat_template_kwargs", "loss_on", "max_new_tokens", "new_tokens", "new_special_tokens"}
+        | {"label_names", "label_separator", "label_columns"}
     )
     chat: Literal["multi-turn", "single-turn", "none"] = "multi-turn"
     export_targets = ("onnx-genai", "gguf", "onnx-multi-adapter")

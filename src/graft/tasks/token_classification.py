@@ -40,7 +40,7 @@ class TokenClassification(Task):
     export_targets = ("onnx-encoder",)
     auto_class = "AutoModelForTokenClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
-    uses: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset({"label_names"})
     recognize = staticmethod(tagged_words)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:

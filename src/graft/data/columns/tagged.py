@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from graft.config import DataSettings
 from graft.data.cells import decoded
+from graft.data.classes import check_words, tag_names
 from graft.data.columns.base import TEXTS, ColumnMapping, by_name, first_of
 from graft.data.example import Example, Origin, TaggedExample, as_text
 from graft.data.readers import Row
@@ -33,9 +35,9 @@ def tagged_words(
     tokens, tagged = first_of(columns, WORDS), first_of(columns, TAGS)
     text, spans = first_of(columns, TEXTS), first_of(columns, SPANS)
     if tokens is not None and tagged is not None:
-        used, read = (tokens, tagged), cast("Read", _read_tags)
+        used, read = (tokens, tagged), cast("Read", partial(_read_tags, settings.label_names))
     elif text is not None and spans is not None:
-        used, read = (text, spans), _read_spans
+        used, read = (text, spans), partial(_read_spans, settings.label_names)
     else:
         raise InputError(
             f"token-classification needs tokens with tags, or text with spans; the columns are {', '.join(columns)}",
@@ -52,11 +54,28 @@ def tagged_words(
     return ColumnMapping(kind, used, convert, None, [by_name(kind, *used)], [], exhaustive=True)
 
 
-def _read_tags(words: Any, tags: Any, origin: Origin) -> tuple[list[str], list[str]]:
+def _read_tags(names: Sequence[str] | None, words: Any, tags: Any, origin: Origin) -> tuple[list[str], list[str]]:
+    found, tagged = words_and_tags(words, tags, names, origin)
+    return found, [tag_name(tag) for tag in tagged]
+
+
+def words_and_tags(words: Any, tags: Any, names: Sequence[str] | None, origin: Origin) -> tuple[list[str], list[Any]]:
+    """Return the words and their tags, numbers by their names.
+
+    Raises:
+        InputError: If they are no lists of the same length, or a word or a tag has no text.
+    """
     words, tags = decoded(words), decoded(tags)
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags) or not words:
-        raise InputError("tokens and tags must be lists of the same length", where=str(origin))
-    return [str(word) for word in words], [tag_name(tag) for tag in tags]
+        lengths = f"; they have {len(words)} and {len(tags)} items" if _are_lists(words, tags) else ""
+        cut = any(isinstance(value, str) and "..." in value for value in (words, tags))
+        remedy = "NumPy shortened the cell when the file was written: write lists, not arrays" if cut else ""
+        raise InputError(f"tokens and tags must be lists of the same length{lengths}", where=str(origin), remedy=remedy)
+    return check_words(words, origin), tag_names(tags, names, origin)
+
+
+def _are_lists(*values: Any) -> bool:
+    return all(isinstance(value, list) for value in values)
 
 
 def tag_name(value: Any) -> str:
@@ -65,7 +84,7 @@ def tag_name(value: Any) -> str:
     return name or OUTSIDE
 
 
-def _read_spans(text: Any, spans: Any, origin: Origin) -> tuple[list[str], list[str]]:
+def _read_spans(names: Sequence[str] | None, text: Any, spans: Any, origin: Origin) -> tuple[list[str], list[str]]:
     """Return words and punctuation marks, with B- where a span begins and I- within it.
 
     Raises:
@@ -77,7 +96,7 @@ def _read_spans(text: Any, spans: Any, origin: Origin) -> tuple[list[str], list[
     pieces = list(_PIECE.finditer(text))
     tags = [OUTSIDE] * len(pieces)
     for span in spans:
-        start, end, name = _span(span, text, origin)
+        start, end, name = _span(span, text, origin, names)
         inside = [i for i, piece in enumerate(pieces) if piece.start() < end and piece.end() > start]
         if not inside or any(tags[i] != OUTSIDE for i in inside):
             what = "covers no word" if not inside else "overlaps another"
@@ -95,7 +114,7 @@ class Span(NamedTuple):
     tag: str
 
 
-def _span(span: Any, text: str, origin: Origin) -> Span:
+def _span(span: Any, text: str, origin: Origin, names: Sequence[str] | None) -> Span:
     if isinstance(span, dict):
         label = next((span[name] for name in ("label", "tag", "type", "entity") if name in span), None)
         values: list[Any] = [span.get("start"), span.get("end"), label]
@@ -106,4 +125,4 @@ def _span(span: Any, text: str, origin: Origin) -> Span:
     start, end = values[:2]
     if not 0 <= start < end <= len(text):
         raise InputError(f"the span {start}–{end} is not within the {len(text)} characters", where=str(origin))
-    return Span(start, end, tag_name(values[2]))
+    return Span(start, end, tag_name(tag_names([values[2]], names, origin)[0]))

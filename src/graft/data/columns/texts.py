@@ -8,13 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from graft.config import DataSettings
+from graft.data.classes import Classes
 from graft.data.columns.base import DOCUMENTS, LABELS, SUMMARIES, TEXTS, ColumnMapping, first_of, mapping_by_name
 from graft.data.columns.rendered import common_marker
+from graft.data.columns.several import SeveralLabels, one_label, several_labels, written_labels
 from graft.data.columns.shape import PromptShape
-from graft.data.example import AnswerExample, Example, Origin, as_text
+from graft.data.columns.tagged import words_and_tags
+from graft.data.example import AnswerExample, Example, Origin, as_text, labels_text
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
-from graft.errors import InputError
+from graft.data.values import Unreadable
 
 MOST_LABELS_NAMED = 40
 
@@ -25,29 +28,60 @@ def text_label(
     """A text and its class, or its answer where there are too many different ones."""
     shape = PromptShape(settings)
     text, label = first_of(columns, TEXTS), first_of(columns, LABELS)
-    if text is None or label is None:
+    form = several_labels(columns, rows, settings, labels)
+    if form is None and text is not None and label is not None:
+        form = SeveralLabels(text, (label,), one_each=True)
+    if form is None or text is None:
         return None
-    values = {as_text(row.columns[label]) for row in rows if row.columns.get(label) is not None}
-    if not labels and len(values) > MOST_LABELS_NAMED and 2 * len(values) > len(rows):  # no classes, but answers
+    if form.separator is not None and settings.label_separator is None:  # a model that writes answers as the file does
+        form = SeveralLabels(text, form.columns, one_each=True)
+    if not form.one_each:
+        return _all_labels(rows, form, settings)
+    values = [row.columns.get(form.columns[0]) for row in rows] if not form.one_hot else list(form.columns)
+    answer = form.columns[0]
+    different = {as_text(value) for value in values if value is not None and not isinstance(value, Unreadable)}
+    if not labels and len(different) > MOST_LABELS_NAMED and 2 * len(different) > len(rows):  # no classes, but answers
         return mapping_by_name(
-            f"{text}/{label}",
-            (text, label),
-            lambda row, origin: [AnswerExample(shape.prompt(as_text(row[text])), as_text(row[label]), origin)],
+            f"{text}/{answer}",
+            (text, answer),
+            lambda row, origin: [
+                AnswerExample(shape.prompt(as_text(row[text])), as_text(row[form.columns[0]]), origin)
+            ],
         )
-    known = list(labels or sorted(values))
+    classes = Classes.of(values, settings.label_names, labels)
+    known = list(labels or classes.labels)
     instruction = settings.instruction or _classify(known)
 
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-        answer = as_text(row[label])
-        return [AnswerExample(shape.prompt(as_text(row[text]), instruction), answer, origin, label=answer)]
+        value = one_label(form, row, origin) if form.one_hot else row[form.columns[0]]
+        name = classes.name(value, origin)
+        return [AnswerExample(shape.prompt(as_text(row[text]), instruction), name, origin, label=name)]
 
-    said = (
-        []
-        if settings.instruction
-        else [InferredSetting("instruction", instruction, "labeled texts need an instruction")]
-    )
-    mapping = mapping_by_name("text/label", (text, label), convert, *said)
-    return replace(mapping, labels=known)
+    said = [*form.said, *classes.said, *_instruction(settings, instruction)]
+    return replace(mapping_by_name("text/label", (text, *form.columns), convert, *said), labels=known)
+
+
+def _all_labels(rows: Sequence[Row], form: SeveralLabels, settings: DataSettings) -> ColumnMapping:
+    """A text and any number of labels, which are written as a JSON list."""
+    shape = PromptShape(settings)
+    written = form.columns if form.one_hot else written_labels(rows, form)
+    classes = Classes.of(written, settings.label_names)
+    names = classes.labels
+    among = f": {', '.join(names)}" if len(names) <= MOST_LABELS_NAMED else ""
+    instruction = settings.instruction or f"Name all labels that apply to the text{among}. Answer with a JSON list."
+
+    def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
+        found = list(dict.fromkeys(classes.name(label, origin) for label in form.labels(row, origin)))
+        return [AnswerExample(shape.prompt(as_text(row[form.text]), instruction), labels_text(found), origin)]
+
+    said = [*form.said, *classes.said, *_instruction(settings, instruction)]
+    return replace(mapping_by_name("text/label list", (form.text, *form.columns), convert, *said), names=names)
+
+
+def _instruction(settings: DataSettings, instruction: str) -> list[InferredSetting]:
+    if settings.instruction:
+        return []
+    return [InferredSetting("instruction", instruction, "labeled texts need an instruction")]
 
 
 def _classify(labels: Sequence[str]) -> str:
@@ -91,19 +125,11 @@ def tokens_tags(
         """Make an example whose answer is the JSON of ``join_tags``.
 
         Raises:
-            InputError: If words and tags are not lists of the same length, or tags are numbers.
+            InputError: If words and tags are not lists of the same length, or tags are numbers without names.
         """
-        words, names = row["tokens"], row[tags]
-        if not isinstance(words, list) or not isinstance(names, list) or len(words) != len(names):
-            raise InputError("tokens and tags must be lists of the same length", where=str(origin))
-        if any(isinstance(name, int) for name in names):
-            raise InputError(
-                "the tags are numbers, and the data set has no names for them",
-                where=str(origin),
-                remedy="write the names of the tags instead of numbers",
-            )
+        words, names = words_and_tags(row["tokens"], row[tags], settings.label_names, origin)
         answer = json.dumps(join_tags(words, names), ensure_ascii=False)
-        return [AnswerExample(shape.prompt(" ".join(map(str, words)), instruction), answer, origin)]
+        return [AnswerExample(shape.prompt(" ".join(words), instruction), answer, origin)]
 
     said = (
         []

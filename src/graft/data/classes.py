@@ -1,0 +1,136 @@
+"""Names of classes: of numbers, and in one spelling."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graft.data.example import Origin, as_text
+from graft.data.features import class_name, whole_number
+from graft.data.inferred import InferredSetting
+from graft.data.values import Unreadable
+from graft.errors import InputError
+
+_REMEDY = "name them in the order of their numbers, from 0 on: --label_names NAME,NAME,…"
+MOST_SHOWN = 5
+
+
+def folded_label(text: str) -> str:
+    """Return a label without what does not make it another: letter case, and blanks around it or several in a row."""
+    return " ".join(text.split()).casefold()
+
+
+@dataclass(frozen=True)
+class Classes:
+    """How the values of a column become names of classes.
+
+    Attributes:
+        names: The names of class numbers, where the user gives them.
+        spellings: The name of each class by its label as ``folded_label`` gives it.
+        said: What was decided.
+    """
+
+    names: tuple[str, ...] | None
+    spellings: Mapping[str, str]
+    said: tuple[InferredSetting, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def of(
+        cls, values: Iterable[Any], names: Sequence[str] | None = None, known: Sequence[str] | None = None
+    ) -> Classes:
+        """Return the classes of a column's values.
+
+        Labels that differ in letter case or blanks only are one class; its name is the spelling that occurs most, and
+        of several the first.
+
+        Args:
+            values: The values, with a missing one as None.
+            names: The names of class numbers.
+            known: The classes, where a model has learned them already.
+        """
+        counts = Counter(_labels(values, names))
+        spellings: dict[str, str] = {}
+        for label in sorted(counts, key=lambda label: -counts[label]):
+            spellings.setdefault(folded_label(label), label)
+        of_known = {folded_label(label): label for label in reversed(known or ())}
+        return cls(tuple(names) if names else None, {**spellings, **of_known}, tuple(_said(counts, spellings, names)))
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of all classes, sorted."""
+        return sorted(self.spellings.values())
+
+    def name(self, value: Any, origin: Origin) -> str:
+        """Return the name of a value's class.
+
+        Raises:
+            InputError: For a number without a name, where numbers have names.
+        """
+        label = as_text(class_name(value, self.names)).strip()
+        if self.names is not None and whole_number(value) is not None and label not in self.names:
+            last = len(self.names) - 1
+            raise InputError(
+                f"the class {label} has no name: --label_names has those of 0 to {last}", where=str(origin)
+            )
+        return self.spellings.get(folded_label(label), label)
+
+
+def _labels(values: Iterable[Any], names: Sequence[str] | None) -> Iterator[str]:
+    for value in values:
+        named = class_name(value, names)
+        label = "" if named is None or isinstance(named, Unreadable) else as_text(named).strip()
+        if label:
+            yield label
+
+
+def _said(
+    counts: Mapping[str, int], spellings: Mapping[str, str], names: Sequence[str] | None
+) -> Iterator[InferredSetting]:
+    others = [f"{label} = {spellings[folded_label(label)]}" for label in counts if label not in spellings.values()]
+    if others:
+        more = [f"and {len(others) - MOST_SHOWN} more"] if len(others) > MOST_SHOWN else []
+        why = "labels that differ in letter case or blanks only are one class, named as most rows write it"
+        yield InferredSetting("label_spelling", [*others[:MOST_SHOWN], *more], why)
+    if counts and names is None and all(whole_number(label) is not None for label in counts):
+        why = "the classes are numbers without names; --label_names gives them"
+        yield InferredSetting("class_names", sorted(counts, key=lambda label: int(float(label)))[:MOST_SHOWN], why)
+
+
+def tag_names(tags: Sequence[Any], names: Sequence[str] | None, origin: Origin) -> list[Any]:
+    """Return the tags with names in place of numbers.
+
+    Raises:
+        InputError: For a tag that is missing, and for a number without a name.
+    """
+    found = [class_name(tag, names) for tag in tags]
+    for place, (tag, name) in enumerate(zip(tags, found, strict=True), 1):
+        if name is None:
+            raise InputError(f"tag {place} is missing", where=str(origin), remedy="O is the tag of a word without one")
+        if whole_number(name) is not None and name not in (names or ()):
+            if names:
+                what = f"the tag {as_text(tag)} has no name: --label_names has those of 0 to {len(names) - 1}"
+                raise InputError(what, where=str(origin))
+            raise InputError(
+                "the tags are numbers, and the data set has no names for them",
+                where=str(origin),
+                remedy=_REMEDY.replace("NAME,NAME", "O,B-per,I-per"),
+            )
+    return found
+
+
+def check_words(words: Sequence[Any], origin: Origin) -> list[str]:
+    """Return the words as texts.
+
+    Raises:
+        InputError: For a word that is missing, as where a program read the word "nan" or "null" as no value.
+    """
+    for place, word in enumerate(words, 1):
+        if word is None:
+            raise InputError(
+                f"word {place} is missing",
+                where=str(origin),
+                remedy='a program may have read a word such as "null" as no value: pandas needs keep_default_na=False',
+            )
+    return [as_text(word) for word in words]
