@@ -271,6 +271,8 @@ JSON and JSON Lines may have any of these shapes, under either ending:
 | lists and objects | JSON |
 | fields of an Arrow struct that are null | absent, so that rows of Parquet equal those of JSON Lines |
 | class numbers | names, where the data set has them: in the Parquet or Arrow schema (`huggingface`), in `dataset_info.json`, or in the data set card (`README.md`) beside the files |
+| lists in a CSV cell | as JSON (`["a"]`), Python (`['a', 'b']`, as pandas writes them), or NumPy (`['a' 'b']`) has them, in columns of messages, tools, tokens, tags, spans, and labels |
+| labels of classes | one class if they differ in letter case or blanks only, named as most rows write it; answers that are not classes stay as they are |
 | names of columns | without blanks around them; an empty name in a CSV header is `Unnamed: 0`, as in pandas |
 
 ## Columns

@@ -78,8 +78,8 @@ def test_tags_are_a_list_as_long_as_the_tokens(tmp_path):
 
 
 def test_tags_kept_as_json_are_tags():
-    (made,) = examples(tagged_words, {"tokens": '["a", "b"]', "ner_tags": "[0, 3]"})
-    assert made.words == ("a", "b") and made.tags == ("0", "3")
+    (made,) = examples(tagged_words, {"tokens": '["a", "b"]', "ner_tags": '["O", "B-x"]'})
+    assert made.words == ("a", "b") and made.tags == ("O", "B-x")
 
 
 def test_class_numbers_of_a_data_set_are_their_names():
