@@ -62,7 +62,7 @@ class Rows:
 
         from graft.config import DataSettings
         from graft.data.chat_template import Renderer
-        from graft.data.tokenize import completion_ids, prompt_ids
+        from graft.data.tokenize import prompt_ids, text_ids
         from graft.models.base import load_tokenizer
         from graft.runs.folder import RunFolder
         from graft.tasks.evaluation_rows import load_evaluation_rows
@@ -72,7 +72,7 @@ class Rows:
         examples = load_evaluation_rows(RunFolder.open(opened.run), None, DataSettings()).examples
         self.examples = random.Random(seed).sample(examples, min(rows, len(examples)))
         self.prompts = [prompt_ids(self.tokenizer, renderer.render(example).prompt) for example in self.examples]
-        answers = [completion_ids(self.tokenizer, renderer.render(example).completion) for example in self.examples]
+        answers = [text_ids(self.tokenizer, renderer.render(example).completion) for example in self.examples]
         self.limit = 4 + max(map(len, answers))
         config = GenerationConfig.from_pretrained(opened.base.path)
         listed = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]

@@ -12,7 +12,7 @@ import torch
 
 from graft.config import config_of
 from graft.data.chat_template import Renderer
-from graft.data.tokenize import TokenizedExample, completion_ids
+from graft.data.tokenize import TokenizedExample, text_ids
 from graft.engine import pack, packed_loss, plan_batches, score
 from graft.methods import METHODS
 from graft.models.base import load_model
@@ -82,7 +82,7 @@ class Judge:
         """Share of the rows whose label is the likeliest of the labels."""
         model, renderer = self._with(adapter), Renderer(self.plan.tokenizer)
         labels = self.plan.data.mapping.labels or []
-        answers = [completion_ids(self.plan.tokenizer, label + renderer.turn_end) for label in labels]
+        answers = [text_ids(self.plan.tokenizer, label + renderer.turn_end) for label in labels]
         prompts = [row.input_ids[: row.prompt_length] for row in self.rows]
         found = score(model, prompts, [answers] * len(prompts))
         chosen = [labels[max(range(len(labels)), key=lambda i, s=scores: s[i][0])] for scores in found]

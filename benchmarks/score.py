@@ -28,7 +28,7 @@ import torch  # noqa: E402
 import tables  # noqa: E402
 from graft.config import FinetuneSettings  # noqa: E402
 from graft.data.chat_template import Renderer  # noqa: E402
-from graft.data.tokenize import completion_ids  # noqa: E402
+from graft.data.tokenize import text_ids  # noqa: E402
 from graft.engine import score  # noqa: E402
 from graft.hardware.machine import machine  # noqa: E402
 from graft.models.base import load_model  # noqa: E402
@@ -81,7 +81,7 @@ def main() -> None:
         )
         plan = plan_run(settings)
     model, renderer = load_model(plan.base).eval(), Renderer(plan.tokenizer)
-    answers = [completion_ids(plan.tokenizer, label + renderer.turn_end) for label in plan.data.mapping.labels or []]
+    answers = [text_ids(plan.tokenizer, label + renderer.turn_end) for label in plan.data.mapping.labels or []]
     prompts = [row.input_ids[: row.prompt_length] for row in plan.held_out[: given.rows]]
     for way in WAYS.values():
         way(model, prompts[:8], answers)

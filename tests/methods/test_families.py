@@ -170,7 +170,7 @@ def test_template_end_and_padding(tmp_path: Path, kind: str) -> None:
     assert answer.strip() == f"positive{turn}"
     if template:
         asked = tokenizer.apply_chat_template([example.prompt[0]], add_generation_prompt=True, tokenize=False)
-        assert prompt == asked
+        assert prompt == renderer.prompt(example) and asked.startswith(prompt)  # some open reasoning to ask
     longer = encode(
         AnswerExample(({"role": "user", "content": "What tone has this one?"},), "negative", HERE), renderer, 512
     )

@@ -28,7 +28,7 @@ def text_of(tokenizer, ids):
 
 def test_a_words_tokens_begin_where_it_is_said(tokenizer):
     """From one word's first token to the next one's, the tokens spell just that word."""
-    ids, firsts = align(tokenizer, WORDS, 64)
+    ids, firsts, _ = align(tokenizer, WORDS, 64)
     assert ids == tokenizer(" ".join(WORDS))["input_ids"]
     marks = 1 if ids[-1] == tokenizer.sep_token_id else 0
     borders = [*firsts, len(ids) - marks]
@@ -37,7 +37,7 @@ def test_a_words_tokens_begin_where_it_is_said(tokenizer):
 
 
 def test_words_that_are_cut_off_have_no_token(tokenizer):
-    ids, firsts = align(tokenizer, WORDS, 8)
+    ids, firsts, _ = align(tokenizer, WORDS, 8)
     assert len(ids) == 8
     assert firsts[0] is not None and firsts[-1] is None
     known = [first for first in firsts if first is not None]
@@ -47,14 +47,14 @@ def test_words_that_are_cut_off_have_no_token(tokenizer):
 def test_letters_of_several_bytes_count_once():
     words = ["東京", "ñandú", "привет", "x"]
     tokenizer = tiny_model_tokenizer()
-    ids, firsts = align(tokenizer, words, 64)
+    ids, firsts, _ = align(tokenizer, words, 64)
     borders = [*firsts, len(ids)]
     for word, (start, stop) in zip(words, pairwise(borders), strict=True):
         assert text_of(tokenizer, ids[start:stop]) == word
 
 
 def test_a_word_that_is_nothing_to_the_tokenizer_takes_no_other_words_token():
-    _, firsts = align(tiny_bert_tokenizer(), ["good", "\u200b\u0301", "day"], 64)
+    _, firsts, _ = align(tiny_bert_tokenizer(), ["good", "\u200b\u0301", "day"], 64)
     assert firsts[0] == 1 and firsts[2] is not None and firsts[2] > 1
     assert firsts[1] is None
 
@@ -64,7 +64,7 @@ def test_targets_stand_at_first_tokens_and_nowhere_else():
     example = TaggedExample(("Oakfield", "Street", "in"), ("street", "street", "O"), Origin("f", 1))
     encoding = Encoding(tokenizer, LabelSpace(("O", "street")), 64)
     (row,) = TOKEN_CLASSIFICATION.encode([example], encoding, Problems())
-    _, firsts = align(tokenizer, ["Oakfield", "Street", "in"], 64)
+    _, firsts, _ = align(tokenizer, ["Oakfield", "Street", "in"], 64)
     assert [row.target[first] for first in firsts] == [1, 1, 0]
     assert sum(tag != -100 for tag in row.target) == 3
     assert TOKEN_CLASSIFICATION.preview(row, encoding)[1].count("/street") == 2

@@ -66,8 +66,11 @@ def _several(value: Any, exists: Callable[[str], bool] | None = None) -> Any:
 
 
 def _named_paths(value: Any) -> Any:
-    """Paths, each perhaps behind ``NAME=``."""
-    return _several(value, lambda text: _path_exists(text) or _path_exists(text.partition("=")[2]))
+    """Paths, each perhaps behind ``NAME=``; where one does not exist, every comma separates two."""
+    found = _several(value, lambda text: _path_exists(text) or _path_exists(text.partition("=")[2]))
+    if isinstance(value, str) and found == (value,) and not _path_exists(value.partition("=")[2] or value):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return found
 
 
 def _unescaped(value: Any) -> Any:

@@ -147,7 +147,9 @@ class Renderer:
             asked = whole[:begin]
         marked = [span for span in spans or () if span[1] > len(asked)]
         if marked:  # with the end of the turn, even where the template does not mark it: the model must learn to stop
-            begin, text = marked[0][0], max(text, whole[: marked[-1][1]], key=len)
+            before = self._apply(example.prompt, example)
+            floor = len(before) if whole.startswith(before) else 0  # marks of answers that touch are one run
+            begin, text = max(marked[0][0], floor), max(text, whole[: marked[-1][1]], key=len)
         return Rendered(text[:begin], text[begin:], asked, True)
 
     def _begin(self, example: AnswerExample, answer: Message, generation: str, whole: str) -> int:

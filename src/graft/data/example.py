@@ -246,7 +246,8 @@ class ReasonedAnswer(NamedTuple):
 
 def split_reasoning(text: str) -> ReasonedAnswer:
     """Return the reasoning in ``<think>`` tags with which ``text`` begins, and the answer after it."""
-    if not text.lstrip().startswith(THINK) or THOUGHT not in text:
+    opened = text.lstrip().startswith(THINK) or THINK not in text  # the prompt may hold the opening tag
+    if not opened or THOUGHT not in text:
         return ReasonedAnswer("", text)
     before, _, after = text.rpartition(THOUGHT)
     return ReasonedAnswer(before.lstrip().removeprefix(THINK), after.lstrip("\n"))

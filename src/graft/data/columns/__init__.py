@@ -35,6 +35,7 @@ COLUMN_MAPPINGS: Registry[Rule] = Registry(
     "column_mapping",
     None,
     {
+        "own_rows": f"{_HERE}.own_rows:own_rows",
         "messages": f"{_HERE}.chats:messages",
         "conversations": f"{_HERE}.chats:conversations",
         "prompt_answer": f"{_HERE}.chats:prompt_answer",

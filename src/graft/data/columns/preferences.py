@@ -160,9 +160,15 @@ def verdict_column(columns: Iterable[str], rows: Sequence[Row]) -> str | None:
     for name in columns:
         if name.strip().casefold() in VERDICTS:
             words = {_word(row.columns[name]) for row in rows if row.columns.get(name) is not None}
-            if words and words <= _GOOD | _BAD:
+            if words and words <= _GOOD | _BAD and not repeats_answer(name, rows):
                 return name
     return None
+
+
+def repeats_answer(name: str, rows: Sequence[Row]) -> bool:
+    """Whether a column is the answer once more, as ``label`` is in the rows of a run that writes classes."""
+    others = {answer for row in rows for answer in ANSWERS if answer != name and answer in row.columns}
+    return any(all(row.columns.get(name) in (None, row.columns.get(answer)) for row in rows) for answer in others)
 
 
 def _word(value: Any) -> str:
