@@ -108,7 +108,8 @@ def _turn(turn: Any, origin: Origin, what: str) -> Turn:
     if not isinstance(turn, dict):
         raise InputError(f"{what} is not an object with role and content: {str(turn)[:60]!r}", where=str(origin))
     given = {name: value for name, value in turn.items() if not _nothing(value)}
-    role = role_of(one_of(given, ("role", "from"), origin, what), origin, what)
+    roles = {role_of(given[name], origin, what) for name in ("role", "from") if name in given}
+    role = roles.pop() if len(roles) == 1 else role_of(one_of(given, ("role", "from"), origin, what), origin, what)
     content = one_of(given, ("content", "value", "parts"), origin, what)
     if content is None:  # where an empty text is not nothing
         content = turn.get("content", turn.get("value"))

@@ -51,8 +51,9 @@ def read_content(content: Any, role: str, origin: Origin, what: str) -> Content:
         elif kind in REASONING and role == "assistant":
             thoughts.append(_thought(part, origin, what))
         else:
+            no_text = f"type {kind!r}" if kind and kind not in _TEXTS else repr(part)[:60]
             raise InputError(
-                f"{what} has a part that is no text: {f'type {kind!r}' if kind else repr(part)[:60]}",
+                f"{what} has a part that is no text: {no_text}",
                 where=str(origin),
                 remedy="graft trains on text only: remove the part, or the row",
             )

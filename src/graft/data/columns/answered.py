@@ -51,6 +51,8 @@ class Answered:
             refuse_instruction(self.settings, origin)
             turns, within = read_conversation(prompt, "the prompt", origin)
             turns = context(turns)
+        elif prompt == []:
+            raise InputError("the prompt is empty", where=str(origin), remedy="fill it in, or remove the row")
         else:
             turns, within = [user(shape.content(as_text(prompt)))], {}
         history = read_history(row, origin, shape.content)

@@ -41,8 +41,8 @@ class Beside:
             InputError: When it can't be read.
         """
         system = one_of(row, SYSTEM, origin)
-        if isinstance(system, dict):  # a message
-            system = one_of(system, ("content", "parts"), origin, "the system column")
+        if isinstance(system, dict):  # a message, or else no text
+            system = one_of(system, ("content", "parts"), origin, "the system column") or system
         text = None if system is None else read_content(system, "system", origin, "the system column").text
         tools = read_tools(one_of(row, TOOLS, origin), origin)
         return cls(text, tools, _template_kwargs(row, origin), read_weight(row, origin))

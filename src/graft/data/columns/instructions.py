@@ -13,6 +13,7 @@ from graft.data.columns.names import ANSWERS, BESIDE_ANSWER, LABELS
 from graft.data.columns.notes import Notes
 from graft.data.example import Example, Origin, as_text
 from graft.data.readers import Row
+from graft.errors import InputError
 
 Value = Callable[[Mapping[str, Any]], Any]
 
@@ -74,6 +75,13 @@ def _answered(
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         """Make an example of each answer; a prompt of one part may be messages."""
         given = [row[name] for name in parts if row.get(name)]
+        if len(given) > 1 and any(map(holds_messages, given)):
+            names = ", ".join(name for name in parts if row.get(name))
+            raise InputError(
+                f"the prompt is made of {names}, and one of them is messages, which texts can't be joined with",
+                where=str(origin),
+                remedy="write all of the prompt as messages, or all of it as texts",
+            )
         whole = given[0] if len(given) == 1 else "\n\n".join(map(as_text, given))
         return made.examples(row, whole, answer(row), origin)
 
