@@ -115,6 +115,19 @@ def test_a_tool_that_the_template_does_not_show_is_an_error():
         Renderer(tiny_model_tokenizer()).render(user("Hi", "yes", tools=tools))
 
 
+def test_rows_that_are_all_refused_are_problems_and_nothing_else(chat):
+    problems = Problems()
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    assert list(encode_all([user("Hi", "yes", tools=tools)], Renderer(chat), 100, problems)) == []
+    assert "does not render the tool" in problems.found[0].what
+
+
+def test_answers_that_touch_in_the_templates_marks_are_trained_apart():
+    messages = ({"role": "user", "content": "q"}, {"role": "assistant", "content": "first"})
+    found = Renderer(template_tokenizer("smollm3")).render(AnswerExample(messages, "second", HERE))
+    assert found.completion == "<|im_start|>assistant\nsecond<|im_end|>\n"
+
+
 def test_texts_may_be_trimmed_or_written_as_json():
     template = CHATML.replace("message['content'] +", "(message['content'] | trim | tojson) +")
     found = Renderer(tiny_model_tokenizer(template)).render(user('  say "a"\n', "ä\tb"))

@@ -137,6 +137,8 @@ def _encoded(
     origins: Sequence[Origin], texts: Sequence[Rendered], renderer: Renderer, max_length: int
 ) -> Iterator[TokenizedExample]:
     """Each text is tokenized whole; what is trained on begins with the first token of the completion."""
+    if not texts:  # the template refused every row of the part
+        return
     tokenizer = renderer.tokenizer
     start = _start_id(tokenizer)
     found = tokenizer([text.text for text in texts], add_special_tokens=False)
