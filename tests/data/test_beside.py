@@ -148,6 +148,21 @@ def test_an_instruction_is_not_put_before_messages(row):
         examples_of(row, instruction="Say")
 
 
+def test_texts_and_messages_are_not_joined():
+    with pytest.raises(InputError, match="the prompt is made of instruction, input, and one of them is messages"):
+        examples_of({"instruction": "q", "input": [USER], "output": "a"})
+    with pytest.raises(InputError, match="the prompt is empty"):
+        examples_of({"prompt": [], "completion": "a"})
+    _, found = examples_of({"input": [USER], "output": "a"})
+    assert found[0].prompt == (USER,)
+
+
+@pytest.mark.parametrize("system", [{"x": 1}, [{"type": "image"}]])
+def test_a_system_column_that_is_no_text(system):
+    with pytest.raises(InputError, match="the system column has a part that is no text"):
+        examples_of({**SHAPES[0], "system": system})
+
+
 def test_a_column_of_another_name_that_holds_messages():
     with pytest.raises(InputError, match="body holds messages"):
         examples_of({"custom_id": "x", "body": {"messages": [USER, BOT]}})

@@ -184,6 +184,11 @@ def test_conversations_that_stand_within_something(value):
         assert (found[0].prompt, found[0].completion) == ((USER,), "a")
 
 
+def test_role_and_from_may_both_be_there():
+    assert read(USER, {"role": "assistant", "from": "GPT", "content": "a", "value": "a"}) == [USER, BOT]
+    assert "role and from, which differ" in refused(USER, {**BOT, "from": "human"})
+
+
 def test_contents_and_parts_as_gemini_has_them():
     turns = [{"role": "user", "parts": [{"text": "q"}]}, {"role": "model", "parts": [{"text": "a"}]}]
     _, found = examples_of({"contents": turns, "systemInstruction": {"role": "system", "parts": [{"text": "S"}]}})

@@ -113,6 +113,8 @@ def test_a_copy_of_the_chosen_conversation_is_not_lost():
 
 
 def test_what_is_no_preference():
+    mapping, _ = examples_of({"prompt": "q", "chosen": "good", "rejected": None})
+    assert mapping.kind == "prompt/chosen"
     mapping, found = examples_of({"prompt": "q", "chosen": "good"})
     assert mapping.kind == "prompt/chosen" and found[0].completion == "good"
     mapping, _ = examples_of(*[{"text": f"t{n}", "label": bool(n % 2)} for n in range(4)])

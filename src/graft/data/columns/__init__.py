@@ -71,13 +71,12 @@ def recognize(
         return rendered_text(list(counts), rows, settings)
     if settings.text_template is not None:
         mapping = by_text_template(settings.text_template, list(counts), generation_prompt)
-        refuse_preferences(mapping, list(counts), rows, settings)
-        return mapping
-    if settings.prompt_template is not None or settings.completion_template is not None:
+    elif settings.prompt_template is not None or settings.completion_template is not None:
         mapping = by_two_templates(settings, list(counts))
-        refuse_preferences(mapping, list(counts), rows, settings)
-        return mapping
-    return _by_names(counts, rows, settings, labels)
+    else:
+        return _by_names(counts, rows, settings, labels)
+    refuse_preferences(mapping, list(counts), rows, settings)
+    return mapping
 
 
 def _by_names(

@@ -14,7 +14,7 @@ from graft.data.columns.chats import conversations, messages, prompt_answer
 from graft.data.columns.conversations import Beside, Conversations, context
 from graft.data.columns.instructions import input_output, instruction_output, question_answer
 from graft.data.columns.names import ANSWERS, BESIDE, CHOSEN, VERDICTS, is_rejected
-from graft.data.columns.notes import Notes
+from graft.data.columns.notes import Notes, nothing
 from graft.data.example import Example, Origin
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
@@ -193,11 +193,12 @@ def refuse_preferences(
     unread = [name for name in columns if name not in read]
     templates = settings.text_template is not None or settings.prompt_template is not None
     certain = mapping is None or mapping.exhaustive
-    rejected = next((name for name in unread if certain and not templates and is_rejected(name)), None)
+    named = [name for name in unread if is_rejected(name)] if certain and not templates else []
+    rejected = next((name for name in named if any(not nothing(row.columns.get(name)) for row in rows)), None)
     found = rejected or (verdict_column(unread, rows) if mapping is not None and (certain or templates) else None)
     if found is None:
         return
-    first = next(row for row in rows if row.columns.get(found) is not None or found in row.columns)
+    first = next(row for row in rows if not nothing(row.columns.get(found)))
     bad = f"{found} holds answers that are not to be learned" if rejected else f"{found} says which answers are good"
     raise InputError(
         f"these rows are preferences ({', '.join(columns)}): {bad}, and graft does not train on preferences",
