@@ -26,14 +26,29 @@ def gradients(model, loss):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
+class _ExactNorm:
+    """An RMSNorm in the type of its input: transformers computes it in float32, whose rounding is the processor's."""
+
+    def forward(self, x):
+        import torch
+
+        centered = hasattr(self, "_norm")  # Gemma's weights are what is added to one
+        scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + (self.eps if centered else self.variance_epsilon))
+        return x * scale * (1.0 + self.weight if centered else self.weight)
+
+
 def adapted(family, rank=4, width=32, double=False, **options):
-    """A tiny model with LoRA whose B matrices are not zero any more; ``double``: in float64."""
+    """A tiny model with LoRA whose B matrices are not zero any more; ``double``: in float64, its norms as well."""
     import torch
 
     from graft.methods import METHODS
 
     model = prepared(METHODS.get("lora"), tiny_model(family, width=width), lora_r=rank, **options)
-    model = model.double() if double else model
+    if double:
+        model = model.double()
+        for module in model.modules():
+            if type(module).__name__.endswith("RMSNorm"):
+                module.__class__ = type(type(module).__name__, (_ExactNorm, type(module)), {})
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
         for name, parameter in model.named_parameters():

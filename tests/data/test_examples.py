@@ -14,7 +14,7 @@ from graft.data.example import (
     TaggedExample,
     expect,
 )
-from graft.runs.rows import as_row, from_row
+from graft.data.rows import as_row, from_row
 
 HERE = Origin("rows.jsonl", 3)
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}

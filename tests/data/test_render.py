@@ -115,6 +115,11 @@ def test_a_tool_that_the_template_does_not_show_is_an_error():
         Renderer(tiny_model_tokenizer()).render(user("Hi", "yes", tools=tools))
 
 
+def test_an_answer_with_an_end_token_of_its_own_ends_once(chat):
+    for answer in ("yes<|im_end|>", "yes<|im_end|>\n<|im_end|>"):
+        assert Renderer(chat).render(user("Hi", answer)).completion == "yes<|im_end|>"
+
+
 def test_rows_that_are_all_refused_are_problems_and_nothing_else(chat):
     problems = Problems()
     tools = [{"type": "function", "function": {"name": "look"}}]

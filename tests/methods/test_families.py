@@ -138,8 +138,8 @@ SPECIAL = {
         + "{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %} {{ m.content }}</s>{% endif %}"
         "{% endfor %}"),
     "smollm3": ("<|im_end|>", "<|im_end|>", None, "<|im_end|>", TURN
-        + "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n{% endif %}"),
+        + "<|im_start|>{{ m.role }}\n{{ '<think>\n\n</think>\n' if m.role == 'assistant' }}{{ m.content }}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n{% endif %}"),
     "gpt2, phi2": ("<|endoftext|>", None, "<|endoftext|>", "<|endoftext|>", None),
 }  # fmt: skip
 
@@ -170,7 +170,7 @@ def test_template_end_and_padding(tmp_path: Path, kind: str) -> None:
     assert answer.strip() == f"positive{turn}"
     if template:
         asked = tokenizer.apply_chat_template([example.prompt[0]], add_generation_prompt=True, tokenize=False)
-        assert prompt == renderer.prompt(example) and asked.startswith(prompt)  # some open reasoning to ask
+        assert prompt == asked
     longer = encode(
         AnswerExample(({"role": "user", "content": "What tone has this one?"},), "negative", HERE), renderer, 512
     )

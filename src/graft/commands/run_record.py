@@ -18,6 +18,7 @@ import yaml
 from graft._version import __version__
 from graft.config import SECRET
 from graft.data.example import Example
+from graft.data.rows import as_row
 from graft.hardware.machine import machine
 from graft.methods import METHODS
 from graft.models.base import save_chat_template
@@ -26,7 +27,6 @@ from graft.planning.plan import RunPlan
 from graft.runs.evaluation_document import read_metrics
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import read_run
-from graft.runs.rows import as_row
 
 if TYPE_CHECKING:
     from graft.training.loop import TrainResult

@@ -19,31 +19,29 @@ def _listed(value: Any) -> Any:
     return value
 
 
-def split_paths(text: str, exists: Callable[[str], bool] | None = None) -> tuple[str, ...]:
+def split_paths(text: str) -> tuple[str, ...]:
     """Return the paths that ``text`` names: one, or several separated by commas.
 
     A comma can be part of a path: the longest parts that exist are taken. Where some part of no reading exists,
     ``text`` is one path, and whoever opens it says both readings.
-
-    Args:
-        text: As it was typed.
-        exists: Whether a path exists; by default a file, a folder, or a match of a glob.
     """
-    there = exists or _path_exists
+    return _existing_parts(text, _path_exists) or (text,)
+
+
+def _existing_parts(text: str, exists: Callable[[str], bool]) -> tuple[str, ...] | None:
+    """The longest parts between commas that exist; None where something is in none of them."""
     parts = text.split(",")
-    if len(parts) == 1 or there(text):
-        return (text,)
     found: list[str] = []
     start = 0
     while start < len(parts):
-        ends = (end for end in range(len(parts), start, -1) if there(",".join(parts[start:end]).strip()))
+        ends = (end for end in range(len(parts), start, -1) if exists(",".join(parts[start:end]).strip()))
         end = next(ends, None)
         if end is not None:
             found.append(",".join(parts[start:end]).strip())
         elif parts[start].strip():
-            return (text,)
+            return None
         start = end or start + 1
-    return tuple(found) or (text,)
+    return tuple(found) or None
 
 
 def _path_exists(text: str) -> bool:
@@ -57,20 +55,21 @@ def _path_exists(text: str) -> bool:
         return False
 
 
-def _several(value: Any, exists: Callable[[str], bool] | None = None) -> Any:
+def _several(value: Any, split: Callable[[str], tuple[str, ...]] = split_paths) -> Any:
     """One path, several separated by commas, or a list of these."""
     listed = [value] if isinstance(value, (str, Path)) else value
     if not isinstance(listed, (list, tuple)) or not all(isinstance(part, (str, Path)) for part in listed):
         return value
-    return tuple(path for part in listed for path in split_paths(str(part), exists) if path.strip())
+    return tuple(path for part in listed for path in split(str(part)) if path.strip())
 
 
 def _named_paths(value: Any) -> Any:
-    """Paths, each perhaps behind ``NAME=``; where one does not exist, every comma separates two."""
-    found = _several(value, lambda text: _path_exists(text) or _path_exists(text.partition("=")[2]))
-    if isinstance(value, str) and found == (value,) and not _path_exists(value.partition("=")[2] or value):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return found
+    """Paths, each perhaps behind ``NAME=``; where one does not exist, each comma separates two."""
+    return _several(value, lambda text: _existing_parts(text, _behind_name_exists) or _listed(text))
+
+
+def _behind_name_exists(text: str) -> bool:
+    return _path_exists(text) or _path_exists(text.partition("=")[2])
 
 
 def _unescaped(value: Any) -> Any:

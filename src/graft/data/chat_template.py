@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -88,7 +88,9 @@ class Renderer:
         else:
             found = self._whole(example, answer)
         check_rendered(example, answer, found.text, found.completion)
-        return found
+        bare = found.completion.rstrip()
+        once = self._once(bare)
+        return found if once == bare else replace(found, completion=once)
 
     def prompt(self, example: Example) -> str:
         """Return the text after which the model is asked to answer.
@@ -171,13 +173,18 @@ class Renderer:
 
     def _ended(self, completion: str) -> str:
         """``completion`` with one end token, whatever it ends with."""
-        ends = [end for end in {self.end, self.turn_end} if end]
         bare = completion.rstrip()
-        if not any(bare.endswith(end) for end in ends):
-            return completion + self.end
-        while any(bare.endswith((end + end, end + "\n" + end)) for end in ends):
-            bare = next(bare[: -len(end)].rstrip() for end in ends if bare.endswith(end))
-        return bare
+        return self._once(bare) if bare.endswith(self._ends) else completion + self.end
+
+    @cached_property
+    def _ends(self) -> tuple[str, ...]:
+        return tuple(end for end in dict.fromkeys((self.turn_end, self.end)) if end)
+
+    def _once(self, completion: str) -> str:
+        """``completion``, which ends with an end token, with that one alone: an answer may have one of its own."""
+        end = next((end for end in self._ends if completion.endswith(end)), "")
+        before = completion.removesuffix(end).rstrip()
+        return self._once(before) if end and before.endswith(self._ends) else completion
 
     def _cut(self, completion: str) -> str:
         """The completion up to the end of the turn: what a template puts after it is not part of the answer."""

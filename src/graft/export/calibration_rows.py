@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.chat_template import Renderer
+from graft.data.rows import from_row
 from graft.data.tokenize import TokenizedExample, encode
 from graft.export.onnx.export_builder import CALIBRATION_ROWS
-from graft.runs.rows import from_row
 
 MAX_LENGTH = 512
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from graft.data.example import AnswerExample
+from graft.data.rows import from_row
 from graft.errors import GraftError
 from graft.models.new_tokens import read_record
 from graft.report.row_changes import shared
 from graft.runs.remedies import PATCHES, repeat_command
-from graft.runs.rows import from_row
 from graft.runs.view import RunView
 from graft.shell import command
 

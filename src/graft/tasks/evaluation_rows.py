@@ -9,11 +9,11 @@ from typing import Any
 
 from graft.config import Component, DataSettings, compose
 from graft.data.pipeline import read_examples
+from graft.data.rows import from_row
 from graft.data.sources import sha256_of
 from graft.errors import InputError
 from graft.evaluation.rows import EvaluationRows
 from graft.runs.folder import RunFolder
-from graft.runs.rows import from_row
 from graft.runs.settings import recorded_data_settings
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TypeAlias
 
 from graft.config import DataSettings
@@ -15,9 +15,11 @@ from graft.data.columns.base import LABELS, TEXTS, ColumnMapping, first_of
 from graft.data.columns.by_template import by_text_template, by_two_templates, shape_prompt
 from graft.data.columns.names import PROMPTS, is_doubtful
 from graft.data.columns.notes import nothing
+from graft.data.columns.own_rows import own_rows
 from graft.data.columns.preferences import refuse_preferences
 from graft.data.columns.rendered import rendered_text
 from graft.data.readers import Row
+from graft.data.templates import parse_template
 from graft.errors import InputError, Problems, shorten
 from graft.registry import Registry
 
@@ -35,7 +37,6 @@ COLUMN_MAPPINGS: Registry[Rule] = Registry(
     "column_mapping",
     None,
     {
-        "own_rows": f"{_HERE}.own_rows:own_rows",
         "messages": f"{_HERE}.chats:messages",
         "conversations": f"{_HERE}.chats:conversations",
         "prompt_answer": f"{_HERE}.chats:prompt_answer",
@@ -67,6 +68,9 @@ def recognize(
         InputError: When a template names a column that is not there, or the columns are not recognized.
     """
     counts = Counter(name for row in rows for name in row.columns)
+    own = own_rows(counts) if not _fill(settings, counts) else None
+    if own is not None:
+        return own
     if settings.response_template is not None or settings.instruction_template is not None:
         return rendered_text(list(counts), rows, settings)
     if settings.text_template is not None:
@@ -77,6 +81,13 @@ def recognize(
         return _by_names(counts, rows, settings, labels)
     refuse_preferences(mapping, list(counts), rows, settings)
     return mapping
+
+
+def _fill(settings: DataSettings, columns: Container[str]) -> bool:
+    """Whether a column mapping is named, or the templates are for these columns."""
+    templates = (settings.text_template, settings.prompt_template, settings.completion_template)
+    names = [name for text in templates if text is not None for name in parse_template(text).names]
+    return settings.column_mapping is not None or bool(names and all(name in columns for name in names))
 
 
 def _by_names(

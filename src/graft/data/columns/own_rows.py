@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection
 
-from graft.config import DataSettings
 from graft.data.columns.base import ColumnMapping, mapping_by_name
-from graft.data.example import AnswerExample, Example, Origin
-from graft.data.readers import Row
+from graft.data.rows import OPTIONAL, answer_from_row
 
 COLUMNS = ("prompt", "completion", "origin")
-OPTIONAL = ("label", "tools", "answer", "template_kwargs")
 
 
-def own_rows(
-    columns: Sequence[str], rows: Sequence[Row], settings: DataSettings, labels: Sequence[str] | None = None
-) -> ColumnMapping | None:
-    """The rows of a run's ``data/`` folder; instruction and system message are in their prompts already."""
+def own_rows(columns: Collection[str]) -> ColumnMapping | None:
+    """Return how rows with these columns are read if they are the rows of a run's ``data/`` folder.
+
+    Instruction, system message and templates are in their prompts already.
+    """
     if not set(COLUMNS) <= set(columns) or not set(columns) <= {*COLUMNS, *OPTIONAL}:
         return None
-    return mapping_by_name("prompt/completion", COLUMNS, _convert, optional=OPTIONAL)
-
-
-def _convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
-    prompt = row["prompt"] if isinstance(row["prompt"], str) else tuple(row["prompt"])
-    return [AnswerExample(prompt, row["completion"], origin, **{name: row.get(name) for name in OPTIONAL})]
+    return mapping_by_name(
+        "prompt/completion", COLUMNS, lambda row, origin: [answer_from_row(row, origin)], optional=OPTIONAL
+    )

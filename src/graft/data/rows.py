@@ -1,8 +1,9 @@
-"""Lines of ``data/*.jsonl``."""
+"""Lines of a run's ``data/*.jsonl``."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from graft.data.example import (
@@ -74,6 +75,10 @@ def _with_completion(row: dict[str, Any], origin: Origin, kind: str) -> Example:
         return MultiLabelExample(prompt, tuple(json.loads(completion)), origin)
     if isinstance(prompt, str) and row.get("label") is not None:
         return ClassExample(prompt, completion, origin)
-    messages = prompt if isinstance(prompt, str) else tuple(prompt)
-    optional = {name: row.get(name) for name in OPTIONAL}
-    return AnswerExample(messages, completion, origin, **optional)
+    return answer_from_row(row, origin)
+
+
+def answer_from_row(row: Mapping[str, Any], origin: Origin) -> AnswerExample:
+    """Return a line with a prompt and a completion as an example of ``origin``."""
+    prompt = row["prompt"] if isinstance(row["prompt"], str) else tuple(row["prompt"])
+    return AnswerExample(prompt, row["completion"], origin, **{name: row.get(name) for name in OPTIONAL})
