@@ -120,11 +120,12 @@ def test_a_run_answers(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_runs_configuration_trains_the_same_again(again: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed(capsys, "run", "--config", str(again / "config.yaml"), "--output_path", "second")
-    losses = [
-        [line["loss"] for line in lines(run / "metrics.jsonl") if "loss" in line] for run in (again, Path("second"))
-    ]
-    assert losses[1][:2] == pytest.approx(losses[0][:2], rel=1e-5)  # later, processors' rounding shows at this rate
-    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+    logs = [lines(folder / "metrics.jsonl") for folder in (again, Path("second"))]
+    then, now = ([line["loss"] for line in log if "loss" in line] for log in logs)
+    assert now[:3] == pytest.approx(then[:3], rel=1e-5) and now == pytest.approx(then, rel=5e-3)
+    if now[:3] == then[:3]:  # a processor that rounds as that of the recorded run does, which parts at this rate
+        assert_same_weights(Path("second") / ADAPTER, again / ADAPTER)
+        assert_same_values(document(Path("second/evaluation.json")), document(again / "evaluation.json"))
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(again: Path, capsys: pytest.CaptureFixture[str]) -> None:

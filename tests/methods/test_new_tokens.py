@@ -157,7 +157,7 @@ def test_an_adapter_folder_alone_opens_with_its_tokens(run, tmp_path):
     one, other = (logits(load_tuned(load_model(o.base), o), ids) for o in (alone, whole))
     assert torch.equal(one, other)
     (tmp_path / "mine" / RECORD).write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match="not a list of new tokens"):
+    with pytest.raises(InputError, match=r"new_tokens\.json: this is not JSON"):
         opened(tmp_path / "mine")
 
 

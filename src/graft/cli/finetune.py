@@ -16,27 +16,15 @@ from graft.cli.progress import Screen
 from graft.cli.results import print_result
 from graft.config import (
     DataSettings,
-    EvaluationSettings,
     FinetuneSettings,
-    LossSettings,
-    MethodSettings,
-    ModelSettings,
-    TokenSettings,
-    TrainingSettings,
+    Settings,
     option_names,
 )
 from graft.errors import InputError, Problems
 from graft.files import expanded
 
-SETTINGS = (
-    ModelSettings,
-    DataSettings,
-    TokenSettings,
-    MethodSettings,
-    TrainingSettings,
-    LossSettings,
-    EvaluationSettings,
-)
+SETTINGS: tuple[type[Settings], ...] = tuple(base for base in FinetuneSettings.__bases__ if issubclass(base, Settings))
+"""The groups of settings, as ``--help`` shows them."""
 
 
 def run(arguments: Arguments) -> int:

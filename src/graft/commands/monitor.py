@@ -34,7 +34,7 @@ def make_monitor(plan: RunPlan, model: Any) -> Callable[[], dict[str, float]] | 
     rows = EvaluationRows(list(plan.data.eval), plan.data.mapping.labels, {}, plan.data.mapping.kind)
     rows = rows.sampled(GENERATED_ROWS if writes else MONITORED_ROWS)
     predictor = plan.task.predictor("monitored", model, plan.encoding)
-    longest = plan.settings.max_new_tokens or default_max_new_tokens(rows.references, predictor.tokenizer)
+    longest = plan.settings.max_new_tokens or default_max_new_tokens(rows.written, predictor.tokenizer)
 
     def measure() -> dict[str, float]:
         """The metric's value over all rows."""

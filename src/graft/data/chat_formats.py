@@ -15,6 +15,7 @@ from graft.data.chat_tools import from_json, read_calls
 from graft.data.content import REASONING, read_content
 from graft.data.example import Message, Origin
 from graft.data.speakers import CALL, role_of
+from graft.data.values import nothing
 from graft.errors import InputError
 
 WEIGHTS = ("weight", "loss", "train", "trainable", "training")
@@ -107,7 +108,7 @@ def _rows_of(found: Mapping[str, Any]) -> list[Any]:
 def _turn(turn: Any, origin: Origin, what: str) -> Turn:
     if not isinstance(turn, dict):
         raise InputError(f"{what} is not an object with role and content: {str(turn)[:60]!r}", where=str(origin))
-    given = {name: value for name, value in turn.items() if not _nothing(value)}
+    given = {name: value for name, value in turn.items() if not nothing(value)}
     roles = {role_of(given[name], origin, what) for name in ("role", "from") if name in given}
     role = roles.pop() if len(roles) == 1 else role_of(one_of(given, ("role", "from"), origin, what), origin, what)
     content = one_of(given, ("content", "value", "parts"), origin, what)
@@ -142,18 +143,13 @@ def _refuse_lost(given: Mapping[str, Any], origin: Origin, what: str) -> None:
         )
 
 
-def _nothing(value: Any) -> bool:
-    """Whether there is nothing to read or to lose: null, or an empty text, list or object."""
-    return value is None or (isinstance(value, (str, list, dict)) and not value)
-
-
 def one_of(given: Mapping[str, Any], names: Sequence[str], origin: Origin, what: str = ROW) -> Any:
     """Return the value that stands under one of ``names``; None where there is none.
 
     Raises:
         InputError: If two of them have different values.
     """
-    found = {name: given[name] for name in names if not _nothing(given.get(name))}
+    found = {name: given[name] for name in names if not nothing(given.get(name))}
     first = next(iter(found.values()), None)
     if any(value != first for value in found.values()):
         raise InputError(f"{what} has {' and '.join(found)}, which differ", where=str(origin), remedy="remove one")

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.data.columns import ColumnMapping
-from graft.data.columns.notes import nothing
 from graft.data.duplicates import find_duplicates, row_keys
 from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, shown_places
 from graft.data.example_set import ExampleSet, first_places, pair_hashes
 from graft.data.readers import Row
-from graft.data.values import refuse_unreadable
+from graft.data.values import nothing, refuse_unreadable
 from graft.errors import GraftError, Problems, shorten
 
 IMBALANCE = 10

@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from graft.data.content import REASONING
 from graft.data.example import Message
 from graft.errors import InputError
 
-REASONING_NAMES = ("reasoning_content", "reasoning", "thinking", "thought")
-"""What chat templates call the reasoning before an answer."""
-RESERVED = frozenset({"messages", "tools", "documents", "add_generation_prompt", "conversation", "chat_template"})
-"""Variables of a chat template that are not for ``chat_template_kwargs``."""
+RESERVED = frozenset(
+    (
+        *("messages", "tools", "documents", "add_generation_prompt", "conversation", "chat_template", "tokenize"),
+        *("continue_final_message", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+        *("return_assistant_tokens_mask", "tokenizer_kwargs"),
+    )
+)
+"""What ``chat_template_kwargs`` cannot set: it is graft's, or an option of transformers and no variable."""
 _MARK = "graftanswer"
 _CALLED = f'{{"{_MARK}": 1}}'
 _ASKED: tuple[Message, ...] = ({"role": "user", "content": "graftquestion"},)
@@ -93,17 +98,7 @@ class ChatTemplate:
         Raises:
             InputError: If the template refuses the messages.
         """
-        try:
-            text = self.tokenizer.apply_chat_template(
-                [self._message(message) for message in messages],
-                tools=_plain(tools),
-                add_generation_prompt=prompt,
-                tokenize=False,
-                **(variables or {}),
-            )
-        except Exception as error:  # a template is a program of somebody else's
-            raise refused(error) from error
-        return str(text)
+        return str(self._applied(messages, tools, variables, add_generation_prompt=prompt, tokenize=False))
 
     def trained_spans(
         self,
@@ -118,18 +113,26 @@ class ChatTemplate:
         """
         if not _GENERATION.search(self.tokenizer.get_chat_template(tools=_plain(tools))):
             return None
-        try:
-            found = self.tokenizer.apply_chat_template(
-                [self._message(message) for message in messages],
-                tools=_plain(tools),
-                return_dict=True,
-                return_assistant_tokens_mask=True,
-                tokenizer_kwargs={"return_offsets_mapping": True},
-                **(variables or {}),
-            )
-        except Exception as error:
-            raise refused(error) from error
+        options = {"return_dict": True, "return_assistant_tokens_mask": True}
+        offsets = {"tokenizer_kwargs": {"return_offsets_mapping": True}}
+        found = self._applied(messages, tools, variables, **options, **offsets)
         return _runs(found["assistant_masks"], found["offset_mapping"])
+
+    def _applied(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None,
+        variables: Mapping[str, Any] | None,
+        **options: Any,
+    ) -> Any:
+        reserved = sorted(RESERVED & (variables or {}).keys())
+        if reserved:
+            raise InputError(f"chat_template_kwargs cannot set {', '.join(reserved)}", remedy="remove it from the row")
+        try:
+            made = [self._message(message) for message in messages]
+            return self.tokenizer.apply_chat_template(made, tools=_plain(tools), **options, **(variables or {}))
+        except Exception as error:  # a template is a program of somebody else's
+            raise refused(error) from error
 
     @cached_property
     def _source(self) -> str:
@@ -170,7 +173,7 @@ class ChatTemplate:
             made["role"] = "system"
         reasoning = made.get("reasoning_content")
         if reasoning is not None:
-            name = next((name for name in REASONING_NAMES if name in self._source), None)
+            name = next((name for name in REASONING if name in self._source), None)
             if name is not None and name != "reasoning_content":
                 made[name] = reasoning
         if made.get("tool_calls") and self._arguments_as_text:

@@ -35,6 +35,11 @@ def missing(value: Any) -> bool:
     return type(different).__name__ in {"bool", "bool_"} and bool(different)
 
 
+def nothing(value: Any) -> bool:
+    """Return whether a cell has nothing to read or to lose: null, or an empty text, list or object."""
+    return value is None or (isinstance(value, (str, list, dict)) and not value)
+
+
 def plain(value: Any) -> Any:
     r"""Return ``value`` as str, int, float, bool, None, a list or a dict of these; line ends in texts as ``\n``.
 

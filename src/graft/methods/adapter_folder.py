@@ -12,6 +12,8 @@ from typing import Any
 from graft.errors import InputError
 from graft.methods.base import C, Method, write_folder
 from graft.methods.merge import mergeable
+from graft.models.adapter_base import read_adapter_config
+from graft.runs.record import read_object
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 RECORD = "quantization.json"
@@ -70,18 +72,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The content of an adapter folder's ``adapter_config.json``; empty if there is none.
 
     Raises:
-        InputError: If it is not JSON, or not an object.
+        InputError: If it is damaged.
     """
-    file = folder / CONFIG
-    if not file.is_file():
-        return {}
-    try:
-        found: Any = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"this is not JSON: {error}", where=str(file)) from error
-    if not isinstance(found, dict):
-        raise InputError("this is not a JSON object", where=str(file))
-    return found
+    return read_adapter_config(folder).document()
 
 
 def is_bottleneck(folder: Path) -> bool:
@@ -92,7 +85,7 @@ def is_bottleneck(folder: Path) -> bool:
 def read_record(adapter: Path) -> dict[str, Any] | None:
     """How the base of an adapter folder was quantized; None when it was not."""
     file = next((adapter / name for name in (RECORD, _RECORD_BEFORE) if (adapter / name).is_file()), None)
-    return json.loads(file.read_text(encoding="utf-8")) if file is not None else None
+    return read_object(file) if file is not None else None
 
 
 def load_adapter(model: Any, path: Path, trainable: bool = False) -> Any:

@@ -7,15 +7,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from graft.errors import InputError, Problems
+from graft.errors import Problems
 from graft.models.embedded import EMBEDDED
 from graft.models.folder import Base
 from graft.models.weights import find_weights, sha256_of
 from graft.runs.manifest import BaseModelRecord, read_run
+from graft.runs.record import Record, read_object, validate
 
+CONFIG = "adapter_config.json"
 REMEDY = "give the base model that it was trained on; if this one is meant, add --allow_base_mismatch"
 EMBEDDED_IDS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct", "all-minilm-l6-v2": "all-MiniLM-L6-v2"}
 """The last part of the hub ID of an embedded model."""
+
+
+class AdapterConfig(Record):
+    """What graft reads of PEFT's ``adapter_config.json`` whatever the type of the adapter; the rest is kept."""
+
+    peft_type: str | None = None
+    base_model_name_or_path: str | None = None
+    revision: str | None = None
+
+
+def read_adapter_config(adapter: Path) -> AdapterConfig:
+    """Return the configuration of an adapter folder; an empty one if there is none.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    file = adapter / CONFIG
+    return validate(AdapterConfig, read_object(file), str(file)) if file.is_file() else AdapterConfig()
 
 
 def check_base(adapter: Path, run: Path | None, base: Base, revision: str | None = None) -> None:
@@ -60,7 +80,7 @@ def _weights_differ(adapter: Path, recorded: BaseModelRecord | None, base: Base)
 def _recorded_hash(adapter: Path, recorded: BaseModelRecord | None) -> tuple[str, str | None]:
     if recorded is not None and recorded.sha256 is not None:
         return recorded.name, recorded.sha256
-    named = str(_config(adapter).get("base_model_name_or_path") or "")
+    named = read_adapter_config(adapter).base_model_name_or_path or ""
     folder = Path(named).expanduser() if named else None
     if folder is None or not folder.is_dir():
         return named, None
@@ -70,8 +90,8 @@ def _recorded_hash(adapter: Path, recorded: BaseModelRecord | None) -> tuple[str
 
 
 def _names_differ(adapter: Path, base: Base, revision: str | None) -> str:
-    config = _config(adapter)
-    named, trained_on = str(config.get("base_model_name_or_path") or ""), config.get("revision")
+    config = read_adapter_config(adapter)
+    named, trained_on = config.base_model_name_or_path or "", config.revision
     names = {name.lower() for name in _names(base)}
     if named and names and _last(named).lower() not in {*names, _last(base.label).lower()}:
         return f"the adapter does not fit {base.label}: it was trained on {named}"
@@ -109,14 +129,3 @@ def _vocabulary(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
-
-
-def _config(adapter: Path) -> dict[str, Any]:
-    file = adapter / "adapter_config.json"
-    if not file.is_file():
-        return {}
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"this is not JSON: {error}", where=str(file)) from error
-    return found if isinstance(found, dict) else {}

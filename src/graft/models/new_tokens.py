@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError
+from graft.files import write_whole
+from graft.runs.record import REMEDY, Record, parse, read_text, shown, validate
 
 RECORD = "new_tokens.json"
 """In a run's ``model/`` and beside its adapter: the tokens to add to the base before the adapter fits."""
@@ -104,7 +106,7 @@ def _fill(weight: Any, before: int, tokens: Sequence[NewToken]) -> None:
 def write_record(folder: Path, tokens: Sequence[NewToken]) -> None:
     """Write ``tokens`` beside a model or an adapter."""
     lines = json.dumps([asdict(token) for token in tokens], ensure_ascii=False, indent=2)
-    (folder / RECORD).write_text(lines + "\n", encoding="utf-8")
+    write_whole(folder / RECORD, lines + "\n")
 
 
 def read_record(folder: Path) -> tuple[NewToken, ...]:
@@ -116,8 +118,16 @@ def read_record(folder: Path) -> tuple[NewToken, ...]:
     file = folder / RECORD
     if not file.is_file():
         return ()
-    try:
-        listed = json.loads(file.read_text(encoding="utf-8"))
-        return tuple(NewToken(**{**entry, "pieces": tuple(entry["pieces"])}) for entry in listed)
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"this is not a list of new tokens: {error}", where=str(file)) from error
+    listed = parse(read_text(file), str(file))
+    if not isinstance(listed, list):
+        raise InputError(f"this is {shown(listed)}; expected a list of new tokens", where=str(file), remedy=REMEDY)
+    records = [validate(_NewTokenRecord, entry, str(file)) for entry in listed]
+    return tuple(NewToken(r.text, r.id, r.special, tuple(r.pieces), r.existed) for r in records)
+
+
+class _NewTokenRecord(Record):
+    text: str
+    id: int
+    special: bool = False
+    pieces: list[int]
+    existed: bool = False

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from graft.config import HubSettings, ModelSettings
 from graft.errors import InputError, Problems
-from graft.models.adapter_base import check_base
+from graft.models.adapter_base import check_base, read_adapter_config
 from graft.models.folder import Base, is_whole, open_folder
 from graft.models.new_tokens import read_record
 from graft.models.resolve import resolve
@@ -236,16 +234,16 @@ def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     if run is not None:
         return _open_run(run, reporter, hub)
     check_adapter(path)
-    config = _read_json(path / "adapter_config.json")
-    name = config.get("base_model_name_or_path")
+    config = read_adapter_config(path)
+    name = config.base_model_name_or_path
     if not name:
         raise InputError(
             "the adapter does not name its base model",
             where=str(path / "adapter_config.json"),
             remedy="set base_model_name_or_path there to the model's folder or name",
         )
-    revision = None if Path(str(name)).expanduser().exists() else config.get("revision")
-    base = replace(resolve(_named(str(name), hub, revision), reporter), new_tokens=read_record(path))
+    revision = None if Path(name).expanduser().exists() else config.revision
+    base = replace(resolve(_named(name, hub, revision), reporter), new_tokens=read_record(path))
     if not getattr(hub, "allow_base_mismatch", False):
         check_base(path, None, base, hub.model_revision)
     return Opened(base, path, None, path.resolve().name, hub=hub)
@@ -266,13 +264,3 @@ def check_adapter(path: Path) -> None:
     elif not (path / "adapter_model.bin").is_file():
         problems.add("there is no adapter_model.safetensors in this adapter folder", path)
     problems.raise_if_any()
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"this is not JSON: {error}", where=str(file)) from error
-    if not isinstance(found, dict):
-        raise InputError("this is not a JSON object", where=str(file))
-    return found

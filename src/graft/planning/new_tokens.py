@@ -9,6 +9,7 @@ from typing import Any
 
 from graft.config import FinetuneSettings
 from graft.data.inferred import InferredSetting
+from graft.data.readers.text import read_text
 from graft.data.token_table import TokenTable
 from graft.errors import InputError, Problems
 from graft.methods import METHODS
@@ -66,7 +67,7 @@ def _from_files(texts: Sequence[str]) -> Iterator[str]:
     """``texts``, with the lines of a text file in place of its name."""
     for text in texts:
         if text.endswith(".txt") and Path(text).is_file():
-            yield from filter(None, (line.rstrip("\r") for line in Path(text).read_text("utf-8").split("\n")))
+            yield from filter(None, (line.rstrip("\r") for line in read_text(Path(text)).split("\n")))
         else:
             yield text
 

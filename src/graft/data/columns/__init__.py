@@ -14,12 +14,12 @@ from graft.data.chat_formats import holds_messages
 from graft.data.columns.base import LABELS, TEXTS, ColumnMapping, first_of
 from graft.data.columns.by_template import by_text_template, by_two_templates, shape_prompt
 from graft.data.columns.names import PROMPTS, is_doubtful
-from graft.data.columns.notes import nothing
 from graft.data.columns.own_rows import own_rows
 from graft.data.columns.preferences import refuse_preferences
 from graft.data.columns.rendered import rendered_text
 from graft.data.readers import Row
 from graft.data.templates import parse_template
+from graft.data.values import nothing
 from graft.errors import InputError, Problems, shorten
 from graft.registry import Registry
 

@@ -18,10 +18,11 @@ from graft.data.columns.conversations import (
     user,
 )
 from graft.data.columns.names import BESIDE
-from graft.data.columns.notes import Notes, nothing
+from graft.data.columns.notes import Notes
 from graft.data.columns.shape import PromptShape
 from graft.data.example import Example, Origin, as_text
 from graft.data.inferred import InferredSetting
+from graft.data.values import nothing
 from graft.errors import InputError
 
 HISTORY_SAID = InferredSetting("history", "trained", "answers in history are trained, as LLaMA-Factory does by default")

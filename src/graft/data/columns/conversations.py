@@ -11,9 +11,10 @@ from graft.data.cells import decoded
 from graft.data.chat_formats import Turn, holds_messages, one_of, read_conversation, read_weight
 from graft.data.chat_tools import Tool, from_json, read_tools
 from graft.data.columns.names import HISTORY, SYSTEM, TEMPLATE_KWARGS, TOOLS
-from graft.data.columns.notes import Notes, nothing
+from graft.data.columns.notes import Notes
 from graft.data.content import REASONING, read_content
 from graft.data.example import AnswerExample, Example, Message, Origin, as_text
+from graft.data.values import nothing
 from graft.errors import InputError
 
 

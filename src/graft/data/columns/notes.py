@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from graft.data.columns.names import KNOWN
 from graft.data.example import Origin
@@ -75,8 +74,3 @@ class Notes:
 
 
 _COLUMNS, _KEYS = "columns_not_read", "message_keys_not_read"
-
-
-def nothing(value: Any) -> bool:
-    """Return whether a cell has nothing to read or to lose: null, or an empty text, list or object."""
-    return value is None or (isinstance(value, (str, list, dict)) and not value)

@@ -14,10 +14,11 @@ from graft.data.columns.chats import conversations, messages, prompt_answer
 from graft.data.columns.conversations import Beside, Conversations, context
 from graft.data.columns.instructions import input_output, instruction_output, question_answer
 from graft.data.columns.names import ANSWERS, BESIDE, CHOSEN, VERDICTS, is_rejected
-from graft.data.columns.notes import Notes, nothing
+from graft.data.columns.notes import Notes
 from graft.data.example import Example, Origin
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
+from graft.data.values import nothing
 from graft.errors import InputError
 
 NAME = "chosen"

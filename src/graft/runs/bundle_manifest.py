@@ -1,0 +1,130 @@
+"""The manifest of an exported bundle."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from graft.runs.record import Record
+from graft.runs.run_manifest import SCHEMA_VERSION, BaseModelRecord, MachineRecord
+
+
+class FigureRecord(Record):
+    """A value with its 95 % interval over ``n`` rows; ``p`` only for differences."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    p: float | None = None
+
+
+class ParityRecord(Record):
+    """What the comparison of a bundle with the PyTorch model measured. Pairs are [equal, compared].
+
+    ``passed`` is None where nothing was judged: the GGUF file is read back and compared, but answers nothing.
+    """
+
+    rows: int | None = None
+    template_identical: list[int] | None = None
+    token_ids_identical: list[int] | None = None
+    ends_identical: list[int] | None = None
+    answers_equal: list[int] | None = None
+    answers_equal_in_batches: list[int] | None = None
+    next_token_equal: list[int] | None = None
+    greatest_logit_difference: float | None = None
+    metric: str | None = None
+    pytorch: FigureRecord | None = None
+    bundle: FigureRecord | None = None
+    difference: FigureRecord | None = None
+    drop: float | None = None
+    passed: bool | None = None
+    reason: str = ""
+
+
+class BundleAdapterRecord(Record):
+    """An adapter of a bundle: its file in the folder, its size, what it was made from, and its parity."""
+
+    file: str
+    sha256: str | None = None
+    size_mb: float | None = None
+    ranks: list[int] = Field(default_factory=list)
+    modules: int | None = None
+    shape: dict[str, Any] | None = None
+    parity: ParityRecord | str | None = None
+
+
+class PlacementRecord(Record):
+    """Where the adapter of the exported model is: merged into the weights, or apart from them; and why."""
+
+    name: str = ""
+    sha256: str | None = None
+    placement: str
+    reason: str = ""
+    tokens_per_second: dict[str, float | None] = Field(default_factory=dict)
+
+
+class CandidateRecord(Record):
+    """A variant that was built: its size, its speed, its metric beside PyTorch's, and whether it passed."""
+
+    label: str
+    precision: str | None = None
+    size_mb: float | None = None
+    tokens_per_second: float | None = None
+    load_seconds: float | None = None
+    peak_mb: float | None = None
+    metric: str | None = None
+    value: float | None = None
+    pytorch: float | None = None
+    passed: bool | None = None
+
+
+class BundleManifest(Record):
+    """The manifest of an exported bundle. ``run`` is the run folder that it was made from."""
+
+    kind: Literal["bundle"] = "bundle"
+    schema_version: str = SCHEMA_VERSION
+    graft: str = ""
+    command: str = ""
+    status: Literal["running", "finished", "failed"] = "running"
+    finished: str | None = None
+    target: str | None = None
+    title: str = ""
+    format: str = "onnx"
+    run_command: str = ""
+    task: str | None = None
+    base: BaseModelRecord | None = None
+    run: str | None = None
+    shape: dict[str, Any] | None = None
+    precision: str | None = None
+    rounding: str | None = None
+    device: str | None = None
+    provider: str | None = None
+    run_here: bool | None = None
+    file: str | None = None
+    size_mb: float | None = None
+    sha256: str | None = None
+    speed: dict[str, float | None] = Field(default_factory=dict)
+    parity: ParityRecord | str | None = None
+    adapter: PlacementRecord | None = None
+    adapters: dict[str, BundleAdapterRecord] = Field(default_factory=dict)
+    default_adapter: str | None = None
+    slots: list[str] | None = None
+    candidates: list[CandidateRecord] = Field(default_factory=list)
+    machine: MachineRecord = Field(default_factory=MachineRecord)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """What the comparison with PyTorch found, in one sentence: of the bundle, or of each adapter."""
+        if self.parity is None and self.adapters:
+            return "; ".join(f"{name}: {parity_reason(entry.parity)}" for name, entry in self.adapters.items())
+        return parity_reason(self.parity)
+
+
+def parity_reason(parity: ParityRecord | str | None) -> str:
+    """Return one sentence on a comparison with PyTorch."""
+    if isinstance(parity, ParityRecord):
+        return parity.reason or f"greatest logit difference {parity.greatest_logit_difference}"
+    return parity or "not compared"
