@@ -159,7 +159,7 @@ def test_texts_and_messages_are_not_joined():
 
 @pytest.mark.parametrize("system", [{"x": 1}, [{"type": "image"}]])
 def test_a_system_column_that_is_no_text(system):
-    with pytest.raises(InputError, match="the system column has a part that is no text"):
+    with pytest.raises(InputError, match="the system column has a part that is not text"):
         examples_of({**SHAPES[0], "system": system})
 
 

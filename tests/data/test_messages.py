@@ -82,8 +82,8 @@ def test_calls_that_follow_an_answer_are_one_turn():
 @pytest.mark.parametrize("arguments", ["nope", "[1]", "{'x': 1}", 3, [1]])
 def test_arguments_that_are_no_object(arguments):
     call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add", "arguments": arguments}}]}
-    assert "message 2: the arguments of the call of add are no JSON object" in refused(USER, call)
-    assert "message 2 is no call of a tool" in refused(USER, {"from": "function_call", "value": "add(1)"})
+    assert "message 2: the arguments of the call of add are not a JSON object" in refused(USER, call)
+    assert "message 2 is not a tool call" in refused(USER, {"from": "function_call", "value": "add(1)"})
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_what_a_turn_has(form, column, said):
     parts = [{"type": "text", "text": "p"}, {"type": "text", "text": "q"}]
     answer, wanted = {
         "weight of a turn": ({**BOT, "weight": 0}, [("last", None)]),
-        "calls of tools": ({**BOT, "content": None, "tool_calls": [CALL]}, [("", [CALL]), ("last", None)]),
+        "tool calls": ({**BOT, "content": None, "tool_calls": [CALL]}, [("", [CALL]), ("last", None)]),
         "content in parts": ({**BOT, "content": parts}, [("pq", None), ("last", None)]),
     }[column]
     _, found = converted(form, with_answer(form, answer))

@@ -36,7 +36,7 @@ TOOLS = [
 
 @dataclass(frozen=True)
 class Exchange:
-    """A prompt and the answer to it, perhaps after a call of a tool; ``trained`` says nothing where it is None."""
+    """A prompt and the answer to it, perhaps after a tool call; ``trained`` says nothing where it is None."""
 
     prompt: str
     answer: str

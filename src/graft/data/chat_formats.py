@@ -36,7 +36,7 @@ class Turn:
         message: The message in the one form.
         trained: Whether the row says that it is trained; None where it says nothing.
         unread: The names of what else it has.
-        continues: Whether it is a call of a tool that belongs to the answer before it, where there is one.
+        continues: Whether it is a tool call that belongs to the answer before it, where there is one.
     """
 
     message: Message
@@ -137,7 +137,7 @@ def _refuse_lost(given: Mapping[str, Any], origin: Origin, what: str) -> None:
     lost = [name for name in _LOST if name in given]
     if lost:
         raise InputError(
-            f"{what} has {', '.join(lost)}, which would be lost: chat templates take texts and calls of tools",
+            f"{what} has {', '.join(lost)}, which would be lost: chat templates take text and tool calls",
             where=str(origin),
             remedy="write it in content, or remove it",
         )

@@ -1,4 +1,4 @@
-"""Tools and calls of tools, in the one form that chat templates take."""
+"""Tools and tool calls, in the one form that chat templates take."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _function(function: Mapping[str, Any], origin: Origin) -> Mapping[str, Any]:
         function = {"parameters" if name == "input_schema" else name: item for name, item in function.items()}
     parameters = from_json(function.get("parameters"))
     if isinstance(parameters, str):
-        what = f"the parameters of the tool {function['name']} are no JSON object: {_shown(parameters)}"
+        what = f"the parameters of the tool {function['name']} are not a JSON object: {_shown(parameters)}"
         raise InputError(what, where=str(origin))
     return function if parameters is function.get("parameters") else {**function, "parameters": parameters}
 
@@ -81,7 +81,7 @@ def read_calls(value: Any, origin: Origin, what: str) -> list[dict[str, Any]]:
         what: The message, such as ``message 3``.
 
     Raises:
-        InputError: If it is something else, or the arguments are no JSON object.
+        InputError: If it is something else, or the arguments are not a JSON object.
     """
     found = from_json(value)
     calls = found if isinstance(found, list) else [found]
@@ -95,7 +95,7 @@ def _call(call: Any, origin: Origin, what: str) -> dict[str, Any]:
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(name, str) or not name:
         raise InputError(
-            f"{what} is no call of a tool: {_shown(call)}",
+            f"{what} is not a tool call: {_shown(call)}",
             where=str(origin),
             remedy='{"name": …, "arguments": {…}}, or a list of such; as text it must be JSON',
         )
@@ -110,7 +110,7 @@ def _arguments(value: Any, name: str, origin: Origin, what: str) -> dict[str, An
         return {}
     if not isinstance(found, dict):
         raise InputError(
-            f"{what}: the arguments of the call of {name} are no JSON object: {_shown(value)}",
+            f"{what}: the arguments of the call of {name} are not a JSON object: {_shown(value)}",
             where=str(origin),
             remedy='arguments are an object, or its JSON text: {"city": "Oslo"}',
         )

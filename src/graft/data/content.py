@@ -31,7 +31,7 @@ def read_content(content: Any, role: str, origin: Origin, what: str) -> Content:
         what: The message, such as ``message 3``.
 
     Raises:
-        InputError: For a part that is no text, such as an image.
+        InputError: For a part that is not text, such as an image.
     """
     if content is None:
         return Content("")
@@ -53,7 +53,7 @@ def read_content(content: Any, role: str, origin: Origin, what: str) -> Content:
         else:
             no_text = f"type {kind!r}" if kind and kind not in _TEXTS else repr(part)[:60]
             raise InputError(
-                f"{what} has a part that is no text: {no_text}",
+                f"{what} has a part that is not text: {no_text}",
                 where=str(origin),
                 remedy="graft trains on text only: remove the part, or the row",
             )

@@ -175,7 +175,7 @@ def _check_new_tokens(settings: FinetuneSettings, opened: Opened, problems: Prob
     for name in ("new_tokens", "new_special_tokens"):
         added = [text for text in getattr(settings, name) or () if text not in there]
         if added:
-            what = f"--{name} cannot add {', '.join(map(repr, added))} to what is continued"
+            what = f"--{name} cannot add {', '.join(map(repr, added))} to the model that training continues from"
             remedy = "start from the base model" if opened.adapter else f"give its model: {opened.base.path}"
             problems.add(what, str(opened.run or opened.adapter), remedy)
 
@@ -232,7 +232,7 @@ def _check_method(
             continue
         if not _alike(name, given, found.get(name)):
             shown = _shown(found[name]) if name in found else "not given"
-            what = f"--{name} {_shown(given)} differs from the value of what is continued, {shown}"
+            what = f"--{name} {_shown(given)} differs from the value that training continues from, {shown}"
             problems.add(what, place, _instead(name, opened))
 
 

@@ -84,7 +84,7 @@ def read_history(row: Mapping[str, Any], origin: Origin, prompt: Any = str) -> l
             remedy='[["first prompt", "first answer"], ["second prompt", "second answer"]]',
         )
     if any(not isinstance(text, str) for pair in pairs for text in pair):
-        raise InputError(f"a pair of {name} is no prompt with its answer", where=str(origin), remedy="fill it in")
+        raise InputError(f"a pair of {name} is not a prompt with its answer", where=str(origin), remedy="fill it in")
     return [turn for asked, answer in pairs for turn in (user(prompt(asked)), assistant(answer))]
 
 
@@ -159,7 +159,7 @@ class Conversations:
             why = "answers that are read as context only: switched off, part of a prompt, or before any prompt"
             self.notes.count("answers_not_trained", why, origin, off)
         asked = any(turn.trained and turn.message["role"] != "assistant" for turn in whole)
-        self.notes.count("prompts_not_trained", "rows that switch on turns that are no answers", origin, asked)
+        self.notes.count("prompts_not_trained", "rows that switch on turns that are not answers", origin, asked)
         if answers[-1] < len(whole) - 1:
             self.notes.count("turns_without_answer", "rows that end with a turn without an answer", origin)
 
