@@ -13,7 +13,7 @@ from graft.evaluation.metrics import Metric, Predictions, select_metrics
 from graft.evaluation.metrics.classes import confusion, per_class
 from graft.evaluation.predict import default_max_new_tokens, predict
 from graft.evaluation.rows import SEED, EvaluationRows
-from graft.inference.predictor import Predictor
+from graft.inference.predictor import Predictor, can_score
 from graft.progress import Reporter, Silent
 from graft.registry import absolute_reference
 
@@ -67,7 +67,7 @@ def evaluate(
     if rows.labels:
         unseen = sorted(set(rows.references) - set(rows.labels))
         rows = replace(rows, labels=[*rows.labels, *unseen])
-    chosen = select_metrics(metrics, rows.references, rows.labels)
+    chosen = _measurable(select_metrics(metrics, rows.references, rows.labels), predictors, metrics is not None)
     longest = max_new_tokens or default_max_new_tokens(rows.written, predictors[0].tokenizer)
     found = {p.name: predict(p, rows, chosen, longest, reporter or Silent()) for p in predictors}
     document = {
@@ -79,6 +79,27 @@ def evaluate(
         **_classes(found, chosen, rows),
     }
     return Evaluation(document, _prediction_lines(rows.examples, found, chosen))
+
+
+def _measurable(metrics: Sequence[Metric], predictors: Sequence[Predictor], named: bool) -> list[Metric]:
+    """Those of ``metrics`` that every predictor allows: without likelihoods there is no perplexity.
+
+    Args:
+        metrics: The metrics.
+        predictors: The models.
+        named: Whether the user named the metrics.
+
+    Raises:
+        InputError: If the user named others, or none is left.
+    """
+    without = [predictor.name for predictor in predictors if not can_score(predictor)]
+    lost = [metric.name for metric in metrics if metric.needs == "likelihood"] if without else []
+    kept = [metric for metric in metrics if metric.name not in lost]
+    if lost and (named or not kept):
+        what = f"{', '.join(lost)} cannot be measured: {', '.join(without)} gives no likelihoods of given texts"
+        remedy = f"--metrics {','.join(metric.name for metric in kept)}" if kept else "name other --metrics"
+        raise InputError(what, where="--metrics", remedy=remedy)
+    return kept
 
 
 def _described(metrics: Sequence[Metric], names: Sequence[str] | None) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
+from graft.evaluation.answered_label import answered_label
 from graft.evaluation.metrics import Metric, Predictions
 from graft.evaluation.rows import EvaluationRows
-from graft.inference.predictor import CompletionScore, Predictor, Progress
+from graft.inference.predictor import CompletionScore, Predictor, Progress, can_score
 from graft.progress import Reporter
 
 CHARACTERS_A_TOKEN = 2
@@ -20,7 +21,7 @@ def predict(
     """Ask ``predictor`` for the answers, choices and scores that ``metrics`` need.
 
     A label whose every token is the most likely one is what generation would write, so rows with such a label are
-    scored and not generated again.
+    scored and not generated again. Of a predictor without likelihoods the choice is the label that it writes.
 
     Args:
         predictor: The model to ask.
@@ -30,6 +31,8 @@ def predict(
         reporter: Shows the progress.
     """
     needs = {metric.needs for metric in metrics}
+    if not can_score(predictor):
+        return _written(predictor, rows, needs, max_new_tokens, reporter)
     choices: list[str] | None = None
     scores: list[CompletionScore] | None = None
     scored: list[list[CompletionScore]] | None = None
@@ -44,6 +47,16 @@ def predict(
         scores = [row[0] for row in scored]
     answers = _answers(predictor, rows, known, max_new_tokens, reporter) if "generation" in needs else None
     return Predictions(rows.references, answers, choices, rows.labels, scores, scored)
+
+
+def _written(
+    predictor: Predictor, rows: EvaluationRows, needs: Set[str], max_new_tokens: int, reporter: Reporter
+) -> Predictions:
+    """What a predictor without likelihoods writes, and the labels that this names."""
+    answers = _answers(predictor, rows, [None] * len(rows.examples), max_new_tokens, reporter)
+    labels = rows.labels if rows.labels and "choice" in needs else None
+    choices = [answered_label(answer, labels) for answer in answers] if labels else None
+    return Predictions(rows.references, answers, choices, rows.labels)
 
 
 def default_max_new_tokens(references: Sequence[str], tokenizer: Any = None) -> int:

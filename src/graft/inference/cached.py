@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graft.data.example import Example
-from graft.inference.predictor import CompletionScore, Predictor, Progress
+from graft.inference.predictor import CompletionScore, Predictor, Progress, can_score
 
 
 class CachedPredictor:
@@ -16,7 +16,7 @@ class CachedPredictor:
     """
 
     def __init__(self, predictor: Predictor) -> None:
-        self.name, self.tokenizer = predictor.name, predictor.tokenizer
+        self.name, self.tokenizer, self.can_score = predictor.name, predictor.tokenizer, can_score(predictor)
         self._predictor: Predictor | None = predictor
         self._generated: dict[Any, list[str]] = {}
         self._scored: dict[Any, list[list[CompletionScore]]] = {}

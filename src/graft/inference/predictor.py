@@ -39,6 +39,8 @@ class Predictor(Protocol):
     Attributes:
         name: The name in results, such as ``base`` or ``tuned``.
         tokenizer: The tokenizer, from which callers learn how many tokens a reference has; None where it is unknown.
+
+    A predictor that cannot ``score`` says so by the attribute ``can_score = False``.
     """
 
     name: str
@@ -78,3 +80,8 @@ class Predictor(Protocol):
             InputError: If likelihoods are not defined for the task.
         """
         ...
+
+
+def can_score(predictor: Predictor) -> bool:
+    """Return whether ``predictor`` computes likelihoods: all do that do not say otherwise."""
+    return bool(getattr(predictor, "can_score", True))

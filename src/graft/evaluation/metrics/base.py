@@ -29,7 +29,8 @@ class Predictions:
     Attributes:
         references: The reference answers.
         answers: The generated answers.
-        choices: The most likely label of each row.
+        choices: The most likely label of each row; of a predictor that gives no likelihoods the label that it answered,
+            or an empty text where it answered none.
         labels: The labels to choose from.
         scores: The likelihood of each reference.
         candidate_scores: The likelihood of each completion that was scored, row by row: of every label, or without

@@ -19,13 +19,17 @@ ACCURACY = mean_metric(
 
 
 def _counts(predictions: Predictions) -> Array:
-    """Return one-hot rows (n, 3 * labels): the label if it was right, the predicted label, the reference."""
+    """Return one-hot rows (n, 3 * labels): the label if it was right, the predicted label, the reference.
+
+    An answer that is no label is predicted for none of them.
+    """
     assert predictions.labels is not None and predictions.choices is not None
     place = {label: index for index, label in enumerate(predictions.labels)}
     size = len(place)
     found = np.zeros((len(predictions.references), 3 * size))
     for row, (reference, choice) in enumerate(zip(predictions.references, predictions.choices, strict=True)):
-        found[row, size + place[choice]] = 1
+        if choice in place:
+            found[row, size + place[choice]] = 1
         if reference in place:
             found[row, 2 * size + place[reference]] = 1
             found[row, place[reference]] = float(reference == choice)
@@ -56,12 +60,16 @@ MACRO_F1 = Metric(
 
 
 def confusion(references: Sequence[str], choices: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
-    """Return the confusion matrix: rows are references, columns predictions, both in the order of ``labels``."""
+    """Return the confusion matrix: rows are references, columns predictions, both in the order of ``labels``.
+
+    A last column counts the answers that are no label, if there are any.
+    """
     place = {label: index for index, label in enumerate(labels)}
-    matrix = [[0] * len(labels) for _ in labels]
+    columns = len(labels) + any(choice not in place for choice in choices)
+    matrix = [[0] * columns for _ in labels]
     for reference, choice in zip(references, choices, strict=True):
         if reference in place:
-            matrix[place[reference]][place[choice]] += 1
+            matrix[place[reference]][place.get(choice, len(labels))] += 1
     return matrix
 
 
