@@ -9,11 +9,13 @@ import yaml
 
 from graft.cli.main import main
 from graft.commands.finetune import finetune
-from graft.config import HubSettings, ModelSettings
+from graft.config import ExportSettings, ModelSettings
 from graft.errors import InputError
-from graft.export.merge import merged
-from graft.models.base import load_model, load_tokenizer, open_run_or_model, resolve
+from graft.export.merge import load_judged, merge_judged
+from graft.export.source import open_source
+from graft.models.base import load_model, resolve
 from graft.planning.settings import finetune_settings
+from graft.progress import SILENT
 
 FILE = '''
 import json
@@ -149,9 +151,8 @@ def test_export_asks_the_method(plain, own, capsys):
     assert main(words) == 2
     assert "weights trained with --method scale cannot be merged" in capsys.readouterr().err
     run = finetune({**plain, "method": f"{own}:Switched", "evaluate": False, "metrics": None, "overwrite": True})
-    base = resolve(ModelSettings(model_name_or_path=plain["model_name_or_path"]))
-    opened = open_run_or_model(run, hub=HubSettings(trust_remote_code=True))
-    tuned = merged(opened, load_tokenizer(base), run / "one")
+    source = open_source(ExportSettings(model_name_or_path=str(run), trust_remote_code=True), SILENT)
+    tuned = merge_judged(load_judged(source), source, run / "one")
     again = load_model(resolve(ModelSettings(model_name_or_path=str(run / "one"))))
     assert torch.equal(again.model.norm.weight, tuned.model.norm.weight)
     assert not torch.equal(again.model.norm.weight, torch.ones_like(again.model.norm.weight))

@@ -1,19 +1,69 @@
-"""A model with its adapter merged into the weights, as a model folder."""
+"""The model that was judged, and one plain model with its adapter merged into the weights."""
 
 from __future__ import annotations
 
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graft.errors import InputError
 from graft.methods import METHODS
-from graft.methods.recorded import load_merged, method_of
-from graft.models.base import Opened, load_model
+from graft.methods.recorded import load_tuned, method_of
+from graft.models.base import Opened
 from graft.models.load import quiet
+from graft.tasks.load import load_for
+
+if TYPE_CHECKING:
+    from graft.export.source import ExportSource
 
 MERGEABLE = {"LORA"}
+
+
+def load_judged(source: ExportSource) -> Any:
+    """Load the model as ``graft evaluate`` does: the base, and its adapter over it, not merged.
+
+    Args:
+        source: The model to export.
+
+    Returns:
+        The model in float32 and in evaluation mode: of transformers, or of PEFT or the method where there is an
+        adapter. What an export is compared with is asked of it before ``merge_judged`` uses it up.
+
+    Raises:
+        InputError: If the model does not load, or the adapter does not fit it.
+    """
+    run = source.run
+    model = load_for(source.task, source.encoding, source.base, (run.manifest.seed or 0) if run is not None else 0)
+    return load_tuned(model, source.opened).eval()
+
+
+def merge_judged(model: Any, source: ExportSource, folder: Path | None) -> Any:
+    """Merge the adapter of a model into its weights.
+
+    Args:
+        model: What ``load_judged`` returned for ``source``; it is used up.
+        source: The model to export.
+        folder: Where the merged model and the tokenizer are written; None to write nothing.
+
+    Returns:
+        The plain model of transformers.
+
+    Raises:
+        InputError: If the adapter cannot be merged.
+    """
+    if source.adapter is not None:
+        check_mergeable(source.opened)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = method_of(source.opened).merge(model)
+        _untie(model)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with quiet():
+            model.save_pretrained(folder)
+            source.tokenizer.save_pretrained(folder)
+    return model
 
 
 def adapter_config(adapter: Path) -> dict[str, Any]:
@@ -58,34 +108,6 @@ def check_mergeable(opened: Opened) -> None:
             where=str(adapter),
             remedy="train with --method lora, qlora or full",
         )
-
-
-def merged(opened: Opened, tokenizer: Any, folder: Path) -> Any:
-    """Merge the adapter of ``opened`` into its base.
-
-    Args:
-        opened: The model and its adapter, if it has one.
-        tokenizer: Its tokenizer.
-        folder: Where the merged model and the tokenizer are written.
-
-    Returns:
-        The merged model in PyTorch.
-
-    Raises:
-        InputError: If the adapter does not fit the model, or cannot be merged.
-    """
-    model = load_model(opened.base)
-    if opened.adapter is not None:
-        check_mergeable(opened)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = load_merged(model, opened)
-        _untie(model)
-    folder.mkdir(parents=True, exist_ok=True)
-    with quiet():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    return model
 
 
 def _untie(model: Any) -> None:

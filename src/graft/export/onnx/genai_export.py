@@ -27,7 +27,7 @@ from graft.export.adapter_placement import (
 from graft.export.cached_predictions import RecordedEvaluation, recorded_evaluation
 from graft.export.calibration_rows import calibration_rows
 from graft.export.candidates import Candidate, Search, choose, same_weights
-from graft.export.merge import merged
+from graft.export.merge import load_judged, merge_judged
 from graft.export.onnx.execution_providers import choose_provider, runs_here
 from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, ExportBuilder, Variant
 from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256, write_readme
@@ -101,7 +101,10 @@ class GenaiExport:
     # ---- what the candidates are compared with
 
     def _compared_with(self) -> tuple[Any, ParityCheck | None]:
-        """The merged model, and the check against it; None if the comparison is not wanted or not possible here."""
+        """The merged model, and the check against the model that was judged, which is not merged.
+
+        The check is None if the comparison is not wanted or not possible here.
+        """
         wanted = self._runs_here and not self.options.skip_parity
         own = self.source.run if self.options.data_files is None else None
         known = recorded_evaluation(own, self.source.tokenizer) if own is not None and wanted else None
@@ -109,25 +112,30 @@ class GenaiExport:
         if wanted and known is None:
             rows = load_parity_rows(self.source, self.options.data_files, self.options.parity_rows)
         self.reporter.note(f"loading {self.source.name}")
-        base = self._base_answers(rows) if own is not None and rows is not None else None
-        model = merged(self.source.opened, self.source.tokenizer, self._work / "merged")
+        base = None
+        if own is not None and rows is not None:
+            base = self._answers("base", load_model(untuned(self.source.opened, self.reporter)), rows)
+        model = load_judged(self.source)
+        check = None
         if known is not None:
             self.reporter.note(
                 f"reusing PyTorch's answers to {len(known.rows.examples)} rows from the run's evaluation"
             )
             tokenizer, count = self.source.tokenizer, self.options.parity_rows
-            return model, check_of_evaluation(known, model, tokenizer, count, self.reporter)
-        if rows is None:
-            return model, None
-        tuned = self._torch("tuned" if base else "model", model)
-        predictors = [*([base] if base else []), CachedPredictor(tuned)]
-        answers = reference_answers(model, self.source.tokenizer, rows.examples, tuned.ends(), self.reporter)
-        return model, ParityCheck(rows, self.source.tokenizer, list(predictors), answers)
+            check = check_of_evaluation(known, model, tokenizer, count, self.reporter)
+        elif rows is not None:
+            check = self._check(model, rows, base)
+        return merge_judged(model, self.source, self._work / "merged"), check
 
-    def _base_answers(self, rows: EvaluationRows) -> CachedPredictor:
-        """What the evaluation asks, asked of the model before tuning, which then leaves memory."""
-        model = load_model(untuned(self.source.opened, self.reporter))
-        found = CachedPredictor(self._torch("base", model))
+    def _check(self, model: Any, rows: EvaluationRows, base: CachedPredictor | None) -> ParityCheck:
+        tuned = self._answers("tuned" if base else "model", model, rows)
+        ends = self._torch("", model).ends()
+        answers = reference_answers(model, self.source.tokenizer, rows.examples, ends, self.reporter)
+        return ParityCheck(rows, self.source.tokenizer, [*([base] if base else []), tuned], answers)
+
+    def _answers(self, name: str, model: Any, rows: EvaluationRows) -> CachedPredictor:
+        """What the evaluation asks, asked of ``model``, which can be merged or leave memory then."""
+        found = CachedPredictor(self._torch(name, model))
         evaluate([found], rows, reporter=self.reporter)
         found.release_model()
         return found

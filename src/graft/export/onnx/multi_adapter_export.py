@@ -181,7 +181,7 @@ class MultiAdapterExport:
         if self.options.skip_parity or adapter.run is None:
             return None
         run, tokenizer, count = RunFolder.open(adapter.run), self.source.tokenizer, self.options.parity_rows
-        model = load_adapter(load_model(self.source.base), adapter.path).merge_and_unload()
+        model = load_adapter(load_model(self.source.base), adapter.path)
         known = recorded_evaluation(run, tokenizer)
         if known is not None:
             check = check_of_evaluation(known, model, tokenizer, count, self.reporter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graft.config import ExportSettings, GgufConfig, Settings
 from graft.errors import GraftError, InputError, Problems
@@ -62,21 +62,23 @@ class Gguf:
         """The GGUF file and a README."""
         from graft.export.calibration_rows import calibration_rows
         from graft.export.gguf_writer import TYPES, write_gguf
-        from graft.export.merge import merged
+        from graft.export.merge import load_judged, merge_judged
         from graft.export.onnx.export_builder import CALIBRATION_TOKENS
         from graft.export.quantize.calibrate import quantize_linears, within_budget
 
         precision, tokenizer = str(options.precision), source.tokenizer
         found = calibration_rows(None if config.rounding == "range" else source.opened.run, tokenizer)
         rows = {"": within_budget(found, CALIBRATION_TOKENS)} if found else {}
-        model = merged(source.opened, tokenizer, folder / ".merged")
+        model = load_judged(source)
+        judged = None if options.skip_parity else _Judged.of(model, source)
+        model = merge_judged(model, source, folder / ".merged")
         stem = source.name if source.run else source.base.path.name
         file = folder / f"{stem}-{TYPES[precision].lower()}.gguf"
         blocks = quantize_linears(model, rows, reporter=reporter) if precision == "int4" else {}
         reporter.note(f"writing {file.name}")
         write_gguf(model, tokenizer, file, precision, blocks, name=source.name, license=source.base.license)
         shutil.rmtree(folder / ".merged")
-        parity = "skipped (--skip_parity)" if options.skip_parity else _read_back(model, source, file, precision)
+        parity = "skipped (--skip_parity)" if judged is None else _read_back(judged, file, precision)
         size = round(file.stat().st_size / 1e6, 1)
         _write_readme(folder, f"{source.name}, GGUF {TYPES[precision]}", file.name, size)
         rounding = ("gptq" if rows else "range") if precision == "int4" else None
@@ -97,20 +99,41 @@ def _write_readme(folder: Path, title: str, file: str, size: float) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _read_back(model: Any, source: ExportSource, file: Path, precision: str) -> dict[str, Any]:
-    """Read the file with transformers, and compare tokens of prompts and the logits after them."""
+class _Judged(NamedTuple):
+    """What the model that was judged, which is not merged, does: texts, their tokens, and the logits after them."""
+
+    texts: Sequence[str]
+    prompts: Sequence[Sequence[int]]
+    logits: Sequence[Any]
+
+    @classmethod
+    def of(cls, model: Any, source: ExportSource) -> _Judged:
+        """Ask ``model`` what the file is compared with."""
+        from graft.data.tokenize import prompt_ids
+
+        texts = _texts(source)
+        prompts = [prompt_ids(source.tokenizer, text) for text in texts]
+        return cls(texts, prompts, _last_logits(model, prompts))
+
+
+def _last_logits(model: Any, prompts: Sequence[Sequence[int]]) -> list[Any]:
+    """The logits (vocabulary) after each of ``prompts``."""
     import torch
 
+    with torch.no_grad():
+        return [model(input_ids=torch.tensor([list(ids)])).logits[0, -1] for ids in prompts]
+
+
+def _read_back(judged: _Judged, file: Path, precision: str) -> dict[str, Any]:
+    """Read the file with transformers, and compare tokens of prompts and the logits after them."""
     from graft.data.tokenize import prompt_ids
 
-    texts = _texts(source)
-    prompts = [prompt_ids(source.tokenizer, text) for text in texts]
+    texts, prompts = judged.texts, judged.prompts
     folder = file.with_name(".read")
     folder.mkdir()
     try:
         again, tokenizer = _loaded(file, folder)
-        with torch.no_grad():
-            pairs = [[one(input_ids=torch.tensor([ids])).logits[0, -1] for one in (model, again)] for ids in prompts]
+        pairs = list(zip(judged.logits, _last_logits(again, prompts), strict=True))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     same_ids = sum(prompt_ids(tokenizer, text) == ids for text, ids in zip(texts, prompts, strict=True))

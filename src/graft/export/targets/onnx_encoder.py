@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graft.config import ExportSettings, Settings
 from graft.errors import InputError
 from graft.export.target import Built
 
 if TYPE_CHECKING:
+    from graft.evaluation.rows import EvaluationRows
     from graft.export.source import ExportSource
+    from graft.inference.cached import CachedPredictor
     from graft.inference.predictor import Predictor
     from graft.progress import Reporter
 
@@ -64,19 +65,22 @@ class OnnxEncoder:
         self, source: ExportSource, options: ExportSettings, config: Settings, folder: Path, reporter: Reporter
     ) -> Built:
         """model.onnx, the tokenizer, and the labels in config.json."""
+        from graft.export.merge import load_judged, merge_judged
         from graft.export.onnx.encoder_graph import export, quantize_dynamic_int8
         from graft.export.onnx.genai_folder import size_mb, weights_sha256
         from graft.export.onnx.model_builder import versions
 
         reporter.note(f"loading {source.name}")
-        model = _merged(source)
+        model = load_judged(source)
+        judged = None if options.skip_parity else _Judged.of(model, source, options, reporter)
+        model = merge_judged(model, source, None)
         reporter.note(f"exporting in {options.precision}")
         export(model, folder)
         if options.precision == "int8":
             quantize_dynamic_int8(folder)
         source.tokenizer.save_pretrained(folder)
         (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
-        parity = "skipped (--skip_parity)" if options.skip_parity else _parity(source, options, model, folder, reporter)
+        parity = "skipped (--skip_parity)" if judged is None else _parity(source, options, judged, folder, reporter)
         entries = {"task": source.task.name, "sha256": weights_sha256(folder), "versions": versions()}
         built = Built(parity, size_mb(folder), entries, run_command="graft chat {folder} --prompt TEXT")
         _write_readme(folder, f"{source.name}, {source.task.name}, {options.precision} ONNX", built.reason)
@@ -101,31 +105,50 @@ class OnnxEncoder:
         return get_task(read_bundle(folder).task or "").predictor("onnx", Graph(folder), encoding)
 
 
-def _merged(source: ExportSource) -> Any:
-    from graft.methods.recorded import load_merged
-    from graft.tasks.load import load_for
+class _Judged(NamedTuple):
+    """What the model that was judged, which is not merged, does.
 
-    model = load_for(source.task, source.encoding, source.base, seed=0)
-    if source.adapter is None:
-        return model
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return load_merged(model, source.opened)
+    Attributes:
+        rows: The rows to compare on.
+        predictor: The model's answers to them, kept.
+        logits: The model's logits for each of ``SAMPLE_TEXTS``.
+    """
+
+    rows: EvaluationRows
+    predictor: CachedPredictor
+    logits: list[Any]
+
+    @classmethod
+    def of(cls, model: Any, source: ExportSource, options: ExportSettings, reporter: Reporter) -> _Judged:
+        """Ask ``model`` all that the exported model is asked."""
+        import torch
+
+        from graft.evaluation.compare import evaluate
+        from graft.export.parity_rows import load_parity_rows
+        from graft.inference.cached import CachedPredictor
+
+        task, encoding = source.task, source.encoding
+        rows = load_parity_rows(source, options.data_files, options.parity_rows)
+        predictor = CachedPredictor(task.predictor("tuned", model, encoding))
+        evaluate([predictor], rows, metrics=task.default_metrics(encoding.label_space), reporter=reporter)
+        predictor.generate(rows.examples, 1)
+        predictor.release_model()
+        with torch.no_grad():
+            logits = [model(ids, attention_mask=mask).logits for ids, mask in _inputs(encoding.tokenizer)]
+        return cls(rows, predictor, logits)
 
 
 def _parity(
-    source: ExportSource, options: ExportSettings, model: Any, folder: Path, reporter: Reporter
+    source: ExportSource, options: ExportSettings, judged: _Judged, folder: Path, reporter: Reporter
 ) -> dict[str, Any]:
     """Both models on the same rows, and the largest difference of their logits."""
     from graft.evaluation.compare import evaluate
     from graft.export.onnx.encoder_graph import OnnxEncoder as Graph
     from graft.export.parity import gate
-    from graft.export.parity_rows import load_parity_rows
 
-    task, encoding = source.task, source.encoding
-    rows = load_parity_rows(source, options.data_files, options.parity_rows)
+    task, encoding, rows = source.task, source.encoding, judged.rows
     exported = Graph(folder)
-    predictors = [task.predictor("tuned", model, encoding), task.predictor("onnx", exported, encoding)]
+    predictors = [judged.predictor, task.predictor("onnx", exported, encoding)]
     result = evaluate(
         predictors,
         rows,
@@ -134,21 +157,20 @@ def _parity(
     )
     own, exported_answers = (predictor.generate(rows.examples, 1) for predictor in predictors)
     same = sum(one == other for one, other in zip(own, exported_answers, strict=True))
+    pairs = zip(judged.logits, _inputs(encoding.tokenizer), strict=True)
+    difference = max(float((wanted - exported(ids, mask).logits).abs().max()) for wanted, (ids, mask) in pairs)
     return {
         "rows": len(rows.examples),
         "answers_equal": [same, len(rows.examples)],
-        "greatest_logit_difference": round(_max_logit_difference(model, exported, encoding.tokenizer), 6),
+        "greatest_logit_difference": round(difference, 6),
         **gate(result.document, options.max_accuracy_drop),
     }
 
 
-def _max_logit_difference(model: Any, exported: Any, tokenizer: Any) -> float:
-    import torch
-
+def _inputs(tokenizer: Any) -> list[tuple[Any, Any]]:
+    """Token ids and attention mask, each (1, tokens), of each of ``SAMPLE_TEXTS``."""
     inputs = [tokenizer(text, return_tensors="pt") for text in SAMPLE_TEXTS]
-    fed = [(one["input_ids"], one["attention_mask"]) for one in inputs]
-    with torch.no_grad():
-        return max(float((model(i, attention_mask=m).logits - exported(i, m).logits).abs().max()) for i, m in fed)
+    return [(one["input_ids"], one["attention_mask"]) for one in inputs]
 
 
 def _write_readme(folder: Path, title: str, reason: str) -> None:

@@ -1,7 +1,7 @@
 """An export target with an option of its own: copies of the merged weights."""
 
 from graft.config import Settings, setting
-from graft.export.merge import merged
+from graft.export.merge import load_judged, merge_judged
 from graft.export.target import Built
 
 
@@ -26,7 +26,7 @@ class Copies:
 
     def build(self, source, options, config, folder, reporter):
         for number in range(config.copies):
-            merged(source.opened, source.tokenizer, folder / str(number))
+            merge_judged(load_judged(source), source, folder / str(number))
         reporter.note(f"{config.copies} copies")
         return Built({"passed": True, "reason": "they are copies"}, 0.1, {"copies": config.copies})
 
