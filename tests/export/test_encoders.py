@@ -7,6 +7,7 @@ import pytest
 from graft.cli.main import main
 from graft.commands.export import export_model
 from graft.errors import InputError
+from graft.runs.manifest import read_bundle, read_run
 from small_runs import bundle_document, tune
 from tiny_task_models import tiny_bert_folder
 
@@ -64,3 +65,14 @@ def test_its_weights_in_int8_take_less(classifier, tmp_path):
 def test_int4_is_refused_for_encoders(classifier, tmp_path):
     with pytest.raises(InputError, match="does not support int4"):
         export_model({"model_name_or_path": str(classifier), "precision": "int4", "output_path": str(tmp_path / "x")})
+
+
+def test_its_bundle_records_its_labels_and_its_limit(classifier, tmp_path):
+    folder = export_model(
+        {"model_name_or_path": str(classifier), "skip_parity": True, "output_path": str(tmp_path / "out")}
+    )
+    found, task = read_bundle(folder).prompt, read_run(classifier).task
+    assert found.labels == task.label_space.names and sorted(found.labels) == ["bad", "good"]
+    assert found.max_length == task.max_length and found.stop == []
+    first = (classifier / "data" / "eval.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    assert found.kind == "text/label" and found.example == json.loads(first)["text"]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from graft.config import DataSettings
 from graft.errors import InputError
 from graft.runs.evaluation_document import read_evaluation, read_metrics, read_predictions
 from graft.runs.folder import RunFolder
-from graft.runs.manifest import BundleManifest, ParityRecord, RunManifest, read_manifest, update_manifest
+from graft.runs.manifest import BundleManifest, ParityRecord, RunManifest, read_bundle, read_manifest, update_manifest
 from graft.runs.view import RunView
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -123,6 +124,18 @@ def test_a_bundle_of_graft_0_1_opens_with_todays_names(name: str) -> None:
     for now, then in parities:
         if isinstance(then, dict):
             assert isinstance(now, ParityRecord) and now.reason == then["why"] and now.passed == then["passed"]
+
+
+def test_the_shape_of_an_earlier_bundles_rows_is_its_prompt() -> None:
+    found = read_bundle(FIXTURES / "bundle-0.1")
+    assert found.prompt is not None and found.prompt.data == on_disk(FIXTURES / "bundle-0.1")["shape"]
+    assert found.prompt.settings(DataSettings).instruction == found.prompt.data["instruction"]
+    several = read_bundle(FIXTURES / "multi-adapter-0.1")
+    then = on_disk(FIXTURES / "multi-adapter-0.1")["adapters"]
+    for name, entry in several.adapters.items():
+        assert entry.prompt is not None and entry.prompt.data == then[name]["shape"]
+        assert "shape" not in entry.document()
+    assert several.prompt_of("base") == several.adapters["tone"].prompt
 
 
 def test_a_line_that_was_cut_off_is_omitted_and_a_damaged_one_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from graft.commands.open_predictors import BASE, adapters_of, check_chats, open_bundle, open_model_by_name
 from graft.config import DataSettings, ModelSettings
@@ -16,6 +16,7 @@ from graft.export.bundle import is_bundle
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
 from graft.runs.manifest import read_bundle
+from graft.runs.prompt_record import PromptRecord
 from graft.runs.settings import recorded_data_settings
 
 TYPED = Origin("typed", 1)
@@ -94,7 +95,7 @@ class Conversation:
     def _of_bundle(cls, folder: Path, max_new_tokens: int, adapter: str | None, trusted: bool) -> Conversation:
         manifest = read_bundle(folder)
         predictors = open_bundle(folder, [adapter] if adapter else adapters_of(folder), trusted)
-        forms = {name: _form(manifest.adapters.get(name, manifest).shape) for name in predictors}
+        forms = {name: _form(manifest.prompt_of(name)) for name in predictors}
         return cls(predictors, max_new_tokens, forms, [next(iter(predictors))])
 
     def command(self, text: str) -> str:
@@ -130,6 +131,6 @@ class Conversation:
         return self.predictors[name].generate([AnswerExample(prompt, "", TYPED)], self.max_new_tokens)[0]
 
 
-def _form(shape: Mapping[str, Any] | None) -> DataSettings | None:
+def _form(prompt: PromptRecord | None) -> DataSettings | None:
     """The form of the rows that a bundle or one of its adapters was trained on, as the manifest has it."""
-    return DataSettings(**shape) if shape else None
+    return prompt.settings(DataSettings) if prompt is not None else None

@@ -13,13 +13,12 @@ from graft.errors import InputError
 from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, SourceModel
 from graft.export.onnx.genai_folder import ADAPTERS
 from graft.export.onnx.lora_adapter import LoraAdapter, adapter_path, open_adapter
+from graft.export.prompt_record import adapter_prompt_record
 from graft.methods.adapter_folder import load_adapter, read_record
 from graft.methods.quantized import INT4
 from graft.models.base import Base, load_model
 from graft.models.load import quiet
 from graft.models.open import Opened
-from graft.runs.folder import RunFolder
-from graft.runs.settings import recorded_data_settings
 
 FASTER = 1.05
 """How many times faster a hot-swappable adapter must be for ``auto`` to choose it: measurements differ by less."""
@@ -115,8 +114,8 @@ def slot_name(opened: Opened) -> str:
     return name or "adapter"
 
 
-def adapter_entry(adapter: LoraAdapter, folder: Path) -> dict[str, Any]:
-    """What the manifest of the bundle in ``folder`` records of ``adapter``."""
+def adapter_entry(adapter: LoraAdapter, folder: Path, base: Base, tokenizer: Any) -> dict[str, Any]:
+    """What the manifest of the bundle in ``folder`` records of ``adapter``, which is over ``base``."""
     file = adapter_path(folder, adapter.name)
     return {
         "file": f"{ADAPTERS}/{file.name}",
@@ -128,7 +127,7 @@ def adapter_entry(adapter: LoraAdapter, folder: Path) -> dict[str, Any]:
         "ranks": adapter.ranks,
         "modules": len(adapter.matrices),
         "size_mb": round(file.stat().st_size / 1e6, 1),
-        "shape": recorded_data_settings(RunFolder.open(adapter.run)) if adapter.run else None,
+        "prompt": adapter_prompt_record(adapter.run, base, tokenizer),
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from graft._version import __version__
 from graft.export import bundle
+from graft.export.prompt_record import prompt_record
 from graft.export.source import ExportSource
 from graft.export.target import Built, Choice
 from graft.hardware.machine import machine
@@ -32,6 +33,7 @@ def write_bundle_manifest(folder: Path, choice: Choice, source: ExportSource, bu
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "license": base.license},
         run=str(source.run.path) if source.run else None,
+        prompt=prompt_record(source),
         precision=built.precision or choice.options.precision,
         size_mb=built.size_mb,
         parity=built.parity,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from graft.runs.prompt_record import PromptRecord
 from graft.runs.record import Record
 from graft.runs.run_manifest import SCHEMA_VERSION, BaseModelRecord, MachineRecord
 
@@ -44,14 +45,14 @@ class ParityRecord(Record):
 
 
 class BundleAdapterRecord(Record):
-    """An adapter of a bundle: its file in the folder, its size, what it was made from, and its parity."""
+    """An adapter of a bundle: its file in the folder, its size, how it is asked, and its parity."""
 
     file: str
     sha256: str | None = None
     size_mb: float | None = None
     ranks: list[int] = Field(default_factory=list)
     modules: int | None = None
-    shape: dict[str, Any] | None = None
+    prompt: PromptRecord | None = None
     parity: ParityRecord | str | None = None
 
 
@@ -81,7 +82,10 @@ class CandidateRecord(Record):
 
 
 class BundleManifest(Record):
-    """The manifest of an exported bundle. ``run`` is the run folder that it was made from."""
+    """The manifest of an exported bundle.
+
+    ``run`` is the run folder that it was made from. ``prompt`` is how the bundle is asked; adapters have their own.
+    """
 
     kind: Literal["bundle"] = "bundle"
     schema_version: str = SCHEMA_VERSION
@@ -96,7 +100,7 @@ class BundleManifest(Record):
     task: str | None = None
     base: BaseModelRecord | None = None
     run: str | None = None
-    shape: dict[str, Any] | None = None
+    prompt: PromptRecord | None = None
     precision: str | None = None
     rounding: str | None = None
     device: str | None = None
@@ -115,6 +119,19 @@ class BundleManifest(Record):
     machine: MachineRecord = Field(default_factory=MachineRecord)
     versions: dict[str, str] = Field(default_factory=dict)
 
+    def prompt_of(self, adapter: str | None) -> PromptRecord | None:
+        """Return how ``adapter`` is asked, or the bundle as a whole; None where that is not recorded.
+
+        The base of several adapters is asked as they are, where they all agree.
+        """
+        entry = self.adapters.get(adapter) if adapter is not None else None
+        if entry is not None:
+            return entry.prompt or self.prompt
+        if self.prompt is not None or not self.adapters:
+            return self.prompt
+        asked = [each.prompt for each in self.adapters.values()]
+        return asked[0] if all(_alike(each, asked[0]) for each in asked) else None
+
     @property
     def summary(self) -> str:
         """What the comparison with PyTorch found, in one sentence: of the bundle, or of each adapter."""
@@ -128,3 +145,10 @@ def parity_reason(parity: ParityRecord | str | None) -> str:
     if isinstance(parity, ParityRecord):
         return parity.reason or f"greatest logit difference {parity.greatest_logit_difference}"
     return parity or "not compared"
+
+
+def _alike(one: PromptRecord | None, other: PromptRecord | None) -> bool:
+    """Whether both make the same prompt of a row."""
+    if one is None or other is None:
+        return one is other
+    return (one.data, one.chat_template) == (other.data, other.chat_template)

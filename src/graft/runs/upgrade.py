@@ -1,4 +1,4 @@
-"""Manifests of graft 0.1, which had no schema version, with today's keys."""
+"""Manifests of earlier versions with today's keys; graft 0.1 had no schema version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 def upgrade_manifest(document: dict[str, Any]) -> dict[str, Any]:
     """Return ``document`` with today's keys: ``licence`` is ``license``, ``inferences`` are ``inferred_settings``,
-    and the method has a title.
+    the ``shape`` of a bundle's rows is its ``prompt``, and the method has a title.
 
     A document that has them already is returned as it is. Values of wrong types are left for validation to name.
     """
@@ -15,6 +15,8 @@ def upgrade_manifest(document: dict[str, Any]) -> dict[str, Any]:
     found.setdefault("kind", "run")
     if found["kind"] == "bundle" and "schema_version" not in found:
         found |= _bundle(found)
+    if found["kind"] == "bundle":
+        found = _prompted(found)
     for name, upgrade in _SECTIONS.items():
         if isinstance(found.get(name), dict):
             found[name] = upgrade(found[name])
@@ -41,9 +43,19 @@ def _parity(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bundle_adapter(entry: Any) -> Any:
-    if isinstance(entry, dict) and isinstance(entry.get("parity"), dict):
-        return {**entry, "parity": _parity(entry["parity"])}
-    return entry
+    if not isinstance(entry, dict):
+        return entry
+    if isinstance(entry.get("parity"), dict):
+        entry = {**entry, "parity": _parity(entry["parity"])}
+    return _prompted(entry)
+
+
+def _prompted(document: dict[str, Any]) -> dict[str, Any]:
+    """``document`` with the settings of its rows as a prompt record."""
+    if "shape" not in document:
+        return document
+    found = {name: value for name, value in document.items() if name != "shape"}
+    return found if document["shape"] is None else {"prompt": {"data": document["shape"]}, **found}
 
 
 _TARGETS = {

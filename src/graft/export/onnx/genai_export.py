@@ -45,7 +45,6 @@ from graft.report import write_pages
 from graft.runs.evaluation_document import read_evaluation
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import read_bundle
-from graft.runs.settings import recorded_data_settings
 
 SPEED_TOKENS = 64
 SPEED_PROMPT = "The way to the sea"
@@ -196,13 +195,12 @@ class GenaiExport:
     # ---- what is written of the chosen one
 
     def _built(self, chosen: Candidate, candidates: Sequence[Candidate]) -> Built:
-        variant, source = chosen.variant, self.source
+        variant = chosen.variant
         parity: dict[str, Any] | str = self._not_compared if chosen.parity is None else chosen.parity
         known = read_bundle(self.folder).adapters if variant.placement == HOT_SWAPPABLE else {}
         listed = {name: {**entry.document(), "parity": parity} for name, entry in known.items()}
         entries = {
             "adapter": self._adapter_entry(chosen, candidates),
-            "shape": recorded_data_settings(source.run) if source.run else None,
             "rounding": variant.rounding if variant.precision == "int4" else None,
             "device": self.options.device,
             "provider": self._provider.name,
@@ -270,7 +268,7 @@ def _describe_slots(made: Path, models: SourceModels) -> None:
     bundle.write_manifest(
         made,
         slots=sorted(adapter.matrices),
-        adapters={adapter.name: adapter_entry(adapter, made)},
+        adapters={adapter.name: adapter_entry(adapter, made, models.opened.base, models.tokenizer)},
         default_adapter=adapter.name,
     )
 

@@ -121,7 +121,7 @@ class MultiAdapterExport:
             check_shapes(adapter, shapes, slots)
         for adapter in self.adapters:
             write_adapter(adapter, adapter_path(self.folder, adapter.name))
-            self.listed[adapter.name] = adapter_entry(adapter, self.folder)
+            self.listed[adapter.name] = adapter_entry(adapter, self.folder, self.source.base, self.source.tokenizer)
         # The adapters are found by the manifest, also by the process that answers for the comparison.
         bundle.write_manifest(self.folder, status="running", adapters=self.listed)
         for adapter in self.adapters:

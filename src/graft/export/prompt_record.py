@@ -1,0 +1,107 @@
+"""How a bundle is asked, recorded in its manifest: the one place where every target gets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from graft.data.chat_template import Renderer
+from graft.data.example import AnswerExample, Example
+from graft.data.rows import from_row
+from graft.export.source import ExportSource
+from graft.models.base import Base
+from graft.runs.folder import RunFolder
+from graft.runs.prompt_record import PromptRecord
+from graft.tasks.recorded_prompt import prompt_of_run
+from graft.tasks.select import get_task
+
+
+def prompt_record(source: ExportSource) -> PromptRecord | None:
+    """Return how a bundle of ``source`` is asked; None for the base of several adapters, which have one each.
+
+    Raises:
+        InputError: If the run's manifest or its rows are damaged.
+    """
+    if source.adapters:
+        return None
+    task, encoding = source.task, source.encoding
+    found = prompt_of_run(source.run, task) if source.run is not None else PromptRecord()
+    update: dict[str, Any] = {
+        "labels": found.labels or list(encoding.label_space.names) or None,
+        "max_length": encoding.max_length,
+    }
+    if not task.head_suffix and task.chat != "none":  # it writes text
+        update["stop"] = stop_texts(source.base, source.tokenizer)
+    if source.run is not None:
+        update["example"] = first_prompt(source.run, source.tokenizer)
+    return _set(found, update)
+
+
+def adapter_prompt_record(run: Path | None, base: Base, tokenizer: Any) -> PromptRecord | None:
+    """Return how one of several adapters is asked; None for an adapter that is no run's.
+
+    Args:
+        run: The run that trained it.
+        base: The model under it.
+        tokenizer: The tokenizer, with the chat template that the adapter was trained with.
+
+    Raises:
+        InputError: If the run's manifest or its rows are damaged.
+    """
+    if run is None:
+        return None
+    folder = RunFolder.open(run)
+    recorded = folder.manifest.task
+    found = prompt_of_run(folder, get_task(recorded.name if recorded else "text-generation"))
+    return _set(found, {"stop": stop_texts(base, tokenizer), "example": first_prompt(folder, tokenizer)})
+
+
+def _set(record: PromptRecord, values: dict[str, Any]) -> PromptRecord:
+    known = {name: value for name, value in values.items() if value is not None}
+    return record.model_copy(update=known)
+
+
+def stop_texts(base: Base, tokenizer: Any) -> list[str]:
+    """Return the texts that end an answer: those of the model's own list, the tokenizer's, and the end of a turn."""
+    ends = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(Renderer(tokenizer).turn_end)}
+    ends |= _listed_ends(base)
+    return [str(tokenizer.decode([end])) for end in sorted(int(end) for end in ends if end is not None)]
+
+
+def _listed_ends(base: Base) -> set[int | None]:
+    """``eos_token_id`` as transformers reads it: of generation_config.json, else of the model's configuration."""
+    file = base.path / "generation_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else base.text_config
+    listed = config.get("eos_token_id")
+    return set(listed if isinstance(listed, list) else [listed])
+
+
+def first_prompt(run: RunFolder, tokenizer: Any) -> list[dict[str, Any]] | str | None:
+    """Return the prompt of the first held-out row, or else of the first training row; None if the run kept no rows.
+
+    It is messages, or the very text that the model reads where messages alone do not give it: from a row with tools or
+    variables of the chat template, or without a chat template.
+
+    Raises:
+        InputError: If the row is damaged.
+    """
+    example = _first_row(run)
+    if not isinstance(example, AnswerExample):
+        return example.prompt_text if example is not None else None
+    more = example.tools is not None or example.template_kwargs is not None
+    if isinstance(example.prompt, str) or more or not tokenizer.chat_template:
+        return Renderer(tokenizer).prompt(example)
+    return [dict(message) for message in example.prompt]
+
+
+def _first_row(run: RunFolder) -> Example | None:
+    for name in ("eval.jsonl", "train.jsonl"):
+        file = run.path / "data" / name
+        if not file.is_file():
+            continue
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    return from_row(json.loads(line), run.manifest.data.kind)
+    return None

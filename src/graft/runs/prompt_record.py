@@ -1,0 +1,44 @@
+"""How a bundle is asked: what its run knew, so that the bundle needs no run."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from graft.config import DataSettings
+from graft.runs.record import Record
+
+S = TypeVar("S", bound=DataSettings)
+
+
+class PromptRecord(Record):
+    """How a bundle or one of its adapters is asked.
+
+    Attributes:
+        data: The settings by which the run's rows became prompts: those that were given, and those that were inferred.
+        kind: What the columns were recognized as.
+        labels: The classes that an answer is one of; of a classifier, the labels of its head.
+        max_length: The maximum number of tokens in a row.
+        max_new_tokens: The maximum number of tokens in an answer when the run was evaluated.
+        stop: The texts that end an answer.
+        chat_template: The file of the chat template, relative to the bundle, where it is not the bundle's own.
+        example: A prompt of the run, as messages, or as the very text that the model reads.
+    """
+
+    data: dict[str, Any] = Field(default_factory=dict)
+    kind: str = ""
+    labels: list[str] | None = None
+    max_length: int | None = None
+    max_new_tokens: int | None = None
+    stop: list[str] = Field(default_factory=list)
+    chat_template: str | None = None
+    example: list[dict[str, Any]] | str | None = None
+
+    def settings(self, cls: type[S]) -> S:
+        """Return ``data`` as settings of ``cls``; what ``cls`` does not know, such as a task's own option, is omitted.
+
+        Raises:
+            InputError: If a value is not valid.
+        """
+        return cls(**{name: value for name, value in self.data.items() if name in cls.model_fields})
