@@ -35,7 +35,9 @@ def run(arguments: Arguments) -> int:
     from graft.commands.chat import Conversation
 
     with Screen(quiet=as_json) as screen:
-        conversation = Conversation.open(words[0], settings, settings.max_new_tokens, screen, settings.adapter)
+        conversation = Conversation.open(
+            words[0], settings, settings.max_new_tokens, screen, settings.adapter, settings.backend
+        )
         if settings.prompt is not None:
             ((name, answer),) = conversation.say(settings.prompt)
             print(json.dumps({"model": name, "answer": answer}, ensure_ascii=False) if as_json else answer)

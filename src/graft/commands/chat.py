@@ -7,12 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from graft.commands.open_predictors import BASE, adapters_of, check_chats, open_bundle, open_model_by_name
+from graft.commands.open_predictors import (
+    BASE,
+    adapters_of,
+    check_chats,
+    gguf_for_llama_cpp,
+    open_bundle,
+    open_model_by_name,
+)
 from graft.config import DataSettings, ModelSettings
 from graft.data.columns import shape_prompt
 from graft.data.example import AnswerExample, Message, Origin
 from graft.errors import InputError
 from graft.export.bundle import is_bundle
+from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
 from graft.runs.manifest import read_bundle
@@ -60,6 +68,7 @@ class Conversation:
         max_new_tokens: int,
         reporter: Reporter,
         adapter: str | None = None,
+        backend: str = "auto",
     ) -> Conversation:
         """Load a run, a model, or a bundle; the tuned model answers first.
 
@@ -69,6 +78,7 @@ class Conversation:
             max_new_tokens: The maximum number of tokens in an answer.
             reporter: Shows notes.
             adapter: The adapter of a bundle to answer with; all of them can be chosen when it is None.
+            backend: What runs a GGUF file: ``auto``, ``llama.cpp`` or ``pytorch``.
 
         Raises:
             InputError: If it does not load, or one cannot talk to such a model.
@@ -78,6 +88,9 @@ class Conversation:
         if adapter is not None:
             what = "this is not a bundle with adapters" if Path(name).exists() else "no such bundle"
             raise InputError(f"--adapter: {what}", where=name)
+        file = gguf_for_llama_cpp(name, settings, backend, reporter)
+        if file is not None:
+            return cls({"model": LlamaCppPredictor.open(file, "model")}, max_new_tokens, {}, ["model"])
         model = open_model_by_name(name, settings, reporter)
         check_chats(model)
         predictors = model.predictors(reporter, with_base=False, name="model")

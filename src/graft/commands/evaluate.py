@@ -16,6 +16,7 @@ from graft.commands.open_predictors import (
     adapters_of,
     base_and_tuned,
     default_metrics_of,
+    gguf_for_llama_cpp,
     open_bundle,
     open_by_name,
     open_model,
@@ -27,6 +28,7 @@ from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import record, write_evaluation
 from graft.export.bundle import is_bundle
+from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 from graft.inference.predictor import Predictor
 from graft.methods import METHODS
 from graft.methods.recorded import base_context
@@ -73,6 +75,9 @@ def evaluate_model(
     with resource_errors(LESS_TO_EVALUATE):
         if is_bundle(Path(model_path)):
             return _evaluate_bundle(Path(model_path), request, reporter).document
+        file = gguf_for_llama_cpp(os.fspath(model_path), request.model, request.backend, reporter)
+        if file is not None:
+            return _evaluate_gguf(file, request, reporter).document
         return _evaluate_model(os.fspath(model_path), request, reporter).document
 
 
@@ -85,6 +90,7 @@ class _Request:
     model: ModelSettings
     data: DataSettings
     evaluation: EvaluationSettings
+    backend: str = "auto"
 
 
 def _request(files: Any, metrics: Any, output: str | Path | None, given: dict[str, Any]) -> _Request:
@@ -102,7 +108,7 @@ def _request(files: Any, metrics: Any, output: str | Path | None, given: dict[st
         return cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
 
     folder = Path(output).expanduser() if output is not None else None
-    return _Request(files, folder, part(ModelSettings), part(DataSettings), part(EvaluationSettings))
+    return _Request(files, folder, part(ModelSettings), part(DataSettings), part(EvaluationSettings), whole.backend)
 
 
 def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluation:
@@ -137,6 +143,16 @@ def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> Eva
     base_first = sorted(adapters_of(folder), key=lambda name: name != BASE)
     predictors = open_bundle(folder, base_first, request.model.trust_remote_code)
     result = _evaluate(predictors, rows, request.evaluation, reporter, default_metrics_of(folder))
+    if request.output is not None:
+        _write(result, request.output)
+    return result
+
+
+def _evaluate_gguf(file: Path, request: _Request, reporter: Reporter) -> Evaluation:
+    """Evaluate a GGUF file in llama.cpp."""
+    rows = load_evaluation_rows(None, request.files, request.data).sampled(request.data.max_eval_samples)
+    predictor = LlamaCppPredictor.open(file, BASE)
+    result = _evaluate({BASE: predictor}, rows, request.evaluation, reporter, None)
     if request.output is not None:
         _write(result, request.output)
     return result

@@ -12,6 +12,7 @@ from typing import Any
 from graft.config import DataSettings, ModelSettings
 from graft.errors import InputError
 from graft.export.target import target_of
+from graft.inference.llama_cpp import is_installed, require
 from graft.inference.predictor import Predictor, Within
 from graft.methods.recorded import base_context, load_tuned, method_of
 from graft.models.base import Opened, open_model_settings, untuned
@@ -27,6 +28,10 @@ from graft.tasks.select import get_task
 
 BASE, PREVIOUS, TUNED = "base", "previous", "tuned"
 """The names of predictors; ``previous`` is the run that a run continues from."""
+
+
+ONLY_IN_PYTORCH = ("adapter_path", "chat_template", "chat_template_kwargs", "task")
+"""Settings of a model that llama.cpp takes from the file."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,38 @@ def open_bundle(folder: Path, adapters: Iterable[str | None], trusted: bool = Fa
     """
     target = target_of(folder, trusted)
     return {adapter or "model": target.open(folder, adapter) for adapter in adapters}
+
+
+def gguf_for_llama_cpp(name: str, settings: ModelSettings, backend: str, reporter: Reporter) -> Path | None:
+    """Return the GGUF file that ``name`` is, if llama.cpp is to run it; None if PyTorch is, or it is another model.
+
+    Args:
+        name: What the user named.
+        settings: How a model is opened; what only PyTorch can do is an adapter over it or another chat template.
+        backend: ``auto``, ``llama.cpp`` or ``pytorch``.
+        reporter: Gets a note on what runs the file.
+
+    Raises:
+        InputError: If llama.cpp is asked for and cannot run it.
+    """
+    path = Path(name).expanduser()
+    if path.suffix.lower() != ".gguf" or not path.is_file():
+        if backend == "llama.cpp":
+            raise InputError("llama.cpp runs .gguf files only", where=name, remedy="omit --backend")
+        return None
+    changed = [
+        key for key in ("adapter_path", "chat_template", "chat_template_kwargs", "task") if getattr(settings, key)
+    ]
+    if backend == "llama.cpp":
+        require()
+        if changed:
+            options = ", ".join(f"--{key}" for key in changed)
+            raise InputError(f"{options} cannot be used with llama.cpp", where=name, remedy="add --backend pytorch")
+    chosen = backend == "llama.cpp" or (backend == "auto" and is_installed() and not changed)
+    missing = "" if is_installed() else '; for llama.cpp: pip install "graft-slm[gguf]"'
+    by = "llama.cpp" if chosen else f"PyTorch, converted to float32{missing}"
+    reporter.note(f"{path.name} is run by {by}")
+    return path if chosen else None
 
 
 def adapters_of(folder: Path) -> list[str | None]:

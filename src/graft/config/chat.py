@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from graft.config.base import setting
-from graft.config.common import ModelSettings
+from graft.config.common import BackendSettings, ModelSettings
 
 
-class ChatSettings(ModelSettings):
+class ChatSettings(ModelSettings, BackendSettings):
     """Settings of ``graft chat``."""
 
     prompt: str | None = setting(None, "answer this prompt and exit, instead of starting a conversation")

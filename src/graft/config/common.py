@@ -57,6 +57,15 @@ class ModelSettings(HubSettings):
     )
 
 
+class BackendSettings(Settings):
+    """What runs a GGUF file that is evaluated or talked to."""
+
+    backend: Literal["auto", "llama.cpp", "pytorch"] = setting(
+        "auto",
+        "what runs a .gguf file: llama.cpp, or PyTorch after converting it; auto selects llama.cpp if it is installed",
+    )
+
+
 class RowSettings(Settings):
     """The rows, and how to read their columns."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from graft.config.base import setting
-from graft.config.common import EvaluationSettings, ModelSettings, RowSettings
+from graft.config.common import BackendSettings, EvaluationSettings, ModelSettings, RowSettings
 
 
-class EvaluateSettings(RowSettings, EvaluationSettings, ModelSettings):
+class EvaluateSettings(RowSettings, EvaluationSettings, ModelSettings, BackendSettings):
     """All settings of ``graft evaluate``."""
 
     max_eval_samples: int | None = setting(None, "maximum number of rows, sampled with the same mix of classes", gt=0)

@@ -7,9 +7,9 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from graft.data.chat_template import Renderer
-from graft.data.example import Example, shown_places
+from graft.data.example import Example
 from graft.data.tokenize import candidate_token_ids, prompt_token_ids
-from graft.errors import InputError
+from graft.inference.lengths import check_lengths
 from graft.inference.predictor import CompletionScore, Progress, Within
 from graft.models.families import positions
 
@@ -68,18 +68,7 @@ class TorchPredictor:
         return [[CompletionScore(*scored) for scored in row] for row in found]
 
     def _check_lengths(self, examples: Sequence[Example], lengths: Sequence[int]) -> None:
-        """Raises:
-        InputError: Naming the rows that are longer than the model can read.
-        """
-        most = positions(self.model.config)
-        long = [] if most is None else [e.origin for e, n in zip(examples, lengths, strict=True) if n > most]
-        if long:
-            raise InputError(
-                f"{len(long):,} of {len(examples):,} rows are longer than the {most:,} tokens that the model accepts; "
-                f"the longest has {max(lengths):,}",
-                where=shown_places(long),
-                remedy="shorten these rows, or leave them out",
-            )
+        check_lengths(examples, lengths, positions(self.model.config))
 
     def ends(self) -> set[int]:
         """Return every token that ends an answer: the tokenizer's, those of the model's own list, the end of a turn."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from graft.config import ExportSettings, GgufConfig, Settings
 from graft.errors import GraftError, InputError, Problems
 from graft.export.target import Built
+from graft.runs.manifest import read_bundle
 from graft.shell import quote
 
 if TYPE_CHECKING:
@@ -90,8 +91,23 @@ class Gguf:
         )
 
     def open(self, folder: Path, adapter: str | None = None) -> Predictor:
-        """graft has no runtime for GGUF files."""
-        raise InputError("graft cannot run GGUF files", where=str(folder), remedy="use llama-cli -m FILE.gguf -cnv")
+        """The bundle in llama.cpp.
+
+        Raises:
+            MissingExtra: If llama.cpp is not installed.
+            InputError: If the manifest names no file in the bundle, or llama.cpp does not load it.
+        """
+        from graft.inference.llama_cpp_predictor import LlamaCppPredictor
+
+        return LlamaCppPredictor.open(_file_of(folder), adapter or "gguf")
+
+
+def _file_of(folder: Path) -> Path:
+    named = read_bundle(folder).file
+    file = (folder / named).resolve() if named else folder
+    if not file.is_relative_to(folder.resolve()) or not file.is_file():
+        raise InputError("the GGUF file that the manifest names is not in the bundle", where=str(folder))
+    return file
 
 
 def _write_readme(folder: Path, title: str, file: str, size: float) -> None:
