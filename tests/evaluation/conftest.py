@@ -1,8 +1,12 @@
 import json
 
 import pytest
+from hypothesis import settings
 
 from tiny_models import tiny_model_folder
+
+settings.register_profile("untimed", deadline=None)  # property tests check results, never how long one took
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from graft.evaluation.metrics import metric_info
 from graft.evaluation.metrics.classes import ACCURACY
 from graft.evaluation.metrics.likelihood import PERPLEXITY
-from graft.evaluation.metrics.texts import BLEU
+from graft.evaluation.metrics.sequences import BLEU
 from graft.report import format as words
 from graft.report import summary as facts
 from graft.report import svg

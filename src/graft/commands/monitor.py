@@ -29,9 +29,9 @@ def make_monitor(plan: RunPlan, model: Any) -> Callable[[], dict[str, float]] | 
     if training.metric == "loss":
         return None
     given = str(passed(plan.settings)["metric_for_best_model"]).removeprefix("eval_")
-    metric = get_metric(given)
-    writes = metric.needs == "generation" and not plan.encoding.label_space.names
     rows = EvaluationRows(list(plan.data.eval), plan.data.mapping.labels, {}, plan.data.mapping.kind)
+    metric = get_metric(given).fit(rows.references)
+    writes = metric.needs == "generation" and not plan.encoding.label_space.names
     rows = rows.sampled(GENERATED_ROWS if writes else MONITORED_ROWS)
     predictor = plan.task.predictor("monitored", model, plan.encoding)
     longest = plan.settings.max_new_tokens or default_max_new_tokens(rows.written, predictor.tokenizer)

@@ -10,12 +10,16 @@ from graft.data.example import Example
 from graft.errors import InputError
 from graft.evaluation.bootstrap import Bootstrap, Interval
 from graft.evaluation.metrics import Metric, Predictions, select_metrics
+from graft.evaluation.metrics.base import Array
 from graft.evaluation.metrics.classes import confusion, per_class
 from graft.evaluation.predict import default_max_new_tokens, predict
 from graft.evaluation.rows import SEED, EvaluationRows
 from graft.inference.predictor import Predictor, can_score
 from graft.progress import Reporter, Silent
 from graft.registry import absolute_reference
+
+Statistics = Mapping[str, Mapping[str, Array]]
+"""By metric and predictor, the statistics of all rows."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,18 @@ def evaluate(
     chosen = _measurable(select_metrics(metrics, rows.references, rows.labels), predictors, metrics is not None)
     longest = max_new_tokens or default_max_new_tokens(rows.written, predictors[0].tokenizer)
     found = {p.name: predict(p, rows, chosen, longest, reporter or Silent()) for p in predictors}
+    statistics = {
+        metric.name: {name: metric.checked_statistics(one) for name, one in found.items()} for metric in chosen
+    }
     document = {
         "data": rows.source,
         "labels": rows.labels or None,
         "max_new_tokens": longest,
         "metrics": _described(chosen, metrics),
-        **_figures(found, chosen, Bootstrap(len(rows.examples), bootstrap_samples, seed), pairs),
+        **_figures(list(found), chosen, statistics, Bootstrap(len(rows.examples), bootstrap_samples, seed), pairs),
         **_classes(found, chosen, rows),
     }
-    return Evaluation(document, _prediction_lines(rows.examples, found, chosen))
+    return Evaluation(document, _prediction_lines(rows.examples, found, chosen, statistics))
 
 
 def _measurable(metrics: Sequence[Metric], predictors: Sequence[Predictor], named: bool) -> list[Metric]:
@@ -113,23 +120,22 @@ def _described(metrics: Sequence[Metric], names: Sequence[str] | None) -> dict[s
 
 
 def _figures(
-    predictions: Mapping[str, Predictions],
+    names: Sequence[str],
     metrics: Sequence[Metric],
+    statistics: Statistics,
     bootstrap: Bootstrap,
     pairs: Sequence[tuple[str, str]] | None,
 ) -> dict[str, Any]:
     """Return ``predictors`` and ``differences`` of evaluation.json."""
-    predictors: dict[str, dict[str, Any]] = {name: {} for name in predictions}
+    predictors: dict[str, dict[str, Any]] = {name: {} for name in names}
     differences: list[dict[str, Any]] = []
-    first, *others = predictions
+    first, *others = names
     pairs = [(first, name) for name in others] if pairs is None else pairs
     for metric in metrics:
-        values = {
-            name: bootstrap.values(metric, metric.checked_statistics(found)) for name, found in predictions.items()
-        }
+        values = {name: bootstrap.values(metric, found) for name, found in statistics[metric.name].items()}
         for name, (value, samples) in values.items():
             figures = _rounded(bootstrap.interval(value, samples))
-            predictors[name][metric.name] = {**figures, "n": len(predictions[name].references)}
+            predictors[name][metric.name] = {**figures, "n": len(statistics[metric.name][name])}
         for before, after in pairs:
             (then, earlier), (now, later) = values[before], values[after]
             difference = bootstrap.difference(now - then, later - earlier)
@@ -156,9 +162,15 @@ def _classes(predictions: Mapping[str, Predictions], metrics: Sequence[Metric], 
 
 
 def _prediction_lines(
-    examples: Sequence[Example], predictions: Mapping[str, Predictions], metrics: Sequence[Metric]
+    examples: Sequence[Example],
+    predictions: Mapping[str, Predictions],
+    metrics: Sequence[Metric],
+    statistics: Statistics,
 ) -> list[dict[str, Any]]:
-    scores = {name: {metric.name: metric.rows(found) for metric in metrics} for name, found in predictions.items()}
+    scores = {
+        name: {metric.name: metric.row_values(statistics[metric.name][name]) for metric in metrics}
+        for name in predictions
+    }
     lines = []
     for index, example in enumerate(examples):
         line: dict[str, Any] = {

@@ -14,7 +14,7 @@ Document = Mapping[str, Any]
 
 
 def rows(document: Document) -> list[tuple[str, ...]]:
-    """Return a row for each metric: its title, a cell for each predictor, and a cell for each difference.
+    """Return a row for each metric: its label, a cell for each predictor, and a cell for each difference.
 
     Cells hold the value with its 95 % interval, those of differences also p.
     """
@@ -23,7 +23,7 @@ def rows(document: Document) -> list[tuple[str, ...]]:
         metric = metric_info(document, name)
         cells = [_with_interval(metric, figures[name]) for figures in document["predictors"].values()]
         differences = [_difference(metric, d) for d in document["differences"] if d["metric"] == name]
-        found.append((metric.title, *cells, *differences))
+        found.append((metric.label, *cells, *differences))
     return found
 
 
@@ -76,14 +76,14 @@ def verdict(document: Document) -> str:
     if difference is None:
         only, figures = next(iter(predictors.items()))
         found = figures[metric.name]
-        return f"{only}: {metric.title} {_with_interval(metric, found)}, n = {found['n']}."
+        return f"{only}: {metric.label} {_with_interval(metric, found)}, n = {found['n']}."
     before, after = (predictors[difference[side]][metric.name] for side in ("from", "to"))
     change = f"{metric.figure(before['value'])} → {metric.figure(after['value'])}"
     few = "" if before["n"] >= FEW_ROWS else " That is too few rows for a reliable result."
     than = " than the run that it continues" if difference["from"] == "previous" else ""
     judgment = _judgment(metric, difference, than)
     return (
-        f"The {difference['to']} model is {judgment}: {metric.title} {change} (95 % interval of "
+        f"The {difference['to']} model is {judgment}: {metric.label} {change} (95 % interval of "
         f"the difference {_bounds(metric, difference)}, {p_text(difference['p'])}), n = {before['n']}.{few}"
     )
 

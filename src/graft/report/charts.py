@@ -174,7 +174,7 @@ def interval_plot(
     parts += [svg.text(x(tick / 4), floor + 18, figure(tick / 4), "tick", "middle") for tick in range(5)]
     for index, metric in enumerate(shown):
         center = top + row * (index + 0.5)
-        parts.append(svg.text(left - 12, center + 4, metric.heading, "row-name", "end"))
+        parts.append(svg.text(left - 12, center + 4, metric.short_heading, "row-name", "end"))
         if metric.has_majority_baseline and commonest is not None:
             parts.append(_commonest_mark(x(commonest), center, row, commonest))
         for place, (name, values) in enumerate(scores.items()):

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 Direction = Literal["higher", "lower"]
 Need = Literal["generation", "choice", "likelihood"]
+USUAL_TOKENIZER = "13a"
+"""Of sacrebleu; others are named beside the metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,10 @@ class MetricInfo:
         needs: What a predictor must give: a generated answer, a choice among the labels, or a likelihood.
         support_unit: What is counted as the support of a class: rows, or entities, of which a row has any number.
         has_majority_baseline: Whether the share of the most frequent label is the value of a constant answer.
+        compares_text: Whether it compares the text of an answer with that of the reference, so that ``--normalize``
+            applies.
+        tokenizer: How sacrebleu cuts the texts, for a metric that it computes.
+        normalize: What ``--normalize`` took out of answers and references before.
     """
 
     name: str
@@ -39,17 +45,34 @@ class MetricInfo:
     needs: Need = "generation"
     support_unit: str = "rows"
     has_majority_baseline: bool = False
+    compares_text: bool = False
+    tokenizer: str = ""
+    normalize: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
         object.__setattr__(self, "hub_name", self.hub_name or self.name)
+        object.__setattr__(self, "normalize", tuple(self.normalize))
         if self.direction not in ("higher", "lower"):
             raise ValueError(f"the direction of {self.name} is {self.direction!r}; it must be 'higher' or 'lower'")
 
     @property
-    def heading(self) -> str:
+    def short_heading(self) -> str:
         """The title with a capital letter."""
         return self.title[:1].upper() + self.title[1:]
+
+    @property
+    def heading(self) -> str:
+        """The label with a capital letter."""
+        return self.label[:1].upper() + self.label[1:]
+
+    @property
+    def label(self) -> str:
+        """The title with how the texts were read, where that is not as usual: ``BLEU (zh)``."""
+        tokenizer = [] if self.tokenizer == USUAL_TOKENIZER else [self.tokenizer]
+        notes = [*tokenizer, f"normalized: {', '.join(self.normalize)}" if self.normalize else ""]
+        note = "; ".join(filter(None, notes))
+        return f"{self.title} ({note})" if note else self.title
 
     @property
     def lower_is_better(self) -> bool:

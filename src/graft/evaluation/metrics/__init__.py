@@ -9,6 +9,7 @@ from typing import Any
 from graft.errors import GraftError, Problems
 from graft.evaluation.metrics.base import Metric, Predictions, from_function
 from graft.evaluation.metrics.structured import parsed
+from graft.evaluation.scripts import bleu_tokenizer, length_in_words
 from graft.registry import Registry
 from graft.runs.metric_info import MetricInfo
 
@@ -32,7 +33,9 @@ METRICS: Registry[Metric] = Registry(
         "rouge1": f"{_HERE}.texts:ROUGE_1",
         "rouge2": f"{_HERE}.texts:ROUGE_2",
         "rougeL": f"{_HERE}.texts:ROUGE_L",
-        "bleu": f"{_HERE}.texts:BLEU",
+        "bleu": f"{_HERE}.sequences:BLEU",
+        "chrf": f"{_HERE}.sequences:CHRF",
+        "chrf++": f"{_HERE}.sequences:CHRF_PLUS_PLUS",
         "json_valid": f"{_HERE}.structured:JSON_VALID",
         "field_f1": f"{_HERE}.structured:FIELD_F1",
         "label_f1": f"{_HERE}.structured:LABEL_F1",
@@ -108,7 +111,7 @@ def select_metrics(
             continue
         if metric.needs == "choice" and not labels:
             problems.add(f"{metric.name} requires classes as answers, and these answers are not classes", "--metrics")
-        chosen.append(metric)
+        chosen.append(metric.fit(references))
     problems.raise_if_any()
     return chosen
 
@@ -119,6 +122,7 @@ def default_metrics(references: Sequence[str], labels: Sequence[str] | None) -> 
         return ["accuracy", "macro_f1", "exact_match", "perplexity"]
     if all(isinstance(parsed(reference), (dict, list)) for reference in references):
         return ["field_f1", "json_valid", "exact_match", "perplexity"]
-    if median(len(reference.split()) for reference in references) <= FEW_WORDS:
+    if median(map(length_in_words, references)) <= FEW_WORDS:
         return ["exact_match", "token_f1", "perplexity"]
-    return ["rougeL", "rouge1", "rouge2", "bleu", "token_f1", "exact_match", "perplexity"]
+    sequences = ["bleu"] if bleu_tokenizer(references) == "13a" else ["bleu", "chrf"]
+    return ["rougeL", "rouge1", "rouge2", *sequences, "token_f1", "exact_match", "perplexity"]

@@ -27,7 +27,7 @@ class Predictions:
     """The predictions for n rows. Fields that no metric needs are None.
 
     Attributes:
-        references: The reference answers.
+        references: The reference answers; of several right ones the first.
         answers: The generated answers.
         choices: The most likely label of each row; of a predictor that gives no likelihoods the label that it answered,
             or an empty text where it answered none.
@@ -35,6 +35,7 @@ class Predictions:
         scores: The likelihood of each reference.
         candidate_scores: The likelihood of each completion that was scored, row by row: of every label, or without
             labels of the reference alone.
+        alternatives: The further right answers of each row; None where each row has one.
     """
 
     references: Sequence[str]
@@ -43,6 +44,15 @@ class Predictions:
     labels: Sequence[str] | None = None
     scores: Sequence[CompletionScore] | None = None
     candidate_scores: Sequence[Sequence[CompletionScore]] | None = None
+    alternatives: Sequence[Sequence[str]] | None = None
+
+    @property
+    def accepted(self) -> list[tuple[str, ...]]:
+        """All right answers of each row, the reference first."""
+        if self.alternatives is None:
+            return [(reference,) for reference in self.references]
+        pairs = zip(self.references, self.alternatives, strict=True)
+        return [(reference, *others) for reference, others in pairs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +65,18 @@ class Metric(MetricInfo):
         value: Sums of shape (samples, k) to values of shape (samples,).
         by_class: Precision, recall, F1 and support of each class, for a metric that has classes.
         aliases: Other names that users may type.
+        fitted: Makes the metric for the references of an evaluation, such as with the tokenizer for their script.
     """
 
     statistics: Callable[[Predictions], Array]
     value: Callable[[Array], Array]
     by_class: Callable[[Predictions], dict[str, dict[str, Any]]] | None = None
     aliases: tuple[str, ...] = ()
+    fitted: Callable[[Sequence[str]], Metric] | None = None
+
+    def fit(self, references: Sequence[str]) -> Metric:
+        """Return the metric for an evaluation with these references."""
+        return self if self.fitted is None else self.fitted(references)
 
     def checked_statistics(self, predictions: Predictions) -> Array:
         """Return ``statistics``, (n, k), after a check of their shape.
@@ -77,7 +93,11 @@ class Metric(MetricInfo):
 
     def rows(self, predictions: Predictions) -> list[float]:
         """Return the value of each row by itself, with four decimals."""
-        return [round(float(value), 4) for value in self.value(self.checked_statistics(predictions))]
+        return self.row_values(self.checked_statistics(predictions))
+
+    def row_values(self, statistics: Array) -> list[float]:
+        """Return the value of each row of ``statistics``, with four decimals."""
+        return [round(float(value), 4) for value in self.value(statistics)]
 
 
 def ratio(sums: Array) -> Array:
@@ -86,7 +106,7 @@ def ratio(sums: Array) -> Array:
 
 
 def mean_metric(name: str, score: Callable[[str, str], float], **info: Any) -> Metric:
-    """Make a metric that is the mean over rows of ``score(reference, answer)``.
+    """Make a metric that is the mean over rows of ``score(reference, answer)``; of several right answers the best.
 
     Args:
         name: The metric's name.
@@ -98,8 +118,8 @@ def mean_metric(name: str, score: Callable[[str, str], float], **info: Any) -> M
         """Return (n, 2): each row's score, and 1 to count it."""
         answers = predictions.choices if info.get("needs") == "choice" else predictions.answers
         assert answers is not None
-        pairs = zip(predictions.references, answers, strict=True)
-        return np.array([[score(reference, answer), 1.0] for reference, answer in pairs])
+        pairs = zip(predictions.accepted, answers, strict=True)
+        return np.array([[max(score(right, answer) for right in accepted), 1.0] for accepted, answer in pairs])
 
     return Metric(name=name, statistics=statistics, value=ratio, **info)
 
@@ -118,6 +138,7 @@ def from_function(name: str, function: Callable[[Sequence[str], Sequence[str]], 
     Args:
         name: The metric's name.
         function: Takes all references and all answers, and returns a number for each row; the metric is their mean.
+            Of several right answers to a row it gets the first.
             Its attributes ``title``, ``direction``, ``digits``, … describe the metric as those of ``MetricInfo`` do.
 
     Raises:

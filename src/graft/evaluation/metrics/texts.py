@@ -1,28 +1,20 @@
-"""Free text: exact match, token F1, ROUGE and BLEU."""
+"""Free text: exact match, and the words shared with the reference (token F1, ROUGE)."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
-
-from graft.evaluation.metrics.base import Array, Metric, Predictions, mean_metric
-
-_WORD = re.compile(r"[^\W_]+")
-_ORDER = 4
-
-
-def words(text: str) -> list[str]:
-    """Return lower-case words of any alphabet; for ASCII, the tokens of rouge-score's own tokenizer."""
-    return _WORD.findall(text.lower())
+from graft.data.spelling import composed
+from graft.evaluation.metrics.base import Metric, mean_metric
+from graft.evaluation.scripts import words
 
 
 def exact(reference: str, answer: str) -> float:
-    """Return 1 if the two are equal except for blanks around them, else 0."""
-    return float(reference.strip() == answer.strip())
+    """Return 1 if the two are equal in NFC, except for blanks around them, else 0."""
+    return float(composed(reference).strip() == composed(answer).strip())
 
 
 def token_f1(reference: str, answer: str) -> float:
@@ -40,59 +32,53 @@ class _Words:
 
 
 @cache
-def _rouge_scorer() -> Any:
+def _rouge_scorer(name: str) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())
+    return RougeScorer([name], tokenizer=_Words())
 
 
-def _rouge(name: str, title: str, meaning: str, aliases: tuple[str, ...] = ()) -> Metric:
-    """Make one of the ROUGE metrics: the mean F-measure over rows (Lin 2004)."""
-
-    def score(reference: str, answer: str) -> float:
-        return float(_rouge_scorer().score(reference, answer)[name].fmeasure)
-
-    return mean_metric(name, score, title=title, meaning=meaning, hub_name="rouge", aliases=aliases)
+def _n_grams(name: str, reference: str, answer: str) -> float:
+    return float(_rouge_scorer(name).score(reference, answer)[name].fmeasure)
 
 
-@cache
-def _bleu() -> Any:
-    from sacrebleu.metrics.bleu import BLEU
+def rouge_l(reference: str, answer: str) -> float:
+    """Return ROUGE-L as rouge-score defines it, but quick for long texts of characters, too."""
+    from rouge_score.scoring import fmeasure
 
-    return BLEU(effective_order=True)
-
-
-def _bleu_statistics(predictions: Predictions) -> Array:
-    """Return counts (n, 10): lengths of answer and reference, hits and n-grams of orders 1 to 4."""
-    assert predictions.answers is not None
-    found = []
-    for reference, answer in zip(predictions.references, predictions.answers, strict=True):
-        score = _bleu().sentence_score(answer, [reference])
-        found.append([score.sys_len, score.ref_len, *score.counts, *score.totals])
-    return np.array(found, dtype=float)
+    wanted, found = words(reference), words(answer)
+    shared = longest_common_subsequence(wanted, found)
+    return float(fmeasure(shared / len(found), shared / len(wanted))) if shared else 0.0
 
 
-def _bleu_value(sums: Array) -> Array:
-    """Return corpus BLEU, 0 to 100 (Papineni et al. 2002), with the smoothing of sacrebleu (Post 2018).
+def longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the length of the longest common subsequence (Hyyrö 2004, "Bit-parallel LCS-length …").
 
-    Answers too short for n-grams of order 4 are scored by the orders they have, so that single rows have a value.
+    A bit for each word of ``one`` is 0 where the length grows by one.
     """
-    compute = partial(_bleu().compute_bleu, smooth_method="exp", effective_order=True)
-    return np.array(
-        [
-            compute(
-                correct=row[2 : 2 + _ORDER].astype(int).tolist(),
-                total=row[2 + _ORDER :].astype(int).tolist(),
-                sys_len=int(row[0]),
-                ref_len=int(row[1]),
-            ).score
-            for row in sums
-        ]
-    )
+    places: dict[str, int] = {}
+    for place, word in enumerate(one):
+        places[word] = places.get(word, 0) | 1 << place
+    whole = row = (1 << len(one)) - 1
+    for word in other:
+        matches = row & places.get(word, 0)
+        row = (row + matches | row - matches) & whole
+    return len(one) - row.bit_count()
+
+
+def _rouge(
+    name: str, title: str, meaning: str, score: Callable[[str, str], float], aliases: tuple[str, ...] = ()
+) -> Metric:
+    """Make one of the ROUGE metrics: the mean F-measure over rows (Lin 2004)."""
+    return mean_metric(name, score, title=title, meaning=meaning, hub_name="rouge", compares_text=True, aliases=aliases)
 
 
 EXACT_MATCH = mean_metric(
-    "exact_match", exact, meaning="share of rows whose generated answer equals the reference", aliases=("em", "exact")
+    "exact_match",
+    exact,
+    meaning="share of rows whose generated answer equals the reference",
+    compares_text=True,
+    aliases=("em", "exact"),
 )
 TOKEN_F1 = mean_metric(
     "token_f1",
@@ -100,16 +86,8 @@ TOKEN_F1 = mean_metric(
     title="token F1",
     meaning="F1 of the words shared with the reference",
     hub_name="f1",
+    compares_text=True,
 )
-ROUGE_1 = _rouge("rouge1", "ROUGE-1", "words shared with the reference")
-ROUGE_2 = _rouge("rouge2", "ROUGE-2", "word pairs shared with the reference")
-ROUGE_L = _rouge("rougeL", "ROUGE-L", "longest word sequence shared with the reference", ("rouge",))
-BLEU = Metric(
-    name="bleu",
-    title="BLEU",
-    meaning="word sequences shared with the reference, 0 to 100",
-    digits=2,
-    scale=100.0,
-    statistics=_bleu_statistics,
-    value=_bleu_value,
-)
+ROUGE_1 = _rouge("rouge1", "ROUGE-1", "words shared with the reference", partial(_n_grams, "rouge1"))
+ROUGE_2 = _rouge("rouge2", "ROUGE-2", "word pairs shared with the reference", partial(_n_grams, "rouge2"))
+ROUGE_L = _rouge("rougeL", "ROUGE-L", "longest word sequence shared with the reference", rouge_l, ("rouge",))
