@@ -220,7 +220,8 @@ def evaluate(
         options: further settings of ``graft evaluate``.
 
     Returns:
-        Predictor to metric to value, with its 95 % interval.
+        Predictor to metric to value, with its 95 % interval. Of a bundle whose adapters have different tasks, only the
+        adapters: each has figures of its own rows, and so has the base.
 
     Raises:
         InputError: when the model or the data are wrong.
@@ -228,7 +229,10 @@ def evaluate(
     from graft.commands.evaluate import evaluate_model
 
     document = evaluate_model(os.fspath(model), data_files, metrics, output_path, reporter, **options)
-    return EvaluationDocument.model_validate(document).predictors
+    if "adapters" not in document:
+        return EvaluationDocument.model_validate(document).predictors
+    found = {name: EvaluationDocument.model_validate(each).predictors for name, each in document["adapters"].items()}
+    return {adapter: figures for each in found.values() for adapter, figures in each.items() if adapter != "base"}
 
 
 def export_model(

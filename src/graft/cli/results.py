@@ -31,7 +31,12 @@ def print_result(run: Path, as_json: bool) -> None:
 
 
 def print_evaluation(document: dict[str, Any]) -> None:
-    """The table of metrics by predictor, and the verdict."""
+    """The table of metrics by predictor, and the verdict; of several evaluations, one after the other."""
+    if "adapters" in document:
+        for name, each in document["adapters"].items():
+            print(f"\n{name}")
+            print_evaluation(each)
+        return
     from graft.evaluation.table import rows, verdict
 
     console = Console(highlight=False)

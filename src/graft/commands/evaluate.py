@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from graft.commands.evaluate_bundle import BundleEvaluation
+from graft.commands.evaluation import documents, evaluated, note_other_kind
 from graft.commands.failures import resource_errors
 from graft.commands.open_predictors import (
     BASE,
     PREVIOUS,
     TUNED,
-    adapters_of,
     base_and_tuned,
-    default_metrics_of,
     gguf_for_llama_cpp,
-    open_bundle,
     open_by_name,
     open_model,
 )
 from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, Settings, build
 from graft.data.sources import find_files, sha256_of
-from graft.errors import Problems
-from graft.evaluation.compare import Evaluation, evaluate
+from graft.errors import InputError, Problems
+from graft.evaluation.compare import Evaluation
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import record, write_evaluation
 from graft.export.bundle import is_bundle
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
-from graft.inference.predictor import Predictor
 from graft.methods import METHODS
 from graft.methods.recorded import base_context
 from graft.models.base import Opened
@@ -38,7 +36,6 @@ from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent
 from graft.report import write_pages
 from graft.runs.folder import RunFolder, check_folder
-from graft.runs.manifest import read_bundle
 from graft.tasks.base import check_metrics
 from graft.tasks.evaluation_rows import load_evaluation_rows, named_files
 from graft.tasks.load import is_new_head, load_for
@@ -65,7 +62,8 @@ def evaluate_model(
         settings: fields of ``EvaluateSettings``.
 
     Returns:
-        The document of evaluation.json.
+        The document of evaluation.json. Of a bundle whose adapters have different tasks: one for each, by name, under
+        ``adapters``.
 
     Raises:
         InputError: when the model or the data are wrong.
@@ -74,7 +72,7 @@ def evaluate_model(
     reporter = reporter or Silent()
     with resource_errors(LESS_TO_EVALUATE):
         if is_bundle(Path(model_path)):
-            return _evaluate_bundle(Path(model_path), request, reporter).document
+            return _evaluate_bundle(Path(model_path), request, reporter)
         file = gguf_for_llama_cpp(os.fspath(model_path), request.model, request.backend, reporter)
         if file is not None:
             return _evaluate_gguf(file, request, reporter).document
@@ -91,6 +89,7 @@ class _Request:
     data: DataSettings
     evaluation: EvaluationSettings
     backend: str = "auto"
+    adapter: str | None = None
 
 
 def _request(files: Any, metrics: Any, output: str | Path | None, given: dict[str, Any]) -> _Request:
@@ -108,19 +107,25 @@ def _request(files: Any, metrics: Any, output: str | Path | None, given: dict[st
         return cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
 
     folder = Path(output).expanduser() if output is not None else None
-    return _Request(files, folder, part(ModelSettings), part(DataSettings), part(EvaluationSettings), whole.backend)
+    evaluation = part(EvaluationSettings)
+    return _Request(files, folder, part(ModelSettings), part(DataSettings), evaluation, whole.backend, whole.adapter)
 
 
 def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluation:
     """Evaluate a run with its base, or a model."""
+    if request.adapter is not None:
+        raise InputError("--adapter: this is not a bundle with adapters", where=name)
     opened = _opened(name, request, reporter)
     model = open_model(opened, request.model, request.data)
     task, label_space = model.task, model.encoding.label_space
-    rows = load_evaluation_rows(model.run, request.files, request.data, task, label_space, request.model.token)
+    prompt, token = model.prompt, request.model.token
+    rows = load_evaluation_rows(model.run, request.files, request.data, task, label_space, token, prompt)
+    note_other_kind(rows, prompt, "the model", reporter)
     rows = rows.sampled(request.data.max_eval_samples)
     check_metrics(request.evaluation.metrics, task, label_space, rows.labels)
     predictors = model.predictors(reporter, with_base=True, name=BASE)
-    result = _evaluate(predictors, rows, request.evaluation, reporter, task.default_metrics(label_space))
+    default, limit = task.default_metrics(label_space), prompt.max_new_tokens
+    result = evaluated(predictors, rows, request.evaluation, reporter, default, recorded_limit=limit)
     if request.output is not None:
         _write(result, request.output)
     elif model.run is not None and _is_of(model.run, opened):
@@ -135,24 +140,23 @@ def _is_of(run: RunFolder, opened: Opened) -> bool:
     return opened.adapter is None or recorded is None or recorded.sha256 in (None, opened.base.sha256)
 
 
-def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> Evaluation:
-    """Evaluate a bundle with each of its adapters; its run has the rows, and the form of other rows."""
-    made_from = read_bundle(folder).run
-    run = RunFolder.open(Path(made_from)) if made_from and Path(made_from).is_dir() else None
-    rows = load_evaluation_rows(run, request.files, request.data).sampled(request.data.max_eval_samples)
-    base_first = sorted(adapters_of(folder), key=lambda name: name != BASE)
-    predictors = open_bundle(folder, base_first, request.model.trust_remote_code)
-    result = _evaluate(predictors, rows, request.evaluation, reporter, default_metrics_of(folder))
-    if request.output is not None:
-        _write(result, request.output)
-    return result
+def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> dict[str, Any]:
+    """Evaluate a bundle with each of its adapters; returns the document."""
+    evaluation = BundleEvaluation(
+        folder, request.adapter, request.files, request.model, request.data, request.evaluation, reporter
+    )
+    found = evaluation.run()
+    for name, result in found.items() if request.output is not None else ():
+        assert request.output is not None
+        _write(result, request.output if len(found) == 1 else request.output / name)
+    return documents(found)
 
 
 def _evaluate_gguf(file: Path, request: _Request, reporter: Reporter) -> Evaluation:
     """Evaluate a GGUF file in llama.cpp."""
     rows = load_evaluation_rows(None, request.files, request.data).sampled(request.data.max_eval_samples)
     predictor = LlamaCppPredictor.open(file, BASE)
-    result = _evaluate({BASE: predictor}, rows, request.evaluation, reporter, None)
+    result = evaluated({BASE: predictor}, rows, request.evaluation, reporter, None)
     if request.output is not None:
         _write(result, request.output)
     return result
@@ -205,25 +209,5 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -
         reporter.note("The base model has a new, untrained head, so its score is chance level.")
     rows = EvaluationRows(examples, plan.data.mapping.labels, source, plan.data.mapping.kind)
     pairs = [(PREVIOUS, TUNED), (BASE, TUNED)] if PREVIOUS in predictors else None
-    result = _evaluate(predictors, rows, plan.settings, reporter, task.default_metrics(encoding.label_space), pairs)
+    result = evaluated(predictors, rows, plan.settings, reporter, task.default_metrics(encoding.label_space), pairs)
     record(run, result)
-
-
-def _evaluate(
-    predictors: Mapping[str, Predictor],
-    rows: EvaluationRows,
-    settings: EvaluationSettings,
-    reporter: Reporter,
-    default: tuple[str, ...] | None,
-    pairs: Sequence[tuple[str, str]] | None = None,
-) -> Evaluation:
-    """Ask each predictor for each row, and compute the metrics; ``default`` are those used unless some are named."""
-    return evaluate(
-        list(predictors.values()),
-        rows,
-        metrics=default if settings.metrics is None else settings.metrics,
-        bootstrap_samples=settings.bootstrap_samples,
-        max_new_tokens=settings.max_new_tokens,
-        reporter=reporter,
-        pairs=pairs,
-    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.config import DataSettings, ModelSettings
+from graft.data.chat_template import Renderer
 from graft.errors import InputError
 from graft.export.target import target_of
 from graft.inference.llama_cpp import is_installed, require
@@ -19,11 +20,13 @@ from graft.models.base import Opened, open_model_settings, untuned
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import read_bundle
+from graft.runs.prompt_record import PromptRecord
 from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
 from graft.tasks.load import load_for, on_the_gpu
 from graft.tasks.open import open_task
+from graft.tasks.recorded_prompt import prompt_of_run
 from graft.tasks.select import get_task
 
 BASE, PREVIOUS, TUNED = "base", "previous", "tuned"
@@ -52,6 +55,14 @@ class OpenModel:
     def run(self) -> RunFolder | None:
         """The run folder; None for a model that is no run's."""
         return RunFolder.open(self.opened.run) if self.opened.run is not None else None
+
+    @property
+    def prompt(self) -> PromptRecord:
+        """How it is asked: as its run recorded."""
+        tokenizer = self.encoding.tokenizer
+        if self.run is not None:
+            return prompt_of_run(self.run, self.task, tokenizer)
+        return PromptRecord(generation_prompt=Renderer(tokenizer).generation_prompt())
 
     def predictors(self, reporter: Reporter, *, with_base: bool, name: str) -> dict[str, Predictor]:
         """Load the weights.

@@ -183,7 +183,7 @@ def _stripped(answers: Iterable[str]) -> set[str]:
 def read_examples(
     settings: DataSettings,
     labels: list[str] | None = None,
-    tokenizer: Any = None,
+    generation_prompt: str | None = None,
     recognize: Callable[..., ColumnMapping] = recognize,
     token: str | None = None,
 ) -> Read:
@@ -191,10 +191,17 @@ def read_examples(
 
     Of a folder or a hub data set it is the test split, where there is one.
 
+    Args:
+        settings: Where the rows are and how they are read.
+        labels: The classes, where they are known already.
+        generation_prompt: What the model's chat template puts before an answer, for a ``text_template``.
+        recognize: Finds what the columns are for.
+        token: The access token for the Hugging Face hub.
+
     Raises:
         InputError: With everything that is wrong with the data.
     """
     loaded = load_rows(settings, token, prefer=("test", "validation", "train"))
-    mapping = recognize(loaded.train, settings, _generation_prompt(tokenizer), labels)
+    mapping = recognize(loaded.train, settings, generation_prompt, labels)
     examples = list(to_examples(loaded.train, mapping))
     return Read(examples, replace(mapping, labels=_classes(mapping, examples, labels)), loaded.source)

@@ -50,5 +50,10 @@ class EvaluationRows:
         drawn = sample(ExampleSet.of(self.examples), count, SEED, self.labels)
         return self._with(list(drawn.examples))
 
+    def rows_of(self, others: EvaluationRows) -> EvaluationRows:
+        """Return those rows that ``others``, read from the same places in another form, have."""
+        kept = {example.origin for example in others.examples}
+        return self._with([example for example in self.examples if example.origin in kept])
+
     def _with(self, examples: list[Example]) -> EvaluationRows:
         return replace(self, examples=examples, source={**self.source, "rows": len(examples)})

@@ -21,6 +21,8 @@ from graft.inference.predictor import CompletionScore, Progress
 from graft.runs.evaluation_document import read_evaluation, read_predictions
 from graft.runs.folder import RunFolder
 from graft.tasks.evaluation_rows import load_evaluation_rows
+from graft.tasks.recorded_prompt import prompt_of_run
+from graft.tasks.select import default_task
 
 
 class RecordedPredictor:
@@ -109,7 +111,10 @@ def _checked(
     if run.manifest.adapter.sha256 != sha256_of(weights) or source["sha256"] != sha256_of(path):
         return None
     own = path.resolve() == (run.path / "data" / "eval.jsonl").resolve()
-    rows = replace(load_evaluation_rows(run, None if own else [str(path)], DataSettings()), source=dict(source))
+    task = default_task("causal")
+    prompt = prompt_of_run(run, task, tokenizer)
+    read = load_evaluation_rows(run, None if own else [str(path)], DataSettings(), task, prompt=prompt)
+    rows = replace(read, source=dict(source))
     names = [name for name in ("base", "tuned") if name in document["predictors"]]
     found = [(example.prompt_text, example.reference) for example in rows.examples]
     if found != [(line["prompt"], line["reference"]) for line in lines] or len(names) < 2:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from graft.config import DataSettings
 from graft.errors import InputError
 from graft.evaluation.rows import EvaluationRows
+from graft.export.prompt_record import prompt_record
 from graft.export.source import ExportSource
 from graft.tasks.evaluation_rows import load_evaluation_rows
 
@@ -28,5 +29,6 @@ def load_parity_rows(source: ExportSource, files: Sequence[str] | None, count: i
     Raises:
         InputError: If the rows cannot be read.
     """
-    rows = load_evaluation_rows(source.run, files, DataSettings(), source.task, source.encoding.label_space)
+    labels, prompt = source.encoding.label_space, prompt_record(source)
+    rows = load_evaluation_rows(source.run, files, DataSettings(), source.task, labels, prompt=prompt)
     return rows.first(count)

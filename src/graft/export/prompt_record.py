@@ -26,7 +26,7 @@ def prompt_record(source: ExportSource) -> PromptRecord | None:
     if source.adapters:
         return None
     task, encoding = source.task, source.encoding
-    found = prompt_of_run(source.run, task) if source.run is not None else PromptRecord()
+    found = prompt_of_run(source.run, task, source.tokenizer) if source.run is not None else PromptRecord()
     update: dict[str, Any] = {
         "labels": found.labels or list(encoding.label_space.names) or None,
         "max_length": encoding.max_length,
@@ -53,7 +53,7 @@ def adapter_prompt_record(run: Path | None, base: Base, tokenizer: Any) -> Promp
         return None
     folder = RunFolder.open(run)
     recorded = folder.manifest.task
-    found = prompt_of_run(folder, get_task(recorded.name if recorded else "text-generation"))
+    found = prompt_of_run(folder, get_task(recorded.name if recorded else "text-generation"), tokenizer)
     return _set(found, {"stop": stop_texts(base, tokenizer), "example": first_prompt(folder, tokenizer)})
 
 

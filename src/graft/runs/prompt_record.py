@@ -21,6 +21,7 @@ class PromptRecord(Record):
         labels: The classes that an answer is one of; of a classifier, the labels of its head.
         max_length: The maximum number of tokens in a row.
         max_new_tokens: The maximum number of tokens in an answer when the run was evaluated.
+        generation_prompt: What the chat template puts before an answer.
         stop: The texts that end an answer.
         chat_template: The file of the chat template, relative to the bundle, where it is not the bundle's own.
         example: A prompt of the run, as messages, or as the very text that the model reads.
@@ -31,6 +32,7 @@ class PromptRecord(Record):
     labels: list[str] | None = None
     max_length: int | None = None
     max_new_tokens: int | None = None
+    generation_prompt: str | None = None
     stop: list[str] = Field(default_factory=list)
     chat_template: str | None = None
     example: list[dict[str, Any]] | str | None = None

@@ -14,9 +14,10 @@ from graft.data.sources import sha256_of
 from graft.errors import InputError
 from graft.evaluation.rows import EvaluationRows
 from graft.runs.folder import RunFolder
-from graft.runs.settings import recorded_data_settings
+from graft.runs.prompt_record import PromptRecord
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace
+from graft.tasks.recorded_prompt import prompt_of_run
 from graft.tasks.select import default_task
 
 
@@ -27,6 +28,7 @@ def load_evaluation_rows(
     task: Task | None = None,
     label_space: LabelSpace | None = None,
     token: str | None = None,
+    prompt: PromptRecord | None = None,
 ) -> EvaluationRows:
     """Load the rows to evaluate on, with the same columns and templates as the run's own.
 
@@ -37,6 +39,7 @@ def load_evaluation_rows(
         task: What the model does; None for a causal model that writes.
         label_space: The labels of the model's head.
         token: The access token for the Hugging Face hub.
+        prompt: How the model is asked; None takes what ``run`` recorded.
 
     Raises:
         InputError: If there are no rows, or they cannot be read.
@@ -47,20 +50,19 @@ def load_evaluation_rows(
             raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
         return _held_out(run)
     task = task or default_task("causal")
+    if prompt is None:
+        prompt = prompt_of_run(run, task) if run is not None else PromptRecord()
     known = list(label_space.names) if label_space is not None else []
-    labels = (run.manifest.data.labels if run is not None else None) or known or None
-    settings = _settings(run, listed, given, task)
-    read = read_examples(settings, labels, recognize=task.recognize, token=token)
+    settings = _settings(prompt, listed, given, task)
+    labels = prompt.labels or known or None
+    read = read_examples(settings, labels, prompt.generation_prompt, recognize=task.recognize, token=token)
     return EvaluationRows(read.examples, read.mapping.labels, asdict(read.source), read.mapping.kind)
 
 
-def _settings(run: RunFolder | None, files: tuple[str, ...] | None, given: DataSettings, task: Task) -> DataSettings:
-    """Return the run's settings, the task's own among them, with those that the user gave over them."""
+def _settings(prompt: PromptRecord, files: tuple[str, ...] | None, given: DataSettings, task: Task) -> DataSettings:
+    """Return the recorded settings, the task's own among them, with those that the user gave over them."""
     cls = compose(DataSettings, [Component("task", task.name, task.Config)])
-    recorded = recorded_data_settings(run) if run is not None else {}
-    if run is not None:
-        own = {name: run.manifest.settings.get(name) for name in task.Config.model_fields}
-        recorded |= {name: value for name, value in own.items() if value is not None}
+    recorded = {name: value for name, value in prompt.data.items() if name in cls.model_fields}
     chosen = {name: getattr(given, name) for name in given.model_fields_set}
     where = {"data_files": files, "data_name": given.data_name if files is None else None}
     return cls(**{**recorded, **chosen, **where})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from graft.data.chat_template import Renderer
 from graft.errors import GraftError
 from graft.runs.evaluation_document import read_evaluation
 from graft.runs.folder import RunFolder
@@ -12,12 +13,13 @@ from graft.runs.settings import recorded_data_settings
 from graft.tasks.base import Task
 
 
-def prompt_of_run(run: RunFolder, task: Task) -> PromptRecord:
+def prompt_of_run(run: RunFolder, task: Task, tokenizer: Any = None) -> PromptRecord:
     """Return the settings, the classes and the limits by which ``run`` made its prompts.
 
     Args:
         run: The run.
         task: Its task, whose own options are among the settings.
+        tokenizer: Its tokenizer, with its chat template; without one the prompt that the template generates is unknown.
 
     Raises:
         InputError: If the manifest is damaged.
@@ -32,6 +34,7 @@ def prompt_of_run(run: RunFolder, task: Task) -> PromptRecord:
         labels=manifest.data.labels or names or None,
         max_length=manifest.task.max_length if manifest.task else None,
         max_new_tokens=_judged_limit(run),
+        generation_prompt=Renderer(tokenizer).generation_prompt() if tokenizer is not None else None,
     )
 
 
