@@ -69,10 +69,10 @@ class SourceModels:
         opened: The model and its adapter.
         tokenizer: Its tokenizer.
         work: A folder to work in, whose subfolder ``merged`` holds the merged model.
-        merged: The merged model.
+        merged: The merged model; None if no placement needs it.
     """
 
-    def __init__(self, opened: Opened, tokenizer: Any, work: Path, merged: Any) -> None:
+    def __init__(self, opened: Opened, tokenizer: Any, work: Path, merged: Any | None) -> None:
         self.opened, self.tokenizer, self.work = opened, tokenizer, work
         self._merged = SourceModel(work / "merged", merged)
 

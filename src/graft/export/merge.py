@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.errors import InputError
+from graft.export.merge_check import MergeCheck
 from graft.methods import METHODS
+from graft.methods.merge import why_unmergeable
 from graft.methods.recorded import load_tuned, method_of
 from graft.models.base import Opened
 from graft.models.load import quiet
@@ -16,8 +18,6 @@ from graft.tasks.load import load_for
 
 if TYPE_CHECKING:
     from graft.export.source import ExportSource
-
-MERGEABLE = {"LORA"}
 
 
 def load_judged(source: ExportSource) -> Any:
@@ -39,7 +39,7 @@ def load_judged(source: ExportSource) -> Any:
 
 
 def merge_judged(model: Any, source: ExportSource, folder: Path | None) -> Any:
-    """Merge the adapter of a model into its weights.
+    """Merge the adapter of a model into its weights, and check that the result is the same function.
 
     Args:
         model: What ``load_judged`` returned for ``source``; it is used up.
@@ -47,17 +47,19 @@ def merge_judged(model: Any, source: ExportSource, folder: Path | None) -> Any:
         folder: Where the merged model and the tokenizer are written; None to write nothing.
 
     Returns:
-        The plain model of transformers.
+        The plain model of transformers. Where there was an adapter, ``merge_entry`` gives what was measured.
 
     Raises:
         InputError: If the adapter cannot be merged.
+        GraftError: If the merged model gives other logits.
     """
     if source.adapter is not None:
         check_mergeable(source.opened)
+        check = MergeCheck(model, source)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = method_of(source.opened).merge(model)
-        _untie(model)
+        model.merge_difference = check.check(model)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         with quiet():
@@ -101,17 +103,17 @@ def check_mergeable(opened: Opened) -> None:
             where=str(adapter),
             remedy="train with --method lora, qlora or full",
         )
-    kind = adapter_config(adapter).get("peft_type")
-    if kind not in MERGEABLE:
+    config = adapter_config(adapter)
+    reason = why_unmergeable(config)
+    if reason is not None:
         raise InputError(
-            f"an adapter of type {kind} cannot be merged for export; only LoRA can",
+            f"an adapter of type {config.get('peft_type')} cannot be merged for export: {reason}",
             where=str(adapter),
             remedy="train with --method lora, qlora or full",
         )
 
 
-def _untie(model: Any) -> None:
-    """Have head and embeddings saved separately, if they were tied and one of them was trained."""
-    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    if head is not None and head.weight is not embedding.weight:
-        model.config.tie_word_embeddings = False
+def merge_entry(model: Any) -> dict[str, float]:
+    """What a bundle's manifest records of the merge that made ``model``; nothing where nothing was merged."""
+    found = getattr(model, "merge_difference", None)
+    return {} if found is None else {"merge_difference": round(found, 8)}

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from graft.evaluation.metrics import metric_info
 from graft.evaluation.table import metric_names
+from graft.export.merge_check import float_bound
 from graft.runs.metric_info import MetricInfo
 
 LARGEST_DROP = 0.02
@@ -58,6 +59,21 @@ def gate(document: dict[str, Any], allowed: float | None) -> dict[str, Any]:
         "passed": found.passed,
         "reason": found.reason,
     }
+
+
+def exact_verdict(parity: dict[str, Any], greatest_logit: float) -> dict[str, Any]:
+    """``parity`` of a bundle that should compute the same function as PyTorch; failed where its logits show another.
+
+    Args:
+        parity: The parity document, with ``greatest_logit_difference``: None where a logit is not a number.
+        greatest_logit: The greatest magnitude of a logit in PyTorch.
+    """
+    found, allowed = parity["greatest_logit_difference"], float_bound(greatest_logit)
+    if found is not None and found <= allowed:
+        return parity
+    said = "are not numbers" if found is None else f"differ by up to {found:.3g} (rounding explains {allowed:.3g})"
+    reason = f"a wrong conversion: logits in float32 {said}; {parity['reason']}"
+    return {**parity, "passed": False, "reason": reason}
 
 
 def verdict(change: Change, allowed: float | None) -> Verdict:

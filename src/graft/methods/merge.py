@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 from graft.errors import InputError
 from graft.models.tied import tying_recorded
+
+_PROMPTS = "it adds to the prompt or to the attention, and changes no weights"
+_BY_INPUT = "what it adds depends on the input"
+_UNMERGEABLE = {
+    "BOTTLENECK": "networks with a non-linearity are no change of a weight",
+    **dict.fromkeys(("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"), _PROMPTS),
+    **dict.fromkeys(("ADAPTION_PROMPT", "CPT", "CARTRIDGE"), _PROMPTS),
+    **dict.fromkeys(("LILY", "POLY", "SHADOW", "XLORA"), _BY_INPUT),
+}
+"""Why an adapter of a type of PEFT cannot be merged. The other types are merged, and the result is checked."""
+
+
+def why_unmergeable(config: Mapping[str, Any]) -> str | None:
+    """Why an adapter with this ``adapter_config.json`` is no change of the base's weights; None if it is one."""
+    if config.get("layer_replication"):
+        return "it repeats layers of its base with different weights (layer_replication)"
+    if config.get("alora_invocation_tokens"):
+        return "it is active from its invocation tokens on (aLoRA)"
+    return _UNMERGEABLE.get(str(config.get("peft_type")))
 
 
 def mergeable(model: Any) -> Any:

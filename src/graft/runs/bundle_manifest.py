@@ -85,6 +85,7 @@ class BundleManifest(Record):
     """The manifest of an exported bundle.
 
     ``run`` is the run folder that it was made from. ``prompt`` is how the bundle is asked; adapters have their own.
+    ``merge_difference`` is the greatest difference of logits between the model that was judged and the merged one.
     """
 
     kind: Literal["bundle"] = "bundle"
@@ -111,6 +112,7 @@ class BundleManifest(Record):
     sha256: str | None = None
     speed: dict[str, float | None] = Field(default_factory=dict)
     parity: ParityRecord | str | None = None
+    merge_difference: float | None = None
     adapter: PlacementRecord | None = None
     adapters: dict[str, BundleAdapterRecord] = Field(default_factory=dict)
     default_adapter: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graft.config import ExportSettings, OnnxGenaiConfig
 from graft.data.chat_template import Renderer
@@ -27,12 +27,12 @@ from graft.export.adapter_placement import (
 from graft.export.cached_predictions import RecordedEvaluation, recorded_evaluation
 from graft.export.calibration_rows import calibration_rows
 from graft.export.candidates import Candidate, Search, choose, same_weights
-from graft.export.merge import load_judged, merge_judged
+from graft.export.merge import load_judged, merge_entry, merge_judged
 from graft.export.onnx.execution_providers import choose_provider, runs_here
 from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, ExportBuilder, Variant
 from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256, write_readme
 from graft.export.onnx.model_builder import versions
-from graft.export.onnx.parity_check import ParityCheck, reference_answers
+from graft.export.onnx.parity_check import ParityCheck, is_exact, reference_answers
 from graft.export.onnx.worker import OnnxWorker
 from graft.export.parity_rows import load_parity_rows
 from graft.export.source import ExportSource
@@ -49,6 +49,22 @@ from graft.runs.manifest import read_bundle
 SPEED_TOKENS = 64
 SPEED_PROMPT = "The way to the sea"
 IN_WORDS = {MERGED: "merged", UNMERGED: "unmerged in the graph", HOT_SWAPPABLE: "hot-swappable"}
+
+
+class _Prepared(NamedTuple):
+    """What candidates are built from and compared with.
+
+    Attributes:
+        models: The model to build from, for each placement of its adapter.
+        ends: The tokens that end an answer.
+        check: The comparison with the model that was judged; None if it is not wanted or not possible here.
+        merge_entry: What the manifest records of the merge.
+    """
+
+    models: SourceModels
+    ends: set[int]
+    check: ParityCheck | None
+    merge_entry: dict[str, float]
 
 
 @dataclass
@@ -73,13 +89,13 @@ class GenaiExport:
         """Build the candidates, choose one, and move its files to the folder."""
         weights = self.source.base.path.glob("*.safetensors")
         bundle.check_disk_space(self.folder, 3 * sum(file.stat().st_size for file in weights))
-        model, check = self._compared_with()
-        candidates = self._candidates(model, check)
+        prepared = self._prepared()
+        candidates = self._candidates(prepared)
         chosen = choose(candidates, self.config)
         for file in sorted(chosen.folder.iterdir()):
             file.replace(self.folder / file.name)
         shutil.rmtree(self._work)
-        built = self._built(chosen, candidates)
+        built = self._built(chosen, candidates, prepared.merge_entry)
         write_readme(self.folder, f"{self.source.name}, {chosen.variant.precision} ONNX", *self._summary(chosen, built))
         if chosen.evaluation is not None and self.source.run is not None and self.options.data_files is None:
             _add_to_report(self.source.run, chosen.evaluation)
@@ -97,22 +113,14 @@ class GenaiExport:
     def _runs_here(self) -> bool:
         return runs_here(self._provider)
 
-    # ---- what the candidates are compared with
+    # ---- what the candidates are compared with, and built from
 
-    def _compared_with(self) -> tuple[Any, ParityCheck | None]:
-        """The merged model, and the check against the model that was judged, which is not merged.
-
-        The check is None if the comparison is not wanted or not possible here.
-        """
-        wanted = self._runs_here and not self.options.skip_parity
-        own = self.source.run if self.options.data_files is None else None
-        known = recorded_evaluation(own, self.source.tokenizer) if own is not None and wanted else None
-        rows = None
-        if wanted and known is None:
-            rows = load_parity_rows(self.source, self.options.data_files, self.options.parity_rows)
+    def _prepared(self) -> _Prepared:
+        """Ask the model that was judged, which is not merged, and then merge it where that is needed."""
+        rows, known = self._rows()
         self.reporter.note(f"loading {self.source.name}")
         base = None
-        if own is not None and rows is not None:
+        if rows is not None and self._own is not None:
             base = self._answers("base", load_model(untuned(self.source.opened, self.reporter)), rows)
         model = load_judged(self.source)
         check = None
@@ -124,7 +132,35 @@ class GenaiExport:
             check = check_of_evaluation(known, model, tokenizer, count, self.reporter)
         elif rows is not None:
             check = self._check(model, rows, base)
-        return merge_judged(model, self.source, self._work / "merged"), check
+        ends = self._torch("", model).ends()
+        merged = merge_judged(model, self.source, self._work / "merged") if MERGED in self._placements else None
+        return _Prepared(
+            SourceModels(self.source.opened, self.source.tokenizer, self._work, merged),
+            ends,
+            check,
+            merge_entry(merged),
+        )
+
+    def _rows(self) -> tuple[EvaluationRows | None, RecordedEvaluation | None]:
+        """The rows to compare on, or the run's evaluation, which has them with their answers.
+
+        Both are None if the comparison is not wanted or not possible here.
+        """
+        if self.options.skip_parity or not self._runs_here:
+            return None, None
+        known = recorded_evaluation(self._own, self.source.tokenizer) if self._own is not None else None
+        if known is not None:
+            return None, known
+        return load_parity_rows(self.source, self.options.data_files, self.options.parity_rows), None
+
+    @property
+    def _own(self) -> RunFolder | None:
+        """The run, if its own rows are compared on."""
+        return self.source.run if self.options.data_files is None else None
+
+    @property
+    def _placements(self) -> list[str]:
+        return placements(self.config, str(self.options.precision), self.source.opened)
 
     def _check(self, model: Any, rows: EvaluationRows, base: CachedPredictor | None) -> ParityCheck:
         tuned = self._answers("tuned" if base else "model", model, rows)
@@ -144,12 +180,10 @@ class GenaiExport:
 
     # ---- the candidates
 
-    def _candidates(self, model: Any, check: ParityCheck | None) -> list[Candidate]:
+    def _candidates(self, prepared: _Prepared) -> list[Candidate]:
         """Build variants until one passes; with ``--precision auto`` all of them."""
-        source, tokenizer = self.source, self.source.tokenizer
-        ends = self._torch("", model).ends()
-        rows = calibration_rows(source.opened.run, tokenizer)
-        models = SourceModels(source.opened, tokenizer, self._work, model)
+        models, tokenizer = prepared.models, self.source.tokenizer
+        rows = calibration_rows(self.source.opened.run, tokenizer)
         builder = ExportBuilder(models, self._provider.builder, {"": rows}, self.reporter)
         search = self._search(bool(rows))
         candidates: list[Candidate] = []
@@ -161,10 +195,10 @@ class GenaiExport:
             made = self._work / f"made-{len(candidates)}"
             builder.make(variant, made)
             swappable = variant.placement == HOT_SWAPPABLE
-            finish_tokenizer(made, tokenizer, ends, share_buffer=not swappable)
+            finish_tokenizer(made, tokenizer, prepared.ends, share_buffer=not swappable)
             if swappable:
                 _describe_slots(made, models)
-            candidates.append(self._measured(variant, made, check, models.adapter.name if swappable else None))
+            candidates.append(self._measured(variant, made, prepared.check, models.adapter.name if swappable else None))
         return candidates
 
     def _search(self, has_rows: bool) -> Search:
@@ -173,7 +207,7 @@ class GenaiExport:
             self.config.rounding,
             has_rows,
             self._runs_here,
-            placements(self.config, str(self.options.precision), self.source.opened),
+            self._placements,
             trained_in_int4(self.source.adapter),
         )
 
@@ -186,7 +220,8 @@ class GenaiExport:
         name = f"onnx {variant.precision}"
         parity, evaluation = None, None
         if check is not None:
-            parity = check.compare(made, name, self.options.max_accuracy_drop, self.reporter, adapter)
+            exact = is_exact(variant.precision, self._provider.name)
+            parity = check.compare(made, name, self.options.max_accuracy_drop, self.reporter, adapter, exact=exact)
             evaluation = check.evaluations[name]
         found = Candidate(variant, made, size_mb(made), speed, parity, evaluation)
         self.reporter.note(f"{variant.label}: {found.size_mb} MB" + (f", {parity['reason']}" if parity else ""))
@@ -194,7 +229,7 @@ class GenaiExport:
 
     # ---- what is written of the chosen one
 
-    def _built(self, chosen: Candidate, candidates: Sequence[Candidate]) -> Built:
+    def _built(self, chosen: Candidate, candidates: Sequence[Candidate], merge: dict[str, float]) -> Built:
         variant = chosen.variant
         parity: dict[str, Any] | str = self._not_compared if chosen.parity is None else chosen.parity
         known = read_bundle(self.folder).adapters if variant.placement == HOT_SWAPPABLE else {}
@@ -208,6 +243,7 @@ class GenaiExport:
             "sha256": weights_sha256(self.folder),
             "speed": chosen.speed,
             **({"adapters": listed} if listed else {}),
+            **(merge if variant.placement == MERGED else {}),
             "candidates": [one.as_entry() for one in candidates],
             "versions": versions(),
         }

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.errors import InputError, Problems, nearest
-from graft.export.merge import MERGEABLE, adapter_config
+from graft.export.merge import adapter_config
 from graft.export.onnx.genai_folder import ADAPTERS
 from graft.export.onnx.graph import in_graph, node_of
 from graft.export.onnx.lora_slots import LinearShape, LoraMatrices, slot_names
@@ -116,7 +116,7 @@ def _check_base(run: Path, base: Base, where: Path) -> None:
 def _check_type(config: dict[str, Any], where: Path) -> None:
     problems = Problems()
     kind = config.get("peft_type")
-    if kind not in MERGEABLE:
+    if kind != "LORA":
         problems.add(f"an adapter of type {kind} is not LoRA and cannot be hot-swappable", where)
     remedy = "merge it: graft auto-opt --adapter merged"
     if config.get("use_dora"):

@@ -187,7 +187,8 @@ class MultiAdapterExport:
             check = check_of_evaluation(known, model, tokenizer, count, self.reporter)
         else:
             check = self._check(run, model)
-        return check.compare(self.folder, adapter.name, self.options.max_accuracy_drop, self.reporter, adapter.name)
+        exact, allowed = self.options.precision == "float32", self.options.max_accuracy_drop
+        return check.compare(self.folder, adapter.name, allowed, self.reporter, adapter.name, exact=exact)
 
     def _check(self, run: RunFolder, model: Any) -> ParityCheck:
         tokenizer = self.source.tokenizer

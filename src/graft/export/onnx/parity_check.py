@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from graft.evaluation.rows import EvaluationRows
 from graft.export.onnx.genai_folder import end_tokens
 from graft.export.onnx.predictor import OnnxPredictor
 from graft.export.onnx.worker import OnnxWorker
-from graft.export.parity import gate
+from graft.export.parity import exact_verdict, gate
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
@@ -49,6 +50,11 @@ class ReferenceAnswers:
     logits: Sequence[Sequence[float]]
     max_new_tokens: int
 
+    @property
+    def greatest_logit(self) -> float:
+        """The greatest magnitude among ``logits``."""
+        return max((abs(value) for logits in self.logits for value in logits), default=0.0)
+
 
 @dataclass
 class ParityCheck:
@@ -74,7 +80,14 @@ class ParityCheck:
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
 
     def compare(
-        self, folder: Path, name: str, allowed: float | None, reporter: Reporter, adapter: str | None = None
+        self,
+        folder: Path,
+        name: str,
+        allowed: float | None,
+        reporter: Reporter,
+        adapter: str | None = None,
+        *,
+        exact: bool = False,
     ) -> dict[str, Any]:
         """Compare the bundle in ``folder``.
 
@@ -84,6 +97,7 @@ class ParityCheck:
             allowed: The maximum drop of the first metric, as in ``graft.export.parity.gate``.
             reporter: Shows the progress.
             adapter: The bundle's adapter to activate.
+            exact: Whether the bundle computes the same function, so that its logits may differ by rounding alone.
 
         Returns:
             The parity document for the manifest.
@@ -94,7 +108,8 @@ class ParityCheck:
             cached = CachedPredictor(bundle)
             self.evaluations[name] = self._evaluate([*self.predictors, cached], reporter)
             pair = self._evaluate([self.predictors[-1], cached], reporter)
-        return {"rows": len(self.rows.examples), **found, **gate(pair.document, allowed)}
+        found = {"rows": len(self.rows.examples), **found, **gate(pair.document, allowed)}
+        return exact_verdict(found, self.reference.greatest_logit) if exact else found
 
     def _evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
         return evaluate(
@@ -104,6 +119,11 @@ class ParityCheck:
             max_new_tokens=self.max_new_tokens,
             reporter=reporter,
         )
+
+
+def is_exact(precision: str, provider: str) -> bool:
+    """Whether a bundle computes in float32 what PyTorch computes: on a GPU, products may be of a narrower format."""
+    return precision == "float32" and provider == "CPUExecutionProvider"
 
 
 def reference_answers(
@@ -196,7 +216,8 @@ def _share(own: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
     return [sum(plain(a) == plain(b) for a, b in zip(own, wanted, strict=True)), len(own)]
 
 
-def _max_difference(own: Sequence[Sequence[float]], wanted: Sequence[Sequence[float]]) -> float:
-    """Where the two vocabularies are padded to different lengths, the shorter counts."""
+def _max_difference(own: Sequence[Sequence[float]], wanted: Sequence[Sequence[float]]) -> float | None:
+    """Where the two vocabularies are padded to different lengths, the shorter counts; None if one is not a number."""
     pairs = zip(own, wanted, strict=True)
-    return round(max((max(abs(a - b) for a, b in zip(x, y, strict=False)) for x, y in pairs), default=0.0), 5)
+    found = [abs(a - b) for x, y in pairs for a, b in zip(x, y, strict=False)]
+    return round(max(found, default=0.0), 6) if all(map(isfinite, found)) else None

@@ -63,7 +63,7 @@ class Gguf:
         """The GGUF file and a README."""
         from graft.export.calibration_rows import calibration_rows
         from graft.export.gguf_writer import TYPES, write_gguf
-        from graft.export.merge import load_judged, merge_judged
+        from graft.export.merge import load_judged, merge_entry, merge_judged
         from graft.export.onnx.export_builder import CALIBRATION_TOKENS
         from graft.export.quantize.calibrate import quantize_linears, within_budget
 
@@ -86,7 +86,7 @@ class Gguf:
         return Built(
             parity,
             size,
-            {"file": file.name, "rounding": rounding},
+            {"file": file.name, "rounding": rounding, **merge_entry(model)},
             run_command=f"llama-cli -m {{folder}}/{quote(file.name)} -cnv",
         )
 

@@ -65,7 +65,7 @@ class OnnxEncoder:
         self, source: ExportSource, options: ExportSettings, config: Settings, folder: Path, reporter: Reporter
     ) -> Built:
         """model.onnx, the tokenizer, and the labels in config.json."""
-        from graft.export.merge import load_judged, merge_judged
+        from graft.export.merge import load_judged, merge_entry, merge_judged
         from graft.export.onnx.encoder_graph import export, quantize_dynamic_int8
         from graft.export.onnx.genai_folder import size_mb, weights_sha256
         from graft.export.onnx.model_builder import versions
@@ -81,7 +81,12 @@ class OnnxEncoder:
         source.tokenizer.save_pretrained(folder)
         (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
         parity = "skipped (--skip_parity)" if judged is None else _parity(source, options, judged, folder, reporter)
-        entries = {"task": source.task.name, "sha256": weights_sha256(folder), "versions": versions()}
+        entries = {
+            "task": source.task.name,
+            "sha256": weights_sha256(folder),
+            "versions": versions(),
+            **merge_entry(model),
+        }
         built = Built(parity, size_mb(folder), entries, run_command="graft chat {folder} --prompt TEXT")
         _write_readme(folder, f"{source.name}, {source.task.name}, {options.precision} ONNX", built.reason)
         return built
@@ -144,7 +149,7 @@ def _parity(
     """Both models on the same rows, and the largest difference of their logits."""
     from graft.evaluation.compare import evaluate
     from graft.export.onnx.encoder_graph import OnnxEncoder as Graph
-    from graft.export.parity import gate
+    from graft.export.parity import exact_verdict, gate
 
     task, encoding, rows = source.task, source.encoding, judged.rows
     exported = Graph(folder)
@@ -159,12 +164,14 @@ def _parity(
     same = sum(one == other for one, other in zip(own, exported_answers, strict=True))
     pairs = zip(judged.logits, _inputs(encoding.tokenizer), strict=True)
     difference = max(float((wanted - exported(ids, mask).logits).abs().max()) for wanted, (ids, mask) in pairs)
-    return {
+    found = {
         "rows": len(rows.examples),
         "answers_equal": [same, len(rows.examples)],
         "greatest_logit_difference": round(difference, 6),
         **gate(result.document, options.max_accuracy_drop),
     }
+    greatest = max(float(logits.abs().max()) for logits in judged.logits)
+    return exact_verdict(found, greatest) if options.precision == "float32" else found
 
 
 def _inputs(tokenizer: Any) -> list[tuple[Any, Any]]:
