@@ -31,7 +31,7 @@ def print_result(run: Path, as_json: bool) -> None:
 
 
 def print_evaluation(document: dict[str, Any]) -> None:
-    """The table of metrics by predictor, and the verdict; of several evaluations, one after the other."""
+    """The table of metrics by predictor, the verdict, and notes; of several evaluations, one after the other."""
     if "adapters" in document:
         for name, each in document["adapters"].items():
             print(f"\n{name}")
@@ -54,4 +54,5 @@ def print_evaluation(document: dict[str, Any]) -> None:
     for row in rows(document):
         table.add_row(*[str(cell) for cell in row])
     console.print(table)
-    console.print(verdict(document), soft_wrap=True, markup=False)
+    for sentence in (verdict(document), *document.get("notes", ())):
+        console.print(sentence, soft_wrap=True, markup=False)

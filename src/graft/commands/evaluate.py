@@ -122,7 +122,7 @@ def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluat
     rows = load_evaluation_rows(model.run, request.files, request.data, task, label_space, token, prompt)
     note_other_kind(rows, prompt, "the model", reporter)
     rows = rows.sampled(request.data.max_eval_samples)
-    check_metrics(request.evaluation.metrics, task, label_space, rows.labels)
+    check_metrics(request.evaluation.metrics, task, label_space, rows.labels, request.evaluation.normalize)
     predictors = model.predictors(reporter, with_base=True, name=BASE)
     default, limit = task.default_metrics(label_space), prompt.max_new_tokens
     result = evaluated(predictors, rows, request.evaluation, reporter, default, recorded_limit=limit)

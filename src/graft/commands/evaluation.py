@@ -47,6 +47,7 @@ def evaluated(
         asked,
         rows,
         metrics=default if settings.metrics is None else settings.metrics,
+        normalize=settings.normalize,
         bootstrap_samples=settings.bootstrap_samples,
         max_new_tokens=limit,
         reporter=reporter,

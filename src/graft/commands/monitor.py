@@ -30,7 +30,7 @@ def make_monitor(plan: RunPlan, model: Any) -> Callable[[], dict[str, float]] | 
         return None
     given = str(passed(plan.settings)["metric_for_best_model"]).removeprefix("eval_")
     rows = EvaluationRows(list(plan.data.eval), plan.data.mapping.labels, {}, plan.data.mapping.kind)
-    metric = get_metric(given).fit(rows.references)
+    metric = get_metric(given).fit(rows.references, plan.settings.normalize)
     writes = metric.needs == "generation" and not plan.encoding.label_space.names
     rows = rows.sampled(GENERATED_ROWS if writes else MONITORED_ROWS)
     predictor = plan.task.predictor("monitored", model, plan.encoding)

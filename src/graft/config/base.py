@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
-from graft.config.describe import bounds, in_words, refusal, takes_several
+from graft.config.describe import bounds, in_words, names_of, refusal, takes_several
 from graft.errors import Problem, Problems, did_you_mean
 from graft.files import expanded
 
@@ -86,7 +86,15 @@ def _invalid(cls: type[Settings], values: Mapping[str, Any], typed: Mapping[str,
         name, place = typed[field]
         info = cls.model_fields[field]
         kind = f"{in_words(info.annotation)} {bounds(info)}".strip()
-        yield Problem(f"{name} {refusal(kind, values[field], takes_several(info.annotation))}", place)
+        what = f"{name} {refusal(kind, values[field], takes_several(info.annotation))}"
+        yield Problem(what, place, _meant(values[field], names_of(info.annotation)))
+
+
+def _meant(value: Any, names: Sequence[str]) -> str:
+    """Return the nearest of ``names`` for each text of ``value`` that is none of them."""
+    texts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else ()
+    unknown = [str(text).strip() for text in texts if str(text).strip() not in names]
+    return " ".join(filter(None, (did_you_mean(text, names) for text in unknown)))
 
 
 def _is_flag(info: FieldInfo) -> bool:

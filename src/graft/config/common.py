@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from graft.config.base import Settings, setting
-from graft.config.types import Listed, OnLong, Pairs, Paths, Template
+from graft.config.types import Listed, Normalizations, OnLong, Pairs, Paths, Template
 
 
 class HubSettings(Settings):
@@ -165,6 +165,9 @@ class EvaluationSettings(Settings):
 
     metrics: Listed | None = setting(
         None, "metrics to compute; the first is the headline (default: inferred from the data)", "metric_type"
+    )
+    normalize: Normalizations = setting(
+        (), "what does not count when answers are compared with references: case, punctuation, blanks, or several"
     )
     max_new_tokens: int | None = setting(
         None, "maximum number of tokens in an answer (default: based on the longest reference)", gt=0

@@ -39,12 +39,25 @@ def in_words(annotation: Any) -> str:
     (kind,) = options
     if typing.get_origin(kind) is Literal:
         return one_of(typing.get_args(kind))
+    if names := names_of(kind):
+        return f"a list of {one_of(names)}"
     return IN_WORDS.get(typing.get_origin(kind) or kind, "a mapping")
 
 
 def one_of(names: Iterable[Any]) -> str:
     """Alternatives in words: ``a, b or c``."""
     return " or ".join(", ".join(map(str, names)).rsplit(", ", 1))
+
+
+def names_of(annotation: Any) -> tuple[str, ...]:
+    """The texts that a type accepts, alone or in a list; none where it accepts others, too."""
+    found: list[str] = []
+    for kind in options_of(annotation):
+        inner = typing.get_args(kind)[:1] if typing.get_origin(kind) in {tuple, list} else (kind,)
+        if not inner or typing.get_origin(inner[0]) is not Literal:
+            return ()
+        found += [name for name in typing.get_args(inner[0]) if isinstance(name, str)]
+    return tuple(found)
 
 
 def takes_several(annotation: Any) -> bool:

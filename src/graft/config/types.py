@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from graft.files import expanded
 
@@ -95,6 +95,15 @@ def _json(text: str) -> Any:
         return text
 
 
+Normalization = Literal["case", "punctuation", "blanks"]
+NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
+
+
+def _in_order(steps: tuple[Normalization, ...]) -> tuple[Normalization, ...]:
+    return tuple(step for step in NORMALIZATIONS if step in steps)
+
+
+Normalizations = Annotated[tuple[Normalization, ...], BeforeValidator(_listed), AfterValidator(_in_order)]
 Listed = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Paths = Annotated[tuple[str, ...], BeforeValidator(_several)]
 NamedPaths = Annotated[tuple[str, ...], BeforeValidator(_named_paths)]

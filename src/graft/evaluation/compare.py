@@ -12,6 +12,7 @@ from graft.evaluation.bootstrap import Bootstrap, Interval
 from graft.evaluation.metrics import Metric, Predictions, select_metrics
 from graft.evaluation.metrics.base import Array
 from graft.evaluation.metrics.classes import confusion, per_class
+from graft.evaluation.normalization import near_misses
 from graft.evaluation.predict import default_max_new_tokens, predict
 from graft.evaluation.rows import SEED, EvaluationRows
 from graft.inference.predictor import Predictor, can_score
@@ -28,7 +29,8 @@ class Evaluation:
 
     Attributes:
         document: The content of evaluation.json: ``data``, ``labels``, ``max_new_tokens`` (the limit of an answer),
-            ``metrics`` (what each metric says of itself), ``predictors`` (value, 95 % interval and n of each metric),
+            ``normalize`` (what does not count), ``metrics`` (what each metric says of itself), ``notes``
+            (sentences on the answers), ``predictors`` (value, 95 % interval and n of each metric),
             ``differences`` (paired, from one predictor to another), and for classes ``confusion`` and
             ``classes``.
         predictions: The lines of predictions.jsonl. ``likelihoods`` are, by predictor, the log-likelihood in nats, the
@@ -44,6 +46,7 @@ def evaluate(
     rows: EvaluationRows,
     *,
     metrics: Sequence[str] | None = None,
+    normalize: Sequence[str] = (),
     bootstrap_samples: int = 1000,
     max_new_tokens: int | None = None,
     seed: int = SEED,
@@ -56,6 +59,7 @@ def evaluate(
         predictors: The models, with distinct names. Differences are from the first to each other.
         rows: The rows to evaluate on.
         metrics: The metrics by name; None takes those that fit the data.
+        normalize: What does not count in texts that are compared (``graft.evaluation.normalization``).
         bootstrap_samples: The number of resamples for the intervals.
         max_new_tokens: The maximum number of tokens in a generated answer; None derives it from the references.
         seed: Seed of the bootstrap.
@@ -71,7 +75,9 @@ def evaluate(
     if rows.labels:
         unseen = sorted(set(rows.references) - set(rows.labels))
         rows = replace(rows, labels=[*rows.labels, *unseen])
-    chosen = _measurable(select_metrics(metrics, rows.references, rows.labels), predictors, metrics is not None)
+    chosen = _measurable(
+        select_metrics(metrics, rows.references, rows.labels, normalize), predictors, metrics is not None
+    )
     longest = max_new_tokens or default_max_new_tokens(rows.written, predictors[0].tokenizer)
     found = {p.name: predict(p, rows, chosen, longest, reporter or Silent()) for p in predictors}
     statistics = {
@@ -81,7 +87,9 @@ def evaluate(
         "data": rows.source,
         "labels": rows.labels or None,
         "max_new_tokens": longest,
+        "normalize": list(normalize),
         "metrics": _described(chosen, metrics),
+        "notes": _notes(found, chosen, normalize),
         **_figures(list(found), chosen, statistics, Bootstrap(len(rows.examples), bootstrap_samples, seed), pairs),
         **_classes(found, chosen, rows),
     }
@@ -117,6 +125,15 @@ def _described(metrics: Sequence[Metric], names: Sequence[str] | None) -> dict[s
         metric.name: {**metric.as_record(), **({"reference": own[metric.name]} if metric.name in own else {})}
         for metric in metrics
     }
+
+
+def _notes(predictions: Mapping[str, Predictions], metrics: Sequence[Metric], normalize: Sequence[str]) -> list[str]:
+    """Return ``notes`` of evaluation.json: answers that count as wrong for what ``--normalize`` takes out."""
+    if not any(metric.compares_text for metric in metrics):
+        return []
+    answered = ((name, found.accepted, found.answers) for name, found in predictions.items())
+    said = (near_misses(name, right, given, normalize) for name, right, given in answered if given is not None)
+    return [sentence for sentence in said if sentence]
 
 
 def _figures(

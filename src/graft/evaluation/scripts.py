@@ -19,11 +19,12 @@ MANY_KANA = 0.1
 """The share of kana from which a text with Chinese characters is Japanese: it has a half, and Chinese has none."""
 
 _SCRIPTS = "".join(rf"\p{{scx={code}}}" for code in BLANKLESS)
-_SINGLE = rf"[[\p{{L}}\p{{Nl}}]&&[{_SCRIPTS}]]"
-_LETTER = rf"[[\p{{L}}\p{{N}}]--{_SINGLE}]"
+SINGLE_LETTER = rf"[[\p{{L}}\p{{Nl}}]&&[{_SCRIPTS}]]"
+"""A pattern (``regex.V1``): a letter of a script without blanks."""
+_LETTER = rf"[[\p{{L}}\p{{N}}]--{SINGLE_LETTER}]"
 _JOINER = r"[\u200c\u200d]"  # they change what a word is in Persian and in the scripts of India
 _LEGACY_CHILLU = r"(?<=\p{ccc=9})\u200d"  # a virama and a joiner, with which words of Malayalam may end
-_CHARACTER = rf"{_SINGLE}(?:{_JOINER}*\p{{M}})*"
+_CHARACTER = rf"{SINGLE_LETTER}(?:{_JOINER}*\p{{M}})*"
 _RUN = rf"{_LETTER}(?:{_LETTER}|\p{{M}}|{_JOINER}+(?:(?={_LETTER})|(?=\p{{M}}))|{_LEGACY_CHILLU})*"
 _CHARACTERS = regex.compile(_CHARACTER, regex.V1)
 _WORDS = regex.compile(f"{_CHARACTER}|{_RUN}", regex.V1)
@@ -32,7 +33,7 @@ _INVISIBLE = regex.compile(r"(?V1)[\p{Default_Ignorable_Code_Point}--[\u200c\u20
 _KINDS = {
     "kana": regex.compile(r"[\p{scx=Hira}\p{scx=Kana}]"),
     "han": regex.compile(r"[\p{scx=Hani}\p{scx=Bopo}]"),
-    "blankless": regex.compile(_SINGLE, regex.V1),
+    "blankless": regex.compile(SINGLE_LETTER, regex.V1),
     "13a": regex.compile(r"[\p{Latn}\p{Cyrl}\p{Grek}\p{Hang}]"),
     "digits": regex.compile(r"\p{N}"),
 }

@@ -83,12 +83,14 @@ class RecordedEvaluation:
         metrics: The metrics.
         max_new_tokens: The limit of an answer.
         predictors: Base and tuned.
+        normalize: What did not count in texts that were compared.
     """
 
     rows: EvaluationRows
     metrics: list[str]
     max_new_tokens: int
     predictors: list[RecordedPredictor]
+    normalize: tuple[str, ...] = ()
 
 
 def recorded_evaluation(run: RunFolder, tokenizer: Any) -> RecordedEvaluation | None:
@@ -122,7 +124,8 @@ def _checked(
     metrics = metric_references(document)
     select_metrics(metrics, rows.references, rows.labels)  # a user's own can be gone
     predictors = [_predictor(name, tokenizer, rows.examples, lines, document["labels"]) for name in names]
-    return RecordedEvaluation(rows, metrics, int(document["max_new_tokens"]), predictors)
+    normalize = tuple(document.get("normalize") or ())
+    return RecordedEvaluation(rows, metrics, int(document["max_new_tokens"]), predictors, normalize)
 
 
 def _predictor(

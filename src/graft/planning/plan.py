@@ -140,7 +140,8 @@ def _encoding(settings: FinetuneSettings, inputs: Inputs) -> Encoding:
     """The tokenizer, the labels and the limits; metrics that can't be measured with these labels are an error."""
     label_space = head_of(inputs.parent, inputs.task.label_space(inputs.data), inputs.data.source.path)
     length = resolve_max_length(settings, inputs.tokenizer, inputs.base)
-    check_metrics(settings.metrics if settings.evaluate else None, inputs.task, label_space, inputs.data.mapping.labels)
+    metrics = settings.metrics if settings.evaluate else None
+    check_metrics(metrics, inputs.task, label_space, inputs.data.mapping.labels, settings.normalize)
     return Encoding(inputs.tokenizer, label_space, length, settings.loss_on)
 
 

@@ -193,6 +193,7 @@ def _scores(view: RunView) -> str:
         rows = count(next((e.n for e in estimates if e), None))
         lines.append(f"| {metric.heading} | {' | '.join(cells)} | {gain} | {rows} |")
     lines.append(f"\n{_inline(summary.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
+    lines += [f"\n{_inline(note)}" for note in view.evaluation.notes]
     return "## Scores\n\n" + "\n".join(lines)
 
 

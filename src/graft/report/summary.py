@@ -226,8 +226,8 @@ def counted(view: RunView) -> str:
 
 
 def warnings(view: RunView) -> list[str]:
-    """Warnings about the data and about the training."""
-    return [*data_warnings(view), *[warning.message for warning in view.warnings]]
+    """Warnings about the data, about the training, and about the answers."""
+    return [*data_warnings(view), *[warning.message for warning in view.warnings], *view.evaluation.notes]
 
 
 def data_warnings(view: RunView) -> list[str]:

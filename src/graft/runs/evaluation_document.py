@@ -43,7 +43,9 @@ class EvaluationDocument(Record):
         data: Where the rows are from.
         labels: The classes, or None for free text.
         max_new_tokens: The maximum number of tokens in an answer.
+        normalize: What does not count when texts are compared: case, punctuation, blanks.
         metrics: What each metric says of itself; empty in documents of graft 0.1.
+        notes: Sentences on the answers, such as how many differ from the reference only in letter case.
         predictors: By predictor and metric: the value, its 95 % interval, and the number of rows.
         differences: Paired differences from the first predictor to each other.
         confusion: By predictor: a row for each label, a column for each answer; a last column for other answers.
@@ -53,7 +55,9 @@ class EvaluationDocument(Record):
     data: SourceRecord = Field(default_factory=SourceRecord)
     labels: list[str] | None = None
     max_new_tokens: int | None = None
+    normalize: list[str] = Field(default_factory=list)
     metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
     predictors: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
     differences: list[DifferenceRecord] = Field(default_factory=list)
     lower_is_better: list[str] = Field(default_factory=list)

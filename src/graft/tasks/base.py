@@ -151,7 +151,11 @@ def default_learning_rate(task: Task, method: Method[Any]) -> float:
 
 
 def check_metrics(
-    names: Sequence[str] | None, task: Task, label_space: LabelSpace, labels: Sequence[str] | None
+    names: Sequence[str] | None,
+    task: Task,
+    label_space: LabelSpace,
+    labels: Sequence[str] | None,
+    normalize: Sequence[str] = (),
 ) -> None:
     """Check before training that the named metrics exist and can be measured.
 
@@ -161,7 +165,7 @@ def check_metrics(
     if names is None:
         return
     provided = task.provides(label_space)
-    wrong = [metric.name for metric in select_metrics(names, [], labels) if metric.needs not in provided]
+    wrong = [metric.name for metric in select_metrics(names, [], labels, normalize) if metric.needs not in provided]
     if wrong:
         defaults = ", ".join(task.default_metrics(label_space) or ())
         remedy = f"--metrics {defaults}" if defaults else "omit --metrics"

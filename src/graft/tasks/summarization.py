@@ -42,7 +42,7 @@ class Summarization(Task):
     priority = 60
     auto_class = "AutoModelForSeq2SeqLM"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
-    uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "max_new_tokens"}
+    uses: frozenset[str] = TEMPLATES | {"system_prompt", "instruction", "max_new_tokens", "normalize"}
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:
         """Return False: an encoder-decoder model does this task by default, and columns alone never ask for it."""

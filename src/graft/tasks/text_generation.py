@@ -42,7 +42,8 @@ class TextGeneration(Task):
     uses: frozenset[str] = (
         TEMPLATES
         | {"response_template", "instruction_template", "system_prompt", "instruction"}
-        | {"chat_template", "chat_template_kwargs", "loss_on", "max_new_tokens", "new_tokens", "new_special_tokens"}
+        | {"chat_template", "chat_template_kwargs", "loss_on", "max_new_tokens", "normalize"}
+        | {"new_tokens", "new_special_tokens"}
         | {"label_names", "label_separator", "label_columns"}
     )
     chat: Literal["multi-turn", "single-turn", "none"] = "multi-turn"

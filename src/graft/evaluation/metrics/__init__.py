@@ -89,7 +89,10 @@ def metric_info(document: Mapping[str, Any], name: str) -> MetricInfo:
 
 
 def select_metrics(
-    names: Sequence[str] | None, references: Sequence[str], labels: Sequence[str] | None
+    names: Sequence[str] | None,
+    references: Sequence[str],
+    labels: Sequence[str] | None,
+    normalize: Sequence[str] = (),
 ) -> list[Metric]:
     """Return the requested metrics, or those that fit the data. The first is the headline.
 
@@ -97,9 +100,11 @@ def select_metrics(
         names: The requested metrics, or None.
         references: The reference answers.
         labels: The classes that an answer is one of, or None where answers are free text.
+        normalize: What does not count in texts that are compared (``graft.evaluation.normalization``).
 
     Raises:
-        InputError: Naming every unknown metric, and those that need classes where there are none.
+        InputError: Naming every unknown metric, and those that need classes where there are none;
+            and where ``normalize`` is used by none of them.
     """
     problems = Problems()
     chosen = []
@@ -111,7 +116,10 @@ def select_metrics(
             continue
         if metric.needs == "choice" and not labels:
             problems.add(f"{metric.name} requires classes as answers, and these answers are not classes", "--metrics")
-        chosen.append(metric.fit(references))
+        chosen.append(metric.fit(references, normalize))
+    if normalize and chosen and not any(metric.compares_text for metric in chosen):
+        listed = ", ".join(metric.name for metric in chosen)
+        problems.add(f"--normalize {','.join(normalize)} is not used by {listed}", remedy="omit it, or add exact_match")
     problems.raise_if_any()
     return chosen
 

@@ -7,13 +7,15 @@ mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graft.errors import InputError
+from graft.evaluation.normalization import normalized
 from graft.inference.predictor import CompletionScore
 from graft.runs.metric_info import Direction, MetricInfo, Need
 
@@ -54,6 +56,13 @@ class Predictions:
         pairs = zip(self.references, self.alternatives, strict=True)
         return [(reference, *others) for reference, others in pairs]
 
+    def normalized(self, steps: Sequence[str]) -> Predictions:
+        """Return the predictions with what ``steps`` name taken out of references and answers."""
+        clean = partial(normalized, steps=steps)
+        answers = None if self.answers is None else list(map(clean, self.answers))
+        others = None if self.alternatives is None else [list(map(clean, row)) for row in self.alternatives]
+        return replace(self, references=list(map(clean, self.references)), answers=answers, alternatives=others)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(MetricInfo):
@@ -74,9 +83,18 @@ class Metric(MetricInfo):
     aliases: tuple[str, ...] = ()
     fitted: Callable[[Sequence[str]], Metric] | None = None
 
-    def fit(self, references: Sequence[str]) -> Metric:
-        """Return the metric for an evaluation with these references."""
-        return self if self.fitted is None else self.fitted(references)
+    def fit(self, references: Sequence[str], normalize: Sequence[str] = ()) -> Metric:
+        """Return the metric for an evaluation with these references.
+
+        Args:
+            references: The reference answers.
+            normalize: What does not count in texts that are compared (``graft.evaluation.normalization``).
+        """
+        metric = self if self.fitted is None else self.fitted(references)
+        if not normalize or not metric.compares_text:
+            return metric
+        read = metric.statistics
+        return replace(metric, normalize=tuple(normalize), statistics=lambda found: read(found.normalized(normalize)))
 
     def checked_statistics(self, predictions: Predictions) -> Array:
         """Return ``statistics``, (n, k), after a check of their shape.

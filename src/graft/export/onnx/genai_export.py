@@ -295,7 +295,9 @@ def check_of_evaluation(
     rows, limit = known.rows.first(count), known.max_new_tokens
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
     answers = reference_answers(model, tokenizer, rows.examples, ends, reporter, limit)
-    return ParityCheck(rows, tokenizer, list(known.predictors), answers, known.metrics, limit)
+    return ParityCheck(
+        rows, tokenizer, list(known.predictors), answers, known.metrics, limit, normalize=known.normalize
+    )
 
 
 def _describe_slots(made: Path, models: SourceModels) -> None:

@@ -69,6 +69,7 @@ class ParityCheck:
         metrics: The metrics; None for those that fit the rows.
         max_new_tokens: The limit of an answer in the evaluation; None for one by the rows.
         evaluations: The evaluation of each bundle that was compared next to ``predictors``, by name.
+        normalize: What does not count in texts that are compared.
     """
 
     rows: EvaluationRows
@@ -78,6 +79,7 @@ class ParityCheck:
     metrics: Sequence[str] | None = None
     max_new_tokens: int | None = None
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    normalize: Sequence[str] = ()
 
     def compare(
         self,
@@ -116,6 +118,7 @@ class ParityCheck:
             predictors,
             self.rows,
             metrics=self.metrics,
+            normalize=self.normalize,
             max_new_tokens=self.max_new_tokens,
             reporter=reporter,
         )
