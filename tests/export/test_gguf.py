@@ -4,7 +4,7 @@ import pytest
 from graft.cli.main import main
 from graft.commands.export import export_model
 from graft.errors import InputError
-from graft.export.gguf_writer import write_gguf
+from graft.export.gguf.writer import write_gguf
 from graft.export.quantize.calibrate import quantize_linears
 from graft.models.base import load_model, load_tokenizer, open_run_or_model
 from graft.models.gguf_reader import convert, read_header
@@ -61,6 +61,8 @@ def test_the_builders_roundings_are_not_for_this_format(run, tmp_path, capsys):
 
 def test_other_families_are_refused(tmp_path):
     model = tiny_model_folder(tmp_path, "gpt2")
-    with pytest.raises(InputError, match="not 'gpt2'"):
+    config = model / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace('"gpt2"', '"bloom"'), encoding="utf-8")
+    with pytest.raises(InputError, match="not 'bloom'"):
         export_model({"model_name_or_path": str(model), "format": "gguf", "output_path": str(tmp_path / "out")})
     assert not (tmp_path / "out").exists()

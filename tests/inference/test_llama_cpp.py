@@ -7,7 +7,7 @@ pytest.importorskip("xllamacpp")
 
 from graft.engine import generate, score
 from graft.errors import GraftError, InputError
-from graft.export.gguf_writer import write_gguf
+from graft.export.gguf.writer import write_gguf
 from graft.inference import llama_cpp
 from graft.inference.llama_cpp import LlamaCpp, last_message
 from graft.models.base import load_model, load_tokenizer, open_run_or_model

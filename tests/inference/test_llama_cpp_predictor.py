@@ -5,7 +5,7 @@ pytest.importorskip("xllamacpp")
 from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Origin
 from graft.errors import InputError
-from graft.export.gguf_writer import write_gguf
+from graft.export.gguf.writer import write_gguf
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 from graft.inference.torch import TorchPredictor
 from graft.models.base import load_model, load_tokenizer, open_run_or_model

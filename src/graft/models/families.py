@@ -16,13 +16,10 @@ class Family:
 
     Attributes:
         packed: packed batches give the same loss and gradients as padded ones.
-        gguf: the architecture, by the ``gguf`` package's name, under which llama.cpp runs the model; None where graft
-            writes no GGUF for it.
         nested_rope: the configuration holds one set of rotary parameters per kind of attention.
     """
 
     packed: bool = True
-    gguf: str | None = None
     nested_rope: bool = False
 
 
@@ -31,11 +28,11 @@ FAMILIES: dict[str, Family] = {
     "gemma2": Family(),
     "gemma3_text": Family(nested_rope=True),
     "gpt2": Family(),
-    "llama": Family(gguf="LLAMA"),
-    "mistral": Family(gguf="LLAMA"),
+    "llama": Family(),
+    "mistral": Family(),
     "phi": Family(),
     "phi3": Family(),
-    "qwen2": Family(gguf="QWEN2"),
+    "qwen2": Family(),
     "qwen3": Family(),
     "smollm3": Family(),
 }
@@ -76,8 +73,3 @@ def positions(config: Any) -> int | None:
         return None
     found = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     return int(found) if found else None
-
-
-def gguf_families() -> dict[str, str]:
-    """Model types that graft writes as GGUF, each with its architecture there."""
-    return {name: family.gguf for name, family in FAMILIES.items() if family.gguf}

@@ -36,7 +36,7 @@ class Gguf:
 
     def can(self, source: ExportSource, options: ExportSettings, config: GgufConfig) -> InputError | None:
         """The task, the family, the tokenizer and the adapter's type."""
-        from graft.export.gguf_writer import check_architecture
+        from graft.export.gguf.writer import check_architecture
         from graft.export.merge import check_mergeable
 
         if self.name not in source.task.export_targets:
@@ -62,7 +62,7 @@ class Gguf:
     ) -> Built:
         """The GGUF file and a README."""
         from graft.export.calibration_rows import calibration_rows
-        from graft.export.gguf_writer import TYPES, write_gguf
+        from graft.export.gguf.writer import TYPES, write_gguf
         from graft.export.merge import load_judged, merge_entry, merge_judged
         from graft.export.onnx.export_builder import CALIBRATION_TOKENS
         from graft.export.quantize.calibrate import quantize_linears, within_budget

@@ -1,0 +1,119 @@
+"""Writing a model as a GGUF file for llama.cpp, with the ``gguf`` package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graft.errors import InputError, Problems
+from graft.export.gguf.families import GGUF_FAMILIES, GgufFamily, gguf_family
+from graft.export.gguf.shape import add_shape, rope_problem
+from graft.export.gguf.tensors import TYPES, add_tensors
+from graft.export.gguf.tokenizer import add_tokenizer, model_name
+from graft.export.gguf.vocabulary import read_vocabulary, tokenizer_problem
+from graft.export.quantize.gptq import QuantizedBlocks
+
+__all__ = ["TYPES", "check_architecture", "write_gguf"]
+
+_FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "int8": "MOSTLY_Q8_0", "int4": "MOSTLY_Q4_1"}
+
+
+def check_architecture(config: dict[str, Any], tokenizer_file: Path) -> None:
+    """Raises:
+    InputError: If llama.cpp would not read a GGUF file of this model correctly.
+    """
+    kind = config.get("model_type")
+    family = gguf_family(kind)
+    if family is None:
+        raise InputError(
+            f"GGUF export supports {', '.join(GGUF_FAMILIES)}, not {kind!r}",
+            remedy="convert_hf_to_gguf.py of llama.cpp supports more families; run it on the folder of a merged model",
+        )
+    problems = Problems()
+    with problems.collecting():
+        _check_config(_parsed(config), family, where=str(tokenizer_file.parent))
+    with problems.collecting():
+        _check_tokenizer(tokenizer_file)
+    problems.raise_if_any()
+
+
+def _parsed(config: dict[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    settings = {key: value for key, value in config.items() if key != "model_type"}
+    return AutoConfig.for_model(config["model_type"], **settings)
+
+
+def _check_config(config: Any, family: GgufFamily, where: str = "") -> None:
+    found = [*family.problems(config)]
+    if rope := rope_problem(config, family):
+        found.append(rope)
+    if found:
+        raise InputError(
+            f"llama.cpp does not compute what this {config.model_type} model does: {'; '.join(found)}",
+            where=where,
+            remedy="export it to ONNX",
+        )
+
+
+def _check_tokenizer(file: Path) -> None:
+    if not file.is_file():
+        raise InputError("only tokenizers with a tokenizer.json can be exported to GGUF", where=str(file))
+    if problem := tokenizer_problem(json.loads(file.read_text(encoding="utf-8"))):
+        raise InputError(problem, where=str(file))
+
+
+def write_gguf(
+    model: Any,
+    tokenizer: Any,
+    file: Path,
+    precision: str,
+    rounded: Mapping[str, QuantizedBlocks],
+    *,
+    name: str,
+    license: str | None,
+) -> None:
+    """Write ``model`` with its tokenizer, chat template and end token.
+
+    Args:
+        model: A causal model whose family ``check_architecture`` accepts.
+        tokenizer: Its tokenizer.
+        file: The file to write.
+        precision: The number format of matrices: ``float32``, ``float16``, ``int8`` or ``int4``. Norms stay in float32.
+        rounded: For int4, quantized weights by layer; the others get, in each block, the range that rounds best.
+        name: The model's name.
+        license: The license of the base.
+
+    Raises:
+        InputError: If llama.cpp has no name for a tensor, or would not compute what the model computes or not split
+            texts as the tokenizer does.
+    """
+    import gguf
+
+    family = gguf_family(model.config.model_type)
+    if family is None:
+        raise InputError(f"GGUF export supports {', '.join(GGUF_FAMILIES)}, not {model.config.model_type!r}")
+    _check_config(model.config, family)
+    vocabulary = read_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0])
+    name = model_name(name, tokenizer)
+    writer = gguf.GGUFWriter(file, gguf.MODEL_ARCH_NAMES[getattr(gguf.MODEL_ARCH, family.architecture)])
+    writer.add_name(name)
+    if license:
+        writer.add_license(license)
+    add_shape(writer, model.config, family)
+    writer.add_file_type(getattr(gguf.LlamaFileType, _FILE_TYPES[precision]))
+    add_tokenizer(writer, tokenizer, vocabulary, _ends(model))
+    add_tensors(writer, model, family, precision, rounded)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _ends(model: Any) -> list[int]:
+    """The tokens that end an answer, by the model's generation settings."""
+    settings = getattr(model, "generation_config", None)
+    ends = getattr(settings, "eos_token_id", None)
+    return list(ends) if isinstance(ends, list | tuple) else [] if ends is None else [ends]
