@@ -209,10 +209,11 @@ def evaluate(
     reporter: Reporter = SILENT,
     **options: Any,
 ) -> Scores:
-    """Evaluate a run (base and tuned), a bundle, a model folder, or a model by name.
+    """Evaluate a run (base and tuned), a bundle, a model by folder or name, or the model of a server.
 
     Args:
-        model: a ``Run``, a ``Bundle``, a folder, an embedded name, or a Hub ID.
+        model: a ``Run``, a ``Bundle``, a folder, an embedded name, a Hub ID, or the address of an OpenAI-compatible
+            server, whose model is named by ``model_name_or_path`` among the options; ``run`` compares it with a run.
         data_files: one or several data files; a run's held-out rows when omitted.
         metrics: names of metrics; those that fit the data when omitted.
         output_path: the folder for evaluation.json and predictions.jsonl; the run folder when omitted.

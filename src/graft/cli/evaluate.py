@@ -11,12 +11,13 @@ from graft.cli.progress import Screen
 from graft.cli.results import print_evaluation
 from graft.config import EvaluateSettings, build
 from graft.errors import InputError
+from graft.inference.server_url import is_url
 
 SETTINGS = (EvaluateSettings,)
 
 
 def run(arguments: Arguments) -> int:
-    """Evaluate a run with its base, or a model, and print the figures.
+    """Evaluate a run with its base, a model, or a server, and print the figures.
 
     Raises:
         InputError: when nothing is named, or a setting is unknown or out of bounds.
@@ -25,12 +26,9 @@ def run(arguments: Arguments) -> int:
     given = given_settings(arguments, EvaluateSettings)
     settings: EvaluateSettings = build(EvaluateSettings, given.values, given.where)
     chosen = {name: getattr(settings, name) for name in settings.model_fields_set}
-    output, named = chosen.pop("output_path", None), chosen.pop("model_name_or_path", None)
-    words = [*([named] if named else []), *arguments.words]
-    if not words and settings.adapter_path is not None:
-        words = [str(settings.adapter_path)]
-    if not words:
-        raise InputError("no run or model is given", remedy="graft evaluate RUN [--data_files rows.jsonl]")
+    output, words = chosen.pop("output_path", None), _words(arguments.words, settings)
+    if words[0] == settings.model_name_or_path or not is_url(words[0]):
+        chosen.pop("model_name_or_path", None)
     with Screen(quiet=as_json) as screen:
         from graft.commands.evaluate import evaluate_model
 
@@ -42,10 +40,26 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
+def _words(typed: list[str], settings: EvaluateSettings) -> list[str]:
+    """The run, the model or the server, and the data files behind it; ``--model`` names a server's model.
+
+    Raises:
+        InputError: when nothing is named.
+    """
+    named = settings.model_name_or_path
+    words = list(typed) if named is None or any(map(is_url, typed[:1])) else [named, *typed]
+    if not words and settings.adapter_path is not None:
+        words = [str(settings.adapter_path)]
+    if not words:
+        raise InputError("no run or model is given", remedy="graft evaluate RUN [--data_files rows.jsonl]")
+    return words
+
+
 COMMAND = Command(
     "evaluate",
     run,
-    usage="graft evaluate RUN_OR_MODEL [--data_files FILE …] [--output_path DIR]",
+    usage="graft evaluate RUN_OR_MODEL [--data_files FILE …] [--output_path DIR]\n"
+    "       graft evaluate http://HOST:PORT [--model NAME] --data_files FILE … | --run RUN [--output_path DIR]",
     settings=lambda: SETTINGS,
     options=(CONFIG,),
 )

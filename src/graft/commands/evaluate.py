@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from graft.commands.evaluate_bundle import BundleEvaluation
+from graft.commands.evaluate_endpoint import EndpointRequest, check_no_endpoint, evaluate_endpoint
 from graft.commands.evaluation import documents, evaluated, note_other_kind
 from graft.commands.failures import resource_errors
 from graft.commands.open_predictors import (
@@ -20,7 +21,7 @@ from graft.commands.open_predictors import (
     open_by_name,
     open_model,
 )
-from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, Settings, build
+from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
 from graft.data.sources import find_files, sha256_of
 from graft.errors import InputError, Problems
 from graft.evaluation.compare import Evaluation
@@ -28,6 +29,7 @@ from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import record, write_evaluation
 from graft.export.bundle import is_bundle
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
+from graft.inference.server_url import is_url
 from graft.methods import METHODS
 from graft.methods.recorded import base_context
 from graft.models.base import Opened
@@ -40,7 +42,6 @@ from graft.tasks.base import check_metrics
 from graft.tasks.evaluation_rows import load_evaluation_rows, named_files
 from graft.tasks.load import is_new_head, load_for
 
-S = TypeVar("S", bound=Settings)
 LESS_TO_EVALUATE = "close other programs, or give a smaller --max_length or --max_new_tokens"
 
 
@@ -52,10 +53,11 @@ def evaluate_model(
     reporter: Reporter | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Evaluate a run (base and tuned), a model folder, or a model by name, on rows it has not seen.
+    """Evaluate a run (base and tuned), a model by folder or name, or a server, on rows it has not seen.
 
     Args:
-        model_path: a run folder, a model or adapter folder, an embedded name, or a hub id.
+        model_path: a run folder, a model or adapter folder, an embedded name, a hub id, or the address of an
+            OpenAI-compatible server (its model by the setting ``model_name_or_path``).
         test_dataset: one or several data files; a run's held-out rows when not given.
         metric_type: ``"accuracy"`` or several names; those that fit the data when not given.
         output_path: a folder for evaluation.json and predictions.jsonl (default: the run folder).
@@ -68,8 +70,13 @@ def evaluate_model(
     Raises:
         InputError: when the model or the data are wrong.
     """
-    request = _request(test_dataset, metric_type, output_path, settings)
+    whole = _settings(metric_type, settings)
+    request = _request(test_dataset, output_path, whole)
     reporter = reporter or Silent()
+    if is_url(os.fspath(model_path)):
+        asked = EndpointRequest(os.fspath(model_path), request.files, request.output, whole)
+        return evaluate_endpoint(asked, reporter).document
+    check_no_endpoint(whole)
     with resource_errors(LESS_TO_EVALUATE):
         if is_bundle(Path(model_path)):
             return _evaluate_bundle(Path(model_path), request, reporter)
@@ -92,7 +99,7 @@ class _Request:
     adapter: str | None = None
 
 
-def _request(files: Any, metrics: Any, output: str | Path | None, given: dict[str, Any]) -> _Request:
+def _settings(metrics: Any, given: dict[str, Any]) -> EvaluateSettings:
     """The settings, checked.
 
     Raises:
@@ -100,15 +107,13 @@ def _request(files: Any, metrics: Any, output: str | Path | None, given: dict[st
     """
     named = {} if metrics is None else {"metrics": (metrics,) if isinstance(metrics, str) else tuple(metrics)}
     whole: EvaluateSettings = build(EvaluateSettings, given | named)
-    chosen = {name: getattr(whole, name) for name in whole.model_fields_set}
+    return whole
 
-    def part(cls: type[S]) -> S:
-        """Those of the given settings that belong to ``cls``; its defaults for the rest."""
-        return cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
 
+def _request(files: Any, output: str | Path | None, whole: EvaluateSettings) -> _Request:
     folder = Path(output).expanduser() if output is not None else None
-    evaluation = part(EvaluationSettings)
-    return _Request(files, folder, part(ModelSettings), part(DataSettings), evaluation, whole.backend, whole.adapter)
+    model, data, evaluation = whole.part(ModelSettings), whole.part(DataSettings), whole.part(EvaluationSettings)
+    return _Request(files, folder, model, data, evaluation, whole.backend, whole.adapter)
 
 
 def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluation:

@@ -13,7 +13,7 @@ from graft.config.chat import ChatSettings
 from graft.config.common import DataSettings, EvaluationSettings, HubSettings, ModelSettings, RowSettings
 from graft.config.compose import Component, compose, config_of, takers
 from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
-from graft.config.evaluate import EvaluateSettings
+from graft.config.evaluate import EndpointSettings, EvaluateSettings
 from graft.config.export import BundleSettings, ExportSettings, GgufConfig, OnnxGenaiConfig
 from graft.config.finetune import (
     SECRET,
@@ -32,6 +32,7 @@ __all__ = [
     "ChatSettings",
     "Component",
     "DataSettings",
+    "EndpointSettings",
     "EvaluateSettings",
     "EvaluationSettings",
     "ExportSettings",

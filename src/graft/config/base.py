@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -21,6 +21,9 @@ def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
     return Field(default=default, description=help, json_schema_extra=extra, **bounds)
 
 
+S = TypeVar("S", bound="Settings")
+
+
 class Settings(BaseModel):
     """Base of all settings classes: frozen, and unknown keys are errors."""
 
@@ -33,6 +36,10 @@ class Settings(BaseModel):
     def _at_home(cls, value: Any) -> Any:
         """A path means the same wherever it stands: shells replace ``~``, YAML and Python do not."""
         return expanded(value) if isinstance(value, Path) else value
+
+    def part(self, cls: type[S]) -> S:
+        """Return those of the given settings that belong to ``cls``, and its defaults for the rest."""
+        return cls(**{name: getattr(self, name) for name in self.model_fields_set if name in cls.model_fields})
 
 
 def option_names(cls: type[Settings]) -> dict[str, str]:

@@ -144,3 +144,57 @@ def _predictor(
         known = zip(texts, scored, strict=True) if scored else ()
         scores.append({text: CompletionScore(*figures) for text, figures in known})
     return RecordedPredictor(name, tokenizer, examples, answers, scores)
+
+
+@dataclass(frozen=True)
+class RecordedColumns:
+    """What a run's evaluation recorded about some of its rows.
+
+    Attributes:
+        predictors: Its predictors, the base first.
+        metrics: Its metrics.
+        max_new_tokens: Its limit of an answer.
+    """
+
+    predictors: list[RecordedPredictor]
+    metrics: list[str]
+    max_new_tokens: int | None
+
+
+def recorded_columns(run: RunFolder, rows: Sequence[Example], asked: Sequence[Example]) -> RecordedColumns | None:
+    """What the run's evaluation recorded about ``rows``; None if it is not of all of them, or of other weights.
+
+    Args:
+        run: The run.
+        rows: The rows as the run has them.
+        asked: The same rows as others are asked; the predictors answer to these.
+
+    Raises:
+        InputError: If a file of the evaluation is damaged.
+    """
+    evaluation = read_evaluation(run.path)
+    if evaluation is None or not _has_judged_weights(run):
+        return None
+    document = evaluation.document()
+    lines = _lines_of(rows, [record.document() for record in read_predictions(run.path)])
+    if lines is None:
+        return None
+    labels = document.get("labels")
+    predictors = [_predictor(name, None, asked, lines, labels) for name in document["predictors"]]
+    return RecordedColumns(predictors, metric_references(document), evaluation.max_new_tokens)
+
+
+def _has_judged_weights(run: RunFolder) -> bool:
+    weights, recorded = run.path / "adapter" / "adapter_model.safetensors", run.manifest.adapter.sha256
+    return recorded is None or not weights.is_file() or recorded == sha256_of(weights)
+
+
+def _lines_of(rows: Sequence[Example], lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """The line of each row; None if one has none, or two that differ."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for line in lines:
+        key = (line["origin"], line["prompt"], line["reference"])
+        if found.setdefault(key, line)["answers"] != line["answers"]:
+            return None
+    keys = [(str(row.origin), row.prompt_text, row.reference) for row in rows]
+    return [found[key] for key in keys] if all(key in found for key in keys) else None

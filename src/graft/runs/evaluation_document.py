@@ -36,6 +36,34 @@ class ClassRecord(Record):
     support: int | None = None
 
 
+class EndpointRecord(Record):
+    """A server that answered: its address, its model, and how it was asked.
+
+    Attributes:
+        name: The predictor's name.
+        url: The address, without a query.
+        model: The model's name on the server.
+        api: The interface of each row: ``chat``, ``completions``, or both.
+        body: Further fields of each request.
+        cut: The number of answers that reached ``max_new_tokens``.
+        no_label: The number of answers that are none of the labels; None for free text.
+        prompt_tokens: All tokens read, as the server counts them; None where it does not.
+        completion_tokens: All tokens written.
+        notes: What else a reader should know.
+    """
+
+    name: str
+    url: str
+    model: str
+    api: str = ""
+    body: dict[str, Any] = Field(default_factory=dict)
+    cut: int = 0
+    no_label: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    notes: list[str] = Field(default_factory=list)
+
+
 class EvaluationDocument(Record):
     """evaluation.json: the metrics of each predictor on the same rows.
 
@@ -50,6 +78,7 @@ class EvaluationDocument(Record):
         differences: Paired differences from the first predictor to each other.
         confusion: By predictor: a row for each label, a column for each answer; a last column for other answers.
         classes: By predictor and class.
+        endpoint: The server that is one of the predictors, if there is one.
     """
 
     data: SourceRecord = Field(default_factory=SourceRecord)
@@ -63,6 +92,7 @@ class EvaluationDocument(Record):
     lower_is_better: list[str] = Field(default_factory=list)
     confusion: dict[str, list[list[int]]] = Field(default_factory=dict)
     classes: dict[str, dict[str, ClassRecord]] = Field(default_factory=dict)
+    endpoint: EndpointRecord | None = None
 
 
 class PredictionRecord(Record):
