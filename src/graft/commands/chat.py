@@ -25,7 +25,6 @@ from graft.inference.predictor import Predictor
 from graft.progress import Reporter
 from graft.runs.manifest import read_bundle
 from graft.runs.prompt_record import PromptRecord
-from graft.runs.settings import recorded_data_settings
 
 TYPED = Origin("typed", 1)
 
@@ -47,7 +46,7 @@ class Conversation:
     Attributes:
         predictors: The models by name.
         max_new_tokens: The maximum number of tokens in an answer.
-        data_settings: The form of the rows that a model was trained on, by name; None where it is not known.
+        prompts: How a model is asked, by name; None where it is not known.
         active: The names of the models that answer.
         single_turn: Whether the task takes single inputs.
         history: The messages so far, by model.
@@ -55,7 +54,7 @@ class Conversation:
 
     predictors: Mapping[str, Predictor]
     max_new_tokens: int
-    data_settings: Mapping[str, DataSettings | None]
+    prompts: Mapping[str, PromptRecord | None]
     active: list[str]
     single_turn: bool = False
     history: dict[str, list[Message]] = field(default_factory=dict)
@@ -94,12 +93,11 @@ class Conversation:
         model = open_model_by_name(name, settings, reporter)
         check_chats(model)
         predictors = model.predictors(reporter, with_base=False, name="model")
-        form = None if model.run is None else DataSettings(**recorded_data_settings(model.run))
         tuned_first = dict(sorted(predictors.items(), key=lambda item: item[0] == BASE))
         return cls(
             tuned_first,
             max_new_tokens,
-            dict.fromkeys(tuned_first, form),
+            dict.fromkeys(tuned_first, model.prompt),
             [next(iter(tuned_first))],
             single_turn=model.task.chat != "multi-turn",
         )
@@ -108,8 +106,8 @@ class Conversation:
     def _of_bundle(cls, folder: Path, max_new_tokens: int, adapter: str | None, trusted: bool) -> Conversation:
         manifest = read_bundle(folder)
         predictors = open_bundle(folder, [adapter] if adapter else adapters_of(folder), trusted)
-        forms = {name: _form(manifest.prompt_of(name)) for name in predictors}
-        return cls(predictors, max_new_tokens, forms, [next(iter(predictors))])
+        prompts = {name: manifest.prompt_of(name) for name in predictors}
+        return cls(predictors, max_new_tokens, prompts, [next(iter(predictors))])
 
     def command(self, text: str) -> str:
         """Carry out ``new``, ``both``, or a model's name; returns the message to show."""
@@ -129,11 +127,12 @@ class Conversation:
         return [Answer(name, self._answer(name, text)) for name in self.active]
 
     def _answer(self, name: str, text: str) -> str:
-        form = self.data_settings.get(name)
-        prompt = shape_prompt(text, form)
+        asked = self.prompts.get(name) or PromptRecord()
+        form = asked.settings(DataSettings)
+        prompt = shape_prompt(text, form, asked.generation_prompt)
         if isinstance(prompt, str):
             return self._generate(name, prompt)
-        single = self.single_turn or (form is not None and bool(form.instruction or form.prompt_template))
+        single = self.single_turn or bool(form.instruction or form.prompt_template)
         before = [] if single else self.history.get(name, [])
         messages = [*before, *(prompt if not before else [m for m in prompt if m["role"] != "system"])]
         answer = self._generate(name, tuple(messages))
@@ -142,8 +141,3 @@ class Conversation:
 
     def _generate(self, name: str, prompt: str | tuple[Message, ...]) -> str:
         return self.predictors[name].generate([AnswerExample(prompt, "", TYPED)], self.max_new_tokens)[0]
-
-
-def _form(prompt: PromptRecord | None) -> DataSettings | None:
-    """The form of the rows that a bundle or one of its adapters was trained on, as the manifest has it."""
-    return prompt.settings(DataSettings) if prompt is not None else None

@@ -73,15 +73,23 @@ def by_two_templates(settings: DataSettings, columns: Sequence[str]) -> ColumnMa
     return ColumnMapping("templates", read, convert)
 
 
-def shape_prompt(text: str, settings: DataSettings | None) -> tuple[Message, ...] | str:
-    """Return ``text`` as a prompt of a run with these settings: in its template, or after its instruction."""
+def shape_prompt(
+    text: str, settings: DataSettings | None, generation_prompt: str | None = None
+) -> tuple[Message, ...] | str:
+    """Return ``text`` as a prompt of a run with these settings: in its template, or after its instruction.
+
+    Args:
+        text: What was typed.
+        settings: The run's settings; None for a model without a run.
+        generation_prompt: What the model's chat template puts before an answer, for a ``text_template``.
+    """
     text = plain(text)  # line ends as in the rows
     if settings is None:
         return ({"role": "user", "content": text},)
     if settings.response_template is not None and settings.response_template.strip() in text:
         return text.rstrip(" \t")  # a whole prompt, as the rows have them
     if settings.text_template is not None and settings.response_template is None:
-        before, _, _ = split_template(parse_template(settings.text_template))
+        before, _, _ = split_template(parse_template(settings.text_template), generation_prompt)
         return _moved(before.fill(dict.fromkeys(before.names, text)), "")[0]
     if settings.prompt_template is not None:
         template = parse_template(settings.prompt_template)
