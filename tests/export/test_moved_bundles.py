@@ -16,6 +16,7 @@ from graft.config import DataSettings, EvaluationSettings, ModelSettings
 from graft.data.chat_template import Renderer
 from graft.data.tokenize import prompt_token_ids
 from graft.errors import InputError
+from graft.export.made_from import run_of_bundle
 from graft.progress import SILENT
 from graft.runs.manifest import read_bundle
 from graft.tasks.evaluation_rows import load_evaluation_rows
@@ -222,3 +223,76 @@ def test_rows_that_are_read_otherwise_than_the_runs_are_said(base, three, tmp_pa
     bundle = together(base, three, tmp_path / "multi", "tone")
     assert main(["evaluate", str(bundle), "--data_files", str(three / "sums" / "rows.jsonl")]) == 0
     assert "these rows are read as question/answer; tone was trained on text/label" in capsys.readouterr().err
+
+
+def test_a_bundle_in_a_run_that_is_moved_finds_the_runs_rows(base, tmp_path):
+    run = tuned(base, tmp_path, LABELED, {})
+    bundle = exported(run, None)
+    before = evaluate_model(bundle)
+    assert bundle.parent == run and read_bundle(bundle).run == ".."
+    (tmp_path / "far").mkdir()
+    moved = Path(shutil.move(run, tmp_path / "far" / "renamed"))
+    found = evaluate_model(moved / bundle.name)
+    assert found["predictors"] == before["predictors"] and found["data"]["sha256"] == before["data"]["sha256"]
+    assert str(tmp_path / "run") not in json.dumps(found)
+
+
+def test_what_a_run_says_of_its_own_files_has_no_absolute_path(base, tmp_path):
+    run = tuned(base, tmp_path, LABELED, {})
+    exported(run, None)
+    document = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    assert document["data"]["path"] == "data/eval.jsonl"
+    manifest = json.loads((run / "onnx-float32" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["base"]["path"] == "../model"
+    assert str(run) not in json.dumps({name: value for name, value in manifest.items() if name != "base"})
+
+
+def test_a_folder_that_is_another_run_is_not_taken_for_the_bundles(base, three, tmp_path):
+    run = tuned(base, tmp_path, LABELED, {})
+    bundle = exported(run, tmp_path / "bundle")
+    assert read_bundle(bundle).run == "../run"
+    shutil.rmtree(run)
+    shutil.copytree(three / "polite" / "run", run)  # another run has its name
+    with pytest.raises(InputError, match=r"the run .* is not here, .* it was \.\./run\n.*--data_files rows\.jsonl"):
+        evaluate_model(bundle)
+    inside = Path(shutil.move(bundle, run / "bundle"))  # and it stands in another run
+    with pytest.raises(InputError, match="is not here"):
+        evaluate_model(inside)
+    assert evaluate_model(inside, tmp_path / "rows.jsonl")["data"]["rows"] == len(LABELED)
+
+
+def test_adapters_find_the_rows_of_their_own_runs_beside_them(base, three, tmp_path):
+    runs = Path(shutil.copytree(three, tmp_path / "runs"))
+    bundle = together(base, runs, runs / "multi", "tone", "sums")
+    names = {name: entry.made_from.path for name, entry in read_bundle(bundle).adapters.items()}
+    assert names == {"tone": "../tone/run", "sums": "../sums/run"}
+    moved = Path(shutil.move(runs, tmp_path / "moved"))
+    found = evaluate_model(moved / "multi")["adapters"]
+    for name in names:
+        document = evaluate_model(moved / name / "run", output_path=tmp_path / name)
+        assert values(found[name], name) == pytest.approx(values(document, "tuned"), rel=1e-3)
+
+
+def test_an_adapter_is_added_where_only_its_own_run_has_the_base(three, tmp_path):
+    base = tiny_model_folder(tmp_path / "gone", "llama", width=64)
+    bundle = together(base, three, tmp_path / "multi", "tone")
+    shutil.rmtree(tmp_path / "gone")
+    generate_adapter({"add": f"late={three / 'sums' / 'run'}", "output_path": str(bundle), "skip_parity": True})
+    assert list(read_bundle(bundle).adapters) == ["tone", "late"]
+    other = tiny_model_folder(tmp_path / "other", "llama", width=64, seed=5)
+    given = {"add": f"more={three / 'sums' / 'run'}", "output_path": str(bundle), "base_model_path": str(other)}
+    with pytest.raises(InputError, match="the base model has changed"):
+        generate_adapter(given)
+
+
+def test_a_bundle_of_graft_0_1_finds_its_run(tmp_path):
+    fixtures = Path(__file__).parent.parent / "fixtures"
+    run = Path(shutil.copytree(fixtures / "run-0.1", tmp_path / "renamed"))
+    bundle = Path(shutil.copytree(fixtures / "bundle-0.1", run / "onnx"))
+    assert run_of_bundle(bundle, read_bundle(bundle)) is None  # it was made from another run
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    assert not Path(manifest["run"]).is_dir()
+    manifest["adapter"]["sha256"] = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["adapter"]["sha256"]
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    found = run_of_bundle(bundle, read_bundle(bundle))
+    assert found is not None and found.path.resolve() == run.resolve()

@@ -13,9 +13,9 @@ from graft.config import DataSettings, EvaluationSettings, ModelSettings
 from graft.errors import InputError, did_you_mean
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.rows import EvaluationRows
+from graft.export.made_from import no_rows, run_of_bundle
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
-from graft.runs.folder import RunFolder
 from graft.runs.manifest import BundleManifest, read_bundle
 from graft.runs.prompt_record import PromptRecord
 from graft.tasks.evaluation_rows import load_evaluation_rows
@@ -83,7 +83,12 @@ class BundleEvaluation:
         """
         prompt = manifest.prompt_of(name) or PromptRecord()
         task = get_task(manifest.task) if manifest.task is not None else None
-        run = run_of(manifest)
+        run = None
+        if self.files is None and self.data.data_files is None and self.data.data_name is None:
+            adapter = name if name in manifest.adapters else None
+            run = run_of_bundle(self.folder, manifest, adapter)
+            if run is None:
+                raise no_rows(self.folder, manifest, adapter)
         rows = load_evaluation_rows(run, self.files, self.data, task, token=self.model.token, prompt=prompt)
         note_other_kind(rows, prompt, name or "the model", self.reporter)
         return rows
@@ -116,11 +121,6 @@ class BundleEvaluation:
     def opened(self, group: Sequence[str | None], with_base: bool = False) -> dict[str, Predictor]:
         names = [*([BASE] if with_base and BASE not in group else []), *group]
         return open_bundle(self.folder, names, self.model.trust_remote_code)
-
-
-def run_of(manifest: BundleManifest) -> RunFolder | None:
-    """The run that a bundle was made from."""
-    return RunFolder.open(Path(manifest.run)) if manifest.run and Path(manifest.run).is_dir() else None
 
 
 def comparable(rows: Mapping[str | None, EvaluationRows]) -> list[list[str | None]]:

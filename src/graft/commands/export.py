@@ -9,6 +9,7 @@ from typing import Any
 from graft.config import ExportSettings, GenerateAdapterSettings, Settings, build
 from graft.errors import GateError, InputError
 from graft.export import bundle
+from graft.export.base_again import open_base_again
 from graft.export.manifest import write_bundle_manifest
 from graft.export.source import ExportSource, open_base, open_source, source_of_base
 from graft.export.target import TARGETS, Choice, choose_target, chosen, export_settings
@@ -93,9 +94,9 @@ def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
     """Add adapters to a bundle without building it again."""
     from graft.export.onnx.lora_adapter import name_paths
     from graft.export.onnx.multi_adapter_export import MultiAdapterExport, check_names
-    from graft.models.base import open_run_or_model
 
     folder = given.output_path or Path(given.base_model_path or "")
+    named_base = given.base_model_path if given.output_path is not None else None
     if not bundle.is_bundle(folder):
         remedy = "graft generate-adapter --add NAME=PATH BUNDLE"
         raise InputError("this folder is not a bundle", where=str(folder), remedy=remedy)
@@ -104,10 +105,7 @@ def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
     recorded = manifest.base
     if recorded is None:
         raise InputError("the manifest names no base model", where=str(folder))
-    path = Path(recorded.path or recorded.name)
-    opened = open_run_or_model(path if path.is_dir() else recorded.name, reporter)
-    if opened.base.sha256 != recorded.sha256:
-        raise InputError("the base model has changed since this bundle was built", where=str(opened.base.path))
+    opened = open_base_again(folder, recorded, list(named.values()), named_base, reporter)
     source = source_of_base(opened, given.chat_template, named)
     listed = {name: entry.document() for name, entry in manifest.adapters.items()}
     export = MultiAdapterExport(source, given, folder, reporter, listed)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.table import headline
 from graft.runs.evaluation_document import EVALUATION, PREDICTIONS, EvaluationDocument, PredictionRecord
 from graft.runs.folder import RunFolder
+from graft.runs.paths import portable_path
 from graft.runs.record import dump_lines, plain_values, validate
 
 
@@ -16,7 +19,14 @@ def record(run: RunFolder, result: Evaluation) -> None:
 
 
 def write_evaluation(folder: RunFolder, result: Evaluation) -> None:
-    """Write evaluation.json and predictions.jsonl."""
-    folder.write_json(EVALUATION, validate(EvaluationDocument, plain_values(result.document), EVALUATION))
+    """Write evaluation.json and predictions.jsonl; rows that the folder holds itself are named relative to it."""
+    document = plain_values(result.document)
+    document["data"] = {**document["data"], "path": _within(str(document["data"].get("path") or ""), folder.path)}
+    folder.write_json(EVALUATION, validate(EvaluationDocument, document, EVALUATION))
     rows = [validate(PredictionRecord, plain_values(row), PREDICTIONS) for row in result.predictions]
     folder.write_text(PREDICTIONS, dump_lines(rows))
+
+
+def _within(path: str, folder: Path) -> str:
+    inside = bool(path) and Path(path).resolve().is_relative_to(folder.resolve())
+    return portable_path(Path(path), folder) if inside else path

@@ -19,6 +19,7 @@ from graft.methods.quantized import INT4
 from graft.models.base import Base, load_model
 from graft.models.load import quiet
 from graft.models.open import Opened
+from graft.runs.paths import portable_path
 
 FASTER = 1.05
 """How many times faster a hot-swappable adapter must be for ``auto`` to choose it: measurements differ by less."""
@@ -121,7 +122,8 @@ def adapter_entry(adapter: LoraAdapter, folder: Path, base: Base, tokenizer: Any
         "file": f"{ADAPTERS}/{file.name}",
         "sha256": sha256_of(file),
         "from": {
-            "path": str(adapter.run or adapter.path),
+            "path": portable_path(adapter.run or adapter.path, folder),
+            "name": (adapter.run or adapter.path).resolve().name,
             "sha256": sha256_of(adapter.path / "adapter_model.safetensors"),
         },
         "ranks": adapter.ranks,

@@ -109,10 +109,12 @@ def _checked(
     run: RunFolder, document: Mapping[str, Any], lines: list[dict[str, Any]], tokenizer: Any
 ) -> RecordedEvaluation | None:
     source, weights = document["data"], run.path / "adapter" / "adapter_model.safetensors"
-    path = Path(source["path"])
-    if run.manifest.adapter.sha256 != sha256_of(weights) or source["sha256"] != sha256_of(path):
+    if run.manifest.adapter.sha256 != sha256_of(weights):
         return None
-    own = path.resolve() == (run.path / "data" / "eval.jsonl").resolve()
+    own = source["sha256"] == sha256_of(run.path / "data" / "eval.jsonl")
+    path = Path(source["path"])
+    if not own and source["sha256"] != sha256_of(path):
+        return None
     task = default_task("causal")
     prompt = prompt_of_run(run, task, tokenizer)
     read = load_evaluation_rows(run, None if own else [str(path)], DataSettings(), task, prompt=prompt)

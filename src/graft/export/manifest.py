@@ -7,10 +7,12 @@ from pathlib import Path
 
 from graft._version import __version__
 from graft.export import bundle
+from graft.export.made_from import trained_sha256
 from graft.export.prompt_record import prompt_record
 from graft.export.source import ExportSource
 from graft.export.target import Built, Choice
 from graft.hardware.machine import machine
+from graft.runs.paths import portable_path
 
 
 def write_bundle_manifest(folder: Path, choice: Choice, source: ExportSource, built: Built) -> None:
@@ -31,8 +33,14 @@ def write_bundle_manifest(folder: Path, choice: Choice, source: ExportSource, bu
         format=choice.target.format,
         status="finished" if built.passed else "failed",
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        base={"name": base.name, "path": str(base.path), "sha256": base.sha256, "license": base.license},
-        run=str(source.run.path) if source.run else None,
+        base={
+            "name": base.name,
+            "path": portable_path(base.path, folder),
+            "sha256": base.sha256,
+            "license": base.license,
+        },
+        run=portable_path(source.run.path, folder) if source.run else None,
+        run_sha256=trained_sha256(source.run) if source.run else None,
         prompt=prompt_record(source),
         precision=built.precision or choice.options.precision,
         size_mb=built.size_mb,

@@ -16,6 +16,7 @@ from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.kind import FolderKind, folder_kind, is_run
 from graft.runs.manifest import BaseModelRecord, BundleManifest, RunManifest, read_manifest
+from graft.runs.paths import shown_path
 from graft.shell import command
 
 NO_HUB = HubSettings()
@@ -138,7 +139,7 @@ def _made_from(bundle: Path) -> str:
     manifest = read_manifest(bundle)
     run = manifest.run if isinstance(manifest, BundleManifest) else None
     return (
-        f"give the run that it was exported from, {run}"
+        f"give the run that it was exported from, {shown_path(run, bundle)}"
         if run
         else "give the run or the model that it was exported from"
     )

@@ -15,6 +15,7 @@ from graft.runs.manifest import (
     ParityRecord,
     read_bundle,
 )
+from graft.runs.paths import shown_path
 from graft.shell import command
 
 DASH = "–"
@@ -53,7 +54,7 @@ def bundle_facts(folder: Path, manifest: BundleManifest) -> list[tuple[str, str]
         ("size", f"{manifest.size_mb:g} MB" if manifest.size_mb is not None else ""),
         ("file", manifest.file or ""),
         ("runs on", manifest.provider or ""),
-        ("made from", manifest.run or ""),
+        ("made from", shown_path(manifest.run, folder) if manifest.run else ""),
         ("adapter", _placement(manifest)),
         ("parity", manifest.summary),
         *_agreements(manifest.parity),

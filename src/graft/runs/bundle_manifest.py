@@ -44,6 +44,17 @@ class ParityRecord(Record):
     reason: str = ""
 
 
+class MadeFromRecord(Record):
+    """What an adapter was made from: its run, or the adapter's own folder; and the SHA-256 of its weights.
+
+    ``path`` is relative to the bundle for what is around it or beside it, else a hint.
+    """
+
+    path: str | None = None
+    name: str = ""
+    sha256: str | None = None
+
+
 class BundleAdapterRecord(Record):
     """An adapter of a bundle: its file in the folder, its size, how it is asked, and its parity."""
 
@@ -52,6 +63,7 @@ class BundleAdapterRecord(Record):
     size_mb: float | None = None
     ranks: list[int] = Field(default_factory=list)
     modules: int | None = None
+    made_from: MadeFromRecord | None = Field(None, alias="from")
     prompt: PromptRecord | None = None
     parity: ParityRecord | str | None = None
 
@@ -84,7 +96,9 @@ class CandidateRecord(Record):
 class BundleManifest(Record):
     """The manifest of an exported bundle.
 
-    ``run`` is the run folder that it was made from. ``prompt`` is how the bundle is asked; adapters have their own.
+    ``run`` is the run folder that it was made from, relative to the bundle if it is around it or beside it, else a
+    hint; ``run_sha256`` is the SHA-256 of what that run trained, by which the run is known. ``prompt`` is how the
+    bundle is asked; adapters have their own.
     ``merge_difference`` is the greatest difference of logits between the model that was judged and the merged one.
     """
 
@@ -101,6 +115,7 @@ class BundleManifest(Record):
     task: str | None = None
     base: BaseModelRecord | None = None
     run: str | None = None
+    run_sha256: str | None = None
     prompt: PromptRecord | None = None
     precision: str | None = None
     rounding: str | None = None
