@@ -15,8 +15,9 @@ from graft.commands.run_record import record_end, record_start, record_training,
 from graft.config import FinetuneSettings, config_of
 from graft.errors import Interrupted
 from graft.methods import METHODS
+from graft.methods.adapter_folder import base_format
 from graft.methods.base import trainable_parameters
-from graft.models.base import link, save_new_tokens
+from graft.models.base import complete_adapter, link, save_new_tokens
 from graft.planning.continuing import load_parent
 from graft.planning.plan import RunPlan, plan_run
 from graft.planning.settings import finetune_settings
@@ -164,14 +165,24 @@ def _save(run: RunFolder, model: Any, plan: RunPlan, result: TrainResult, parame
     """
     if result.diverged and result.kept_step is None:
         raise diverged(run, result.diverged, None)
-    link(plan.base, run.path / "model")
-    write_chat_template(plan, run.path / "model")
+    folder = run.path / "model"
+    link(plan.base, folder)
     if plan.encoding.label_space.names:
-        write_config(model, run.path / "model")
+        write_config(model, folder)
     method = METHODS.get(plan.settings.method)
     method.save(model, run.path)
     if plan.base.new_tokens:
-        save_new_tokens(plan.base, run.path / "model", run.path / method.writes)
+        save_new_tokens(plan.base, folder, run.path / method.writes)
+    write_chat_template(plan, folder)  # after the tokenizer, which brings that of the base
+    if method.writes == "adapter":
+        complete_adapter(
+            run.path / "adapter",
+            plan.base,
+            folder,
+            revision=plan.settings.model_revision,
+            has_own_head=bool(plan.encoding.label_space.names),
+            quantization=base_format(run.path / "adapter"),
+        )
     record_training(run, result, *parameters)
     if result.diverged:
         raise diverged(run, result.diverged, result.kept_step)

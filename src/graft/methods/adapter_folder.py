@@ -61,7 +61,8 @@ def save_adapter(model: Any, folder: Path, beside: Mapping[str, str] | None = No
         for name in ("target_modules", "modules_to_save"):  # sets, whose order changes from process to process
             if isinstance(config.get(name), list):
                 config[name] = sorted(config[name])
-        file.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False), encoding="utf-8")
+        # Plain ASCII: PEFT opens the file in the encoding of the system.
+        file.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
         for name, text in (beside or {}).items():
             (temporary / name).write_text(text, encoding="utf-8")
 
@@ -86,6 +87,14 @@ def read_record(adapter: Path) -> dict[str, Any] | None:
     """How the base of an adapter folder was quantized; None when it was not."""
     file = next((adapter / name for name in (RECORD, _RECORD_BEFORE) if (adapter / name).is_file()), None)
     return read_object(file) if file is not None else None
+
+
+def base_format(adapter: Path) -> str | None:
+    """The number format that the base of an adapter folder was quantized to: ``int4``, ``nf4``; None if it was not."""
+    record = read_record(adapter)
+    if record is None:
+        return None
+    return "int4" if record.get("format") == "MatMulNBits" else str(record.get("format")).lower()
 
 
 def load_adapter(model: Any, path: Path, trainable: bool = False) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import Problems
+from graft.files import expanded
 from graft.models.embedded import EMBEDDED
 from graft.models.folder import Base
 from graft.models.weights import find_weights, sha256_of
@@ -16,8 +17,13 @@ from graft.runs.record import Record, read_object, validate
 
 CONFIG = "adapter_config.json"
 REMEDY = "give the base model that it was trained on; if this one is meant, add --allow_base_mismatch"
-EMBEDDED_IDS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct", "all-minilm-l6-v2": "all-MiniLM-L6-v2"}
-"""The last part of the hub ID of an embedded model."""
+BASE_RECORD = "base_model.json"
+"""Beside an adapter: what its base is, wherever the folder goes."""
+EMBEDDED_IDS = {
+    "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+}
+"""The Hub ID of an embedded model."""
 
 
 class AdapterConfig(Record):
@@ -26,6 +32,39 @@ class AdapterConfig(Record):
     peft_type: str | None = None
     base_model_name_or_path: str | None = None
     revision: str | None = None
+
+
+class AdapterBaseRecord(Record):
+    """The base of an adapter: ``quantization`` is the number format of its weights in training, if it was quantized.
+
+    ``hub_id`` is None where these very weights are not on the Hub; ``name`` is for people then.
+    """
+
+    name: str = ""
+    hub_id: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+    license: str | None = None
+    quantization: str | None = None
+
+
+def read_base_record(adapter: Path) -> AdapterBaseRecord | None:
+    """Return what an adapter folder says of its base; None if it has no such file.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    file = adapter / BASE_RECORD
+    return validate(AdapterBaseRecord, read_object(file), str(file)) if file.is_file() else None
+
+
+def exact_hub_id(base: Base) -> str | None:
+    """The Hub ID of ``base``, if the weights there are the same; the embedded GGUF models have other weights."""
+    if base.kind == "hub":
+        return base.name
+    if base.kind == "embedded" and base.name in EMBEDDED and not EMBEDDED[base.name].is_gguf:
+        return EMBEDDED_IDS.get(base.name)
+    return None
 
 
 def read_adapter_config(adapter: Path) -> AdapterConfig:
@@ -80,18 +119,39 @@ def _weights_differ(adapter: Path, recorded: BaseModelRecord | None, base: Base)
 def _recorded_hash(adapter: Path, recorded: BaseModelRecord | None) -> tuple[str, str | None]:
     if recorded is not None and recorded.sha256 is not None:
         return recorded.name, recorded.sha256
+    beside = read_base_record(adapter)
+    if beside is not None and beside.sha256 is not None:
+        return beside.hub_id or beside.name, beside.sha256
     named = read_adapter_config(adapter).base_model_name_or_path or ""
-    folder = Path(named).expanduser() if named else None
-    if folder is None or not folder.is_dir():
+    folder = base_folder(adapter, named)
+    if folder is None:
         return named, None
     problems = Problems()
     files = find_weights(folder, problems)
     return named, sha256_of(files) if files and not problems else None
 
 
+def base_folder(adapter: Path, named: str) -> Path | None:
+    """The model folder that an adapter's configuration names, if it is here.
+
+    A path that begins with a dot is meant from the adapter, so that both can be moved together, or else, as PEFT
+    takes it, from the current directory.
+    """
+    places = [adapter / named] if is_relative(named) else []
+    found = (place for place in (*places, expanded(named)) if named and place.is_dir())
+    return next(found, None)
+
+
+def is_relative(named: str) -> bool:
+    """Whether a base is named by its place relative to the adapter, which says nothing once they are apart."""
+    return named.startswith(("./", "../", ".\\", "..\\"))
+
+
 def _names_differ(adapter: Path, base: Base, revision: str | None) -> str:
-    config = read_adapter_config(adapter)
+    config, beside = read_adapter_config(adapter), read_base_record(adapter)
     named, trained_on = config.base_model_name_or_path or "", config.revision
+    if is_relative(named):
+        named = beside.hub_id or "" if beside is not None else ""
     names = {name.lower() for name in _names(base)}
     if named and names and _last(named).lower() not in {*names, _last(base.label).lower()}:
         return f"the adapter does not fit {base.label}: it was trained on {named}"
@@ -105,7 +165,7 @@ def _names(base: Base) -> Iterator[str]:
     if base.kind == "hub":
         yield _last(base.name)
     if base.name in EMBEDDED:
-        yield EMBEDDED_IDS.get(base.name, base.name)
+        yield _last(EMBEDDED_IDS.get(base.name, base.name))
         yield base.name
     known = base.config.get("_name_or_path")
     if isinstance(known, str) and _last(known) and base.kind == "folder":

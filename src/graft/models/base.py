@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graft.models.adapter_files import complete_adapter
 from graft.models.chat_templates import save_chat_template
 from graft.models.folder import Base
 from graft.models.link import link
@@ -12,6 +13,7 @@ from graft.models.resolve import resolve
 __all__ = [
     "Base",
     "Opened",
+    "complete_adapter",
     "head_layers",
     "kind_of",
     "link",

@@ -11,6 +11,7 @@ from graft.models.folder import Base
 from graft.models.weights import find_weights
 
 _SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "README.md", "LICEN[SC]E*")
+_SMALL += ("additional_chat_templates/*.jinja",)
 
 
 def link(base: Base, folder: Path) -> None:
@@ -28,8 +29,10 @@ def link(base: Base, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     small = {file for pattern in _SMALL for file in base.path.glob(pattern) if file.is_file()}
     for file in sorted(small - {base.path / "graft.json"}):
-        _fresh(folder / file.name)
-        shutil.copyfile(file, folder / file.name)
+        target = folder / file.relative_to(base.path)
+        target.parent.mkdir(exist_ok=True)
+        _fresh(target)
+        shutil.copyfile(file, target)
     for file in weights:
         if not _same(file, folder / file.name):
             _fresh(folder / file.name)

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from graft.files import write_whole
+from graft.models.adapter_base import EMBEDDED_IDS
 from graft.models.license import commercial_use
 from graft.report import summary, usage
 from graft.report.format import count, interval_text, metric_of, signed
@@ -15,10 +16,6 @@ from graft.runs.view import RunView, is_path
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
 
-HUB_IDS = {
-    "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
-    "all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2",
-}
 # Of https://huggingface.co/docs/hub/repositories-licenses, those of models that people tune.
 _LICENSES = """
 afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
@@ -78,7 +75,7 @@ def model_name(view: RunView) -> str:
 
 def base_id(view: RunView) -> str | None:
     """The hub id of the base; None of a local folder or file."""
-    return HUB_IDS.get(view.base, view.base if _is_hub_id(view.base) else None)
+    return EMBEDDED_IDS.get(view.base, view.base if _is_hub_id(view.base) else None)
 
 
 def data_set_id(view: RunView) -> str | None:
