@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -74,26 +75,45 @@ def by_graft(run: Path) -> tuple[torch.Tensor, str]:
     return (found.logits if "logits" in found else found.last_hidden_state).flatten(), task.name
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_by_the_usual_lines_of_transformers_and_peft(name: str, tmp_path: Path) -> None:
-    model, rows, settings = RUNS[name]
-    run = trained(tmp_path, model, rows, **settings)
-    (tmp_path / f"tiny-{model}").rename(tmp_path / "moved")
-    expected, task = by_graft(run)
+def lines_of(run: Path, task: str, settings: dict[str, Any]) -> list[str]:
+    """The usual lines that load a run's model, to be read in its folder ``adapter``, or in ``model``."""
     auto = f"AutoModel{ENDINGS[task]}.from_pretrained"
     if settings.get("method") == "full":
-        calls = [f"values({auto}('../model'))"]
-    else:
-        peft = f"AutoPeftModel{ENDINGS[task] or 'ForFeatureExtraction'}.from_pretrained"
-        calls = [f"values(PeftModel.from_pretrained({auto}('../model'), '../adapter'))", f"values({peft}('.'))"]
-        calls += [f"values({auto}('.'))"]  # transformers loads the base that the adapter names, and the adapter
-    tokenizers = [f"tokens(AutoTokenizer.from_pretrained('../{place}'))" for place in ("model", "adapter")]
-    place = run / ("model" if settings.get("method") == "full" else "adapter")
-    found, _ = in_plain_python([*calls, *tokenizers[: len(calls)]], place)
-    for line, values in zip(calls, found, strict=False):
-        difference = (torch.tensor(values) - expected).abs().max().item()
-        assert difference < 1e-5, (line, difference)
+        return [f"{auto}('../model')"]
+    peft = f"AutoPeftModel{ENDINGS[task] or 'ForFeatureExtraction'}.from_pretrained"
+    lines = [f"PeftModel.from_pretrained({auto}('../model'), '../adapter')", f"{peft}('.')"]
+    # Of DoRA's scales transformers 5.23 reads none, whoever saved them.
+    return lines if settings.get("use_dora") else [*lines, f"{auto}('.')"]
+
+
+def test_the_usual_lines_load_every_kind_of_run(tmp_path: Path) -> None:
+    """In folders that were moved, without their bases."""
+    calls: list[tuple[Path, str]] = []
+    expected: list[torch.Tensor] = []
+    for name, (model, rows, settings) in RUNS.items():
+        (tmp_path / name).mkdir()
+        run = trained(tmp_path / name, model, rows, **settings).rename(tmp_path / f"{name}, moved")
+        shutil.rmtree(tmp_path / name)
+        logits, task = by_graft(run)
+        place = run / ("model" if settings.get("method") == "full" else "adapter")
+        lines = lines_of(run, task, settings)
+        calls += [(place, f"values({line})") for line in lines]
+        expected += [logits] * len(lines)
+    found, _ = in_plain_python(calls, tmp_path)
+    differences = {
+        f"{place.parent.name}: {line}": (torch.tensor(values) - logits).abs().max().item()
+        for (place, line), values, logits in zip(calls, found, expected, strict=True)
+    }
+    assert len(differences) == len(calls) > 2 * len(RUNS) and not {k: v for k, v in differences.items() if v > 1e-5}
+
+
+@pytest.mark.parametrize("template", [None, TEMPLATE])
+def test_the_tokenizer_stands_in_both_folders(tmp_path: Path, template: str | None) -> None:
+    run = trained(tmp_path, "llama", "classes", chat_template=template, new_tokens="<tool>")
+    calls = [(run / place, "tokens(AutoTokenizer.from_pretrained('.'))") for place in ("model", "adapter")]
+    calls.append((run / "adapter", "values(AutoPeftModelForCausalLM.from_pretrained('.'))"))
+    (ids, chat), beside, values = in_plain_python(calls, tmp_path)[0]
     own = load_tokenizer(open_run_or_model(run).base)
-    assert all(ids == own("The answer, 東京 and\n don't")["input_ids"] for ids, _ in found[len(calls) :])
-    if "chat_template" in settings:
-        assert all(chat.startswith("<user>The answer") for _, chat in found[len(calls) :])
+    assert beside == [ids, chat] and ids == own("The answer, 東京 and\n don't <tool>")["input_ids"]
+    assert chat.startswith("<user>The answer" if template else "<|im_start|>user")
+    assert (torch.tensor(values) - by_graft(run)[0]).abs().max() < 1e-5

@@ -41,6 +41,9 @@ class ModelSettings(HubSettings):
         "adapter_name_or_path",
         "peft_path",
     )
+    base_model_name_or_path: str | None = setting(
+        None, "base of the run or the adapter, where it is no longer at its recorded place", "base", "base_path"
+    )
     allow_base_mismatch: bool = setting(
         False, "use an adapter although its records name another base model or tokenizer"
     )

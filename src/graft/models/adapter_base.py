@@ -37,10 +37,11 @@ class AdapterConfig(Record):
 class AdapterBaseRecord(Record):
     """The base of an adapter: ``quantization`` is the number format of its weights in training, if it was quantized.
 
-    ``hub_id`` is None where these very weights are not on the Hub; ``name`` is for people then.
+    ``hub_id`` is None where these very weights are not on the Hub; ``name`` is for people then, and ``path`` a hint.
     """
 
     name: str = ""
+    path: str | None = None
     hub_id: str | None = None
     revision: str | None = None
     sha256: str | None = None

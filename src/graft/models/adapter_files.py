@@ -68,6 +68,7 @@ def complete_adapter(
         raise GraftError(f"cannot write the tokenizer: {error}", where=str(adapter)) from error
     record = AdapterBaseRecord(
         name=base.label,
+        path=base.name if base.kind in ("folder", "gguf") else None,
         hub_id=exact_hub_id(base),
         revision=revision,
         sha256=base.sha256,
@@ -85,7 +86,8 @@ def complete_adapter(
 def _write_config(file: Path, hub_id: str | None, revision: str | None, quantization: str | None) -> None:
     config = read_object(file)
     config["base_model_name_or_path"] = hub_id or BESIDE
-    config["revision"] = revision if hub_id else None
+    if hub_id or "revision" in config:
+        config["revision"] = revision if hub_id else None
     if quantization is not None:
         config[QUANTIZATION_KEY] = quantization
     # Plain ASCII: PEFT opens the file in the encoding of the system.
@@ -129,17 +131,13 @@ def _alike(one: Any, other: Any) -> bool:
     """Whether two tokenizers turn the same texts and conversations into the same tokens."""
     if other is None or type(one) is not type(other):
         return False
-    backends = [getattr(tokenizer, "backend_tokenizer", None) for tokenizer in (one, other)]
-    if all(hasattr(backend, "to_str") for backend in backends) and backends[0].to_str() != backends[1].to_str():
-        return False
-    return all(
-        getter(one) == getter(other)
-        for getter in (
-            lambda tokenizer: tokenizer.chat_template,
-            lambda tokenizer: tokenizer.special_tokens_map,
-            lambda tokenizer: tokenizer(_PROBE)["input_ids"],
-        )
-    )
+    return _behavior(one) == _behavior(other)
+
+
+def _behavior(tokenizer: Any) -> tuple[Any, ...]:
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    whole = backend.to_str() if hasattr(backend, "to_str") else None
+    return whole, tokenizer.chat_template, tokenizer.special_tokens_map, tokenizer(_PROBE)["input_ids"]
 
 
 def _card(record: AdapterBaseRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graft.models.adapter_files import complete_adapter
 from graft.models.chat_templates import save_chat_template
+from graft.models.find_base import BaseMissing
 from graft.models.folder import Base
 from graft.models.link import link
 from graft.models.load import head_layers, kind_of, load_model, load_tokenizer, save_new_tokens
@@ -12,6 +13,7 @@ from graft.models.resolve import resolve
 
 __all__ = [
     "Base",
+    "BaseMissing",
     "Opened",
     "complete_adapter",
     "head_layers",

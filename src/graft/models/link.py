@@ -10,8 +10,17 @@ from graft.errors import Problems
 from graft.models.folder import Base
 from graft.models.weights import find_weights
 
-_SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "README.md", "LICEN[SC]E*")
-_SMALL += ("additional_chat_templates/*.jinja",)
+_SMALL = (
+    "*.json",
+    "*.txt",
+    "*.model",
+    "*.jinja",
+    "*.tiktoken",
+    "*.py",
+    "README.md",
+    "LICEN[SC]E*",
+    "*_chat_templates/*.jinja",
+)
 
 
 def link(base: Base, folder: Path) -> None:

@@ -6,8 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from graft.config import HubSettings, ModelSettings
-from graft.errors import InputError, Problems
-from graft.models.adapter_base import check_base, read_adapter_config
+from graft.errors import GraftError, InputError, Problems
+from graft.models.adapter_base import check_base
+from graft.models.find_base import (
+    allows_mismatch,
+    base_of_adapter,
+    base_of_run,
+    given_base,
+    named,
+    run_of_checkpoint,
+)
 from graft.models.folder import Base, is_whole, open_folder
 from graft.models.new_tokens import read_record
 from graft.models.resolve import resolve
@@ -55,7 +63,10 @@ def open_run_or_model(path_or_name: str | Path, reporter: Reporter = SILENT, hub
     is_adapter = (path / "adapter_config.json").is_file() or run_of_adapter(path) is not None
     if is_adapter and not (path / "config.json").is_file():
         return _open_adapter(path, reporter, hub)
-    base = resolve(_named(str(path_or_name), hub), reporter)
+    if given_base(hub) is not None:
+        what = f"--base {given_base(hub)} is the base of a run or an adapter, and this is a model"
+        raise InputError(what, where=str(path_or_name), remedy="omit it")
+    base = resolve(named(str(path_or_name), hub), reporter)
     return Opened(base, None, None, base.label, hub=hub)
 
 
@@ -65,22 +76,25 @@ def open_model_settings(settings: ModelSettings, reporter: Reporter = SILENT) ->
     Raises:
         InputError: When one of them is missing or not whole, or the adapter was trained on another model.
     """
-    named, given = settings.model_name_or_path, settings.adapter_path
+    name, given = settings.model_name_or_path, settings.adapter_path
     if given is None:
-        if named is None:
+        if name is None:
             raise InputError("no model is given", where="model_name_or_path")
-        opened = open_run_or_model(named, reporter, settings)
+        opened = open_run_or_model(name, reporter, settings)
         _say_untuned(opened.base, reporter)
         return opened
     adapter = find_adapter(given)
-    if named is None:
+    if name is None:
         return open_run_or_model(adapter, reporter, settings)
+    if given_base(settings) not in (None, name):
+        what = f"--base {given_base(settings)} and the model {name} are both given as the base of the adapter"
+        raise InputError(what, where=str(given), remedy="omit one of them")
     problems = Problems()
     base: Base | None = None
     with problems.collecting():
         check_adapter(adapter)
     with problems.collecting():
-        base = _base_under(named, reporter, settings)
+        base = _base_under(name, reporter, settings)
     problems.raise_if_any()
     assert base is not None
     run = run_of_adapter(adapter)
@@ -117,7 +131,8 @@ def run_of_adapter(adapter: Path) -> Path | None:
 
 def _base_under(name: str, reporter: Reporter, settings: ModelSettings) -> Base:
     """The model that an adapter is put over: a run that tuned all weights is one, a run with an adapter is none."""
-    opened = open_run_or_model(name, reporter, settings)
+    alone = settings.model_copy(update={"base_model_name_or_path": None})
+    opened = open_run_or_model(name, reporter, alone)
     if opened.adapter is not None:
         raise InputError(
             "this already has an adapter, so --adapter_path cannot put another over it",
@@ -145,25 +160,16 @@ def _made_from(bundle: Path) -> str:
     )
 
 
-def _named(name: str, hub: HubSettings, revision: str | None = None) -> ModelSettings:
-    """``revision`` is the recorded one."""
-    return ModelSettings(
-        model_name_or_path=name,
-        model_revision=hub.model_revision or revision,
-        token=hub.token,
-        trust_remote_code=hub.trust_remote_code,
-    )
-
-
 def untuned(opened: Opened, reporter: Reporter = SILENT) -> Base:
     """The model before tuning: of a run that tuned all weights the one its manifest names, else ``opened.base``.
 
     Raises:
-        InputError: when the manifest names none, or it is gone.
+        BaseMissing: when the manifest names none, or it is gone, and ``--base`` names none.
+        InputError: when what ``--base`` names is another model.
     """
     if opened.run is None or opened.adapter is not None:
         return opened.base
-    return _named_base(RunFolder.open(opened.run).manifest, opened.run, opened.hub, reporter)
+    return base_of_run(opened.run, RunFolder.open(opened.run).manifest, opened.hub, reporter)
 
 
 def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
@@ -183,17 +189,22 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
         )
     if adapter is not None:
         check_adapter(adapter)
-    if is_whole(path / "model"):
-        base = open_folder(path / "model", str((path / "model").resolve()), "folder", hub.trust_remote_code)
-        if adapter is not None:
-            base = _as_recorded(base, manifest.base)
-            _check_recorded(base, manifest.base, path, hub)
-    elif adapter is not None:  # a link that broke, as when the cache was emptied or the run was moved
-        base = _named_base(manifest, path, hub, reporter)
+        base = _base_in(path, manifest, reporter, hub)
     else:
-        base = open_folder(path / "model", str(path / "model"), "folder", hub.trust_remote_code)
+        base = open_folder(path / "model", str((path / "model").resolve()), "folder", hub.trust_remote_code)
     method = manifest.settings.get("method")
     return Opened(base, adapter, path, manifest.task_name or path.resolve().name, method, hub)
+
+
+def _base_in(run: Path, manifest: RunManifest, reporter: Reporter, hub: HubSettings) -> Base:
+    """The base of a run with an adapter: ``--base``, or its ``model`` folder unless a link in it broke."""
+    folder = run / "model"
+    if given_base(hub) is not None or not is_whole(folder):  # as when a cache was emptied or the run was moved
+        return base_of_run(run, manifest, hub, reporter)
+    base = open_folder(folder, str(folder.resolve()), "folder", hub.trust_remote_code)
+    base = _as_recorded(base, manifest.base)
+    _check_recorded(base, manifest.base, run, hub)
+    return base
 
 
 def _as_recorded(base: Base, recorded: BaseModelRecord | None) -> Base:
@@ -205,29 +216,14 @@ def _as_recorded(base: Base, recorded: BaseModelRecord | None) -> Base:
 
 def _check_recorded(base: Base, recorded: BaseModelRecord | None, run: Path, hub: HubSettings) -> None:
     """The weights in a run's ``model`` folder must be those that its adapter was trained on."""
-    if recorded is None or recorded.sha256 in (None, base.sha256) or getattr(hub, "allow_base_mismatch", False):
+    if recorded is None or recorded.sha256 in (None, base.sha256) or allows_mismatch(hub):
         return
     raise InputError(
         f"the weights in {run / 'model'} are not those that the adapter was trained on: their SHA-256 differs",
         where=str(run),
-        remedy=f"copy the base model {recorded.name} there again, or add --allow_base_mismatch",
+        remedy=f"copy the base model {recorded.name} there again, name its place with --base, or add "
+        "--allow_base_mismatch",
     )
-
-
-def _named_base(manifest: RunManifest, run: Path, hub: HubSettings, reporter: Reporter) -> Base:
-    recorded = manifest.base
-    name = recorded and (recorded.name or recorded.path)
-    if recorded is None or not name:
-        raise InputError("the manifest names no base model", where=str(run / "manifest.json"))
-    base = resolve(_named(name, hub, manifest.settings.get("model_revision")), reporter)
-    base = replace(base, new_tokens=read_record(run / "model") or read_record(run / "adapter"))
-    if recorded.sha256 not in (None, base.sha256):
-        raise InputError(
-            f"{name} is not the base model of this run: the SHA-256 of its weights differs",
-            where=str(run),
-            remedy=f"the run needs weights with the SHA-256 {recorded.sha256}",
-        )
-    return base
 
 
 def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
@@ -235,19 +231,18 @@ def _open_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     if run is not None:
         return _open_run(run, reporter, hub)
     check_adapter(path)
-    config = read_adapter_config(path)
-    name = config.base_model_name_or_path
-    if not name:
-        raise InputError(
-            "the adapter does not name its base model",
-            where=str(path / "adapter_config.json"),
-            remedy="set base_model_name_or_path there to the model's folder or name",
-        )
-    revision = None if Path(name).expanduser().exists() else config.revision
-    base = replace(resolve(_named(name, hub, revision), reporter), new_tokens=read_record(path))
-    if not getattr(hub, "allow_base_mismatch", False):
-        check_base(path, None, base, hub.model_revision)
-    return Opened(base, path, None, path.resolve().name, hub=hub)
+    return Opened(_base_under_adapter(path, reporter, hub), path, None, path.resolve().name, hub=hub)
+
+
+def _base_under_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Base:
+    """The model under an adapter; of a checkpoint, where it names none that is here, the base of its run."""
+    try:
+        return base_of_adapter(path, hub, reporter)
+    except GraftError:
+        run = run_of_checkpoint(path)
+        if run is None or given_base(hub) is not None:
+            raise
+        return _base_in(run, RunFolder.open(run).manifest, reporter, hub)
 
 
 def check_adapter(path: Path) -> None:
