@@ -50,9 +50,11 @@ class Example(ABC):
 
     Attributes:
         origin: Where the row came from.
+        alternatives: Further right answers besides the reference, which count in an evaluation and are not trained.
     """
 
     origin: Origin
+    alternatives: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -93,6 +95,7 @@ class AnswerExample(Example):
         tools: What the model may call, as the chat template takes it.
         answer: The assistant's message, where it is more than text (tool calls).
         template_kwargs: What the row gives the chat template besides (its ``chat_template_kwargs``).
+        alternatives: Further right answers, which count in an evaluation and are not trained.
     """
 
     prompt: tuple[Message, ...] | str
@@ -102,6 +105,7 @@ class AnswerExample(Example):
     tools: Sequence[Mapping[str, Any]] | None = None
     answer: Message | None = None
     template_kwargs: Mapping[str, Any] | None = None
+    alternatives: tuple[str, ...] = ()
 
     @property
     def input_text(self) -> str:

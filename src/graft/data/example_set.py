@@ -99,6 +99,7 @@ def content(example: Example) -> Content:
     """Return what the model reads of an example, and what it learns. Case, blanks and the types of values count."""
     read = dict(vars(example))
     del read["origin"]
+    read.pop("alternatives", None)
     if isinstance(example, AnswerExample):
         if isinstance(example.prompt, tuple):
             read["prompt"] = [_in_order(message) for message in example.prompt]

@@ -166,6 +166,8 @@ def find_labels(examples: Sequence[Example]) -> list[str] | None:
     for example in examples:
         if isinstance(example, AnswerExample) and (example.answer is not None or example.prompt == ""):
             return None
+        if example.alternatives:
+            return None
         answer = example.reference.strip()
         if len(answer) > LONGEST_CLASS or "\n" in answer:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from graft.data.example import (
@@ -18,6 +19,8 @@ from graft.data.example import (
 )
 
 OPTIONAL = ("label", "tools", "answer", "template_kwargs")
+REFERENCES = "references"
+BESIDE = (*OPTIONAL, REFERENCES)
 """What an answer may have besides prompt and completion."""
 
 
@@ -40,6 +43,8 @@ def _answer_row(example: AnswerExample) -> dict[str, Any]:
     prompt = example.prompt if isinstance(example.prompt, str) else [dict(message) for message in example.prompt]
     optional = {name: getattr(example, name) for name in OPTIONAL}
     given = {name: value for name, value in optional.items() if value is not None}
+    if example.alternatives:
+        given[REFERENCES] = [example.reference, *example.alternatives]
     return {"prompt": prompt, "completion": example.completion, **given}
 
 
@@ -81,4 +86,7 @@ def _with_completion(row: dict[str, Any], origin: Origin, kind: str) -> Example:
 def answer_from_row(row: Mapping[str, Any], origin: Origin) -> AnswerExample:
     """Return a line with a prompt and a completion as an example of ``origin``."""
     prompt = row["prompt"] if isinstance(row["prompt"], str) else tuple(row["prompt"])
-    return AnswerExample(prompt, row["completion"], origin, **{name: row.get(name) for name in OPTIONAL})
+    optional: dict[str, Any] = {name: row.get(name) for name in OPTIONAL}
+    example = AnswerExample(prompt, row["completion"], origin, **optional)
+    others = tuple(text for text in row.get(REFERENCES) or () if text != example.reference)
+    return replace(example, alternatives=others) if others else example

@@ -194,6 +194,7 @@ def _prediction_lines(
             "origin": str(example.origin),
             "prompt": example.prompt_text,
             "reference": example.reference,
+            **({"references": [example.reference, *example.alternatives]} if example.alternatives else {}),
             "answers": {n: p.answers[index] for n, p in predictions.items() if p.answers is not None},
         }
         chosen = {n: p.choices[index] for n, p in predictions.items() if p.choices is not None}

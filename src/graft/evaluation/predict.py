@@ -46,7 +46,7 @@ def predict(
         scored = _score(predictor, rows, [[right] for right in rows.references], reporter)
         scores = [row[0] for row in scored]
     answers = _answers(predictor, rows, known, max_new_tokens, reporter) if "generation" in needs else None
-    return Predictions(rows.references, answers, choices, rows.labels, scores, scored)
+    return Predictions(rows.references, answers, choices, rows.labels, scores, scored, rows.alternatives)
 
 
 def _written(

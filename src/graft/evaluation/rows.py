@@ -35,9 +35,16 @@ class EvaluationRows:
         return [example.reference for example in self.examples]
 
     @property
+    def alternatives(self) -> list[tuple[str, ...]] | None:
+        """The further right answers of each row; None where all rows have one."""
+        found = [example.alternatives for example in self.examples]
+        return found if any(found) else None
+
+    @property
     def written(self) -> list[str]:
-        """The right answers with the reasoning before them, in the order of the rows."""
-        return [example.written for example in self.examples]
+        """The right answers with the reasoning before them, in the order of the rows; then the further ones."""
+        others = (text for example in self.examples for text in example.alternatives)
+        return [*(example.written for example in self.examples), *others]
 
     def first(self, count: int) -> EvaluationRows:
         """Return the first ``count`` rows."""

@@ -28,6 +28,7 @@ _CHARACTER = rf"{SINGLE_LETTER}(?:{_JOINER}*\p{{M}})*"
 _RUN = rf"{_LETTER}(?:{_LETTER}|\p{{M}}|{_JOINER}+(?:(?={_LETTER})|(?=\p{{M}}))|{_LEGACY_CHILLU})*"
 _CHARACTERS = regex.compile(_CHARACTER, regex.V1)
 _WORDS = regex.compile(f"{_CHARACTER}|{_RUN}", regex.V1)
+_PIECES = regex.compile(f"({_CHARACTER}|{_RUN})", regex.V1)
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _INVISIBLE = regex.compile(r"(?V1)[\p{Default_Ignorable_Code_Point}--[\u200c\u200d]]")
 _KINDS = {
@@ -52,6 +53,12 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
     found: list[str] = _WORDS.findall(folded(_INVISIBLE.sub("", text)))
+    return found
+
+
+def pieces(text: str) -> list[str]:
+    """Return a text cut into its words, as they are written, and what stands between: every second piece is a word."""
+    found: list[str] = _PIECES.split(text)
     return found
 
 

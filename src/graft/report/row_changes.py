@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from graft.evaluation.scripts import pieces, words
 from graft.report.format import metric_of
 from graft.runs.evaluation_document import PredictionRecord
 from graft.runs.metric_info import MetricInfo
@@ -22,7 +23,10 @@ MOST_LINES = 6
 
 @dataclass(frozen=True)
 class Change:
-    """A row whose score changed; ``gain`` is positive where the tuning helped."""
+    """A row whose score changed; ``gain`` is positive where the tuning helped.
+
+    ``others`` are the right answers besides ``reference``.
+    """
 
     origin: str
     prompt: str
@@ -31,6 +35,7 @@ class Change:
     after: str
     wrote: str
     gain: float
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,13 +111,12 @@ def _common(texts: Sequence[str]) -> str:
     return first[:same]
 
 
-def marked(text: str, reference: str) -> Markup:
-    """``text`` with the words marked that are not in ``reference``, whatever their case."""
-    wanted = {word.lower() for word in re.findall(r"\w+", reference)}
-    pieces = re.split(r"(\w+)", text)  # every second piece is a word
+def marked(text: str, *references: str) -> Markup:
+    """``text`` with the words marked that are in none of ``references``, whatever their case."""
+    wanted = {word for reference in references for word in words(reference)}
     return Markup("").join(
-        Markup("<mark>{}</mark>").format(piece) if index % 2 and piece.lower() not in wanted else escape(piece)
-        for index, piece in enumerate(pieces)
+        Markup("<mark>{}</mark>").format(piece) if index % 2 and not wanted.issuperset(words(piece)) else escape(piece)
+        for index, piece in enumerate(pieces(text))
     )
 
 
@@ -146,4 +150,4 @@ def _change(row: PredictionRecord, metric: MetricInfo, gain: float, prompt: str,
     shown = row.labels if by_label else row.answers or row.labels
     old, new, written = shown.get(before, ""), shown.get(after, ""), row.answers.get(after, "")
     wrote = written if shown is row.labels and written.strip() != new.strip() else ""
-    return Change(row.origin, prompt.strip(), row.reference, old, new, wrote, gain)
+    return Change(row.origin, prompt.strip(), row.reference, old, new, wrote, gain, tuple(row.references[1:]))

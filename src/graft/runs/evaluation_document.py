@@ -96,11 +96,15 @@ class EvaluationDocument(Record):
 
 
 class PredictionRecord(Record):
-    """A line of predictions.jsonl: a row, what each predictor answered and chose, and its scores."""
+    """A line of predictions.jsonl: a row, what each predictor answered and chose, and its scores.
+
+    ``references`` are all right answers of a row that has several; the first is ``reference``.
+    """
 
     origin: str = ""
     prompt: str = ""
     reference: str = ""
+    references: list[str] = Field(default_factory=list)
     answers: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     scores: dict[str, dict[str, float | None]] = Field(default_factory=dict)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from graft.config import DataSettings
 from graft.data.chat_formats import holds_messages
+from graft.data.columns.alternatives import accepting_several
 from graft.data.columns.base import LABELS, TEXTS, ColumnMapping, first_of
 from graft.data.columns.by_template import by_text_template, by_two_templates, shape_prompt
 from graft.data.columns.names import PROMPTS, is_doubtful
@@ -111,7 +112,7 @@ def _by_names(
     if mapping is None:
         raise _unknown(columns or list(rows[0].columns), rows[0])
     _refuse_other_kinds(mapping, columns, rows, found)
-    return mapping
+    return accepting_several(mapping, list(counts))
 
 
 def _rules(settings: DataSettings) -> Iterator[Rule]:

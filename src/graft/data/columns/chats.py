@@ -10,7 +10,7 @@ from graft.data.chat_formats import holds_messages, read_conversation
 from graft.data.columns.answered import HISTORY_SAID, Answered, refuse_instruction, within_row
 from graft.data.columns.base import ColumnMapping, first_of, mapping_by_name
 from graft.data.columns.conversations import Beside, Conversations
-from graft.data.columns.names import ANSWERS, BESIDE, BESIDE_ANSWER
+from graft.data.columns.names import ANSWERS, BESIDE, BESIDE_ANSWER, SEVERAL
 from graft.data.columns.notes import Notes
 from graft.data.example import Example, Origin
 from graft.data.readers import Row
@@ -54,7 +54,7 @@ def prompt_answer(
     columns: Sequence[str], rows: Sequence[Row], settings: DataSettings, labels: Sequence[str] | None = None
 ) -> ColumnMapping | None:
     """``prompt`` and an answer, each a text or messages, perhaps with ``system``, ``history`` and ``tools``."""
-    answer = first_of([name for name in columns if name != "prompt"], ANSWERS)
+    answer = first_of([name for name in columns if name != "prompt"], (*ANSWERS, *SEVERAL))
     if "prompt" not in columns or answer is None:
         return None
     notes = Notes()

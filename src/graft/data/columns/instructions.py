@@ -9,7 +9,7 @@ from graft.config import DataSettings
 from graft.data.chat_formats import holds_messages
 from graft.data.columns.answered import HISTORY_SAID, Answered
 from graft.data.columns.base import ColumnMapping, first_of, mapping_by_name
-from graft.data.columns.names import ANSWERS, BESIDE_ANSWER, LABELS
+from graft.data.columns.names import ANSWERS, BESIDE_ANSWER, LABELS, SEVERAL
 from graft.data.columns.notes import Notes
 from graft.data.example import Example, Origin, as_text
 from graft.data.readers import Row
@@ -22,7 +22,7 @@ def instruction_output(
     columns: Sequence[str], rows: Sequence[Row], settings: DataSettings, labels: Sequence[str] | None = None
 ) -> ColumnMapping | None:
     """``instruction`` and an answer, perhaps with ``input``, ``system``, ``history`` and ``tools``, as in Alpaca."""
-    answer = first_of(columns, ("output", *ANSWERS))
+    answer = first_of(columns, ("output", *ANSWERS, *SEVERAL))
     if "instruction" not in columns or answer is None:
         return None
     parts = ("instruction", "input", "query", "context")
@@ -34,7 +34,7 @@ def question_answer(
 ) -> ColumnMapping | None:
     """``question`` (or ``query``) and an answer, perhaps with ``context`` and ``system``, as in SQuAD."""
     question = first_of(columns, ("question", "query"))
-    answer = first_of(columns, ("answer", "answers", *ANSWERS))
+    answer = first_of(columns, ("answer", "answers", *ANSWERS, *SEVERAL))
     if question is None or answer is None:
         return None
     parts = ("context", question)
@@ -54,7 +54,7 @@ def input_output(
     columns: Sequence[str], rows: Sequence[Row], settings: DataSettings, labels: Sequence[str] | None = None
 ) -> ColumnMapping | None:
     """``input`` and an answer or a class, perhaps with ``system`` and ``history``."""
-    answer = first_of([name for name in columns if name != "input"], (*ANSWERS, *LABELS))
+    answer = first_of([name for name in columns if name != "input"], (*ANSWERS, *SEVERAL, *LABELS))
     if "input" not in columns or answer is None:
         return None
     return _answered(f"input/{answer}", ("input", answer), ("input",), settings, columns, lambda row: row[answer])

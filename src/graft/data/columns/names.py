@@ -11,6 +11,9 @@ TEXTS = ("text", "sentence", "review", "tweet", "content")
 LABELS = ("label", "labels", "class", "category", "sentiment", "tone", "intent")
 CHOSEN = ("chosen", "preferred_output", "preferred", "chosen_response", "response_chosen", "accepted")
 ANSWERS = ("completion", "response", "answer", "output", *CHOSEN, "target")
+ANSWER, REFERENCES = "answer", "references"
+SEVERAL = ("answers", REFERENCES)
+"""Columns with any number of right answers; ``answer`` may have several, too."""
 PROMPTS = ("prompt", "question", "query", "instruction", "input")
 DOCUMENTS = ("text", "document", "article", "dialogue")
 SUMMARIES = ("summary", "highlights", "abstract")

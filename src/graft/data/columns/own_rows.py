@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from graft.data.columns.base import ColumnMapping, mapping_by_name
-from graft.data.rows import OPTIONAL, answer_from_row
+from graft.data.rows import BESIDE, answer_from_row
 
 COLUMNS = ("prompt", "completion", "origin")
 
@@ -15,8 +15,8 @@ def own_rows(columns: Collection[str]) -> ColumnMapping | None:
 
     Instruction, system message and templates are in their prompts already.
     """
-    if not set(COLUMNS) <= set(columns) or not set(columns) <= {*COLUMNS, *OPTIONAL}:
+    if not set(COLUMNS) <= set(columns) or not set(columns) <= {*COLUMNS, *BESIDE}:
         return None
     return mapping_by_name(
-        "prompt/completion", COLUMNS, lambda row, origin: [answer_from_row(row, origin)], optional=OPTIONAL
+        "prompt/completion", COLUMNS, lambda row, origin: [answer_from_row(row, origin)], optional=BESIDE
     )

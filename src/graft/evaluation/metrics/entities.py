@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from graft.data.spelling import composed
 from graft.evaluation.metrics.base import Array, Metric, Predictions, ratio
 
 OUTSIDE = "O"
@@ -36,12 +37,17 @@ def entities(tags: str, prefixed: bool) -> set[Entity]:
     return set(get_entities(listed))
 
 
+def _pairs(predictions: Predictions) -> Iterator[tuple[str, str]]:
+    """Yield the tags of the reference and of the answer of each row, in NFC."""
+    assert predictions.answers is not None
+    for reference, answer in zip(predictions.references, predictions.answers, strict=True):
+        yield composed(reference), composed(answer)
+
+
 def _found(predictions: Predictions) -> list[tuple[set[Entity], set[Entity]]]:
     """Return the entities of the reference and of the answer, for each row."""
-    assert predictions.answers is not None
     prefixed = has_prefixes(predictions.references)
-    pairs = zip(predictions.references, predictions.answers, strict=True)
-    return [(entities(reference, prefixed), entities(answer, prefixed)) for reference, answer in pairs]
+    return [(entities(reference, prefixed), entities(answer, prefixed)) for reference, answer in _pairs(predictions)]
 
 
 def _statistics(predictions: Predictions) -> Array:
@@ -76,8 +82,7 @@ def _by_kind(predictions: Predictions) -> dict[str, dict[str, Any]]:
 
 def _tag_statistics(predictions: Predictions) -> Array:
     """Return counts (n, 2): tags that are right, and tags."""
-    assert predictions.answers is not None
-    pairs = [(r.split(), a.split()) for r, a in zip(predictions.references, predictions.answers, strict=True)]
+    pairs = [(reference.split(), answer.split()) for reference, answer in _pairs(predictions)]
     return np.array([[_equal(wanted, given), len(wanted)] for wanted, given in pairs], dtype=float)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from graft.data.spelling import composed
 from graft.evaluation.metrics.base import Array, Metric, Predictions, mean_metric
 
 
@@ -20,22 +22,32 @@ def parsed(text: str) -> Any:
 
 
 def fields(value: Any, path: str = "") -> Counter[tuple[str, str]]:
-    """Return every leaf as (path, value). The order of a list does not count, its values do."""
+    """Return every leaf as (path, value), in NFC. The order of a list does not count, its values do."""
     if isinstance(value, dict):
         return sum((fields(item, f"{path}.{key}") for key, item in value.items()), Counter())
     if isinstance(value, list):
         return sum((fields(item, f"{path}[]") for item in value), Counter())
-    return Counter() if value is None and not path else Counter([(path, json.dumps(value, ensure_ascii=False))])
+    if value is None and not path:
+        return Counter()
+    return Counter([(composed(path), composed(json.dumps(value, ensure_ascii=False)))])
 
 
 def _field_statistics(predictions: Predictions) -> Array:
-    """Return counts (n, 3): fields that are right, fields of the answer, fields of the reference."""
+    """Return counts (n, 3): fields that are right, fields of the answer, fields of the reference.
+
+    Of several right answers the one that fits best counts.
+    """
     assert predictions.answers is not None
-    found = []
-    for reference, answer in zip(predictions.references, predictions.answers, strict=True):
-        wanted, given = fields(parsed(reference)), fields(parsed(answer))
-        found.append([(wanted & given).total(), given.total(), wanted.total()])
-    return np.array(found, dtype=float)
+    pairs = zip(predictions.accepted, predictions.answers, strict=True)
+    return np.array([_best_counts(accepted, fields(parsed(answer))) for accepted, answer in pairs], dtype=float)
+
+
+def _best_counts(accepted: Sequence[str], given: Counter[tuple[str, str]]) -> list[int]:
+    counts = [
+        [(wanted & given).total(), given.total(), wanted.total()]
+        for wanted in (fields(parsed(reference)) for reference in accepted)
+    ]
+    return max(counts, key=lambda found: float(_field_f1(np.array([found], dtype=float))[0]))
 
 
 def _field_f1(sums: Array) -> Array:

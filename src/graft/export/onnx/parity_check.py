@@ -150,7 +150,8 @@ def reference_answers(
     renderer = Renderer(tokenizer)
     chosen = list(examples[:ROWS_ANSWERED])
     prompts = [prompt_token_ids(example, renderer) for example in chosen]
-    longest = max_new_tokens or default_max_new_tokens([example.written for example in examples], tokenizer)
+    right = [text for example in examples for text in (example.written, *example.alternatives)]
+    longest = max_new_tokens or default_max_new_tokens(right, tokenizer)
     answers = generate(
         model,
         prompts,
