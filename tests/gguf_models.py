@@ -52,7 +52,7 @@ def gguf_config(model_type: str, rows: int = 0, **other: Any) -> Any:
     known = {name for base in kind.__mro__ for name in getattr(base, "__annotations__", {})}
     known |= set(inspect.signature(kind.__init__).parameters)
     given = {name: value for name, value in shape.items() if name in known}
-    return AutoConfig.for_model(model_type, **given, **{**_OWN.get(model_type, {}), **other})
+    return AutoConfig.for_model(model_type, **{**given, **_OWN.get(model_type, {}), **other})
 
 
 def gguf_model(model_type: str, rows: int = 0, seed: int = 0, **other: Any) -> Any:

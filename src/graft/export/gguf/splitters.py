@@ -45,7 +45,7 @@ SPLITTERS: dict[tuple[str, ...], tuple[Splitter, ...]] = {
     (LLAMA3,): (Splitter("llama-bpe", ignore_merges=True), Splitter("dbrx")),
     (QWEN2,): (Splitter("qwen2"),),
     (QWEN35,): (Splitter("qwen35"),),
-    (GPT4O,): (Splitter("gpt-4o"),),
+    (GPT4O,): (Splitter("granite-embed-multi-97m", ignore_merges=True),),
     (TEKKEN,): (Splitter("tekken", ignore_merges=True),),
     (r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", _DEEPSEEK_WORDS): (Splitter("deepseek-v3"),),
     (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", r"\p{N}"): (Splitter("deepseek-coder"),),

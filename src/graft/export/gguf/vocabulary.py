@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ class Vocabulary:
 
     Attributes:
         model: ``gpt2`` for byte-level BPE, ``llama`` for SentencePiece.
-        splitters: llama.cpp's pre-tokenizers that may be this one; one where the tokenizer says which.
+        splitters: llama.cpp's pre-tokenizers that may be this one; a single one where it is known.
         tokens: The tokens, by number.
         types: A type for each.
         merges: For ``gpt2``, pairs of tokens in the order in which they are merged.
@@ -53,8 +54,8 @@ def read_vocabulary(tokenizer: Any, rows: int) -> Vocabulary:
     if not is_sentencepiece(state):
         merges = [" ".join(pair) for pair in _pairs(state)]
         return Vocabulary("gpt2", _splitters(state), *_tokens(tokenizer, rows), merges=merges)
-    tokens, types = _tokens(tokenizer, rows, state["model"].get("unk_token"))
     scores = _scores(state)
+    tokens, types = _tokens(tokenizer, rows, state["model"].get("unk_token"), scores)
     return Vocabulary("llama", ["default"], tokens, types, scores=[scores.get(token, 0.0) for token in tokens])
 
 
@@ -73,8 +74,8 @@ def tokenizer_problem(state: dict[str, Any]) -> str | None:
     others = [step["type"] for step in _steps(state.get("normalizer")) if step["type"] != "NFC"]
     if others:
         return f"llama.cpp does not normalize texts as this tokenizer does ({', '.join(others)})"
-    if expressions(state.get("pre_tokenizer")) is None:
-        return "llama.cpp has no pre-tokenizer like this one"
+    if "ByteLevel" not in json.dumps(state.get("pre_tokenizer")):
+        return "llama.cpp has no tokenizer like this one: byte-pair, but neither of bytes nor falling back to them"
     return None
 
 
@@ -92,16 +93,14 @@ def _pairs(state: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _splitters(state: dict[str, Any]) -> list[str]:
     known = SPLITTERS.get(expressions(state["pre_tokenizer"]) or ())
-    if known is None:
-        raise InputError("llama.cpp has no pre-tokenizer like this one")
-    return [_with_merges(known, state)]
+    return [_with_merges(known, state)] if known else [one.name for some in SPLITTERS.values() for one in some]
 
 
 def _with_merges(known: tuple[Splitter, ...], state: dict[str, Any]) -> str:
     wanted = bool(state["model"].get("ignore_merges"))
-    for one in known:
-        if one.ignore_merges == wanted or _merges_reach_all_tokens(state):
-            return one.name
+    alike = [one for one in known if one.ignore_merges == wanted]
+    if alike or _merges_reach_all_tokens(state):
+        return (alike or known)[0].name
     raise InputError(
         f"llama.cpp merges tokens differently with the pre-tokenizer {known[0].name!r}: "
         f"it {'takes' if known[0].ignore_merges else 'does not take'} whole words before it merges"
@@ -152,8 +151,18 @@ def _check_pairs(state: dict[str, Any], merges: set[tuple[str, str]]) -> None:
                 )
 
 
-def _tokens(tokenizer: Any, rows: int, unknown: str | None = None) -> tuple[list[str], list[int]]:
-    """A token and its type for each of ``rows`` embeddings; ``unknown`` is SentencePiece's unknown token."""
+def _tokens(
+    tokenizer: Any, rows: int, unknown: str | None = None, merged: Container[str] = ()
+) -> tuple[list[str], list[int]]:
+    """A token and its type for each of ``rows`` embeddings.
+
+    Args:
+        tokenizer: The tokenizer.
+        rows: The number of embeddings.
+        unknown: SentencePiece's unknown token.
+        merged: Its tokens that merging makes. An added one with a blank in it comes by merging alone where added tokens
+            are looked for in the text itself, in which a blank is not yet a ``▁``.
+    """
     vocabulary = tokenizer.get_vocab()
     by_number = {number: token for token, number in vocabulary.items()}
     if (count := max(by_number) + 1) > rows:
@@ -161,7 +170,11 @@ def _tokens(tokenizer: Any, rows: int, unknown: str | None = None) -> tuple[list
             f"the tokenizer has {count} tokens and the model {rows} embeddings",
             remedy="use the tokenizer that the model was trained with",
         )
-    added = {number: token.special for number, token in tokenizer.added_tokens_decoder.items()}
+    added = {
+        number: token.special
+        for number, token in tokenizer.added_tokens_decoder.items()
+        if token.special or token.normalized or _BLANK not in str(token) or str(token) not in merged
+    }
     added.update(dict.fromkeys(tokenizer.all_special_ids, True))
     tokens, types = [], []
     for number in range(rows):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError, Problems
 from graft.export.gguf.families import GGUF_FAMILIES, GgufFamily, gguf_family
+from graft.export.gguf.probe import matching_splitter
 from graft.export.gguf.shape import add_shape, rope_problem
 from graft.export.gguf.tensors import TYPES, add_tensors
 from graft.export.gguf.tokenizer import add_tokenizer, model_name
@@ -97,6 +99,8 @@ def write_gguf(
         raise InputError(f"GGUF export supports {', '.join(GGUF_FAMILIES)}, not {model.config.model_type!r}")
     _check_config(model.config, family)
     vocabulary = read_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0])
+    if len(vocabulary.splitters) > 1:
+        vocabulary = replace(vocabulary, splitters=[matching_splitter(tokenizer, vocabulary)])
     name = model_name(name, tokenizer)
     writer = gguf.GGUFWriter(file, gguf.MODEL_ARCH_NAMES[getattr(gguf.MODEL_ARCH, family.architecture)])
     writer.add_name(name)
