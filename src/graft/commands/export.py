@@ -56,6 +56,7 @@ def generate_adapter(settings: GenerateAdapterSettings | Mapping[str, Any], repo
         InputError: If an adapter does not fit the base, or cannot be hot-swappable; nothing was written.
         GateError: If an adapter answers worse than in PyTorch; the folder is there, marked as failed.
     """
+    from graft.export.adapter_placement import as_trained
     from graft.export.onnx.lora_adapter import name_paths
 
     reporter = reporter or Silent()
@@ -68,8 +69,9 @@ def generate_adapter(settings: GenerateAdapterSettings | Mapping[str, Any], repo
             remedy="graft generate-adapter --base_model_path MODEL --adapter_paths A,B --output_path OUT",
         )
     bundle.check_output(given.output_path, given.overwrite)
-    choice = chosen(TARGETS.get(MULTI_ADAPTER), given)
-    source = open_base(given, name_paths(given.adapter_paths), reporter)
+    adapters = name_paths(given.adapter_paths)
+    choice = chosen(TARGETS.get(MULTI_ADAPTER), as_trained(given, adapters))
+    source = open_base(given, adapters, reporter)
     reason = choice.target.can(source, choice.options, choice.config)
     if reason is not None:
         raise reason
@@ -93,7 +95,7 @@ def _export(choice: Choice, source: ExportSource, output: Path, reporter: Report
 def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
     """Add adapters to a bundle without building it again."""
     from graft.export.onnx.lora_adapter import name_paths
-    from graft.export.onnx.multi_adapter_export import MultiAdapterExport, check_names
+    from graft.export.onnx.multi_adapter_export import MultiAdapterExport, check_names, check_trained
 
     folder = given.output_path or Path(given.base_model_path or "")
     named_base = given.base_model_path if given.output_path is not None else None
@@ -102,6 +104,7 @@ def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
         raise InputError("this folder is not a bundle", where=str(folder), remedy=remedy)
     manifest, named = read_bundle(folder), name_paths(given.add)
     check_names(folder, manifest, named, given.overwrite)
+    check_trained(folder, manifest, named)
     recorded = manifest.base
     if recorded is None:
         raise InputError("the manifest names no base model", where=str(folder))
@@ -109,7 +112,7 @@ def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
     source = source_of_base(opened, given.chat_template, named)
     listed = {name: entry.document() for name, entry in manifest.adapters.items()}
     export = MultiAdapterExport(source, given, folder, reporter, listed)
-    built = export.add(manifest.slots or [], {})
+    built = export.add(manifest.slots or [], {}, manifest.precision)
     status = "finished" if built.passed else "failed"
     bundle.write_manifest(folder, **built.entries, size_mb=built.size_mb, parity=built.parity, status=status)
     if not built.passed:

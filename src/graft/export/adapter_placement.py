@@ -7,12 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from graft.config import OnnxGenaiConfig
+from graft.config import GenerateAdapterSettings, OnnxGenaiConfig
 from graft.data.sources import sha256_of
 from graft.errors import InputError
 from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, SourceModel
 from graft.export.onnx.genai_folder import ADAPTERS
-from graft.export.onnx.lora_adapter import LoraAdapter, adapter_path, open_adapter
+from graft.export.onnx.lora_adapter import LoraAdapter, adapter_folder, adapter_path, open_adapter
+from graft.export.onnx.plain_lora import check_plain_lora, is_plain_lora
 from graft.export.prompt_record import adapter_prompt_record
 from graft.methods.adapter_folder import load_adapter, read_record
 from graft.methods.quantized import INT4
@@ -32,7 +33,7 @@ def placements(config: OnnxGenaiConfig, precision: str, opened: Opened) -> list[
         ``merged``, ``unmerged`` or ``hot-swappable``; for ``--adapter auto`` two of them, the default first.
 
     Raises:
-        InputError: If there is no adapter to make hot-swappable, or it was not trained over the weights asked for.
+        InputError: If there is no adapter that can be hot-swappable, or it was not trained over the weights asked for.
     """
     swap = config.adapter in {HOT_SWAPPABLE, "auto"}
     if opened.adapter is None:
@@ -43,6 +44,8 @@ def placements(config: OnnxGenaiConfig, precision: str, opened: Opened) -> list[
                 remedy="a --method full run has no adapter; give a lora or qlora run, or --adapter_path",
             )
         return [MERGED]
+    if swap:
+        check_plain_lora(opened.adapter)
     trained = trained_in_int4(opened.adapter)
     as_trained = trained and precision == "int4" and config.rounding == "auto"
     if swap and trained and not as_trained:
@@ -53,7 +56,7 @@ def placements(config: OnnxGenaiConfig, precision: str, opened: Opened) -> list[
         )
     if config.adapter in {MERGED, HOT_SWAPPABLE}:
         return [str(config.adapter)]
-    usual = UNMERGED if as_trained else MERGED
+    usual = UNMERGED if as_trained and is_plain_lora(opened.adapter) else MERGED
     return [usual, HOT_SWAPPABLE] if config.adapter == "auto" else [usual]
 
 
@@ -99,6 +102,25 @@ class SourceModels:
         return SourceModel(self.work / "base", load_adapter(model, adapter.path), adapter)
 
 
+def as_trained(given: GenerateAdapterSettings, adapters: Mapping[str, Path]) -> GenerateAdapterSettings:
+    """The settings for ``adapters`` (name to folder) with the one precision in which those of qlora runs are right.
+
+    Raises:
+        InputError: If another precision is asked for.
+    """
+    trained = [name for name, path in adapters.items() if trained_in_int4(adapter_folder(path))]
+    if not trained or given.precision == "int4":
+        return given
+    if given.precision in {None, "auto"}:
+        return given.model_copy(update={"precision": "int4"})
+    raise InputError(
+        f"a qlora adapter matches only the int4 weights that it was trained on, not {given.precision}: "
+        f"{', '.join(trained)}",
+        where="--precision",
+        remedy="--precision int4, or merge them: graft auto-opt --adapter merged",
+    )
+
+
 def save_base(base: Base, tokenizer: Any, folder: Path) -> Any:
     """Load ``base`` in float32, write it to ``folder`` for the model builder, and return it."""
     model = load_model(base)
@@ -133,20 +155,25 @@ def adapter_entry(adapter: LoraAdapter, folder: Path, base: Base, tokenizer: Any
     }
 
 
-def placement_entry(speeds: Mapping[str, float | None], placement: str, asked: str | None) -> dict[str, Any]:
+def placement_entry(
+    speeds: Mapping[str, float | None], placement: str, asked: str | None, trained: bool = False
+) -> dict[str, Any]:
     """What the manifest records of the choice of ``placement``.
 
     Args:
         speeds: Generated tokens per second by placement, where it was measured.
         placement: The one that was chosen.
         asked: The value of ``--adapter``.
+        trained: Whether the adapter was trained over int4 weights.
     """
     if asked == "auto":
         listed = ", ".join(f"{name} {speed:g} tokens/s" for name, speed in speeds.items() if speed is not None)
         reason = f"measured: {listed or 'the bundle cannot run on this machine'}"
     else:
         reason = {
-            MERGED: "no run-time cost; use --adapter hot-swappable to keep the adapter in a separate file",
+            MERGED: "merged with the int4 weights it was trained on, which were rounded again"
+            if trained
+            else "no run-time cost; use --adapter hot-swappable to keep the adapter in a separate file",
             UNMERGED: "the adapter was trained on these int4 weights; merging would round them again",
             HOT_SWAPPABLE: "asked for",
         }[placement]

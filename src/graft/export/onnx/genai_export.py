@@ -264,7 +264,10 @@ class GenaiExport:
             "name": self.source.name,
             "sha256": sha256_of(self.source.adapter / "adapter_model.safetensors"),
             **placement_entry(
-                {one.variant.placement: one.tokens_per_second for one in same}, variant.placement, self.config.adapter
+                {one.variant.placement: one.tokens_per_second for one in same},
+                variant.placement,
+                self.config.adapter,
+                trained_in_int4(self.source.adapter) and variant.precision == "int4",
             ),
         }
 

@@ -16,6 +16,7 @@ from graft.export.merge import adapter_config
 from graft.export.onnx.genai_folder import ADAPTERS
 from graft.export.onnx.graph import in_graph, node_of
 from graft.export.onnx.lora_slots import LinearShape, LoraMatrices, slot_names
+from graft.export.onnx.plain_lora import check_plain_lora
 from graft.files import expanded
 from graft.models.base import Base
 from graft.models.open import check_adapter, run_of_adapter
@@ -84,18 +85,23 @@ def open_adapters(named: Mapping[str, Path], base: Base) -> list[LoraAdapter]:
     return found
 
 
+def adapter_folder(given: Path) -> Path:
+    """The PEFT folder of ``given``, a run or such a folder."""
+    return given / "adapter" if (given / "adapter" / "adapter_config.json").is_file() else given
+
+
 def open_adapter(name: str, given: Path, base: Base) -> LoraAdapter:
     """Open the adapter in ``given``, a run folder or a PEFT folder, for ``base``.
 
     Raises:
         InputError: If it was trained on another base, is not plain LoRA, or cannot be read.
     """
-    path = given / "adapter" if (given / "adapter" / "adapter_config.json").is_file() else given
+    path = adapter_folder(given)
     config = adapter_config(path)
     run = run_of_adapter(path)
     if run is not None:
         _check_base(run, base, given)
-    _check_type(config, path)
+    check_plain_lora(path)
     check_adapter(path)
     matrices = {module: pair for layer in _layers(path, config) for module, pair in _parts(layer)}
     if not matrices:
@@ -111,25 +117,6 @@ def _check_base(run: Path, base: Base, where: Path) -> None:
             where=str(where),
             remedy=f"--base_model_path {recorded.name}, or train an adapter on this base",
         )
-
-
-def _check_type(config: dict[str, Any], where: Path) -> None:
-    problems = Problems()
-    kind = config.get("peft_type")
-    if kind != "LORA":
-        problems.add(f"an adapter of type {kind} is not LoRA and cannot be hot-swappable", where)
-    remedy = "merge it: graft auto-opt --adapter merged"
-    if config.get("use_dora"):
-        problems.add("a DoRA adapter cannot be hot-swappable: it rescales the weights of the base", where, remedy)
-    if config.get("modules_to_save"):
-        names = ", ".join(config["modules_to_save"])
-        what = f"an adapter that replaces whole layers ({names}) cannot be hot-swappable"
-        problems.add(what, where, remedy)
-    if config.get("trainable_token_indices"):
-        problems.add("an adapter with new tokens cannot be hot-swappable: it changes the embeddings", where, remedy)
-    if config.get("bias") not in (None, "none") or config.get("lora_bias"):
-        problems.add("an adapter with trained biases cannot be hot-swappable", where, remedy)
-    problems.raise_if_any()
 
 
 class _Layer(NamedTuple):

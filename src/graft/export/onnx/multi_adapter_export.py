@@ -22,7 +22,14 @@ from graft.export.onnx.export_builder import ExportBuilder, SourceModel, Variant
 from graft.export.onnx.genai_export import check_of_evaluation
 from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256, write_readme
 from graft.export.onnx.graph import in_graph, node_of
-from graft.export.onnx.lora_adapter import LoraAdapter, adapter_path, check_shapes, open_adapters, write_adapter
+from graft.export.onnx.lora_adapter import (
+    LoraAdapter,
+    adapter_folder,
+    adapter_path,
+    check_shapes,
+    open_adapters,
+    write_adapter,
+)
 from graft.export.onnx.lora_slots import LinearShape, add_slots, linear_shapes, slot_options
 from graft.export.onnx.model_builder import versions
 from graft.export.onnx.parity_check import ParityCheck, reference_answers
@@ -55,6 +62,8 @@ def check_against_base(base: Base, adapters: Sequence[LoraAdapter]) -> None:
                 dims = stream.get_slice(name).get_shape()
                 parts = in_graph(name.removesuffix(".weight"))
                 if len(dims) == 2:
+                    if name.endswith("embed_tokens.weight") and base.text_config.get("tie_word_embeddings"):
+                        shapes.setdefault(node_of("lm_head"), LinearShape(dims[1], dims[0]))
                     shapes |= {node_of(part): LinearShape(dims[1], dims[0] // len(parts)) for part in parts}
     for adapter in adapters:
         check_shapes(adapter, shapes)
@@ -104,14 +113,15 @@ class MultiAdapterExport:
             "slots": slots,
             "versions": versions(),
         }
-        return self.add(slots, entries)
+        return self.add(slots, entries, variant.precision)
 
-    def add(self, slots: Sequence[str], entries: Mapping[str, Any]) -> Built:
+    def add(self, slots: Sequence[str], entries: Mapping[str, Any], precision: str | None) -> Built:
         """Write an adapter file each, compare each with PyTorch, and write the README.
 
         Args:
             slots: The modules that have a slot.
             entries: The manifest entries of the base.
+            precision: The number format of the base in the bundle.
 
         Raises:
             InputError: If an adapter does not fit the slots; nothing is written then.
@@ -125,7 +135,7 @@ class MultiAdapterExport:
         # The adapters are found by the manifest, also by the process that answers for the comparison.
         bundle.write_manifest(self.folder, status="running", adapters=self.listed)
         for adapter in self.adapters:
-            self.listed[adapter.name]["parity"] = self._compared(adapter) or NOT_COMPARED
+            self.listed[adapter.name]["parity"] = self._compared(adapter, precision) or NOT_COMPARED
         parity = self._parity()
         self._write_readme()
         command = f"graft chat {{folder}} --adapter {next(iter(self.listed))}"
@@ -138,6 +148,8 @@ class MultiAdapterExport:
         ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
         slots = sorted({module for adapter in self.adapters for module in adapter.matrices})
         self.reporter.note(f"building the base in {self.options.precision} with {len(slots)} slots")
+        if any(self._trained) and not all(self._trained):
+            self._note_mixed()
         calibrated = self._with_adapters(model)
         source = SourceModel(work / "base", calibrated.model)
         builder = ExportBuilder(lambda placement: source, "cpu", calibrated.rows, self.reporter, slot_options(slots))
@@ -149,6 +161,11 @@ class MultiAdapterExport:
             file.replace(self.folder / file.name)
         shutil.rmtree(work)
         return variant, slots
+
+    @property
+    def _trained(self) -> list[bool]:
+        """Of each adapter, whether it was trained over the int4 weights that ship."""
+        return [trained_in_int4(adapter.path) for adapter in self.adapters]
 
     def _with_adapters(self, model: Any) -> _Calibrated:
         """Load the adapters that have calibration rows into ``model``."""
@@ -170,13 +187,22 @@ class MultiAdapterExport:
             rows[name] = found
         return _Calibrated(adapted, rows)
 
+    def _note_mixed(self) -> None:
+        """Say whose weights are rounded for the sake of others."""
+        names = [(adapter.name, trained) for adapter, trained in zip(self.adapters, self._trained, strict=True)]
+        of_int4, of_float = ([name for name, trained in names if trained is kind] for kind in (True, False))
+        self.reporter.note(
+            f"the base is rounded to nearest, as {', '.join(of_int4)} was trained on; {', '.join(of_float)} was "
+            "trained on its weights in floating point, and the comparison shows what that costs"
+        )
+
     def _rounding(self, has_rows: bool) -> str:
-        """As trained, if every adapter was trained over the int4 weights that ship."""
-        if all(trained_in_int4(adapter.path) for adapter in self.adapters):
+        """As trained, if an adapter was trained over the int4 weights that ship; the others are compared over them."""
+        if any(self._trained):
             return "trained"
         return "gptq" if has_rows else "k_quant"
 
-    def _compared(self, adapter: LoraAdapter) -> dict[str, Any] | None:
+    def _compared(self, adapter: LoraAdapter, precision: str | None) -> dict[str, Any] | None:
         """The parity document of ``adapter``; None if it is not compared."""
         if self.options.skip_parity or adapter.run is None:
             return None
@@ -187,7 +213,7 @@ class MultiAdapterExport:
             check = check_of_evaluation(known, model, tokenizer, count, self.reporter)
         else:
             check = self._check(run, model)
-        exact, allowed = self.options.precision == "float32", self.options.max_accuracy_drop
+        exact, allowed = precision == "float32", self.options.max_accuracy_drop
         return check.compare(self.folder, adapter.name, allowed, self.reporter, adapter.name, exact=exact)
 
     def _check(self, run: RunFolder, model: Any) -> ParityCheck:
@@ -233,4 +259,18 @@ def check_names(folder: Path, manifest: BundleManifest, added: Mapping[str, Path
             f"the bundle already has an adapter {taken[0]!r}",
             where=str(folder),
             remedy="pass --overwrite to replace it",
+        )
+
+
+def check_trained(folder: Path, manifest: BundleManifest, added: Mapping[str, Path]) -> None:
+    """Raises:
+    InputError: If one of ``added`` was trained over int4 weights that the bundle in ``folder`` does not have.
+    """
+    trained = [name for name, path in added.items() if trained_in_int4(adapter_folder(path))]
+    if trained and manifest.rounding != "trained":
+        raise InputError(
+            f"a qlora adapter matches only the int4 weights that it was trained on, which this bundle does not have: "
+            f"{', '.join(trained)}",
+            where=str(folder),
+            remedy="build the bundle again with all adapters: graft generate-adapter --adapter_paths …",
         )
