@@ -11,7 +11,7 @@ from graft.config.base import Settings, setting
 from graft.config.common import ModelSettings
 from graft.config.types import Paths
 
-FORMATS = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16"}
+FORMATS = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
 PLACEMENTS = {"merge": "merged", "switch": "hot-swappable", "switchable": "hot-swappable"}
 
 
@@ -19,8 +19,8 @@ def _renamed(names: dict[str, str]) -> BeforeValidator:
     return BeforeValidator(lambda value: names.get(value, value) if isinstance(value, str) else value)
 
 
-ExportPrecision = Annotated[Literal["auto", "float32", "float16", "int8", "int4"], _renamed(FORMATS)]
-"""The number format of exported weights; ``fp32`` and ``fp16`` are also accepted."""
+ExportPrecision = Annotated[Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"], _renamed(FORMATS)]
+"""The number format of exported weights; ``fp32``, ``bf16`` and ``fp16`` are also accepted."""
 
 AdapterPlacement = Annotated[Literal["auto", "merged", "hot-swappable"], _renamed(PLACEMENTS)]
 """Where an adapter goes; ``merge`` and ``switch`` are also accepted."""
@@ -53,7 +53,8 @@ class ExportSettings(BundleSettings, ModelSettings):
 
     format: str | None = setting(
         None,
-        "onnx or gguf, a target's name, or path/to/file.py:Name (default: ONNX, depending on the model's task)",
+        "onnx, gguf, hf (a model folder for vLLM, mlx-lm, and transformers), a target's name, or path/to/file.py:Name "
+        "(default: ONNX, depending on the model's task)",
         "output_format",
     )
     data_files: Paths | None = setting(None, "rows to compare on; replaces the run's held-out rows", "eval_files")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from graft.config import BundleSettings, ExportSettings, Settings
 from graft.config.compose import Component, compose, config_of, takers
-from graft.errors import InputError
+from graft.errors import InputError, did_you_mean
 from graft.registry import Registry, absolute_reference
 from graft.runs.manifest import read_bundle
 
@@ -63,6 +63,7 @@ class Target(Protocol):
         format: The kind of file, which several targets may share: ``--format onnx`` means the one that can export the
             model. It begins the name of the default output folder.
         precisions: The values of ``--precision`` that it takes; the first is the default.
+        aliases: Other values of ``--format`` that mean this target.
         Config: Its own options, which appear automatically on the command line of ``graft auto-opt``.
     """
 
@@ -71,6 +72,7 @@ class Target(Protocol):
     help: str
     format: str
     precisions: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
     Config: type[Settings] = Settings
 
     def can(self, source: ExportSource, options: Any, config: Any) -> InputError | None:
@@ -118,6 +120,7 @@ TARGETS: Registry[Target] = Registry(
         "onnx-encoder": "graft.export.targets.onnx_encoder:ONNX_ENCODER",
         "onnx-multi-adapter": "graft.export.targets.onnx_multi_adapter:ONNX_MULTI_ADAPTER",
         "gguf": "graft.export.targets.gguf:GGUF",
+        "hf": "graft.export.targets.hf:HF",
     },
 )
 DEFAULT_FORMAT = "onnx"
@@ -217,10 +220,25 @@ def choose_target(named: str | None, source: ExportSource, given: ExportSettings
 
 
 def _candidates(named: str) -> list[Target]:
-    """The targets of this name or format."""
+    """The targets of this name, format or alias.
+
+    Raises:
+        InputError: If there is none, with the nearest of all three.
+    """
     if named in TARGETS.names() or ":" in named:
         return [TARGETS.get(named)]
-    return [target for _, target in TARGETS.items() if target.format == named] or [TARGETS.get(named)]
+    targets = [target for _, target in TARGETS.items()]
+    found = [target for target in targets if target.format == named]
+    found = found or [target for target in targets if named in target.aliases]
+    if found:
+        return found
+    formats = list(dict.fromkeys(target.format for target in targets))
+    others = [name for target in targets for name in (target.name, *target.aliases)]
+    raise InputError(
+        f"there is no export format or target called {named!r}; the formats are: {', '.join(formats)}",
+        where="--format",
+        remedy=did_you_mean(named, [*formats, *others]),
+    )
 
 
 def target_of(folder: Path, trusted: bool = False) -> Target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from graft.models.adapter_files import complete_adapter
 from graft.models.chat_templates import save_chat_template
 from graft.models.find_base import BaseMissing
-from graft.models.folder import Base
+from graft.models.folder import Base, is_whole
 from graft.models.link import link
 from graft.models.load import head_layers, kind_of, load_model, load_tokenizer, save_new_tokens
 from graft.models.open import Opened, open_model_settings, open_run_or_model, untuned
@@ -17,6 +17,7 @@ __all__ = [
     "Opened",
     "complete_adapter",
     "head_layers",
+    "is_whole",
     "kind_of",
     "link",
     "load_model",

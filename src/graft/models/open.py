@@ -56,7 +56,7 @@ def open_run_or_model(path_or_name: str | Path, reporter: Reporter = SILENT, hub
     """
     path = Path(path_or_name).expanduser()
     kind = folder_kind(path)
-    if kind is FolderKind.BUNDLE:
+    if kind is FolderKind.BUNDLE and not is_whole(path):  # one of --format hf is a model folder
         raise InputError("this is an exported bundle, not a run or a model", where=str(path), remedy=_made_from(path))
     if kind is FolderKind.RUN:
         return _open_run(path, reporter, hub)

@@ -15,7 +15,7 @@ from graft.methods import METHODS
 from graft.methods.base import Method
 from graft.methods.layers import wants_all
 from graft.methods.recorded import adapter_options, check_trainable, method_of
-from graft.models.base import Base, Opened, open_model_settings, untuned
+from graft.models.base import Base, Opened, is_whole, open_model_settings, untuned
 from graft.planning.settings import finetune_settings
 from graft.progress import Reporter
 from graft.registry import absolute_reference
@@ -134,7 +134,9 @@ def is_tuned(settings: FinetuneSettings) -> bool:
     kind = folder_kind(path)
     if kind is FolderKind.MODEL and not settings.resume:
         _refuse_untuned(path)
-    return kind in (FolderKind.RUN, FolderKind.ADAPTER, FolderKind.BUNDLE) or _is_run_adapter(path)
+    if kind is FolderKind.BUNDLE:
+        return not is_whole(path)  # one of --format hf is a model folder like any other; opening refuses the rest
+    return kind in (FolderKind.RUN, FolderKind.ADAPTER) or _is_run_adapter(path)
 
 
 def _is_run_adapter(path: Path) -> bool:

@@ -25,6 +25,8 @@ from graft.tasks.label_space import LabelSpace
 from graft.tasks.snippet import Usage, loading, python
 from graft.training.objective import Objective
 
+OTHER = "another text"
+
 
 class FeatureExtraction(Task):
     """Two texts to their similarity."""
@@ -36,6 +38,7 @@ class FeatureExtraction(Task):
     hub_tag = "sentence-similarity"
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     priority = 20
+    export_targets = ("hf",)
     auto_class = "AutoModel"
     learning_rates: Mapping[str, float] = {}
     uses: frozenset[str] = frozenset({"pair_label"})
@@ -86,11 +89,11 @@ class FeatureExtraction(Task):
 
     def snippet(self, usage: Usage) -> str:
         """Return code that embeds two texts as ``embed`` does, and prints their cosine similarity."""
-        text = python(usage.text)
+        texts = f"[{python(usage.text)}, {python(OTHER)}]"
         lines = [
             *loading(usage, self.auto_class, imports=["from torch.nn.functional import cosine_similarity"]),
             "",
-            f'inputs = tokenizer([{text}, {text}], padding=True, return_tensors="pt")',
+            f'inputs = tokenizer({texts}, padding=True, return_tensors="pt")',
             'hidden, mask = model(**inputs).last_hidden_state, inputs["attention_mask"][..., None]',
             "first, second = (hidden * mask).sum(1) / mask.sum(1)",
             "print(cosine_similarity(first, second, dim=0).item())  # 1: the same direction",

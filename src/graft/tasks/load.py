@@ -11,7 +11,7 @@ from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
 
 
-def load_for(task: Task, encoding: Encoding, base: Base, seed: int) -> Any:
+def load_for(task: Task, encoding: Encoding, base: Base, seed: int, dtype: str = "float32") -> Any:
     """Load the model that ``task`` needs.
 
     Args:
@@ -19,13 +19,14 @@ def load_for(task: Task, encoding: Encoding, base: Base, seed: int) -> Any:
         encoding: The tokenizer and the labels.
         base: The weights.
         seed: Initializes a head that the weights lack.
+        dtype: The number format of the weights, by torch's name, or ``auto`` for that of the files.
 
     Raises:
         InputError: If the model does not load.
     """
     if task.objective(encoding.label_space) is None:
-        return load_model(base)
-    model = load_model(base, task.auto_class, encoding.label_space.as_config(), seed=seed)
+        return load_model(base, dtype=dtype)
+    model = load_model(base, task.auto_class, encoding.label_space.as_config(), dtype=dtype, seed=seed)
     model.config.pad_token_id = encoding.tokenizer.pad_token_id  # a causal model finds the end of a padded text by it
     return model
 

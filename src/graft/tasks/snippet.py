@@ -15,7 +15,7 @@ class Usage:
     """What a snippet needs to know about a run.
 
     Attributes:
-        run: The run folder.
+        run: The run folder, or the model's own where ``is_model``.
         prompt: An input of the form that the model was trained on: the very text it reads, or chat messages.
         adapter: What loads the adapter: PEFT, or graft where PEFT alone would load it otherwise than it was trained;
             None where the folder holds a whole model.
@@ -24,6 +24,8 @@ class Usage:
         max_new_tokens: The maximum number of tokens in an answer.
         method: The method that trained it, which loads it where PEFT does not.
         embedding_rows: The number of tokens that the base's embeddings need for new tokens; None where they suffice.
+        is_model: Whether ``run`` is a model folder, such as an exported one.
+        dtype: The number format in which the model is loaded, by torch's name.
     """
 
     run: str
@@ -34,6 +36,8 @@ class Usage:
     max_new_tokens: int = 128
     method: str = "lora"
     embedding_rows: int | None = None
+    is_model: bool = False
+    dtype: str = "float32"
 
     @property
     def text(self) -> str:
@@ -72,14 +76,15 @@ def loading(
     }[usage.adapter]
     rows = usage.embedding_rows
     resized = [f"model.resize_token_embeddings({rows}, mean_resizing=False)  # for the new tokens"] if rows else []
+    name, model = ("folder", "folder") if usage.is_model else ("run", 'f"{run}/model"')
     return [
         *lines,
         *imports,
         f"from transformers import {', '.join([auto_class, 'AutoTokenizer', *also])}",
         "",
-        f"run = {python(usage.run)}  # the run folder",
-        'tokenizer = AutoTokenizer.from_pretrained(f"{run}/model")',
-        f'model = {auto_class}.from_pretrained(f"{{run}}/model", dtype="float32")',
+        f"{name} = {python(usage.run)}  # {'this' if usage.is_model else 'the run'} folder",
+        f"tokenizer = AutoTokenizer.from_pretrained({model})",
+        f"model = {auto_class}.from_pretrained({model}, dtype={python(usage.dtype)})",
         *resized,
         *load,
     ]

@@ -42,7 +42,7 @@ class TextClassification(Task):
     default_for: tuple[Kind, ...] = ("encoder",)
     priority = 40
     head_suffix = "ForSequenceClassification"
-    export_targets = ("onnx-encoder",)
+    export_targets = ("onnx-encoder", "hf")
     auto_class = "AutoModelForSequenceClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     uses: frozenset[str] = TEMPLATES | {"label_names", "label_separator", "label_columns"}

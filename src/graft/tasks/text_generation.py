@@ -47,7 +47,7 @@ class TextGeneration(Task):
         | {"label_names", "label_separator", "label_columns"}
     )
     chat: Literal["multi-turn", "single-turn", "none"] = "multi-turn"
-    export_targets = ("onnx-genai", "gguf", "onnx-multi-adapter")
+    export_targets = ("onnx-genai", "gguf", "hf", "onnx-multi-adapter")
     recognize = staticmethod(recognize)
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:

@@ -37,7 +37,7 @@ class TokenClassification(Task):
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     priority = 30
     head_suffix = "ForTokenClassification"
-    export_targets = ("onnx-encoder",)
+    export_targets = ("onnx-encoder", "hf")
     auto_class = "AutoModelForTokenClassification"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
     uses: frozenset[str] = frozenset({"label_names"})
