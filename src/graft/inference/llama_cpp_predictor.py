@@ -40,6 +40,7 @@ class LlamaCppPredictor:
         runtime = LlamaCpp(file, lora)
         runtime.__enter__()
         try:
+            runtime.model()
             found = cls(name, runtime, GgufTokenizer(file, runtime))
         except BaseException:
             runtime.close()

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 from graft.config import ExportSettings, OnnxGenaiConfig
 from graft.data.chat_template import Renderer
 from graft.data.sources import sha256_of
-from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.compare import evaluate
 from graft.evaluation.rows import EvaluationRows
-from graft.evaluation.store import record
 from graft.export import bundle
 from graft.export.adapter_placement import (
     SourceModels,
@@ -24,6 +23,7 @@ from graft.export.adapter_placement import (
     slot_name,
     trained_in_int4,
 )
+from graft.export.added_evaluation import add_to_report
 from graft.export.cached_predictions import RecordedEvaluation, recorded_evaluation
 from graft.export.calibration_rows import calibration_rows
 from graft.export.candidates import Candidate, Search, choose, same_weights
@@ -41,9 +41,6 @@ from graft.inference.cached import CachedPredictor
 from graft.inference.torch import TorchPredictor
 from graft.models.base import load_model, untuned
 from graft.progress import Reporter
-from graft.report import write_pages
-from graft.runs.evaluation_document import read_evaluation
-from graft.runs.folder import RunFolder
 from graft.runs.manifest import read_bundle
 
 SPEED_TOKENS = 64
@@ -98,7 +95,7 @@ class GenaiExport:
         built = self._built(chosen, candidates, prepared.merge_entry)
         write_readme(self.folder, f"{self.source.name}, {chosen.variant.precision} ONNX", *self._summary(chosen, built))
         if chosen.evaluation is not None and self.source.run is not None and self.options.data_files is None:
-            _add_to_report(self.source.run, chosen.evaluation)
+            add_to_report(self.source.run, chosen.evaluation)
         return built
 
     @property
@@ -312,12 +309,3 @@ def _describe_slots(made: Path, models: SourceModels) -> None:
         adapters={adapter.name: adapter_entry(adapter, made, models.opened.base, models.tokenizer)},
         default_adapter=adapter.name,
     )
-
-
-def _add_to_report(run: RunFolder, found: Evaluation) -> None:
-    """Add the bundle to the run's evaluation and report, unless these hold more rows."""
-    known = read_evaluation(run.path)
-    before = (known.data.rows or 0) if known else 0
-    if found.document["data"]["rows"] >= before:
-        record(run, found)
-        write_pages(run.path)

@@ -1,0 +1,110 @@
+"""Building a GGUF bundle: the file, its comparison, and what stands beside it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.config import ExportSettings, GgufConfig
+from graft.data.sources import sha256_of
+from graft.export.added_evaluation import add_to_report
+from graft.export.calibration_rows import calibration_rows
+from graft.export.gguf.writer import TYPES, write_gguf
+from graft.export.llama_cpp.gate import Compared, compare
+from graft.export.llama_cpp.judged import Judged, ask_judged
+from graft.export.llama_cpp.read_back import read_back
+from graft.export.merge import load_judged, merge_entry, merge_judged
+from graft.export.onnx.export_builder import CALIBRATION_TOKENS
+from graft.export.quantize.calibrate import quantize_linears, within_budget
+from graft.export.source import ExportSource
+from graft.export.target import Built
+from graft.inference.llama_cpp import is_installed
+from graft.progress import Reporter
+from graft.shell import quote
+
+
+@dataclass
+class GgufExport:
+    """One export.
+
+    Attributes:
+        source: The model.
+        options: What every target takes.
+        config: The target's own options.
+        folder: The folder to fill.
+        reporter: Shows notes and progress.
+    """
+
+    source: ExportSource
+    options: ExportSettings
+    config: GgufConfig
+    folder: Path
+    reporter: Reporter
+
+    def run(self) -> Built:
+        """Write the file, compare it with the model that was judged, and describe it."""
+        source = self.source
+        self.reporter.note(f"loading {source.name}")
+        model = load_judged(source)
+        judged = None if self.options.skip_parity else ask_judged(model, source, self.options, self.reporter)
+        model = merge_judged(model, source, self.folder / ".merged")
+        rounding = self._write(model)
+        shutil.rmtree(self.folder / ".merged")
+        found = self._compared(judged)
+        if found.evaluation is not None and source.run is not None and self.options.data_files is None:
+            add_to_report(source.run, found.evaluation)
+        size = round(self._file.stat().st_size / 1e6, 1)
+        built = Built(
+            found.parity,
+            size,
+            {"file": self._file.name, "rounding": rounding, "sha256": sha256_of(self._file), **merge_entry(model)},
+            run_command=f"llama-cli -m {{folder}}/{quote(self._file.name)} -cnv",
+        )
+        _write_readme(self.folder, f"{source.name}, GGUF {TYPES[self._precision]}", self._file.name, size)
+        return built
+
+    @property
+    def _precision(self) -> str:
+        return str(self.options.precision)
+
+    @property
+    def _file(self) -> Path:
+        stem = self.source.name if self.source.run else self.source.base.path.name
+        return self.folder / f"{stem}-{TYPES[self._precision].lower()}.gguf"
+
+    def _write(self, model: Any) -> str | None:
+        """Write the file; returns how the weights were rounded, where they were."""
+        source, tokenizer = self.source, self.source.tokenizer
+        run = None if self.config.rounding == "range" else source.opened.run
+        found = calibration_rows(run, tokenizer) if self._precision == "int4" else []
+        rows = {"": within_budget(found, CALIBRATION_TOKENS)} if found else {}
+        blocks = quantize_linears(model, rows, reporter=self.reporter) if self._precision == "int4" else {}
+        self.reporter.note(f"writing {self._file.name}")
+        write_gguf(model, tokenizer, self._file, self._precision, blocks, name=source.name, license=source.base.license)
+        return ("gptq" if rows else "range") if self._precision == "int4" else None
+
+    def _compared(self, judged: Judged | None) -> Compared | _Skipped:
+        if judged is None:
+            return _Skipped("skipped (--skip_parity)")
+        if is_installed():
+            name, allowed = f"gguf {self._precision}", self.options.max_accuracy_drop
+            found = compare(judged, self._file, self._precision, allowed, self.reporter, name=name)
+        else:
+            found = Compared(read_back(judged, self._file, self._precision))
+        self.reporter.note(f"{self._file.name}: {found.parity['reason']}")
+        return found
+
+
+@dataclass(frozen=True)
+class _Skipped:
+    """No comparison, and why."""
+
+    parity: str
+    evaluation: None = None
+
+
+def _write_readme(folder: Path, title: str, file: str, size: float) -> None:
+    text = f"# {title}\n\n{size} MB.\n\n```bash\nllama-cli -m {file} -cnv\n```\n"
+    (folder / "README.md").write_text(text, encoding="utf-8")
