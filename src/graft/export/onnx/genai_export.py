@@ -41,6 +41,7 @@ from graft.inference.cached import CachedPredictor
 from graft.inference.torch import TorchPredictor
 from graft.models.base import load_model, untuned
 from graft.progress import Reporter
+from graft.runs.folder import RunFolder
 from graft.runs.manifest import read_bundle
 
 SPEED_TOKENS = 64
