@@ -136,6 +136,20 @@ def test_an_evaluation_records_and_shows_it(tmp_path, capsys):
     assert read.normalize == read.metrics["exact_match"]["normalize"] == ["case"]
 
 
+def test_references_that_are_a_class_but_for_their_spelling_are_said():
+    examples = [
+        AnswerExample(({"role": "user", "content": f"{place}?"},), answer, Origin("r.jsonl", place + 1))
+        for place, answer in enumerate(["positive", "Positive ", "negative"])
+    ]
+    base = RecordedPredictor("base", None, examples, ["positive", "positive", "negative"], [{}] * 3)
+    rows = EvaluationRows(examples, ["negative", "positive"], {"path": "r.jsonl", "rows": 3, "sha256": ""})
+    assert evaluate([base], rows, metrics=["exact_match"]).document["notes"] == [
+        "1 of 3 references differ from a class only in letter case, blanks or the form of Unicode: "
+        "'Positive ' for 'positive'",
+        "1 of 3 answers of base differs from the reference only in case: --normalize case",
+    ]
+
+
 def test_the_command_takes_it(tiny_llama, rows_file, tmp_path, capsys):
     words = ["evaluate", str(tiny_llama), "--data_files", str(rows_file), "--output_path", str(tmp_path / "out")]
     assert main([*words, "--normalize", "blanks,case", "--metrics", "exact_match,bleu", "--max_new_tokens", "8"]) == 0

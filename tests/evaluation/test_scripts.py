@@ -9,8 +9,9 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenize import tokenize
 from sacrebleu.metrics import BLEU, CHRF
 
+from graft.data.words import length_in_words, words
 from graft.evaluation.metrics import Predictions, default_metrics, get_metric, select_metrics
-from graft.evaluation.scripts import bleu_tokenizer, length_in_words, words
+from graft.evaluation.scripts import bleu_tokenizer
 
 approx = pytest.approx
 FOUR_OF_FIVE = (4 / 5, 3 / 4, 4 / 5, 100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)

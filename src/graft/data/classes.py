@@ -10,16 +10,47 @@ from typing import Any
 from graft.data.example import Origin, as_text
 from graft.data.features import class_name, whole_number
 from graft.data.inferred import InferredSetting
+from graft.data.spelling import composed, folded, visible
 from graft.data.values import Unreadable
 from graft.errors import InputError
 
 _REMEDY = "name them in the order of their numbers, from 0 on: --label_names NAME,NAME,…"
 MOST_SHOWN = 5
+SPELLING = "letter case, blanks or the form of Unicode"
 
 
 def folded_label(text: str) -> str:
-    """Return a label without what does not make it another: letter case, and blanks around it or several in a row."""
-    return " ".join(text.split()).casefold()
+    """Return a label without what does not make it another.
+
+    That is letter case, blanks around it or several in a row, invisible characters, and the form of Unicode.
+    """
+    return " ".join(folded(visible(text)).split())
+
+
+def spelling_warnings(counts: Mapping[str, int], kind: str = "classes") -> list[str]:
+    """Return a sentence where there are labels that only their spelling makes different ones.
+
+    Args:
+        counts: The number of rows of each label.
+        kind: What the labels are.
+    """
+    alike: dict[str, list[str]] = {}
+    for label in counts:
+        alike.setdefault(folded_label(label), []).append(label)
+    several = [group for group in alike.values() if len(group) > 1]
+    if not several:
+        return []
+    listed = [" and ".join(f"{_shown(label)} ({counts[label]:,})" for label in group) for group in several]
+    more = f"; and {len(listed) - MOST_SHOWN} more" if len(listed) > MOST_SHOWN else ""
+    return [
+        f"{kind} that differ only in {SPELLING} are learned as different ones: {'; '.join(listed[:MOST_SHOWN])}{more}; "
+        "write each in one way"
+    ]
+
+
+def _shown(label: str) -> str:
+    """A label in quotes; with escapes where it has characters that cannot be seen."""
+    return repr(label) if label == visible(composed(label)) else ascii(label)
 
 
 @dataclass(frozen=True)
@@ -42,8 +73,8 @@ class Classes:
     ) -> Classes:
         """Return the classes of a column's values.
 
-        Labels that differ in letter case or blanks only are one class; its name is the spelling that occurs most, and
-        of several the first.
+        Labels that differ as ``folded_label`` says are one class; its name is the spelling that occurs most, and of
+        several the first.
 
         Args:
             values: The values, with a missing one as None.
@@ -88,14 +119,19 @@ def _labels(values: Iterable[Any], names: Sequence[str] | None) -> Iterator[str]
 def _said(
     counts: Mapping[str, int], spellings: Mapping[str, str], names: Sequence[str] | None
 ) -> Iterator[InferredSetting]:
-    others = [f"{label} = {spellings[folded_label(label)]}" for label in counts if label not in spellings.values()]
+    given = {label: spellings[folded_label(label)] for label in counts}
+    others = [f"{_plain(label)} = {_plain(name)}" for label, name in given.items() if label != name]
     if others:
         more = [f"and {len(others) - MOST_SHOWN} more"] if len(others) > MOST_SHOWN else []
-        why = "labels that differ in letter case or blanks only are one class, named as most rows write it"
+        why = f"labels that differ only in {SPELLING} are one class, named as most rows write it"
         yield InferredSetting("label_spelling", [*others[:MOST_SHOWN], *more], why)
     if counts and names is None and all(whole_number(label) is not None for label in counts):
         why = "the classes are numbers without names; --label_names gives them"
         yield InferredSetting("class_names", sorted(counts, key=lambda label: int(float(label)))[:MOST_SHOWN], why)
+
+
+def _plain(label: str) -> str:
+    return _shown(label)[1:-1] if label != visible(composed(label)) else label
 
 
 def tag_names(tags: Sequence[Any], names: Sequence[str] | None, origin: Origin) -> list[Any]:

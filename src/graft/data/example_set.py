@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.data.example import AnswerExample, Example, Message
+from graft.data.spelling import folded
 from graft.data.spool import Spool
 
 Hashes: TypeAlias = NDArray[np.uint64]
@@ -124,7 +125,7 @@ def prompt_key(example: Example) -> str:
         text = example.prompt or example.completion
     else:
         text = "\n".join([str(message.get("content")) for message in example.prompt])
-    return " ".join(text.split()).casefold()
+    return " ".join(folded(text).split())
 
 
 def text_hash(text: str) -> int:

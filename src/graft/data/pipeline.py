@@ -10,13 +10,14 @@ import numpy as np
 
 from graft.config import DataSettings
 from graft.data.chat_template import Renderer
+from graft.data.classes import spelling_warnings
 from graft.data.columns import ColumnMapping, recognize
 from graft.data.columns.several import check_used
 from graft.data.example import AnswerExample, Example
 from graft.data.example_set import ExampleSet
 from graft.data.ignored import check_ignored
 from graft.data.inferred import InferredSetting
-from graft.data.quality import summarize, to_examples, without_duplicates
+from graft.data.quality import label_counts, summarize, to_examples, without_duplicates
 from graft.data.sources import Loaded, Source, load_rows
 from graft.data.split import check_learnable, hold_out, sample, usual_share
 from graft.errors import Problems
@@ -116,7 +117,7 @@ def _both(loaded: Loaded, mapping: ColumnMapping) -> tuple[ExampleSet, ExampleSe
 
 
 def _check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: bool, removed: Sequence[str]) -> None:
-    """As ``check_learnable``; the rows that seem to be there besides are said with what is missing.
+    """As ``check_learnable``; what may be the reason is said with what is missing: rows that were removed, or spelling.
 
     Raises:
         InputError: When there is too little to learn.
@@ -124,8 +125,10 @@ def _check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: 
     problems = Problems()
     with problems.collecting():
         check_learnable(examples, labels, whole)
-    for said in removed if problems else ():
-        problems.add(said)
+    if problems:
+        alike = spelling_warnings(label_counts(examples)) if labels else []
+        for said in (*removed, *alike):
+            problems.add(said)
     problems.raise_if_any()
 
 

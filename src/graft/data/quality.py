@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graft.data.classes import spelling_warnings
 from graft.data.columns import ColumnMapping
 from graft.data.duplicates import find_duplicates, row_keys
-from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, shown_places
+from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, TaggedExample, shown_places
 from graft.data.example_set import ExampleSet, first_places, pair_hashes
 from graft.data.readers import Row
 from graft.data.values import nothing, refuse_unreadable
@@ -109,15 +111,25 @@ def summarize(train: ExampleSet, held_out: ExampleSet, labels: Sequence[str] | N
     """Return label counts, and ``warnings`` as sentences."""
     warnings = _conflicts(train) + _leaks(train, held_out)
     found: dict[str, Any] = {}
+    if len(train) and isinstance(train[0], TaggedExample):
+        warnings += spelling_warnings(
+            Counter(tag for example in chain(train, held_out) for tag in _tags(example)), "tags"
+        )
     if labels:
         found["labels"] = counts = label_counts(train)
-        unknown = sorted({example.reference for example in held_out} - set(counts))
+        held = label_counts(held_out)
+        warnings += spelling_warnings({label: counts.get(label, 0) + held.get(label, 0) for label in (*counts, *held)})
+        unknown = sorted(set(held) - set(counts))
         if unknown:
             warnings.append(f"held-out labels that are missing from the training rows: {', '.join(unknown)}")
         if counts and max(counts.values()) > IMBALANCE * min(counts.values()):
             rare = min(counts, key=lambda label: counts[label])
             warnings.append(f"the labels are unbalanced: {rare!r} has {counts[rare]} of {len(train)} rows")
     return {**found, "warnings": warnings}
+
+
+def _tags(example: Example) -> tuple[str, ...]:
+    return example.tags if isinstance(example, TaggedExample) else ()
 
 
 def label_counts(examples: ExampleSet) -> dict[str, int]:

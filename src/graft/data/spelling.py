@@ -1,11 +1,23 @@
-"""Texts that Unicode counts as the same: one form of each, with or without letter case."""
+"""Texts that are the same although their characters differ: one form of each, with or without letter case."""
 
 from __future__ import annotations
 
 from unicodedata import is_normalized, normalize
 
+import regex
+
 DOTTED = "i\N{COMBINING DOT ABOVE}"
 """What ``casefold`` makes of the Turkish capital İ, whose small letter is i."""
+
+_INVISIBLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}--[\u200c\u200d]]", regex.V1)
+
+
+def visible(text: str) -> str:
+    """Return ``text`` without invisible characters, such as soft hyphens, direction marks and blanks of no width.
+
+    Joiners and non-joiners stay: with them words look different in Persian and in the scripts of India.
+    """
+    return text if text.isascii() else str(_INVISIBLE.sub("", text))
 
 
 def composed(text: str) -> str:

@@ -12,12 +12,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import regex
+
 from graft.data.cells import decoded
 from graft.data.example import as_text
 from graft.data.turn_markers import TURN_MARKERS
 from graft.errors import InputError, Problems, nearest
 
-_TOKEN = re.compile(r"\{\{|\}\}|\{([^\W\d][\w .-]*)\}")
+_NAME = r"[\p{L}\p{Nl}\p{No}_][\p{L}\p{M}\p{N}\u200c\u200d_ .-]*"  # in any script
+_TOKEN = regex.compile(rf"\{{\{{|\}}\}}|\{{({_NAME})\}}")
 
 
 @dataclass(frozen=True)

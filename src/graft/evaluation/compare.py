@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
+from graft.data.classes import SPELLING, folded_label
 from graft.data.example import Example
 from graft.errors import InputError
 from graft.evaluation.bootstrap import Bootstrap, Interval
@@ -72,6 +74,7 @@ def evaluate(
     """
     if not rows.examples:
         raise InputError("there are no rows to evaluate on", where=str(rows.source.get("path", "")))
+    unlike = _unlike_classes(rows)
     if rows.labels:
         unseen = sorted(set(rows.references) - set(rows.labels))
         rows = replace(rows, labels=[*rows.labels, *unseen])
@@ -89,7 +92,7 @@ def evaluate(
         "max_new_tokens": longest,
         "normalize": list(normalize),
         "metrics": _described(chosen, metrics),
-        "notes": _notes(found, chosen, normalize),
+        "notes": [*unlike, *_notes(found, chosen, normalize)],
         **_figures(list(found), chosen, statistics, Bootstrap(len(rows.examples), bootstrap_samples, seed), pairs),
         **_classes(found, chosen, rows),
     }
@@ -125,6 +128,18 @@ def _described(metrics: Sequence[Metric], names: Sequence[str] | None) -> dict[s
         metric.name: {**metric.as_record(), **({"reference": own[metric.name]} if metric.name in own else {})}
         for metric in metrics
     }
+
+
+def _unlike_classes(rows: EvaluationRows) -> list[str]:
+    """Return a sentence on references that are one of the classes but for their spelling, so that no answer fits."""
+    names = {folded_label(label): label for label in rows.labels or ()}
+    counts = Counter(label for label in rows.references if label not in (rows.labels or ()))
+    alike = {label: names[folded_label(label)] for label in counts if folded_label(label) in names}
+    if not alike:
+        return []
+    listed = ", ".join(f"{label!r} for {name!r}" for label, name in alike.items())
+    count = sum(counts[label] for label in alike)
+    return [f"{count:,} of {len(rows.references):,} references differ from a class only in {SPELLING}: {listed}"]
 
 
 def _notes(predictions: Mapping[str, Predictions], metrics: Sequence[Metric], normalize: Sequence[str]) -> list[str]:

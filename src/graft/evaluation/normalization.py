@@ -9,7 +9,7 @@ import regex
 
 from graft.config.types import NORMALIZATIONS
 from graft.data.spelling import composed, folded
-from graft.evaluation.scripts import SINGLE_LETTER
+from graft.data.words import SINGLE_LETTER
 
 _PUNCTUATION = regex.compile(r"\p{P}+")
 _BLANK = r"[\s\u200b\u2060\ufeff]"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from graft.evaluation.scripts import pieces, words
+from graft.data.words import pieces, words
 from graft.report.format import metric_of
 from graft.runs.evaluation_document import PredictionRecord
 from graft.runs.metric_info import MetricInfo

@@ -15,6 +15,7 @@ from graft.data.columns.tagged import OUTSIDE, SPANS, TAGS, WORDS, tagged_words
 from graft.data.example import Example, TaggedExample, expect
 from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample
+from graft.data.words import words_to_tag
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
 from graft.inference.predictor import Predictor, Progress, Within
@@ -123,8 +124,8 @@ def _encoded(example: TaggedExample, encoding: Encoding, place: Mapping[str, int
 
 
 def words_of(example: Example) -> Sequence[str]:
-    """Return the words to tag; of a text that is typed in a chat, its parts between blanks."""
-    return example.words if isinstance(example, TaggedExample) else example.input_text.split()
+    """Return the words to tag; of a text that is typed in a chat, those of ``words_to_tag``."""
+    return example.words if isinstance(example, TaggedExample) else words_to_tag(example.input_text)
 
 
 class Aligned(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -13,6 +12,7 @@ from graft.data.classes import check_words, tag_names
 from graft.data.columns.base import TEXTS, ColumnMapping, by_name, first_of
 from graft.data.example import Example, Origin, TaggedExample, as_text
 from graft.data.readers import Row
+from graft.data.words import tagged_pieces
 from graft.errors import InputError
 
 WORDS = ("tokens", "words")
@@ -20,7 +20,6 @@ TAGS = ("tags", "ner_tags", "tag", "labels")
 SPANS = ("spans", "entities")
 OUTSIDE = "O"
 Read = Callable[[Any, Any, Origin], tuple[list[str], list[str]]]
-_PIECE = re.compile(r"\w+|[^\w\s]")
 
 
 def tagged_words(
@@ -93,17 +92,17 @@ def _read_spans(names: Sequence[str] | None, text: Any, spans: Any, origin: Orig
     text, spans = as_text(text), decoded(spans)
     if not isinstance(spans, list):
         raise InputError("spans must be a list", where=str(origin))
-    pieces = list(_PIECE.finditer(text))
+    pieces = tagged_pieces(text)
     tags = [OUTSIDE] * len(pieces)
     for span in spans:
         start, end, name = _span(span, text, origin, names)
-        inside = [i for i, piece in enumerate(pieces) if piece.start() < end and piece.end() > start]
+        inside = [i for i, (first, last) in enumerate(pieces) if first < end and last > start]
         if not inside or any(tags[i] != OUTSIDE for i in inside):
             what = "covers no word" if not inside else "overlaps another"
             raise InputError(f"the span {text[start:end]!r} ({name}) {what}", where=str(origin))
         for place, index in enumerate(inside):
             tags[index] = f"{'I' if place else 'B'}-{name}"
-    return [piece.group() for piece in pieces], tags
+    return [text[first:last] for first, last in pieces], tags
 
 
 class Span(NamedTuple):

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from graft.data.words import length_in_words
 from graft.errors import GraftError, Problems
 from graft.evaluation.metrics.base import Metric, Predictions, from_function
 from graft.evaluation.metrics.structured import parsed
-from graft.evaluation.scripts import bleu_tokenizer, length_in_words
+from graft.evaluation.scripts import bleu_tokenizer
 from graft.registry import Registry
 from graft.runs.metric_info import MetricInfo
 

@@ -8,8 +8,8 @@ from functools import cache, partial
 from typing import Any
 
 from graft.data.spelling import composed
+from graft.data.words import words
 from graft.evaluation.metrics.base import Metric, mean_metric
-from graft.evaluation.scripts import words
 
 
 def exact(reference: str, answer: str) -> float:
