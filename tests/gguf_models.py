@@ -16,11 +16,17 @@ _EXPERTS = {
     "shared_expert_intermediate_size": 32,
 }
 _OWN: dict[str, dict[str, Any]] = {
+    "cohere": {"logit_scale": 1.0},
+    "cohere2": {"logit_scale": 1.0, "sliding_window": 16},
+    "exaone4": {"sliding_window": None, "layer_types": ["full_attention"] * 4},
     "gemma2": {"sliding_window": 16, "query_pre_attn_scalar": 16},
     "gemma3_text": {"sliding_window": 16, "query_pre_attn_scalar": 16},
     "gpt2": {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 512},
+    "gpt_bigcode": {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 512},
+    "ministral": {"sliding_window": 512},
     "mistral": {"sliding_window": None},
     "olmo3": {"sliding_window": 16},
+    "olmoe": {"num_key_value_heads": 4},
     "phi3": {"original_max_position_embeddings": 512},
     "qwen3_moe": {"norm_topk_prob": True},
     "stablelm": {"use_qkv_bias": True},

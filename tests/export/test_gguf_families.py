@@ -1,5 +1,6 @@
 """What graft writes as GGUF is what llama.cpp reads: each family's logits and greedy answers, by llama.cpp itself."""
 
+import gguf
 import pytest
 import torch
 
@@ -93,6 +94,43 @@ def test_llama_cpp_answers_as_pytorch_does(model_type, tmp_path):
 def test_scaled_rotary_embeddings(model_type, kind, tmp_path):
     model = gguf_model(model_type, rope_parameters=SCALED[kind])
     assert _difference(model, _written(model, tmp_path / "m.gguf"), _prompts(24)[-8:]) < BOUND["silu"]
+
+
+def test_long_rope_within_the_length_of_its_short_factors(tmp_path):
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "original_max_position_embeddings": 256,
+        "short_factor": [1.0 + 0.1 * place for place in range(8)],
+        "long_factor": [2.0 + place for place in range(8)],
+    }
+    model = gguf_model("phi3", rope_parameters=rope, original_max_position_embeddings=256)
+    file = _written(model, tmp_path / "m.gguf")
+    prompts = [prompt for prompt in _prompts(24)[-8:] if len(prompt) < 60]
+    assert _difference(model, file, prompts) < BOUND["silu"]
+    assert _context(file, "phi3") == 256
+
+
+def test_gemma_3_scales_the_layers_without_a_window_alone(tmp_path):
+    rope = {
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+    }
+    model = gguf_model(
+        "gemma3_text", rope_parameters=rope, layer_types=["sliding_attention", "full_attention"] * 2, vocab_size=381
+    )
+    assert _difference(model, _written(model, tmp_path / "m.gguf"), _prompts(24)[-8:]) < BOUND["gelu"]
+
+
+@pytest.mark.parametrize(("model_type", "window"), [("mistral", 64), ("phi3", 48), ("qwen2", 32), ("starcoder2", 32)])
+def test_the_context_ends_at_a_window_that_llama_cpp_does_not_know(model_type, window, tmp_path):
+    other = {"use_sliding_window": True, "max_window_layers": 0} if model_type == "qwen2" else {}
+    file = _written(gguf_model(model_type, sliding_window=window, **other), tmp_path / "m.gguf")
+    assert _context(file, {"mistral": "llama"}.get(model_type, model_type)) == window
+
+
+def _context(file, architecture):
+    return gguf.GGUFReader(file).get_field(f"{architecture}.context_length").contents()
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8", "int4"])

@@ -108,6 +108,35 @@ def _qwen3_moe(config: Any) -> Iterator[str]:
         yield "layers without experts among layers with them"
 
 
+def _every_layer_alike(config: Any) -> Iterator[str]:
+    if config.sliding_window and "sliding_attention" in (config.layer_types or []):
+        yield "layers with a window"
+
+
+def _cohere(config: Any) -> Iterator[str]:
+    if getattr(config, "use_qk_norm", False):
+        yield "use_qk_norm"
+
+
+def _olmoe(config: Any) -> Iterator[str]:
+    if config.num_key_value_heads != config.num_attention_heads:
+        yield "fewer heads of keys than of queries"
+    if config.norm_topk_prob:
+        yield "experts whose weights are normalized (norm_topk_prob)"
+
+
+def _qwen2_moe(config: Any) -> Iterator[str]:
+    if config.norm_topk_prob:
+        yield "experts whose weights are normalized (norm_topk_prob)"
+    if config.decoder_sparse_step != 1 or config.mlp_only_layers:
+        yield "layers without experts among layers with them"
+
+
+def _gpt_bigcode(config: Any) -> Iterator[str]:
+    if not config.scale_attn_weights:
+        yield "attention without scale"
+
+
 def _transposed(name: str, tensor: Any, config: Any) -> Iterator[tuple[str, Any]]:
     """GPT-2's layers hold their weights as (inputs, outputs)."""
     turned = name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight"))
@@ -142,6 +171,8 @@ _GRANITE = {
     "add_residual_scale": "residual_multiplier",
     "add_embedding_scale": "embedding_multiplier",
 }
+_RELU2 = frozenset({"relu2"})
+_LOGIT_SCALE = {"add_logit_scale": "logit_scale"}
 _EXPERTS = {
     "add_expert_count": "num_experts",
     "add_expert_used_count": "num_experts_per_tok",
@@ -149,6 +180,11 @@ _EXPERTS = {
 }
 
 GGUF_FAMILIES: dict[str, GgufFamily] = {
+    "arcee": GgufFamily("ARCEE", _RELU2, permuted=True, scaled_rope=_LLAMA3),
+    "cohere": GgufFamily("COMMAND_R", head="tied", free_head_size=False, keys=_LOGIT_SCALE, fixed=_cohere),
+    "cohere2": GgufFamily("COHERE2", head="tied", windows=True, free_head_size=False, keys=_LOGIT_SCALE),
+    "ernie4_5": GgufFamily("ERNIE4_5"),
+    "exaone4": GgufFamily("EXAONE4", scaled_rope=_LLAMA3, fixed=_every_layer_alike),
     "gemma": GgufFamily("GEMMA", GELU_TANH, norm_offset=True, head="tied"),
     "gemma2": GgufFamily(
         "GEMMA2",
@@ -163,18 +199,41 @@ GGUF_FAMILIES: dict[str, GgufFamily] = {
         fixed=query_scale(46),
     ),
     "gemma3_text": GgufFamily("GEMMA3", GELU_TANH, norm_offset=True, windows=True, fixed=query_scale(62)),
+    "glm": GgufFamily("CHATGLM"),
+    "glm4": GgufFamily("GLM4"),
     "gpt2": GgufFamily("GPT2", GELU_TANH, arrange=_transposed, free_head_size=False, fixed=_gpt2),
+    "gpt_bigcode": GgufFamily("STARCODER", GELU_TANH, free_head_size=False, fixed=_gpt_bigcode),
     "gpt_neox": GgufFamily("GPTNEOX", frozenset({"gelu"}), head="required", free_head_size=False, arrange=_neox),
     "granite": GgufFamily("GRANITE", permuted=True, scaled_rope=_LLAMA3, keys=_GRANITE),
+    "helium": GgufFamily("LLAMA"),
+    "hunyuan_v1_dense": GgufFamily("HUNYUAN_DENSE"),
+    "internlm3": GgufFamily("LLAMA", permuted=True),
     "llama": GgufFamily("LLAMA", permuted=True, scaled_rope=_LLAMA3),
+    "ministral": GgufFamily("LLAMA", permuted=True),
+    "ministral3": GgufFamily("MISTRAL3", permuted=True),
     "mistral": GgufFamily("LLAMA", permuted=True, scaled_rope=_LLAMA3),
+    "mixtral": GgufFamily(
+        "LLAMA", permuted=True, arrange=_experts, keys={**_EXPERTS, "add_expert_count": "num_local_experts"}
+    ),
+    "nemotron": GgufFamily("NEMOTRON", _RELU2, norm_offset=True, head="required", free_head_size=False),
+    "olmo": GgufFamily("OLMO", permuted=True, free_head_size=False, keys={"add_clamp_kqv": "clip_qkv"}),
     "olmo2": GgufFamily("OLMO2", head="required", free_head_size=False),
     "olmo3": GgufFamily("OLMO2", head="required", windows=True, free_head_size=False),
+    "olmoe": GgufFamily("OLMOE", head="required", free_head_size=False, arrange=_experts, keys=_EXPERTS, fixed=_olmoe),
     "phi": GgufFamily("PHI2", GELU_TANH, head="required", free_head_size=False, fixed=_phi),
     "phi3": GgufFamily("PHI3", scaled_rope=frozenset({"longrope"}), free_head_size=False),
     "qwen2": GgufFamily("QWEN2", free_head_size=False),
+    "qwen2_moe": GgufFamily(
+        "QWEN2MOE",
+        head="required",
+        free_head_size=False,
+        arrange=_experts,
+        keys={**_EXPERTS, "add_expert_shared_feed_forward_length": "shared_expert_intermediate_size"},
+        fixed=_qwen2_moe,
+    ),
     "qwen3": GgufFamily("QWEN3"),
     "qwen3_moe": GgufFamily("QWEN3MOE", arrange=_experts, keys=_EXPERTS, fixed=_qwen3_moe),
+    "seed_oss": GgufFamily("SEED_OSS"),
     "smollm3": GgufFamily("SMOLLM3", permuted=True, fixed=_smollm3),
     "stablelm": GgufFamily("STABLELM", head="required", free_head_size=False, fixed=_stablelm),
     "starcoder2": GgufFamily("STARCODER2", GELU_TANH, free_head_size=False),

@@ -41,14 +41,15 @@ def context_length(config: Any, family: GgufFamily) -> int:
     """The positions within which llama.cpp computes what transformers computes.
 
     Where the architecture has no window, the window bounds it; with ``longrope``, the length up to which short factors
-    hold: llama.cpp chooses between short and long ones by the context it is opened with, transformers by the text.
+    hold: llama.cpp chooses between short and long ones by the context it is opened with, transformers by the text. With
+    ``llama_4_scaling_beta`` it is the length from which queries are scaled.
     """
     length = int(getattr(config, "max_position_embeddings", None) or config.n_positions)
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     if window and not family.windows:
         length = min(length, int(window))
     rope = rope_kinds(config).get("full_attention", {})
-    if rope.get("rope_type") == "longrope":
+    if rope.get("rope_type") == "longrope" or rope.get("llama_4_scaling_beta"):
         length = min(length, int(_original_length(config, rope)))
     return length
 
@@ -78,10 +79,12 @@ def add_shape(writer: Any, config: Any, family: GgufFamily) -> None:
 def _add_epsilon(writer: Any, config: Any) -> None:
     if (epsilon := getattr(config, "rms_norm_eps", None)) is not None:
         writer.add_layer_norm_rms_eps(epsilon)
-    for name in ("layer_norm_epsilon", "layer_norm_eps", "norm_epsilon"):
+    for name in ("layer_norm_epsilon", "layer_norm_eps", "norm_epsilon", "norm_eps"):
         if (epsilon := getattr(config, name, None)) is not None:
             writer.add_layer_norm_eps(epsilon)
             break
+    if config.model_type == "olmo":
+        writer.add_layer_norm_eps(1e-5)  # OLMo's norm has no setting for it
     if (parallel := getattr(config, "use_parallel_residual", None)) is not None:
         writer.add_parallel_residual(parallel)
 
