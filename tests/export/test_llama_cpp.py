@@ -1,6 +1,9 @@
 """GGUF bundles and files in the real llama.cpp."""
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -174,3 +177,25 @@ def test_answers_in_any_script_and_of_several_tokens_are_equal(tmp_path):
     parity = exported(tuned, tmp_path / "out", precision="float32")["parity"]
     for name in ("template_identical", "token_ids_identical", "ends_identical", "answers_equal"):
         assert parity[name][0] == parity[name][1] == 12, (name, parity)
+
+
+def python_of_the_readme(folder):
+    """What the Python of README.md prints, run in the bundle's folder without graft."""
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    made = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def test_the_readme_asks_the_runs_own_prompt_and_the_modelfile_stands_beside(bundle, run, capsys):
+    first = json.loads((run / "data" / "eval.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    page = (bundle / "README.md").read_text(encoding="utf-8")
+    asked = first["prompt"][-1]["content"]
+    assert json.dumps(asked) in page and "Hello" not in page
+    assert python_of_the_readme(bundle) == first["completion"]
+    lines = (bundle / "Modelfile").read_text(encoding="utf-8").splitlines()
+    instruction = asked.removesuffix("\n\nfine day number 0").splitlines()[0]
+    assert instruction != asked and any(instruction in line for line in lines)  # so that Ollama takes the bare text
+    assert "FROM ./tone-f32.gguf" in lines and 'PARAMETER stop "<|im_end|>"' in lines

@@ -14,14 +14,19 @@ from graft.export.calibration_rows import calibration_rows
 from graft.export.gguf.writer import TYPES, write_gguf
 from graft.export.llama_cpp.gate import Compared, compare
 from graft.export.llama_cpp.judged import Judged, ask_judged
+from graft.export.llama_cpp.modelfile import NAME as MODELFILE
+from graft.export.llama_cpp.modelfile import context_of, make_modelfile
 from graft.export.llama_cpp.read_back import read_back
+from graft.export.llama_cpp.readme import readme
 from graft.export.merge import load_judged, merge_entry, merge_judged
 from graft.export.onnx.export_builder import CALIBRATION_TOKENS
+from graft.export.prompt_record import prompt_record
 from graft.export.quantize.calibrate import quantize_linears, within_budget
 from graft.export.source import ExportSource
 from graft.export.target import Built
 from graft.inference.llama_cpp import is_installed
 from graft.progress import Reporter
+from graft.runs.prompt_record import PromptRecord
 from graft.shell import quote
 
 
@@ -62,8 +67,28 @@ class GgufExport:
             {"file": self._file.name, "rounding": rounding, "sha256": sha256_of(self._file), **merge_entry(model)},
             run_command=f"llama-cli -m {{folder}}/{quote(self._file.name)} -cnv",
         )
-        _write_readme(self.folder, f"{source.name}, GGUF {TYPES[self._precision]}", self._file.name, size)
+        self._describe(built)
         return built
+
+    def _describe(self, built: Built) -> None:
+        """Write the Modelfile and README.md."""
+        source, prompt = self.source, prompt_record(self.source)
+        modelfile = make_modelfile(source, prompt, self._file.name)
+        (self.folder / MODELFILE).write_text(modelfile.text, encoding="utf-8", newline="\n")
+        for note in modelfile.notes:
+            self.reporter.note(f"Modelfile: {note}")
+        license = source.base.license or "unknown"
+        page = readme(
+            f"{source.name}, GGUF {TYPES[self._precision]}",
+            [f"{built.size_mb} MB; license of the base: {license}", f"compared with PyTorch: {built.reason}"],
+            prompt,
+            self._file.name,
+            model=source.name,
+            context=context_of(prompt or PromptRecord(), source),
+            chats=bool(source.tokenizer.chat_template),
+            notes=modelfile.notes,
+        )
+        (self.folder / "README.md").write_text(page, encoding="utf-8")
 
     @property
     def _precision(self) -> str:
@@ -103,8 +128,3 @@ class _Skipped:
 
     parity: str
     evaluation: None = None
-
-
-def _write_readme(folder: Path, title: str, file: str, size: float) -> None:
-    text = f"# {title}\n\n{size} MB.\n\n```bash\nllama-cli -m {file} -cnv\n```\n"
-    (folder / "README.md").write_text(text, encoding="utf-8")
