@@ -79,15 +79,19 @@ def _rounding() -> Any:
     )
 
 
-class OnnxGenaiConfig(Settings):
-    """The options of the target ``onnx-genai``."""
-
-    rounding: Rounding = _rounding()
-    adapter: AdapterPlacement | None = setting(
+def _adapter() -> Any:
+    return setting(
         None,
         "adapter placement: merged (into the weights), hot-swappable (in a separate file), or auto (the faster one, "
         "measured); default: merged, except that a qlora adapter stays unmerged over its int4 weights",
     )
+
+
+class OnnxGenaiConfig(Settings):
+    """The options of the target ``onnx-genai``."""
+
+    rounding: Rounding = _rounding()
+    adapter: AdapterPlacement | None = _adapter()
     max_size: float | None = setting(None, "maximum size in MB", "max_size_mb", gt=0)
     min_tokens_per_second: float | None = setting(None, "minimum speed in generated tokens per second", gt=0)
 
@@ -96,3 +100,4 @@ class GgufConfig(Settings):
     """The options of the target ``gguf``."""
 
     rounding: Rounding = _rounding()
+    adapter: AdapterPlacement | None = _adapter()

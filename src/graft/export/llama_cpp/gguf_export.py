@@ -9,22 +9,26 @@ from typing import Any
 
 from graft.config import ExportSettings, GgufConfig
 from graft.data.sources import sha256_of
+from graft.export.adapter_placement import placement_entry
 from graft.export.added_evaluation import add_to_report
 from graft.export.calibration_rows import calibration_rows
 from graft.export.gguf.writer import TYPES, write_gguf
 from graft.export.llama_cpp.gate import Compared, compare
 from graft.export.llama_cpp.judged import Judged, ask_judged
+from graft.export.llama_cpp.lora import lora_pairs, write_lora
 from graft.export.llama_cpp.modelfile import NAME as MODELFILE
 from graft.export.llama_cpp.modelfile import context_of, make_modelfile
-from graft.export.llama_cpp.read_back import read_back
+from graft.export.llama_cpp.read_back import NOT_RUN, read_back
 from graft.export.llama_cpp.readme import readme
-from graft.export.merge import load_judged, merge_entry, merge_judged
-from graft.export.onnx.export_builder import CALIBRATION_TOKENS
-from graft.export.prompt_record import prompt_record
+from graft.export.merge import adapter_config, load_judged, merge_entry, merge_judged
+from graft.export.onnx.export_builder import CALIBRATION_TOKENS, HOT_SWAPPABLE
+from graft.export.prompt_record import adapter_prompt_record, prompt_record
 from graft.export.quantize.calibrate import quantize_linears, within_budget
 from graft.export.source import ExportSource
 from graft.export.target import Built
 from graft.inference.llama_cpp import is_installed
+from graft.methods.adapter_folder import WEIGHTS
+from graft.models.base import load_model
 from graft.progress import Reporter
 from graft.runs.prompt_record import PromptRecord
 from graft.shell import quote
@@ -54,26 +58,56 @@ class GgufExport:
         self.reporter.note(f"loading {source.name}")
         model = load_judged(source)
         judged = None if self.options.skip_parity else ask_judged(model, source, self.options, self.reporter)
-        model = merge_judged(model, source, self.folder / ".merged")
+        if self._unmerged:
+            write_lora(lora_pairs(model), model.config, self._lora, name=source.name)
+            model = load_model(source.base)
+        else:
+            model = merge_judged(model, source, self.folder / ".merged")
         rounding = self._write(model)
-        shutil.rmtree(self.folder / ".merged")
+        shutil.rmtree(self.folder / ".merged", ignore_errors=True)
         found = self._compared(judged)
         if found.evaluation is not None and source.run is not None and self.options.data_files is None:
             add_to_report(source.run, found.evaluation)
-        size = round(self._file.stat().st_size / 1e6, 1)
+        apart = f" --lora {{folder}}/{quote(self._lora.name)}" if self._unmerged else ""
         built = Built(
             found.parity,
-            size,
-            {"file": self._file.name, "rounding": rounding, "sha256": sha256_of(self._file), **merge_entry(model)},
-            run_command=f"llama-cli -m {{folder}}/{quote(self._file.name)} -cnv",
+            round(self._file.stat().st_size / 1e6, 1),
+            {
+                "file": self._file.name,
+                "rounding": rounding,
+                "sha256": sha256_of(self._file),
+                **(self._adapter_entries(found.parity) if self._unmerged else merge_entry(model)),
+            },
+            run_command=f"llama-cli -m {{folder}}/{quote(self._file.name)}{apart} -cnv",
         )
         self._describe(built)
         return built
 
+    def _adapter_entries(self, parity: Any) -> dict[str, Any]:
+        """What the manifest records of an adapter that is not merged."""
+        source, file = self.source, self._lora
+        assert source.adapter is not None
+        config = adapter_config(source.adapter)
+        entry = {
+            "file": file.name,
+            "sha256": sha256_of(file),
+            "size_mb": round(file.stat().st_size / 1e6, 1),
+            "ranks": sorted({config["r"], *(config.get("rank_pattern") or {}).values()}),
+            "prompt": adapter_prompt_record(source.opened.run, source.base, source.tokenizer),
+            "parity": parity,
+        }
+        placed = {
+            "name": source.name,
+            "sha256": sha256_of(source.adapter / WEIGHTS),
+            **placement_entry({}, HOT_SWAPPABLE, HOT_SWAPPABLE),
+        }
+        return {"adapters": {source.name: entry}, "default_adapter": source.name, "adapter": placed}
+
     def _describe(self, built: Built) -> None:
         """Write the Modelfile and README.md."""
         source, prompt = self.source, prompt_record(self.source)
-        modelfile = make_modelfile(source, prompt, self._file.name)
+        lora = self._lora.name if self._unmerged else None
+        modelfile = make_modelfile(source, prompt, self._file.name, lora)
         (self.folder / MODELFILE).write_text(modelfile.text, encoding="utf-8", newline="\n")
         for note in modelfile.notes:
             self.reporter.note(f"Modelfile: {note}")
@@ -86,6 +120,7 @@ class GgufExport:
             model=source.name,
             context=context_of(prompt or PromptRecord(), source),
             chats=bool(source.tokenizer.chat_template),
+            lora=lora,
             notes=modelfile.notes,
         )
         (self.folder / "README.md").write_text(page, encoding="utf-8")
@@ -95,8 +130,17 @@ class GgufExport:
         return str(self.options.precision)
 
     @property
+    def _unmerged(self) -> bool:
+        return self.config.adapter == HOT_SWAPPABLE
+
+    @property
+    def _lora(self) -> Path:
+        return self.folder / f"{self.source.name}-lora.gguf"
+
+    @property
     def _file(self) -> Path:
         stem = self.source.name if self.source.run else self.source.base.path.name
+        stem = f"{stem}-base" if self._unmerged else stem
         return self.folder / f"{stem}-{TYPES[self._precision].lower()}.gguf"
 
     def _write(self, model: Any) -> str | None:
@@ -115,7 +159,10 @@ class GgufExport:
             return _Skipped("skipped (--skip_parity)")
         if is_installed():
             name, allowed = f"gguf {self._precision}", self.options.max_accuracy_drop
-            found = compare(judged, self._file, self._precision, allowed, self.reporter, name=name)
+            lora = self._lora if self._unmerged else None
+            found = compare(judged, self._file, self._precision, allowed, self.reporter, name=name, lora=lora)
+        elif self._unmerged:
+            return _Skipped(NOT_RUN)
         else:
             found = Compared(read_back(judged, self._file, self._precision))
         self.reporter.note(f"{self._file.name}: {found.parity['reason']}")

@@ -29,6 +29,7 @@ class Gguf:
     def can(self, source: ExportSource, options: ExportSettings, config: GgufConfig) -> InputError | None:
         """The task, the family, the tokenizer and the adapter's type."""
         from graft.export.gguf.writer import check_architecture
+        from graft.export.llama_cpp.lora import check_unmerged
         from graft.export.merge import check_mergeable
 
         if self.name not in source.task.export_targets:
@@ -44,8 +45,10 @@ class Gguf:
             )
         with problems.collecting():
             check_architecture(source.base.config, source.base.path / "tokenizer.json")
-        if source.adapter is not None:
-            with problems.collecting():
+        with problems.collecting():
+            if config.adapter == "hot-swappable":
+                check_unmerged(source.opened)
+            elif source.adapter is not None:
                 check_mergeable(source.opened)
         return InputError(*problems.found) if problems else None
 
@@ -62,11 +65,13 @@ class Gguf:
 
         Raises:
             MissingExtra: If llama.cpp is not installed.
-            InputError: If the manifest names no file in the bundle, or llama.cpp does not load it.
+            InputError: If the manifest names no file in the bundle, or llama.cpp does not load it, or
+                there is no such adapter.
         """
+        from graft.export.onnx.genai_folder import adapter_file
         from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 
-        return LlamaCppPredictor.open(_file_of(folder), adapter or "gguf")
+        return LlamaCppPredictor.open(_file_of(folder), adapter or "gguf", adapter_file(folder, adapter))
 
 
 def _file_of(folder: Path) -> Path:
