@@ -37,6 +37,7 @@ from graft.config import (
 from graft.data.columns import COLUMN_MAPPINGS
 from graft.data.readers import READERS
 from graft.evaluation.metrics import METRICS
+from graft.export.gguf.families import gguf_family
 from graft.export.target import TARGETS
 from graft.methods import METHODS
 from graft.models.families import FAMILIES, UNLISTED
@@ -400,8 +401,8 @@ ROUGE for texts. The first metric is the headline.
 @page("families", "Model families")
 def families() -> str:
     rows = [
-        (code(name), "packed" if family.packed else "padded", f"`{family.gguf}`" if family.gguf else "no")
-        for name, family in FAMILIES.items()
+        (code(name), "packed" if family.packed else "padded", code(found.architecture.lower()) if found else "no")
+        for name, family, found in ((name, family, gguf_family(name)) for name, family in FAMILIES.items())
     ]
     other = "packed" if UNLISTED.packed else "padded"
     return f"""What graft's tests have shown for each `model_type` of transformers. Every family in the table trains by every method; a
