@@ -99,13 +99,14 @@ class BundleEvaluation:
         """Compare the adapters of ``group`` with the base on rows with the same references."""
         shown = rows[group[0]].sampled(self.data.max_eval_samples)
         own = {name: rows[name].rows_of(shown) for name in group}
-        forms = _forms(own)
+        forms = _forms(own, {name: manifest.prompt_of(name) or PromptRecord() for name in group})
         opened = self.opened(group, bool(manifest.adapters))
         predictors: dict[str, Predictor] = {}
         pairs: list[tuple[str, str]] = []
         for names in forms if BASE in opened else ():
             base = BASE if len(forms) == 1 else f"{BASE} as {names[0]}"
-            predictors[base] = OwnFormPredictor(opened[BASE], base, shown.examples, own[names[0]].examples)
+            asked = _asked_as(opened[BASE], self.folder, names[0])
+            predictors[base] = OwnFormPredictor(asked, base, shown.examples, own[names[0]].examples)
             pairs += [(base, str(name)) for name in names if name != BASE]
         for name in group:
             if name != BASE:
@@ -142,17 +143,26 @@ def _alike(one: EvaluationRows, other: EvaluationRows) -> bool:
     return places[0] == places[1] and one.references == other.references and labels[0] == labels[1]
 
 
-def _forms(rows: Mapping[str | None, EvaluationRows]) -> list[list[str | None]]:
-    """Return the names in groups whose rows are the same in everything, prompts among it."""
+def _forms(
+    rows: Mapping[str | None, EvaluationRows], prompts: Mapping[str | None, PromptRecord]
+) -> list[list[str | None]]:
+    """Return the names in groups that read the same: equal examples by the same chat template."""
     groups: list[list[str | None]] = []
     for name, own in rows.items():
+        template = prompts[name].chat_template_sha256
         for group in groups:
-            if rows[group[0]].examples == own.examples:
+            if rows[group[0]].examples == own.examples and prompts[group[0]].chat_template_sha256 == template:
                 group.append(name)
                 break
         else:
             groups.append([name])
     return groups
+
+
+def _asked_as(base: Predictor, folder: Path, adapter: str | None) -> Predictor:
+    """The base with the chat template of an adapter, where its bundle has several."""
+    asked_as = getattr(base, "asked_as", None)
+    return base if asked_as is None or adapter in (None, BASE) else asked_as(folder, adapter)
 
 
 def _named(group: Sequence[str | None]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from graft.config import GenerateAdapterSettings, OnnxGenaiConfig
 from graft.data.sources import sha256_of
 from graft.errors import InputError
+from graft.export.onnx.adapter_prompt import write_template
 from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, SourceModel
 from graft.export.onnx.genai_folder import ADAPTERS
 from graft.export.onnx.lora_adapter import LoraAdapter, adapter_folder, adapter_path, open_adapter
@@ -138,8 +139,14 @@ def slot_name(opened: Opened) -> str:
 
 
 def adapter_entry(adapter: LoraAdapter, folder: Path, base: Base, tokenizer: Any) -> dict[str, Any]:
-    """What the manifest of the bundle in ``folder`` records of ``adapter``, which is over ``base``."""
+    """What the manifest of the bundle in ``folder`` records of ``adapter``, which is over ``base``.
+
+    ``tokenizer`` has the chat template that the adapter was trained with; where that is not the bundle's own, it is
+    written beside the adapter.
+    """
     file = adapter_path(folder, adapter.name)
+    template = write_template(folder, adapter.name, tokenizer.chat_template)
+    template_sha256 = sha256_of(folder / template) if template is not None else None
     return {
         "file": f"{ADAPTERS}/{file.name}",
         "sha256": sha256_of(file),
@@ -151,7 +158,7 @@ def adapter_entry(adapter: LoraAdapter, folder: Path, base: Base, tokenizer: Any
         "ranks": adapter.ranks,
         "modules": len(adapter.matrices),
         "size_mb": round(file.stat().st_size / 1e6, 1),
-        "prompt": adapter_prompt_record(adapter.run, base, tokenizer),
+        "prompt": adapter_prompt_record(adapter.run, base, tokenizer, template, template_sha256),
     }
 
 

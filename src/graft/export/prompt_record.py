@@ -38,23 +38,40 @@ def prompt_record(source: ExportSource) -> PromptRecord | None:
     return _set(found, update)
 
 
-def adapter_prompt_record(run: Path | None, base: Base, tokenizer: Any) -> PromptRecord | None:
-    """Return how one of several adapters is asked; None for an adapter that is no run's.
+def adapter_prompt_record(
+    run: Path | None,
+    base: Base,
+    tokenizer: Any,
+    chat_template: str | None = None,
+    chat_template_sha256: str | None = None,
+) -> PromptRecord | None:
+    """Return how one of several adapters is asked; None for one that is no run's and has no chat template of its own.
 
     Args:
         run: The run that trained it.
         base: The model under it.
         tokenizer: The tokenizer, with the chat template that the adapter was trained with.
+        chat_template: The file of that template in the bundle, where it is not the bundle's own.
+        chat_template_sha256: Its SHA-256.
 
     Raises:
         InputError: If the run's manifest or its rows are damaged.
     """
     if run is None:
-        return None
+        if chat_template is None:
+            return None
+        own = PromptRecord(chat_template=chat_template, chat_template_sha256=chat_template_sha256)
+        return _set(own, {"stop": stop_texts(base, tokenizer)})
     folder = RunFolder.open(run)
     recorded = folder.manifest.task
     found = prompt_of_run(folder, get_task(recorded.name if recorded else "text-generation"), tokenizer)
-    return _set(found, {"stop": stop_texts(base, tokenizer), "example": first_prompt(folder, tokenizer)})
+    update: dict[str, Any] = {
+        "chat_template": chat_template,
+        "chat_template_sha256": chat_template_sha256,
+        "stop": stop_texts(base, tokenizer),
+        "example": first_prompt(folder, tokenizer),
+    }
+    return _set(found, update)
 
 
 def _set(record: PromptRecord, values: dict[str, Any]) -> PromptRecord:

@@ -168,4 +168,4 @@ def _alike(one: PromptRecord | None, other: PromptRecord | None) -> bool:
     """Whether both make the same prompt of a row."""
     if one is None or other is None:
         return one is other
-    return (one.data, one.chat_template) == (other.data, other.chat_template)
+    return one.makes_same_prompts(other)

@@ -24,6 +24,7 @@ class PromptRecord(Record):
         generation_prompt: What the chat template puts before an answer.
         stop: The texts that end an answer.
         chat_template: The file of the chat template, relative to the bundle, where it is not the bundle's own.
+        chat_template_sha256: The SHA-256 of that file.
         example: A prompt of the run, as messages, or as the very text that the model reads.
     """
 
@@ -35,7 +36,13 @@ class PromptRecord(Record):
     generation_prompt: str | None = None
     stop: list[str] = Field(default_factory=list)
     chat_template: str | None = None
+    chat_template_sha256: str | None = None
     example: list[dict[str, Any]] | str | None = None
+
+    def makes_same_prompts(self, other: PromptRecord) -> bool:
+        """Return whether both make the same prompt of each row."""
+        own, its = ((each.data, each.generation_prompt, each.chat_template_sha256) for each in (self, other))
+        return own == its
 
     def settings(self, cls: type[S]) -> S:
         """Return ``data`` as settings of ``cls``; what ``cls`` does not know, such as a task's own option, is omitted.

@@ -53,9 +53,14 @@ class GenaiModel:
         self._adapters = self._og.Adapters(self.model)
         self._loaded: set[str] = set()
         self.adapter: str | None = None
+        self.template: str | None = None
 
-    def use(self, name: str | None, file: Path | None = None) -> None:
-        """Activate the adapter ``name``, loaded from ``file`` the first time; None is the base without an adapter."""
+    def use(self, name: str | None, file: Path | None = None, template: str | None = None) -> None:
+        """Activate the adapter ``name``, loaded from ``file`` the first time; None is the base without an adapter.
+
+        ``template`` is its chat template, where that is not the bundle's own.
+        """
+        self.template = template
         if name is not None and name not in self._loaded:
             self._adapters.load(str(file), name)
             self._loaded.add(name)
@@ -63,7 +68,8 @@ class GenaiModel:
 
     def read(self, messages: Sequence[dict[str, Any]]) -> GenaiPrompt:
         """Render and tokenize a conversation."""
-        text = self.tokenizer.apply_chat_template(json.dumps(list(messages)), add_generation_prompt=True)
+        more = {"template_str": self.template} if self.template is not None else {}
+        text = self.tokenizer.apply_chat_template(json.dumps(list(messages)), add_generation_prompt=True, **more)
         return GenaiPrompt(str(text), self.encode(text))
 
     def encode(self, text: str) -> list[int]:

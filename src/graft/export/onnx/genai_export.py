@@ -30,11 +30,13 @@ from graft.export.candidates import Candidate, Search, choose, same_weights
 from graft.export.merge import load_judged, merge_entry, merge_judged
 from graft.export.onnx.execution_providers import choose_provider, runs_here
 from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, ExportBuilder, Variant
-from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256, write_readme
+from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256
+from graft.export.onnx.genai_readme import ShownPrompt, write_readme
 from graft.export.onnx.model_builder import versions
 from graft.export.onnx.parity_check import ParityCheck, is_exact, reference_answers
 from graft.export.onnx.worker import OnnxWorker
 from graft.export.parity_rows import load_parity_rows
+from graft.export.prompt_record import prompt_record
 from graft.export.source import ExportSource
 from graft.export.target import Built
 from graft.inference.cached import CachedPredictor
@@ -94,7 +96,9 @@ class GenaiExport:
             file.replace(self.folder / file.name)
         shutil.rmtree(self._work)
         built = self._built(chosen, candidates, prepared.merge_entry)
-        write_readme(self.folder, f"{self.source.name}, {chosen.variant.precision} ONNX", *self._summary(chosen, built))
+        lines, adapter = self._summary(chosen, built)
+        shown = ShownPrompt.of(prompt_record(self.source), self.source.tokenizer, chosen.parity)
+        write_readme(self.folder, f"{self.source.name}, {chosen.variant.precision} ONNX", lines, shown, adapter)
         if chosen.evaluation is not None and self.source.run is not None and self.options.data_files is None:
             add_to_report(self.source.run, chosen.evaluation)
         return built
@@ -282,9 +286,8 @@ class GenaiExport:
         if parity and parity["token_ids_identical"][0] < parity["token_ids_identical"][1]:
             same, of = parity["token_ids_identical"]
             lines.append(
-                f"onnxruntime-genai tokenizes {of - same} of {of} prompts differently from the model's own tokenizer; "
-                "for the tokens of training, `pip install tokenizers` and append "
-                '`tokenizers.Tokenizer.from_file("tokenizer.json").encode(prompt, add_special_tokens=False).ids`'
+                f"onnxruntime-genai tokenizes {of - same} of {of} prompts differently from the model's own tokenizer, "
+                "so the code below takes the tokens from `tokenizers`"
             )
         return lines, slot_name(source.opened) if variant.placement == HOT_SWAPPABLE else None
 

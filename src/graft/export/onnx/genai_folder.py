@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -98,39 +98,3 @@ def size_mb(folder: Path) -> float:
     """The size of the graph, its weights and its adapters, in millions of bytes."""
     files = [*folder.glob("model.onnx*"), *(folder / ADAPTERS).glob("*.onnx_adapter")]
     return round(sum(file.stat().st_size for file in files) / 1e6, 1)
-
-
-RUN_LINES = """\
-import json
-
-import onnxruntime_genai as og
-
-model = og.Model(".")
-tokenizer = og.Tokenizer(model)
-params = og.GeneratorParams(model)
-params.set_search_options(max_length=1024, do_sample=False)
-generator = og.Generator(model, params){adapter}
-messages = {messages}
-prompt = tokenizer.apply_chat_template(json.dumps(messages), add_generation_prompt=True)
-generator.append_tokens(tokenizer.encode(prompt))
-stream = tokenizer.create_stream()
-while not generator.is_done():
-    generator.generate_next_token()
-    print(stream.decode(generator.get_next_tokens()[0]), end="", flush=True)
-print()
-"""
-
-
-def write_readme(folder: Path, title: str, summary: Sequence[str], adapter: str | None = None) -> None:
-    """Write README.md: the ``summary`` as a list, and Python that runs the bundle with its ``adapter``."""
-    active = ""
-    if adapter is not None:
-        active = (
-            "\nadapters = og.Adapters(model)\n"
-            f'adapters.load("{ADAPTERS}/{adapter}.onnx_adapter", "{adapter}")\n'
-            f'generator.set_active_adapter(adapters, "{adapter}")'
-        )
-    lines = RUN_LINES.format(adapter=active, messages=json.dumps([{"role": "user", "content": "Hello"}]))
-    listed = "\n".join(f"- {line}" for line in summary)
-    text = f"# {title}\n\n{listed}\n\n## Run it\n\n`pip install onnxruntime-genai`, then in this folder:\n\n"
-    (folder / "README.md").write_text(f"{text}```python\n{lines}```\n", encoding="utf-8")

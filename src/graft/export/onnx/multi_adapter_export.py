@@ -18,9 +18,11 @@ from graft.export import bundle
 from graft.export.adapter_placement import adapter_entry, save_base, trained_in_int4
 from graft.export.cached_predictions import recorded_evaluation
 from graft.export.calibration_rows import calibration_rows
+from graft.export.onnx.adapter_prompt import add_ends, end_ids, template_of, with_template
 from graft.export.onnx.export_builder import ExportBuilder, SourceModel, Variant
 from graft.export.onnx.genai_export import check_of_evaluation
-from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256, write_readme
+from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256
+from graft.export.onnx.genai_readme import ShownPrompt, write_readme
 from graft.export.onnx.graph import in_graph, node_of
 from graft.export.onnx.lora_adapter import (
     LoraAdapter,
@@ -33,6 +35,7 @@ from graft.export.onnx.lora_adapter import (
 from graft.export.onnx.lora_slots import LinearShape, add_slots, linear_shapes, slot_options
 from graft.export.onnx.model_builder import versions
 from graft.export.onnx.parity_check import ParityCheck, reference_answers
+from graft.export.prompt_record import stop_texts
 from graft.export.source import ExportSource
 from graft.export.target import Built
 from graft.inference.cached import CachedPredictor
@@ -42,7 +45,9 @@ from graft.models.base import Base, load_model
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import BundleManifest
+from graft.runs.prompt_record import PromptRecord
 from graft.tasks.evaluation_rows import load_evaluation_rows
+from graft.tasks.open import CHAT_TEMPLATE, run_template
 
 NOT_COMPARED = "not compared: the adapter has no run with held-out rows, or --skip_parity was given"
 
@@ -131,7 +136,9 @@ class MultiAdapterExport:
             check_shapes(adapter, shapes, slots)
         for adapter in self.adapters:
             write_adapter(adapter, adapter_path(self.folder, adapter.name))
-            self.listed[adapter.name] = adapter_entry(adapter, self.folder, self.source.base, self.source.tokenizer)
+            tokenizer = self.tokenizer_of(adapter)
+            self.listed[adapter.name] = adapter_entry(adapter, self.folder, self.source.base, tokenizer)
+            add_ends(self.folder, self._ends(tokenizer))
         # The adapters are found by the manifest, also by the process that answers for the comparison.
         bundle.write_manifest(self.folder, status="running", adapters=self.listed)
         for adapter in self.adapters:
@@ -140,6 +147,21 @@ class MultiAdapterExport:
         self._write_readme()
         command = f"graft chat {{folder}} --adapter {next(iter(self.listed))}"
         return Built(parity, size_mb(self.folder), {**entries, "adapters": self.listed}, run_command=command)
+
+    def tokenizer_of(self, adapter: LoraAdapter) -> Any:
+        """The tokenizer with the chat template of ``adapter``: as given, else that of its run or its folder."""
+        return with_template(self.source.tokenizer, self._template_of(adapter))
+
+    def _template_of(self, adapter: LoraAdapter) -> str | None:
+        if self.options.chat_template is not None:
+            return None
+        if adapter.run is not None:
+            return run_template(adapter.run, self.source.base)
+        file = adapter.path / CHAT_TEMPLATE
+        return file.read_text(encoding="utf-8") if file.is_file() else self._bundle_tokenizer.chat_template
+
+    def _ends(self, tokenizer: Any) -> set[int]:
+        return end_ids(self.folder, PromptRecord(stop=stop_texts(self.source.base, tokenizer)), tokenizer)
 
     def _build_base(self) -> tuple[Variant, list[str]]:
         """The base in the folder, with a slot for each module that an adapter has; how it was built, and the slots."""
@@ -174,7 +196,7 @@ class MultiAdapterExport:
         rows: dict[str, Sequence[TokenizedExample]] = {}
         adapted: Any = model
         for number, adapter in enumerate(self.adapters):
-            found = calibration_rows(adapter.run, self.source.tokenizer)
+            found = calibration_rows(adapter.run, self.tokenizer_of(adapter)) if adapter.run is not None else []
             if not found:
                 continue
             name = f"adapter_{number}"
@@ -206,18 +228,17 @@ class MultiAdapterExport:
         """The parity document of ``adapter``; None if it is not compared."""
         if self.options.skip_parity or adapter.run is None:
             return None
-        run, tokenizer, count = RunFolder.open(adapter.run), self.source.tokenizer, self.options.parity_rows
+        run, tokenizer, count = RunFolder.open(adapter.run), self.tokenizer_of(adapter), self.options.parity_rows
         model = load_adapter(load_model(self.source.base), adapter.path)
         known = recorded_evaluation(run, tokenizer)
         if known is not None:
             check = check_of_evaluation(known, model, tokenizer, count, self.reporter)
         else:
-            check = self._check(run, model)
+            check = self._check(run, model, tokenizer)
         exact, allowed = precision == "float32", self.options.max_accuracy_drop
         return check.compare(self.folder, adapter.name, allowed, self.reporter, adapter.name, exact=exact)
 
-    def _check(self, run: RunFolder, model: Any) -> ParityCheck:
-        tokenizer = self.source.tokenizer
+    def _check(self, run: RunFolder, model: Any, tokenizer: Any) -> ParityCheck:
         rows = load_evaluation_rows(run, None, DataSettings()).first(self.options.parity_rows)
         tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
         answers = reference_answers(model, tokenizer, rows.examples, tuned.ends(), self.reporter)
@@ -240,7 +261,23 @@ class MultiAdapterExport:
             said = parity["reason"] if isinstance(parity, dict) else parity
             lines.append(f"adapter {name}: {entry['size_mb']} MB, rank {', '.join(map(str, entry['ranks']))}; {said}")
         title = f"{base.label} with {len(self.listed)} adapters"
-        write_readme(self.folder, title, lines, next(iter(self.listed), None))
+        shown = {name: self._shown(entry) for name, entry in self.listed.items()}
+        first = next(iter(shown))
+        write_readme(self.folder, title, lines, shown.pop(first), first, shown)
+
+    def _shown(self, entry: Mapping[str, Any]) -> ShownPrompt:
+        """How the README asks an adapter."""
+        prompt = entry.get("prompt")
+        record = prompt if isinstance(prompt, PromptRecord) or prompt is None else PromptRecord.model_validate(prompt)
+        tokenizer = with_template(self._bundle_tokenizer, template_of(self.folder, record))
+        return ShownPrompt.of(record, tokenizer, entry["parity"])
+
+    @cached_property
+    def _bundle_tokenizer(self) -> Any:
+        """The tokenizer in the bundle, with its chat template; one that adapters are added to can have another."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
 
 
 def check_names(folder: Path, manifest: BundleManifest, added: Mapping[str, Path], overwrite: bool) -> None:

@@ -105,7 +105,7 @@ class ParityCheck:
             The parity document for the manifest.
         """
         with OnnxWorker(folder, adapter) as worker:
-            bundle = OnnxPredictor(name, worker, self.tokenizer, end_tokens(folder))
+            bundle = OnnxPredictor(name, worker, self.tokenizer, end_tokens(folder)).asked_as(folder, adapter)
             found = _same(self.reference, worker, bundle, reporter)
             cached = CachedPredictor(bundle)
             self.evaluations[name] = self._evaluate([*self.predictors, cached], reporter)

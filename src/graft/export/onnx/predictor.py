@@ -10,9 +10,11 @@ from graft.data.chat_template import Renderer
 from graft.data.example import Example
 from graft.data.tokenize import candidate_token_ids, prompt_token_ids
 from graft.errors import InputError
+from graft.export.onnx.adapter_prompt import end_ids, template_of, with_template
 from graft.export.onnx.genai_folder import GENAI_CONFIG, adapter_file, end_tokens
 from graft.export.onnx.session import Ids, OnnxSession
 from graft.inference.predictor import CompletionScore, Progress
+from graft.runs.manifest import MANIFEST, BundleManifest, read_bundle
 
 
 class Runtime(Protocol):
@@ -56,7 +58,22 @@ class OnnxPredictor:
 
         session = OnnxSession(folder, adapter_file(folder, adapter))
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return cls(adapter or "onnx", session, tokenizer, end_tokens(folder))
+        return cls(adapter or "onnx", session, tokenizer, end_tokens(folder)).asked_as(folder, adapter)
+
+    def asked_as(self, folder: Path, adapter: str | None) -> OnnxPredictor:
+        """Return this predictor, asked as the manifest of its bundle says of ``adapter``.
+
+        Args:
+            folder: The bundle.
+            adapter: The adapter by name; None for the bundle's default.
+
+        Raises:
+            InputError: If its chat template is not in the bundle.
+        """
+        manifest = read_bundle(folder) if (folder / MANIFEST).is_file() else BundleManifest()
+        prompt = manifest.prompt_of(manifest.default_adapter if adapter is None else adapter)
+        tokenizer = with_template(self.tokenizer, template_of(folder, prompt))
+        return OnnxPredictor(self.name, self.runtime, tokenizer, end_ids(folder, prompt, tokenizer))
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         """The greedy answers, rendered and tokenized by transformers' tokenizer as for the PyTorch model."""

@@ -31,13 +31,20 @@ class Served:
 
         return adapter_file(self.folder, self.adapter) if self.adapter else None
 
+    @property
+    def _template(self) -> str | None:
+        from graft.export.onnx.adapter_prompt import template_of
+        from graft.runs.manifest import read_bundle
+
+        return template_of(self.folder, read_bundle(self.folder).prompt_of(self.adapter)) if self.adapter else None
+
     @cached_property
     def genai(self) -> Any:
         """The bundle in onnxruntime-genai, with the adapter active; loaded at the first use."""
         from graft.export.onnx.genai import GenaiModel
 
         model = GenaiModel(self.folder)
-        model.use(self.adapter, self._file)
+        model.use(self.adapter, self._file, self._template)
         return model
 
     @cached_property
