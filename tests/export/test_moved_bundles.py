@@ -296,3 +296,28 @@ def test_a_bundle_of_graft_0_1_finds_its_run(tmp_path):
     (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     found = run_of_bundle(bundle, read_bundle(bundle))
     assert found is not None and found.path.resolve() == run.resolve()
+
+
+def test_a_bundle_runs_no_file_that_it_names(base, three, tmp_path, monkeypatch):
+    bundle = together(base, three, tmp_path / "multi", "tone")
+    (bundle / "evil.py").write_text("raise SystemExit('this was run')\n", encoding="utf-8")
+    text = (bundle / "manifest.json").read_text(encoding="utf-8")
+    text = text.replace('"pair_label"', '"column_mapping": "multi/evil.py:read", "pair_label"')
+    (bundle / "manifest.json").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"multi/evil\.py:read\n.*--trust_remote_code"):
+        evaluate_model(bundle, three / "tone" / "rows.jsonl")
+
+
+def test_a_gguf_file_in_a_bundle_is_asked_as_the_bundle_records(base, tmp_path):
+    pytest.importorskip("xllamacpp")
+    run = tuned(base, tmp_path, LABELED, {"system_prompt": "Be kind."})
+    bundle = export_model(
+        {"model_name_or_path": str(run), "format": "gguf", "precision": "float32", "output_path": tmp_path / "g"}
+    )
+    (file,) = bundle.glob("*.gguf")
+    rows = str(tmp_path / "rows.jsonl")
+    of_bundle = values(evaluate_model(bundle, rows), "gguf")
+    assert values(evaluate_model(file, rows), "base") == of_bundle
+    alone = shutil.copy(file, tmp_path / "alone.gguf")
+    assert values(evaluate_model(alone, rows), "base")["perplexity"] != of_bundle["perplexity"]

@@ -14,6 +14,7 @@ from graft.commands.open_predictors import (
     gguf_for_llama_cpp,
     open_bundle,
     open_model_by_name,
+    prompt_beside,
 )
 from graft.config import DataSettings, ModelSettings
 from graft.data.columns import shape_prompt
@@ -89,7 +90,8 @@ class Conversation:
             raise InputError(f"--adapter: {what}", where=name)
         file = gguf_for_llama_cpp(name, settings, backend, reporter)
         if file is not None:
-            return cls({"model": LlamaCppPredictor.open(file, "model")}, max_new_tokens, {}, ["model"])
+            prompts = {"model": prompt_beside(file)}
+            return cls({"model": LlamaCppPredictor.open(file, "model")}, max_new_tokens, prompts, ["model"])
         model = open_model_by_name(name, settings, reporter)
         check_chats(model)
         predictors = model.predictors(reporter, with_base=False, name="model")

@@ -20,6 +20,7 @@ from graft.commands.open_predictors import (
     gguf_for_llama_cpp,
     open_by_name,
     open_model,
+    prompt_beside,
 )
 from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
 from graft.data.sources import find_files, sha256_of
@@ -38,6 +39,7 @@ from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent
 from graft.report import write_pages
 from graft.runs.folder import RunFolder, check_folder
+from graft.runs.prompt_record import PromptRecord
 from graft.tasks.base import check_metrics
 from graft.tasks.evaluation_rows import load_evaluation_rows, named_files
 from graft.tasks.load import is_new_head, load_for
@@ -159,9 +161,13 @@ def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> dic
 
 def _evaluate_gguf(file: Path, request: _Request, reporter: Reporter) -> Evaluation:
     """Evaluate a GGUF file in llama.cpp."""
-    rows = load_evaluation_rows(None, request.files, request.data).sampled(request.data.max_eval_samples)
+    prompt = prompt_beside(file) or PromptRecord()
+    rows = load_evaluation_rows(None, request.files, request.data, prompt=prompt)
+    note_other_kind(rows, prompt, "the model", reporter)
+    rows = rows.sampled(request.data.max_eval_samples)
     predictor = LlamaCppPredictor.open(file, BASE)
-    result = evaluated({BASE: predictor}, rows, request.evaluation, reporter, None)
+    limit = prompt.max_new_tokens
+    result = evaluated({BASE: predictor}, rows, request.evaluation, reporter, None, recorded_limit=limit)
     if request.output is not None:
         _write(result, request.output)
     return result

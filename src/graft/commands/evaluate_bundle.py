@@ -82,6 +82,7 @@ class BundleEvaluation:
             InputError: If there are none, or they cannot be read.
         """
         prompt = manifest.prompt_of(name) or PromptRecord()
+        self._check_mapping(prompt)
         task = get_task(manifest.task) if manifest.task is not None else None
         run = None
         if self.files is None and self.data.data_files is None and self.data.data_name is None:
@@ -92,6 +93,21 @@ class BundleEvaluation:
         rows = load_evaluation_rows(run, self.files, self.data, task, token=self.model.token, prompt=prompt)
         note_other_kind(rows, prompt, name or "the model", self.reporter)
         return rows
+
+    def _check_mapping(self, prompt: PromptRecord) -> None:
+        """Refuse a column mapping in a file that the bundle names: it is code, and the bundle can be from anywhere.
+
+        Raises:
+            InputError: Unless the user gave a mapping, or trusts the bundle.
+        """
+        named = str(prompt.data.get("column_mapping") or "")
+        given = "column_mapping" in self.data.model_fields_set or self.model.trust_remote_code
+        if ":" in named and not given:
+            raise InputError(
+                f"this bundle's rows were read by a column mapping from a file, {named}",
+                where=str(self.folder),
+                remedy="add --trust_remote_code to run that file, or give --column_mapping",
+            )
 
     def _evaluated(
         self, manifest: BundleManifest, group: Sequence[str | None], rows: Mapping[str | None, EvaluationRows]

@@ -19,6 +19,7 @@ from graft.methods.recorded import base_context, load_tuned, method_of
 from graft.models.base import Opened, open_model_settings, untuned
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
+from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.manifest import read_bundle
 from graft.runs.prompt_record import PromptRecord
 from graft.tasks.base import Task
@@ -192,6 +193,14 @@ def gguf_for_llama_cpp(name: str, settings: ModelSettings, backend: str, reporte
     by = "llama.cpp" if chosen else f"PyTorch, converted to float32{missing}"
     reporter.note(f"{path.name} is run by {by}")
     return path if chosen else None
+
+
+def prompt_beside(file: Path) -> PromptRecord | None:
+    """Return how a GGUF file is asked, as the bundle that it is in records it; None for a file elsewhere."""
+    if folder_kind(file.parent) is not FolderKind.BUNDLE:
+        return None
+    manifest = read_bundle(file.parent)
+    return manifest.prompt if manifest.file == file.name else None
 
 
 def adapters_of(folder: Path) -> list[str | None]:
