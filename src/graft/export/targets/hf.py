@@ -101,10 +101,11 @@ class HuggingFace:
     ) -> Built:
         """The weights, the configuration, the tokenizer, and a README."""
         from graft.export import bundle
-        from graft.export.hf.check import judged
+        from graft.export.hf.check import compare
         from graft.export.hf.folder import copy_code, write_folder
         from graft.export.hf.readme import write_readme
-        from graft.export.merge import load_judged, merge_judged
+        from graft.export.judged import judged
+        from graft.export.merge import load_judged, merge_entry, merge_judged
         from graft.export.parity_rows import load_parity_rows
 
         precision = str(options.precision)
@@ -117,6 +118,7 @@ class HuggingFace:
         reference = judged(source, model, rows, reporter) if rows is not None else None
         ends = _ends(source, model)
         model = merge_judged(model, source, None)
+        entries = {"task": source.task.name, **merge_entry(model)}
         reporter.note(f"writing the model in {precision}")
         write_folder(model, source.tokenizer, folder, precision, ends)
         if source.base.trust_remote_code:
@@ -125,9 +127,10 @@ class HuggingFace:
         parity: Any = "skipped (--skip_parity)"
         if reference is not None:
             exported = predictor(folder, source.task, source.encoding, source.base.trust_remote_code)
-            parity = reference.compare(source, folder, exported, precision, options.max_accuracy_drop, reporter)
+            allowed = options.max_accuracy_drop
+            parity = compare(reference, source, folder, exported, precision, allowed, reporter)
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        built = Built(parity, round(size / 1e6, 1), {"task": source.task.name}, run_command=_run_command(source))
+        built = Built(parity, round(size / 1e6, 1), entries, run_command=_run_command(source))
         write_readme(folder, source, built, precision, for_mlx=is_for_mlx(source))
         return built
 
