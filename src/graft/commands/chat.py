@@ -22,10 +22,11 @@ from graft.data.example import AnswerExample, Message, Origin
 from graft.errors import InputError
 from graft.export.bundle import is_bundle
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
-from graft.inference.predictor import Predictor
+from graft.inference.predictor import Predictor, ShowsAnswers
 from graft.progress import Reporter
 from graft.runs.manifest import read_bundle
 from graft.runs.prompt_record import PromptRecord
+from graft.tasks.select import get_task
 
 TYPED = Origin("typed", 1)
 
@@ -93,7 +94,7 @@ class Conversation:
             prompts = {"model": prompt_beside(file)}
             return cls({"model": LlamaCppPredictor.open(file, "model")}, max_new_tokens, prompts, ["model"])
         model = open_model_by_name(name, settings, reporter)
-        check_chats(model)
+        check_chats(model.task, model.opened.name)
         predictors = model.predictors(reporter, with_base=False, name="model")
         tuned_first = dict(sorted(predictors.items(), key=lambda item: item[0] == BASE))
         return cls(
@@ -107,9 +108,13 @@ class Conversation:
     @classmethod
     def _of_bundle(cls, folder: Path, max_new_tokens: int, adapter: str | None, trusted: bool) -> Conversation:
         manifest = read_bundle(folder)
+        task = get_task(manifest.task) if manifest.task is not None else None
+        if task is not None:
+            check_chats(task, str(folder))
         predictors = open_bundle(folder, [adapter] if adapter else adapters_of(folder), trusted)
         prompts = {name: manifest.prompt_of(name) for name in predictors}
-        return cls(predictors, max_new_tokens, prompts, [next(iter(predictors))])
+        single = task is not None and task.chat != "multi-turn"
+        return cls(predictors, max_new_tokens, prompts, [next(iter(predictors))], single_turn=single)
 
     def command(self, text: str) -> str:
         """Carry out ``new``, ``both``, or a model's name; returns the message to show."""
@@ -142,4 +147,6 @@ class Conversation:
         return answer
 
     def _generate(self, name: str, prompt: str | tuple[Message, ...]) -> str:
-        return self.predictors[name].generate([AnswerExample(prompt, "", TYPED)], self.max_new_tokens)[0]
+        predictor, example = self.predictors[name], AnswerExample(prompt, "", TYPED)
+        answer = predictor.generate([example], self.max_new_tokens)[0]
+        return predictor.shown(example, answer) if isinstance(predictor, ShowsAnswers) else answer

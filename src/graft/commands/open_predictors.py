@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from graft.config import DataSettings, ModelSettings
 from graft.data.chat_template import Renderer
 from graft.errors import InputError
+from graft.export.bundle_task import bundle_labels
 from graft.export.target import target_of
 from graft.inference.llama_cpp import is_installed, require
 from graft.inference.predictor import Predictor, Within
@@ -24,11 +24,9 @@ from graft.runs.manifest import read_bundle
 from graft.runs.prompt_record import PromptRecord
 from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
-from graft.tasks.label_space import LabelSpace
 from graft.tasks.load import load_for, on_the_gpu
 from graft.tasks.open import open_task
 from graft.tasks.recorded_prompt import prompt_of_run
-from graft.tasks.select import get_task
 
 BASE, PREVIOUS, TUNED = "base", "previous", "tuned"
 """The names of predictors; ``previous`` is the run that a run continues from."""
@@ -211,17 +209,15 @@ def adapters_of(folder: Path) -> list[str | None]:
 
 def default_metrics_of(folder: Path) -> tuple[str, ...] | None:
     """The metrics of the task of a bundle that has a classification head; None for those that fit the answers."""
-    task = read_bundle(folder).task
-    if task is None:
+    if read_bundle(folder).task is None:
         return None
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return get_task(task).default_metrics(LabelSpace.from_config(config))
+    task, labels = bundle_labels(folder)
+    return task.default_metrics(labels)
 
 
-def check_chats(model: OpenModel) -> None:
+def check_chats(task: Task, name: str) -> None:
     """Raises:
-    InputError: If one cannot talk to a model of this task.
+    InputError: If one cannot talk to a model of ``task``, which is called ``name``.
     """
-    if model.task.chat == "none":
-        name = model.opened.name
-        raise InputError(f"a {model.task.name} model cannot chat", where=name, remedy="graft evaluate")
+    if task.chat == "none":
+        raise InputError(f"a {task.name} model cannot chat", where=name, remedy="graft evaluate")

@@ -6,7 +6,7 @@ A target is one file with one object that fits ``Target``, built in here, or by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -201,6 +201,7 @@ def choose_target(named: str | None, source: ExportSource, given: ExportSettings
             the default of the model's task, or else of each.
     """
     candidates = _candidates(named or DEFAULT_FORMAT)
+    _check_task(named or DEFAULT_FORMAT, candidates, source)
     default = source.task.export_targets[:1]
     candidates.sort(key=lambda target: target.name not in default)
     reference = absolute_reference(named) if named is not None and ":" in named else None
@@ -217,6 +218,21 @@ def choose_target(named: str | None, source: ExportSource, given: ExportSettings
         if target.name in default:
             break
     raise InputError(*[problem for reason in refused for problem in reason.problems])
+
+
+def _check_task(named: str, candidates: Sequence[Target], source: ExportSource) -> None:
+    """Raises:
+    InputError: If none of the ``candidates``, all built in, can export a model of this task; with the formats that do.
+    """
+    able = source.task.export_targets
+    if not able or any(target.name in able or target.name not in TARGETS.builtin for target in candidates):
+        return
+    formats = dict.fromkeys(TARGETS.get(name).format for name in able if name in TARGETS.builtin)
+    raise InputError(
+        f"the export to {named} does not support {source.task.name} models",
+        where=source.name,
+        remedy=" or ".join(f"--format {name}" for name in formats),
+    )
 
 
 def _candidates(named: str) -> list[Target]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from graft.data.example import Example
 
@@ -85,3 +85,12 @@ class Predictor(Protocol):
 def can_score(predictor: Predictor) -> bool:
     """Return whether ``predictor`` computes likelihoods: all do that do not say otherwise."""
     return bool(getattr(predictor, "can_score", True))
+
+
+@runtime_checkable
+class ShowsAnswers(Protocol):
+    """A predictor whose answers are for metrics: it says how a person reads one."""
+
+    def shown(self, example: Example, answer: str) -> str:
+        """Return ``answer`` to ``example`` for a person."""
+        ...

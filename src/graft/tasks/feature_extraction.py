@@ -38,7 +38,7 @@ class FeatureExtraction(Task):
     hub_tag = "sentence-similarity"
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     priority = 20
-    export_targets = ("hf",)
+    export_targets = ("onnx-encoder", "hf")
     auto_class = "AutoModel"
     learning_rates: Mapping[str, float] = {}
     uses: frozenset[str] = frozenset({"pair_label"})

@@ -199,3 +199,7 @@ class Tagger(TaskPredictor):
                 firsts = aligned[place].firsts
                 answers[place] = " ".join(outside if first is None else names[tags[first]] for first in firsts)
         return answers
+
+    def shown(self, example: Example, answer: str) -> str:
+        """Return each word with its tag: ``Rome/B-city``."""
+        return " ".join(f"{word}/{tag}" for word, tag in zip(words_of(example), answer.split(), strict=True))

@@ -1,4 +1,4 @@
-"""Encoders with a classification head as plain ONNX, for onnxruntime alone."""
+"""Encoders as plain ONNX, for onnxruntime alone: with a classification head, or without a head for embeddings."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ import torch
 
 from graft.errors import GraftError, need_extra
 
+LOGITS, HIDDEN = "logits", "last_hidden_state"
+"""The output of a model with a head, and of one without."""
 
-class _Logits(torch.nn.Module):
-    """Returns only the logits, and takes its inputs by position, as the exporter wants them."""
 
-    def __init__(self, model: Any) -> None:
+class _Output(torch.nn.Module):
+    """Returns only one output, and takes its inputs by position, as the exporter wants them."""
+
+    def __init__(self, model: Any, output: str) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.output = model, output
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """input_ids and attention_mask (rows, tokens) -> the head's logits."""
-        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits
+        """input_ids and attention_mask (rows, tokens) -> the output."""
+        found: torch.Tensor = getattr(self.model(input_ids=input_ids, attention_mask=attention_mask), self.output)
+        return found
 
 
-def export(model: Any, folder: Path) -> None:
-    """Export ``model`` as ``folder``/model.onnx: input_ids and attention_mask (rows, tokens) in, logits out.
+def export(model: Any, folder: Path, output: str) -> None:
+    """Export ``model`` as ``folder``/model.onnx: input_ids and attention_mask (rows, tokens) in, ``output`` out.
 
     Raises:
         MissingExtra: If onnxscript is not installed.
@@ -43,7 +46,7 @@ def export(model: Any, folder: Path) -> None:
     with _quiet(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
-            _export(model, folder / "model.onnx")
+            _export(model, folder / "model.onnx", output)
         except OSError:
             raise
         except Exception as error:
@@ -51,15 +54,15 @@ def export(model: Any, folder: Path) -> None:
             raise GraftError(f"torch.onnx cannot export this model: {type(error).__name__}: {reason}") from error
 
 
-def _export(model: Any, file: Path) -> None:
+def _export(model: Any, file: Path, output: str) -> None:
     rows, tokens = torch.export.Dim("rows", min=1), torch.export.Dim("tokens", min=1)
     example = (torch.ones(2, 9, dtype=torch.long), torch.ones(2, 9, dtype=torch.long))
     torch.onnx.export(
-        _Logits(model.eval()),
+        _Output(model.eval(), output),
         example,
         str(file),
         input_names=["input_ids", "attention_mask"],
-        output_names=["logits"],
+        output_names=[output],
         dynamic_shapes={"input_ids": {0: rows, 1: tokens}, "attention_mask": {0: rows, 1: tokens}},
         dynamo=True,
         verbose=False,
@@ -102,10 +105,12 @@ class OnnxEncoder:
         options.log_severity_level = 4
         path = str(folder / "model.onnx")
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._output = self._session.get_outputs()[0].name
 
     def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
         feed = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
-        return SimpleNamespace(logits=torch.from_numpy(self._session.run(["logits"], feed)[0]))
+        found = self._session.run([self._output], feed)[0]
+        return SimpleNamespace(**{self._output: torch.from_numpy(found)})
 
     def eval(self) -> OnnxEncoder:
         """The session itself: an exported graph has no dropout to switch off."""

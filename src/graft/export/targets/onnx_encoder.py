@@ -1,37 +1,19 @@
-"""The target ``onnx-encoder``: classifiers and taggers as plain ONNX."""
+"""The target ``onnx-encoder``: classifiers, taggers and embedding models as plain ONNX."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from graft.config import ExportSettings, Settings
 from graft.errors import InputError
 from graft.export.target import Built
 
 if TYPE_CHECKING:
-    from graft.evaluation.rows import EvaluationRows
+    from graft.export.judged import Judged
     from graft.export.source import ExportSource
-    from graft.inference.cached import CachedPredictor
     from graft.inference.predictor import Predictor
     from graft.progress import Reporter
-
-SAMPLE_TEXTS = ("a", "The way to the sea is long, and no one knows it.")
-
-LINES = """\
-import json
-
-import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
-
-session = onnxruntime.InferenceSession("model.onnx")
-tokenizer = Tokenizer.from_file("tokenizer.json")
-names = json.load(open("config.json"))["id2label"]
-ids = np.array([tokenizer.encode("the text to read").ids])
-logits = session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
-print([names[str(index)] for index in np.atleast_1d(logits[0].argmax(-1))])
-"""
 
 
 class OnnxEncoder:
@@ -39,7 +21,7 @@ class OnnxEncoder:
 
     name = "onnx-encoder"
     title = "ONNX for onnxruntime"
-    help = "classifiers and taggers, with the adapter merged"
+    help = "classifiers, taggers and embedding models, with the adapter merged"
     format = "onnx"
     precisions = ("float32", "int8")
     Config = Settings
@@ -65,125 +47,76 @@ class OnnxEncoder:
         self, source: ExportSource, options: ExportSettings, config: Settings, folder: Path, reporter: Reporter
     ) -> Built:
         """model.onnx, the tokenizer, and the labels in config.json."""
+        from graft.export.judged import judged
         from graft.export.merge import load_judged, merge_entry, merge_judged
-        from graft.export.onnx.encoder_graph import export, quantize_dynamic_int8
+        from graft.export.onnx.encoder_graph import HIDDEN, LOGITS, export, quantize_dynamic_int8
+        from graft.export.onnx.encoder_readme import write_readme
         from graft.export.onnx.genai_folder import size_mb, weights_sha256
         from graft.export.onnx.model_builder import versions
+        from graft.export.parity_rows import load_parity_rows
 
+        wanted, precision = not options.skip_parity, str(options.precision)
+        rows = load_parity_rows(source, options.data_files, options.parity_rows) if wanted else None
         reporter.note(f"loading {source.name}")
         model = load_judged(source)
-        judged = None if options.skip_parity else _Judged.of(model, source, options, reporter)
+        reference = judged(source, model, rows, reporter) if rows is not None else None
         model = merge_judged(model, source, None)
-        reporter.note(f"exporting in {options.precision}")
-        export(model, folder)
-        if options.precision == "int8":
+        reporter.note(f"exporting in {precision}")
+        export(model, folder, LOGITS if source.task.head_suffix else HIDDEN)
+        if precision == "int8":
             quantize_dynamic_int8(folder)
         source.tokenizer.save_pretrained(folder)
         (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
-        parity = "skipped (--skip_parity)" if judged is None else _parity(source, options, judged, folder, reporter)
+        parity: Any = "skipped (--skip_parity)"
+        if reference is not None:
+            parity = _compare(reference, source, folder, precision, options.max_accuracy_drop, reporter)
         entries = {
             "task": source.task.name,
             "sha256": weights_sha256(folder),
             "versions": versions(),
             **merge_entry(model),
         }
-        built = Built(parity, size_mb(folder), entries, run_command="graft chat {folder} --prompt TEXT")
-        _write_readme(folder, f"{source.name}, {source.task.name}, {options.precision} ONNX", built.reason)
+        chats = source.task.chat != "none"
+        run_command = "graft chat {folder} --prompt TEXT" if chats else "graft evaluate {folder} --data_files FILE"
+        built = Built(parity, size_mb(folder), entries, run_command=run_command)
+        write_readme(folder, source, precision, built.reason)
         return built
 
     def open(self, folder: Path, adapter: str | None = None) -> Predictor:
         """The bundle in onnxruntime, on its own task."""
-        import json
-
-        from transformers import AutoTokenizer
-
+        from graft.export.bundle_task import bundle_task
         from graft.export.onnx.encoder_graph import OnnxEncoder as Graph
-        from graft.runs.manifest import read_bundle
-        from graft.tasks.encoding import DEFAULT_MAX_LENGTH, Encoding
-        from graft.tasks.label_space import LabelSpace
-        from graft.tasks.select import get_task
 
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        longest = min(DEFAULT_MAX_LENGTH, int(tokenizer.model_max_length))
-        encoding = Encoding(tokenizer, LabelSpace.from_config(config), longest)
-        return get_task(read_bundle(folder).task or "").predictor("onnx", Graph(folder), encoding)
+        task, encoding = bundle_task(folder)
+        return task.predictor("onnx", Graph(folder), encoding)
 
 
-class _Judged(NamedTuple):
-    """What the model that was judged, which is not merged, does.
-
-    Attributes:
-        rows: The rows to compare on.
-        predictor: The model's answers to them, kept.
-        logits: The model's logits for each of ``SAMPLE_TEXTS``.
-    """
-
-    rows: EvaluationRows
-    predictor: CachedPredictor
-    logits: list[Any]
-
-    @classmethod
-    def of(cls, model: Any, source: ExportSource, options: ExportSettings, reporter: Reporter) -> _Judged:
-        """Ask ``model`` all that the exported model is asked."""
-        import torch
-
-        from graft.evaluation.compare import evaluate
-        from graft.export.parity_rows import load_parity_rows
-        from graft.inference.cached import CachedPredictor
-
-        task, encoding = source.task, source.encoding
-        rows = load_parity_rows(source, options.data_files, options.parity_rows)
-        predictor = CachedPredictor(task.predictor("tuned", model, encoding))
-        evaluate([predictor], rows, metrics=task.default_metrics(encoding.label_space), reporter=reporter)
-        predictor.generate(rows.examples, 1)
-        predictor.release_model()
-        with torch.no_grad():
-            logits = [model(ids, attention_mask=mask).logits for ids, mask in _inputs(encoding.tokenizer)]
-        return cls(rows, predictor, logits)
-
-
-def _parity(
-    source: ExportSource, options: ExportSettings, judged: _Judged, folder: Path, reporter: Reporter
+def _compare(
+    judged: Judged, source: ExportSource, folder: Path, precision: str, allowed: float | None, reporter: Reporter
 ) -> dict[str, Any]:
-    """Both models on the same rows, and the largest difference of their logits."""
-    from graft.evaluation.compare import evaluate
+    """Both models on the same rows, and the largest difference of their outputs."""
+    import torch
+    from tokenizers import Tokenizer
+
     from graft.export.onnx.encoder_graph import OnnxEncoder as Graph
-    from graft.export.parity import exact_verdict, gate
+    from graft.export.parity import exact_verdict
 
-    task, encoding, rows = source.task, source.encoding, judged.rows
-    exported = Graph(folder)
-    predictors = [judged.predictor, task.predictor("onnx", exported, encoding)]
-    result = evaluate(
-        predictors,
-        rows,
-        metrics=task.default_metrics(encoding.label_space),
-        reporter=reporter,
-    )
-    own, exported_answers = (predictor.generate(rows.examples, 1) for predictor in predictors)
-    same = sum(one == other for one, other in zip(own, exported_answers, strict=True))
-    pairs = zip(judged.logits, _inputs(encoding.tokenizer), strict=True)
-    difference = max(float((wanted - exported(ids, mask).logits).abs().max()) for wanted, (ids, mask) in pairs)
-    found = {
-        "rows": len(rows.examples),
-        "answers_equal": [same, len(rows.examples)],
-        "greatest_logit_difference": round(difference, 6),
-        **gate(result.document, options.max_accuracy_drop),
+    graph = Graph(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(source.encoding.max_length)
+    outputs = []
+    for ids in judged.tokens:
+        inputs = torch.tensor([list(ids)])
+        found = graph(inputs, torch.ones_like(inputs))
+        outputs.append(next(iter(vars(found).values()))[0])
+    exported = source.task.predictor("onnx", graph, source.encoding)
+    document = {
+        "token_ids_identical": judged.same_tokens([tokenizer.encode(text).ids for text in judged.texts]),
+        "greatest_logit_difference": judged.difference(outputs),
+        **judged.verdict(source, exported, allowed, reporter),
     }
-    greatest = max(float(logits.abs().max()) for logits in judged.logits)
-    return exact_verdict(found, greatest) if options.precision == "float32" else found
-
-
-def _inputs(tokenizer: Any) -> list[tuple[Any, Any]]:
-    """Token ids and attention mask, each (1, tokens), of each of ``SAMPLE_TEXTS``."""
-    inputs = [tokenizer(text, return_tensors="pt") for text in SAMPLE_TEXTS]
-    return [(one["input_ids"], one["attention_mask"]) for one in inputs]
-
-
-def _write_readme(folder: Path, title: str, reason: str) -> None:
-    how = "`pip install onnxruntime tokenizers`, then in this folder:"
-    text = f"# {title}\n\ncompared with PyTorch: {reason}\n\n## Run it\n\n{how}\n\n```python\n{LINES}```\n"
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    return exact_verdict(document, judged.greatest) if precision == "float32" else document
 
 
 ONNX_ENCODER = OnnxEncoder()
