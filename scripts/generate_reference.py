@@ -392,7 +392,8 @@ def metrics() -> str:
         for name, metric in METRICS.items()
     ]
     return f"""`--metrics` names what is measured; without it, graft chooses by the answers: accuracy for classes, field F1 for JSON,
-ROUGE for texts. The first metric is the headline.
+exact match for a few words, ROUGE for longer texts. The first metric is the headline. [What the metrics count](../explanation/metrics.md)
+tells how words are found in each script, and what several right answers and `--normalize` mean.
 
 {table(("metric", "title", "meaning", "direction", "on the hub", "needs"), rows)}
 """

@@ -7,6 +7,7 @@ from typing import Any
 
 from graft.data.example import Example
 from graft.data.example_set import ExampleSet
+from graft.data.spelling import composed
 from graft.data.split import sample
 
 SEED = 42
@@ -31,8 +32,11 @@ class EvaluationRows:
 
     @property
     def references(self) -> list[str]:
-        """The right answers, in the order of the rows."""
-        return [example.reference for example in self.examples]
+        """The right answers, in the order of the rows; a class in the form of Unicode that its label has."""
+        labels = {composed(label): label for label in reversed(self.labels or ())}
+        same = {label: label for label in self.labels or ()}
+        found = (example.reference for example in self.examples)
+        return [same.get(text) or labels.get(composed(text), text) for text in found]
 
     @property
     def alternatives(self) -> list[tuple[str, ...]] | None:

@@ -16,6 +16,8 @@ from graft.runs.view import RunView, number
 
 SHARED_ENOUGH = 16
 """Characters at the start or the end of every prompt that are worth showing once."""
+BREAKS = (" ", "\n", ">", *"：。，、！？")
+"""After these a text is cut; Chinese and Japanese have no blanks."""
 LONGEST = 240
 """Characters of a text that are shown at once."""
 MOST_LINES = 6
@@ -95,11 +97,11 @@ def shared(prompts: Sequence[str], enough: int = SHARED_ENOUGH) -> tuple[str, st
     if len(prompts) < 3:
         return "", ""
     opening = _common(prompts)
-    cut = max(opening.rfind(mark) for mark in (" ", "\n", ">")) + 1
+    cut = max(opening.rfind(mark) for mark in BREAKS) + 1
     opening = opening[:cut] if cut >= enough else ""
     rests = [prompt[len(opening) :] for prompt in prompts]
     ending = _common([rest[::-1] for rest in rests])[::-1]
-    space = re.search(r"\s|<", ending)
+    space = re.search(r"\s|[<：。，、！？]", ending)
     ending = ending[space.start() :] if space and len(ending) - space.start() >= enough else ""
     return opening, ending
 

@@ -7,9 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
+import regex
+
 from graft.data.spelling import composed
 from graft.data.words import words
 from graft.evaluation.metrics.base import Metric, mean_metric
+
+_SYMBOL = regex.compile(r"[\p{S}--\p{ASCII}]", regex.V1)
 
 
 def exact(reference: str, answer: str) -> float:
@@ -18,10 +22,13 @@ def exact(reference: str, answer: str) -> float:
 
 
 def token_f1(reference: str, answer: str) -> float:
-    """Return the F1 of the two bags of words (Rajpurkar et al. 2016, SQuAD, without its rules for English articles)."""
+    """Return the F1 of the two bags of words (Rajpurkar et al. 2016, SQuAD, without its rules for English articles).
+
+    Of two texts without words it is 1 if their symbols beyond ASCII, such as emoji, are equal.
+    """
     wanted, found = Counter(words(reference)), Counter(words(answer))
     if not wanted or not found:
-        return float(wanted == found)
+        return float(wanted == found and _SYMBOL.findall(reference) == _SYMBOL.findall(answer))
     return 2 * (wanted & found).total() / (wanted.total() + found.total())
 
 
