@@ -16,6 +16,11 @@ TEMPORARY = ".graft-tmp"
 """How the names of unfinished files end; a killed process can leave some behind."""
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class ReadOnlyError(GraftError):
+    """A place that cannot be written to: read-only media, or no permission."""
 
 
 def expanded(path: str | Path) -> Path:
@@ -35,7 +40,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     with saying_what_failed(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        mode = path.stat().st_mode & 0o777 if path.exists() else usual_mode()
         # In the same folder: os.replace is atomic within a file system only.
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=TEMPORARY, dir=path.parent)
         temporary = Path(name)
@@ -79,7 +84,8 @@ def cannot_write(path: Path, error: OSError) -> GraftError:
             remedy="free some room there, or choose a folder on another disk",
         )
     reason = error.strerror or str(error)
-    return GraftError(f"cannot write {path.name}: {reason}", where=str(path.parent), remedy="choose another folder")
+    kind = ReadOnlyError if error.errno in _READ_ONLY else GraftError
+    return kind(f"cannot write {path.name}: {reason}", where=str(path.parent), remedy="choose another folder")
 
 
 def _free(folder: Path) -> str:
@@ -89,8 +95,8 @@ def _free(folder: Path) -> str:
         return "an unknown number of bytes"
 
 
-def _umask() -> int:
-    """The mask that new files get; ``mkstemp`` makes private ones, which a run's files are not."""
+def usual_mode() -> int:
+    """The mode of a new file by the user's mask; ``mkstemp`` makes private ones, which a run's files are not."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask

@@ -27,7 +27,7 @@ from graft.data.sources import find_files, sha256_of
 from graft.errors import InputError, Problems
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.rows import EvaluationRows
-from graft.evaluation.store import record, write_evaluation
+from graft.evaluation.store import loses_base, record, recording, write_evaluation
 from graft.export.bundle import is_bundle
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 from graft.inference.server_url import is_url
@@ -133,12 +133,31 @@ def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluat
     predictors = model.predictors(reporter, with_base=True, name=BASE)
     default, limit = task.default_metrics(label_space), prompt.max_new_tokens
     result = evaluated(predictors, rows, request.evaluation, reporter, default, recorded_limit=limit)
+    if model.run is not None and TUNED in predictors and BASE not in predictors:
+        result.document["notes"].append(_without_base(model.run))
     if request.output is not None:
         _write(result, request.output)
     elif model.run is not None and _is_of(model.run, opened):
-        record(model.run, result)
-        write_pages(model.run.path)
+        _record(model.run, result, reporter)
     return result
+
+
+def _without_base(run: RunFolder) -> str:
+    base = run.manifest.base
+    name = f"{base.name} (SHA-256 {base.sha256})" if base is not None else "which the manifest does not name"
+    return f"Only the tuned model was judged: its base, {name}, is gone."
+
+
+def _record(run: RunFolder, result: Evaluation, reporter: Reporter) -> None:
+    """Write the result into the run, unless that would take away what is known of its base."""
+    if loses_base(run, result):
+        reporter.note(
+            f"not recorded in {run.path}, whose evaluation has its base too; --output_path FOLDER keeps this one"
+        )
+        return
+    with recording(run, reporter):
+        record(run, result)
+        write_pages(run.path)
 
 
 def _is_of(run: RunFolder, opened: Opened) -> bool:

@@ -166,7 +166,7 @@ def _save(run: RunFolder, model: Any, plan: RunPlan, result: TrainResult, parame
     if result.diverged and result.kept_step is None:
         raise diverged(run, result.diverged, None)
     folder = run.path / "model"
-    link(plan.base, folder)
+    link(plan.base, folder, copy=plan.settings.copy_base)
     if plan.encoding.label_space.names:
         write_config(model, folder)
     method = METHODS.get(plan.settings.method)

@@ -16,7 +16,7 @@ from graft.export.target import target_of
 from graft.inference.llama_cpp import is_installed, require
 from graft.inference.predictor import Predictor, Within
 from graft.methods.recorded import base_context, load_tuned, method_of
-from graft.models.base import Opened, open_model_settings, untuned
+from graft.models.base import Opened, open_model_settings, untuned_if_here
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.kind import FolderKind, folder_kind
@@ -72,10 +72,10 @@ class OpenModel:
             name: The name of a model that has no base next to it.
 
         Returns:
-            ``base`` and ``tuned``, or the model by ``name``.
+            ``base`` and ``tuned``, or the model by ``name``; ``tuned`` alone where the base is gone, which is noted.
 
         Raises:
-            InputError: If the model does not load, or its base is gone.
+            InputError: If the model does not load, or ``--base`` names another model than its base.
         """
         task, encoding, opened, run = self.task, self.encoding, self.opened, self.run
         seed = (run.manifest.seed or 0) if run is not None else 0
@@ -91,8 +91,10 @@ class OpenModel:
             return base_and_tuned(task, encoding, tuned, within=within)
         if opened.adapter is None and (run is None or not with_base):
             return {name: task.predictor(name, tuned, encoding)}
-        before = on_the_gpu(load_for(task, encoding, untuned(opened, reporter), seed))
-        return base_and_tuned(task, encoding, tuned, before)
+        base = untuned_if_here(opened, reporter)
+        if base is None:
+            return {TUNED: task.predictor(TUNED, tuned, encoding)}
+        return base_and_tuned(task, encoding, tuned, on_the_gpu(load_for(task, encoding, base, seed)))
 
 
 def base_and_tuned(

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from graft.commands.moved import PLACES, is_gone, new_places
 from graft.config import SECRET, FinetuneSettings
 from graft.errors import InputError, Problems
 from graft.planning.fingerprints import chat_template_sha256, data_file_hashes, tokenizer_sha256
@@ -59,6 +60,7 @@ def resumed(given: FinetuneSettings) -> FinetuneSettings:
     update["trust_remote_code"] = given.trust_remote_code or recorded.trust_remote_code
     manifest = read_run(given.output_path) if is_run(given.output_path) else None
     longer = manifest is not None and _is_longer(given, recorded, manifest)
+    update |= new_places(given, recorded, manifest, given.output_path)
     if longer and manifest is not None and manifest.status == "finished":
         _check_checkpoint(given.output_path)
     if longer:
@@ -142,7 +144,8 @@ def _refuse_differences(given: FinetuneSettings, recorded: FinetuneSettings, whe
     now, then = (settings.model_dump(exclude=SECRET) for settings in (given, recorded))
     for name in now.keys() & (given.model_fields_set - MAY_DIFFER - set(LENGTH) - {"trust_remote_code"}):
         measured = name == "precision" and given.precision == "auto"
-        if now[name] != then.get(name) and not measured:
+        moved = name in PLACES and is_gone(then.get(name))
+        if now[name] != then.get(name) and not measured and not moved:
             problems.add(
                 f"--{name} {now[name]} differs from the value in the run to resume, {then.get(name)}",
                 where,

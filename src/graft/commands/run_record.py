@@ -21,11 +21,12 @@ from graft.data.example import Example
 from graft.data.rows import as_row
 from graft.hardware.machine import machine
 from graft.methods import METHODS
-from graft.models.base import save_chat_template
+from graft.models.base import Base, save_chat_template
 from graft.planning.fingerprints import chat_template_sha256, data_file_hashes, tokenizer_sha256
 from graft.planning.plan import RunPlan
 from graft.runs.evaluation_document import read_metrics
 from graft.runs.folder import RunFolder
+from graft.runs.kind import is_run
 from graft.runs.manifest import read_run
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
         seed=settings.seed,
         machine=machine(),
         base={
-            "name": base.name,
-            "path": str(base.path),
+            "name": _name_of(run, base),
+            "path": _place_of(run, base),
             "sha256": base.sha256,
             "tokenizer_sha256": tokenizer_sha256(base.path),
             "license": base.license,
@@ -82,13 +83,29 @@ def _parent(run: RunFolder, plan: RunPlan) -> dict[str, Any] | None:
     """What the run continues from, by a path that holds when both folders are moved together."""
     if plan.parent is None:
         return None
-    place, earlier = plan.parent.place.resolve(), plan.parent.opened.run
-    try:
-        path = Path(os.path.relpath(place, run.path.resolve())).as_posix()
-    except ValueError:  # on another drive
-        path = str(place)
+    earlier = plan.parent.opened.run
+    path = _from_run(run, plan.parent.place)
     steps = read_run(earlier).training.steps if earlier is not None else None
     return {"path": path, "name": plan.parent.opened.name, "sha256": plan.parent.sha256, "steps": steps}
+
+
+def _name_of(run: RunFolder, base: Base) -> str:
+    """The base's name; of a run that is resumed elsewhere the one that it began with, if these are the same weights."""
+    known = run.manifest.base if is_run(run.path) else None
+    return known.name if known is not None and known.sha256 == base.sha256 else base.name
+
+
+def _place_of(run: RunFolder, base: Base) -> str:
+    """Where the base is, from the run: of a folder or a file the place itself, else that in a cache."""
+    return _from_run(run, Path(base.name)) if base.kind in ("folder", "gguf") else str(base.path)
+
+
+def _from_run(run: RunFolder, place: Path) -> str:
+    """A path that holds when both are moved together, however far apart they are."""
+    try:
+        return Path(os.path.relpath(place.resolve(), run.path.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return str(place.resolve())
 
 
 def record_training(run: RunFolder, result: TrainResult, trainable: int, parameters: int) -> None:

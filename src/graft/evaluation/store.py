@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.table import headline
-from graft.runs.evaluation_document import EVALUATION, PREDICTIONS, EvaluationDocument, PredictionRecord
+from graft.files import ReadOnlyError
+from graft.progress import Reporter
+from graft.runs.evaluation_document import (
+    EVALUATION,
+    PREDICTIONS,
+    EvaluationDocument,
+    PredictionRecord,
+    read_evaluation,
+)
 from graft.runs.folder import RunFolder
 from graft.runs.paths import portable_path
 from graft.runs.record import dump_lines, plain_values, validate
+
+
+@contextmanager
+def recording(run: RunFolder, reporter: Reporter) -> Iterator[None]:
+    """Within, a result is recorded in a run; where the folder is read-only, that is noted, and the result stays."""
+    try:
+        yield
+    except ReadOnlyError as error:
+        reporter.note(f"nothing was recorded in {run.path}: {error.problems[0].what}")
+
+
+def loses_base(run: RunFolder, result: Evaluation) -> bool:
+    """Whether the run's evaluation has its base, and ``result``, made where the base is gone, has not."""
+    known = read_evaluation(run.path)
+    return known is not None and "base" in known.predictors and "base" not in result.document["predictors"]
 
 
 def record(run: RunFolder, result: Evaluation) -> None:

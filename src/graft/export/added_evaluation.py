@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from graft.evaluation.compare import Evaluation
-from graft.evaluation.store import record
+from graft.evaluation.store import loses_base, record, recording
+from graft.progress import Reporter
 from graft.report import write_pages
 from graft.runs.evaluation_document import read_evaluation
 from graft.runs.folder import RunFolder
 
 
-def add_to_report(run: RunFolder, found: Evaluation) -> None:
-    """Add the bundle to the run's evaluation and report, unless these hold more rows."""
+def add_to_report(run: RunFolder, found: Evaluation, reporter: Reporter) -> None:
+    """Add the bundle to the run's evaluation and report, unless these hold more rows, or the base, which is gone now.
+
+    A run on read-only media stays as it is, which is noted.
+    """
     known = read_evaluation(run.path)
     before = (known.data.rows or 0) if known else 0
-    if found.document["data"]["rows"] >= before:
+    if found.document["data"]["rows"] < before or loses_base(run, found):
+        return
+    with recording(run, reporter):
         record(run, found)
         write_pages(run.path)

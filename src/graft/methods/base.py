@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from graft.config import Settings
 from graft.errors import GraftError, InputError
+from graft.files import usual_mode
 
 C = TypeVar("C", bound=Settings)
 
@@ -132,6 +133,9 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     try:
         temporary.mkdir(parents=True)
         write(temporary)
+        for file in temporary.iterdir():
+            if file.is_file():
+                file.chmod(usual_mode())  # safetensors writes files that nobody else can read
         if folder.exists():
             for file in sorted(temporary.iterdir()):
                 Path(file).replace(folder / file.name)

@@ -8,7 +8,7 @@ from graft.models.find_base import BaseMissing
 from graft.models.folder import Base, is_whole
 from graft.models.link import link
 from graft.models.load import head_layers, kind_of, load_model, load_tokenizer, save_new_tokens
-from graft.models.open import Opened, open_model_settings, open_run_or_model, untuned
+from graft.models.open import Opened, open_model_settings, open_run_or_model, untuned, untuned_if_here
 from graft.models.resolve import resolve
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "save_chat_template",
     "save_new_tokens",
     "untuned",
+    "untuned_if_here",
 ]

@@ -23,11 +23,11 @@ _SMALL = (
 )
 
 
-def link(base: Base, folder: Path) -> None:
+def link(base: Base, folder: Path, copy: bool = False) -> None:
     """Make ``folder`` a model folder that loads as ``base`` does.
 
-    Weights become hard links; where the file system has none, symbolic links; else copies. Small files are copied, so
-    that changing them (a chat template, say) leaves the base as it is.
+    Weights become hard links; where the file system has none, symbolic links; else, or with ``copy``, copies. Small
+    files are copied, so that changing them (a chat template, say) leaves the base as it is.
 
     Raises:
         InputError: when the base's weights are gone.
@@ -35,6 +35,8 @@ def link(base: Base, folder: Path) -> None:
     problems = Problems()
     weights = find_weights(base.path, problems)
     problems.raise_if_any()
+    if folder.exists() and folder.samefile(base.path):  # a run that is resumed without its base elsewhere
+        return
     folder.mkdir(parents=True, exist_ok=True)
     small = {file for pattern in _SMALL for file in base.path.glob(pattern) if file.is_file()}
     for file in sorted(small - {base.path / "graft.json"}):
@@ -43,9 +45,9 @@ def link(base: Base, folder: Path) -> None:
         _fresh(target)
         shutil.copyfile(file, target)
     for file in weights:
-        if not _same(file, folder / file.name):
+        if copy or not _same(file, folder / file.name):
             _fresh(folder / file.name)
-            _link_file(file.resolve(), folder / file.name)
+            _link_file(file.resolve(), folder / file.name, copy)
 
 
 def _same(file: Path, other: Path) -> bool:
@@ -57,8 +59,8 @@ def _fresh(file: Path) -> None:
     file.unlink(missing_ok=True)
 
 
-def _link_file(file: Path, target: Path) -> None:
-    for make in (os.link, os.symlink, shutil.copyfile):
+def _link_file(file: Path, target: Path, copy: bool) -> None:
+    for make in (shutil.copyfile,) if copy else (os.link, os.symlink, shutil.copyfile):
         try:
             make(file, target)
             return

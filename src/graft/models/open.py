@@ -9,6 +9,7 @@ from graft.config import HubSettings, ModelSettings
 from graft.errors import GraftError, InputError, Problems
 from graft.models.adapter_base import check_base
 from graft.models.find_base import (
+    BaseMissing,
     allows_mismatch,
     base_of_adapter,
     base_of_run,
@@ -170,6 +171,20 @@ def untuned(opened: Opened, reporter: Reporter = SILENT) -> Base:
     if opened.run is None or opened.adapter is not None:
         return opened.base
     return base_of_run(opened.run, RunFolder.open(opened.run).manifest, opened.hub, reporter)
+
+
+def untuned_if_here(opened: Opened, reporter: Reporter) -> Base | None:
+    """As ``untuned``; of a base that is gone, it notes which one it was, and returns None.
+
+    Raises:
+        InputError: when what ``--base`` names is another model.
+    """
+    try:
+        return untuned(opened, reporter)
+    except BaseMissing as error:
+        said = error.problems[0]
+        reporter.note(f"without its base: {said.what} ({said.remedy})")
+        return None
 
 
 def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from graft.report import summary, usage
+from graft.report.base_weights import MISSING, dependence
 from graft.report.confusion import commonest_share
 from graft.report.format import duration, megabytes, metric_of
 from graft.runs.health import AGAINST_FULL_MEMORY
@@ -43,7 +44,7 @@ class Finding:
 
 def diagnose(view: RunView) -> list[Finding]:
     """Return everything that was found, the gravest first."""
-    checks: tuple[Callable[[RunView], Iterator[Finding]], ...] = (_health, _memory, _unlearned, _poor, _slow)
+    checks: tuple[Callable[[RunView], Iterator[Finding]], ...] = (_base, _health, _memory, _unlearned, _poor, _slow)
     found = list(_ending(view))
     for check in checks:
         found += [finding for finding in check(view) if finding.kind not in {f.kind for f in found}]
@@ -80,6 +81,14 @@ def _progress(view: RunView) -> tuple[str, ...]:
     if last is None:
         return ("the run stopped before the first log step",)
     return (f"the run had reached step {last:,}{f' of {wanted:,.0f}' if wanted else ''}",)
+
+
+def _base(view: RunView) -> Iterator[Finding]:
+    found = dependence(view)
+    if found is not None:
+        kind, what, remedies = found
+        title = "the run is not whole" if kind == MISSING else "the run depends on files outside of its folder"
+        yield Finding(kind, title, (what,), remedies)
 
 
 def _health(view: RunView) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graft.report import summary
+from graft.report.base_weights import dependence
 from graft.report.format import count, interval_text, metric_of, signed
 from graft.report.row_changes import find_changes
 from graft.runs.metric_info import MetricInfo
@@ -39,6 +40,10 @@ def print_run(run: Path, console: Console) -> None:
         _section(console, title, pairs)
     for warning in summary.warnings(view):
         console.print(Text(f"warning: {warning}", style="yellow"))
+    needs = dependence(view)
+    if needs is not None:
+        _, what, remedies = needs
+        console.print(Text(f"note: {what}\n" + "\n".join(f"  {remedy}" for remedy in remedies), style="yellow"))
     _section(console, "Files", _files(run))
 
 
@@ -61,6 +66,7 @@ def run_summary(run: Path) -> dict[str, Any]:
         "training": view.training.document(),
         "warnings": summary.warnings(view),
         "error": view.error or None,
+        "needs": needs[1] if (needs := dependence(view)) else None,
         "files": dict(_files(run)),
     }
 

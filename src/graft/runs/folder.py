@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from graft.errors import InputError
-from graft.files import append_line, write_whole
+from graft.files import ReadOnlyError, append_line, cannot_write, write_whole
 from graft.runs.kind import FolderKind, expect_kind, folder_kind
 from graft.runs.manifest import MANIFEST, RunManifest, read_run, update_manifest
 from graft.runs.record import dump
@@ -146,6 +146,8 @@ class RunFolder:
                 return False
         except InputError:
             return True
+        except ReadOnlyError:
+            return False
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
@@ -171,11 +173,14 @@ class RunFolder:
 
         Raises:
             InputError: If another process holds it.
+            ReadOnlyError: If nothing can be written there.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / LOCK)
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
+        except OSError as error:
+            raise cannot_write(self.path / LOCK, error) from error
         except Timeout:
             raise InputError(
                 "another graft process is using this folder",

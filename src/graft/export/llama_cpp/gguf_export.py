@@ -67,7 +67,7 @@ class GgufExport:
         shutil.rmtree(self.folder / ".merged", ignore_errors=True)
         found = self._compared(judged)
         if found.evaluation is not None and source.run is not None and self.options.data_files is None:
-            add_to_report(source.run, found.evaluation)
+            add_to_report(source.run, found.evaluation, self.reporter)
         apart = f" --lora {{folder}}/{quote(self._lora.name)}" if self._unmerged else ""
         built = Built(
             found.parity,

@@ -18,7 +18,7 @@ from graft.export.source import ExportSource
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import Predictor
 from graft.inference.torch import TorchPredictor
-from graft.models.base import load_model, untuned
+from graft.models.base import load_model, untuned_if_here
 from graft.progress import Reporter
 
 SAMPLE_TEXTS = ("The way to the sea is long.", "12 + 30 = 42", "Straße, 東京, ಕನ್ನಡ, हिन्दी", "<b>1.000 €</b>\n\n\tx  y")
@@ -72,9 +72,8 @@ def ask_judged(model: Any, source: ExportSource, options: BundleSettings, report
     if own is None and files is None:
         return _samples(model, source, reporter)
     rows = load_parity_rows(source, files, options.parity_rows)
-    base = None
-    if own is not None:
-        base = _kept("base", load_model(untuned(source.opened, reporter)), source, rows, reporter)
+    before = untuned_if_here(source.opened, reporter) if own is not None else None
+    base = _kept("base", load_model(before), source, rows, reporter) if before is not None else None
     tuned = _kept("tuned" if base else "model", model, source, rows, reporter)
     answers = reference_answers(model, source.tokenizer, rows.examples, _ends(model, source), reporter)
     return Judged(answers, rows, [*([base] if base else []), tuned])

@@ -41,7 +41,7 @@ from graft.export.source import ExportSource
 from graft.export.target import Built
 from graft.inference.cached import CachedPredictor
 from graft.inference.torch import TorchPredictor
-from graft.models.base import load_model, untuned
+from graft.models.base import load_model, untuned_if_here
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import read_bundle
@@ -100,7 +100,7 @@ class GenaiExport:
         shown = ShownPrompt.of(prompt_record(self.source), self.source.tokenizer, chosen.parity)
         write_readme(self.folder, f"{self.source.name}, {chosen.variant.precision} ONNX", lines, shown, adapter)
         if chosen.evaluation is not None and self.source.run is not None and self.options.data_files is None:
-            add_to_report(self.source.run, chosen.evaluation)
+            add_to_report(self.source.run, chosen.evaluation, self.reporter)
         return built
 
     @property
@@ -121,9 +121,9 @@ class GenaiExport:
         """Ask the model that was judged, which is not merged, and then merge it where that is needed."""
         rows, known = self._rows()
         self.reporter.note(f"loading {self.source.name}")
-        base = None
-        if rows is not None and self._own is not None:
-            base = self._answers("base", load_model(untuned(self.source.opened, self.reporter)), rows)
+        wanted = rows is not None and self._own is not None
+        before = untuned_if_here(self.source.opened, self.reporter) if wanted else None
+        base = self._answers("base", load_model(before), rows) if before is not None and rows is not None else None
         model = load_judged(self.source)
         check = None
         if known is not None:
