@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from graft.commands.export import export_model
 from graft.config import DataSettings, ModelSettings
 from graft.methods.recorded import load_tuned
 from graft.models.base import load_tokenizer, open_run_or_model
@@ -117,3 +118,22 @@ def test_the_tokenizer_stands_in_both_folders(tmp_path: Path, template: str | No
     assert beside == [ids, chat] and ids == own("The answer, 東京 and\n don't <tool>")["input_ids"]
     assert chat.startswith("<user>The answer" if template else "<|im_start|>user")
     assert (torch.tensor(values) - by_graft(run)[0]).abs().max() < 1e-5
+
+
+def test_an_adapter_over_a_quantized_base_says_so_and_is_exact_as_a_plain_model(tmp_path: Path) -> None:
+    """Over the float weights, PEFT alone computes something else; the merged folder has the quantized weights."""
+    run = trained(tmp_path, "llama", "classes", method="qlora")
+    plain = export_model(
+        {"model_name_or_path": str(run), "format": "hf", "skip_parity": True, "output_path": run / "hf"}
+    )
+    calls = [
+        (run / "adapter", "values(AutoPeftModelForCausalLM.from_pretrained('.'))"),
+        (plain, "values(AutoModelForCausalLM.from_pretrained('.', dtype='float32'))"),
+    ]
+    found, warnings = in_plain_python(calls, tmp_path)
+    over_float, merged = ((torch.tensor(values) - by_graft(run)[0]).abs().max().item() for values in found)
+    assert merged < 1e-4 < 1e-3 < over_float
+    assert any("base_quantization" in warning for warning in warnings)
+    record = json.loads((run / "adapter" / "base_model.json").read_text(encoding="utf-8"))
+    assert record["quantization"] == "int4" and record["sha256"] == open_run_or_model(run).base.sha256
+    assert "--format hf" in (run / "adapter" / "README.md").read_text(encoding="utf-8")
