@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import signal
+import sys
+import threading
+import time
 
 import pytest
 
 from answering_server import answering, cuts, drips, never_ends, sends, status
 from graft.data.example import AnswerExample, ClassExample, Origin
-from graft.errors import GraftError, InputError
+from graft.errors import GraftError, InputError, Interrupted
 from graft.inference.endpoint import Endpoint, EndpointPredictor, finished
 from graft.inference.http import Limits
 from graft.inference.kept_answers import KeptAnswers
@@ -200,7 +204,7 @@ def test_a_response_without_end_is_given_up(server):
         predictor(server).generate(chat("a"), 5)
 
 
-@pytest.mark.parametrize("fault", [drips, lambda handler: __import__("time").sleep(3)], ids=["drips", "silent"])
+@pytest.mark.parametrize("fault", [drips, lambda handler: time.sleep(3)], ids=["drips", "silent"])
 def test_a_response_takes_no_longer_than_its_time(server, fault):
     server.faults = [fault]
     with pytest.raises(GraftError, match=r"no answer within 0.4 s") as caught:
@@ -292,6 +296,22 @@ def test_within_a_running_event_loop_as_in_a_notebook(server):
         return predictor(server).generate(chat("a"), 5)
 
     assert asyncio.run(cell()) == ["A"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal can be sent to one thread there")
+def test_an_interrupt_within_a_running_event_loop_ends_the_requests(server):
+    server.seconds = 20.0
+
+    async def cell():
+        return predictor(server).generate(chat("a", "b"), 5)
+
+    interrupt = threading.Timer(1.0, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    interrupt.start()
+    loop, began = asyncio.new_event_loop(), time.monotonic()
+    with pytest.raises(Interrupted):
+        loop.run_until_complete(cell())
+    loop.close()
+    assert time.monotonic() - began < 15  # it did not wait for the answers
 
 
 def test_finished_returns_what_the_work_returns():

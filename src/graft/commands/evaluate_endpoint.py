@@ -153,6 +153,8 @@ def _evaluation_settings(
     update: dict[str, Any] = {}
     if columns is not None and settings.max_new_tokens is None:
         update["max_new_tokens"] = columns.max_new_tokens
+    if columns is not None and "normalize" not in settings.model_fields_set:
+        update["normalize"] = columns.normalize
     lost: list[str] = []
     if settings.metrics is None:
         names = columns.metrics if columns is not None else _default_metrics(rows, run)

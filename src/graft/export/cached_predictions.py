@@ -155,11 +155,13 @@ class RecordedColumns:
     Attributes:
         predictors: Its predictors, the base first.
         metrics: Its metrics.
+        normalize: What its metrics ignored in answers.
         max_new_tokens: Its limit of an answer.
     """
 
     predictors: list[RecordedPredictor]
     metrics: list[str]
+    normalize: tuple[str, ...]
     max_new_tokens: int | None
 
 
@@ -183,7 +185,8 @@ def recorded_columns(run: RunFolder, rows: Sequence[Example], asked: Sequence[Ex
         return None
     labels = document.get("labels")
     predictors = [_predictor(name, None, asked, lines, labels) for name in document["predictors"]]
-    return RecordedColumns(predictors, metric_references(document), evaluation.max_new_tokens)
+    normalize = tuple(document.get("normalize") or ())
+    return RecordedColumns(predictors, metric_references(document), normalize, evaluation.max_new_tokens)
 
 
 def _has_judged_weights(run: RunFolder) -> bool:

@@ -277,10 +277,23 @@ def _record_of(path: str) -> type[ChatRecord] | type[TextRecord]:
 
 
 def finished(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` to its end, also where an event loop runs already, as in a notebook."""
+    """Run ``work`` to its end, also where an event loop runs already, as in a notebook; an interrupt ends it."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
+    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
+
+    async def held() -> T:
+        started.append((asyncio.get_running_loop(), asyncio.current_task()))
+        return await work
+
     with ThreadPoolExecutor(1) as other:
-        return other.submit(asyncio.run, work).result()
+        result = other.submit(asyncio.run, held())
+        try:
+            return result.result()
+        except KeyboardInterrupt:
+            for loop, task in started:
+                if task is not None:
+                    loop.call_soon_threadsafe(task.cancel)
+            raise
