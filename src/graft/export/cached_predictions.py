@@ -148,12 +148,16 @@ def _predictor(
     return RecordedPredictor(name, tokenizer, examples, answers, scores)
 
 
+OWN_MODELS = ("base", "previous", "tuned")
+"""The models of a run; other columns of its evaluation are its bundles."""
+
+
 @dataclass(frozen=True)
 class RecordedColumns:
     """What a run's evaluation recorded about some of its rows.
 
     Attributes:
-        predictors: Its predictors, the base first.
+        predictors: Its models, the base first; not its bundles.
         metrics: Its metrics.
         normalize: What its metrics ignored in answers.
         max_new_tokens: Its limit of an answer.
@@ -177,16 +181,15 @@ def recorded_columns(run: RunFolder, rows: Sequence[Example], asked: Sequence[Ex
         InputError: If a file of the evaluation is damaged.
     """
     evaluation = read_evaluation(run.path)
-    if evaluation is None or not _has_judged_weights(run):
+    own = [name for name in OWN_MODELS if evaluation is not None and name in evaluation.predictors]
+    if evaluation is None or not own or not _has_judged_weights(run):
         return None
-    document = evaluation.document()
-    lines = _lines_of(rows, [record.document() for record in read_predictions(run.path)])
+    lines = _lines_of(rows, [record.model_dump() for record in read_predictions(run.path)])
     if lines is None:
         return None
-    labels = document.get("labels")
-    predictors = [_predictor(name, None, asked, lines, labels) for name in document["predictors"]]
-    normalize = tuple(document.get("normalize") or ())
-    return RecordedColumns(predictors, metric_references(document), normalize, evaluation.max_new_tokens)
+    predictors = [_predictor(name, None, asked, lines, evaluation.labels) for name in own]
+    metrics = metric_references(evaluation.document())
+    return RecordedColumns(predictors, metrics, tuple(evaluation.normalize), evaluation.max_new_tokens)
 
 
 def _has_judged_weights(run: RunFolder) -> bool:
@@ -199,7 +202,11 @@ def _lines_of(rows: Sequence[Example], lines: Sequence[dict[str, Any]]) -> list[
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for line in lines:
         key = (line["origin"], line["prompt"], line["reference"])
-        if found.setdefault(key, line)["answers"] != line["answers"]:
+        if _own_answers(found.setdefault(key, line)) != _own_answers(line):
             return None
     keys = [(str(row.origin), row.prompt_text, row.reference) for row in rows]
     return [found[key] for key in keys] if all(key in found for key in keys) else None
+
+
+def _own_answers(line: Mapping[str, Any]) -> list[str | None]:
+    return [line["answers"].get(name) for name in OWN_MODELS]
