@@ -77,12 +77,12 @@ class SourceModels:
         merged: The merged model; None if no placement needs it.
     """
 
-    def __init__(self, opened: Opened, tokenizer: Any, work: Path, merged: Any | None) -> None:
+    def __init__(self, opened: Opened, tokenizer: Any, work: Path, merged: Any | None = None) -> None:
         self.opened, self.tokenizer, self.work = opened, tokenizer, work
-        self._merged = SourceModel(work / "merged", merged)
+        self.merged = merged
 
     def __call__(self, placement: str) -> SourceModel:
-        return self._merged if placement == MERGED else self._separate
+        return SourceModel(self.work / "merged", self.merged) if placement == MERGED else self._separate
 
     @cached_property
     def adapter(self) -> LoraAdapter:

@@ -32,6 +32,7 @@ from graft.export.onnx.execution_providers import choose_provider, runs_here
 from graft.export.onnx.export_builder import HOT_SWAPPABLE, MERGED, UNMERGED, ExportBuilder, Variant
 from graft.export.onnx.genai_folder import finish_tokenizer, size_mb, weights_sha256
 from graft.export.onnx.genai_readme import ShownPrompt, write_readme
+from graft.export.onnx.lora_check import check_matrices
 from graft.export.onnx.model_builder import versions
 from graft.export.onnx.parity_check import ParityCheck, is_exact, reference_answers
 from graft.export.onnx.worker import OnnxWorker
@@ -135,13 +136,12 @@ class GenaiExport:
         elif rows is not None:
             check = self._check(model, rows, base)
         ends = self._torch("", model).ends()
-        merged = merge_judged(model, self.source, self._work / "merged") if MERGED in self._placements else None
-        return _Prepared(
-            SourceModels(self.source.opened, self.source.tokenizer, self._work, merged),
-            ends,
-            check,
-            merge_entry(merged),
-        )
+        models = SourceModels(self.source.opened, self.source.tokenizer, self._work)
+        if self._placements != [MERGED]:
+            check_matrices(model, models.adapter)
+        if MERGED in self._placements:
+            models.merged = merge_judged(model, self.source, self._work / "merged")
+        return _Prepared(models, ends, check, merge_entry(models.merged))
 
     def _rows(self) -> tuple[EvaluationRows | None, RecordedEvaluation | None]:
         """The rows to compare on, or the run's evaluation, which has them with their answers.

@@ -32,6 +32,7 @@ from graft.export.onnx.lora_adapter import (
     open_adapters,
     write_adapter,
 )
+from graft.export.onnx.lora_check import check_matrices
 from graft.export.onnx.lora_slots import LinearShape, add_slots, linear_shapes, slot_options
 from graft.export.onnx.model_builder import versions
 from graft.export.onnx.parity_check import ParityCheck, reference_answers
@@ -230,6 +231,7 @@ class MultiAdapterExport:
             return None
         run, tokenizer, count = RunFolder.open(adapter.run), self.tokenizer_of(adapter), self.options.parity_rows
         model = load_adapter(load_model(self.source.base), adapter.path)
+        check_matrices(model, adapter)
         known = recorded_evaluation(run, tokenizer)
         if known is not None:
             check = check_of_evaluation(known, model, tokenizer, count, self.reporter)
