@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 BOUND = 1e-4
 """The greatest difference of logits in float32, relative to the greatest logit where that is above 1.
 
-Where a merge is right, at most 5e-6 was measured over PEFT's methods on tiny models, and 1.2e-4 of 33 on SmolLM2-135M, whose bundle
-in float32 was 4.4e-5 off; where one is wrong, 0.02 and more."""
+Where a merge is right, at most 5e-6 was measured over PEFT's methods on tiny models, and 1.2e-4 of 33 on SmolLM2-135M,
+whose bundle in float32 was 4.4e-5 off; where one is wrong, 0.02 and more."""
 TEXTS = ("The way to the sea is long.", "12 + 30 = 42", "Straße, 東京, ಕನ್ನಡ, नमस्ते")
 TOKENS = 64
 
