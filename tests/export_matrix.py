@@ -322,7 +322,7 @@ def onnx_encoder(tuned: Tuned) -> float:
 
     graph = OnnxEncoder(_built(tuned, "onnx-encoder", Settings()))
     asked = [torch.tensor([ids]) for ids in tuned.prompts]
-    return tuned.difference([graph(ids, torch.ones_like(ids)).logits[0] for ids in asked])
+    return tuned.difference([next(iter(vars(graph(ids, torch.ones_like(ids))).values()))[0] for ids in asked])
 
 
 def _built(tuned: Tuned, name: str, config: Settings) -> Path:

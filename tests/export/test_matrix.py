@@ -25,14 +25,11 @@ SLOW = {"head": {"ONNX"}}
 """torch.onnx takes ten seconds a model."""
 
 NO_CHANGE = "cannot be merged for export: networks with a non-linearity are no change of a weight"
-NO_SUCH_TASK = "ONNX export does not support feature-extraction models"
 NOT_BUILT = "does not support the architecture"
 
 
 def refusal(base: Base, case: Case, format: str) -> str | None:
     """What the error says where a format is refused; None where the logits have to be the same."""
-    if format == "ONNX" and base.title == "pairs":
-        return NO_SUCH_TASK
     swappable = _not_swappable(case) if format == "ONNX, hot-swappable" else None
     if swappable is None and case.method == "adapters":
         return NO_CHANGE
