@@ -66,3 +66,21 @@ def test_other_families_are_refused(tmp_path):
     with pytest.raises(InputError, match="not 'bloom'"):
         export_model({"model_name_or_path": str(model), "format": "gguf", "output_path": str(tmp_path / "out")})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("family", "precision"), [("gpt2", "int4"), ("gemma3", "float32"), ("phi3", "int8")])
+def test_other_families_pass_the_gate_of_llama_cpp(family, precision, tmp_path):
+    model = tiny_model_folder(tmp_path, family, width=32)
+    line = {"model_name_or_path": str(model), "format": "gguf", "output_path": str(tmp_path / "out")}
+    parity = bundle_document(export_model({**line, "precision": precision}))["parity"]
+    assert parity["process"] == "fresh, llama.cpp"
+    assert parity["token_ids_identical"][0] == parity["token_ids_identical"][1]
+    assert parity["template_identical"] == [4, 4]
+
+
+def test_without_llama_cpp_the_manifest_says_that_the_file_was_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("graft.export.llama_cpp.gguf_export.is_installed", lambda: False)
+    model = tiny_model_folder(tmp_path, "gpt2", width=64)
+    line = {"model_name_or_path": str(model), "format": "gguf", "output_path": str(tmp_path / "out")}
+    folder = export_model({**line, "precision": "float32"})
+    assert bundle_document(folder)["parity"] == 'not run in llama.cpp: pip install "graft-slm[gguf]"'

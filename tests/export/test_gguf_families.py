@@ -1,6 +1,7 @@
 """What graft writes as GGUF is what llama.cpp reads: each family's logits and greedy answers, by llama.cpp itself."""
 
 import gguf
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from gguf_models import gguf_model
 from graft.errors import InputError
 from graft.export.gguf.families import GGUF_FAMILIES
 from graft.export.gguf.writer import write_gguf
+from graft.export.quantize.calibrate import quantize_linears
 from graft.inference.llama_cpp import LlamaCpp
 from tiny_models import tiny_model_tokenizer
 
@@ -120,6 +122,29 @@ def test_gemma_3_scales_the_layers_without_a_window_alone(tmp_path):
         "gemma3_text", rope_parameters=rope, layer_types=["sliding_attention", "full_attention"] * 2, vocab_size=381
     )
     assert _difference(model, _written(model, tmp_path / "m.gguf"), _prompts(24)[-8:]) < BOUND["gelu"]
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt_neox", "phi3", "gemma2", "cohere2", "qwen2_moe"])
+def test_rounded_weights_have_the_order_of_the_others(model_type, tmp_path):
+    model = gguf_model(model_type)
+    blocks = quantize_linears(model, {})
+    file = tmp_path / "int4.gguf"
+    write_gguf(model, tiny_model_tokenizer(), file, "int4", blocks, name="tiny", license=None)
+    with torch.no_grad():
+        for name, one in blocks.items():
+            model.get_submodule(name).weight.copy_(torch.from_numpy(one.dequantize()))
+    whole = _tensors(_written(model, tmp_path / "m.gguf"))
+    found, layers = _tensors(file), 0
+    for name, tensor in found.items():
+        if tensor.ndim == 2 and name != "token_embd.weight" and "ffn_gate_inp" not in name:  # not rounded, or not so
+            layers += 1
+            np.testing.assert_allclose(tensor, whole[name], rtol=0, atol=2e-3 * np.abs(whole[name]).max(), err_msg=name)
+    assert layers > len(blocks) / 2
+
+
+def _tensors(file):
+    tensors = gguf.GGUFReader(file).tensors
+    return {one.name: gguf.quants.dequantize(one.data, one.tensor_type) for one in tensors}
 
 
 @pytest.mark.parametrize(("model_type", "window"), [("mistral", 64), ("phi3", 48), ("qwen2", 32), ("starcoder2", 32)])

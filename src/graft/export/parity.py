@@ -61,14 +61,15 @@ def gate(document: dict[str, Any], allowed: float | None) -> dict[str, Any]:
     }
 
 
-def exact_verdict(parity: dict[str, Any], greatest_logit: float) -> dict[str, Any]:
+def exact_verdict(parity: dict[str, Any], greatest_logit: float, rounding: float = 1.0) -> dict[str, Any]:
     """``parity`` of a bundle that should compute the same function as PyTorch; failed where its logits show another.
 
     Args:
         parity: The parity document, with ``greatest_logit_difference``: None where a logit is not a number.
         greatest_logit: The greatest magnitude of a logit in PyTorch.
+        rounding: How many times the rounding of float32 is allowed, where the runtime computes in fewer digits.
     """
-    found, allowed = parity["greatest_logit_difference"], float_bound(greatest_logit)
+    found, allowed = parity["greatest_logit_difference"], rounding * float_bound(greatest_logit)
     if found is not None and found <= allowed:
         return parity
     said = "are not numbers" if found is None else f"differ by up to {found:.3g} (rounding explains {allowed:.3g})"

@@ -69,11 +69,12 @@ def row_order(config: Any, family: GgufFamily, name: str) -> Any:
 
 
 class _Tensor(NamedTuple):
-    """A tensor: its name in transformers, the layer whose quantized blocks it is, and its values in float32."""
+    """A tensor: its name in transformers, its values in float32, and the layer whose blocks it is with their order."""
 
     name: str
-    layer: str
     values: Any
+    layer: str
+    blocks: Any
 
 
 def add_tensors(
@@ -85,13 +86,13 @@ def add_tensors(
     names = TensorNames(family.architecture, model.config.num_hidden_layers)
     for name, factors in rope_tensors(model.config).items():
         writer.add_tensor(name, factors)
-    for name, layer, values in _tensors(model, family):
-        order = row_order(model.config, family, name)
+    for name, values, layer, order in _tensors(model, family):
         kind = _type_of(values, precision, names[name])
         if kind == gguf.GGMLQuantizationType.Q4_1 and values.ndim == 2:
-            data = _packed(rounded.get(layer) or quantize(values, None), order)
+            blocks = rounded.get(layer)
+            data = _packed(quantize(values, None)) if blocks is None else _packed(blocks, order)
         else:
-            data = gguf.quants.quantize(np.ascontiguousarray(values[order]), kind)
+            data = gguf.quants.quantize(np.ascontiguousarray(values), kind)
         writer.add_tensor(names[name], data, raw_dtype=kind)
 
 
@@ -112,9 +113,17 @@ def _tensors(model: Any, family: GgufFamily) -> Iterator[_Tensor]:
         tensor = value.float().contiguous().numpy()
         if family.norm_offset and name.endswith("norm.weight"):
             tensor = tensor + 1
-        arranged = family.arrange(name, tensor, model.config) if family.arrange else iter([(name, tensor)])
-        for renamed, part in arranged:
-            yield _Tensor(renamed, layer or name.removesuffix(".weight"), part)
+        rows = np.arange(len(tensor)).reshape(-1, *[1] * (tensor.ndim - 1))
+        pairs = zip(*(_arranged(name, one, model.config, family) for one in (tensor, rows)), strict=True)
+        for (renamed, part), (_, order) in pairs:
+            yield _Tensor(renamed, part, layer or name.removesuffix(".weight"), order.reshape(-1))
+
+
+def _arranged(name: str, tensor: Any, config: Any, family: GgufFamily) -> Iterator[tuple[str, Any]]:
+    """The tensors of the file that ``tensor`` becomes, their rows in the file's order."""
+    parts = family.arrange(name, tensor, config) if family.arrange else iter([(name, tensor)])
+    for renamed, part in parts:
+        yield renamed, part[row_order(config, family, renamed)]
 
 
 def _type_of(tensor: Any, precision: str, name: str) -> Any:
@@ -127,7 +136,7 @@ def _type_of(tensor: Any, precision: str, name: str) -> Any:
     return getattr(gguf.GGMLQuantizationType, kind)
 
 
-def _packed(blocks: QuantizedBlocks, order: Any) -> Any:
+def _packed(blocks: QuantizedBlocks, order: Any = slice(None)) -> Any:
     """Blocks in llama.cpp's Q4_1 (rows, bytes): scale and minimum in float16, then levels i and i + 16 in one byte."""
     scales, zeros = blocks.scales[order], blocks.zeros[order]
     levels = blocks.levels[order].reshape(*scales.shape, 2, _BLOCK // 2)

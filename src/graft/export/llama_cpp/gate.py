@@ -44,6 +44,7 @@ def compare(
     *,
     name: str,
     lora: Path | None = None,
+    rounding: float = 1.0,
 ) -> Compared:
     """Run ``file`` in llama.cpp and compare it with the model that was judged.
 
@@ -55,6 +56,7 @@ def compare(
         reporter: Shows notes and progress.
         name: What the file is called in the evaluation.
         lora: The GGUF file of the adapter, where it is not merged.
+        rounding: How many times the rounding of float32 llama.cpp may be off (``GgufFamily.rounding``).
 
     Raises:
         GraftError: If llama.cpp does not load the file, with its message.
@@ -65,13 +67,15 @@ def compare(
         reporter.note(f"running {file.name} in llama.cpp")
         found = _same(judged, predictor, reporter)
         if judged.rows is None:
-            return Compared(_strict(_without_rows(found), judged, precision))
+            return Compared(_strict(_without_rows(found), judged, precision, rounding))
         cached = CachedPredictor(predictor)
         evaluation = judged.evaluate([*judged.predictors, cached], reporter)
         pair = judged.evaluate([judged.predictors[-1], cached], reporter)
     verdict = gate(pair.document, allowed)
     verdict["reason"] += _unequal(found)
-    return Compared(_strict({"rows": len(judged.rows.examples), **found, **verdict}, judged, precision), evaluation)
+    return Compared(
+        _strict({"rows": len(judged.rows.examples), **found, **verdict}, judged, precision, rounding), evaluation
+    )
 
 
 def _check_loads(runtime: LlamaCpp) -> None:
@@ -156,9 +160,9 @@ def _difference(own: Sequence[Sequence[float]], logits: Sequence[Sequence[float]
     return round(max(found), 6) if all(map(math.isfinite, found)) else None
 
 
-def _strict(parity: dict[str, Any], judged: Judged, precision: str) -> dict[str, Any]:
+def _strict(parity: dict[str, Any], judged: Judged, precision: str, rounding: float) -> dict[str, Any]:
     """``parity``; of a float32 file also by whether it computes the same function."""
-    return exact_verdict(parity, judged.reference.greatest_logit) if precision == "float32" else parity
+    return exact_verdict(parity, judged.reference.greatest_logit, rounding) if precision == "float32" else parity
 
 
 def _without_rows(found: dict[str, Any]) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from graft.data.sources import sha256_of
 from graft.export.adapter_placement import placement_entry
 from graft.export.added_evaluation import add_to_report
 from graft.export.calibration_rows import calibration_rows
+from graft.export.gguf.families import GGUF_FAMILIES
 from graft.export.gguf.writer import TYPES, write_gguf
 from graft.export.llama_cpp.gate import Compared, compare
 from graft.export.llama_cpp.judged import Judged, ask_judged
 from graft.export.llama_cpp.lora import lora_pairs, write_lora
 from graft.export.llama_cpp.modelfile import NAME as MODELFILE
 from graft.export.llama_cpp.modelfile import context_of, make_modelfile
-from graft.export.llama_cpp.read_back import NOT_RUN, read_back
+from graft.export.llama_cpp.read_back import NOT_RUN, READ_BACK, read_back
 from graft.export.llama_cpp.readme import readme
 from graft.export.merge import adapter_config, load_judged, merge_entry, merge_judged
 from graft.export.onnx.export_builder import CALIBRATION_TOKENS, HOT_SWAPPABLE
@@ -29,6 +30,7 @@ from graft.export.target import Built
 from graft.inference.llama_cpp import is_installed
 from graft.methods.adapter_folder import WEIGHTS
 from graft.models.base import load_model
+from graft.models.families import family_of
 from graft.progress import Reporter
 from graft.runs.prompt_record import PromptRecord
 from graft.shell import quote
@@ -146,10 +148,13 @@ class GgufExport:
     def _write(self, model: Any) -> str | None:
         """Write the file; returns how the weights were rounded, where they were."""
         source, tokenizer = self.source, self.source.tokenizer
-        run = None if self.config.rounding == "range" else source.opened.run
+        # Calibration computes packed rows, layer by layer; GPT-2's layers are no linear ones.
+        linear, packed = hasattr(model.get_decoder(), "layers"), family_of(model.config.model_type).packed
+        run = source.opened.run if self.config.rounding != "range" and linear and packed else None
         found = calibration_rows(run, tokenizer) if self._precision == "int4" else []
         rows = {"": within_budget(found, CALIBRATION_TOKENS)} if found else {}
-        blocks = quantize_linears(model, rows, reporter=self.reporter) if self._precision == "int4" else {}
+        rounds = self._precision == "int4" and linear
+        blocks = quantize_linears(model, rows, reporter=self.reporter) if rounds else {}
         self.reporter.note(f"writing {self._file.name}")
         write_gguf(model, tokenizer, self._file, self._precision, blocks, name=source.name, license=source.base.license)
         return ("gptq" if rows else "range") if self._precision == "int4" else None
@@ -157,10 +162,22 @@ class GgufExport:
     def _compared(self, judged: Judged | None) -> Compared | _Skipped:
         if judged is None:
             return _Skipped("skipped (--skip_parity)")
+        if not is_installed() and self.source.base.config["model_type"] not in READ_BACK:
+            self.reporter.note(f"{self._file.name}: {NOT_RUN}")
+            return _Skipped(NOT_RUN)
         if is_installed():
             name, allowed = f"gguf {self._precision}", self.options.max_accuracy_drop
             lora = self._lora if self._unmerged else None
-            found = compare(judged, self._file, self._precision, allowed, self.reporter, name=name, lora=lora)
+            found = compare(
+                judged,
+                self._file,
+                self._precision,
+                allowed,
+                self.reporter,
+                name=name,
+                lora=lora,
+                rounding=GGUF_FAMILIES[self.source.base.config["model_type"]].rounding,
+            )
         elif self._unmerged:
             return _Skipped(NOT_RUN)
         else:

@@ -13,6 +13,8 @@ from graft.export.llama_cpp.judged import Judged
 from graft.export.onnx.parity_check import ROWS_OF_LOGITS
 from graft.export.parity import exact_verdict
 
+READ_BACK = frozenset({"llama", "mistral", "qwen2"})
+"""Model types whose files transformers is known to read as llama.cpp does."""
 NOT_RUN = 'not run in llama.cpp: pip install "graft-slm[gguf]"'
 
 
