@@ -412,7 +412,7 @@ tiny random model of each is tuned, saved, loaded, merged, and must give the sam
 {table(("model type", "batches", "GGUF architecture"), rows)}
 
 Any other causal model trains with {other} batches, and exports to ONNX where the model builder of onnxruntime-genai
-knows its architecture. GPT-2 does not export. Head sizes must be a multiple of 16 for ONNX.
+knows its architecture. GPT-2 does not export to ONNX. Head sizes must be a multiple of 16 for ONNX.
 
 ## Export targets
 

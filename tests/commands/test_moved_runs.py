@@ -283,6 +283,7 @@ def test_read_only_media(place, tone, capsys, method):
         ("chat", run, "--prompt", PROMPT, "--max_new_tokens", 6),
         ("evaluate", run, "--max_new_tokens", 4),
         ("chat", run / "model", "--prompt", PROMPT, "--max_new_tokens", 2),
+        ("auto-opt", run, "--format", "hf", "-o", place / "bundle"),
     ]
     out, error = read_only(run, *commands)
     assert answer in out and "accuracy" in out and f"nothing was recorded in {run}" in error

@@ -15,13 +15,13 @@ from graft.registry import Registry
 
 COMMANDS = {
     "finetune": "fine-tune a model on your data and compare it with its base",
-    "evaluate": "compare the base and the tuned model on held-out rows",
+    "evaluate": "compare the base and the tuned model on held-out rows, or evaluate a model or a server",
     "chat": "chat with a model; switch between base and tuned",
     "show": "print a run's settings and results",
     "run": "run the passes of a workflow file in order",
     "doctor": "find problems in a run, with evidence and remedies",
     "demo": "fine-tune, evaluate and report on a small data set of tweets",
-    "auto-opt": "export a model to ONNX or GGUF and compare its answers with PyTorch",
+    "auto-opt": "export a model to ONNX, GGUF, or a model folder and compare its answers with PyTorch",
     "generate-adapter": "export several adapters for one ONNX base",
     "devices": "print this machine's hardware, its speed, and the defaults graft would choose",
 }

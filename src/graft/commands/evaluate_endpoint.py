@@ -32,7 +32,7 @@ from graft.tasks.label_space import LabelSpace
 from graft.tasks.select import get_task
 
 NO_EFFECT = (
-    *("adapter_path", "adapter", "backend", "allow_base_mismatch", "task"),
+    *("adapter_path", "adapter", "backend", "base_model_name_or_path", "allow_base_mismatch", "task"),
     *("chat_template", "trust_remote_code", "model_revision", "max_length"),
 )
 """Settings of a model that is loaded; a server has loaded its own."""
@@ -62,7 +62,8 @@ def check_no_endpoint(settings: EvaluateSettings) -> None:
     """
     given = [name for name in EndpointSettings.model_fields if name in settings.model_fields_set]
     if given:
-        what = f"{', '.join(f'--{name}' for name in given)} is for a server, and the model is none"
+        options = ", ".join(f"--{name}" for name in given)
+        what = f"{options} applies only to a server, and the model is not an http address"
         raise InputError(what, remedy="graft evaluate http://HOST:PORT --model NAME …")
 
 

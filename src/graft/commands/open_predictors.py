@@ -32,7 +32,7 @@ BASE, PREVIOUS, TUNED = "base", "previous", "tuned"
 """The names of predictors; ``previous`` is the run that a run continues from."""
 
 
-ONLY_IN_PYTORCH = ("adapter_path", "chat_template", "chat_template_kwargs", "task")
+ONLY_IN_PYTORCH = ("adapter_path", "base_model_name_or_path", "chat_template", "chat_template_kwargs", "task")
 """Settings of a model that llama.cpp takes from the file."""
 
 
@@ -180,9 +180,7 @@ def gguf_for_llama_cpp(name: str, settings: ModelSettings, backend: str, reporte
         if backend == "llama.cpp":
             raise InputError("llama.cpp runs .gguf files only", where=name, remedy="omit --backend")
         return None
-    changed = [
-        key for key in ("adapter_path", "chat_template", "chat_template_kwargs", "task") if getattr(settings, key)
-    ]
+    changed = [key for key in ONLY_IN_PYTORCH if getattr(settings, key)]
     if backend == "llama.cpp":
         require()
         if changed:

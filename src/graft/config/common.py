@@ -42,7 +42,7 @@ class ModelSettings(HubSettings):
         "peft_path",
     )
     base_model_name_or_path: str | None = setting(
-        None, "base of the run or the adapter, where it is no longer at its recorded place", "base", "base_path"
+        None, "base model of the run or adapter, if it is no longer at its recorded path", "base", "base_path"
     )
     allow_base_mismatch: bool = setting(
         False, "use an adapter although its records name another base model or tokenizer"
@@ -61,7 +61,7 @@ class ModelSettings(HubSettings):
 
 
 class BackendSettings(Settings):
-    """What runs a GGUF file that is evaluated or talked to."""
+    """The runtime of a GGUF file in evaluation and chat."""
 
     backend: Literal["auto", "llama.cpp", "pytorch"] = setting(
         "auto",
@@ -170,7 +170,7 @@ class EvaluationSettings(Settings):
         None, "metrics to compute; the first is the headline (default: inferred from the data)", "metric_type"
     )
     normalize: Normalizations = setting(
-        (), "what does not count when answers are compared with references: case, punctuation, blanks, or several"
+        (), "differences to ignore between answers and references: case, punctuation, blanks, or several of them"
     )
     max_new_tokens: int | None = setting(
         None, "maximum number of tokens in an answer (default: based on the longest reference)", gt=0

@@ -11,26 +11,23 @@ from graft.config.types import Pairs
 
 
 class EndpointSettings(Settings):
-    """How a server is asked, where an address stands in place of a model."""
+    """How to query a server whose address is given in place of a model."""
 
     run: Path | None = setting(
         None, "run to compare a server with: its held-out rows, prompts, labels, limits and recorded answers"
     )
     endpoint_api: Literal["chat", "completions"] | None = setting(
-        None, "interface of the server: chat takes messages, completions a text (default: by the prompts of the rows)"
+        None, "API of the server: chat (messages) or completions (plain text) (default: depends on the prompts)"
     )
     endpoint_body: Pairs = setting(
-        {}, 'further fields of each request to a server: reasoning_effort=low, or JSON; null omits one: "seed=null"'
+        {}, 'additional fields of each request: reasoning_effort=low, or JSON; null removes a field: "seed=null"'
     )
     endpoint_concurrency: int = setting(4, "requests to a server at a time", gt=0, le=256)
     endpoint_timeout: float = setting(120.0, "seconds for one request to a server", gt=0, le=86400)
-    endpoint_retries: int = setting(
-        5, "further tries of a request after a failure that may pass (429, 5xx, a broken connection)", ge=0, le=20
-    )
+    endpoint_retries: int = setting(5, "retries after a temporary failure (429, 5xx, a broken connection)", ge=0, le=20)
     api_key_env: str | None = setting(
         None,
-        "environment variable with the key of a server (default: OPENAI_API_KEY, for OpenAI and servers on this "
-        "machine)",
+        "environment variable that holds the API key (default: OPENAI_API_KEY, for OpenAI and local servers only)",
     )
 
 

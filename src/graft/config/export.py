@@ -83,7 +83,7 @@ def _adapter() -> Any:
     return setting(
         None,
         "adapter placement: merged (into the weights), hot-swappable (in a separate file), or auto (the faster one, "
-        "measured); default: merged, except that a qlora adapter stays unmerged over its int4 weights",
+        "measured); default: merged, except that in ONNX a qlora adapter stays unmerged over its int4 weights",
     )
 
 

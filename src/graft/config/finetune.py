@@ -98,9 +98,7 @@ class TrainingSettings(Settings):
     )
     resume: bool = setting(False, "continue an interrupted run from its last checkpoint")
     overwrite: bool = setting(False, "replace the run in the output folder", "overwrite_output_dir")
-    copy_base: bool = setting(
-        False, "copy the weights of the base into the run, where links to them would make it depend on their place"
-    )
+    copy_base: bool = setting(False, "copy the weights of the base into the run instead of linking them")
     evaluate: bool = setting(True, "compare base and tuned model on the held-out rows after training")
     training_arguments: Mapping[str, Any] = setting(
         {}, "additional fields of transformers.TrainingArguments; on the command line: --field value"

@@ -24,7 +24,7 @@ class FigureRecord(Record):
 class ParityRecord(Record):
     """What the comparison of a bundle with the PyTorch model measured. Pairs are [equal, compared].
 
-    ``passed`` is None where nothing was judged: the GGUF file is read back and compared, but answers nothing.
+    ``passed`` is None where nothing was judged: GGUF files of earlier versions, which were only read back.
     """
 
     rows: int | None = None

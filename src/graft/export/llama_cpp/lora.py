@@ -32,7 +32,7 @@ def check_unmerged(opened: Opened) -> None:
     """
     adapter, problems = opened.adapter, Problems()
     if adapter is None:
-        raise InputError("there is no adapter to keep apart", where="--adapter", remedy="omit it")
+        raise InputError("the model has no adapter", where="--adapter", remedy="omit it")
     with problems.collecting():
         check_plain_lora(adapter)
     if trained_in_int4(adapter):
@@ -127,5 +127,8 @@ def _arranged(name: str, pair: LoraPair, config: Any, family: GgufFamily) -> Ite
     for place, (renamed, product) in enumerate(whole):
         rows = parts[place][1] if place < len(parts) else None
         if rows is None or rows.shape[-1] != pair.a.shape[0] or not np.allclose(rows @ pair.a, product, atol=1e-5):
-            raise InputError(f"llama.cpp has the layer {name} in another form: no adapter fits it", remedy=REMEDY)
+            raise InputError(
+                f"llama.cpp stores the layer {name} in another layout: an adapter cannot be applied to it",
+                remedy=REMEDY,
+            )
         yield renamed, LoraPair(pair.a, rows[row_order(config, family, renamed)])

@@ -54,7 +54,7 @@ def make_modelfile(
 
     segments = find_segments(renderer, shape, begin)
     if segments is None:
-        notes = ["the chat template cannot be told as a template of Ollama: send prompts that are rendered already"]
+        notes = ["the chat template cannot be written as an Ollama template: send rendered prompts"]
     else:
         notes = differences(segments, renderer, shape, begin)
     lines = [*(f"# {note}" for note in notes), f"FROM ./{file}"]

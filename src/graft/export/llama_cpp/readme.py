@@ -14,7 +14,7 @@ _PAGE = """\
 
 {summary}
 
-## Ask it
+## Run it
 
 This is a prompt as the model was trained and judged on; its chat template is in the file.
 
@@ -45,7 +45,7 @@ answer = server.{handle}(request)
 print(answer["choices"][0]{key})
 ```
 
-With Ollama, which takes the text of the question; the `Modelfile` has what stands around it:
+With Ollama, enter only the question; the `Modelfile` adds the rest of the prompt:
 
 ```bash
 ollama create {model} -f Modelfile

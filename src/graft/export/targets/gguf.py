@@ -21,7 +21,7 @@ class Gguf:
 
     name = "gguf"
     title = "GGUF for llama.cpp"
-    help = "generative models of the families that llama.cpp computes as PyTorch does, with the adapter merged"
+    help = "generative models that llama.cpp computes as PyTorch does, with the adapter merged or hot-swappable"
     format = "gguf"
     precisions = ("int4", "int8", "float16", "float32")
     Config: type[Settings] = GgufConfig
