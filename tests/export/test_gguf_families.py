@@ -186,6 +186,7 @@ def test_fewer_embeddings_than_tokens_are_an_error(tmp_path):
         ("smollm3", {"no_rope_layers": [1, 1, 1, 1]}, "no_rope_layers"),
         ("llama", {"hidden_act": "relu"}, "the activation 'relu'"),
         ("llama", {"rope_parameters": {**SCALED["yarn"], "beta_slow": 2.0}}, "beta_slow 2.0"),
+        ("hunyuan_v1_dense", {"rope_parameters": {**SCALED["dynamic"], "alpha": 1000.0}}, "alpha 1000.0"),
         ("qwen3_moe", {"norm_topk_prob": False}, "norm_topk_prob"),
         ("qwen2", {"rope_parameters": SCALED["llama3"]}, "rotary embeddings of the type 'llama3'"),
     ],

@@ -31,6 +31,8 @@ def rope_problem(config: Any, family: GgufFamily) -> str | None:
         known = PLAIN_ROPE | family.scaled_rope if kind == "full_attention" else {"default"}
         if (found := rope.get("rope_type", "default")) not in known:
             return f"rotary embeddings of the type {found!r}"
+        if rope.get("alpha") not in {None, 1.0}:  # Hunyuan's, which changes the frequencies at every length
+            return f"rotary embeddings of the type {found!r} with alpha {rope['alpha']}"
         for name, value in YARN.items():
             if found == "yarn" and rope.get(name) not in {None, value}:
                 return f"yarn with {name} {rope[name]} (llama.cpp computes with {value})"
