@@ -204,6 +204,31 @@ def test_nf4_by_bitsandbytes(tmp_path: Path) -> None:
     torch.testing.assert_close(again(input_ids=IDS, labels=IDS).loss, loss, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_an_adapter_over_nf4_is_merged_into_the_values_that_it_was_trained_on(tmp_path: Path, tied: bool) -> None:
+    pytest.importorskip("bitsandbytes")
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    def model() -> Any:
+        torch.manual_seed(0)
+        shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4}
+        return LlamaForCausalLM(LlamaConfig(vocab_size=256, tie_word_embeddings=tied, **shape))
+
+    tuned = prepared(QLORA, model(), lora_r=4, quantization="nf4")
+    torch.manual_seed(1)
+    for name, parameter in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    QLORA.save(tuned, tmp_path)
+    judged = tuned.train()(input_ids=IDS).logits.detach()
+    plain = load_adapter(model(), tmp_path / "adapter", as_float=True).eval()
+    torch.testing.assert_close(plain(input_ids=IDS).logits, judged, rtol=0, atol=1e-5)
+    merged = plain.merge_and_unload()
+    torch.testing.assert_close(merged(input_ids=IDS).logits, judged, rtol=0, atol=1e-4)
+    effect = (judged - model()(input_ids=IDS).logits).abs().max()
+    assert effect > 0.1 and not any("4bit" in type(module).__name__ for module in merged.modules())
+
+
 def test_dequantised_weights_are_near(tmp_path: Path) -> None:
     base = base_of(tiny_model_folder(tmp_path))
     plain = load_model(base)

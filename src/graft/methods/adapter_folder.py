@@ -97,8 +97,14 @@ def base_format(adapter: Path) -> str | None:
     return "int4" if record.get("format") == "MatMulNBits" else str(record.get("format")).lower()
 
 
-def load_adapter(model: Any, path: Path, trainable: bool = False) -> Any:
+def load_adapter(model: Any, path: Path, trainable: bool = False, as_float: bool = False) -> Any:
     """Put the adapter in ``path`` over ``model``, which is quantized first if the adapter was trained so.
+
+    Args:
+        model: The base.
+        path: The adapter folder.
+        trainable: Whether the adapter is to be trained on.
+        as_float: Whether a base in NF4 is to be in floating point with the same values.
 
     Returns:
         A ``PeftModel``, or for bottleneck networks a ``BottleneckModel``; both have ``disable_adapter()`` and
@@ -116,7 +122,7 @@ def load_adapter(model: Any, path: Path, trainable: bool = False) -> Any:
     if record is not None:
         from graft.methods.quantized import quantize_as_recorded
 
-        quantize_as_recorded(model.requires_grad_(False), record, str(path / RECORD))
+        quantize_as_recorded(model.requires_grad_(False), record, str(path / RECORD), as_float)
     tuned = mergeable(_load_peft(model, path, trainable))
     if record is not None:
         tuned.quantization = record

@@ -14,18 +14,47 @@ def to_nf4(model: Any, names: Collection[str]) -> None:
     Raises:
         MissingExtra: without bitsandbytes.
     """
-    import torch
-
-    try:
-        import bitsandbytes
-    except ImportError as error:
-        raise need_extra("gpu", "bitsandbytes") from error
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    bitsandbytes, device = _bitsandbytes(), _device()
     for name in names:
         parent, _, leaf = name.rpartition(".")
         owner = model.get_submodule(parent)
         setattr(owner, leaf, _layer(bitsandbytes, getattr(owner, leaf)).to(device))
     model.is_loaded_in_4bit = True  # how PEFT knows which of its layers stands over them
+
+
+def round_to_nf4(model: Any, names: Collection[str]) -> None:
+    """Give the layers called ``names`` the values that they have in NF4, as floating point.
+
+    The result computes what an adapter over NF4 was trained on, on any device, and an adapter can be merged into it.
+    A head that was tied to the embeddings has a weight of its own, since the embeddings are not quantized.
+
+    Raises:
+        MissingExtra: without bitsandbytes.
+    """
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    bitsandbytes, device = _bitsandbytes(), _device()
+    for name in names:
+        layer = model.get_submodule(name)
+        packed = _layer(bitsandbytes, layer).to(device).weight
+        values = bitsandbytes.functional.dequantize_4bit(packed.data, packed.quant_state).to(layer.weight)
+        values = values.T.contiguous() if isinstance(layer, Conv1D) else values
+        layer.weight = nn.Parameter(values, requires_grad=False)
+
+
+def _bitsandbytes() -> Any:
+    try:
+        import bitsandbytes
+    except ImportError as error:
+        raise need_extra("gpu", "bitsandbytes") from error
+    return bitsandbytes
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _layer(bitsandbytes: Any, layer: Any) -> Any:

@@ -44,8 +44,14 @@ def quantize_base(model: Any, wanted: str, kept: Collection[str] = ()) -> dict[s
     return {**INT4, "layers": names, "sha256": sha256_of_weights(int4_weights(model))}
 
 
-def quantize_as_recorded(model: Any, record: Mapping[str, Any], where: str) -> None:
+def quantize_as_recorded(model: Any, record: Mapping[str, Any], where: str, as_float: bool = False) -> None:
     """As ``quantize_base`` did when ``record`` was made.
+
+    Args:
+        model: The base.
+        record: The record.
+        where: The file that it is from, for messages.
+        as_float: Whether layers in NF4 are plain ones with the same values, which run on any device and can be merged.
 
     Raises:
         InputError: when the format is not known, or ``model`` is not the one that was quantized.
@@ -56,9 +62,9 @@ def quantize_as_recorded(model: Any, record: Mapping[str, Any], where: str) -> N
         reason = f"it has no layer {min(missing)}" if missing else f"{record.get('format')!r} is an unknown format"
         raise InputError(f"the base cannot be quantized like the adapter's base: {reason}", where=where)
     if record["format"] == NF4["format"]:
-        from graft.methods.nf4 import to_nf4
+        from graft.methods.nf4 import round_to_nf4, to_nf4
 
-        to_nf4(model, record["layers"])
+        (round_to_nf4 if as_float else to_nf4)(model, record["layers"])
         return
     to_int4(model, record["layers"])
     if sha256_of_weights(int4_weights(model)) != record.get("sha256"):
