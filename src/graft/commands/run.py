@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from graft.commands.passes import Context, missing
 from graft.commands.workflow_file import Workflow
 from graft.errors import GraftError, InputError, Problem
+from graft.processes import module_command
 from graft.progress import Reporter
 
 DISTRIBUTION = "graft-slm"
@@ -57,9 +57,8 @@ def set_up(workflow: Workflow, reporter: Reporter) -> None:
         return
     wanted = requirements(lacking)
     reporter.note(f"setup: installing {', '.join(wanted)}")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", *wanted], capture_output=True, text=True, check=False
-    )
+    command = module_command("pip", "install", "--quiet", *wanted)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["pip gave no reason"]
         raise GraftError(f"pip could not install {', '.join(wanted)}: {last[0]}", remedy="install them manually")

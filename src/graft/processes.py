@@ -1,0 +1,24 @@
+"""Python modules in processes of their own, which never run code of the folder that graft is started in."""
+
+from __future__ import annotations
+
+import sys
+
+# For Python 3.10, which has no -P. ``-c`` puts "" first; nothing but ``sys``, which is built in, is imported before it
+# is gone. Newer ones may import ``linecache`` before they run the code, so that this would be too late there.
+_WITHOUT_FOLDER = "import sys; del sys.path[0]; import runpy; runpy.run_module({!r}, None, '__main__', True)"
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs ``python -m MODULE ARGUMENTS`` in this interpreter without the current folder.
+
+    ``python -m`` alone looks for modules in the current folder first: a file ``secrets.py`` in a downloaded folder
+    would be run in place of the standard library's. Folders in ``PYTHONPATH`` are searched as ever.
+
+    Args:
+        module: The module's full name.
+        arguments: What it finds in ``sys.argv[1:]``.
+    """
+    if sys.version_info >= (3, 11):
+        return [sys.executable, "-P", "-m", module, *arguments]
+    return [sys.executable, "-c", _WITHOUT_FOLDER.format(module), *arguments]
