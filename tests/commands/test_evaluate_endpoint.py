@@ -1,6 +1,7 @@
 """``graft evaluate http://…``: the real llama.cpp server with a file of graft's, and servers that fail."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from answering_server import answering, status
 from graft.cli.main import main
 from graft.commands.export import export_model
 from graft.errors import InputError
+from graft.export.cached_predictions import recorded_evaluation
+from graft.runs.folder import RunFolder
 from graft.runs.kind import FolderKind, folder_kind
 from small_runs import tune
 from task_rows import pairs, several
@@ -177,7 +180,7 @@ def test_all_that_is_wrong_is_said_before_anything_is_sent(run, tmp_path, capsys
     assert main(["evaluate", server.url, "--data_files", str(tmp_path / "none.jsonl")]) == 2
     assert "none.jsonl: no such file" in capsys.readouterr().err
     assert main(["evaluate", str(run), "--endpoint_concurrency", "2"]) == 2
-    assert "--endpoint_concurrency is for a server" in capsys.readouterr().err
+    assert "--endpoint_concurrency applies only to a server" in capsys.readouterr().err
 
 
 def test_a_failed_evaluation_goes_on_where_it_was(moods, tmp_path, capsys):
@@ -248,3 +251,44 @@ def test_ctrl_c_keeps_what_came_and_the_same_command_goes_on(moods, tmp_path):
 def test_the_settings_of_a_server_are_checked():
     with pytest.raises(InputError, match="endpoint_concurrency"):
         graft.evaluate("http://127.0.0.1:9", "rows.jsonl", endpoint_concurrency=0)
+
+
+def test_code_that_only_the_run_names_is_not_run(run, tmp_path, capsys):
+    copy = shutil.copytree(run, tmp_path / "run")
+    document = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"))
+    ran, code = tmp_path / "ran", tmp_path / "evil.py"
+    code.write_text(
+        f"open({str(ran)!r}, 'w').close()\ndef exact_match(references, answers):\n    return [1] * len(answers)\n",
+        encoding="utf-8",
+    )
+    document["metrics"]["exact_match"]["reference"] = f"{code}:exact_match"
+    (copy / "evaluation.json").write_text(json.dumps(document), encoding="utf-8")
+    assert recorded_evaluation(RunFolder.open(copy), None) is None and not ran.exists()
+    with answering(mood_of) as server:
+        assert main(["evaluate", server.url, "--run", str(copy)]) == 2
+        assert "Python code" in capsys.readouterr().err and not ran.exists() and not server.bodies()
+        assert main(["evaluate", server.url, "--run", str(copy), "--trust_remote_code"]) == 0
+        assert ran.exists()
+
+
+def test_other_limits_are_said_and_keys_are_not_recorded(run, tmp_path, capsys):
+    body = {"max_tokens": 3, "api_key": "s3cret", "extra": {"Authorization": ["s3cret"]}}
+    with answering(mood_of) as server:
+        line = ["evaluate", server.url, "--run", str(run), "--json", "-o", str(tmp_path / "out")]
+        assert main([*line, "--endpoint_body", json.dumps(body)]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert main(["evaluate", server.url, "--endpoint_body", '{"top_p": NaN}', "--run", str(run)]) == 2
+    notes = document["endpoint"]["notes"]
+    assert any(
+        f"up to 3 tokens are compared with recorded ones of up to {document['max_new_tokens']}" in n for n in notes
+    )
+    assert document["endpoint"]["body"] == {"max_tokens": 3, "api_key": "***", "extra": {"Authorization": ["***"]}}
+    assert "s3cret" not in "".join(file.read_text(encoding="utf-8") for file in (tmp_path / "out").iterdir())
+
+
+def test_a_run_judged_by_perplexity_alone_is_said_before_anything_is_sent(run, tmp_path, capsys):
+    copy = shutil.copytree(run, tmp_path / "run")
+    graft.evaluate(copy, metrics="perplexity")
+    with answering(mood_of) as server:
+        assert main(["evaluate", server.url, "--run", str(copy)]) == 2
+        assert "did not record" in capsys.readouterr().err and not server.bodies()

@@ -156,3 +156,16 @@ def test_a_metric_of_ones_own(tmp_path):
         get_metric(f"{path}:wrong").rows(texts())
     with pytest.raises(InputError, match="no 'longest'"):
         get_metric(f"{path}:longest")
+
+
+def test_a_metric_named_twice_is_measured_once_and_two_of_one_name_are_refused(tmp_path):
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    for path in (one, two):
+        path.write_text("def m(references, answers):\n    return [1.0] * len(answers)\n", encoding="utf-8")
+    chosen = select_metrics(["em", "exact_match", f"{one}:m", f"{one}:m"], ["x"], None)
+    assert [(metric.name, metric.reference) for metric in chosen] == [("exact_match", ""), ("m", f"{one}:m")]
+    with pytest.raises(InputError, match="two metrics have the name m") as caught:
+        select_metrics([f"{one}:m", f"{two}:m"], ["x"], None)
+    assert str(one) in str(caught.value) and str(two) in str(caught.value)
+    with pytest.raises(InputError, match="no metric is named"):
+        select_metrics([], ["x"], None)

@@ -319,3 +319,28 @@ def test_finished_returns_what_the_work_returns():
         return 5
 
     assert finished(work()) == 5
+
+
+def test_a_rows_own_template_variables_win_and_texts_get_none(server):
+    row = AnswerExample(({"role": "user", "content": "a"},), "", Origin("a", 1), template_kwargs={"x": 1, "y": 1})
+    asked = predictor(server, template_kwargs={"y": 2, "z": 2})
+    asked.generate([row, AnswerExample("text", "", Origin("a", 2))], 5)
+    sent = {"messages" in body: body.get("chat_template_kwargs") for body in server.bodies()}
+    assert sent == {True: {"x": 1, "y": 1, "z": 2}, False: None}
+
+
+def test_the_limit_that_is_sent():
+    at = ServerUrl.parse("http://localhost")
+    limits = [Endpoint(at, body=b).limit(9) for b in ({}, {"max_tokens": None}, {"max_completion_tokens": 7})]
+    assert limits == [9, None, 7]
+
+
+def test_what_cannot_be_sent_is_an_error_of_the_user(server, monkeypatch):
+    with pytest.raises(GraftError, match="cannot be sent"):
+        predictor(server, body={"top_p": float("nan")}).generate(chat("a"), 5)
+    with pytest.raises(InputError, match="cannot"):
+        predictor(server, url=f"http://{'a' * 70}.example").endpoint.model_name("m")
+    monkeypatch.setenv("ALL_PROXY", "strange://user:s3cret@localhost:1")
+    with pytest.raises(InputError, match="proxy") as caught:
+        predictor(server, url="http://models.example").endpoint.model_name("m")
+    assert "s3cret" not in str(caught.value)

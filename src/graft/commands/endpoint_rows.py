@@ -49,16 +49,24 @@ def _without_origin(example: Example) -> Row:
 
 
 def text_of_messages(
-    run: RunFolder | None, api: Api | None, examples: list[Example]
+    run: RunFolder | None, api: Api | None, examples: list[Example], settings: ModelSettings
 ) -> Callable[[Example], str] | None:
     """Return what makes a text of messages, by the run's chat template; None where none has to be made.
 
     Servers put the begin token before a text by themselves where the tokenizer does, so it is left out of the text.
+
+    Args:
+        run: The run.
+        api: The interface that is asked.
+        examples: The rows.
+        settings: The settings of the run's model, of which those of its chat template are used.
     """
     messages = (isinstance(example, AnswerExample) and not isinstance(example.prompt, str) for example in examples)
     if run is None or api != "completions" or not any(messages):
         return None
-    tokenizer = open_model_by_name(str(run.path), ModelSettings(), SILENT).encoding.tokenizer
+    variables, trusted = settings.chat_template_kwargs, settings.trust_remote_code
+    of_template = ModelSettings(chat_template_kwargs=variables, trust_remote_code=trusted)
+    tokenizer = open_model_by_name(str(run.path), of_template, SILENT).encoding.tokenizer
     renderer = Renderer(tokenizer)
     adds = tokenizer.bos_token is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
     begin = tokenizer.bos_token if adds else ""

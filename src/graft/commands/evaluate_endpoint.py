@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -10,14 +12,14 @@ from typing import Any
 from graft.commands.endpoint_rows import as_prompts, text_of_messages
 from graft.commands.evaluation import evaluated
 from graft.commands.open_predictors import BASE, PREVIOUS, TUNED
-from graft.config import DataSettings, EndpointSettings, EvaluateSettings, EvaluationSettings
+from graft.config import DataSettings, EndpointSettings, EvaluateSettings, EvaluationSettings, ModelSettings
 from graft.errors import InputError, Problems
 from graft.evaluation.answered_label import NO_LABEL
 from graft.evaluation.compare import Evaluation
-from graft.evaluation.metrics import default_metrics, get_metric
+from graft.evaluation.metrics import default_metrics, get_metric, select_metrics
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import write_evaluation
-from graft.export.cached_predictions import RecordedColumns, recorded_columns
+from graft.export.cached_predictions import NotRecorded, RecordedColumns, recorded_columns, refuse_code_of_metrics
 from graft.inference.endpoint import FIXED, Endpoint, EndpointPredictor
 from graft.inference.http import Limits
 from graft.inference.kept_answers import ANSWERS, KeptAnswers
@@ -35,7 +37,9 @@ NO_EFFECT = (
     *("adapter_path", "adapter", "backend", "base_model_name_or_path", "allow_base_mismatch", "task"),
     *("chat_template", "trust_remote_code", "model_revision", "max_length"),
 )
-"""Settings of a model that is loaded; a server has loaded its own."""
+"""Settings of a model that is loaded; a server has loaded its own. With a run, its code may be trusted."""
+SECRET_NAME = re.compile(r"key|token(?!s|iz|_id)|secret|passw|authorization|credential", re.IGNORECASE)
+"""Fields of a request whose values are not recorded; ``max_tokens``, ``tokenizer`` and ``stop_token_ids`` are."""
 ENDPOINT = "endpoint"
 
 
@@ -84,16 +88,15 @@ def evaluate_endpoint(request: EndpointRequest, reporter: Reporter) -> Evaluatio
     model = endpoint.model_name(settings.model_name_or_path)
     if run is not None and columns is None:
         reporter.note(f"{run.path} has no evaluation of these rows; graft evaluate {run.path} makes one")
-    chosen, lost = _evaluation_settings(settings.part(EvaluationSettings), asked, columns, run)
+    chosen, lost = _evaluation_settings(settings, asked, columns, run)
     kept = KeptAnswers(None if request.output is None else request.output / ANSWERS)
-    predictor = EndpointPredictor(
-        _name(model, columns), model, endpoint, kept, text_of_messages(run, endpoint.api, asked.examples)
-    )
+    render = text_of_messages(run, endpoint.api, asked.examples, settings.part(ModelSettings))
+    predictor = EndpointPredictor(_name(model, columns), model, endpoint, kept, render)
     _say_what_is_sent(predictor, asked, request.output, reporter)
     recorded: dict[str, Predictor] = {one.name: one for one in columns.predictors} if columns else {}
     everyone: dict[str, Predictor] = {**recorded, predictor.name: predictor}
     result = _judged(everyone, asked, chosen, reporter, list(recorded))
-    result.document["endpoint"] = _record(predictor, result, lost).document()
+    result.document["endpoint"] = _record(predictor, result, lost, columns).document()
     for note in result.document["endpoint"]["notes"]:
         reporter.note(note)
     if request.output is not None:
@@ -109,8 +112,11 @@ def _checked(request: EndpointRequest) -> tuple[Endpoint, RunFolder | None]:
     """
     settings, problems = request.settings, Problems()
     for name in NO_EFFECT:
-        if name in settings.model_fields_set:
+        if name in settings.model_fields_set and (name != "trust_remote_code" or settings.run is None):
             problems.add(f"--{name} has no effect on a server, which has loaded its own model", remedy="omit it")
+    for name in ("endpoint_body", "chat_template_kwargs"):
+        with problems.collecting():
+            _check_json(name, getattr(settings, name))
     fixed = sorted(FIXED & set(settings.endpoint_body))
     if fixed:
         problems.add(f"--endpoint_body cannot set {', '.join(fixed)}: the rows and the answers depend on it")
@@ -131,9 +137,21 @@ def _checked(request: EndpointRequest) -> tuple[Endpoint, RunFolder | None]:
 def _endpoint(url: str, settings: EvaluateSettings) -> Endpoint:
     server = ServerUrl.parse(url)
     limits = Limits(settings.endpoint_concurrency, settings.endpoint_timeout, settings.endpoint_retries)
-    template = {"chat_template_kwargs": dict(settings.chat_template_kwargs)} if settings.chat_template_kwargs else {}
-    body = {**template, **settings.endpoint_body}
-    return Endpoint(server, api_key(server, settings.api_key_env), limits, settings.endpoint_api or server.api, body)
+    key, api = api_key(server, settings.api_key_env), settings.endpoint_api or server.api
+    if settings.chat_template_kwargs and api == "completions" and settings.run is None:
+        what = "--chat_template_kwargs has no effect: /completions takes texts, which no chat template makes"
+        raise InputError(what, remedy="omit it, or --endpoint_api chat, or --run RUN")
+    return Endpoint(server, key, limits, api, settings.endpoint_body, settings.chat_template_kwargs)
+
+
+def _check_json(name: str, given: Mapping[str, Any]) -> None:
+    """Raises:
+    InputError: If a value is none that JSON has, such as NaN.
+    """
+    try:
+        json.dumps(given, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"--{name} cannot be sent as JSON: {error}") from None
 
 
 def _check_output(folder: Path) -> None:
@@ -148,27 +166,50 @@ def _check_output(folder: Path) -> None:
 
 
 def _evaluation_settings(
-    settings: EvaluationSettings, rows: EvaluationRows, columns: RecordedColumns | None, run: RunFolder | None
+    whole: EvaluateSettings, rows: EvaluationRows, columns: RecordedColumns | None, run: RunFolder | None
 ) -> tuple[EvaluationSettings, list[str]]:
-    """The metrics and the limit: as given, else those of the recorded evaluation; and the metrics that are left out."""
+    """The metrics and the limit: as given, else those of the recorded evaluation; and the metrics that are left out.
+
+    Raises:
+        InputError: If a metric is unknown or does not fit, or is code that the run names and the user does not trust.
+    """
+    settings = whole.part(EvaluationSettings)
     update: dict[str, Any] = {}
     if columns is not None and settings.max_new_tokens is None:
         update["max_new_tokens"] = columns.max_new_tokens
-    if columns is not None and "normalize" not in settings.model_fields_set:
-        update["normalize"] = columns.normalize
     lost: list[str] = []
     if settings.metrics is None:
-        names = columns.metrics if columns is not None else _default_metrics(rows, run)
-        lost = [name for name in names if get_metric(name).needs == "likelihood"]
-        update["metrics"] = tuple(name for name in names if name not in lost)
+        if run is not None and columns is not None and not whole.trust_remote_code:
+            refuse_code_of_metrics(columns.metrics, run)
+        trusted = whole.trust_remote_code
+        names, lost = _without_likelihoods(
+            columns.metrics if columns is not None else _default_metrics(rows, run, trusted)
+        )
+        update["metrics"] = tuple(names or _without_likelihoods(_default_metrics(rows, run, trusted))[0])
+    chosen = select_metrics(update.get("metrics", settings.metrics), rows.references, rows.labels)
+    compares = any(metric.compares_text for metric in chosen)
+    if columns is not None and compares and "normalize" not in settings.model_fields_set:
+        update["normalize"] = columns.normalize
     return settings.model_copy(update=update), lost
 
 
-def _default_metrics(rows: EvaluationRows, run: RunFolder | None) -> Sequence[str]:
+def _without_likelihoods(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The metrics that a server allows, and the others."""
+    lost = [name for name in names if get_metric(name).needs == "likelihood"]
+    return [name for name in names if name not in lost], lost
+
+
+def _default_metrics(rows: EvaluationRows, run: RunFolder | None, trusted: bool) -> Sequence[str]:
     """Those that fit the rows; of a run with several labels a row those of its task."""
     if run is not None and rows.kind == "text/labels" and run.manifest.task is not None:
         space = LabelSpace.from_record(run.manifest.task.label_space)
-        return get_task(run.manifest.task.name).default_metrics(space) or ()
+        name = run.manifest.task.name
+        if ":" in name and not trusted:
+            what, remedy = f"the task of this run is Python code: {name}", "--trust_remote_code, or name --metrics"
+            raise InputError(what, where=str(run.path), remedy=remedy)
+        found = get_task(name).default_metrics(space)
+        if found:
+            return found
     return default_metrics(rows.references, rows.labels)
 
 
@@ -197,7 +238,7 @@ def _judged(
         pairs = [(TUNED, name), (BASE, TUNED)]
     try:
         return evaluated(predictors, rows, settings, reporter, None, pairs)
-    except LookupError as error:
+    except NotRecorded as error:
         named = ", ".join(settings.metrics or ())
         what = f"the run's evaluation did not record what {named} need: {error}"
         raise InputError(what, where="--metrics", remedy=f"graft evaluate RUN --metrics {named}") from error
@@ -216,34 +257,51 @@ def _say_what_is_sent(
         reporter.note("--output_path DIR keeps the answers as they come, so that an evaluation that stops can go on")
 
 
-def _record(predictor: EndpointPredictor, result: Evaluation, lost: Sequence[str]) -> EndpointRecord:
+def _record(
+    predictor: EndpointPredictor, result: Evaluation, lost: Sequence[str], columns: RecordedColumns | None
+) -> EndpointRecord:
     """What evaluation.json says of the server."""
-    name, answered, most = predictor.name, predictor.answered, result.document["max_new_tokens"]
+    name, answered, endpoint = predictor.name, predictor.answered, predictor.endpoint
+    most = endpoint.limit(result.document["max_new_tokens"])
     chosen = [line["labels"][name] for line in result.predictions if name in line.get("labels", {})]
     cut = sum(record.finish_reason == "length" for record in answered)
     none = chosen.count(NO_LABEL) if chosen else None
     total = f"{len(answered):,} answers"
     notes = []
     if cut:
-        notes.append(f"{cut:,} of {total} were cut at {most:,} tokens; --max_new_tokens allows longer ones")
+        at = "the server's own limit" if most is None else f"{most:,} tokens; --max_new_tokens allows longer ones"
+        notes.append(f"{cut:,} of {total} were cut at {at}")
+    if columns is not None and columns.max_new_tokens not in (None, most):
+        limit = "without a limit" if most is None else f"of up to {most:,} tokens"
+        notes.append(f"answers of {name} {limit} are compared with recorded ones of up to {columns.max_new_tokens:,}")
     if none is not None:
         notes.append(f"the class of {name} is the label that it answers; {none:,} of {total} are none of the labels")
         if len(result.document["predictors"]) > 1:
             notes.append("the class of the other models is the most likely label; exact_match judges all by answers")
     if lost:
         notes.append(f"left out: {', '.join(lost)}, because a server gives no likelihoods of given texts")
+    variables = {"chat_template_kwargs": dict(endpoint.template_kwargs)} if endpoint.template_kwargs else {}
     return EndpointRecord(
         name=name,
-        url=predictor.endpoint.server.base,
+        url=endpoint.server.base,
         model=predictor.model,
         api=", ".join(predictor.interfaces),
-        body=dict(predictor.endpoint.body),
+        body=_masked({**variables, **endpoint.body}),
         cut=cut,
         no_label=none,
         prompt_tokens=_sum([record.prompt_tokens for record in answered]),
         completion_tokens=_sum([record.completion_tokens for record in answered]),
         notes=notes,
     )
+
+
+def _masked(value: Any, is_secret: bool = False) -> Any:
+    """The value without passwords and keys, which the names of fields tell."""
+    if isinstance(value, Mapping):
+        return {name: _masked(inner, is_secret or bool(SECRET_NAME.search(name))) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(inner, is_secret) for inner in value]
+    return "***" if is_secret and value is not None and not isinstance(value, bool) else value
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

@@ -19,7 +19,6 @@ from graft.evaluation.predict import default_max_new_tokens, predict
 from graft.evaluation.rows import SEED, EvaluationRows
 from graft.inference.predictor import Predictor, can_score
 from graft.progress import Reporter, Silent
-from graft.registry import absolute_reference
 
 Statistics = Mapping[str, Mapping[str, Array]]
 """By metric and predictor, the statistics of all rows."""
@@ -91,7 +90,7 @@ def evaluate(
         "labels": rows.labels or None,
         "max_new_tokens": longest,
         "normalize": list(normalize),
-        "metrics": _described(chosen, metrics),
+        "metrics": _described(chosen),
         "notes": [*unlike, *_notes(found, chosen, normalize)],
         **_figures(list(found), chosen, statistics, Bootstrap(len(rows.examples), bootstrap_samples, seed), pairs),
         **_classes(found, chosen, rows),
@@ -120,12 +119,10 @@ def _measurable(metrics: Sequence[Metric], predictors: Sequence[Predictor], name
     return kept
 
 
-def _described(metrics: Sequence[Metric], names: Sequence[str] | None) -> dict[str, Any]:
+def _described(metrics: Sequence[Metric]) -> dict[str, Any]:
     """Return ``metrics`` of evaluation.json; with each metric from a file the ``reference`` that finds it again."""
-    references = dict(zip((metric.name for metric in metrics), names or (), strict=False))
-    own = {name: absolute_reference(given) for name, given in references.items() if ":" in given}
     return {
-        metric.name: {**metric.as_record(), **({"reference": own[metric.name]} if metric.name in own else {})}
+        metric.name: {**metric.as_record(), **({"reference": metric.reference} if metric.reference else {})}
         for metric in metrics
     }
 

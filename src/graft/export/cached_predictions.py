@@ -13,7 +13,7 @@ from typing import Any
 from graft.config import DataSettings
 from graft.data.example import Example
 from graft.data.sources import sha256_of
-from graft.errors import GraftError
+from graft.errors import GraftError, InputError
 from graft.evaluation.metrics import select_metrics
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.table import metric_references
@@ -23,6 +23,10 @@ from graft.runs.folder import RunFolder
 from graft.tasks.evaluation_rows import load_evaluation_rows
 from graft.tasks.recorded_prompt import prompt_of_run
 from graft.tasks.select import default_task
+
+
+class NotRecorded(LookupError):
+    """The evaluation has no such answer or score."""
 
 
 class RecordedPredictor:
@@ -53,11 +57,11 @@ class RecordedPredictor:
         """The recorded answers.
 
         Raises:
-            LookupError: If one of the rows was not answered.
+            NotRecorded: If one of the rows was not answered.
         """
         found = [self._answers[id(example)] for example in examples]
         if None in found:
-            raise LookupError(f"the evaluation has no answer from {self.name} for one of these rows")
+            raise NotRecorded(f"the evaluation has no answer from {self.name} for one of these rows")
         return [str(answer) for answer in found]
 
     def score(
@@ -66,12 +70,15 @@ class RecordedPredictor:
         """The recorded scores.
 
         Raises:
-            LookupError: If one of the completions was not scored.
+            NotRecorded: If one of the completions was not scored.
         """
-        return [
-            [self._scores[id(example)][text] for text in texts]
-            for example, texts in zip(examples, completions, strict=True)
-        ]
+        try:
+            return [
+                [self._scores[id(example)][text] for text in texts]
+                for example, texts in zip(examples, completions, strict=True)
+            ]
+        except KeyError:
+            raise NotRecorded(f"the evaluation has no score from {self.name} for one of these rows") from None
 
 
 @dataclass(frozen=True)
@@ -93,20 +100,27 @@ class RecordedEvaluation:
     normalize: tuple[str, ...] = ()
 
 
-def recorded_evaluation(run: RunFolder, tokenizer: Any) -> RecordedEvaluation | None:
-    """The evaluation of ``run``; None if there is none, or it is not of today's weights and rows, or not complete."""
+def recorded_evaluation(run: RunFolder, tokenizer: Any, trusted: bool = False) -> RecordedEvaluation | None:
+    """The evaluation of ``run``; None if there is none, or it is not of today's weights and rows, or not complete.
+
+    Args:
+        run: The run.
+        tokenizer: Its tokenizer.
+        trusted: Whether the code of metrics that the evaluation names may run; without it, an evaluation with such
+            metrics is None.
+    """
     try:
         evaluation = read_evaluation(run.path)
         if evaluation is None:
             return None
         lines = [record.document() for record in read_predictions(run.path)]
-        return _checked(run, evaluation.document(), lines, tokenizer)
+        return _checked(run, evaluation.document(), lines, tokenizer, trusted)
     except (OSError, ValueError, LookupError, TypeError, GraftError):
         return None
 
 
 def _checked(
-    run: RunFolder, document: Mapping[str, Any], lines: list[dict[str, Any]], tokenizer: Any
+    run: RunFolder, document: Mapping[str, Any], lines: list[dict[str, Any]], tokenizer: Any, trusted: bool
 ) -> RecordedEvaluation | None:
     source, weights = document["data"], run.path / "adapter" / "adapter_model.safetensors"
     if run.manifest.adapter.sha256 != sha256_of(weights):
@@ -124,10 +138,23 @@ def _checked(
     if found != [(line["prompt"], line["reference"]) for line in lines] or len(names) < 2:
         return None
     metrics = metric_references(document)
+    if not trusted:
+        refuse_code_of_metrics(metrics, run)
     select_metrics(metrics, rows.references, rows.labels)  # a user's own can be gone
     predictors = [_predictor(name, tokenizer, rows.examples, lines, document["labels"]) for name in names]
     normalize = tuple(document.get("normalize") or ())
     return RecordedEvaluation(rows, metrics, int(document["max_new_tokens"]), predictors, normalize)
+
+
+def refuse_code_of_metrics(metrics: Sequence[str], run: RunFolder) -> None:
+    """Raises:
+    InputError: If some of the metrics that the evaluation of ``run`` names are code, which its file may have chosen.
+    """
+    own = [metric for metric in metrics if ":" in metric]
+    if own:
+        what = f"the evaluation of this run names metrics that are Python code: {', '.join(own)}"
+        remedy = f"--trust_remote_code runs it, or name the metrics yourself: --metrics {','.join(own)}"
+        raise InputError(what, where=str(run.path), remedy=remedy)
 
 
 def _predictor(

@@ -35,6 +35,7 @@ class Endpoint:
         limits: Time, tries, and requests at a time.
         api: ``chat`` sends messages, ``completions`` a text; None decides by the row's prompt.
         body: Further fields of each request; one that is None is omitted.
+        template_kwargs: Variables of the chat template for all rows; a row's own win over them.
     """
 
     server: ServerUrl
@@ -42,6 +43,7 @@ class Endpoint:
     limits: Limits = field(default_factory=Limits)
     api: Api | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def client(self) -> HttpClient:
         """Return a client, which is closed by ``async with``."""
@@ -64,6 +66,12 @@ class Endpoint:
         near = did_you_mean(name, listed)
         what = f"the server has no model {name!r}"
         raise InputError(what, where="--model", remedy=f"{near} it has: {_shown(listed)}".strip())
+
+    def limit(self, max_new_tokens: int) -> int | None:
+        """Return the limit of an answer that is sent where ``max_new_tokens`` is asked for; None for no limit."""
+        sent = {"max_tokens": max_new_tokens, **self.body}
+        limit: int | None = sent.get("max_completion_tokens") or sent["max_tokens"]
+        return limit
 
     async def _models(self) -> list[str] | None:
         """The names of the server's models; None for a server without a list."""
@@ -180,10 +188,11 @@ class EndpointPredictor:
                 raise InputError(what, where=str(example.origin), remedy=remedy)
             return {"prompt": self.render(example)}
         asked = [{"role": "user", "content": example.prompt}] if isinstance(example.prompt, str) else example.prompt
+        variables = {**self.endpoint.template_kwargs, **(example.template_kwargs or {})}
         return {
             "messages": [dict(message) for message in asked],
             "tools": [dict(tool) for tool in example.tools] if example.tools else None,
-            "chat_template_kwargs": dict(example.template_kwargs) if example.template_kwargs else None,
+            "chat_template_kwargs": variables or None,
         }
 
 

@@ -97,16 +97,20 @@ class HttpClient:
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         library = httpx()
-        self._client = library.AsyncClient(
-            headers=headers,
-            timeout=limits.timeout,
-            follow_redirects=False,
-            trust_env=not server.is_local,  # a proxy is for other machines
-            limits=library.Limits(max_connections=limits.concurrency),
-        )
+        try:
+            self._client = library.AsyncClient(
+                headers=headers,
+                timeout=limits.timeout,
+                follow_redirects=False,
+                trust_env=not server.is_local,  # a proxy is for other machines
+                limits=library.Limits(max_connections=limits.concurrency),
+            )
+        except (ImportError, ValueError, OSError, library.InvalidURL) as error:
+            raise _unusable_environment(error) from None
         self._passing: type[Exception] = library.TransportError
         self._refused: type[Exception] = library.ConnectError
         self._any: type[Exception] = library.HTTPError
+        self._unsendable = (ValueError, library.InvalidURL)
 
     async def __aenter__(self) -> HttpClient:
         return self
@@ -149,6 +153,8 @@ class HttpClient:
                 failure = _Failure(f"the connection failed: {self._plain(str(error)) or type(error).__name__}")
             except self._any as error:
                 raise kind(f"the response cannot be read: {self._plain(str(error))}", where=where) from None
+            except self._unsendable as error:  # a host that no name can be, a number that JSON has not
+                raise kind(f"the request cannot be sent: {self._plain(str(error))}", where=where) from None
             except _Failure as error:
                 failure = error
             if attempt < self.limits.retries:
@@ -211,6 +217,13 @@ class HttpClient:
         text = "".join(letter if letter.isprintable() else " " for letter in text)
         text = text.replace(self._key, "***") if self._key else text
         return " ".join(text.split())[:LONGEST_MESSAGE]
+
+
+def _unusable_environment(error: Exception) -> InputError:
+    """What a proxy or a certificate of the environment says; of others than missing packages no text with passwords."""
+    said = f": {error}" if isinstance(error, ImportError) else ""
+    remedy = "correct or unset ALL_PROXY, HTTPS_PROXY, HTTP_PROXY or SSL_CERT_FILE; NO_PROXY=HOST asks it directly"
+    return InputError(f"the environment's proxy or certificates cannot be used{said}", remedy=remedy)
 
 
 def _message(content: bytes) -> str:

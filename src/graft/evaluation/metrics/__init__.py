@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -11,7 +12,7 @@ from graft.errors import GraftError, Problems
 from graft.evaluation.metrics.base import Metric, Predictions, from_function
 from graft.evaluation.metrics.structured import parsed
 from graft.evaluation.scripts import bleu_tokenizer
-from graft.registry import Registry
+from graft.registry import Registry, absolute_reference
 from graft.runs.metric_info import MetricInfo
 
 __all__ = ["METRICS", "Metric", "Predictions", "default_metrics", "get_metric", "metric_info", "select_metrics"]
@@ -98,26 +99,38 @@ def select_metrics(
     """Return the requested metrics, or those that fit the data. The first is the headline.
 
     Args:
-        names: The requested metrics, or None.
+        names: The requested metrics, or None. One that is named twice, such as by its alias, is measured once.
         references: The reference answers.
         labels: The classes that an answer is one of, or None where answers are free text.
         normalize: What does not count in texts that are compared (``graft.evaluation.normalization``).
 
     Raises:
-        InputError: Naming every unknown metric, and those that need classes where there are none;
-            and where ``normalize`` is used by none of them.
+        InputError: Naming every unknown metric, those that need classes where there are none, and different ones
+            of one name; where none is named; and where ``normalize`` is used by none of them.
     """
     problems = Problems()
-    chosen = []
+    chosen: list[Metric] = []
+    known: dict[str, tuple[Metric | None, str]] = {}
+    if names is not None and not names:
+        problems.add("no metric is named", "--metrics", "name one, such as exact_match")
     for name in names if names is not None else default_metrics(references, labels):
         try:
             metric = get_metric(name)
         except GraftError as error:
             problems.found.extend(error.problems)
             continue
+        place = absolute_reference(name) if ":" in name else ""
+        before, where = known.setdefault(metric.name, (None, place))
+        known[metric.name] = (metric, where)
+        if before is not None:
+            if before is not metric and (not place or place != where):
+                two = " and ".join(one or f"graft's own {metric.name}" for one in (where, place))
+                problems.add(f"two metrics have the name {metric.name}: {two}", "--metrics", "rename one of them")
+            continue
         if metric.needs == "choice" and not labels:
             problems.add(f"{metric.name} requires classes as answers, and these answers are not classes", "--metrics")
-        chosen.append(metric.fit(references, normalize))
+        fitted = metric.fit(references, normalize)
+        chosen.append(replace(fitted, reference=place) if place else fitted)
     if normalize and chosen and not any(metric.compares_text for metric in chosen):
         listed = ", ".join(metric.name for metric in chosen)
         problems.add(f"--normalize {','.join(normalize)} is not used by {listed}", remedy="omit it, or add exact_match")

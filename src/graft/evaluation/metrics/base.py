@@ -75,6 +75,7 @@ class Metric(MetricInfo):
         by_class: Precision, recall, F1 and support of each class, for a metric that has classes.
         aliases: Other names that users may type.
         fitted: Makes the metric for the references of an evaluation, such as with the tokenizer for their script.
+        reference: How a user's own metric was named: ``path/to/file.py:name``. Empty for those of graft.
     """
 
     statistics: Callable[[Predictions], Array]
@@ -82,6 +83,7 @@ class Metric(MetricInfo):
     by_class: Callable[[Predictions], dict[str, dict[str, Any]]] | None = None
     aliases: tuple[str, ...] = ()
     fitted: Callable[[Sequence[str]], Metric] | None = None
+    reference: str = ""
 
     def fit(self, references: Sequence[str], normalize: Sequence[str] = ()) -> Metric:
         """Return the metric for an evaluation with these references.
