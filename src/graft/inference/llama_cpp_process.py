@@ -108,7 +108,7 @@ class Served:
         said = self._complete(read, n_predict=1, n_probs=1, logit_bias=[[token, FORCED]], cache_prompt=cached)
         listed = said.get("completion_probabilities", [])
         if listed:
-            return listed[0]["logprob"], listed[0]["top_logprobs"][0]["id"]
+            return _number(listed[0]["logprob"]), listed[0]["top_logprobs"][0]["id"]
         values = self._distribution(read, cached=True)  # a part of a character, for which the server lists nothing
         return values[token], max(range(len(values)), key=values.__getitem__)
 
@@ -119,7 +119,7 @@ class Served:
         said = self._complete(read, n_predict=1, n_probs=size, logit_bias=bias, cache_prompt=cached)
         values = [float("-inf")] * size
         for one in said["completion_probabilities"][0]["top_logprobs"]:
-            values[one["id"]] = one["logprob"]
+            values[one["id"]] = _number(one["logprob"])
         return values
 
     def _whole_token(self) -> int:
@@ -168,6 +168,11 @@ class Served:
         if answer.status != http.client.OK:
             raise Refused(str(said.get("error", {}).get("message", said)))
         return said
+
+
+def _number(value: float | None) -> float:
+    """``value``; JSON has no word for what is not a number, and the server says null."""
+    return float("nan") if value is None else value
 
 
 def _start(file: str, lora: str | None, threads: int, context: int, key: str) -> Any:

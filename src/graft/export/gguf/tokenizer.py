@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from graft.data.chat_template import Renderer
 from graft.errors import InputError
 from graft.export.gguf.vocabulary import Vocabulary
+from graft.inference.torch import TorchPredictor
 
 _SAMPLE = "The way to the sea is long."
 _STRIPPING = "phi-3"
@@ -49,6 +51,17 @@ def add_tokenizer(writer: Any, tokenizer: Any, vocabulary: Vocabulary, ends: Ite
         writer.add_token_merges(vocabulary.merges)
     _add_special(writer, tokenizer, ends)
     _add_templates(writer, tokenizer.chat_template, lead)
+
+
+def answer_ends(model: Any, tokenizer: Any) -> list[int]:
+    """All tokens that end an answer of ``model``: the tokenizer's end, the template's end of a turn, then the others.
+
+    Besides the tokenizer's end, a file names the first two: the end of a turn (eot), and one more (eom).
+    """
+    renderer = Renderer(tokenizer)
+    ends = TorchPredictor("", model, tokenizer, renderer).ends()
+    first = (tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(renderer.turn_end))
+    return [end for end in dict.fromkeys((*first, *sorted(ends))) if end is not None]
 
 
 def _add_special(writer: Any, tokenizer: Any, ends: Iterable[int]) -> None:

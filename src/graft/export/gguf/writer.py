@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,15 @@ from graft.export.gguf.families import GGUF_FAMILIES, GgufFamily, gguf_family
 from graft.export.gguf.probe import matching_splitter
 from graft.export.gguf.shape import add_shape, rope_problem
 from graft.export.gguf.tensors import TYPES, add_tensors
-from graft.export.gguf.tokenizer import add_tokenizer, model_name
+from graft.export.gguf.tokenizer import add_tokenizer, answer_ends, model_name
 from graft.export.gguf.vocabulary import read_vocabulary, tokenizer_problem
 from graft.export.quantize.gptq import QuantizedBlocks
 
 __all__ = ["TYPES", "check_architecture", "write_gguf"]
 
 _FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "int8": "MOSTLY_Q8_0", "int4": "MOSTLY_Q4_1"}
+_SPOOLED = 256 * 1024 * 1024
+"""Bytes of rounded tensors that are kept in memory."""
 
 
 def check_architecture(config: dict[str, Any], tokenizer_file: Path) -> None:
@@ -77,7 +80,7 @@ def write_gguf(
     name: str,
     license: str | None,
 ) -> None:
-    """Write ``model`` with its tokenizer, chat template and end token.
+    """Write ``model`` with its tokenizer, chat template and end tokens.
 
     Args:
         model: A causal model whose family ``check_architecture`` accepts.
@@ -102,22 +105,19 @@ def write_gguf(
     if len(vocabulary.splitters) > 1:
         vocabulary = replace(vocabulary, splitters=[matching_splitter(tokenizer, vocabulary)])
     name = model_name(name, tokenizer)
-    writer = gguf.GGUFWriter(file, gguf.MODEL_ARCH_NAMES[getattr(gguf.MODEL_ARCH, family.architecture)])
+    # What is rounded waits on the disk of the file, not in memory; float32 tensors are the model's own.
+    spooled = precision != "float32"
+    writer = gguf.GGUFWriter(file, gguf.MODEL_ARCH_NAMES[getattr(gguf.MODEL_ARCH, family.architecture)], spooled)
+    if spooled:
+        writer.temp_file = tempfile.SpooledTemporaryFile(_SPOOLED, "w+b", dir=str(file.parent))  # noqa: SIM115
     writer.add_name(name)
     if license:
         writer.add_license(license)
     add_shape(writer, model.config, family)
     writer.add_file_type(getattr(gguf.LlamaFileType, _FILE_TYPES[precision]))
-    add_tokenizer(writer, tokenizer, vocabulary, _ends(model))
+    add_tokenizer(writer, tokenizer, vocabulary, answer_ends(model, tokenizer))
     add_tensors(writer, model, family, precision, rounded)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def _ends(model: Any) -> list[int]:
-    """The tokens that end an answer, by the model's generation settings."""
-    settings = getattr(model, "generation_config", None)
-    ends = getattr(settings, "eos_token_id", None)
-    return list(ends) if isinstance(ends, list | tuple) else [] if ends is None else [ends]

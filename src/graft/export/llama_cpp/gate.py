@@ -13,6 +13,7 @@ from graft.data.tokenize import prompt_token_ids
 from graft.errors import GraftError, InputError
 from graft.evaluation.compare import Evaluation
 from graft.export.llama_cpp.judged import Judged
+from graft.export.llama_cpp.read_back import numbers_verdict
 from graft.export.onnx.parity_check import ROWS_OF_LOGITS
 from graft.export.parity import exact_verdict, gate
 from graft.inference.cached import CachedPredictor
@@ -20,6 +21,9 @@ from graft.inference.gguf_tokenizer import GgufTokenizer
 from graft.inference.llama_cpp import LlamaCpp
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 from graft.progress import Reporter
+
+HALF_BOUND = 0.05
+"""The greatest difference of log-probabilities in float16, relative to the greatest logit where that is above 1."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def compare(
         reporter.note(f"running {file.name} in llama.cpp")
         found = _same(judged, predictor, reporter)
         if judged.rows is None:
-            return Compared(_strict(_without_rows(found), judged, precision, rounding))
+            return Compared(_strict(_without_rows(found, judged, precision), judged, precision, rounding))
         cached = CachedPredictor(predictor)
         evaluation = judged.evaluate([*judged.predictors, cached], reporter)
         pair = judged.evaluate([judged.predictors[-1], cached], reporter)
@@ -156,24 +160,30 @@ def _difference(own: Sequence[Sequence[float]], logits: Sequence[Sequence[float]
         length = min(len(mine), len(given))
         highest = max(given[:length])
         total = highest + math.log(sum(math.exp(value - highest) for value in given[:length]))
-        found += [abs(a - (b - total)) for a, b in zip(mine, given, strict=False) if b - total > -80.0]
+        found += [abs(a - (b - total)) for a, b in zip(mine, given, strict=False) if not b - total <= -80.0]
     return round(max(found), 6) if all(map(math.isfinite, found)) else None
 
 
 def _strict(parity: dict[str, Any], judged: Judged, precision: str, rounding: float) -> dict[str, Any]:
-    """``parity``; of a float32 file also by whether it computes the same function."""
-    return exact_verdict(parity, judged.reference.greatest_logit, rounding) if precision == "float32" else parity
+    """``parity``, failed without numbers; of a float32 file also by whether it computes the same function."""
+    if precision == "float32":
+        return exact_verdict(parity, judged.reference.greatest_logit, rounding)
+    return numbers_verdict(parity)
 
 
-def _without_rows(found: dict[str, Any]) -> dict[str, Any]:
-    """The verdict on a model without rows: by its tokens."""
+def _without_rows(found: dict[str, Any], judged: Judged, precision: str) -> dict[str, Any]:
+    """The verdict on a model without rows: by its tokens, and in float16 by its log-probabilities."""
     (same, of), tokens = found["answers_equal"], found["token_ids_identical"]
     difference = found["greatest_logit_difference"]
     within = (
         "log-probabilities that are no numbers" if difference is None else f"log-probabilities within {difference:g}"
     )
     reason = f"llama.cpp gives {same} of {of} equal answers, {within}{_unequal(found)}"
-    return {"rows": of, **found, "passed": tokens[0] == tokens[1], "reason": reason}
+    allowed = HALF_BOUND * max(1.0, judged.reference.greatest_logit) if precision == "float16" else math.inf
+    close = difference is not None and difference <= allowed
+    if difference is not None and not close:
+        reason += f" (float16 explains {allowed:.3g})"
+    return {"rows": of, **found, "passed": tokens[0] == tokens[1] and close, "reason": reason}
 
 
 def _unequal(found: dict[str, Any]) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graft.config import ExportSettings, GgufConfig
 from graft.data.sources import sha256_of
-from graft.export.adapter_placement import placement_entry
+from graft.export import bundle
+from graft.export.adapter_placement import placement_entry, slot_name
 from graft.export.added_evaluation import add_to_report
 from graft.export.calibration_rows import calibration_rows
 from graft.export.gguf.families import GGUF_FAMILIES
+from graft.export.gguf.tokenizer import answer_ends
 from graft.export.gguf.writer import TYPES, write_gguf
 from graft.export.llama_cpp.gate import Compared, compare
 from graft.export.llama_cpp.judged import Judged, ask_judged
@@ -57,19 +59,11 @@ class GgufExport:
     def run(self) -> Built:
         """Write the file, compare it with the model that was judged, and describe it."""
         source = self.source
-        self.reporter.note(f"loading {source.name}")
-        model = load_judged(source)
-        judged = None if self.options.skip_parity else ask_judged(model, source, self.options, self.reporter)
-        if self._unmerged:
-            write_lora(lora_pairs(model), model.config, self._lora, name=source.name)
-            model = load_model(source.base)
-        else:
-            model = merge_judged(model, source, self.folder / ".merged")
-        rounding = self._write(model)
-        shutil.rmtree(self.folder / ".merged", ignore_errors=True)
+        # The file and, while it is written, its tensors beside it: in float16, each as large as weights of 16 bits.
+        weights = source.base.path.glob("*.safetensors")
+        bundle.check_disk_space(self.folder, 2 * sum(file.stat().st_size for file in weights))
+        judged, rounding, merged = self._made()
         found = self._compared(judged)
-        if found.evaluation is not None and source.run is not None and self.options.data_files is None:
-            add_to_report(source.run, found.evaluation, self.reporter)
         apart = f" --lora {{folder}}/{quote(self._lora.name)}" if self._unmerged else ""
         built = Built(
             found.parity,
@@ -78,12 +72,40 @@ class GgufExport:
                 "file": self._file.name,
                 "rounding": rounding,
                 "sha256": sha256_of(self._file),
-                **(self._adapter_entries(found.parity) if self._unmerged else merge_entry(model)),
+                **(self._adapter_entries(found.parity) if self._unmerged else merged),
             },
             run_command=f"llama-cli -m {{folder}}/{quote(self._file.name)}{apart} -cnv",
         )
         self._describe(built)
+        if found.evaluation is not None and source.run is not None and self.options.data_files is None:
+            add_to_report(source.run, found.evaluation, self.reporter)
         return built
+
+    def _made(self) -> tuple[Judged | None, str | None, dict[str, float]]:
+        """Write the file; no more than one model is in memory at a time, and none at the end.
+
+        Returns:
+            What the model that was judged does, how the weights were rounded, and what the manifest records of the
+            merge.
+        """
+        source = self.source
+        self.reporter.note(f"loading {source.name}")
+        judged, model = (
+            (None, load_judged(source)) if self.options.skip_parity else ask_judged(source, self.options, self.reporter)
+        )
+        if self._unmerged:
+            write_lora(lora_pairs(model), model.config, self._lora, name=source.name)
+            del model
+            gc.collect()  # the modules refer to one another
+            model = load_model(source.base)
+        else:
+            if self.config.adapter == "auto":
+                self.reporter.note("--adapter auto: merged; for a file of its own, give --adapter hot-swappable")
+            model = merge_judged(model, source, None)
+        rounding, merged = self._write(model), merge_entry(model)
+        del model
+        gc.collect()
+        return judged, rounding, merged
 
     def _adapter_entries(self, parity: Any) -> dict[str, Any]:
         """What the manifest records of an adapter that is not merged."""
@@ -103,7 +125,7 @@ class GgufExport:
             "sha256": sha256_of(source.adapter / WEIGHTS),
             **placement_entry({}, HOT_SWAPPABLE, HOT_SWAPPABLE),
         }
-        return {"adapters": {source.name: entry}, "default_adapter": source.name, "adapter": placed}
+        return {"adapters": {self._name: entry}, "default_adapter": self._name, "adapter": placed}
 
     def _describe(self, built: Built) -> None:
         """Write the Modelfile and README.md."""
@@ -119,7 +141,7 @@ class GgufExport:
             [f"{built.size_mb} MB; license of the base: {license}", f"compared with PyTorch: {built.reason}"],
             prompt,
             self._file.name,
-            model=source.name,
+            model=self._name,
             context=context_of(prompt or PromptRecord(), source),
             chats=bool(source.tokenizer.chat_template),
             lora=lora,
@@ -136,12 +158,17 @@ class GgufExport:
         return self.config.adapter == HOT_SWAPPABLE
 
     @property
+    def _name(self) -> str:
+        """The source's name as a part of file names: a run has whatever name its user gave the task."""
+        return slot_name(self.source.opened)
+
+    @property
     def _lora(self) -> Path:
-        return self.folder / f"{self.source.name}-lora.gguf"
+        return self.folder / f"{self._name}-lora.gguf"
 
     @property
     def _file(self) -> Path:
-        stem = self.source.name if self.source.run else self.source.base.path.name
+        stem = self._name if self.source.run else self.source.base.path.absolute().name
         stem = f"{stem}-base" if self._unmerged else stem
         return self.folder / f"{stem}-{TYPES[self._precision].lower()}.gguf"
 
@@ -155,9 +182,19 @@ class GgufExport:
         rows = {"": within_budget(found, CALIBRATION_TOKENS)} if found else {}
         rounds = self._precision == "int4" and linear
         blocks = quantize_linears(model, rows, reporter=self.reporter) if rounds else {}
+        if self.config.rounding == "gptq" and not rows:
+            self.reporter.note("--rounding gptq: no training rows can calibrate this model; range is used")
         self.reporter.note(f"writing {self._file.name}")
         write_gguf(model, tokenizer, self._file, self._precision, blocks, name=source.name, license=source.base.license)
+        self._note_ends(answer_ends(model, tokenizer))
         return ("gptq" if rows else "range") if self._precision == "int4" else None
+
+    def _note_ends(self, ends: list[int]) -> None:
+        tokenizer = self.source.tokenizer
+        left = [end for end in ends if end != tokenizer.eos_token_id][2:]
+        if left:
+            said = ", ".join(tokenizer.convert_ids_to_tokens(left))
+            self.reporter.note(f"{self._file.name}: it names no more than three end tokens; not {said}")
 
     def _compared(self, judged: Judged | None) -> Compared | _Skipped:
         if judged is None:

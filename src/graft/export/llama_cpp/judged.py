@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from graft.data.example import AnswerExample, Origin
 from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.rows import EvaluationRows
 from graft.export.cached_predictions import RecordedEvaluation, recorded_evaluation
+from graft.export.merge import load_judged
 from graft.export.onnx.parity_check import ReferenceAnswers, reference_answers
 from graft.export.parity_rows import load_parity_rows
 from graft.export.source import ExportSource
@@ -36,6 +38,7 @@ class Judged:
         predictors: Models that keep their answers; the last one is the model that is exported.
         metrics: The metrics; None for those that fit the rows.
         max_new_tokens: The limit of an answer in the evaluation; None for one by the rows.
+        normalize: What does not count in texts that are compared.
     """
 
     reference: ReferenceAnswers
@@ -43,23 +46,31 @@ class Judged:
     predictors: Sequence[Predictor] = ()
     metrics: Sequence[str] | None = None
     max_new_tokens: int | None = None
+    normalize: Sequence[str] = ()
 
     def evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
-        """Compare ``predictors`` on the rows, by the metrics and the limit that the model was judged by."""
+        """Compare ``predictors`` on the rows, by what the model was judged by."""
         assert self.rows is not None
         return evaluate(
-            predictors, self.rows, metrics=self.metrics, max_new_tokens=self.max_new_tokens, reporter=reporter
+            predictors,
+            self.rows,
+            metrics=self.metrics,
+            normalize=self.normalize,
+            max_new_tokens=self.max_new_tokens,
+            reporter=reporter,
         )
 
 
-def ask_judged(model: Any, source: ExportSource, options: BundleSettings, reporter: Reporter) -> Judged:
-    """Ask ``model``, which is not merged, all that the file will be asked.
+def ask_judged(source: ExportSource, options: BundleSettings, reporter: Reporter) -> tuple[Judged, Any]:
+    """Ask the model, which is not merged, all that the file will be asked; its base is gone before it is loaded.
 
     Args:
-        model: What ``load_judged`` returned.
         source: The model to export.
         options: The rows to compare on (``data_files``, ``parity_rows``).
         reporter: Shows notes and progress.
+
+    Returns:
+        What it does, and the model, as ``load_judged`` loads it.
 
     Raises:
         InputError: If the rows cannot be read.
@@ -68,15 +79,19 @@ def ask_judged(model: Any, source: ExportSource, options: BundleSettings, report
     own = source.run if files is None else None
     known = recorded_evaluation(own, source.tokenizer) if own is not None else None
     if known is not None:
-        return _recorded(known, model, source, options.parity_rows, reporter)
+        model = load_judged(source)
+        return _recorded(known, model, source, options.parity_rows, reporter), model
     if own is None and files is None:
-        return _samples(model, source, reporter)
+        model = load_judged(source)
+        return _samples(model, source, reporter), model
     rows = load_parity_rows(source, files, options.parity_rows)
     before = untuned_if_here(source.opened, reporter) if own is not None else None
     base = _kept("base", load_model(before), source, rows, reporter) if before is not None else None
+    gc.collect()  # modules refer to one another: the base leaves memory only now
+    model = load_judged(source)
     tuned = _kept("tuned" if base else "model", model, source, rows, reporter)
     answers = reference_answers(model, source.tokenizer, rows.examples, _ends(model, source), reporter)
-    return Judged(answers, rows, [*([base] if base else []), tuned])
+    return Judged(answers, rows, [*([base] if base else []), tuned]), model
 
 
 def _recorded(known: RecordedEvaluation, model: Any, source: ExportSource, count: int, reporter: Reporter) -> Judged:
@@ -84,7 +99,7 @@ def _recorded(known: RecordedEvaluation, model: Any, source: ExportSource, count
     reporter.note(f"reusing PyTorch's answers to {len(known.rows.examples)} rows from the run's evaluation")
     rows, limit = known.rows.first(count), known.max_new_tokens
     answers = reference_answers(model, source.tokenizer, rows.examples, _ends(model, source), reporter, limit)
-    return Judged(answers, rows, list(known.predictors), known.metrics, limit)
+    return Judged(answers, rows, list(known.predictors), known.metrics, limit, known.normalize)
 
 
 def _samples(model: Any, source: ExportSource, reporter: Reporter) -> Judged:

@@ -43,11 +43,19 @@ class Gguf:
             problems.add(
                 f"{config.rounding} is a rounding method of the ONNX model builder", "--rounding", "use gptq or range"
             )
+        if options.device != "cpu":
+            what = f"--device {options.device} does not apply to GGUF: one file is for all devices"
+            problems.add(what, "--device", "omit it; llama.cpp has options for the device")
+        if config.rounding == "gptq" and (reason := _why_not_gptq(source, options)):
+            problems.add(f"gptq cannot be used: {reason}", "--rounding", "omit it, or use range")
         with problems.collecting():
             check_architecture(source.base.config, source.base.path / "tokenizer.json")
         with problems.collecting():
             if config.adapter == "hot-swappable":
                 check_unmerged(source.opened)
+            elif config.adapter == "auto" and source.adapter is None:
+                what = "--adapter auto: the model has no adapter"
+                problems.add(what, source.name, "omit it")
             elif source.adapter is not None:
                 check_mergeable(source.opened)
         return InputError(*problems.found) if problems else None
@@ -72,6 +80,20 @@ class Gguf:
         from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 
         return LlamaCppPredictor.open(_file_of(folder), adapter or "gguf", adapter_file(folder, adapter))
+
+
+def _why_not_gptq(source: ExportSource, options: ExportSettings) -> str | None:
+    """Why weights cannot be calibrated on training rows; None if they can be."""
+    from graft.models.families import family_of
+
+    if options.precision != "int4":
+        return f"it rounds to int4, and not to {options.precision}"
+    if not family_of(str(source.base.config.get("model_type"))).packed:
+        return f"it does not compute {source.base.config.get('model_type')} models layer by layer"
+    run = source.opened.run
+    if run is None or not (run / "data" / "train.jsonl").is_file():
+        return "it calibrates on a run's training rows, and there are none"
+    return None
 
 
 def _file_of(folder: Path) -> Path:
