@@ -26,6 +26,7 @@ from graft.inference.predictor import Predictor, ShowsAnswers
 from graft.progress import Reporter
 from graft.runs.manifest import read_bundle
 from graft.runs.prompt_record import PromptRecord
+from graft.runs.trust import refuse_code
 from graft.tasks.select import get_task
 
 TYPED = Origin("typed", 1)
@@ -108,6 +109,7 @@ class Conversation:
     @classmethod
     def _of_bundle(cls, folder: Path, max_new_tokens: int, adapter: str | None, trusted: bool) -> Conversation:
         manifest = read_bundle(folder)
+        refuse_code(manifest.task, str(folder), trusted, what="a task")
         task = get_task(manifest.task) if manifest.task is not None else None
         if task is not None:
             check_chats(task, str(folder))

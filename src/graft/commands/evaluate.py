@@ -126,7 +126,8 @@ def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluat
     model = open_model(opened, request.model, request.data)
     task, label_space = model.task, model.encoding.label_space
     prompt, token = model.prompt, request.model.token
-    rows = load_evaluation_rows(model.run, request.files, request.data, task, label_space, token, prompt)
+    trusted = request.model.trust_remote_code
+    rows = load_evaluation_rows(model.run, request.files, request.data, task, label_space, token, prompt, trusted, name)
     note_other_kind(rows, prompt, "the model", reporter)
     rows = rows.sampled(request.data.max_eval_samples)
     check_metrics(request.evaluation.metrics, task, label_space, rows.labels, request.evaluation.normalize)
@@ -181,7 +182,10 @@ def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> dic
 def _evaluate_gguf(file: Path, request: _Request, reporter: Reporter) -> Evaluation:
     """Evaluate a GGUF file in llama.cpp."""
     prompt = prompt_beside(file) or PromptRecord()
-    rows = load_evaluation_rows(None, request.files, request.data, prompt=prompt)
+    token, trusted = request.model.token, request.model.trust_remote_code
+    rows = load_evaluation_rows(
+        None, request.files, request.data, token=token, prompt=prompt, trusted=trusted, where=str(file)
+    )
     note_other_kind(rows, prompt, "the model", reporter)
     rows = rows.sampled(request.data.max_eval_samples)
     predictor = LlamaCppPredictor.open(file, BASE)

@@ -18,6 +18,7 @@ from graft.inference.predictor import Predictor
 from graft.progress import Reporter
 from graft.runs.manifest import BundleManifest, read_bundle
 from graft.runs.prompt_record import PromptRecord
+from graft.runs.trust import refuse_code
 from graft.tasks.evaluation_rows import load_evaluation_rows
 from graft.tasks.select import get_task
 
@@ -82,7 +83,8 @@ class BundleEvaluation:
             InputError: If there are none, or they cannot be read.
         """
         prompt = manifest.prompt_of(name) or PromptRecord()
-        self._check_mapping(prompt)
+        where, trusted = str(self.folder), self.model.trust_remote_code
+        refuse_code(manifest.task, where, trusted, what="a task")
         task = get_task(manifest.task) if manifest.task is not None else None
         run = None
         if self.files is None and self.data.data_files is None and self.data.data_name is None:
@@ -90,24 +92,11 @@ class BundleEvaluation:
             run = run_of_bundle(self.folder, manifest, adapter)
             if run is None:
                 raise no_rows(self.folder, manifest, adapter)
-        rows = load_evaluation_rows(run, self.files, self.data, task, token=self.model.token, prompt=prompt)
+        rows = load_evaluation_rows(
+            run, self.files, self.data, task, token=self.model.token, prompt=prompt, trusted=trusted, where=where
+        )
         note_other_kind(rows, prompt, name or "the model", self.reporter)
         return rows
-
-    def _check_mapping(self, prompt: PromptRecord) -> None:
-        """Refuse a column mapping in a file that the bundle names: it is code, and the bundle can be from anywhere.
-
-        Raises:
-            InputError: Unless the user gave a mapping, or trusts the bundle.
-        """
-        named = str(prompt.data.get("column_mapping") or "")
-        given = "column_mapping" in self.data.model_fields_set or self.model.trust_remote_code
-        if ":" in named and not given:
-            raise InputError(
-                f"this bundle's rows were read by a column mapping from a file, {named}",
-                where=str(self.folder),
-                remedy="add --trust_remote_code to run that file, or give --column_mapping",
-            )
 
     def _evaluated(
         self, manifest: BundleManifest, group: Sequence[str | None], rows: Mapping[str | None, EvaluationRows]

@@ -30,5 +30,6 @@ def load_parity_rows(source: ExportSource, files: Sequence[str] | None, count: i
         InputError: If the rows cannot be read.
     """
     labels, prompt = source.encoding.label_space, prompt_record(source)
-    rows = load_evaluation_rows(source.run, files, DataSettings(), source.task, labels, prompt=prompt)
+    trusted = source.base.trust_remote_code
+    rows = load_evaluation_rows(source.run, files, DataSettings(), source.task, labels, prompt=prompt, trusted=trusted)
     return rows.first(count)

@@ -15,6 +15,7 @@ from graft.errors import InputError
 from graft.evaluation.rows import EvaluationRows
 from graft.runs.folder import RunFolder
 from graft.runs.prompt_record import PromptRecord
+from graft.runs.trust import refuse_code
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace
 from graft.tasks.recorded_prompt import prompt_of_run
@@ -29,6 +30,8 @@ def load_evaluation_rows(
     label_space: LabelSpace | None = None,
     token: str | None = None,
     prompt: PromptRecord | None = None,
+    trusted: bool = False,
+    where: str = "",
 ) -> EvaluationRows:
     """Load the rows to evaluate on, with the same columns and templates as the run's own.
 
@@ -40,9 +43,12 @@ def load_evaluation_rows(
         label_space: The labels of the model's head.
         token: The access token for the Hugging Face hub.
         prompt: How the model is asked; None takes what ``run`` recorded.
+        trusted: Whether a column mapping from a file that ``prompt`` names may be run.
+        where: The file or folder that ``prompt`` is from, for error messages; the run's own when empty.
 
     Raises:
-        InputError: If there are no rows, or they cannot be read.
+        InputError: If there are no rows, or they cannot be read, or a file would be run that the user neither named
+            nor trusts.
     """
     listed = named_files(files, given)
     if listed is None and given.data_name is None:
@@ -52,11 +58,22 @@ def load_evaluation_rows(
     task = task or default_task("causal")
     if prompt is None:
         prompt = prompt_of_run(run, task) if run is not None else PromptRecord()
+    refuse_code(
+        _text(prompt.data.get("column_mapping")),
+        where or (str(run.path) if run is not None else ""),
+        trusted,
+        given="column_mapping" in given.model_fields_set,
+        instead="--column_mapping",
+    )
     known = list(label_space.names) if label_space is not None else []
     settings = _settings(prompt, listed, given, task)
     labels = prompt.labels or known or None
     read = read_examples(settings, labels, prompt.generation_prompt, recognize=task.recognize, token=token)
     return EvaluationRows(read.examples, read.mapping.labels, asdict(read.source), read.mapping.kind)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _settings(prompt: PromptRecord, files: tuple[str, ...] | None, given: DataSettings, task: Task) -> DataSettings:

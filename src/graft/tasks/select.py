@@ -13,6 +13,7 @@ from graft.errors import InputError, did_you_mean
 from graft.models.base import Base, Opened, kind_of
 from graft.models.load import Kind
 from graft.runs.manifest import TaskRecord
+from graft.runs.trust import refuse_code
 from graft.tasks import TASKS
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace
@@ -111,9 +112,17 @@ def task_of(opened: Opened, recorded: TaskRecord | None, name: str | None) -> Se
     """Return the task and the labels of a run, as its manifest says, or of a model folder, as its architecture says.
 
     Raises:
-        InputError: If ``name`` is another task, or the model cannot do it.
+        InputError: If ``name`` is another task, or the model cannot do it, or the recorded one is in a file that the
+            user neither named nor trusts.
     """
     if recorded:
+        refuse_code(
+            recorded.name,
+            str(opened.run or opened.name),
+            opened.hub.trust_remote_code,
+            given=name == recorded.name,
+            what="a task",
+        )
         task = get_task(name or recorded.name)
         if task.name != recorded.name:
             said = f"this run's task is {recorded.name}, not {task.name}"
