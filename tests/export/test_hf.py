@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,16 @@ from graft.cli.main import main
 from graft.commands.evaluate import evaluate_model
 from graft.commands.export import export_model
 from graft.commands.finetune import finetune
+from graft.config import ExportSettings
 from graft.errors import GateError, InputError
 from graft.export.hf import check
 from graft.export.hf.folder import for_other_readers
+from graft.export.judged import Judged, judged
+from graft.export.merge import load_judged
+from graft.export.parity_rows import load_parity_rows
+from graft.export.source import open_source
+from graft.export.targets.hf import exported
+from graft.progress import Silent
 from small_runs import bundle_document, tune
 from task_rows import ROWS
 from tiny_models import tiny_model_folder
@@ -178,9 +187,75 @@ def test_wrong_weights_do_not_pass(runs, tmp_path, monkeypatch):
         whole(model, *rest)
 
     monkeypatch.setattr(writing, "write_folder", spoilt)
-    with pytest.raises(GateError, match="logits in float32 differ"):
+    with pytest.raises(GateError, match="logits in float32 differ") as raised:
         export(runs("text"), tmp_path / "out", max_accuracy_drop=0.9)
+    assert "--precision auto" not in str(raised.value)
     assert bundle_document(tmp_path / "out")["status"] == "failed"
+
+
+def damage_tokenizer(folder):
+    file = folder / "tokenizer.json"
+    read = json.loads(file.read_text(encoding="utf-8"))
+    vocab = read["model"]["vocab"]
+    a, b = sorted(token for token in vocab if token.isalpha() and len(token) == 1)[:2]
+    vocab[a], vocab[b] = vocab[b], vocab[a]
+    file.write_text(json.dumps(read), encoding="utf-8")
+
+
+def damage_template(folder):
+    file = folder / "chat_template.jinja"
+    file.write_text(file.read_text(encoding="utf-8") + " ", encoding="utf-8")
+
+
+DAMAGES = {
+    "tokenizer": (damage_tokenizer, "the folder's tokenizer reads"),
+    "template": (damage_template, "the folder's chat template renders 32 of 32 prompts differently"),
+}
+
+
+@pytest.fixture(scope="module")
+def compared(runs, tmp_path_factory):
+    """Compares a folder with the model of the run that answers with text."""
+    settings = ExportSettings(model_name_or_path=str(runs("text")), format="hf")
+    source = open_source(settings, Silent())
+    reference = judged(source, load_judged(source), load_parity_rows(source, None, 32), Silent())
+    whole = export(runs("text"), tmp_path_factory.mktemp("whole") / "out", skip_parity=True)
+
+    def compare(folder, precision="float32"):
+        opened = partial(exported, folder, source)
+        return check.compare(reference, source, folder, opened, precision, 1.0, Silent())
+
+    return whole, compare
+
+
+@pytest.mark.parametrize("name", list(DAMAGES))
+def test_what_a_fresh_process_finds_otherwise_fails(compared, tmp_path, name):
+    whole, compare = compared
+    folder = shutil.copytree(whole, tmp_path / "damaged")
+    damage, said = DAMAGES[name]
+    damage(folder)
+    found = compare(folder)
+    assert not found["passed"] and said in found["reason"]
+    assert not compare(folder, "bfloat16")["passed"]
+
+
+def test_an_undamaged_folder_passes(compared):
+    whole, compare = compared
+    found = compare(whole)
+    assert found["passed"] and "differently" not in found["reason"]
+
+
+def test_the_greatest_difference_is_not_known_where_one_is_not_a_number():
+    one = Judged(None, None, [], [], [], [torch.tensor([0.1]), torch.tensor([0.0]), torch.tensor([0.2])], [], None, 1)
+    assert one.difference([torch.zeros(1)] * 3) == pytest.approx(0.2)
+    assert one.difference([torch.zeros(1), torch.tensor([float("nan")]), torch.zeros(1)]) is None
+    assert one.difference([torch.zeros(1), torch.tensor([float("inf")]), torch.zeros(1)]) is None
+
+
+@pytest.mark.parametrize("device", ["gpu", "npu"])
+def test_a_device_is_refused(runs, tmp_path, device):
+    with pytest.raises(InputError, match=f"--device {device} does not apply to a model folder"):
+        export(runs("text"), tmp_path / "out", device=device)
 
 
 def test_an_interrupted_export_leaves_no_folder(runs, tmp_path, monkeypatch):

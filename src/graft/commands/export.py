@@ -84,10 +84,12 @@ def _export(choice: Choice, source: ExportSource, output: Path, reporter: Report
         built = choice.target.build(source, choice.options, choice.config, folder, reporter)
         write_bundle_manifest(folder, choice, source, built)
     if not built.passed:
+        limit = "set the limit with --max_accuracy_drop"
+        searches = "auto" in choice.target.precisions
         raise GateError(
             f"the bundle answers worse than the PyTorch model: {built.reason}",
             where=str(output),
-            remedy="use --precision auto to find a variant that passes, or set the limit with --max_accuracy_drop",
+            remedy=f"use --precision auto to find a variant that passes, or {limit}" if searches else limit,
         )
     return output
 

@@ -23,29 +23,53 @@ def bundle_labels(folder: Path) -> tuple[Task, LabelSpace]:
         InputError: If its manifest or its configuration is damaged, or the task is not installed.
     """
     task = get_task(read_bundle(folder).task or LANGUAGE_MODEL)
+    return task, _labels(folder, task)
+
+
+def _labels(folder: Path, task: Task) -> LabelSpace:
+    """The labels that the configuration in ``folder`` names, where ``task`` has a head."""
     if not task.head_suffix:
-        return task, LabelSpace()
+        return LabelSpace()
     file = folder / "config.json"
     config: Any = parse(read_text(file), str(file))
     if not isinstance(config, dict) or not isinstance(config.get("id2label"), dict):
         raise InputError("this configuration names no labels", where=str(file), remedy="export the run again")
-    return task, LabelSpace.from_config(config)
+    return LabelSpace.from_config(config)
 
 
-def bundle_task(folder: Path) -> tuple[Task, Encoding]:
+def bundle_task(folder: Path, trusted: bool = False) -> tuple[Task, Encoding]:
     """Return the task of the bundle in ``folder`` with its tokenizer, its labels and its limits.
+
+    Args:
+        folder: The bundle.
+        trusted: Whether Python files in the folder may be run.
 
     Raises:
         InputError: If one of its files is damaged, or the task is not installed.
+    """
+    manifest = read_bundle(folder)
+    task = get_task(manifest.task or LANGUAGE_MODEL)
+    recorded = manifest.prompt.max_length if manifest.prompt is not None else None
+    return task, folder_encoding(folder, task, recorded, trusted)
+
+
+def folder_encoding(folder: Path, task: Task, max_length: int | None, trusted: bool = False) -> Encoding:
+    """Return the tokenizer and the labels in ``folder``, which need not have a manifest yet.
+
+    Args:
+        folder: A model folder.
+        task: What its model does.
+        max_length: The limit of a row in tokens; None for the tokenizer's own, or the default where that is less.
+        trusted: Whether Python files in the folder may be run.
+
+    Raises:
+        InputError: If its configuration is damaged.
     """
     from transformers import AutoTokenizer
 
     from graft.models.load import quiet
 
-    task, labels = bundle_labels(folder)
+    labels = _labels(folder, task)
     with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    prompt = read_bundle(folder).prompt
-    recorded = prompt.max_length if prompt is not None else None
-    longest = recorded or min(DEFAULT_MAX_LENGTH, int(tokenizer.model_max_length))
-    return task, Encoding(tokenizer, labels, longest)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trusted)
+    return Encoding(tokenizer, labels, max_length or min(DEFAULT_MAX_LENGTH, int(tokenizer.model_max_length)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,13 +80,16 @@ class Judged:
 
     @property
     def greatest(self) -> float:
-        """The greatest output."""
-        return max((float(one.abs().max()) for one in self.outputs), default=0.0)
+        """The greatest output; not a number where one is none."""
+        return _greatest(self.outputs)
 
-    def difference(self, outputs: Sequence[torch.Tensor]) -> float:
-        """The greatest difference of ``outputs``, which are those of the exported model for the same tokens."""
-        pairs = zip(self.outputs, outputs, strict=True)
-        return round(max((float((one - other).abs().max()) for one, other in pairs), default=0.0), 7)
+    def difference(self, outputs: Sequence[torch.Tensor]) -> float | None:
+        """The greatest difference of ``outputs``, which are those of the exported model for the same tokens.
+
+        None where one of them is not a number.
+        """
+        found = _greatest([one - other for one, other in zip(self.outputs, outputs, strict=True)])
+        return round(found, 7) if math.isfinite(found) else None
 
     def same_tokens(self, tokens: Sequence[Sequence[int]]) -> list[int]:
         """How many of ``tokens`` are those of the judged model: [same, of]."""
@@ -157,6 +161,12 @@ def _texts(source: ExportSource, examples: Sequence[Example]) -> tuple[list[Any]
         texts += [example.first, example.second] if isinstance(example, PairExample) else [example.input_text]
     found = tokenize_texts(source.tokenizer, texts, source.encoding.max_length)
     return [None] * len(texts), texts, [one.ids for one in found]
+
+
+def _greatest(tensors: Sequence[torch.Tensor]) -> float:
+    """The greatest magnitude; not a number where one is none, which Python's ``max`` would pass over."""
+    greatest = torch.tensor([float(one.abs().max()) for one in tensors] or [0.0], dtype=torch.float64)
+    return float(greatest.max())
 
 
 def alike(one: str, other: str) -> bool:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from graft.errors import GraftError
 from graft.export.hf import plain_process
 from graft.export.judged import Judged
+from graft.export.merge_check import float_bound
 from graft.export.parity import exact_verdict
 from graft.export.source import ExportSource
 from graft.inference.predictor import Predictor
@@ -26,7 +27,7 @@ def compare(
     judged: Judged,
     source: ExportSource,
     folder: Path,
-    exported: Predictor,
+    opened: Callable[[], Predictor],
     precision: str,
     allowed: float | None,
     reporter: Reporter,
@@ -37,8 +38,9 @@ def compare(
         judged: What it is compared with.
         source: The exported model.
         folder: The model folder.
-        exported: The same as a predictor.
-        precision: The number format of its weights; of ``float32`` the outputs have to agree.
+        opened: Loads the same as a predictor, by its own tokenizer. It is called when the process has ended, so that
+            memory holds the model once.
+        precision: The number format of its weights; of ``float32`` the outputs and the answers have to agree.
         allowed: The maximum drop of the first metric, as in ``graft.export.parity.gate``.
         reporter: Shows the progress.
 
@@ -49,9 +51,59 @@ def compare(
         GraftError: If transformers does not load the folder.
     """
     reporter.note("opening it with plain transformers in a process of its own")
-    same = _same(judged, *_ask(folder, source, judged))
-    document = {"process": "fresh, transformers", **same, **judged.verdict(source, exported, allowed, reporter)}
-    return exact_verdict(document, judged.greatest) if precision == "float32" else document
+    found, outputs = _ask(folder, source, judged)
+    same = _same(judged, found, outputs)
+    document = {"process": "fresh, transformers", **same, **judged.verdict(source, opened(), allowed, reporter)}
+    exact = precision == "float32"
+    document = exact_verdict(document, judged.greatest) if exact else _finite(document)
+    document = _failed(document, _unlike(document))
+    return _answers_verdict(document, found["margins"], 2 * float_bound(judged.greatest)) if exact else document
+
+
+def _finite(document: dict[str, Any]) -> dict[str, Any]:
+    """``document``, failed where a logit in 16 bits is not a number: float16 overflows above 65504."""
+    return _failed(document, ["logits are not numbers"] if document["greatest_logit_difference"] is None else [])
+
+
+def _unlike(document: dict[str, Any]) -> list[str]:
+    """What of the prompts the folder's own tokenizer and chat template make otherwise, in words."""
+    said = {
+        "template_identical": "the folder's chat template renders {} of {} prompts differently",
+        "token_ids_identical": "the folder's tokenizer reads {} of {} prompts differently",
+    }
+    pairs = {name: document[name] for name in said if name in document}
+    return [said[name].format(of - same, of) for name, (same, of) in pairs.items() if same < of]
+
+
+def _answers_verdict(document: dict[str, Any], margins: Sequence[float | None], allowed: float) -> dict[str, Any]:
+    """``document`` of a folder in float32, failed where its answers or their ends are others.
+
+    An answer may part from the judged one where the logits of both tokens differ by rounding alone: each can be the
+    greatest. That is said, and passes. Elsewhere the folder's generation settings choose another token or another end.
+
+    Args:
+        document: The parity document.
+        margins: For each answer how far apart the logits are where it parts; None for an equal one.
+        allowed: The difference of two logits that rounding explains.
+    """
+    parted = [margin for margin in margins if margin is not None]
+    other = [margin for margin in parted if not margin <= allowed]
+    if other:
+        said = (
+            f"the folder's generation settings write {len(other)} of {len(margins)} answers, or their ends, differently"
+        )
+        return _failed(document, [said])
+    if parted:
+        tie = f"{len(parted)} of {len(margins)} answers part where two tokens are equally likely but for rounding"
+        return {**document, "reason": f"{document['reason']}; {tie}"}
+    return document
+
+
+def _failed(document: dict[str, Any], reasons: Sequence[str]) -> dict[str, Any]:
+    """``document``, failed for ``reasons`` where there are any."""
+    if not reasons:
+        return document
+    return {**document, "passed": False, "reason": "; ".join([*reasons, document["reason"]])}
 
 
 def _ask(folder: Path, source: ExportSource, judged: Judged) -> tuple[dict[str, Any], list[torch.Tensor]]:
@@ -69,7 +121,7 @@ def _ask(folder: Path, source: ExportSource, judged: Judged) -> tuple[dict[str, 
             "tokens": judged.tokens,
             "max_length": judged.max_length,
             "logits": len(judged.outputs),
-            "answers": len(judged.answers),
+            "answers": judged.answers,
             "max_new_tokens": judged.max_new_tokens,
             "outputs": str(work / "outputs.safetensors"),
             "result": str(work / "result.json"),

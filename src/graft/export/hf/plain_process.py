@@ -21,7 +21,8 @@ def main(request: Path) -> None:
     ``folder``, ``auto_class`` and ``trust_remote_code`` say what is loaded and how. ``conversations`` (null for a text)
     and ``texts`` are the prompts, ``tokens`` the same as the judged model reads them, ``max_length`` is the number of
     tokens after which a text is cut, null for prompts without special tokens. The first ``logits`` of the prompts are
-    answered by the model's output, the first ``answers`` of them by an answer of at most ``max_new_tokens`` tokens.
+    answered by the model's output, as many as ``answers`` has by an answer of at most ``max_new_tokens`` tokens, which
+    is compared with the one in ``answers``.
     Outputs are written to the safetensors file ``outputs``, the rest to the JSON file ``result``.
     """
     import transformers
@@ -34,10 +35,12 @@ def main(request: Path) -> None:
     tokens = asked["tokens"]
     texts = _texts(tokenizer, asked["conversations"], asked["texts"])
     read = [text if text is not None else given for text, given in zip(texts, asked["texts"], strict=True)]
+    answers = [answer(model, ids, asked["max_new_tokens"]) for ids in tokens[: len(asked["answers"])]]
     found = {
         "texts": texts,
         "tokens": [_tokens(tokenizer, text, asked["max_length"]) for text in read],
-        "answers": [answer(model, ids, asked["max_new_tokens"]) for ids in tokens[: asked["answers"]]],
+        "answers": answers,
+        "margins": [margin(model, *each) for each in zip(tokens, asked["answers"], answers, strict=False)],
         "dtype": str(model.dtype).removeprefix("torch."),
     }
     outputs = [output(model, ids) for ids in tokens[: asked["logits"]]]
@@ -71,7 +74,8 @@ def _tokens(tokenizer: Any, text: str, max_length: int | None) -> list[int]:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         begin = tokenizer("")["input_ids"][:1]
         has_begin = begin and begin == [tokenizer.bos_token_id]
-        return list(ids) if not has_begin or ids[:1] == begin else [*begin, *ids]
+        whole = list(ids) if not has_begin or ids[:1] == begin else [*begin, *ids]
+        return whole or [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
     return list(tokenizer(text, truncation=True, max_length=max_length)["input_ids"])
 
 
@@ -82,17 +86,42 @@ def output(model: Any, ids: Sequence[int]) -> torch.Tensor:
         Of a causal language model the logits of the next token (vocabulary), of an encoder-decoder model those of the
         first one, of a head its logits, and of a model without a head the last hidden state (tokens, hidden).
     """
-    inputs = {"input_ids": torch.tensor([list(ids)])}
-    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    if model.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id]])
-    with torch.no_grad():
-        found = model(**inputs)
+    found = _computed(model, ids)
     logits = getattr(found, "logits", None)
     whole = found.last_hidden_state[0] if logits is None else logits[0]
     generates = model.can_generate() if hasattr(model, "can_generate") else False
     chosen: torch.Tensor = whole[-1] if generates else whole
     return chosen.detach().float().contiguous()
+
+
+def _computed(model: Any, ids: Sequence[int], written: Sequence[int] = ()) -> Any:
+    """What ``model`` returns for the tokens ``ids`` with the answer ``written`` after them."""
+    decodes = model.config.is_encoder_decoder
+    inputs = {"input_ids": torch.tensor([[*ids, *(() if decodes else written)]])}
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    if decodes:
+        inputs["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id, *written]])
+    with torch.no_grad():
+        return model(**inputs)
+
+
+def margin(model: Any, ids: Sequence[int], wanted: dict[str, Any], found: dict[str, Any]) -> float | None:
+    """How far apart two answers to ``ids`` are where they part; each is one of ``answer``.
+
+    Returns:
+        The difference of the logits of both tokens there, or where one answer is over, of the two greatest logits; None
+        for equal answers.
+    """
+    one, other = list(wanted["tokens"]), list(found["tokens"])
+    if one == other and wanted["ended"] == found["ended"]:
+        return None
+    length = min(len(one), len(other))
+    place = next((place for place in range(length) if one[place] != other[place]), length)
+    logits = _computed(model, ids, one[:place]).logits[0, -1].float()
+    if place < length:
+        return float((logits[one[place]] - logits[other[place]]).abs())
+    first, second = logits.topk(2).values.tolist()
+    return float(first - second)
 
 
 def answer(model: Any, ids: Sequence[int], max_new_tokens: int, **options: Any) -> dict[str, Any]:

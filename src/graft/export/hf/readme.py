@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,10 @@ def _request(name: str, prompt: PromptRecord) -> tuple[str, str]:
 
 def _vllm(name: str, prompt: PromptRecord, precision: str) -> str:
     path, body = _request(name, prompt)
-    quoted = body.replace("'", "'\\''")
+    quoted = shlex.quote(body)
     lines = [
-        f"vllm serve . --served-model-name {name} --dtype {precision}",
-        f"curl http://127.0.0.1:8000/v1/{path} -H 'Content-Type: application/json' -d '{quoted}'",
+        f"vllm serve . --served-model-name {shlex.quote(name)} --dtype {precision}",
+        f"curl http://127.0.0.1:8000/v1/{path} -H 'Content-Type: application/json' -d {quoted}",
     ]
     why = (
         "The model was compared by its most likely answers, so ask with `temperature` 0: vLLM's default is 1. "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +89,9 @@ class HuggingFace:
         if options.provider is not None:
             what = "--provider does not apply to a model folder: execution providers are of onnxruntime"
             problems.add(what, "--provider", "omit it")
+        if options.device != "cpu":
+            what = f"--device {options.device} does not apply to a model folder: what opens it chooses the device"
+            problems.add(what, "--device", "omit it")
         if options.format == MLX:
             _check_mlx(source, problems)
         if source.adapter is not None:
@@ -100,7 +105,6 @@ class HuggingFace:
         self, source: ExportSource, options: ExportSettings, config: Settings, folder: Path, reporter: Reporter
     ) -> Built:
         """The weights, the configuration, the tokenizer, and a README."""
-        from graft.export import bundle
         from graft.export.hf.check import compare
         from graft.export.hf.folder import copy_code, write_folder
         from graft.export.hf.readme import write_readme
@@ -109,26 +113,26 @@ class HuggingFace:
         from graft.export.parity_rows import load_parity_rows
 
         precision = str(options.precision)
-        sizes = [file.stat().st_size for file in source.base.path.glob("*.safetensors")]
-        bundle.check_disk_space(folder, 2 * sum(sizes))
         wanted = not options.skip_parity
         rows = load_parity_rows(source, options.data_files, options.parity_rows) if wanted else None
         reporter.note(f"loading {source.name}")
         model = load_judged(source)
+        _check_disk_space(folder, model, precision)  # of packed weights a lower bound
         reference = judged(source, model, rows, reporter) if rows is not None else None
         ends = _ends(source, model)
         model = merge_judged(model, source, None)
         entries = {"task": source.task.name, **merge_entry(model)}
         reporter.note(f"writing the model in {precision}")
+        _check_disk_space(folder, model, precision)
         write_folder(model, source.tokenizer, folder, precision, ends)
         if source.base.trust_remote_code:
             copy_code(source.base.path, folder)
         del model
+        gc.collect()  # PEFT's models are in cycles of references, and the folder's is loaded next
         parity: Any = "skipped (--skip_parity)"
         if reference is not None:
-            exported = predictor(folder, source.task, source.encoding, source.base.trust_remote_code)
-            allowed = options.max_accuracy_drop
-            parity = compare(reference, source, folder, exported, precision, allowed, reporter)
+            opened = partial(exported, folder, source)
+            parity = compare(reference, source, folder, opened, precision, options.max_accuracy_drop, reporter)
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         built = Built(parity, round(size / 1e6, 1), entries, run_command=_run_command(source))
         write_readme(folder, source, built, precision, for_mlx=is_for_mlx(source))
@@ -148,6 +152,27 @@ def predictor(folder: Path, task: Task, encoding: Encoding, trust_remote_code: b
 
     base = open_folder(folder, str(folder.resolve()), "folder", trust_remote_code)
     return task.predictor("hf", on_the_gpu(load_for(task, encoding, base, seed=0, dtype="auto")), encoding)
+
+
+def exported(folder: Path, source: ExportSource) -> Predictor:
+    """The model in ``folder``, which was made from ``source``, by its own tokenizer and labels."""
+    from graft.export.bundle_task import folder_encoding
+
+    trusted = source.base.trust_remote_code
+    encoding = folder_encoding(folder, source.task, source.encoding.max_length, trusted)
+    return predictor(folder, source.task, encoding, trusted)
+
+
+def _check_disk_space(folder: Path, model: Any, precision: str) -> None:
+    """Raises:
+    GraftError: If the disk has no room for the parameters of ``model`` in ``precision``.
+    """
+    import torch
+
+    from graft.export import bundle
+
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    bundle.check_disk_space(folder, parameters * getattr(torch, precision).itemsize)
 
 
 def is_for_mlx(source: ExportSource) -> bool:
