@@ -12,7 +12,9 @@ import pytest
 import graft
 from answering_server import answering, status
 from graft.cli.main import main
+from graft.commands.evaluate_endpoint import NO_EFFECT
 from graft.commands.export import export_model
+from graft.config.common import BackendSettings, ModelSettings
 from graft.errors import InputError
 from graft.export.cached_predictions import recorded_evaluation
 from graft.runs.folder import RunFolder
@@ -292,3 +294,8 @@ def test_a_run_judged_by_perplexity_alone_is_said_before_anything_is_sent(run, t
     with answering(mood_of) as server:
         assert main(["evaluate", server.url, "--run", str(copy)]) == 2
         assert "did not record" in capsys.readouterr().err and not server.bodies()
+
+
+def test_every_setting_of_a_model_has_an_effect_on_a_server_or_is_refused():
+    used = {"model_name_or_path", "token", "chat_template_kwargs"}
+    assert {*ModelSettings.model_fields, *BackendSettings.model_fields} <= {*NO_EFFECT, *used}

@@ -77,7 +77,7 @@ def ask_judged(source: ExportSource, options: BundleSettings, reporter: Reporter
     """
     files = getattr(options, "data_files", None)
     own = source.run if files is None else None
-    known = recorded_evaluation(own, source.tokenizer) if own is not None else None
+    known = recorded_evaluation(own, source.tokenizer, source.base.trust_remote_code) if own is not None else None
     if known is not None:
         model = load_judged(source)
         return _recorded(known, model, source, options.parity_rows, reporter), model

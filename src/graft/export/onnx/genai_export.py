@@ -150,7 +150,8 @@ class GenaiExport:
         """
         if self.options.skip_parity or not self._runs_here:
             return None, None
-        known = recorded_evaluation(self._own, self.source.tokenizer) if self._own is not None else None
+        run, trusted = self._own, self.source.base.trust_remote_code
+        known = recorded_evaluation(run, self.source.tokenizer, trusted) if run is not None else None
         if known is not None:
             return None, known
         return load_parity_rows(self.source, self.options.data_files, self.options.parity_rows), None

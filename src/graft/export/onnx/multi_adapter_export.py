@@ -232,7 +232,7 @@ class MultiAdapterExport:
         run, tokenizer, count = RunFolder.open(adapter.run), self.tokenizer_of(adapter), self.options.parity_rows
         model = load_adapter(load_model(self.source.base), adapter.path)
         check_matrices(model, adapter)
-        known = recorded_evaluation(run, tokenizer)
+        known = recorded_evaluation(run, tokenizer, self.source.base.trust_remote_code)
         if known is not None:
             check = check_of_evaluation(known, model, tokenizer, count, self.reporter)
         else:
