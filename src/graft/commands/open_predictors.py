@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def open_bundle(folder: Path, adapters: Iterable[str | None], trusted: bool = Fa
     Args:
         folder: The bundle.
         adapters: The adapters by name; None is the bundle as it answers without a choice.
-        trusted: Whether a target in a file may be run.
+        trusted: Whether a target in a file, and Python files in the bundle, may be run.
 
     Returns:
         Predictors by the adapter's name; by ``model`` for None.
@@ -160,7 +161,9 @@ def open_bundle(folder: Path, adapters: Iterable[str | None], trusted: bool = Fa
         InputError: If the bundle has no such adapter, or graft cannot run it.
     """
     target = target_of(folder, trusted)
-    return {adapter or "model": target.open(folder, adapter) for adapter in adapters}
+    takes_trust = "trusted" in inspect.signature(target.open).parameters
+    more = {"trusted": trusted} if takes_trust else {}
+    return {adapter or "model": target.open(folder, adapter, **more) for adapter in adapters}
 
 
 def gguf_for_llama_cpp(name: str, settings: ModelSettings, backend: str, reporter: Reporter) -> Path | None:

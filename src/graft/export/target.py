@@ -103,8 +103,10 @@ class Target(Protocol):
         """
         ...
 
-    def open(self, folder: Path, adapter: str | None = None) -> Predictor:
+    def open(self, folder: Path, adapter: str | None = None, trusted: bool = False) -> Predictor:
         """Load a bundle that this target built; ``adapter`` is one of its adapters by name.
+
+        ``trusted`` says whether Python files in the bundle may be run; a target whose bundles have none can omit it.
 
         Raises:
             InputError: If graft cannot run it, or there is no such adapter.

@@ -44,8 +44,10 @@ def write_folder(model: Any, tokenizer: Any, folder: Path, precision: str, ends:
 
 def copy_code(source: Path, folder: Path) -> None:
     """Copy the Python files of a model with code of its own, which its configuration refers to."""
-    for file in sorted(source.glob("*.py")):
-        shutil.copyfile(file, folder / file.name)
+    for file in sorted(source.rglob("*.py")):
+        place = folder / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
 
 
 def _greedy(model: Any, tokenizer: Any, ends: Collection[int] | None) -> None:

@@ -138,11 +138,11 @@ class HuggingFace:
         write_readme(folder, source, built, precision, for_mlx=is_for_mlx(source))
         return built
 
-    def open(self, folder: Path, adapter: str | None = None) -> Predictor:
+    def open(self, folder: Path, adapter: str | None = None, trusted: bool = False) -> Predictor:
         """The model in PyTorch, in the number format of its files, on its own task."""
         from graft.export.bundle_task import bundle_task
 
-        return predictor(folder, *bundle_task(folder))
+        return predictor(folder, *bundle_task(folder, trusted), trusted)
 
 
 def predictor(folder: Path, task: Task, encoding: Encoding, trust_remote_code: bool = False) -> Predictor:
