@@ -9,12 +9,15 @@ from typing import NamedTuple
 
 from graft.commands.open_predictors import (
     BASE,
+    OF_A_BUNDLE,
+    OF_LLAMA_CPP,
     adapters_of,
     check_chats,
     gguf_for_llama_cpp,
     open_bundle,
     open_model_by_name,
     prompt_beside,
+    refuse_without_effect,
 )
 from graft.config import DataSettings, ModelSettings
 from graft.data.columns import shape_prompt
@@ -85,13 +88,19 @@ class Conversation:
         Raises:
             InputError: If it does not load, or one cannot talk to such a model.
         """
+        fields = type(settings).model_fields
         if is_bundle(Path(name)):
+            refuse_without_effect(
+                settings, [name for name in OF_A_BUNDLE if name in fields], "a bundle brings it itself"
+            )
             return cls._of_bundle(Path(name), max_new_tokens, adapter, settings.trust_remote_code)
         if adapter is not None:
             what = "this is not a bundle with adapters" if Path(name).exists() else "no such bundle"
             raise InputError(f"--adapter: {what}", where=name)
         file = gguf_for_llama_cpp(name, settings, backend, reporter)
         if file is not None:
+            named = [name for name in OF_LLAMA_CPP if name in fields]
+            refuse_without_effect(settings, named, "llama.cpp runs the file as it is")
             prompts = {"model": prompt_beside(file)}
             return cls({"model": LlamaCppPredictor.open(file, "model")}, max_new_tokens, prompts, ["model"])
         model = open_model_by_name(name, settings, reporter)

@@ -14,6 +14,8 @@ from graft.commands.evaluation import documents, evaluated, note_other_kind
 from graft.commands.failures import resource_errors
 from graft.commands.open_predictors import (
     BASE,
+    OF_A_BUNDLE,
+    OF_LLAMA_CPP,
     PREVIOUS,
     TUNED,
     base_and_tuned,
@@ -21,6 +23,7 @@ from graft.commands.open_predictors import (
     open_by_name,
     open_model,
     prompt_beside,
+    refuse_without_effect,
 )
 from graft.config import DataSettings, EvaluateSettings, EvaluationSettings, ModelSettings, build
 from graft.data.sources import find_files, sha256_of
@@ -81,9 +84,11 @@ def evaluate_model(
     check_no_endpoint(whole)
     with resource_errors(LESS_TO_EVALUATE):
         if is_bundle(Path(model_path)):
+            refuse_without_effect(whole, OF_A_BUNDLE, "a bundle brings it itself")
             return _evaluate_bundle(Path(model_path), request, reporter)
         file = gguf_for_llama_cpp(os.fspath(model_path), request.model, request.backend, reporter)
         if file is not None:
+            refuse_without_effect(whole, OF_LLAMA_CPP, "llama.cpp runs the file as it is")
             return _evaluate_gguf(file, request, reporter).document
         return _evaluate_model(os.fspath(model_path), request, reporter).document
 
@@ -169,6 +174,8 @@ def _is_of(run: RunFolder, opened: Opened) -> bool:
 
 def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> dict[str, Any]:
     """Evaluate a bundle with each of its adapters; returns the document."""
+    if request.output is not None:
+        check_folder(request.output)
     evaluation = BundleEvaluation(
         folder, request.adapter, request.files, request.model, request.data, request.evaluation, reporter
     )
@@ -181,6 +188,8 @@ def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> dic
 
 def _evaluate_gguf(file: Path, request: _Request, reporter: Reporter) -> Evaluation:
     """Evaluate a GGUF file in llama.cpp."""
+    if request.output is not None:
+        check_folder(request.output)
     prompt = prompt_beside(file) or PromptRecord()
     token, trusted = request.model.token, request.model.trust_remote_code
     rows = load_evaluation_rows(

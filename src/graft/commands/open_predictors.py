@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graft.config import DataSettings, ModelSettings
+from graft.config import DataSettings, ModelSettings, Settings
 from graft.data.chat_template import Renderer
 from graft.errors import InputError
 from graft.export.bundle_task import bundle_labels
@@ -37,6 +37,15 @@ ONLY_IN_PYTORCH = ("adapter_path", "base_model_name_or_path", "chat_template", "
 """Settings of a model that llama.cpp takes from the file."""
 
 
+OF_A_BUNDLE = (
+    *("chat_template", "adapter_path", "base_model_name_or_path", "task"),
+    *("backend", "max_length", "model_revision"),
+)
+"""Settings that a bundle brings itself."""
+OF_LLAMA_CPP = ("adapter", "allow_base_mismatch", "model_revision", "max_length")
+"""Settings that have no effect on a GGUF file in llama.cpp."""
+
+
 @dataclass(frozen=True)
 class OpenModel:
     """A run or a model, before its weights are loaded.
@@ -62,6 +71,10 @@ class OpenModel:
         tokenizer = self.encoding.tokenizer
         if self.run is not None:
             return prompt_of_run(self.run, self.task, tokenizer)
+        if self.opened.base.kind == "gguf":
+            beside = prompt_beside(Path(self.opened.base.name))
+            if beside is not None:
+                return beside
         return PromptRecord(generation_prompt=Renderer(tokenizer).generation_prompt())
 
     def predictors(self, reporter: Reporter, *, with_base: bool, name: str) -> dict[str, Predictor]:
@@ -202,6 +215,28 @@ def prompt_beside(file: Path) -> PromptRecord | None:
         return None
     manifest = read_bundle(file.parent)
     return manifest.prompt if manifest.file == file.name else None
+
+
+def refuse_without_effect(settings: Settings, names: Iterable[str], what: str) -> None:
+    """Refuse options that would be ignored.
+
+    Args:
+        settings: The settings.
+        names: Those that have no effect.
+        what: Why, such as ``llama.cpp takes them from the file``.
+
+    Raises:
+        InputError: Naming all that were given.
+    """
+    fields = type(settings).model_fields
+    given = [
+        name
+        for name in names
+        if name in settings.model_fields_set and getattr(settings, name) not in (None, fields[name].default)
+    ]
+    if given:
+        options = ", ".join(f"--{name}" for name in given)
+        raise InputError(f"{options} has no effect here: {what}", remedy="omit it")
 
 
 def adapters_of(folder: Path) -> list[str | None]:

@@ -88,5 +88,7 @@ def answer_from_row(row: Mapping[str, Any], origin: Origin) -> AnswerExample:
     prompt = row["prompt"] if isinstance(row["prompt"], str) else tuple(row["prompt"])
     optional: dict[str, Any] = {name: row.get(name) for name in OPTIONAL}
     example = AnswerExample(prompt, row["completion"], origin, **optional)
-    others = tuple(text for text in row.get(REFERENCES) or () if text != example.reference)
+    references = row.get(REFERENCES)
+    listed = references if isinstance(references, (list, tuple)) else ()  # a text would be read letter by letter
+    others = tuple(text for text in listed if isinstance(text, str) and text != example.reference)
     return replace(example, alternatives=others) if others else example

@@ -23,7 +23,8 @@ def calibration_rows(run: Path | None, tokenizer: Any, seed: int = 0) -> list[To
     """
     if run is None or not (run / "data" / "train.jsonl").is_file():
         return []
-    lines = (run / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    # JSON allows U+2028 and U+0085 in a text, where splitlines would cut a row
+    lines = [line for line in (run / "data" / "train.jsonl").read_text(encoding="utf-8").split("\n") if line]
     chosen = random.Random(seed).sample(lines, min(CALIBRATION_ROWS, len(lines)))
     renderer = Renderer(tokenizer)
     return [encode(from_row(json.loads(line)), renderer, MAX_LENGTH) for line in chosen]

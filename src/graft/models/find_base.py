@@ -154,8 +154,10 @@ def _named_by(adapter: Path, hub: HubSettings, reporter: Reporter) -> Base:
             error = error or failure
     if record is None and error is not None:
         raise error
-    assert record is not None
-    needed = BaseModelRecord(name=record.hub_id or record.name or name or "", sha256=record.sha256)
+    if record is None:
+        needed = BaseModelRecord(name=name or "")
+    else:
+        needed = BaseModelRecord(name=record.hub_id or record.name or name or "", sha256=record.sha256)
     raise BaseMissing(*_gone("adapter", adapter, needed, error).problems) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from graft.runs.prompt_record import PromptRecord
 from graft.runs.record import Record
@@ -136,6 +136,15 @@ class BundleManifest(Record):
     machine: MachineRecord = Field(default_factory=MachineRecord)
     versions: dict[str, str] = Field(default_factory=dict)
 
+    @field_validator("adapters")
+    @classmethod
+    def _safe_names(cls, adapters: dict[str, BundleAdapterRecord]) -> dict[str, BundleAdapterRecord]:
+        """Refuse names that are no file names: each adapter's evaluation is written into a folder of its name."""
+        for name in adapters:
+            if not is_adapter_name(name):
+                raise ValueError(f"{name!r} is not a valid adapter name")
+        return adapters
+
     def prompt_of(self, adapter: str | None) -> PromptRecord | None:
         """Return how ``adapter`` is asked, or the bundle as a whole; None where that is not recorded.
 
@@ -155,6 +164,11 @@ class BundleManifest(Record):
         if self.parity is None and self.adapters:
             return "; ".join(f"{name}: {parity_reason(entry.parity)}" for name, entry in self.adapters.items())
         return parity_reason(self.parity)
+
+
+def is_adapter_name(name: str) -> bool:
+    """Return whether ``name`` is letters, digits, ``-``, ``_`` and ``.``, and does not begin with a dot."""
+    return bool(name) and all(letter.isalnum() or letter in "-_." for letter in name) and not name.startswith(".")
 
 
 def parity_reason(parity: ParityRecord | str | None) -> str:

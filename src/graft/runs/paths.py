@@ -29,4 +29,4 @@ def shown_path(named: str, folder: Path) -> str:
 
 def path_from(named: str, folder: Path) -> Path:
     """Return the path that a manifest in ``folder`` names; it need not exist."""
-    return folder / Path(named).expanduser()
+    return folder / named

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from graft.config import DataSettings
-from graft.runs.record import Record
+from graft.errors import InputError, Problem
+from graft.runs.record import REMEDY, Record, shown
 
 S = TypeVar("S", bound=DataSettings)
 
@@ -50,4 +52,25 @@ class PromptRecord(Record):
         Raises:
             InputError: If a value is not valid.
         """
-        return cls(**{name: value for name, value in self.data.items() if name in cls.model_fields})
+        return recorded_settings(cls, self.data)
+
+
+def recorded_settings(cls: type[S], data: Mapping[str, Any]) -> S:
+    """Return recorded ``data`` as settings of ``cls``; what ``cls`` does not know is omitted.
+
+    Raises:
+        InputError: If a value is not valid: the manifest was damaged or edited.
+    """
+    try:
+        return cls(**{name: value for name, value in data.items() if name in cls.model_fields})
+    except ValidationError as error:
+        found = [
+            Problem(
+                f"the recorded setting {'.'.join(map(str, one['loc'])) or cls.__name__} is {shown(one['input'])}: "
+                f"{one['msg']}",
+                "manifest.json",
+                REMEDY,
+            )
+            for one in error.errors(include_url=False)
+        ]
+        raise InputError(*found) from None

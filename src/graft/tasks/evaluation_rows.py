@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from graft.data.sources import sha256_of
 from graft.errors import InputError
 from graft.evaluation.rows import EvaluationRows
 from graft.runs.folder import RunFolder
-from graft.runs.prompt_record import PromptRecord
+from graft.runs.prompt_record import PromptRecord, recorded_settings
+from graft.runs.record import parse, read_text
 from graft.runs.trust import refuse_code
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace
@@ -79,6 +79,7 @@ def _text(value: Any) -> str | None:
 def _settings(prompt: PromptRecord, files: tuple[str, ...] | None, given: DataSettings, task: Task) -> DataSettings:
     """Return the recorded settings, the task's own among them, with those that the user gave over them."""
     cls = compose(DataSettings, [Component("task", task.name, task.Config)])
+    recorded_settings(cls, prompt.data)  # a damaged value is said to be one, and not the user's
     recorded = {name: value for name, value in prompt.data.items() if name in cls.model_fields}
     chosen = {name: getattr(given, name) for name in given.model_fields_set}
     where = {"data_files": files, "data_name": given.data_name if files is None else None}
@@ -87,7 +88,9 @@ def _settings(prompt: PromptRecord, files: tuple[str, ...] | None, given: DataSe
 
 def _held_out(run: RunFolder) -> EvaluationRows:
     path, kind = run.path / "data" / "eval.jsonl", run.manifest.data.kind
-    examples = [from_row(json.loads(line), kind) for line in path.read_text(encoding="utf-8").splitlines()]
+    # JSON allows U+2028 and U+0085 in a text, where splitlines would cut a row
+    lines = [(number, line) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    examples = [from_row(parse(line, f"{path}:{number}"), kind) for number, line in lines]
     if not examples:
         raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
     source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}
