@@ -1,5 +1,7 @@
 """Code that a folder names is run only where the user says so."""
 
+import json
+
 import pytest
 
 from graft.commands.open_predictors import refuse_without_effect
@@ -7,6 +9,7 @@ from graft.config import ChatSettings, DataSettings
 from graft.data.example import Origin
 from graft.data.rows import answer_from_row
 from graft.errors import InputError
+from graft.export.bundle_task import bundle_task
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import BundleManifest
 from graft.runs.paths import path_from
@@ -75,3 +78,10 @@ def test_recorded_code_is_refused_before_rows_are_read(tmp_path):
     prompt = PromptRecord(data={"column_mapping": "evil.py:read"})
     with pytest.raises(InputError, match=r"evil\.py:read\n.*--trust_remote_code"):
         load_evaluation_rows(None, "rows.jsonl", DataSettings(), prompt=prompt)
+
+
+def test_a_task_that_a_bundle_names_by_a_file_is_refused(tmp_path):
+    document = {"kind": "bundle", "schema_version": SCHEMA_VERSION, "status": "finished", "task": "evil.py:Task"}
+    (tmp_path / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(InputError, match=r"evil\.py:Task\n.*--trust_remote_code"):
+        bundle_task(tmp_path)

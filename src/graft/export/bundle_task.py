@@ -8,6 +8,7 @@ from typing import Any
 from graft.errors import InputError
 from graft.runs.manifest import read_bundle
 from graft.runs.record import parse, read_text
+from graft.runs.trust import refuse_code
 from graft.tasks.base import Task
 from graft.tasks.encoding import DEFAULT_MAX_LENGTH, Encoding
 from graft.tasks.label_space import LabelSpace
@@ -48,6 +49,7 @@ def bundle_task(folder: Path, trusted: bool = False) -> tuple[Task, Encoding]:
         InputError: If one of its files is damaged, or the task is not installed.
     """
     manifest = read_bundle(folder)
+    refuse_code(manifest.task, str(folder), trusted, what="a task")
     task = get_task(manifest.task or LANGUAGE_MODEL)
     recorded = manifest.prompt.max_length if manifest.prompt is not None else None
     return task, folder_encoding(folder, task, recorded, trusted)

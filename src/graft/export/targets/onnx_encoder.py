@@ -82,12 +82,12 @@ class OnnxEncoder:
         write_readme(folder, source, precision, built.reason)
         return built
 
-    def open(self, folder: Path, adapter: str | None = None) -> Predictor:
+    def open(self, folder: Path, adapter: str | None = None, trusted: bool = False) -> Predictor:
         """The bundle in onnxruntime, on its own task."""
         from graft.export.bundle_task import bundle_task
         from graft.export.onnx.encoder_graph import OnnxEncoder as Graph
 
-        task, encoding = bundle_task(folder)
+        task, encoding = bundle_task(folder, trusted)
         return task.predictor("onnx", Graph(folder), encoding)
 
 
