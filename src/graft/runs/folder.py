@@ -179,14 +179,14 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
-        except OSError as error:
-            raise cannot_write(self.path / LOCK, error) from error
-        except Timeout:
+        except Timeout:  # which is an OSError
             raise InputError(
                 "another graft process is using this folder",
                 where=str(self.path),
                 remedy="wait for that process or stop it, or choose another --output_path",
             ) from None
+        except OSError as error:
+            raise cannot_write(self.path / LOCK, error) from error
         try:
             yield
         finally:
