@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import save_file
+
 from graft.evaluation.metrics import get_metric
 from graft.runs.evaluation_document import EvaluationDocument, MetricsRecord, PredictionRecord
 from graft.runs.manifest import RunManifest
@@ -322,6 +325,9 @@ def _manifest(kind: str, status: str, task: str | None) -> dict[str, Any]:
 
 
 def _adapter(folder: Path) -> None:
+    """An adapter, and the base under it, as a run leaves them."""
+    (folder / "model").mkdir(parents=True, exist_ok=True)
+    save_file({"weight": np.zeros(1, np.float32)}, folder / "model" / "model.safetensors")
     (folder / "adapter").mkdir(parents=True, exist_ok=True)
     _write_json(folder / "adapter" / "adapter_config.json", {"peft_type": "LORA", "r": 16})
 

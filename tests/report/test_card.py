@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,7 @@ def test_the_snippet_runs(chat: bool, tmp_path: Path, monkeypatch: pytest.Monkey
 
     run = sample_run.classification(tmp_path / "my run's")
     template = tiny_models.CHATML if chat else None
+    shutil.rmtree(run / "model")
     tiny_models.tiny_model_folder(tmp_path, "llama", chat_template=template).rename(run / "model")
     base = AutoModelForCausalLM.from_pretrained(run / "model")
     peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules="all-linear")).save_pretrained(str(run / "adapter"))

@@ -183,3 +183,10 @@ def test_what_is_no_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["doctor", str(tmp_path)]) == 2
     assert "this is an empty folder, not a run folder or an exported bundle" in capsys.readouterr().err
     assert main(["doctor"]) == 2
+
+
+def test_a_run_without_the_weights_of_its_base(run: Path) -> None:
+    (run / "model" / "model.safetensors").unlink()
+    (found,) = diagnose(RunView.read(run))
+    assert found.kind == "missing-base" and "smollm2-135m-instruct (SHA-256 cdcd" in found.evidence[0]
+    assert any("--base PATH" in remedy for remedy in found.remedies)

@@ -26,7 +26,7 @@ def dependence(view: RunView) -> tuple[str, str, tuple[str, ...]] | None:
     find_weights(folder, problems)
     if problems:
         sha256 = f" (SHA-256 {base.sha256})" if base.sha256 else ""
-        what = f"the weights of its base are not in {folder}: it is {base.name}{sha256}"
+        what = f"the weights of its base {base.name}{sha256} are not in {folder}"
         return MISSING, what, (command("graft", "chat", view.path, "--base", Path("PATH")), f"copy them to {folder}")
     links = [file for file in sorted(folder.iterdir()) if file.is_symlink()]
     outside = [file for file in links if not file.resolve().is_relative_to(view.path.resolve())]
