@@ -8,7 +8,7 @@ import pytest
 from graft.commands.evaluate import evaluate_model
 from graft.commands.open_predictors import open_model_by_name
 from graft.config import ModelSettings
-from graft.export.cached_predictions import recorded_evaluation
+from graft.export.cached_predictions import criteria_of_run, recorded_evaluation
 from graft.progress import SILENT
 from graft.runs.folder import RunFolder
 
@@ -53,3 +53,29 @@ def test_the_limit_of_an_answer_is_the_evaluations(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     evaluate_model(copy, max_new_tokens=3)
     assert recorded_evaluation(RunFolder.open(copy), None).max_new_tokens == 3
+
+
+def test_an_export_judges_as_the_run_was_judged(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    evaluate_model(copy, metric_type=["exact_match"], normalize="case", max_new_tokens=3)
+    folder = RunFolder.open(copy)
+    rows = recorded_evaluation(folder, None).rows
+    found = criteria_of_run(folder, rows, False, ["accuracy"])
+    assert (found.metrics, found.normalize, found.max_new_tokens) == (["exact_match"], ("case",), 3)
+    assert criteria_of_run(None, rows, False, ["accuracy"]).metrics == ["accuracy"]
+
+
+def test_code_that_an_evaluation_names_does_not_judge_unless_it_is_trusted(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    evaluate_model(copy)
+    rows = recorded_evaluation(RunFolder.open(copy), None).rows
+    ran = tmp_path / "ran"
+    (tmp_path / "own.py").write_text(
+        f"open({str(ran)!r}, 'w').close()\ndef own(references, answers): return [1.0] * len(answers)\n",
+        encoding="utf-8",
+    )
+    document = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"))
+    document["metrics"]["accuracy"]["reference"] = f"{tmp_path / 'own.py'}:own"
+    (copy / "evaluation.json").write_text(json.dumps(document), encoding="utf-8")
+    assert criteria_of_run(RunFolder.open(copy), rows, False).metrics is None and not ran.exists()
+    assert f"{tmp_path / 'own.py'}:own" in criteria_of_run(RunFolder.open(copy), rows, True).metrics and ran.exists()

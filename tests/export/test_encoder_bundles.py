@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -151,3 +152,26 @@ def test_a_task_without_an_onnx_export_names_the_format_that_has_one(tmp_path):
         with pytest.raises(InputError, match=f"the export to {named} does not support summarization models") as caught:
             export_model({"model_name_or_path": str(run), "format": named, "output_path": str(tmp_path / "x")})
         assert caught.value.problems[0].remedy == "--format hf"
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_another_tokenizer_in_the_folder_does_not_pass(runs, bundles, tmp_path, precision):
+    from graft.config import ExportSettings
+    from graft.export.judged import judged
+    from graft.export.merge import load_judged
+    from graft.export.parity_rows import load_parity_rows
+    from graft.export.source import open_source
+    from graft.export.targets.onnx_encoder import compare
+    from graft.progress import Silent
+
+    source = open_source(ExportSettings(model_name_or_path=str(runs("classes"))), Silent())
+    reference = judged(source, load_judged(source), load_parity_rows(source, None, 32), Silent())
+    folder = shutil.copytree(bundles("classes"), tmp_path / "damaged")
+    assert compare(reference, source, folder, precision, 1.0, Silent())["passed"]
+    file = folder / "tokenizer.json"
+    read = json.loads(file.read_text(encoding="utf-8"))
+    vocabulary = read["model"]["vocab"]
+    vocabulary["good"], vocabulary["bad"] = vocabulary["bad"], vocabulary["good"]
+    file.write_text(json.dumps(read), encoding="utf-8")
+    found = compare(reference, source, folder, precision, 1.0, Silent())
+    assert not found["passed"] and "the folder's tokenizer reads" in found["reason"]

@@ -14,6 +14,7 @@ from graft.config import DataSettings
 from graft.data.example import Example
 from graft.data.sources import sha256_of
 from graft.errors import GraftError, InputError
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.metrics import select_metrics
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.table import metric_references
@@ -98,6 +99,36 @@ class RecordedEvaluation:
     max_new_tokens: int
     predictors: list[RecordedPredictor]
     normalize: tuple[str, ...] = ()
+
+    @property
+    def criteria(self) -> Criteria:
+        """The metrics, and how they were computed."""
+        return Criteria(self.metrics, self.normalize, self.max_new_tokens)
+
+
+def criteria_of_run(
+    run: RunFolder | None, rows: EvaluationRows, trusted: bool, default: Sequence[str] | None = None
+) -> Criteria:
+    """By what ``run`` was judged, for rows of its own.
+
+    Args:
+        run: The run; None for other rows, which are judged by the defaults.
+        rows: The rows.
+        trusted: Whether the code of metrics that the evaluation names may run.
+        default: The metrics where the run has no evaluation, or one by metrics that are gone, do not fit the rows, or
+            may not run; None for those that fit the rows.
+    """
+    try:
+        evaluation = read_evaluation(run.path) if run is not None else None
+        if run is None or evaluation is None:
+            return Criteria(default)
+        metrics, normalize = metric_references(evaluation.document()), tuple(evaluation.normalize)
+        if not trusted:
+            refuse_code_of_metrics(metrics, run)
+        select_metrics(metrics, rows.references, rows.labels, normalize)
+    except GraftError:
+        return Criteria(default)
+    return Criteria(metrics, normalize, evaluation.max_new_tokens)
 
 
 def recorded_evaluation(run: RunFolder, tokenizer: Any, trusted: bool = False) -> RecordedEvaluation | None:

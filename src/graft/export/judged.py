@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,9 +13,10 @@ from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Example, PairExample
 from graft.data.tokenize import prompt_token_ids
 from graft.engine import generate
-from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.predict import default_max_new_tokens
 from graft.evaluation.rows import EvaluationRows
+from graft.export.cached_predictions import criteria_of_run
 from graft.export.hf import plain_process
 from graft.export.parity import gate
 from graft.export.source import ExportSource
@@ -43,6 +44,7 @@ class Judged:
         answers: What it writes after the first of them, as ``plain_process.answer``; empty for a head.
         max_length: The tokens after which a text is cut; None for rendered prompts.
         max_new_tokens: The limit of an answer.
+        criteria: The metrics, and how they are computed.
     """
 
     predictor: CachedPredictor
@@ -54,6 +56,7 @@ class Judged:
     answers: Sequence[dict[str, Any]]
     max_length: int | None
     max_new_tokens: int
+    criteria: Criteria = field(default_factory=Criteria)
 
     def verdict(
         self, source: ExportSource, exported: Predictor, allowed: float | None, reporter: Reporter
@@ -71,8 +74,7 @@ class Judged:
         """
         examples = self.rows.examples
         found: dict[str, Any] = {"rows": len(examples)}
-        metrics = source.task.default_metrics(source.encoding.label_space)
-        result = evaluate([self.predictor, exported], self.rows, metrics=metrics, reporter=reporter)
+        result = self.criteria.evaluate([self.predictor, exported], self.rows, reporter)
         if not self.answers:
             pairs = zip(self.predictor.generate(examples, 1), exported.generate(examples, 1), strict=True)
             found["answers_equal"] = [sum(alike(one, other) for one, other in pairs), len(examples)]
@@ -97,7 +99,7 @@ class Judged:
         return [sum(list(one) == list(other) for one, other in pairs), len(self.tokens)]
 
 
-def judged(source: ExportSource, model: Any, rows: EvaluationRows, reporter: Reporter) -> Judged:
+def judged(source: ExportSource, model: Any, rows: EvaluationRows, reporter: Reporter, *, own: bool = False) -> Judged:
     """Ask the model that was judged, before it is merged, for all that a folder is compared with.
 
     Args:
@@ -105,13 +107,16 @@ def judged(source: ExportSource, model: Any, rows: EvaluationRows, reporter: Rep
         model: The model in PyTorch, its adapter not merged.
         rows: The rows to compare on.
         reporter: Shows the progress.
+        own: Whether they are the held-out rows of the run, which are judged as its evaluation judged them.
     """
     task, encoding = source.task, source.encoding
     predictor = CachedPredictor(task.predictor("tuned", model, encoding))
     writes = task.objective(encoding.label_space) is None
     asked = _rendered(source, rows.examples) if writes else _texts(source, rows.examples)
     conversations, texts, tokens = asked
-    limit = default_max_new_tokens(rows.written, source.tokenizer)
+    default = task.default_metrics(encoding.label_space)
+    criteria = criteria_of_run(source.run if own else None, rows, source.base.trust_remote_code, default)
+    limit = criteria.max_new_tokens or default_max_new_tokens(rows.written, source.tokenizer)
     answers: list[dict[str, Any]] = []
     if writes:
         written = generate(
@@ -128,12 +133,12 @@ def judged(source: ExportSource, model: Any, rows: EvaluationRows, reporter: Rep
         answers = [plain_process.answer(model, ids, limit, **options) for ids in tokens]
     count = ROWS_OF_LOGITS if answers else len(tokens)
     outputs = [plain_process.output(model, ids) for ids in tokens[:count]]
-    evaluate([predictor], rows, metrics=task.default_metrics(encoding.label_space), reporter=reporter)
+    criteria.evaluate([predictor], rows, reporter)
     if not answers:
         predictor.generate(rows.examples, 1)
     predictor.release_model()
     longest = None if writes else encoding.max_length
-    return Judged(predictor, rows, conversations, texts, tokens, outputs, answers, longest, limit)
+    return Judged(predictor, rows, conversations, texts, tokens, outputs, answers, longest, limit, criteria)
 
 
 def _rendered(source: ExportSource, examples: Sequence[Example]) -> tuple[list[Any], list[str], list[list[int]]]:

@@ -73,8 +73,30 @@ def exact_verdict(parity: dict[str, Any], greatest_logit: float, rounding: float
     if found is not None and found <= allowed:
         return parity
     said = "are not numbers" if found is None else f"differ by up to {found:.3g} (rounding explains {allowed:.3g})"
-    reason = f"a wrong conversion: logits in float32 {said}; {parity['reason']}"
-    return {**parity, "passed": False, "reason": reason}
+    return failed(parity, f"a wrong conversion: logits in float32 {said}")
+
+
+def numbers_verdict(parity: dict[str, Any]) -> dict[str, Any]:
+    """``parity`` of a bundle with rounded weights; failed where ``greatest_logit_difference`` is None: not a number."""
+    missing = parity["greatest_logit_difference"] is None
+    return failed(parity, *(["the bundle computes values that are not numbers"] if missing else []))
+
+
+def prompts_verdict(parity: dict[str, Any]) -> dict[str, Any]:
+    """``parity`` of a bundle with a tokenizer and a chat template of its own; failed where they differ for a prompt."""
+    said = {
+        "template_identical": "the folder's chat template renders {} of {} prompts differently",
+        "token_ids_identical": "the folder's tokenizer reads {} of {} prompts differently",
+    }
+    pairs = {name: parity[name] for name in said if name in parity}
+    return failed(parity, *(said[name].format(of - same, of) for name, (same, of) in pairs.items() if same < of))
+
+
+def failed(parity: dict[str, Any], *reasons: str) -> dict[str, Any]:
+    """``parity``, failed for ``reasons`` where there are any."""
+    if not reasons:
+        return parity
+    return {**parity, "passed": False, "reason": "; ".join([*reasons, parity["reason"]])}
 
 
 def verdict(change: Change, allowed: float | None) -> Verdict:

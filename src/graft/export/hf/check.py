@@ -17,7 +17,7 @@ from graft.errors import GraftError
 from graft.export.hf import plain_process
 from graft.export.judged import Judged
 from graft.export.merge_check import float_bound
-from graft.export.parity import exact_verdict
+from graft.export.parity import exact_verdict, failed, numbers_verdict, prompts_verdict
 from graft.export.source import ExportSource
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
@@ -55,24 +55,9 @@ def compare(
     same = _same(judged, found, outputs)
     document = {"process": "fresh, transformers", **same, **judged.verdict(source, opened(), allowed, reporter)}
     exact = precision == "float32"
-    document = exact_verdict(document, judged.greatest) if exact else _finite(document)
-    document = _failed(document, _unlike(document))
+    document = exact_verdict(document, judged.greatest) if exact else numbers_verdict(document)
+    document = prompts_verdict(document)
     return _answers_verdict(document, found["margins"], 2 * float_bound(judged.greatest)) if exact else document
-
-
-def _finite(document: dict[str, Any]) -> dict[str, Any]:
-    """``document``, failed where a logit in 16 bits is not a number: float16 overflows above 65504."""
-    return _failed(document, ["logits are not numbers"] if document["greatest_logit_difference"] is None else [])
-
-
-def _unlike(document: dict[str, Any]) -> list[str]:
-    """What of the prompts the folder's own tokenizer and chat template make otherwise, in words."""
-    said = {
-        "template_identical": "the folder's chat template renders {} of {} prompts differently",
-        "token_ids_identical": "the folder's tokenizer reads {} of {} prompts differently",
-    }
-    pairs = {name: document[name] for name in said if name in document}
-    return [said[name].format(of - same, of) for name, (same, of) in pairs.items() if same < of]
 
 
 def _answers_verdict(document: dict[str, Any], margins: Sequence[float | None], allowed: float) -> dict[str, Any]:
@@ -92,18 +77,11 @@ def _answers_verdict(document: dict[str, Any], margins: Sequence[float | None], 
         said = (
             f"the folder's generation settings write {len(other)} of {len(margins)} answers, or their ends, differently"
         )
-        return _failed(document, [said])
+        return failed(document, said)
     if parted:
         tie = f"{len(parted)} of {len(margins)} answers part where two tokens are equally likely but for rounding"
         return {**document, "reason": f"{document['reason']}; {tie}"}
     return document
-
-
-def _failed(document: dict[str, Any], reasons: Sequence[str]) -> dict[str, Any]:
-    """``document``, failed for ``reasons`` where there are any."""
-    if not reasons:
-        return document
-    return {**document, "passed": False, "reason": "; ".join([*reasons, document["reason"]])}
 
 
 def _ask(folder: Path, source: ExportSource, judged: Judged) -> tuple[dict[str, Any], list[torch.Tensor]]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graft.config import BundleSettings
 from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Origin
-from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.compare import Evaluation
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.rows import EvaluationRows
-from graft.export.cached_predictions import RecordedEvaluation, recorded_evaluation
+from graft.export.cached_predictions import RecordedEvaluation, criteria_of_run, recorded_evaluation
 from graft.export.merge import load_judged
 from graft.export.onnx.parity_check import ReferenceAnswers, reference_answers
 from graft.export.parity_rows import load_parity_rows
@@ -36,29 +37,18 @@ class Judged:
         reference: The tokens, logits and greedy answers of the first rows.
         rows: The rows of the metrics; None for a model without a run and without rows.
         predictors: Models that keep their answers; the last one is the model that is exported.
-        metrics: The metrics; None for those that fit the rows.
-        max_new_tokens: The limit of an answer in the evaluation; None for one by the rows.
-        normalize: What does not count in texts that are compared.
+        criteria: The metrics, and how they are computed.
     """
 
     reference: ReferenceAnswers
     rows: EvaluationRows | None = None
     predictors: Sequence[Predictor] = ()
-    metrics: Sequence[str] | None = None
-    max_new_tokens: int | None = None
-    normalize: Sequence[str] = ()
+    criteria: Criteria = field(default_factory=Criteria)
 
     def evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
         """Compare ``predictors`` on the rows, by what the model was judged by."""
         assert self.rows is not None
-        return evaluate(
-            predictors,
-            self.rows,
-            metrics=self.metrics,
-            normalize=self.normalize,
-            max_new_tokens=self.max_new_tokens,
-            reporter=reporter,
-        )
+        return self.criteria.evaluate(predictors, self.rows, reporter)
 
 
 def ask_judged(source: ExportSource, options: BundleSettings, reporter: Reporter) -> tuple[Judged, Any]:
@@ -85,13 +75,15 @@ def ask_judged(source: ExportSource, options: BundleSettings, reporter: Reporter
         model = load_judged(source)
         return _samples(model, source, reporter), model
     rows = load_parity_rows(source, files, options.parity_rows)
+    criteria = criteria_of_run(own, rows, source.base.trust_remote_code)
     before = untuned_if_here(source.opened, reporter) if own is not None else None
-    base = _kept("base", load_model(before), source, rows, reporter) if before is not None else None
+    base = _kept("base", load_model(before), source, rows, criteria, reporter) if before is not None else None
     gc.collect()  # modules refer to one another: the base leaves memory only now
     model = load_judged(source)
-    tuned = _kept("tuned" if base else "model", model, source, rows, reporter)
-    answers = reference_answers(model, source.tokenizer, rows.examples, _ends(model, source), reporter)
-    return Judged(answers, rows, [*([base] if base else []), tuned]), model
+    tuned = _kept("tuned" if base else "model", model, source, rows, criteria, reporter)
+    ends, limit = _ends(model, source), criteria.max_new_tokens
+    answers = reference_answers(model, source.tokenizer, rows.examples, ends, reporter, limit)
+    return Judged(answers, rows, [*([base] if base else []), tuned], criteria), model
 
 
 def _recorded(known: RecordedEvaluation, model: Any, source: ExportSource, count: int, reporter: Reporter) -> Judged:
@@ -99,7 +91,7 @@ def _recorded(known: RecordedEvaluation, model: Any, source: ExportSource, count
     reporter.note(f"reusing PyTorch's answers to {len(known.rows.examples)} rows from the run's evaluation")
     rows, limit = known.rows.first(count), known.max_new_tokens
     answers = reference_answers(model, source.tokenizer, rows.examples, _ends(model, source), reporter, limit)
-    return Judged(answers, rows, list(known.predictors), known.metrics, limit, known.normalize)
+    return Judged(answers, rows, list(known.predictors), known.criteria)
 
 
 def _samples(model: Any, source: ExportSource, reporter: Reporter) -> Judged:
@@ -111,10 +103,12 @@ def _samples(model: Any, source: ExportSource, reporter: Reporter) -> Judged:
     return Judged(reference_answers(model, source.tokenizer, examples, ends, reporter, SAMPLE_TOKENS))
 
 
-def _kept(name: str, model: Any, source: ExportSource, rows: EvaluationRows, reporter: Reporter) -> CachedPredictor:
+def _kept(
+    name: str, model: Any, source: ExportSource, rows: EvaluationRows, criteria: Criteria, reporter: Reporter
+) -> CachedPredictor:
     """What the evaluation asks, asked of ``model``, which may leave memory then."""
     found = CachedPredictor(_torch(name, model, source))
-    evaluate([found], rows, reporter=reporter)
+    criteria.evaluate([found], rows, reporter)
     found.release_model()
     return found
 

@@ -13,7 +13,7 @@ from graft.data.tokenize import prompt_ids
 from graft.errors import GraftError, InputError
 from graft.export.llama_cpp.judged import Judged
 from graft.export.onnx.parity_check import ROWS_OF_LOGITS
-from graft.export.parity import exact_verdict
+from graft.export.parity import exact_verdict, numbers_verdict
 
 READ_BACK = frozenset({"llama", "mistral", "qwen2"})
 """Model types whose files transformers is known to read as llama.cpp does."""
@@ -57,13 +57,6 @@ def read_back(judged: Judged, file: Path, precision: str) -> dict[str, Any]:
     if precision == "float32":
         return exact_verdict(parity, reference.greatest_logit)
     return numbers_verdict(parity)
-
-
-def numbers_verdict(parity: dict[str, Any]) -> dict[str, Any]:
-    """``parity`` of a file with rounded weights; failed where ``greatest_logit_difference`` is None: not a number."""
-    if parity["greatest_logit_difference"] is not None:
-        return parity
-    return {**parity, "passed": False, "reason": f"the file computes values that are no numbers; {parity['reason']}"}
 
 
 def _difference(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from graft.config import ExportSettings, OnnxGenaiConfig
 from graft.data.chat_template import Renderer
 from graft.data.sources import sha256_of
-from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.rows import EvaluationRows
 from graft.export import bundle
 from graft.export.adapter_placement import (
@@ -24,7 +24,7 @@ from graft.export.adapter_placement import (
     trained_in_int4,
 )
 from graft.export.added_evaluation import add_to_report
-from graft.export.cached_predictions import RecordedEvaluation, recorded_evaluation
+from graft.export.cached_predictions import RecordedEvaluation, criteria_of_run, recorded_evaluation
 from graft.export.calibration_rows import calibration_rows
 from graft.export.candidates import Candidate, Search, choose, same_weights
 from graft.export.merge import load_judged, merge_entry, merge_judged
@@ -168,13 +168,18 @@ class GenaiExport:
     def _check(self, model: Any, rows: EvaluationRows, base: CachedPredictor | None) -> ParityCheck:
         tuned = self._answers("tuned" if base else "model", model, rows)
         ends = self._torch("", model).ends()
-        answers = reference_answers(model, self.source.tokenizer, rows.examples, ends, self.reporter)
-        return ParityCheck(rows, self.source.tokenizer, [*([base] if base else []), tuned], answers)
+        criteria, tokenizer = self._criteria(rows), self.source.tokenizer
+        limit = criteria.max_new_tokens
+        answers = reference_answers(model, tokenizer, rows.examples, ends, self.reporter, limit)
+        return ParityCheck(rows, tokenizer, [*([base] if base else []), tuned], answers, criteria)
+
+    def _criteria(self, rows: EvaluationRows) -> Criteria:
+        return criteria_of_run(self._own, rows, self.source.base.trust_remote_code)
 
     def _answers(self, name: str, model: Any, rows: EvaluationRows) -> CachedPredictor:
         """What the evaluation asks, asked of ``model``, which can be merged or leave memory then."""
         found = CachedPredictor(self._torch(name, model))
-        evaluate([found], rows, reporter=self.reporter)
+        self._criteria(rows).evaluate([found], rows, self.reporter)
         found.release_model()
         return found
 
@@ -300,9 +305,7 @@ def check_of_evaluation(
     rows, limit = known.rows.first(count), known.max_new_tokens
     ends = TorchPredictor("", model, tokenizer, Renderer(tokenizer)).ends()
     answers = reference_answers(model, tokenizer, rows.examples, ends, reporter, limit)
-    return ParityCheck(
-        rows, tokenizer, list(known.predictors), answers, known.metrics, limit, normalize=known.normalize
-    )
+    return ParityCheck(rows, tokenizer, list(known.predictors), answers, known.criteria)
 
 
 def _describe_slots(made: Path, models: SourceModels) -> None:

@@ -16,7 +16,7 @@ from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.export import bundle
 from graft.export.adapter_placement import adapter_entry, save_base, trained_in_int4
-from graft.export.cached_predictions import recorded_evaluation
+from graft.export.cached_predictions import criteria_of_run, recorded_evaluation
 from graft.export.calibration_rows import calibration_rows
 from graft.export.onnx.adapter_prompt import add_ends, end_ids, template_of, with_template
 from graft.export.onnx.export_builder import ExportBuilder, SourceModel, Variant
@@ -243,8 +243,10 @@ class MultiAdapterExport:
     def _check(self, run: RunFolder, model: Any, tokenizer: Any) -> ParityCheck:
         rows = load_evaluation_rows(run, None, DataSettings()).first(self.options.parity_rows)
         tuned = TorchPredictor("pytorch", model, tokenizer, Renderer(tokenizer))
-        answers = reference_answers(model, tokenizer, rows.examples, tuned.ends(), self.reporter)
-        return ParityCheck(rows, tokenizer, [CachedPredictor(tuned)], answers)
+        criteria = criteria_of_run(run, rows, self.source.base.trust_remote_code)
+        ends, limit = tuned.ends(), criteria.max_new_tokens
+        answers = reference_answers(model, tokenizer, rows.examples, ends, self.reporter, limit)
+        return ParityCheck(rows, tokenizer, [CachedPredictor(tuned)], answers, criteria)
 
     def _parity(self) -> dict[str, Any] | str:
         """All adapters together: those of this export in the reason, those that were there before in ``passed``."""

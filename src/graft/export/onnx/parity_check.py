@@ -15,13 +15,14 @@ from graft.data.example import AnswerExample, Example, expect
 from graft.data.tokenize import prompt_token_ids
 from graft.engine import generate
 from graft.errors import GraftError
-from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.compare import Evaluation
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.predict import default_max_new_tokens
 from graft.evaluation.rows import EvaluationRows
 from graft.export.onnx.genai_folder import end_tokens
 from graft.export.onnx.predictor import OnnxPredictor
 from graft.export.onnx.worker import OnnxWorker
-from graft.export.parity import exact_verdict, gate
+from graft.export.parity import exact_verdict, gate, numbers_verdict
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
@@ -66,8 +67,7 @@ class ParityCheck:
         predictors: The PyTorch models as predictors that keep their answers; the last one is the exported model, and
             before it can be its base.
         reference: The exported model's answers and logits.
-        metrics: The metrics; None for those that fit the rows.
-        max_new_tokens: The limit of an answer in the evaluation; None for one by the rows.
+        criteria: The metrics, and how they are computed.
         evaluations: The evaluation of each bundle that was compared next to ``predictors``, by name.
         normalize: What does not count in texts that are compared.
     """
@@ -76,10 +76,8 @@ class ParityCheck:
     tokenizer: Any
     predictors: list[Predictor]
     reference: ReferenceAnswers
-    metrics: Sequence[str] | None = None
-    max_new_tokens: int | None = None
+    criteria: Criteria = field(default_factory=Criteria)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    normalize: Sequence[str] = ()
 
     def compare(
         self,
@@ -111,17 +109,10 @@ class ParityCheck:
             self.evaluations[name] = self._evaluate([*self.predictors, cached], reporter)
             pair = self._evaluate([self.predictors[-1], cached], reporter)
         found = _with_few_equal({"rows": len(self.rows.examples), **found, **gate(pair.document, allowed)})
-        return exact_verdict(found, self.reference.greatest_logit) if exact else found
+        return exact_verdict(found, self.reference.greatest_logit) if exact else numbers_verdict(found)
 
     def _evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
-        return evaluate(
-            predictors,
-            self.rows,
-            metrics=self.metrics,
-            normalize=self.normalize,
-            max_new_tokens=self.max_new_tokens,
-            reporter=reporter,
-        )
+        return self.criteria.evaluate(predictors, self.rows, reporter)
 
 
 def _with_few_equal(parity: dict[str, Any]) -> dict[str, Any]:

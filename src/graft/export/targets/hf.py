@@ -118,7 +118,8 @@ class HuggingFace:
         reporter.note(f"loading {source.name}")
         model = load_judged(source)
         _check_disk_space(folder, model, precision)  # of packed weights a lower bound
-        reference = judged(source, model, rows, reporter) if rows is not None else None
+        own = options.data_files is None
+        reference = judged(source, model, rows, reporter, own=own) if rows is not None else None
         ends = _ends(source, model)
         model = merge_judged(model, source, None)
         entries = {"task": source.task.name, **merge_entry(model)}

@@ -59,7 +59,8 @@ class OnnxEncoder:
         rows = load_parity_rows(source, options.data_files, options.parity_rows) if wanted else None
         reporter.note(f"loading {source.name}")
         model = load_judged(source)
-        reference = judged(source, model, rows, reporter) if rows is not None else None
+        own = options.data_files is None
+        reference = judged(source, model, rows, reporter, own=own) if rows is not None else None
         model = merge_judged(model, source, None)
         reporter.note(f"exporting in {precision}")
         export(model, folder, LOGITS if source.task.head_suffix else HIDDEN)
@@ -69,7 +70,7 @@ class OnnxEncoder:
         (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
         parity: Any = "skipped (--skip_parity)"
         if reference is not None:
-            parity = _compare(reference, source, folder, precision, options.max_accuracy_drop, reporter)
+            parity = compare(reference, source, folder, precision, options.max_accuracy_drop, reporter)
         entries = {
             "task": source.task.name,
             "sha256": weights_sha256(folder),
@@ -91,7 +92,7 @@ class OnnxEncoder:
         return task.predictor("onnx", Graph(folder), encoding)
 
 
-def _compare(
+def compare(
     judged: Judged, source: ExportSource, folder: Path, precision: str, allowed: float | None, reporter: Reporter
 ) -> dict[str, Any]:
     """Both models on the same rows, and the largest difference of their outputs."""
@@ -99,7 +100,7 @@ def _compare(
     from tokenizers import Tokenizer
 
     from graft.export.onnx.encoder_graph import OnnxEncoder as Graph
-    from graft.export.parity import exact_verdict
+    from graft.export.parity import exact_verdict, numbers_verdict, prompts_verdict
 
     graph = Graph(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -116,7 +117,8 @@ def _compare(
         "greatest_logit_difference": judged.difference(outputs),
         **judged.verdict(source, exported, allowed, reporter),
     }
-    return exact_verdict(document, judged.greatest) if precision == "float32" else document
+    exact = precision == "float32"
+    return prompts_verdict(exact_verdict(document, judged.greatest) if exact else numbers_verdict(document))
 
 
 ONNX_ENCODER = OnnxEncoder()
