@@ -268,7 +268,7 @@ def test_code_that_only_the_run_names_is_not_run(run, tmp_path, capsys):
     assert recorded_evaluation(RunFolder.open(copy), None) is None and not ran.exists()
     with answering(mood_of) as server:
         assert main(["evaluate", server.url, "--run", str(copy)]) == 2
-        assert "Python code" in capsys.readouterr().err and not ran.exists() and not server.bodies()
+        assert "a metric from a file" in capsys.readouterr().err and not ran.exists() and not server.bodies()
         assert main(["evaluate", server.url, "--run", str(copy), "--trust_remote_code"]) == 0
         assert ran.exists()
 

@@ -13,7 +13,7 @@ from typing import Any
 from graft.config import DataSettings
 from graft.data.example import Example
 from graft.data.sources import sha256_of
-from graft.errors import GraftError, InputError
+from graft.errors import GraftError
 from graft.evaluation.criteria import Criteria
 from graft.evaluation.metrics import select_metrics
 from graft.evaluation.rows import EvaluationRows
@@ -21,6 +21,7 @@ from graft.evaluation.table import metric_references
 from graft.inference.predictor import CompletionScore, Progress
 from graft.runs.evaluation_document import read_evaluation, read_predictions
 from graft.runs.folder import RunFolder
+from graft.runs.trust import refuse_code
 from graft.tasks.evaluation_rows import load_evaluation_rows
 from graft.tasks.recorded_prompt import prompt_of_run
 from graft.tasks.select import default_task
@@ -181,11 +182,8 @@ def refuse_code_of_metrics(metrics: Sequence[str], run: RunFolder) -> None:
     """Raises:
     InputError: If some of the metrics that the evaluation of ``run`` names are code, which its file may have chosen.
     """
-    own = [metric for metric in metrics if ":" in metric]
-    if own:
-        what = f"the evaluation of this run names metrics that are Python code: {', '.join(own)}"
-        remedy = f"--trust_remote_code runs it, or name the metrics yourself: --metrics {','.join(own)}"
-        raise InputError(what, where=str(run.path), remedy=remedy)
+    own = ",".join(metric for metric in metrics if ":" in metric)
+    refuse_code(own, str(run.path), trusted=False, what="a metric", instead=f"--metrics {own}")
 
 
 def _predictor(

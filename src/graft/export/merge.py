@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from graft.errors import InputError
 from graft.export.merge_check import MergeCheck
 from graft.methods import METHODS
-from graft.methods.adapter_folder import base_format, load_adapter
+from graft.methods.adapter_folder import CONFIG, base_format, load_adapter, read_config
 from graft.methods.merge import why_unmergeable
 from graft.methods.recorded import load_tuned, method_of
 from graft.models.base import Opened
@@ -76,16 +75,11 @@ def adapter_config(adapter: Path) -> dict[str, Any]:
     """The content of an adapter folder's adapter_config.json.
 
     Raises:
-        InputError: If there is no such file, or it is not JSON.
+        InputError: If there is no such file, or it is damaged.
     """
-    file = adapter / "adapter_config.json"
-    try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise not_an_adapter(adapter) from None
-    except ValueError as error:
-        raise InputError(f"this is not JSON: {error}", where=str(file)) from error
-    return found
+    if not (adapter / CONFIG).is_file():
+        raise not_an_adapter(adapter)
+    return read_config(adapter)
 
 
 def not_an_adapter(path: Path) -> InputError:

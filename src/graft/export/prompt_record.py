@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from graft.export.source import ExportSource
 from graft.models.base import Base
 from graft.runs.folder import RunFolder
 from graft.runs.prompt_record import PromptRecord
+from graft.runs.record import Record, parse, read_object, validate
 from graft.tasks.recorded_prompt import prompt_of_run
 from graft.tasks.select import get_task
 
@@ -86,11 +86,17 @@ def stop_texts(base: Base, tokenizer: Any) -> list[str]:
     return [str(tokenizer.decode([end])) for end in sorted(int(end) for end in ends if end is not None)]
 
 
+class _EndTokens(Record):
+    """What is read of a model's generation settings."""
+
+    eos_token_id: int | list[int] | None = None
+
+
 def _listed_ends(base: Base) -> set[int | None]:
     """``eos_token_id`` as transformers reads it: of generation_config.json, else of the model's configuration."""
     file = base.path / "generation_config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else base.text_config
-    listed = config.get("eos_token_id")
+    config = read_object(file) if file.is_file() else base.text_config
+    listed = validate(_EndTokens, config, str(file)).eos_token_id
     return set(listed if isinstance(listed, list) else [listed])
 
 
@@ -120,5 +126,5 @@ def _first_row(run: RunFolder) -> Example | None:
         with file.open(encoding="utf-8") as lines:
             for line in lines:
                 if line.strip():
-                    return from_row(json.loads(line), run.manifest.data.kind)
+                    return from_row(parse(line, str(file)), run.manifest.data.kind)
     return None

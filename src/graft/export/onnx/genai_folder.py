@@ -10,6 +10,7 @@ from typing import Any
 
 from graft.errors import InputError, did_you_mean
 from graft.runs.manifest import MANIFEST, BundleManifest, read_bundle
+from graft.runs.record import Record, read_object, validate
 
 GENAI_CONFIG = "genai_config.json"
 ADAPTERS = "adapters"
@@ -47,10 +48,25 @@ def adapter_file(folder: Path, name: str | None) -> Path | None:
     return file
 
 
+class _GenaiModel(Record):
+    eos_token_id: int | list[int]
+
+
+class _GenaiConfig(Record):
+    """What is read of genai_config.json besides the names of the graph's inputs."""
+
+    model: _GenaiModel
+
+
 def end_tokens(folder: Path) -> set[int]:
-    """The token ids that end an answer, from genai_config.json."""
-    listed = json.loads((folder / GENAI_CONFIG).read_text(encoding="utf-8"))["model"]["eos_token_id"]
-    return {int(token) for token in (listed if isinstance(listed, list) else [listed])}
+    """The token ids that end an answer, from genai_config.json.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    file = folder / GENAI_CONFIG
+    listed = validate(_GenaiConfig, read_object(file), str(file)).model.eos_token_id
+    return set(listed if isinstance(listed, list) else [listed])
 
 
 def finish_tokenizer(folder: Path, tokenizer: Any, ends: Collection[int], share_buffer: bool = True) -> None:

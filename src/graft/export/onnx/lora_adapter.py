@@ -20,6 +20,7 @@ from graft.export.onnx.plain_lora import check_plain_lora
 from graft.files import expanded
 from graft.models.base import Base
 from graft.models.open import check_adapter, run_of_adapter
+from graft.runs.bundle_manifest import is_adapter_name
 from graft.runs.manifest import read_run
 
 MOST_PROBLEMS = 5
@@ -63,8 +64,8 @@ def name_paths(given: Sequence[str]) -> dict[str, Path]:
             name = resolved.parent.name if resolved.name == "adapter" else resolved.name
         if name in found:
             problems.add(f"two adapters have the name {name!r}", text, "give each a name: a=PATH,b=PATH")
-        if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name.startswith("."):
-            problems.add(f"{name!r} is not a valid adapter name", text, "use letters, digits, - and _")
+        if not is_adapter_name(name):
+            problems.add(f"{name!r} is not a valid adapter name", text, "use letters, digits, -, _ and .")
         found[name] = path
     problems.raise_if_any()
     return found
