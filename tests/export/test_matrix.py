@@ -1,6 +1,7 @@
 """Every method, tied or not, with every head, in every format: the logits of the model that was judged, or a reason.
 
-``python tests/export/test_matrix.py`` measures all of it and writes the tables of docs/explanation/export-parity.md.
+``PYTHONPATH=tests python tests/export/test_matrix.py`` measures all of it and writes the tables of
+docs/explanation/export-parity.md.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from graft.progress import Reporter
 from graft.runs.evaluation_document import EndpointRecord
 from graft.runs.folder import RunFolder, check_folder
 from graft.runs.kind import FolderKind, folder_kind
+from graft.runs.trust import refuse_code
 from graft.tasks.evaluation_rows import load_evaluation_rows
 from graft.tasks.label_space import LabelSpace
 from graft.tasks.select import get_task
@@ -204,9 +205,7 @@ def _default_metrics(rows: EvaluationRows, run: RunFolder | None, trusted: bool)
     if run is not None and rows.kind == "text/labels" and run.manifest.task is not None:
         space = LabelSpace.from_record(run.manifest.task.label_space)
         name = run.manifest.task.name
-        if ":" in name and not trusted:
-            what, remedy = f"the task of this run is Python code: {name}", "--trust_remote_code, or name --metrics"
-            raise InputError(what, where=str(run.path), remedy=remedy)
+        refuse_code(name, str(run.path), trusted, what="a task", instead="--metrics")
         found = get_task(name).default_metrics(space)
         if found:
             return found

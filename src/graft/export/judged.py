@@ -19,14 +19,13 @@ from graft.evaluation.rows import EvaluationRows
 from graft.export.cached_predictions import criteria_of_run
 from graft.export.hf import plain_process
 from graft.export.parity import gate
+from graft.export.parity_rows import ROWS_ANSWERED, ROWS_OF_LOGITS
 from graft.export.source import ExportSource
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
 from graft.tasks.batching import tokenize_texts
 
-ROWS_ANSWERED = 64
-ROWS_OF_LOGITS = 8
 SAME_NUMBER = 1e-4
 
 

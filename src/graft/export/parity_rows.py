@@ -11,6 +11,9 @@ from graft.export.prompt_record import prompt_record
 from graft.export.source import ExportSource
 from graft.tasks.evaluation_rows import load_evaluation_rows
 
+ROWS_ANSWERED, ROWS_OF_LOGITS = 64, 8
+"""The first rows whose answers are compared token by token, and those whose logits are."""
+
 
 def check_parity_rows(source: ExportSource, files: Sequence[str] | None, skipped: bool) -> None:
     """Raises:

@@ -13,8 +13,8 @@ from graft.data.tokenize import prompt_token_ids
 from graft.errors import GraftError, InputError
 from graft.evaluation.compare import Evaluation
 from graft.export.llama_cpp.judged import Judged
-from graft.export.onnx.parity_check import ROWS_OF_LOGITS
 from graft.export.parity import exact_verdict, gate, numbers_verdict
+from graft.export.parity_rows import ROWS_OF_LOGITS
 from graft.inference.cached import CachedPredictor
 from graft.inference.gguf_tokenizer import GgufTokenizer
 from graft.inference.llama_cpp import LlamaCpp

@@ -12,8 +12,8 @@ from typing import Any
 from graft.data.tokenize import prompt_ids
 from graft.errors import GraftError, InputError
 from graft.export.llama_cpp.judged import Judged
-from graft.export.onnx.parity_check import ROWS_OF_LOGITS
 from graft.export.parity import exact_verdict, numbers_verdict
+from graft.export.parity_rows import ROWS_OF_LOGITS
 
 READ_BACK = frozenset({"llama", "mistral", "qwen2"})
 """Model types whose files transformers is known to read as llama.cpp does."""

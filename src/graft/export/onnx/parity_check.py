@@ -23,12 +23,10 @@ from graft.export.onnx.genai_folder import end_tokens
 from graft.export.onnx.predictor import OnnxPredictor
 from graft.export.onnx.worker import OnnxWorker
 from graft.export.parity import exact_verdict, gate, numbers_verdict
+from graft.export.parity_rows import ROWS_ANSWERED, ROWS_OF_LOGITS
 from graft.inference.cached import CachedPredictor
 from graft.inference.predictor import Predictor
 from graft.progress import Reporter
-
-ROWS_ANSWERED = 64
-ROWS_OF_LOGITS = 8
 
 
 @dataclass(frozen=True)
