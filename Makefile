@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check docs bench clean
+.PHONY: setup demo test torture check docs bench clean
 
 setup: $(READY)
 
@@ -33,6 +33,12 @@ docs: setup
 # A thread a worker: the models are tiny, and two workers of two threads each wait for one another.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov --cov-report=term
+
+# The fuzzers and kill tests of `make test` with many more rounds; TORTURE=1000 takes hours.
+TORTURE ?= 30
+torture: setup
+	GRAFT_TORTURE=$(TORTURE) GRAFT_TORTURE_REPORT=$(CURDIR)/torture.jsonl OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n auto tests/robustness
 
 bench: setup
 	$(BIN)/python benchmarks/train.py

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +87,41 @@ class Problems:
         """
         if self.found:
             raise InputError(*self.found)
+
+
+@contextmanager
+def refusing(what: str, where: str | Path = "", remedy: str = "") -> Iterator[None]:
+    """Whatever a library raises within, on content from outside, becomes an InputError with its reason.
+
+    Args:
+        what: What is wrong, such as "this tokenizer cannot be loaded"; the library's reason is put behind it.
+        where: The file or folder that the content is from.
+        remedy: What to do.
+
+    Raises:
+        InputError: For any exception other than a GraftError.
+    """
+    try:
+        yield
+    except GraftError:
+        raise
+    except Exception as error:
+        raise InputError(f"{what}: {reason_of(error)}", where=str(where), remedy=remedy) from error
+
+
+LONGEST_REASON = 300
+"""Characters of a library's message that are shown."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an exception of a library says, in one short line; its kind where it says nothing."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MemoryError):
+        return "there was not enough memory"
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    said = f"{type(error).__name__}: {text}" if isinstance(error, (KeyError, IndexError)) or not text else text
+    return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}…"
 
 
 MOST_SAID = 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from graft.documents import parse_json, read_text
 from graft.errors import InputError
 from graft.runs.manifest import read_bundle
-from graft.runs.record import parse, read_text
 from graft.runs.trust import refuse_code
 from graft.tasks.base import Task
 from graft.tasks.encoding import DEFAULT_MAX_LENGTH, Encoding
@@ -32,7 +32,7 @@ def _labels(folder: Path, task: Task) -> LabelSpace:
     if not task.head_suffix:
         return LabelSpace()
     file = folder / "config.json"
-    config: Any = parse(read_text(file), str(file))
+    config: Any = parse_json(read_text(file), str(file))
     if not isinstance(config, dict) or not isinstance(config.get("id2label"), dict):
         raise InputError("this configuration names no labels", where=str(file), remedy="export the run again")
     return LabelSpace.from_config(config)

@@ -8,11 +8,12 @@ from typing import Any
 from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Example
 from graft.data.rows import from_row
+from graft.documents import parse_json, read_object
 from graft.export.source import ExportSource
 from graft.models.base import Base
 from graft.runs.folder import RunFolder
 from graft.runs.prompt_record import PromptRecord
-from graft.runs.record import Record, parse, read_object, validate
+from graft.runs.record import Record, validate
 from graft.tasks.recorded_prompt import prompt_of_run
 from graft.tasks.select import get_task
 
@@ -126,5 +127,5 @@ def _first_row(run: RunFolder) -> Example | None:
         with file.open(encoding="utf-8") as lines:
             for line in lines:
                 if line.strip():
-                    return from_row(parse(line, str(file)), run.manifest.data.kind)
+                    return from_row(parse_json(line, str(file)), run.manifest.data.kind)
     return None

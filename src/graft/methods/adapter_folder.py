@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from graft.documents import read_object
 from graft.errors import InputError
 from graft.methods.base import C, Method, write_folder
 from graft.methods.merge import mergeable
 from graft.models.adapter_base import read_adapter_config
-from graft.runs.record import read_object
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 RECORD = "quantization.json"

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from graft.documents import read_object
 from graft.errors import Problems
 from graft.files import expanded
 from graft.models.embedded import EMBEDDED
 from graft.models.folder import Base
 from graft.models.weights import find_weights, sha256_of
 from graft.runs.manifest import BaseModelRecord, read_run
-from graft.runs.record import Record, read_object, validate
+from graft.runs.record import Record, validate
 
 CONFIG = "adapter_config.json"
 REMEDY = "give the base model that it was trained on; if this one is meant, add --allow_base_mismatch"

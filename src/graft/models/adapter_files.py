@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from graft.documents import read_object
 from graft.errors import GraftError
 from graft.files import write_whole
 from graft.models.adapter_base import BASE_RECORD, CONFIG, AdapterBaseRecord, exact_hub_id
 from graft.models.folder import Base
 from graft.models.load import quiet
-from graft.runs.record import dump, read_object
+from graft.runs.record import dump
 
 BESIDE = "../model"
 """The base of a run's adapter, as seen from the adapter: PEFT and transformers read it from the current directory."""

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from graft.documents import REMEDY, parse_json, read_text, shown
 from graft.errors import InputError
 from graft.files import write_whole
-from graft.runs.record import REMEDY, Record, parse, read_text, shown, validate
+from graft.runs.record import Record, validate
 
 RECORD = "new_tokens.json"
 """In a run's ``model/`` and beside its adapter: the tokens to add to the base before the adapter fits."""
@@ -118,7 +119,7 @@ def read_record(folder: Path) -> tuple[NewToken, ...]:
     file = folder / RECORD
     if not file.is_file():
         return ()
-    listed = parse(read_text(file), str(file))
+    listed = parse_json(read_text(file), str(file))
     if not isinstance(listed, list):
         raise InputError(f"this is {shown(listed)}; expected a list of new tokens", where=str(file), remedy=REMEDY)
     records = [validate(_NewTokenRecord, entry, str(file)) for entry in listed]

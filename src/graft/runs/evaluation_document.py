@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import AliasChoices, Field
 
+from graft.documents import read_object
 from graft.runs.manifest import FigureRecord, SourceRecord
-from graft.runs.record import Record, read_lines, read_object, validate
+from graft.runs.record import Record, read_lines, validate
 
 EVALUATION = "evaluation.json"
 PREDICTIONS = "predictions.jsonl"

@@ -10,10 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+from graft.documents import read_object
 from graft.errors import InputError
 from graft.files import write_whole
 from graft.runs.bundle_manifest import BundleManifest, CandidateRecord, FigureRecord, ParityRecord, parity_reason
-from graft.runs.record import dump, plain_values, read_object, validate
+from graft.runs.record import dump, plain_values, validate
 from graft.runs.run_manifest import (
     SCHEMA_VERSION,
     BaseModelRecord,

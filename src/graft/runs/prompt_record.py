@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 
 from graft.config import DataSettings
+from graft.documents import REMEDY, shown
 from graft.errors import InputError, Problem
-from graft.runs.record import REMEDY, Record, shown
+from graft.runs.record import Record
 
 S = TypeVar("S", bound=DataSettings)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from graft.documents import REMEDY, parse_json, read_text, shown
 from graft.errors import InputError, Problem
 
 EXPECTED = {
@@ -26,8 +27,6 @@ EXPECTED = {
 _ALTERNATIVES = ("ParityRecord", "str")
 """What pydantic puts into the path of an error where a value may be an object or a text."""
 MOST_ERRORS = 10
-LONGEST_VALUE = 60
-"""Characters of a wrong value that an error message shows."""
 
 
 class Record(BaseModel):
@@ -61,9 +60,6 @@ def validate(model: type[R], document: Any, where: str) -> R:
         raise InputError(*[Problem(_said(one), where, REMEDY) for one in found[:MOST_ERRORS]]) from None
 
 
-REMEDY = "the file is damaged or was edited: restore it, or run the command that wrote it again"
-
-
 def _said(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"] if part not in _ALTERNATIVES)
     if error["type"] == "missing":
@@ -75,55 +71,6 @@ def _said(error: Any) -> str:
     if not key:
         return f"this is {value}; expected {expected or 'an object'}"
     return f"{key!r} is {value}; expected {expected}" if expected else f"{key!r} is {value}, which is not valid"
-
-
-def shown(value: Any) -> str:
-    """Return a value for an error message, shortened."""
-    try:
-        text = repr(value)
-    except RecursionError:
-        return "a value that is nested too deeply"
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
-
-
-def read_text(path: Path) -> str:
-    """Return the content of a file.
-
-    Raises:
-        InputError: If it cannot be read, or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"this file is not UTF-8 text (byte {error.start})", where=str(path), remedy=REMEDY) from None
-    except OSError as error:
-        raise InputError(f"cannot read this file: {error.strerror or error}", where=str(path)) from None
-
-
-def parse(text: str, where: str) -> Any:
-    """Return the value that a JSON text holds.
-
-    Raises:
-        InputError: If it is not JSON, or nested too deeply.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise InputError("this JSON is nested too deeply", where=where, remedy=REMEDY) from None
-    except ValueError as error:
-        raise InputError(f"this is not JSON: {error}", where=where, remedy=REMEDY) from None
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file.
-
-    Raises:
-        InputError: If the file holds none.
-    """
-    found = parse(read_text(path), str(path))
-    if not isinstance(found, dict):
-        raise InputError(f"this is {shown(found)}; expected a JSON object", where=str(path), remedy=REMEDY)
-    return found
 
 
 def read_lines(path: Path, model: type[R]) -> list[R]:
@@ -143,7 +90,7 @@ def read_lines(path: Path, model: type[R]) -> list[R]:
             continue
         where = f"{path}:{number}"
         try:
-            document = parse(line, where)
+            document = parse_json(line, where)
         except InputError:
             if number == len(lines):
                 break
@@ -154,7 +101,7 @@ def read_lines(path: Path, model: type[R]) -> list[R]:
 
 def plain_values(values: dict[str, Any]) -> dict[str, Any]:
     """Return ``values`` as they read back from JSON: tuples are lists, paths are texts."""
-    plain: dict[str, Any] = parse(dump(values), "")
+    plain: dict[str, Any] = parse_json(dump(values), "")
     return plain
 
 

@@ -8,9 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from graft.documents import read_object
 from graft.errors import InputError, did_you_mean
 from graft.runs.manifest import MANIFEST, BundleManifest, read_bundle
-from graft.runs.record import Record, read_object, validate
+from graft.runs.record import Record, validate
 
 GENAI_CONFIG = "genai_config.json"
 ADAPTERS = "adapters"

@@ -1,0 +1,101 @@
+"""JSON and YAML documents from outside: bounded, and refused in words that name the file, the value and what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+from graft.errors import InputError
+
+REMEDY = "the file is damaged or was edited: restore it, or run the command that wrote it again"
+LARGEST = 256 * 2**20
+"""Bytes of a document that is read; predictions of a hundred thousand rows have less."""
+DEEPEST = 64
+"""Levels of lists and objects within one another."""
+LONGEST_VALUE = 60
+"""Characters of a wrong value that an error message shows."""
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def read_text(path: Path, most: int = LARGEST) -> str:
+    """Return the content of a file.
+
+    Args:
+        path: A regular file; a pipe or a device could be endless.
+        most: The most bytes that are read.
+
+    Raises:
+        InputError: If it cannot be read, is no regular file, has more bytes, or is not UTF-8.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError("this is not a regular file", where=str(path))
+        if found.st_size > most:
+            what = f"this file has {found.st_size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are expected"
+            raise InputError(what, where=str(path), remedy=REMEDY)
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"this file is not UTF-8 text (byte {error.start})", where=str(path), remedy=REMEDY) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read this file: {reason}", where=str(path)) from None
+
+
+def parse_json(text: str, where: str, remedy: str = REMEDY) -> Any:
+    """Return the value that a JSON text holds.
+
+    Args:
+        text: The text.
+        where: The file, and the line if it has several documents, for error messages.
+        remedy: What to do when it is damaged.
+
+    Raises:
+        InputError: If it is not JSON, nested more than ``DEEPEST`` levels, or has half of a surrogate pair.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise InputError("this JSON is nested too deeply", where=where, remedy=remedy) from None
+    except ValueError as error:
+        raise InputError(f"this is not JSON: {error}", where=where, remedy=remedy) from None
+    if text.count("[") + text.count("{") > DEEPEST and is_deep(found):
+        raise InputError("this JSON is nested too deeply", where=where, remedy=remedy)
+    if "\\ud" in text.lower() and _HALF.search(json.dumps(found, ensure_ascii=False)):
+        raise InputError("this JSON has half of a surrogate pair, which is no character", where=where, remedy=remedy)
+    return found
+
+
+def is_deep(value: Any, most: int = DEEPEST) -> bool:
+    """Whether lists and mappings are nested in ``value`` more than ``most`` levels."""
+    level = [value]
+    for _ in range(most + 1):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list)))
+        level = [entry for entries in inner for entry in entries if isinstance(entry, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
+def read_object(path: Path, most: int = LARGEST) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        InputError: If the file holds none.
+    """
+    found = parse_json(read_text(path, most), str(path))
+    if not isinstance(found, dict):
+        raise InputError(f"this is {shown(found)}; expected a JSON object", where=str(path), remedy=REMEDY)
+    return found
+
+
+def shown(value: Any) -> str:
+    """Return a value for an error message, shortened."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # ValueError: an integer of too many digits
+        return "a value that is too large to show"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
