@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test torture check docs bench clean
+.PHONY: setup demo test coverage torture check docs bench clean
 
 setup: $(READY)
 
@@ -30,15 +30,20 @@ docs: setup
 	$(BIN)/python scripts/generate_reference.py
 	$(BIN)/zensical build --strict
 
-# A thread a worker: the models are tiny, and two workers of two threads each wait for one another.
+# A thread a worker: the models are tiny, and two workers of two threads each wait for one another. A file's tests
+# stay with one worker, which makes its models once.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov --cov-report=term
+	$(TEST)
+
+# A third slower.
+coverage: setup
+	$(TEST) --cov --cov-report=term
 
 # The fuzzers and kill tests of `make test` with many more rounds; TORTURE=1000 takes hours.
 TORTURE ?= 30
 torture: setup
-	GRAFT_TORTURE=$(TORTURE) GRAFT_TORTURE_REPORT=$(CURDIR)/torture.jsonl OMP_NUM_THREADS=1 \
-		$(BIN)/python -m pytest -n auto tests/robustness
+	GRAFT_TORTURE=$(TORTURE) GRAFT_TORTURE_REPORT=$(CURDIR)/torture.jsonl $(TEST) tests/robustness
 
 bench: setup
 	$(BIN)/python benchmarks/train.py
