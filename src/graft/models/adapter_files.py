@@ -14,6 +14,7 @@ from graft.files import write_whole
 from graft.models.adapter_base import BASE_RECORD, CONFIG, AdapterBaseRecord, exact_hub_id
 from graft.models.folder import Base
 from graft.models.load import quiet
+from graft.models.own_files import model_files
 from graft.runs.record import dump
 
 BESIDE = "../model"
@@ -114,8 +115,7 @@ def _copy_tokenizer(model: Path, adapter: Path, trusted: bool) -> None:
 
 def tokenizer_files(folder: Path) -> Iterator[Path]:
     """The files of a model folder that belong to its tokenizer and its chat templates."""
-    found = {file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern) if file.is_file()}
-    yield from sorted(found)
+    yield from model_files(folder, _TOKENIZER_FILES)
 
 
 def _load(folder: Path, trusted: bool) -> Any:

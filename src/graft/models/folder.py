@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from graft.errors import Problems, nearest
 from graft.models.license import find_license
+from graft.models.model_config import compare_sizes, read_model_config
 from graft.models.new_tokens import NewToken, read_record
+from graft.models.own_files import refuse_foreign_links
 from graft.models.weights import find_weights, sha256_of
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
@@ -41,7 +42,7 @@ class Base:
     @property
     def text_config(self) -> dict[str, Any]:
         """The configuration of the part that reads text."""
-        return {**self.config, **self.config.get("text_config", {})}
+        return {**self.config, **(self.config.get("text_config") or {})}
 
     @property
     def embedding_rows(self) -> int | None:
@@ -57,12 +58,17 @@ def open_folder(path: Path, name: str, kind: str, trust_remote_code: bool = Fals
         InputError: with everything that is missing, cut short or unknown, at once.
     """
     problems = Problems()
-    config = _read_config(path, problems)
+    config: dict[str, Any] = {}
+    with problems.collecting():
+        config = read_model_config(path)
     weights = find_weights(path, problems)
     if not any((path / file).exists() for file in _TOKENIZER_FILES):
         problems.add("there is no tokenizer in this model folder", path, f"one of {', '.join(_TOKENIZER_FILES)}")
     if config:
         _check_architecture(config, path, trust_remote_code, problems)
+    refuse_foreign_links(path, problems)
+    problems.raise_if_any()
+    compare_sizes(config, weights, path / "config.json", problems)
     problems.raise_if_any()
     license = find_license(path, config, Path(name).name if kind in ("folder", "gguf") else name)
     hashed = sha256_of(weights)
@@ -73,25 +79,10 @@ def is_whole(path: Path) -> bool:
     """Whether ``path`` holds a configuration and whole weights."""
     problems = Problems()
     if path.is_dir():
-        _read_config(path, problems)
+        with problems.collecting():
+            read_model_config(path)
         find_weights(path, problems)
     return path.is_dir() and not problems
-
-
-def _read_config(path: Path, problems: Problems) -> dict[str, Any]:
-    file = path / "config.json"
-    if not file.is_file():
-        problems.add("there is no config.json in this model folder", path)
-        return {}
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        problems.add(f"this is not JSON: {error}", file)
-        return {}
-    if not isinstance(config, dict) or "model_type" not in config:
-        problems.add("this file has no model_type, so it is not a transformers configuration", file)
-        return {}
-    return config
 
 
 def _check_architecture(config: dict[str, Any], path: Path, trusted: bool, problems: Problems) -> None:

@@ -40,7 +40,7 @@ def _from_card(folder: Path) -> str | None:
     card = folder / "README.md"
     if not card.is_file():
         return None
-    front = re.match(r"\ufeff?---\s*\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    front = re.match(r"\ufeff?---\s*\n(.*?)\n---", _beginning(card, 100_000), re.DOTALL)
     if front is None:
         return None
     lines = dict(re.findall(r"^(license|license_name)\s*:[ \t]*['\"]?([^'\"\n#]+)", front[1], re.MULTILINE))
@@ -52,11 +52,16 @@ def _from_card(folder: Path) -> str | None:
 
 def _from_text(folder: Path) -> str | None:
     for file in sorted(folder.glob("LICEN[SC]E*")):
-        text = file.read_text(encoding="utf-8", errors="replace")[:2000]
+        text = _beginning(file, 8000)[:2000] if file.is_file() else ""
         for pattern, license in _LICENSE_TEXTS:
             if match := re.search(pattern, text, re.IGNORECASE):
                 return match.expand(license)
     return None
+
+
+def _beginning(file: Path, most: int) -> str:
+    with file.open("rb") as stream:
+        return stream.read(most).decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _from_name(name: str, config: dict[str, Any]) -> str | None:

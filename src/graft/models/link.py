@@ -8,26 +8,15 @@ from pathlib import Path
 
 from graft.errors import Problems
 from graft.models.folder import Base
+from graft.models.own_files import model_files
 from graft.models.weights import find_weights
-
-_SMALL = (
-    "*.json",
-    "*.txt",
-    "*.model",
-    "*.jinja",
-    "*.tiktoken",
-    "*.py",
-    "README.md",
-    "LICEN[SC]E*",
-    "*_chat_templates/*.jinja",
-)
 
 
 def link(base: Base, folder: Path, copy: bool = False) -> None:
     """Make ``folder`` a model folder that loads as ``base`` does.
 
     Weights become hard links; where the file system has none, symbolic links; else, or with ``copy``, copies. Small
-    files are copied, so that changing them (a chat template, say) leaves the base as it is.
+    files are copied, so that changing them (a chat template, say) leaves the base as it is; ``own_files`` says which.
 
     Raises:
         InputError: when the base's weights are gone.
@@ -38,8 +27,9 @@ def link(base: Base, folder: Path, copy: bool = False) -> None:
     if folder.exists() and folder.samefile(base.path):  # a run that is resumed without its base elsewhere
         return
     folder.mkdir(parents=True, exist_ok=True)
-    small = {file for pattern in _SMALL for file in base.path.glob(pattern) if file.is_file()}
-    for file in sorted(small - {base.path / "graft.json"}):
+    for file in model_files(base.path):
+        if file.name == "graft.json":
+            continue
         target = folder / file.relative_to(base.path)
         target.parent.mkdir(exist_ok=True)
         _fresh(target)

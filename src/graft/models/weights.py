@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import struct
 import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from graft.errors import Problems
+from graft.documents import read_object, shown
+from graft.errors import InputError, Problems, reason_of
 from graft.models.cache import cache_folder
+from graft.models.safetensors_header import REMEDY, read_header
 
 SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
@@ -44,60 +44,66 @@ def find_weights(folder: Path, problems: Problems) -> list[Path]:
 
 def _shards(index: Path, problems: Problems) -> list[Path]:
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError):
+        listed = read_object(index).get("weight_map")
+    except InputError as error:
+        problems.found.extend(error.problems)
+        return []
+    if not isinstance(listed, dict) or not all(isinstance(name, str) for name in listed.values()):
         problems.add("this is not an index of weight files", index, "copy or download the model again")
+        return []
+    names = sorted(set(listed.values()))
+    foreign = [name for name in names if not _is_plain(name, index)]
+    if foreign:
+        what = f"this index names {shown(foreign[0])}, which is not a weight file in this folder"
+        problems.add(what, index, "copy or download the model again")
         return []
     missing = [name for name in names if not (index.parent / name).exists()]
     if missing:
         problems.add(
-            f"{len(missing)} of {len(names)} listed weight files are missing: {', '.join(missing)}",
+            f"{len(missing)} of {len(names)} listed weight files are missing: {', '.join(missing[:5])}",
             index,
             "copy or download them again",
         )
     return [index.parent / name for name in names if name not in missing]
 
 
+def _is_plain(name: str, index: Path) -> bool:
+    """Whether an index names a weight file of its own kind by its name alone, without a path."""
+    ending = ".safetensors" if index.name == SAFE_INDEX else ".bin"
+    return name.endswith(ending) and not set(name) & set("/\\:\0") and len(name) < 256
+
+
 def check_file(file: Path, problems: Problems) -> None:
     """Add a problem when ``file`` is cut short, or is something else than its name says."""
+    if not file.is_file():  # a folder; a pipe or a device, which may have no end
+        problems.add("this is not a regular file", file, "copy or download the weights again")
+        return
+    try:
+        with problems.collecting():
+            _check(file, problems)
+    except (OSError, zipfile.BadZipFile) as error:
+        problems.add(f"cannot read the weight file: {reason_of(error)}", file)
+
+
+def _check(file: Path, problems: Problems) -> None:
     with file.open("rb") as stream:
         start = stream.read(8)
     if start == b"version ":
         problems.add("this is a Git LFS pointer, not the weights", file, "download the file with `git lfs pull`")
     elif file.suffix == ".safetensors":
-        _check_safetensors(file, start, problems)
+        read_header(file)
     elif start[:2] == b"PK" and not zipfile.is_zipfile(file):
-        problems.add("the weight file is truncated", file, "copy or download it again")
+        problems.add("the weight file is truncated", file, REMEDY)
+    elif not _is_torch(file, start):
+        problems.add("this is not a file of PyTorch's weights", file, REMEDY)
 
 
-def _check_safetensors(file: Path, start: bytes, problems: Problems) -> None:
-    """The header gives each tensor's place in the file, hence the file's length (safetensors' format page)."""
-    size = file.stat().st_size
-    length = struct.unpack("<Q", start)[0] if len(start) == 8 else None
-    if length is not None and 8 + length <= size:
-        with file.open("rb") as stream:
-            stream.seek(8)
-            expected = _end_of_data(stream.read(length))
-        if expected is None:
-            problems.add("this is not a safetensors file", file, "copy or download it again")
-        elif 8 + length + expected != size:
-            problems.add(
-                f"the weight file is truncated or damaged: {size:,} bytes instead of {8 + length + expected:,}",
-                file,
-                "copy or download it again",
-            )
-    elif length is not None and length < 100_000_000:  # the format's limit on headers
-        problems.add(f"the weight file is truncated: {size:,} bytes, less than its header", file, "download it again")
-    else:
-        problems.add("this is not a safetensors file", file, "copy or download it again")
-
-
-def _end_of_data(header: bytes) -> int | None:
-    try:
-        entries = json.loads(header)
-        return max((entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return None
+def _is_torch(file: Path, start: bytes) -> bool:
+    """Whether a file looks as ``torch.save`` writes it: an archive with a pickle, or before version 1.6 a pickle."""
+    if start[:2] != b"PK":
+        return start[:1] == b"\x80"
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith("data.pkl") for name in archive.namelist())
 
 
 def sha256_of(files: Sequence[Path]) -> str:

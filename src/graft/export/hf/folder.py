@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from graft.models.load import quiet
+from graft.models.own_files import model_files
 
 OLD_NAMES = {"dtype": "torch_dtype"}
 OLD_NAMES_OF = {
@@ -44,7 +45,7 @@ def write_folder(model: Any, tokenizer: Any, folder: Path, precision: str, ends:
 
 def copy_code(source: Path, folder: Path) -> None:
     """Copy the Python files of a model with code of its own, which its configuration refers to."""
-    for file in sorted(source.rglob("*.py")):
+    for file in model_files(source, ("**/*.py",)):
         place = folder / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, place)

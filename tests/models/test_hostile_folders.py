@@ -1,0 +1,161 @@
+"""Model folders that somebody else made: damaged or hostile headers, configurations and links."""
+
+import json
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from graft.config import ModelSettings
+from graft.errors import InputError
+from graft.models.base import link, resolve
+from graft.models.safetensors_header import read_header
+from tiny_models import tiny_model_folder
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        resolve(ModelSettings(model_name_or_path=str(folder)))
+    return str(caught.value)
+
+
+def weight_file(folder: Path, header: object, data: bytes = b"", length: int | None = None) -> Path:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    file = folder / "model.safetensors"
+    file.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
+    return file
+
+
+def entry(shape: object = (2,), place: object = (0, 8), dtype: object = "F32") -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": place}
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": NaN}', "'a' is declared as nan"),
+        ([], "its header is []"),
+        ({"a": entry(place=(0.0, 8.0))}, "'a' is declared as"),
+        ({"a": entry(place="08")}, "'a' is declared as"),
+        ({"a": entry(place=(-8, 0))}, "'a' is declared as"),
+        ({"a": entry(shape=[2**40, 2**40])}, "'a' is declared as"),
+        ({"a": entry(shape=[True, 2])}, "'a' is declared as"),
+        ({"a": entry(shape={"2": 2})}, "'a' is declared as"),
+        ({"a": entry(dtype="F31")}, "'a' is declared as"),
+        ({"a": entry(dtype=["F32"])}, "'a' is declared as"),
+        ({"a": entry(), "b": entry()}, "'b' begins at byte 0, not 8"),
+        ({"a": entry(place=(8, 16))}, "'a' begins at byte 8, not 0"),
+        ({"__metadata__": {"format": 7}, "a": entry()}, "its __metadata__ is"),
+    ],
+)
+def test_a_header_is_checked_before_anything_is_loaded(tmp_path: Path, header: object, said: str) -> None:
+    folder = tiny_model_folder(tmp_path)
+    weight_file(folder, header, bytes(8))
+    found = refusal(folder)
+    assert "not a safetensors file" in found and said in found
+
+
+def test_the_length_of_a_header_is_not_trusted(tmp_path: Path) -> None:
+    folder = tiny_model_folder(tmp_path)
+    for length in (2**60, 2**64 - 1):
+        weight_file(folder, {"a": entry()}, bytes(8), length)
+        assert "not a safetensors file" in refusal(folder)
+    weight_file(folder, {"a": entry()}, bytes(4))
+    assert "truncated or damaged" in refusal(folder)
+
+
+def test_weights_that_are_no_file(tmp_path: Path) -> None:
+    folder = tiny_model_folder(tmp_path)
+    file = folder / "model.safetensors"
+    file.unlink()
+    file.mkdir()
+    assert "not a regular file" in refusal(folder)
+    file.rmdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(file)
+        assert "not a regular file" in refusal(folder)
+        file.unlink()
+        file.symlink_to("/dev/zero")
+        assert "not a regular file" in refusal(folder)
+        file.unlink()
+        file.symlink_to(file)
+        assert "a link to a missing file" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["../secret.safetensors", "/etc/passwd", "C:x.safetensors", "secret", 7, None, ["a"]])
+def test_an_index_names_files_of_its_folder_only(tmp_path: Path, name: object) -> None:
+    folder = tiny_model_folder(tmp_path, shards=True)
+    index = folder / "model.safetensors.index.json"
+    (tmp_path / "secret.safetensors").write_bytes((folder / "model-00001-of-00003.safetensors").read_bytes())
+    index.write_text(json.dumps({"weight_map": {"a": name}}), encoding="utf-8")
+    found = refusal(folder)
+    assert str(index) in found and ("not a weight file in this folder" in found or "not an index" in found)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("num_hidden_layers", 10**9, "num_hidden_layers is 1,000,000,000, but the weights have 20 tensors"),
+        ("hidden_size", 10**8, "hidden_size is 100,000,000, but no tensor"),
+        ("hidden_size", 0, "'hidden_size' is 0"),
+        ("hidden_size", -32, "'hidden_size' is -32"),
+        ("vocab_size", "x", "'vocab_size' is 'x'; expected a whole number"),
+        ("num_attention_heads", 10**30, "'num_attention_heads' is 1000000"),
+        ("model_type", 7, "'model_type' is 7; expected a text"),
+        ("model_type", None, "no model_type"),
+        ("text_config", 7, "'text_config' is 7; expected an object"),
+        ("text_config", {"num_hidden_layers": 10**8}, "num_hidden_layers is 100,000,000"),
+        ("id2label", {"x": "y"}, "'id2label' are not all numbers"),
+        ("architectures", "LlamaForCausalLM", "'architectures' is"),
+        ("auto_map", [], "'auto_map' is []"),
+    ],
+)
+def test_a_configuration_is_checked_before_it_is_built(tmp_path: Path, key: str, value: object, said: str) -> None:
+    folder = tiny_model_folder(tmp_path)
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**config, key: value}), encoding="utf-8")
+    assert said in refusal(folder)
+
+
+def test_only_a_models_own_files_go_into_a_run(tmp_path: Path) -> None:
+    """Seen: ``notes.txt -> /home/user/secret`` was copied into the run."""
+    folder = tiny_model_folder(tmp_path)
+    secret = tmp_path / "secret"
+    secret.write_text("my password", encoding="utf-8")
+    base = resolve(ModelSettings(model_name_or_path=str(folder)))
+    (folder / "todo.txt").write_text("not of the model", encoding="utf-8")
+    try:
+        (folder / "notes.txt").symlink_to(secret)
+        (folder / "notes.json").symlink_to(secret)
+    except OSError:
+        pytest.skip("this system makes no symbolic links")
+    link(base, tmp_path / "run")
+    assert not any((tmp_path / "run").glob("*.txt"))
+    assert not (tmp_path / "run" / "notes.json").exists()
+    said = refusal(folder)
+    assert "notes.json: this is a link to a file outside" in said and "notes.txt" not in said
+
+
+def test_links_within_a_snapshot_of_the_hub_are_its_own(tmp_path: Path) -> None:
+    repository = tmp_path / "models--ann--tiny"
+    folder = tiny_model_folder(repository / "snapshots")
+    blobs = repository / "blobs"
+    blobs.mkdir()
+    for number, file in enumerate(sorted(folder.iterdir())):
+        file.rename(blobs / str(number))
+        try:
+            file.symlink_to(Path("..") / ".." / "blobs" / str(number))
+        except OSError:
+            pytest.skip("this system makes no symbolic links")
+    link(resolve(ModelSettings(model_name_or_path=str(folder))), tmp_path / "run")
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {file.name for file in folder.iterdir()}
+    assert not (tmp_path / "run" / "config.json").is_symlink()
+
+
+def test_half_a_byte_an_element(tmp_path: Path) -> None:
+    file = weight_file(tmp_path, {"a": entry([4], (0, 2), "F4"), "b": entry([0], (2, 2))}, bytes(2))
+    assert read_header(file)["a"].shape == (4,)
