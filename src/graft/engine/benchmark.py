@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from graft.errors import GraftError
 from graft.files import write_whole
 from graft.hardware.machine import cpu_name, isa
 from graft.models.cache import cache_folder
+from graft.ownership import is_private, private_folder
 from graft.progress import SILENT, Reporter
 
 ENGINES = ("exact", *QUANTIZED_WEIGHTS)
@@ -49,18 +51,23 @@ def engine_rates(reporter: Reporter = SILENT) -> dict[str, float]:
         reporter: Told that something is measured, when it is.
     """
     path = cache_folder() / "benchmarks" / f"engines-{_machine_key()}.json"
-    try:
-        cached: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-        if set(cached) == set(ENGINES):
-            return cached
-    except (OSError, ValueError):
-        pass
+    cached = _cached(path)
+    if cached is not None:
+        return cached
     reporter.note("measuring the speed of each engine on this machine (once; the result is cached)")
     rates = measure_engines()
     with suppress(OSError, GraftError):  # without a cache it is measured again next time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(rates))
+        write_whole(private_folder(path.parent) / path.name, json.dumps(rates))
     return rates
+
+
+def _cached(path: Path) -> dict[str, float] | None:
+    """The rates in a file of the cache; None where there are none, or another user could have written them."""
+    try:
+        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        return found if set(found) == set(ENGINES) and is_private(path) else None
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def slowdown(engine: str, reporter: Reporter = SILENT) -> float:

@@ -12,6 +12,7 @@ from filelock import FileLock
 from platformdirs import user_cache_dir
 
 from graft.errors import GraftError
+from graft.ownership import is_private, private_folder
 
 
 def cache_folder() -> Path:
@@ -24,19 +25,21 @@ def filled(folder: Path, fill: Callable[[Path], None], intact: Callable[[Path], 
     """``folder``, filled by ``fill`` unless it is ``intact``.
 
     The work is done in a temporary sibling that takes the folder's place when it is complete, by one process at a
-    time; another that asks for the same folder waits and finds it there.
+    time; another that asks for the same folder waits and finds it there. A folder that another user could have filled
+    is filled again.
 
     Raises:
+        InputError: when other users can change what is in the cache.
         GraftError: when the cache cannot be written.
     """
     from safetensors import SafetensorError
 
-    if intact(folder):
+    if is_private(folder) and intact(folder):
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(folder.parent)
         with FileLock(folder.with_name(folder.name + ".lock")):
-            if not intact(folder):
+            if not (is_private(folder) and intact(folder)):
                 _fill(folder, fill)
     except (OSError, SafetensorError) as error:
         raise GraftError(
@@ -49,7 +52,7 @@ def filled(folder: Path, fill: Callable[[Path], None], intact: Callable[[Path], 
 
 def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    temporary.mkdir()
+    temporary.mkdir(mode=0o700)
     try:
         fill(temporary)
         if folder.exists():

@@ -13,6 +13,7 @@ from graft.models.folder import Base, is_whole, open_folder
 from graft.models.license import UNKNOWN
 from graft.models.load import quiet, refuse_missing, set_padding
 from graft.models.weights import sha256_of
+from graft.ownership import is_private
 from graft.progress import Reporter
 
 RECIPE = 1
@@ -35,7 +36,7 @@ def open_gguf(path: Path, reporter: Reporter) -> Base:
         raise InputError("no such file", where=str(path))
     sha256 = sha256_of([path])
     folder = cache_folder() / "models" / f"gguf-{sha256[:16]}"
-    if not is_converted(folder, sha256):
+    if not (is_private(folder) and is_converted(folder, sha256)):
         header = read_header(path)
 
         def fill(temporary: Path) -> None:

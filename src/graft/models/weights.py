@@ -13,6 +13,7 @@ from graft.documents import read_object, shown
 from graft.errors import InputError, Problems, reason_of
 from graft.models.cache import cache_folder
 from graft.models.safetensors_header import REMEDY, read_header
+from graft.ownership import is_private, private_folder
 
 SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
@@ -119,16 +120,15 @@ def _remembered_sha256(file: Path) -> str:
     status = file.stat()
     key = f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}"
     memory = cache_folder() / "hashes" / hashlib.sha256(key.encode()).hexdigest()
-    if memory.is_file() and len(known := memory.read_text(encoding="utf-8")) == 64:
+    if is_private(memory) and len(known := memory.read_text(encoding="utf-8")) == 64:
         return known
     found = file_sha256(file)
     try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=memory.parent)
+        handle, temporary = tempfile.mkstemp(dir=private_folder(memory.parent))
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(found)
         Path(temporary).replace(memory)
-    except OSError:
+    except (OSError, InputError):
         pass  # without a cache to write to it is hashed again the next time
     return found
 

@@ -20,7 +20,9 @@ import torch
 
 from graft.engine.kernels.signatures import SUFFIXES, declare
 from graft.engine.kernels.structs import layout_difference
+from graft.errors import InputError
 from graft.models.cache import cache_folder
+from graft.ownership import is_private, private_folder
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -114,6 +116,9 @@ def _loaded() -> tuple[Kernels | None, str | None]:
     except (OSError, subprocess.SubprocessError) as error:
         log.info("the engine's C++ part was not compiled (%s); using PyTorch operations instead", error)
         return None, f"they were not compiled: {error}"
+    except InputError as error:
+        log.warning("the engine's C++ part is not loaded, and PyTorch operations are used instead: %s", error)
+        return None, f"they were not loaded: {error}"
     try:
         return Kernels(library), None
     except OSError as error:
@@ -137,16 +142,19 @@ def _sources() -> dict[str, str]:
 
 
 def _compiled(compiler: str) -> Path:
-    """The library for these sources, this compiler and this processor, from the cache or compiled now."""
+    """The library for these sources, this compiler and this processor, from the cache or compiled now.
+
+    Raises:
+        InputError: If other users can change what is in the cache, from which code is loaded.
+    """
     texts = _sources()
     target = os.environ.get(SWITCH, "")
     command = [compiler, *FLAGS, f"-march={target if target not in ('', '1') else 'native'}"]
     key = hashlib.sha256("\n".join([*texts, *texts.values(), *command, _processor()]).encode()).hexdigest()[:16]
-    library = cache_folder() / "kernels" / f"{key}.so"
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
+    library = private_folder(cache_folder() / "kernels") / f"{key}.so"
+    if not is_private(library):  # it is not there, or another user could have put it there
         _compile(command, texts, library)
-    return library
+    return library.resolve()
 
 
 def _compile(command: list[str], texts: dict[str, str], library: Path) -> None:
@@ -161,6 +169,7 @@ def _compile(command: list[str], texts: dict[str, str], library: Path) -> None:
         done = subprocess.run(whole, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         if done.returncode:
             raise OSError(f"{command[0]}: {done.stderr.strip().splitlines()[-1:] or done.returncode}")
+        temporary.chmod(0o700)
         temporary.replace(library)
 
 

@@ -1,0 +1,78 @@
+"""Whom a file or a folder belongs to: what is believed unread, or run, must be out of other users' reach."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from graft.errors import InputError
+
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def is_private(path: Path) -> bool:
+    """Whether nobody but this user, and who owns the system, can change or replace ``path``.
+
+    Links are followed first. Then the file or folder and all folders above must belong to this user or to the owner of
+    ``/``, and be writable by nobody else; a folder above may be, if it is sticky as ``/tmp`` is.
+
+    Args:
+        path: A file or a folder.
+
+    Returns:
+        True where it is so, and on systems without POSIX owners, where the user's profile is protected by default;
+        False where it is not so, or ``path`` does not exist.
+    """
+    if os.name != "posix":
+        return path.exists()
+    try:
+        place = path.resolve(strict=True)
+        owners = {os.getuid(), Path(place.anchor).stat().st_uid}
+        return _is_closed(place, owners, sticky=False) and all(_is_closed(p, owners) for p in place.parents)
+    except (OSError, RuntimeError):  # it is not there, may not be looked at, or its links go in a circle
+        return False
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only this user can enter, with what is missing above it, and check that it is private.
+
+    Args:
+        path: The folder; one that exists keeps its mode.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        InputError: If another user could change what is in it.
+        OSError: If it cannot be made.
+    """
+    for folder in reversed([path, *path.parents]):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    if not is_private(path):
+        remedy = f"chmod go-w {path}, if it is yours, or set GRAFT_CACHE to a folder that only you can write to"
+        raise InputError(
+            "this folder is not used: other users can change what is in it", where=str(path), remedy=remedy
+        )
+    return path
+
+
+def _is_closed(path: Path, owners: set[int], sticky: bool = True) -> bool:
+    found = path.stat()
+    writable = found.st_mode & _WRITABLE
+    if writable == stat.S_IWGRP and _is_own_group(found.st_gid):
+        writable = 0
+    return found.st_uid in owners and (not writable or (sticky and bool(found.st_mode & stat.S_ISVTX)))
+
+
+def _is_own_group(group: int) -> bool:
+    """Whether this user is the group's only member: Debian and Fedora give each user such a group, and umask 002."""
+    import grp
+    import pwd
+
+    try:
+        user, found = pwd.getpwuid(os.getuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return found.gr_name == user.pw_name and group == user.pw_gid and not set(found.gr_mem) - {user.pw_name}
