@@ -2,12 +2,14 @@
 
 import json
 import lzma
+import os
 
 import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
 from graft.config import DataSettings
+from graft.data.named_files import unchanged
 from graft.data.readers import load_file
 from graft.data.sources import find_files, load_rows, take
 from graft.errors import InputError
@@ -294,7 +296,7 @@ def test_a_known_name_that_is_there_is_not_given_to_another_column(tmp_path):
     [
         ({"data_name": ""}, "the name of the data is empty"),
         ({"data_name": "  "}, "the name of the data is empty"),
-        ({"data_files": ""}, "the name of the data is empty"),
+        ({"data_files": ""}, "the name of a file is empty"),
         ({"data_name": "text"}, "'text' is the name of a loader of `datasets`"),
         ({"data_name": "json"}, "'json' is the name of a loader of `datasets`"),
         ({"data_name": "~nosuchuser/x.jsonl"}, "not the name of a file"),
@@ -318,3 +320,97 @@ def test_the_splits_of_a_folder_are_told_by_folders_too_and_hidden_files_are_not
     assert [row.columns["text"] for row in load_rows(DataSettings(data_name=str(tmp_path))).train] == ["train/a.jsonl"]
     test = load_rows(DataSettings(data_name=str(tmp_path), train_split="test")).train
     assert [row.columns["text"] for row in test] == ["test/a.jsonl"]
+
+
+@pytest.mark.parametrize("option", ["data_files", "eval_data_files"])
+@pytest.mark.parametrize("name", ["", "  ", "a.jsonl,", ",a.jsonl", "a.jsonl, ,a.jsonl", ["a.jsonl", ""], ()])
+def test_an_empty_name_among_others_is_an_error(tmp_path, monkeypatch, name, option):
+    """An unset variable in a list of files would leave out what it should have named."""
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match="is empty") as caught:
+        load_rows(DataSettings(**{"data_files": ("a.jsonl",), option: name}))
+    assert f"--{option}" in str(caught.value)
+
+
+def test_the_plan_says_which_files_of_a_folder_are_read(tmp_path):
+    for name in ("a.jsonl", "b/c.jsonl", "notes.txt", ".d.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_jsonl(tmp_path / name)
+    loaded = load_rows(DataSettings(data_name=str(tmp_path)))
+    assert [said.value for said in loaded.inferred] == [["a.jsonl", "b/c.jsonl"]]
+    assert [*loaded.files] == [str(tmp_path / "a.jsonl"), str(tmp_path / "b" / "c.jsonl")]
+
+
+def test_links_in_a_circle_end_nothing(tmp_path):
+    (tmp_path / "self").symlink_to(tmp_path)
+    (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
+    write_jsonl(tmp_path / "a.jsonl")
+    assert len(load_rows(DataSettings(data_name=str(tmp_path))).train) == 2
+    with pytest.raises(InputError, match=r"loop\.jsonl: no such file"):
+        find_files([str(tmp_path / "loop.jsonl")])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+@pytest.mark.parametrize("name", ["data_name", "data_files", "eval_data_files"])
+def test_a_pipe_or_a_device_is_not_opened(tmp_path, name):
+    """To open a pipe waits for somebody who writes to it."""
+    pipe = tmp_path / "x.jsonl"
+    os.mkfifo(pipe)
+    write_jsonl(tmp_path / "a.jsonl")
+    given = {} if name == "data_name" else {"data_files": (str(tmp_path / "a.jsonl"),)}
+    with pytest.raises(InputError, match="this is a pipe, not a file"):
+        load_rows(DataSettings(**{**given, name: str(pipe)}))
+    with pytest.raises(InputError, match="this is a device, not a file"):
+        load_rows(DataSettings(**{**given, name: "/dev/zero"}))
+    assert len(load_rows(DataSettings(data_name=str(tmp_path))).train) == 2
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
+    path = tmp_path / "a.jsonl"
+    write_jsonl(path)
+    with pytest.raises(InputError, match=r"a\.jsonl: this file changed while it was read"), unchanged([path]):
+        path.write_text('{"text": "other"}', encoding="utf-8")
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid") or os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("name", ["closed.jsonl", "closed/a.jsonl"])
+def test_a_file_without_permission(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    write_jsonl(tmp_path / name)
+    (tmp_path / name.split("/", maxsplit=1)[0]).chmod(0)
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o11)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(InputError, match="Permission denied"):
+            load_rows(DataSettings(data_files=(str(tmp_path / name),)))
+    finally:
+        os.seteuid(0)
+
+
+def damage(state, name, entry):
+    found = json.loads(state.read_text(encoding="utf-8"))
+    state.write_text(json.dumps({**found, name: entry}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "said"),
+    [
+        ("_data_files", None, "must be a list"),
+        ("_data_files", [7], "must be a list"),
+        ("_data_files", [{"filename": 7}], "not the name of a file in this folder"),
+        ("_data_files", [{"filename": "../../secret.arrow"}], "not the name of a file in this folder"),
+        ("_data_files", [{"filename": "gone.arrow"}], "this file is missing"),
+        ("_indices_files", [{"filename": "i.arrow"}], "chosen by an index"),
+    ],
+)
+def test_a_datasets_folder_with_a_damaged_description(tmp_path, name, entry, said):
+    from datasets import Dataset
+
+    Dataset.from_list(ROWS).save_to_disk(tmp_path / "saved")
+    settings = DataSettings(data_name=str(tmp_path / "saved"))
+    assert len(load_rows(settings).train) == 2
+    damage(tmp_path / "saved" / "state.json", name, entry)
+    with pytest.raises(InputError, match=said):
+        load_rows(settings)

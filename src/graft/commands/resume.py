@@ -12,7 +12,7 @@ import yaml
 from graft.commands.moved import PLACES, is_gone, new_places
 from graft.config import SECRET, FinetuneSettings
 from graft.errors import InputError, Problems
-from graft.planning.fingerprints import chat_template_sha256, data_file_hashes, tokenizer_sha256
+from graft.planning.fingerprints import chat_template_sha256, tokenizer_sha256
 from graft.planning.plan import RunPlan
 from graft.planning.settings import finetune_settings
 from graft.runs.folder import RunFolder
@@ -175,7 +175,7 @@ def _refuse_changes(plan: RunPlan, manifest: RunManifest) -> None:
 
 
 def _compare_files(plan: RunPlan, manifest: RunManifest, problems: Problems) -> None:
-    now = data_file_hashes(plan.settings)
+    now = plan.data.files
     for file, sha256 in manifest.data.files.items():
         if now.get(file) not in (None, sha256):
             problems.add("this data file has changed since the run was started", file, AGAIN)

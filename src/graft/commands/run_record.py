@@ -22,7 +22,7 @@ from graft.data.rows import as_row
 from graft.hardware.machine import machine
 from graft.methods import METHODS
 from graft.models.base import Base, save_chat_template
-from graft.planning.fingerprints import chat_template_sha256, data_file_hashes, tokenizer_sha256
+from graft.planning.fingerprints import chat_template_sha256, tokenizer_sha256
 from graft.planning.plan import RunPlan
 from graft.runs.evaluation_document import read_metrics
 from graft.runs.folder import RunFolder
@@ -141,7 +141,7 @@ def _data(plan: RunPlan) -> dict[str, Any]:
     return {
         "train": asdict(data.source),
         "eval": asdict(data.eval_source) if data.eval_source else None,
-        "files": data_file_hashes(plan.settings),
+        "files": dict(data.files),
         "train_rows": len(plan.rows),
         "held_out_rows": len(plan.held_out),
         "labels": data.mapping.labels,

@@ -29,19 +29,18 @@ def split_paths(text: str) -> tuple[str, ...]:
 
 
 def _existing_parts(text: str, exists: Callable[[str], bool]) -> tuple[str, ...] | None:
-    """The longest parts between commas that exist; None where something is in none of them."""
+    """The longest parts between commas that exist; None where something, if only a blank, is in none of them."""
     parts = text.split(",")
     found: list[str] = []
     start = 0
     while start < len(parts):
         ends = (end for end in range(len(parts), start, -1) if exists(",".join(parts[start:end]).strip()))
         end = next(ends, None)
-        if end is not None:
-            found.append(",".join(parts[start:end]).strip())
-        elif parts[start].strip():
+        if end is None:
             return None
-        start = end or start + 1
-    return tuple(found) or None
+        found.append(",".join(parts[start:end]).strip())
+        start = end
+    return tuple(found)
 
 
 def _path_exists(text: str) -> bool:
@@ -60,7 +59,7 @@ def _several(value: Any, split: Callable[[str], tuple[str, ...]] = split_paths) 
     listed = [value] if isinstance(value, (str, Path)) else value
     if not isinstance(listed, (list, tuple)) or not all(isinstance(part, (str, Path)) for part in listed):
         return value
-    return tuple(path for part in listed for path in split(str(part)) if path.strip())
+    return tuple(path for part in listed for path in split(str(part)))
 
 
 def _named_paths(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Prepared:
         eval_source: Where the held-out rows come from, when they were given apart.
         summary: What the data is like, as plain values.
         inferred: What was decided from the data.
+        files: The SHA-256 of each file that was read, by its path.
     """
 
     train: ExampleSet
@@ -48,6 +49,7 @@ class Prepared:
     eval_source: Source | None
     summary: dict[str, Any]
     inferred: list[InferredSetting]
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def prepare(
     check_used(settings, mapping, examples[0])
     mapping = replace(mapping, labels=_classes(mapping, examples))
     examples, repeated, warnings = without_duplicates(examples, settings.keep_duplicates)
-    said = [*mapping.inferred, *mapping.notes.lines()]
+    said = [*loaded.inferred, *mapping.inferred, *mapping.notes.lines()]
     examples = _drawn(examples, settings.max_train_samples, seed, mapping.labels, said)
     _check_learnable(examples, mapping.labels, held is None, warnings)
     if held is None:
@@ -98,7 +100,7 @@ def prepare(
     summary = summarize(examples, held, mapping.labels)
     removed = 0 if settings.keep_duplicates else repeated
     summary = {"duplicates": removed, **summary, "warnings": [*warnings, *summary["warnings"]]}
-    return Prepared(examples, held, mapping, loaded.source, loaded.eval_source, summary, said)
+    return Prepared(examples, held, mapping, loaded.source, loaded.eval_source, summary, said, loaded.files)
 
 
 def _generation_prompt(tokenizer: Any) -> str | None:

@@ -125,6 +125,8 @@ def _rules(settings: DataSettings) -> Iterator[Rule]:
 
 
 def _unknown(columns: list[str], row: Row) -> InputError:
+    if not columns:
+        return InputError("this row is empty: it has no columns", where=str(row.origin), remedy="remove it")
     talks = next((name for name in columns if holds_messages(row.columns.get(name))), None)
     asked = first_of(columns, PROMPTS) or columns[0]
     answers = [name for name in columns if name != asked and isinstance(row.columns.get(name), str)]

@@ -10,9 +10,11 @@ from graft.data.example import Origin
 from graft.data.features import named, of_schema
 from graft.data.readers.base import Row
 from graft.data.values import Unreadable, plain, without_padding
-from graft.errors import Problems
+from graft.errors import InputError, Problems, refusing
 
 ROWS_AT_ONCE = 4096
+MOST_ROWS, ROWS_A_BYTE = 10_000_000, 100
+"""A file with more rows than the larger of the two allows was made to fill a disk: columns of nothing take no bytes."""
 
 
 class Parquet:
@@ -46,27 +48,39 @@ def _batches(path: Path) -> Iterator[Any]:
     import pyarrow
     from pyarrow import ipc
 
-    with pyarrow.memory_map(str(path)) as source:
+    # Not mapped into memory: reading a map of a file that another program shortens would end the process.
+    with pyarrow.OSFile(str(path)) as source:
         try:
-            yield from ipc.open_stream(source)
+            stream = ipc.open_stream(source)
         except pyarrow.ArrowInvalid:
             source.seek(0)
             file = ipc.open_file(source)
             yield from (file.get_batch(number) for number in range(file.num_record_batches))
+        else:
+            yield from stream
 
 
 def _rows(open_batches: Callable[[], Iterable[Any]], path: Path, problems: Problems) -> Iterator[Row]:
-    import pyarrow
-
-    file, number = str(path), 0
-    try:
-        for batch in open_batches():
-            batch.validate(full=True)  # reading the values of a damaged file would end the process
+    file, number, most = str(path), 0, max(MOST_ROWS, ROWS_A_BYTE * path.stat().st_size)
+    with problems.collecting():
+        for batch in _checked(open_batches, path):
+            if number + batch.num_rows > most:
+                raise InputError(f"this file of {path.stat().st_size:,} bytes has more than {most:,} rows", where=file)
             for columns in rows_of_batch(batch):
                 number += 1
                 yield Row(columns, Origin(file, number))
-    except (pyarrow.ArrowException, OSError) as error:
-        problems.add(f"this file cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}", path)
+
+
+def _checked(open_batches: Callable[[], Iterable[Any]], path: Path) -> Iterator[Any]:
+    """The record batches in parts; reading the values of a damaged one would end the process.
+
+    Raises:
+        InputError: For a file that pyarrow cannot read.
+    """
+    with refusing(f"this file cannot be read as {path.suffix[1:]}", path):
+        for batch in open_batches():
+            batch.validate(full=True)
+            yield from (batch.slice(start, ROWS_AT_ONCE) for start in range(0, batch.num_rows, ROWS_AT_ONCE))
 
 
 def rows_of_batch(batch: Any) -> Iterator[dict[str, Any]]:
