@@ -427,6 +427,8 @@ def exit_codes() -> str:
     for cls in classes:
         seen.setdefault(cls.exit_code, summary_of(cls))
     meanings = {1: "the work failed; the manifest says why, and what was whole is kept"}
+    seen[errors.Interrupted.exit_code] = "interrupted by Ctrl-C (SIGINT); a training can be resumed"
+    seen |= {129: "the same by SIGHUP (a closed terminal)", 143: "the same by SIGTERM (`docker stop`, systemd)"}
     rows = [(code(number), meanings.get(number, text)) for number, text in sorted(seen.items())]
     return f"""{table(("exit code", "meaning"), rows)}
 

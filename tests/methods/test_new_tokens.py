@@ -179,7 +179,7 @@ def test_the_card_shows_how_other_libraries_load_it(run):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_rows(tune, monkeypatch):
-    from graft.training.callbacks import InterruptHandler
+    from graft.training.ending import InterruptHandler
 
     def weights(run):
         return (run / "adapter" / "adapter_model.safetensors").read_bytes()

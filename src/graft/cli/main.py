@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -10,7 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from graft.cli.arguments import Arguments, parse
 from graft.cli.command import Command, as_command
-from graft.errors import GraftError, InputError, did_you_mean
+from graft.cli.streams import lasting_stderr
+from graft.errors import GraftError, InputError, Interrupted, did_you_mean
+from graft.interruption import ending_by_signal, exit_code, postponed
 from graft.registry import Registry
 
 COMMANDS = {
@@ -36,6 +39,8 @@ def _reference(name: str) -> str:
 REGISTRY: Registry[Command] = Registry(
     "command", Command, {name: _reference(name) for name in (*COMMANDS, *SAME)}, adapt=as_command
 )
+OF_STDOUT = (errno.EPIPE, errno.ENOSPC, errno.EIO)
+"""What writing to a closed pipe, a full disk or a terminal that is gone raises."""
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
@@ -47,32 +52,48 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done; 1 it failed; 2 the input was wrong, and nothing was written; 3 a gate that the user
-        asked for was not met; 130 interrupted.
+        asked for was not met; 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
     """
     let_threads_sleep()
     words = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in words
-    try:
-        return _dispatch(words)
-    except GraftError as error:
-        if debug:
-            raise
-        _say_error(error, "--json" in words)
-        return error.exit_code
-    except KeyboardInterrupt:
+    with lasting_stderr(), ending_by_signal():
+        try:
+            code = _dispatch(words)
+            print(end="", flush=True)  # a full disk or a closed pipe is met here and not when Python ends
+            return code
+        except (GraftError, KeyboardInterrupt) as error:
+            if "--debug" in words and isinstance(error, GraftError):
+                raise
+            with postponed():  # a second Ctrl-C must not cut the last words short
+                return _said(error, "--json" in words)
+        except OSError as error:
+            if error.errno not in OF_STDOUT:
+                return _bug(error, words)
+            sys.stdout = None  # or Python would write again when it ends
+            if error.errno == errno.EPIPE:  # as in `graft show RUN | head`
+                return 0
+            print(f"error: cannot write to standard output: {error.strerror}", file=sys.stderr)
+            return 1
+        except Exception as error:
+            return _bug(error, words)
+
+
+def _bug(error: Exception, words: Sequence[str]) -> int:
+    """Say that graft is at fault, or with ``--debug`` where."""
+    if "--debug" in words:
+        raise error
+    print(f"error: {type(error).__name__}: {error}\n    this is a bug in graft; --debug shows where", file=sys.stderr)
+    return 1
+
+
+def _said(error: GraftError | KeyboardInterrupt, as_json: bool) -> int:
+    """Say how the command ended; its exit code."""
+    if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stdout = None
-        return 0
-    except Exception as error:
-        if debug:
-            raise
-        print(
-            f"error: {type(error).__name__}: {error}\n    this is a bug in graft; --debug shows where",
-            file=sys.stderr,
-        )
-        return 1
+        return exit_code()
+    code = exit_code() if isinstance(error, Interrupted) else error.exit_code
+    _say_error(error, code, as_json)
+    return code
 
 
 def _dispatch(words: list[str]) -> int:
@@ -142,10 +163,10 @@ def _level(given: object) -> int:
     )
 
 
-def _say_error(error: GraftError, as_json: bool) -> None:
+def _say_error(error: GraftError, code: int, as_json: bool) -> None:
     if as_json:
         problems = [{"what": p.what, "where": p.where, "remedy": p.remedy} for p in error.problems]
-        print(json.dumps({"error": problems, "exit_code": error.exit_code}, ensure_ascii=False))
+        print(json.dumps({"error": problems, "exit_code": code}, ensure_ascii=False))
     for problem in error.problems:
         print(f"error: {problem}", file=sys.stderr)
 

@@ -45,7 +45,9 @@ def diverged(run: RunFolder, reason: str, kept_step: int | None) -> GraftError:
 
 
 def interrupted(plan: RunPlan, steps: int) -> Interrupted:
-    """The error of a run that was stopped by Ctrl-C after ``steps``."""
+    """The error of a run that was stopped by a signal after ``steps``."""
+    if not steps:
+        return Interrupted("interrupted before the first step", remedy=resume_line(plan))
     if plan.training.save_strategy == "no":
         again = command("graft", "finetune", "--config", plan.output / "config.yaml", "--overwrite")
         return Interrupted(f"interrupted after step {steps}; --save_strategy no keeps no checkpoint", remedy=again)

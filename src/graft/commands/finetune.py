@@ -14,6 +14,7 @@ from graft.commands.resume import check_resumable, finished_run, resumed
 from graft.commands.run_record import record_end, record_start, record_training, write_chat_template
 from graft.config import FinetuneSettings, config_of
 from graft.errors import Interrupted
+from graft.interruption import postponed
 from graft.methods import METHODS
 from graft.methods.adapter_folder import base_format
 from graft.methods.base import trainable_parameters
@@ -44,7 +45,7 @@ def finetune(settings: FinetuneSettings | Mapping[str, Any], reporter: Reporter 
 
     Raises:
         InputError: when the settings, the data or the model are invalid; nothing is written.
-        Interrupted: after Ctrl-C; ``resume=True`` continues the run.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; ``resume=True`` continues the run.
         GraftError: when training failed; the manifest records the error, and the last complete checkpoint is kept.
     """
     given = as_settings(settings)
@@ -91,7 +92,7 @@ def carry_out(plan: RunPlan, reporter: Reporter = SILENT) -> Path:
     """Train, save and evaluate as ``plan`` says; returns the run folder.
 
     Raises:
-        Interrupted: after Ctrl-C.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP.
         GraftError: when the work failed.
     """
     run = RunFolder.create(plan.output, overwrite=plan.settings.overwrite, resume=plan.settings.resume)
@@ -196,7 +197,8 @@ def _recorded_end(run: RunFolder, plan: RunPlan) -> Iterator[None]:
         record_end(run, "finished")
         write_pages(run.path)
     except (KeyboardInterrupt, Interrupted) as error:
-        record_end(run, "interrupted")
+        with postponed():  # a second Ctrl-C must not leave "running"
+            record_end(run, "interrupted")
         if isinstance(error, Interrupted):
             raise
         raise Interrupted(f"interrupted; {plan.output} can be resumed", remedy=resume_line(plan)) from None

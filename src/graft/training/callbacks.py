@@ -1,10 +1,8 @@
-"""The Trainer's callbacks: metrics and progress, training health, early stopping, Ctrl-C."""
+"""The Trainer's callbacks: metrics and progress, training health, early stopping."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -182,43 +180,3 @@ class LastLog(TrainerCallback):
         too_short = args.logging_strategy == "steps" and state.logging_steps > state.max_steps
         if too_short and state.global_step >= state.max_steps:
             control.should_log = True
-
-
-class InterruptHandler(TrainerCallback):
-    """The first Ctrl-C ends the training after this step, with a checkpoint; the second one at once.
-
-    Args:
-        reporter: says so.
-        saves: whether checkpoints are saved at all.
-    """
-
-    def __init__(self, reporter: Reporter, saves: bool = True) -> None:
-        self.reporter, self.saves = reporter, saves
-        self.asked = False
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Handle Ctrl-C within this context."""
-        try:
-            before = signal.signal(signal.SIGINT, self._handle)
-        except ValueError:  # not the main thread: there is no Ctrl-C to catch
-            yield
-            return
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _handle(self, number: int, frame: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        saving = " and saving a checkpoint" if self.saves else ""
-        self.reporter.note(f"Stopping after this step{saving}; press Ctrl-C again to stop immediately.")
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """After a Ctrl-C, stop with a checkpoint and without another evaluation."""
-        if self.asked:
-            control.should_save = self.saves
-            control.should_training_stop = True
-            control.should_evaluate = False

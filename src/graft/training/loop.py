@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers import PrinterCallback
 
 from graft.config import TrainingSettings
 from graft.data.tokenize import TokenizedExample
@@ -22,9 +21,10 @@ from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.health import AGAINST_DIVERGENCE, HealthWarning
 from graft.training.arguments import make_arguments, passed
-from graft.training.callbacks import BestCheckpoint, HealthMonitor, InterruptHandler, LastLog, MetricsWriter
+from graft.training.callbacks import BestCheckpoint, HealthMonitor, LastLog, MetricsWriter
 from graft.training.checkpoints import is_whole, remove_incomplete, step_of, whole_checkpoints
 from graft.training.collate import make_collate, make_loss
+from graft.training.ending import AlreadyTrained, EvaluationInterrupted, InterruptHandler, ResumeHandler
 from graft.training.engine_choice import EngineChoice, engine_for
 from graft.training.losses.choose import ChosenLoss
 from graft.training.neftune import noisy_embeddings
@@ -152,49 +152,38 @@ class _Training:
         )
         self.interrupt = InterruptHandler(reporter, saves)
         self.health = HealthMonitor(run.append_metrics, reporter)
-        metrics = MetricsWriter(run.append_metrics, reporter)
+        metrics, resume = MetricsWriter(run.append_metrics, reporter), ResumeHandler(self.best)
         self.trainer = GraftTrainer(
             model=request.model,
             args=arguments,
             train_dataset=TokenizedRows(request.rows),
             eval_dataset=TokenizedRows(request.held_out) if request.held_out else None,
-            callbacks=[metrics, self.health, self.best, self.interrupt, LastLog()],
+            # A divergence overrules an interrupt: it keeps no checkpoint.
+            callbacks=[metrics, self.interrupt, self.health, self.best, LastLog(), resume],
             collate=make_collate(engine.is_packed, request.pad_token_id, request.objective, not self.noise),
             loss=make_loss(engine.is_packed, request.loss, arguments.device, request.objective),
             keep=settings.save_total_limit,
             plan=batch_plan(
                 given.get("train_sampling_strategy"), request.objective is not None, arguments.dataloader_drop_last
             ),
+            interrupt=self.interrupt,
             monitor=request.monitor,
         )
-        metrics.trainer = self.health.trainer = self.trainer
+        metrics.trainer = self.health.trainer = resume.trainer = self.trainer
         self.trainer.remove_callback(PrinterCallback)
 
     def run(self, start: Path | None) -> HealthWarning | None:
         """Train to the end, or until the loss diverges; the warning of it then."""
-        if start is not None and self._is_done(start):
-            return None
         try:
             self.trainer.train(resume_from_checkpoint=str(start) if start else None)
+        except (AlreadyTrained, EvaluationInterrupted):
+            return None
         except NonFiniteError as error:
             step = self.trainer.state.global_step
             warning = HealthWarning("divergence", str(error), AGAINST_DIVERGENCE, step + 1)
             self.health.warn(warning, step)
             return warning
         return self.health.diverged
-
-    def _is_done(self, checkpoint: Path) -> bool:
-        """Whether the training of ``checkpoint`` had come to its end, which is then restored.
-
-        transformers makes a step before it looks at their number.
-        """
-        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        self.best.stopped = self.best.is_exhausted(state)
-        if step_of(checkpoint) < self.request.schedule.steps and not self.best.stopped:
-            return False
-        self.trainer._load_from_checkpoint(str(checkpoint))
-        self.trainer.state = state
-        return True
 
     def finish(self, seconds: float, warning: HealthWarning | None) -> TrainResult:
         """Load the best weights, and say what came of the training."""
@@ -218,7 +207,7 @@ class _Training:
             best_step=best_step,
             best_eval_loss=_logged(state, "eval_loss").get(best_step),
             early_stopped=self.best.stopped,
-            interrupted=self.interrupt.asked and state.global_step < state.max_steps,
+            interrupted=self.interrupt.asked and not warning,
             rows_per_second=trainer.rows_seen / step_seconds if step_seconds else None,
             tokens_per_second=trainer.tokens_seen / step_seconds if step_seconds else None,
             seconds=seconds,

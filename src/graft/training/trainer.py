@@ -16,6 +16,7 @@ from transformers import Trainer
 
 from graft.data.tokenize import TokenizedExample
 from graft.training.checkpoints import rotate, seal
+from graft.training.ending import EvaluationInterrupted, InterruptHandler
 from graft.training.sampling import BatchPlan
 
 Batch = dict[str, Any]
@@ -70,6 +71,7 @@ class GraftTrainer(Trainer):
         loss: model, batch, labels in the step -> the loss.
         keep: checkpoints to keep besides the best.
         plan: rows, batch size, seed, epoch -> the indices of each batch.
+        interrupt: knows whether the user asked to stop.
         monitor: measures what selects the best weights, besides the held-out loss.
     """
 
@@ -80,11 +82,12 @@ class GraftTrainer(Trainer):
         loss: Loss,
         keep: int,
         plan: BatchPlan,
+        interrupt: InterruptHandler,
         monitor: Monitor | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.plan, self.monitor = plan, monitor
+        self.plan, self.interrupt, self.monitor = plan, interrupt, monitor
         self.collate, self.loss, self.keep = collate, loss, keep
         self.loss_is_scaled_for_ga = True
         self.can_return_loss = True
@@ -154,7 +157,11 @@ class GraftTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """The held-out loss in nats a trained token, over all rows, whatever the batches."""
+        """The held-out loss in nats a trained token, over all rows, whatever the batches.
+
+        Raises:
+            EvaluationInterrupted: When the user asks to stop meanwhile.
+        """
         dataset: Any = eval_dataset or self.eval_dataset
         rows = dataset.rows
         size = self.args.per_device_eval_batch_size
@@ -166,6 +173,8 @@ class GraftTrainer(Trainer):
         # Rows of similar length share a batch, which wastes least where batches are padded.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids))
         for start in range(0, len(order), size):
+            if self.interrupt.asked:
+                raise EvaluationInterrupted
             batch = self._prepare_inputs(self.collate([rows[i] for i in order[start : start + size]]))
             with self.compute_loss_context_manager():
                 total += float(self.compute_loss(model, batch, num_items_in_batch=1))
@@ -181,6 +190,14 @@ class GraftTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         model.train()
         return metrics
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """Stop where the user asks to during an evaluation, with a checkpoint and without its figures."""
+        try:
+            super()._maybe_log_save_evaluate(*args, **kwargs)
+        except EvaluationInterrupted:
+            self.interrupt.stop(self.state, self.control, evaluation_due=True)
+            super()._maybe_log_save_evaluate(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """By default PEFT asks the hub at every checkpoint whether the vocabulary of the base was changed."""
