@@ -6,6 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from graft.errors import refusing
 from graft.models.base import Base, open_run_or_model
 from graft.progress import SILENT, Reporter
 
@@ -42,14 +43,18 @@ def describe(name: str, reporter: Reporter = SILENT) -> dict[str, Any]:
 
 
 def parameters(base: Base) -> int | None:
-    """Return the number of parameters by the headers of the safetensors files; None for other weights."""
-    files = sorted(base.path.glob("*.safetensors"))
+    """Return the number of parameters by the headers of the safetensors files; None for other weights.
+
+    Raises:
+        InputError: If a header is damaged.
+    """
+    files = sorted(file for file in base.path.glob("*.safetensors") if file.is_file())
     return sum(map(_elements, files)) or None
 
 
 def _elements(file: Path) -> int:
     from safetensors import safe_open
 
-    with safe_open(file, framework="numpy") as weights:
+    with refusing("this file is damaged", file), safe_open(file, framework="numpy") as weights:
         names: list[str] = list(weights.keys())
         return sum(prod(weights.get_slice(name).get_shape()) for name in names)

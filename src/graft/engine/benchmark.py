@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -20,11 +21,12 @@ import torch
 from graft._version import __version__
 from graft.data.example import Origin
 from graft.data.tokenize import TokenizedExample
+from graft.documents import read_object
 from graft.engine.kernels import SWITCH, kernels_missing
 from graft.engine.losses import pack, packed_loss
 from graft.engine.patch import fused
 from graft.engine.quantized_weights import QUANTIZED_WEIGHTS
-from graft.errors import GraftError
+from graft.errors import GraftError, InputError
 from graft.files import write_whole
 from graft.hardware.machine import cpu_name, isa
 from graft.models.cache import cache_folder
@@ -62,12 +64,13 @@ def engine_rates(reporter: Reporter = SILENT) -> dict[str, float]:
 
 
 def _cached(path: Path) -> dict[str, float] | None:
-    """The rates in a file of the cache; None where there are none, or another user could have written them."""
+    """The rates in a file of the cache; None where they are damaged, or another user could have written them."""
     try:
-        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-        return found if set(found) == set(ENGINES) and is_private(path) else None
-    except (OSError, ValueError, TypeError):
+        found = read_object(path) if is_private(path) else {}
+    except InputError:
         return None
+    usable = all(isinstance(rate, float) and 0 < rate < math.inf for rate in found.values())
+    return found if set(found) == set(ENGINES) and usable else None
 
 
 def slowdown(engine: str, reporter: Reporter = SILENT) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from graft.documents import parse_json, read_text
-from graft.errors import InputError
+from graft.documents import REMEDY, parse_json, read_text, shown
+from graft.errors import InputError, refusing
 from graft.runs.manifest import read_bundle
 from graft.runs.trust import refuse_code
 from graft.tasks.base import Task
@@ -15,6 +15,7 @@ from graft.tasks.label_space import LabelSpace
 from graft.tasks.select import get_task
 
 LANGUAGE_MODEL = "text-generation"
+CONFIG = "tokenizer_config.json"
 
 
 def bundle_labels(folder: Path) -> tuple[Task, LabelSpace]:
@@ -65,13 +66,33 @@ def folder_encoding(folder: Path, task: Task, max_length: int | None, trusted: b
         trusted: Whether Python files in the folder may be run.
 
     Raises:
-        InputError: If its configuration is damaged.
+        InputError: If its configuration or its tokenizer is damaged.
+    """
+    labels = _labels(folder, task)
+    tokenizer = bundle_tokenizer(folder, trusted)
+    return Encoding(tokenizer, labels, max_length or min(DEFAULT_MAX_LENGTH, int(tokenizer.model_max_length)))
+
+
+def bundle_tokenizer(folder: Path, trusted: bool = False) -> Any:
+    """Return the tokenizer in ``folder`` as transformers opens it.
+
+    Args:
+        folder: A bundle or a model folder.
+        trusted: Whether Python files in the folder may be run.
+
+    Raises:
+        InputError: If one of its files is damaged.
     """
     from transformers import AutoTokenizer
 
     from graft.models.load import quiet
 
-    labels = _labels(folder, task)
-    with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trusted)
-    return Encoding(tokenizer, labels, max_length or min(DEFAULT_MAX_LENGTH, int(tokenizer.model_max_length)))
+    with refusing("the tokenizer cannot be loaded", folder, REMEDY), quiet():
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trusted)
+        found("")
+    limit, template = found.model_max_length, found.chat_template
+    if not isinstance(limit, (int, float)) or not limit >= 1:
+        raise InputError(f"'model_max_length' is {shown(limit)}", where=str(folder / CONFIG), remedy=REMEDY)
+    if template is not None and not isinstance(template, (str, dict)):
+        raise InputError(f"'chat_template' is {shown(template)}", where=str(folder / CONFIG), remedy=REMEDY)
+    return found

@@ -7,11 +7,11 @@ from typing import Any
 
 from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Example
-from graft.data.rows import from_row
-from graft.documents import parse_json, read_object
+from graft.documents import read_object
 from graft.export.source import ExportSource
 from graft.models.base import Base
 from graft.runs.folder import RunFolder
+from graft.runs.kept_rows import read_kept_rows
 from graft.runs.prompt_record import PromptRecord
 from graft.runs.record import Record, validate
 from graft.tasks.recorded_prompt import prompt_of_run
@@ -122,10 +122,7 @@ def first_prompt(run: RunFolder, tokenizer: Any) -> list[dict[str, Any]] | str |
 def _first_row(run: RunFolder) -> Example | None:
     for name in ("eval.jsonl", "train.jsonl"):
         file = run.path / "data" / name
-        if not file.is_file():
-            continue
-        with file.open(encoding="utf-8") as lines:
-            for line in lines:
-                if line.strip():
-                    return from_row(parse_json(line, str(file)), run.manifest.data.kind)
+        rows = read_kept_rows(file, run.manifest.data.kind, most=1) if file.is_file() else []
+        if rows:
+            return rows[0]
     return None

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from graft.documents import read_object
-from graft.errors import InputError
+from graft.errors import GraftError, InputError, reason_of
 from graft.methods.base import C, Method, write_folder
 from graft.methods.merge import mergeable
 from graft.models.adapter_base import read_adapter_config
+from graft.runs.record import Record, validate
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 RECORD = "quantization.json"
@@ -83,10 +84,25 @@ def is_bottleneck(folder: Path) -> bool:
     return bool(read_config(folder).get("peft_type") == BOTTLENECK)
 
 
+class _QuantizationRecord(Record):
+    """``quantization.json``: the number format, the layers, and the SHA-256 of the int4 weights."""
+
+    format: str
+    layers: list[str]
+    sha256: str | None = None
+
+
 def read_record(adapter: Path) -> dict[str, Any] | None:
-    """How the base of an adapter folder was quantized; None when it was not."""
+    """How the base of an adapter folder was quantized; None when it was not.
+
+    Raises:
+        InputError: If the record is damaged.
+    """
     file = next((adapter / name for name in (RECORD, _RECORD_BEFORE) if (adapter / name).is_file()), None)
-    return read_object(file) if file is not None else None
+    if file is None:
+        return None
+    record = validate(_QuantizationRecord, read_object(file), str(file))
+    return {**record.document(), "layers": list(dict.fromkeys(record.layers))}
 
 
 def base_format(adapter: Path) -> str | None:
@@ -136,9 +152,11 @@ def _load_peft(model: Any, path: Path, trainable: bool) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tensors that don't fit, which _refuse_leftovers says better
             tuned = PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
-    except (ValueError, RuntimeError, KeyError, OSError) as error:
-        raise misfit(path, model, " ".join(str(error).split())[:300]) from error
-    _refuse_leftovers(tuned, path)
+            _refuse_leftovers(tuned, path)
+    except GraftError:
+        raise
+    except Exception as error:  # whatever PEFT, safetensors and torch raise on files and values of any kind
+        raise misfit(path, model, reason_of(error)) from error
     return tuned.train(trainable)
 
 

@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from graft.errors import InputError
+from graft.documents import read_object
+from graft.errors import InputError, reason_of
 from graft.methods.adapter_folder import BOTTLENECK, CONFIG, WEIGHTS, misfit
 from graft.methods.base import write_folder
+from graft.runs.record import Record, validate
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -41,6 +44,18 @@ class BottleneckConfig:
     modules_to_save: list[str] = field(default_factory=list)
     """The full names of layers that are trained whole beside the networks, such as a classifier's head."""
     peft_type: str = field(default=BOTTLENECK, init=False)
+
+
+class _BottleneckRecord(Record):
+    """``adapter_config.json`` of bottleneck networks."""
+
+    layers: list[str]
+    reduction_factor: Annotated[float, Field(ge=1)]
+    non_linearity: Literal["relu", "gelu", "silu", "tanh"] = "relu"
+    dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
+    placement: str = "pfeiffer"
+    base_model_name_or_path: str | None = None
+    modules_to_save: list[str] = Field(default_factory=list)
 
 
 class Bottleneck(nn.Module):
@@ -229,17 +244,17 @@ def load_bottlenecks(model: Any, folder: Path, trainable: bool = False) -> Bottl
     """``model`` with the networks in ``folder``.
 
     Raises:
-        InputError: when they don't fit the model.
+        InputError: when their files are damaged, or don't fit the model.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    given = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    given.pop("peft_type")
+    record = validate(_BottleneckRecord, read_object(folder / CONFIG), str(folder / CONFIG))
+    config = BottleneckConfig(**record.model_dump(include=set(_BottleneckRecord.model_fields)))
     try:
-        tuned = BottleneckModel(model, BottleneckConfig(**given))
+        tuned = BottleneckModel(model, config)
         tuned.load_state_dict(load_file(folder / WEIGHTS))
-    except (AttributeError, KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
-        raise misfit(folder, model, " ".join(str(error).split())[:300]) from error
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+        raise misfit(folder, model, reason_of(error)) from error
     tuned.set_trainable(trainable)
     return tuned.train(trainable)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from graft.data.example import AnswerExample
-from graft.data.rows import from_row
-from graft.errors import GraftError
+from graft.documents import read_object
+from graft.errors import GraftError, InputError
 from graft.models.new_tokens import read_record
 from graft.report.row_changes import shared
+from graft.runs.kept_rows import read_kept_rows
 from graft.runs.remedies import PATCHES, repeat_command
 from graft.runs.view import RunView
 from graft.shell import command
@@ -70,11 +69,15 @@ def needs_graft(view: RunView) -> bool:
         return recorded == "graft"
     if any((run / "adapter" / name).is_file() for name in ("quantization.json", "quantisation.json")):
         return True
+    return _read(run / "adapter" / "adapter_config.json").get("peft_type") == "BOTTLENECK"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is none, or it is damaged."""
     try:
-        config = json.loads((run / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get("peft_type") == "BOTTLENECK"
+        return read_object(file)
+    except InputError:
+        return {}
 
 
 def has_weights(view: RunView) -> bool:
@@ -112,9 +115,11 @@ def _embedding_rows(run: Path) -> int | None:
     tokens = read_record(run / "adapter")
     if not tokens:
         return None
-    config = json.loads((run / "model" / "config.json").read_text(encoding="utf-8"))
+    config = _read(run / "model" / "config.json")
+    nested = config.get("text_config")
+    known = {**config, **(nested if isinstance(nested, dict) else {})}.get("vocab_size")
     rows = max(token.id for token in tokens) + 1
-    return rows if rows > int({**config, **config.get("text_config", {})}.get("vocab_size", 0)) else None
+    return rows if rows > (known if isinstance(known, int) else 0) else None
 
 
 def task_of(view: RunView) -> Task | None:
@@ -152,26 +157,21 @@ def _blanked(texts: list[str]) -> str:
 
 def _prompts(path: Path) -> list[Any]:
     """Of the first rows of a file of the run's data."""
-    found = []
     try:
-        with path.open(encoding="utf-8") as lines:
-            for line in islice(lines, LOOKED_AT):
-                example = from_row(json.loads(line))
-                prompt = example.prompt if isinstance(example, AnswerExample) else example.prompt_text
-                found.append(prompt if isinstance(prompt, str) else [dict(message) for message in prompt])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return found
-    return found
+        examples = read_kept_rows(path, most=LOOKED_AT)
+    except InputError:
+        return []
+    prompts = [row.prompt if isinstance(row, AnswerExample) else row.prompt_text for row in examples]
+    return [prompt if isinstance(prompt, str) else [dict(message) for message in prompt] for prompt in prompts]
 
 
 def _has_chat_template(run: Path) -> bool:
     if (run / "model" / "chat_template.jinja").is_file():
         return True
-    try:
-        config = json.loads((run / "model" / "tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    file = run / "model" / "tokenizer_config.json"
+    if not file.is_file():
         return not (run / "model").is_dir()  # nothing to look at: most tuned models are chat models
-    return bool(config.get("chat_template"))
+    return bool(_read(file).get("chat_template"))
 
 
 def _new_tokens(view: RunView) -> int:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from graft.runs.prompt_record import PromptRecord
-from graft.runs.record import Record
+from graft.runs.record import Count, Pair, Record
 from graft.runs.run_manifest import SCHEMA_VERSION, BaseModelRecord, MachineRecord
 
 
@@ -17,7 +17,7 @@ class FigureRecord(Record):
     value: float
     low: float | None = None
     high: float | None = None
-    n: int | None = None
+    n: Count | None = None
     p: float | None = None
 
 
@@ -27,13 +27,13 @@ class ParityRecord(Record):
     ``passed`` is None where nothing was judged: GGUF files of earlier versions, which were only read back.
     """
 
-    rows: int | None = None
-    template_identical: list[int] | None = None
-    token_ids_identical: list[int] | None = None
-    ends_identical: list[int] | None = None
-    answers_equal: list[int] | None = None
-    answers_equal_in_batches: list[int] | None = None
-    next_token_equal: list[int] | None = None
+    rows: Count | None = None
+    template_identical: Pair | None = None
+    token_ids_identical: Pair | None = None
+    ends_identical: Pair | None = None
+    answers_equal: Pair | None = None
+    answers_equal_in_batches: Pair | None = None
+    next_token_equal: Pair | None = None
     greatest_logit_difference: float | None = None
     metric: str | None = None
     pytorch: FigureRecord | None = None
@@ -61,8 +61,8 @@ class BundleAdapterRecord(Record):
     file: str
     sha256: str | None = None
     size_mb: float | None = None
-    ranks: list[int] = Field(default_factory=list)
-    modules: int | None = None
+    ranks: list[Count] = Field(default_factory=list)
+    modules: Count | None = None
     made_from: MadeFromRecord | None = Field(None, alias="from")
     prompt: PromptRecord | None = None
     parity: ParityRecord | str | None = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field
 
 from graft.documents import read_object
 from graft.runs.manifest import FigureRecord, SourceRecord
-from graft.runs.record import Record, read_lines, validate
+from graft.runs.record import Count, Record, read_lines, validate
 
 EVALUATION = "evaluation.json"
 PREDICTIONS = "predictions.jsonl"
@@ -34,7 +34,7 @@ class ClassRecord(Record):
     precision: float | None = None
     recall: float | None = None
     f1: float | None = None
-    support: int | None = None
+    support: Count | None = None
 
 
 class EndpointRecord(Record):
@@ -58,10 +58,10 @@ class EndpointRecord(Record):
     model: str
     api: str = ""
     body: dict[str, Any] = Field(default_factory=dict)
-    cut: int = 0
-    no_label: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    cut: Count = 0
+    no_label: Count | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     notes: list[str] = Field(default_factory=list)
 
 
@@ -84,16 +84,20 @@ class EvaluationDocument(Record):
 
     data: SourceRecord = Field(default_factory=SourceRecord)
     labels: list[str] | None = None
-    max_new_tokens: int | None = None
+    max_new_tokens: Count | None = None
     normalize: list[str] = Field(default_factory=list)
     metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     predictors: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
     differences: list[DifferenceRecord] = Field(default_factory=list)
     lower_is_better: list[str] = Field(default_factory=list)
-    confusion: dict[str, list[list[int]]] = Field(default_factory=dict)
+    confusion: dict[str, list[list[Count]]] = Field(default_factory=dict)
     classes: dict[str, dict[str, ClassRecord]] = Field(default_factory=dict)
     endpoint: EndpointRecord | None = None
+
+
+Likelihood = Annotated[list[float | bool], Field(min_length=3, max_length=3)]
+"""The log-likelihood of a completion, its tokens, and whether each of them was the likeliest."""
 
 
 class PredictionRecord(Record):
@@ -109,6 +113,7 @@ class PredictionRecord(Record):
     answers: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     scores: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    likelihoods: dict[str, list[Likelihood] | None] = Field(default_factory=dict)
 
 
 class MetricsRecord(Record):
@@ -117,7 +122,7 @@ class MetricsRecord(Record):
     graft 0.1 wrote ``sign`` and ``what`` for ``warning`` and ``message``.
     """
 
-    step: int
+    step: Count
     epoch: float | None = None
     loss: float | None = None
     eval_loss: float | None = None

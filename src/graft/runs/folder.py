@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from graft.documents import parse_json, read_text
 from graft.errors import InputError
 from graft.files import ReadOnlyError, append_line, cannot_write, write_whole
+from graft.runs.evaluation_document import MetricsRecord
 from graft.runs.kind import FolderKind, expect_kind, folder_kind
 from graft.runs.manifest import MANIFEST, RunManifest, read_run, update_manifest
-from graft.runs.record import dump
+from graft.runs.record import dump, validate
 
 LOCK = ".lock"
 PARTS = ("data", "model", "adapter", "checkpoints", "logs")
@@ -154,17 +156,20 @@ class RunFolder:
         append_line(self.path / "metrics.jsonl", json.dumps(line))
 
     def truncate_metrics(self, step: int) -> None:
-        """Remove what was logged after ``step``, which a resumed run logs again, and lines that were cut off."""
+        """Remove what was logged after ``step``, which a resumed run logs again, and lines that are damaged.
+
+        Raises:
+            InputError: If the file is no text.
+        """
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return
         kept = []
-        for line in path.read_text(encoding="utf-8").split("\n"):
-            try:
-                if json.loads(line)["step"] <= step:
+        for number, line in enumerate(read_text(path).split("\n"), 1):
+            where = f"{path}:{number}"
+            with suppress(InputError):
+                if validate(MetricsRecord, parse_json(line, where), where).step <= step:
                     kept.append(line + "\n")
-            except (ValueError, KeyError):
-                continue
         self.write_text("metrics.jsonl", "".join(kept))
 
     @contextmanager

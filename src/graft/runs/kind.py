@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from graft.config import one_of
 from graft.data.readers import endings
+from graft.documents import read_object
 from graft.errors import InputError
 from graft.runs.manifest import MANIFEST
 from graft.shell import command
@@ -61,12 +60,12 @@ def folder_kind(path: Path) -> FolderKind:
 def _by_manifest(path: Path) -> FolderKind | None:
     """A manifest of graft 0.1 names no kind: it is a run's. A model may have a manifest.json of another program."""
     try:
-        found: Any = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        found = {}  # reading it as a run's says what is wrong with it
-    document = found if isinstance(found, dict) else {}
-    if document.get("kind") in _RECORDED:
-        return _RECORDED[document["kind"]]
+        document = read_object(path / MANIFEST)
+    except InputError:
+        document = {}  # reading it as a run's says what is wrong with it
+    kind = document.get("kind")
+    if isinstance(kind, str) and kind in _RECORDED:
+        return _RECORDED[kind]
     ours = bool({"graft", "status"} & document.keys())
     return FolderKind.RUN if ours or not (path / "config.json").is_file() else None
 

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from graft.config import DataSettings
 from graft.documents import REMEDY, shown
 from graft.errors import InputError, Problem
-from graft.runs.record import Record
+from graft.runs.record import Count, Record
 
 S = TypeVar("S", bound=DataSettings)
 
@@ -34,8 +34,8 @@ class PromptRecord(Record):
     data: dict[str, Any] = Field(default_factory=dict)
     kind: str = ""
     labels: list[str] | None = None
-    max_length: int | None = None
-    max_new_tokens: int | None = None
+    max_length: Count | None = None
+    max_new_tokens: Count | None = None
     generation_prompt: str | None = None
     stop: list[str] = Field(default_factory=list)
     chat_template: str | None = None

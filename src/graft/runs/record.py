@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graft.documents import REMEDY, parse_json, read_text, shown
 from graft.errors import InputError, Problem
@@ -22,11 +22,22 @@ EXPECTED = {
     "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
+    "too_short": "at least {min_length} values",
+    "too_long": "at most {max_length} values",
+    "string_too_long": "at most {max_length} characters",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
 }
 """pydantic's kinds of errors in words."""
-_ALTERNATIVES = ("ParityRecord", "str")
-"""What pydantic puts into the path of an error where a value may be an object or a text."""
+_ALTERNATIVES = ("ParityRecord", "str", "int", "list[")
+"""How the parts begin that pydantic puts into the path of an error where a value may be of several types."""
 MOST_ERRORS = 10
+
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A number of things. Programs in other languages read JSON's numbers as 64-bit floats, which are exact up to here."""
+Pair = Annotated[list[Count], Field(min_length=2, max_length=2)]
+"""[how many are equal, how many were compared]."""
 
 
 class Record(BaseModel):
@@ -56,21 +67,24 @@ def validate(model: type[R], document: Any, where: str) -> R:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        found = [one for one in error.errors(include_url=False) if "str" not in one["loc"] or len(error.errors()) == 1]
+        every = error.errors(include_url=False)
+        found = [one for one in every if "str" not in one["loc"]] or every
         raise InputError(*[Problem(_said(one), where, REMEDY) for one in found[:MOST_ERRORS]]) from None
 
 
 def _said(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part not in _ALTERNATIVES)
+    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith(_ALTERNATIVES))
     if error["type"] == "missing":
-        return f"the key {key!r} is missing"
+        return f"the key {shown(key)} is missing"
     value = shown(error["input"])
     if error["type"] == "literal_error":
-        return f"{key!r} is {value}; expected {error['ctx']['expected']}"
-    expected = EXPECTED.get(str(error["type"]))
+        return f"{shown(key)} is {value}; expected {error['ctx']['expected']}"
+    expected = EXPECTED.get(str(error["type"]), "").format_map(error.get("ctx", {}))
     if not key:
         return f"this is {value}; expected {expected or 'an object'}"
-    return f"{key!r} is {value}; expected {expected}" if expected else f"{key!r} is {value}, which is not valid"
+    return (
+        f"{shown(key)} is {value}; expected {expected}" if expected else f"{shown(key)} is {value}, which is not valid"
+    )
 
 
 def read_lines(path: Path, model: type[R]) -> list[R]:

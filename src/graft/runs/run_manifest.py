@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from graft.runs.record import Record
+from graft.runs.record import Count, Record
 
 SCHEMA_VERSION = "1.0"
 
@@ -25,7 +25,7 @@ class MachineRecord(Record):
     """The machine that did the work; memory in GB."""
 
     cpu: str | None = None
-    cores: int | None = None
+    cores: Count | None = None
     memory_gb: float | None = None
     gpu: list[str] | None = None
     os: str | None = None
@@ -43,7 +43,7 @@ class TaskRecord(Record):
 
     name: str
     label_space: LabelSpaceRecord = Field(default_factory=LabelSpaceRecord)
-    max_length: int | None = None
+    max_length: Count | None = None
 
 
 class MethodRecord(Record):
@@ -66,7 +66,7 @@ class SourceRecord(Record):
     """Where rows came from; ``sha256`` is over the bytes of the files."""
 
     path: str = ""
-    rows: int | None = None
+    rows: Count | None = None
     sha256: str | None = None
 
 
@@ -76,10 +76,10 @@ class DataSummaryRecord(Record):
     Of rows that are longer than the limit, some were ``dropped`` and some ``truncated``.
     """
 
-    duplicates: int | None = None
-    dropped: int | None = None
-    truncated: int | None = None
-    labels: dict[str, int] | None = None
+    duplicates: Count | None = None
+    dropped: Count | None = None
+    truncated: Count | None = None
+    labels: dict[str, Count] | None = None
     warnings: list[str] = Field(default_factory=list)
 
 
@@ -92,20 +92,20 @@ class DataRecord(Record):
     train: SourceRecord | None = None
     eval: SourceRecord | None = None
     files: dict[str, str] = Field(default_factory=dict)
-    train_rows: int | None = None
-    held_out_rows: int | None = None
+    train_rows: Count | None = None
+    held_out_rows: Count | None = None
     labels: list[str] | None = None
     kind: str = ""
     trained_token_share: float | None = None
-    tokens: int | None = None
+    tokens: Count | None = None
     summary: DataSummaryRecord = Field(default_factory=DataSummaryRecord)
 
 
 class TrainingRecord(Record):
     """What came of the training; times in seconds, memory in MB."""
 
-    steps: int | None = None
-    best_step: int | None = None
+    steps: Count | None = None
+    best_step: Count | None = None
     best_eval_loss: float | None = None
     metric: str = "loss"
     best_value: float | None = None
@@ -117,9 +117,9 @@ class TrainingRecord(Record):
     engine_reason: str | None = None
     kernels_missing: str | None = None
     diverged: str | None = None
-    kept_step: int | None = None
-    trainable_parameters: int | None = None
-    parameters: int | None = None
+    kept_step: Count | None = None
+    trainable_parameters: Count | None = None
+    parameters: Count | None = None
     peak_rss_mb: float | None = None
 
 
@@ -138,21 +138,21 @@ class ParentRecord(Record):
     path: str
     name: str = ""
     sha256: str | None = None
-    steps: int | None = None
+    steps: Count | None = None
 
 
 class ExtensionRecord(Record):
     """An extension of a run: the step it went on from, and its new number of steps."""
 
-    from_step: int
-    steps: int
+    from_step: Count
+    steps: Count
 
 
 class HeadlineRecord(Record):
     """The first metric of the evaluation: the value of each predictor (as further keys), and the difference."""
 
     metric: str
-    n: int | None = None
+    n: Count | None = None
     low: float | None = None
     high: float | None = None
     p: float | None = None
@@ -175,7 +175,7 @@ class RunManifest(Record):
     settings: dict[str, Any] = Field(default_factory=dict)
     inferred_settings: list[InferredSettingRecord] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
-    seed: int | None = None
+    seed: Count | None = None
     machine: MachineRecord = Field(default_factory=MachineRecord)
     base: BaseModelRecord | None = None
     continued_from: ParentRecord | None = None

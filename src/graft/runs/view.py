@@ -246,9 +246,12 @@ def is_path(name: str) -> bool:
 
 def number(value: Any) -> float | None:
     """Return ``value`` if it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value)
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond the range of floats
+        return None
 
 
 def _losses(points: Iterable[tuple[int, float | None]]) -> list[Loss]:

@@ -8,12 +8,11 @@ from typing import Any
 
 from graft.config import Component, DataSettings, compose
 from graft.data.pipeline import read_examples
-from graft.data.rows import from_row
 from graft.data.sources import sha256_of
-from graft.documents import parse_json, read_text
 from graft.errors import InputError
 from graft.evaluation.rows import EvaluationRows
 from graft.runs.folder import RunFolder
+from graft.runs.kept_rows import read_kept_rows
 from graft.runs.prompt_record import PromptRecord, recorded_settings
 from graft.runs.trust import refuse_code
 from graft.tasks.base import Task
@@ -88,9 +87,7 @@ def _settings(prompt: PromptRecord, files: tuple[str, ...] | None, given: DataSe
 
 def _held_out(run: RunFolder) -> EvaluationRows:
     path, kind = run.path / "data" / "eval.jsonl", run.manifest.data.kind
-    # JSON allows U+2028 and U+0085 in a text, where splitlines would cut a row
-    lines = [(number, line) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
-    examples = [from_row(parse_json(line, f"{path}:{number}"), kind) for number, line in lines]
+    examples = read_kept_rows(path, kind)
     if not examples:
         raise InputError("this run held out no rows", where=str(run.path), remedy="--data_files rows.jsonl")
     source = {"path": str(path), "rows": len(examples), "sha256": sha256_of(path)}

@@ -6,6 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+from graft.documents import read_object
+from graft.errors import InputError
+
 MARKER = "complete.json"
 
 
@@ -24,10 +27,10 @@ def seal(checkpoint: Path) -> None:
 def is_whole(checkpoint: Path) -> bool:
     """Whether every file exists and has the size it had when the checkpoint was sealed."""
     try:
-        sizes = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        sizes = read_object(checkpoint / MARKER)
+        return bool(sizes) and all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+    except (InputError, OSError, ValueError):  # ValueError: a name with a NUL
         return False
-    return all((checkpoint / name).is_file() and (checkpoint / name).stat().st_size == n for name, n in sizes.items())
 
 
 def step_of(checkpoint: Path) -> int:

@@ -8,8 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from graft.documents import REMEDY, read_object
 from graft.errors import InputError
 from graft.export.onnx.genai_folder import ADAPTERS, GENAI_CONFIG, end_tokens
+from graft.runs.paths import path_inside
 from graft.runs.prompt_record import PromptRecord
 from graft.tasks.open import CHAT_TEMPLATE
 
@@ -46,10 +48,11 @@ def template_of(folder: Path, prompt: PromptRecord | None) -> str | None:
     """
     if prompt is None or prompt.chat_template is None:
         return None
-    file = (folder / prompt.chat_template).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        raise InputError(f"the chat template {prompt.chat_template} is not in the bundle", where=str(folder))
-    return file.read_bytes().decode("utf-8")
+    file = path_inside(prompt.chat_template, folder, "the chat template")
+    try:
+        return file.read_bytes().decode("utf-8")  # as it is: line ends are part of a template
+    except UnicodeDecodeError as error:
+        raise InputError(f"this file is not UTF-8 text (byte {error.start})", where=str(file), remedy=REMEDY) from None
 
 
 def end_ids(folder: Path, prompt: PromptRecord | None, tokenizer: Any) -> set[int]:
@@ -66,6 +69,6 @@ def add_ends(folder: Path, ends: Collection[int]) -> None:
     known = end_tokens(folder)
     if set(ends) <= known:
         return
-    genai = json.loads((folder / GENAI_CONFIG).read_text(encoding="utf-8"))
+    genai = read_object(folder / GENAI_CONFIG)
     genai["model"]["eos_token_id"] = sorted(known | set(ends))
     (folder / GENAI_CONFIG).write_text(json.dumps(genai, indent=2), encoding="utf-8")

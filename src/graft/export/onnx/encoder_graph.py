@@ -13,7 +13,10 @@ from typing import Any
 
 import torch
 
-from graft.errors import GraftError, need_extra
+from graft.documents import REMEDY, shown
+from graft.errors import GraftError, InputError, need_extra, refusing
+from graft.export.onnx.session import open_graph
+from graft.runs.paths import path_inside
 
 LOGITS, HIDDEN = "logits", "last_hidden_state"
 """The output of a model with a head, and of one without."""
@@ -101,15 +104,18 @@ class OnnxEncoder:
     def __init__(self, folder: Path) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        path = str(folder / "model.onnx")
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._output = self._session.get_outputs()[0].name
+        self._file = path_inside("model.onnx", folder, "the graph")
+        self._session = open_graph(self._file, onnxruntime.SessionOptions())
+        outputs = [entry.name for entry in self._session.get_outputs()]
+        if not outputs or outputs[0] not in (LOGITS, HIDDEN):
+            what = f"the graph's output is {shown(outputs)}; expected {LOGITS} or {HIDDEN}"
+            raise InputError(what, where=str(self._file), remedy=REMEDY)
+        self._output = outputs[0]
 
     def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
         feed = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
-        found = self._session.run([self._output], feed)[0]
+        with refusing("onnxruntime cannot run this graph", self._file, REMEDY):
+            found = self._session.run([self._output], feed)[0]
         return SimpleNamespace(**{self._output: torch.from_numpy(found)})
 
     def eval(self) -> OnnxEncoder:

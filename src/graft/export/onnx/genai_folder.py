@@ -6,11 +6,14 @@ import hashlib
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from graft.documents import read_object
 from graft.errors import InputError, did_you_mean
 from graft.runs.manifest import MANIFEST, BundleManifest, read_bundle
+from graft.runs.paths import path_inside
 from graft.runs.record import Record, validate
 
 GENAI_CONFIG = "genai_config.json"
@@ -43,10 +46,55 @@ def adapter_file(folder: Path, name: str | None) -> Path | None:
             where=str(folder),
             remedy=did_you_mean(name, listed),
         )
-    file = (folder / listed[name].file).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        raise InputError(f"the file for the adapter {name!r} is not in the bundle", where=str(folder))
-    return file
+    return path_inside(listed[name].file, folder, f"the file for the adapter {name!r}")
+
+
+LayerNames = Annotated[str, Field(pattern="^[^%]*%d[^%]*$", max_length=200)]
+"""The names of the KV caches in the graph, with ``%d`` for the number of the layer."""
+Size = Annotated[int, Field(ge=1, le=2**20)]
+
+
+class _CacheInputs(Record):
+    past_key_names: LayerNames
+    past_value_names: LayerNames
+
+
+class _CacheOutputs(Record):
+    present_key_names: LayerNames
+    present_value_names: LayerNames
+
+
+class DecoderRecord(Record):
+    """What genai_config.json says of the graph: its file, its KV caches by name, and their shape."""
+
+    filename: str
+    num_hidden_layers: Annotated[int, Field(ge=1, le=10_000)]
+    num_key_value_heads: Size
+    head_size: Size
+    inputs: _CacheInputs
+    outputs: _CacheOutputs
+
+    @property
+    def past(self) -> list[str]:
+        """The inputs for the keys and values of each layer in turn."""
+        return self._names(self.inputs.past_key_names, self.inputs.past_value_names)
+
+    @property
+    def present(self) -> list[str]:
+        """The outputs with the keys and values of each layer in turn."""
+        return self._names(self.outputs.present_key_names, self.outputs.present_value_names)
+
+    def _names(self, *patterns: str) -> list[str]:
+        layers = range(self.num_hidden_layers)
+        return [pattern.replace("%d", str(layer)) for layer in layers for pattern in patterns]
+
+
+class _GraphModel(Record):
+    decoder: DecoderRecord
+
+
+class _GraphConfig(Record):
+    model: _GraphModel
 
 
 class _GenaiModel(Record):
@@ -57,6 +105,16 @@ class _GenaiConfig(Record):
     """What is read of genai_config.json besides the names of the graph's inputs."""
 
     model: _GenaiModel
+
+
+def read_decoder(folder: Path) -> DecoderRecord:
+    """What genai_config.json says of the graph.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    file = folder / GENAI_CONFIG
+    return validate(_GraphConfig, read_object(file), str(file)).model.decoder
 
 
 def end_tokens(folder: Path) -> set[int]:

@@ -10,6 +10,7 @@ from graft.data.chat_template import Renderer
 from graft.data.example import Example
 from graft.data.tokenize import candidate_token_ids, prompt_token_ids
 from graft.errors import InputError
+from graft.export.bundle_task import bundle_tokenizer
 from graft.export.onnx.adapter_prompt import end_ids, template_of, with_template
 from graft.export.onnx.genai_folder import GENAI_CONFIG, adapter_file, end_tokens
 from graft.export.onnx.session import Ids, OnnxSession
@@ -50,14 +51,12 @@ class OnnxPredictor:
         """Load the bundle in ``folder``, with one of its adapters by name.
 
         Raises:
-            InputError: If there is no such adapter, or the folder is not for onnxruntime-genai.
+            InputError: If there is no such adapter, a file is damaged, or the folder is not for onnxruntime-genai.
         """
         if not (folder / GENAI_CONFIG).is_file():
             raise InputError(f"this folder is not for onnxruntime-genai: it has no {GENAI_CONFIG}", where=str(folder))
-        from transformers import AutoTokenizer
-
         session = OnnxSession(folder, adapter_file(folder, adapter))
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = bundle_tokenizer(folder)
         return cls(adapter or "onnx", session, tokenizer, end_tokens(folder)).asked_as(folder, adapter)
 
     def asked_as(self, folder: Path, adapter: str | None) -> OnnxPredictor:

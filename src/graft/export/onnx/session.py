@@ -6,7 +6,6 @@ runs the same ``model.onnx``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.errors import need_extra
+from graft.documents import REMEDY, shown
+from graft.errors import InputError, need_extra, refusing
+from graft.export.onnx.genai_folder import GENAI_CONFIG, DecoderRecord, read_decoder
 from graft.inference.predictor import CompletionScore, Progress
+from graft.runs.paths import path_inside
 
 Ids = Sequence[int]
 Floats = NDArray[np.float32]
@@ -53,6 +55,7 @@ class OnnxSession:
 
     Raises:
         MissingExtra: If onnxruntime is not installed.
+        InputError: If a file of the bundle is damaged, or onnxruntime does not load it.
     """
 
     def __init__(self, folder: Path, adapter: Path | None = None) -> None:
@@ -60,29 +63,31 @@ class OnnxSession:
             import onnxruntime
         except ImportError as error:
             raise need_extra("cpu", "onnxruntime") from error
-        config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"]
-        decoder = config["decoder"]
+        decoder = read_decoder(folder)
+        self._file = path_inside(decoder.filename, folder, "the graph")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
         # Threads that spin while they wait take the cores from other work, such as numpy's products.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = str(folder / decoder["filename"])
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = open_graph(self._file, options)
         self._name_caches(decoder)
         self._run_options = onnxruntime.RunOptions()
         if adapter is not None:
             self._adapter = onnxruntime.LoraAdapter()
-            self._adapter.Load(str(adapter))
+            with refusing("onnxruntime cannot load this adapter", adapter, REMEDY):
+                self._adapter.Load(str(adapter))
             self._run_options.add_active_adapter(self._adapter)
 
-    def _name_caches(self, decoder: dict[str, Any]) -> None:
+    def _name_caches(self, decoder: DecoderRecord) -> None:
         """The names, the type and the empty shape of the graph's KV caches, as genai_config.json has them."""
-        layers, kinds = range(int(decoder["num_hidden_layers"])), ("key", "value")
-        self._empty = (1, int(decoder["num_key_value_heads"]), 0, int(decoder["head_size"]))
-        self._past = [decoder["inputs"][f"past_{kind}_names"] % layer for layer in layers for kind in kinds]
-        present = [decoder["outputs"][f"present_{kind}_names"] % layer for layer in layers for kind in kinds]
-        self._outputs = ["logits", *present]
+        self._empty = (1, decoder.num_key_value_heads, 0, decoder.head_size)
+        self._past, self._outputs = decoder.past, ["logits", *decoder.present]
         types = {entry.name: entry.type for entry in self._session.get_inputs()}
+        outputs = {entry.name for entry in self._session.get_outputs()}
+        missing = [name for name in self._past if name not in types]
+        missing += [name for name in self._outputs if name not in outputs]
+        if missing:
+            what = f"the graph has no input or output {shown(missing[0])}, as {GENAI_CONFIG} says"
+            raise InputError(what, where=str(self._file), remedy=REMEDY)
         self._inputs = set(types)
         self._float = np.float16 if "float16" in types[self._past[0]] else np.float32
 
@@ -96,8 +101,15 @@ class OnnxSession:
 
         Returns:
             The logits (rows, new, vocabulary) and the KV cache with the new tokens.
+
+        Raises:
+            InputError: If onnxruntime does not run the graph, or its logits are no logits of these tokens.
         """
-        logits, *present = self._session.run(self._outputs, self._feed(ids, cache, lengths), self._run_options)
+        with refusing("onnxruntime cannot run this graph", self._file, REMEDY):
+            logits, *present = self._session.run(self._outputs, self._feed(ids, cache, lengths), self._run_options)
+        if logits.ndim != 3 or logits.shape[:2] != ids.shape:
+            what = f"the logits of {ids.shape} tokens have the shape {logits.shape}"
+            raise InputError(what, where=str(self._file), remedy=REMEDY)
         return logits.astype(np.float32, copy=False), present
 
     def _feed(self, ids: NDArray[np.int64], cache: KVCache | None, lengths: NDArray[np.int64]) -> dict[str, Any]:
@@ -205,6 +217,24 @@ class OnnxSession:
             logits, cache = self.run(np.array([[tokens[place]] for place in going], np.int64), cache, lengths)
             tokens = logits[:, -1].argmax(-1).tolist()
         return answers
+
+
+def open_graph(file: Path, options: Any) -> Any:
+    """Load a graph on the CPU; nothing outside its folder is read, which onnxruntime checks of its weights.
+
+    Args:
+        file: The file of the graph.
+        options: ``onnxruntime.SessionOptions``.
+
+    Raises:
+        InputError: If onnxruntime does not load it.
+    """
+    import onnxruntime
+
+    options.log_severity_level = 4
+    with refusing("onnxruntime cannot load this file", file, REMEDY):
+        # Without the fallback, which prints to stdout and tries the same again.
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def _stacked(caches: Sequence[KVCache]) -> KVCache:

@@ -9,6 +9,7 @@ from graft.config import ExportSettings, GgufConfig, Settings
 from graft.errors import InputError, Problems
 from graft.export.target import Built
 from graft.runs.manifest import read_bundle
+from graft.runs.paths import path_inside
 
 if TYPE_CHECKING:
     from graft.export.source import ExportSource
@@ -97,11 +98,7 @@ def _why_not_gptq(source: ExportSource, options: ExportSettings) -> str | None:
 
 
 def _file_of(folder: Path) -> Path:
-    named = read_bundle(folder).file
-    file = (folder / named).resolve() if named else folder
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        raise InputError("the GGUF file that the manifest names is not in the bundle", where=str(folder))
-    return file
+    return path_inside(read_bundle(folder).file or "", folder, "the GGUF file")
 
 
 GGUF = Gguf()

@@ -1,0 +1,146 @@
+"""Damaged run folders and bundles: their readers return something or say what is wrong, and end in no other way."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from damage import INSTEAD, instead_of, of_bytes, of_json, of_lines, put
+from torture import FACTOR, rounds, tally
+
+from graft.cli.main import main
+from graft.export.onnx.adapter_prompt import template_of
+from graft.export.onnx.genai_folder import adapter_file, end_tokens, read_decoder
+from graft.export.targets.gguf import _file_of
+from graft.methods.adapter_folder import read_config, read_record
+from graft.report import usage
+from graft.runs.evaluation_document import read_evaluation, read_metrics, read_predictions
+from graft.runs.folder import RunFolder
+from graft.runs.kept_rows import read_kept_rows
+from graft.runs.kind import folder_kind
+from graft.runs.manifest import read_bundle, read_run
+from graft.runs.view import RunView
+from graft.training.checkpoints import is_whole
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+COMMANDS = ("show", "show --json", "doctor", "doctor --json")
+WORDS_OF_LIBRARIES = ("pydantic", "validation error", "Input should", "yaml", "object is not", "has no attribute")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Makes a copy of one of the fixtures."""
+
+    def copy(name):
+        made = Path(shutil.copytree(FIXTURES / name, tmp_path / name))
+        record = made / "adapter" / "quantization.json"
+        if record.parent.is_dir():
+            record.write_text('{"format": "nf4", "layers": ["model.layers.0.mlp.up_proj"], "sha256": null}', "utf-8")
+        return made
+
+    return copy
+
+
+def damages(file, count):
+    """Damaged contents of a JSON or JSON Lines file: ``count`` of those of its values, and all of its bytes."""
+    content = file.read_bytes()
+    if file.suffix == ".jsonl":
+        found = [one for line in {0, content.count(b"\n") - 1} for one in of_lines(content, line)]
+    else:
+        found = list(of_json(content.decode()))
+    chosen = found if count >= len(found) else random.Random(file.name).sample(found, count)
+    return [*chosen, *of_bytes(content, seed=18, count=rounds(6))]
+
+
+def ask(found, capsys, name, words):
+    """Run a command in this process."""
+    code = main(words)
+    said = capsys.readouterr().err
+    found.command(f"{words[0]} {name}", code, said)
+    foreign = [word for word in WORDS_OF_LIBRARIES if word in said]
+    if foreign:
+        found.faults.append(f"{words[0]} {name}: {foreign[0]!r} in {said[:300]}")
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "metrics.jsonl", "evaluation.json", "predictions.jsonl"])
+def test_show_and_doctor_of_a_damaged_run(folder, file, capsys):
+    run, draw = folder("run-0.1"), random.Random(file)
+    with tally("damaged run folders") as found:
+        for name, content in damages(run / file, rounds(25)):
+            with put(run / file, content):
+                for one in COMMANDS if FACTOR > 1 else [draw.choice(COMMANDS)]:
+                    ask(found, capsys, f"{file}: {name}", [*one.split(), str(run)])
+        for what in INSTEAD:
+            with instead_of(run / file, what):
+                ask(found, capsys, f"{what} for {file}", ["show", str(run)])
+
+
+@pytest.mark.parametrize("bundle", ["bundle-0.1", "multi-adapter-0.1"])
+def test_show_and_doctor_of_a_damaged_bundle(folder, bundle, capsys):
+    made, draw = folder(bundle), random.Random(bundle)
+    file = made / "manifest.json"
+    with tally("damaged bundles") as found:
+        for name, content in damages(file, rounds(40)):
+            with put(file, content):
+                for one in COMMANDS if FACTOR > 1 else [draw.choice(COMMANDS)]:
+                    ask(found, capsys, name, [*one.split(), str(made)])
+
+
+def usage_of(run):
+    return usage.snippet(RunView.read(run))
+
+
+OF_A_RUN = {
+    "manifest.json": [read_run, folder_kind, usage_of],
+    "metrics.jsonl": [read_metrics, lambda run: RunFolder(run).truncate_metrics(10)],
+    "evaluation.json": [read_evaluation],
+    "predictions.jsonl": [read_predictions],
+    "data/train.jsonl": [lambda run: read_kept_rows(run / "data" / "train.jsonl"), usage_of],
+    "data/eval.jsonl": [lambda run: read_kept_rows(run / "data" / "eval.jsonl", "text/labels")],
+    "adapter/adapter_config.json": [lambda run: read_config(run / "adapter"), usage_of],
+    "adapter/quantization.json": [lambda run: read_record(run / "adapter")],
+    "checkpoints/checkpoint-40/complete.json": [lambda run: is_whole(run / "checkpoints" / "checkpoint-40")],
+    "model/config.json": [usage_of],
+    "model/tokenizer_config.json": [usage_of],
+}
+
+
+@pytest.mark.parametrize("file", OF_A_RUN)
+def test_readers_of_a_damaged_run(folder, file):
+    run = folder("run-0.1")
+    with tally("damaged run folders") as found:
+        for name, content in damages(run / file, rounds(100)):
+            for read in OF_A_RUN[file]:
+                with put(run / file, content), found.case(f"{file}: {name}"):
+                    read(run)
+        for what in INSTEAD:
+            for read in OF_A_RUN[file]:
+                with instead_of(run / file, what), found.case(f"{what} for {file}"):
+                    read(run)
+
+
+def adapter_files(bundle):
+    manifest = read_bundle(bundle)
+    for name in ("tone", "base", None):
+        adapter_file(bundle, name)
+        template_of(bundle, manifest.prompt_of(name))
+
+
+OF_A_BUNDLE = {
+    "manifest.json": [folder_kind, adapter_files, _file_of],
+    "genai_config.json": [read_decoder, end_tokens],
+}
+
+
+@pytest.mark.parametrize("file", OF_A_BUNDLE)
+def test_readers_of_a_damaged_bundle(folder, file):
+    bundle = folder("multi-adapter-0.1")
+    with tally("damaged bundles") as found:
+        for name, content in damages(bundle / file, rounds(200)):
+            for read in OF_A_BUNDLE[file]:
+                with put(bundle / file, content), found.case(f"{file}: {name}"):
+                    read(bundle)
+        for what in INSTEAD:
+            for read in OF_A_BUNDLE[file]:
+                with instead_of(bundle / file, what), found.case(f"{what} for {file}"):
+                    read(bundle)
