@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from graft.errors import InputError
 REMEDY = "the file is damaged or was edited: restore it, or run the command that wrote it again"
 LARGEST = 256 * 2**20
 """Bytes of a document that is read; predictions of a hundred thousand rows have less."""
+LARGEST_YAML = 2**20
+"""Bytes of a YAML document: settings, which people write."""
+NO_YAML = "write one `name: value` per line; save the file as UTF-8"
 DEEPEST = 64
 """Levels of lists and objects within one another."""
 LONGEST_VALUE = 60
@@ -20,12 +24,13 @@ LONGEST_VALUE = 60
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def read_text(path: Path, most: int = LARGEST) -> str:
+def read_text(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> str:
     """Return the content of a file.
 
     Args:
         path: A regular file; a pipe or a device could be endless.
         most: The most bytes that are read.
+        remedy: What to do when it has more, or is no text.
 
     Raises:
         InputError: If it cannot be read, is no regular file, has more bytes, or is not UTF-8.
@@ -36,10 +41,10 @@ def read_text(path: Path, most: int = LARGEST) -> str:
             raise InputError("this is not a regular file", where=str(path))
         if found.st_size > most:
             what = f"this file has {found.st_size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are expected"
-            raise InputError(what, where=str(path), remedy=REMEDY)
+            raise InputError(what, where=str(path), remedy=remedy)
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"this file is not UTF-8 text (byte {error.start})", where=str(path), remedy=REMEDY) from None
+        raise InputError(f"this file is not UTF-8 text (byte {error.start})", where=str(path), remedy=remedy) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read this file: {reason}", where=str(path)) from None
@@ -90,6 +95,43 @@ def read_object(path: Path, most: int = LARGEST) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"this is {shown(found)}; expected a JSON object", where=str(path), remedy=REMEDY)
     return found
+
+
+def parse_yaml(text: str, where: str, remedy: str = NO_YAML) -> Any:
+    """Return the value of a YAML document, read as ``graft.yaml_text.parse`` says.
+
+    Args:
+        text: The document.
+        where: Its file, for error messages.
+        remedy: What to do when it is no YAML.
+
+    Raises:
+        InputError: With file and line, when it is no YAML, has tags, repeated names or names that are no text, or
+            stands for too many values.
+    """
+    from graft.yaml_text import parse
+
+    return parse(text, where, remedy)
+
+
+def read_yaml(path: Path, remedy: str = NO_YAML) -> dict[str, Any]:
+    """Return the mapping in a YAML file; an empty file is an empty one.
+
+    Raises:
+        InputError: If the file cannot be read, has over a megabyte, or holds no mapping.
+    """
+    found = parse_yaml(read_text(path, LARGEST_YAML, remedy), str(path), remedy)
+    if found is not None and not isinstance(found, dict):
+        what = f"the file must be a mapping of settings, not {shown(found)}"
+        raise InputError(what, where=str(path), remedy=remedy)
+    return found or {}
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """Return a YAML document, which ``read_yaml`` reads as ``values``."""
+    from graft.yaml_text import dump
+
+    return dump(dict(values))
 
 
 def shown(value: Any) -> str:

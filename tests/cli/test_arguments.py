@@ -1,6 +1,6 @@
 import pytest
 
-from graft.cli.arguments import parse, read_config
+from graft.cli.arguments import parse
 from graft.errors import InputError
 
 
@@ -32,17 +32,3 @@ def test_template_with_other_letters_survives():
     assert (
         parse(["--text_template", "プロンプト {a}\\n答え {b}"]).options["text_template"] == "プロンプト {a}\\n答え {b}"
     )
-
-
-def test_yaml_numbers_people_write(tmp_path):
-    path = tmp_path / "c.yaml"
-    path.write_text("learning_rate: 1e-4\nlow: 1e-6\nname: e5\nversion: '1e-4'\n", encoding="utf-8")
-    assert read_config(path) == {"learning_rate": 1e-4, "low": 1e-6, "name": "e5", "version": "1e-4"}
-
-
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n"])
-def test_yaml_that_is_no_mapping(tmp_path, text):
-    path = tmp_path / "c.yaml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError):
-        read_config(path)

@@ -4,13 +4,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from graft.cli.arguments import parse, read_config
+from graft.cli.arguments import parse
 from graft.cli.finetune import read_settings
 from graft.cli.main import main
 from graft.commands.passes import missing
 from graft.commands.run import requirements, run_workflow
 from graft.commands.workflow_file import read_workflow
 from graft.config import FinetuneSettings
+from graft.documents import read_yaml
 from graft.errors import InputError
 from graft.planning.settings import finetune_settings
 from graft.progress import Silent
@@ -95,7 +96,7 @@ def walkthrough(gpt2, dataset, tmp_path):
 
 
 def settings_of(path, **over) -> FinetuneSettings:
-    (step,) = read_workflow(read_config(path), str(path), over).steps
+    (step,) = read_workflow(read_yaml(path), str(path), over).steps
     return step.settings
 
 
@@ -136,7 +137,7 @@ def _written(folder, settings):
 
 
 def test_the_walkthroughs_remedies_are_settings(walkthrough, tmp_path):
-    document = read_config(walkthrough)
+    document = read_yaml(walkthrough)
     for text in (SLOW, OVERFITTING):
         document |= yaml.safe_load(text)
     (step,) = read_workflow(document, "x").steps
@@ -166,7 +167,7 @@ def test_the_command_line_wins(walkthrough):
 
 
 def test_data_configurations_are_chosen_by_name(walkthrough):
-    document = read_config(walkthrough)
+    document = read_yaml(walkthrough)
     document["data_configs"].append(
         {"name": "other", "type": "HuggingfaceContainer", "load_dataset_config": {"data_files": "eval.json"}}
     )
@@ -180,7 +181,7 @@ def test_data_configurations_are_chosen_by_name(walkthrough):
 
 
 def test_everything_unknown_is_said_at_once(walkthrough):
-    document = read_config(walkthrough)
+    document = read_yaml(walkthrough)
     document["pases"] = {}
     document["model"]["config"]["model_pth"] = "x"
     document["data_configs"][0]["load_dataset_config"]["data_file"] = "x"
@@ -219,7 +220,7 @@ def test_what_is_out_of_place_is_said(text, said):
 
 def test_a_pass_of_ones_own_takes_what_the_one_before_left(walkthrough, tmp_path):
     (tmp_path / "own.py").write_text(OWN_PASS, encoding="utf-8")
-    document = read_config(walkthrough)
+    document = read_yaml(walkthrough)
     document["passes"]["size"] = {"type": f"{tmp_path / 'own.py'}:Count", "config": {"unit": 1}}
     over = {"max_steps": 1, "evaluate": False}
     workflow = read_workflow(document | {"output_path": str(tmp_path / "flow")}, "w.yaml", over)
@@ -237,7 +238,7 @@ def test_a_pass_of_ones_own_takes_what_the_one_before_left(walkthrough, tmp_path
 
 def test_what_a_pass_lacks_is_named_before_anything_is_done(walkthrough, tmp_path):
     (tmp_path / "own.py").write_text(OWN_PASS, encoding="utf-8")
-    document = read_config(walkthrough) | {"output_path": str(tmp_path / "flow")}
+    document = read_yaml(walkthrough) | {"output_path": str(tmp_path / "flow")}
     document["passes"]["size"] = {"type": f"{tmp_path / 'own.py'}:Needy"}
     workflow = read_workflow(document, "w.yaml")
     with pytest.raises(InputError, match=r"no_such_module_for_graft(.|\n)*graft-slm\[auto-opt\]"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError
@@ -78,34 +77,3 @@ def _value(found: Arguments, name: str, word: str) -> None:
         found.options[name] = word
     else:
         found.options[name] = [*before, word] if isinstance(before, list) else [before, word]
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A YAML file of settings, in which ``1e-4`` is a number.
-
-    Raises:
-        InputError: when there is no such file, or it is not YAML, or not a mapping.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """YAML 1.1 takes ``1e-4`` for a string; people mean a number."""
-
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?(?:\d[\d_]*\.?\d*(?:[eE][-+]?\d+)|\d[\d_]*\.\d*|\.\d+(?:[eE][-+]?\d+)?|\.inf|\.nan)$"),
-        list("-+.0123456789"),
-    )
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except FileNotFoundError:
-        raise InputError("no such file", where=str(path)) from None
-    except OSError as error:
-        raise InputError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"this is not YAML: {error}", where=str(path)) from None
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise InputError("the file must be a mapping of settings, with one `name: value` per line", where=str(path))
-    return {str(key): value for key, value in document.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from graft.cli.arguments import Arguments, read_config
+from graft.cli.arguments import Arguments
 from graft.cli.command import CONFIG, Command
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
@@ -20,6 +20,7 @@ from graft.config import (
     Settings,
     option_names,
 )
+from graft.documents import read_yaml
 from graft.errors import InputError, Problems
 from graft.files import expanded
 
@@ -92,7 +93,7 @@ def read_configs(given: Any) -> dict[str, Any]:
         raise InputError("--config requires a file", remedy="--config settings.yaml")
     values: dict[str, Any] = {}
     for path in given if isinstance(given, list) else [given] if given else []:
-        values = laid_over(values, flat_settings(read_config(expanded(str(path))), str(path)))
+        values = laid_over(values, flat_settings(read_yaml(expanded(str(path))), str(path)))
     return values
 
 

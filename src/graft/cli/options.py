@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from graft.cli.arguments import Arguments, read_config
+from graft.cli.arguments import Arguments
 from graft.config import Settings, option_names
+from graft.documents import read_yaml
 from graft.errors import InputError
 from graft.files import expanded
 
@@ -29,7 +30,7 @@ def given_settings(arguments: Arguments, cls: type[Settings]) -> Given:
     config = arguments.take("config")
     if config is True or isinstance(config, list):
         raise InputError("--config accepts one file", remedy="--config settings.yaml")
-    from_file = read_config(expanded(str(config))) if config is not None else {}
+    from_file = read_yaml(expanded(str(config))) if config is not None else {}
     above = arguments.options
     known = option_names(cls)
     taken = {_setting(name, known) for name in above}

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from graft.commands.moved import PLACES, is_gone, new_places
 from graft.config import SECRET, FinetuneSettings
+from graft.documents import REMEDY, read_yaml
 from graft.errors import InputError, Problems
 from graft.planning.fingerprints import chat_template_sha256, tokenizer_sha256
 from graft.planning.plan import RunPlan
@@ -113,7 +112,7 @@ def _recorded(run: Path) -> FinetuneSettings | None:
     path = run / "config.yaml"
     if not path.is_file():
         return None
-    return finetune_settings(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    return finetune_settings(read_yaml(path, REMEDY), str(path))
 
 
 def _is_longer(given: FinetuneSettings, recorded: FinetuneSettings, manifest: RunManifest) -> bool:

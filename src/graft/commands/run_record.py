@@ -13,12 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from graft._version import __version__
 from graft.config import SECRET
 from graft.data.example import Example
 from graft.data.rows import as_row
+from graft.documents import dump_yaml
 from graft.hardware.machine import machine
 from graft.methods import METHODS
 from graft.models.base import Base, save_chat_template
@@ -133,7 +132,7 @@ def _config(plan: RunPlan) -> str:
         recorded["precision"] = plan.training.precision
     if any(inferred.name == "max_length" for inferred in plan.inferred):  # it depends on the memory that was free
         recorded["max_length"] = plan.encoding.max_length
-    return yaml.safe_dump({**recorded, "seed": settings.seed}, sort_keys=True, allow_unicode=True)
+    return dump_yaml({**recorded, "seed": settings.seed})
 
 
 def _data(plan: RunPlan) -> dict[str, Any]:

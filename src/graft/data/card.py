@@ -8,15 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from graft.data.features import Feature, with_classes
+from graft.documents import parse_yaml
+from graft.errors import InputError
 
 LARGEST = 1 << 20
 """Bytes; a longer file is not looked at."""
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_ANCHOR = re.compile(r"(?:^|[\s\[{,])[&*]\w", re.MULTILINE)
-"""References of YAML, by which a small text can stand for an enormous one."""
 
 
 def features_beside(file: Path) -> dict[str, Feature]:
@@ -46,11 +44,11 @@ def _of_json(folder: Path) -> Iterator[Any]:
 
 def _of_card(path: Path) -> Iterator[dict[str, Feature]]:
     front = _FRONT.match(_text(path))
-    if front is None or "class_label" not in front.group(1) or _ANCHOR.search(front.group(1)):
+    if front is None or "class_label" not in front.group(1):
         return
     try:
-        card = yaml.safe_load(front.group(1))
-    except (yaml.YAMLError, ValueError, RecursionError):
+        card = parse_yaml(front.group(1), str(path))
+    except InputError:
         return
     infos = card.get("dataset_info") if isinstance(card, Mapping) else None
     for info in infos if isinstance(infos, list) else [infos]:

@@ -1,0 +1,254 @@
+"""YAML to plain values: bounded, without tags, and without the guesses of YAML 1.1 that people do not mean."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from graft.errors import Problems
+
+DEEPEST = 64
+"""Levels of lists and mappings within one another."""
+MOST_VALUES = 200_000
+"""Values of a document, those that references repeat included."""
+MOST_DIGITS = 400
+"""Digits of a whole number; the largest floating-point number has 309."""
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF|nan|NaN|NAN)")
+_NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
+_TRUTH = {"true": True, "false": False}
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
+_MERGE = "<<"
+
+
+@dataclass
+class _Open:
+    """A list or mapping that is being read."""
+
+    values: Any
+    anchor: str | None
+    size_before: int
+    key: str | None = None
+    merged: list[Any] = field(default_factory=list)
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+def parse(text: str, where: str, remedy: str) -> Any:
+    """Return the value of a YAML document.
+
+    Differences to YAML 1.1: ``1e-4`` is a number; dates, ``190:20:30``, ``0x1F``, ``010`` and ``1_000`` are text; keys
+    are text; in a list, ``yes``, ``no``, ``on`` and ``off`` are text, too.
+
+    Args:
+        text: The document.
+        where: Its file, for error messages.
+        remedy: What to do when it is no YAML.
+
+    Raises:
+        InputError: With each repeated key, tag and key that is no text, or the first place that is no YAML.
+    """
+    return _Reader(where, remedy).document(text)
+
+
+def dump(values: Any) -> str:
+    """Return YAML that ``parse`` reads as ``values``: a text such as ``1e-4`` is in quotes."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=True, allow_unicode=True))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what ``parse`` takes for a number, and YAML 1.1 does not."""
+
+
+_Dumper.add_implicit_resolver("graft:number", re.compile(f"(?:{_NUMBER.pattern})$"), list("-+.0123456789"))
+
+
+class _Reader:
+    def __init__(self, where: str, remedy: str) -> None:
+        self.where, self.remedy = where, remedy
+        self.problems = Problems()
+        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.open: list[_Open] = []
+        self.result: Any = None
+        self.size = self.documents = 0
+
+    def document(self, text: str) -> Any:
+        """The value of the only document in ``text``."""
+        with self._no_yaml(text):
+            for event in yaml.parse(text, Loader=_parser(text)):
+                self._take(event)
+        self.problems.raise_if_any()
+        return self.result
+
+    @contextmanager
+    def _no_yaml(self, text: str) -> Iterator[None]:
+        """What the parser refuses is said beside what has been found before it."""
+        try:
+            yield
+            return
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = min(mark.line, text.count("\n")) + 1 if mark else None
+            said = ": ".join(filter(None, (error.context, error.problem)))
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            said = f"the character U+{error.character:04X} is not allowed"
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: an escape beyond Unicode
+            line, said = None, str(error)
+        self.problems.add(f"this is not YAML: {said}", f"{self.where}:{line}" if line else self.where, self.remedy)
+        self.problems.raise_if_any()
+
+    def _take(self, event: Any) -> None:
+        if isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self._stop(event, "a second document begins here", "keep one, without lines of `---` between")
+        elif isinstance(event, yaml.AliasEvent):
+            self._add(event, self._referred(event))
+        elif isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._begin(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._end(event)
+
+    def _begin(self, event: Any) -> None:
+        self._untagged(event)
+        self._grow(event, 1)
+        if len(self.open) >= DEEPEST:
+            self._stop(event, f"lists and mappings are nested more than {DEEPEST} levels", self.remedy)
+        if self._expects_key():
+            self._stop(event, "a list or a mapping cannot be the name of a value", "write `name: value`")
+        values: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
+        self.open.append(_Open(values, event.anchor, self.size))
+
+    def _end(self, event: Any) -> None:
+        ended = self.open.pop()
+        for below in ended.merged:
+            ended.values = {**below, **ended.values}
+        if ended.anchor:
+            self.anchors[ended.anchor] = (ended.values, 1 + self.size - ended.size_before)
+        self._add(event, ended.values)
+
+    def _scalar(self, event: Any) -> None:
+        self._untagged(event)
+        self._grow(event, 1)
+        if self._expects_key():
+            self._name(event)
+            return
+        value = self._value(event) if event.implicit[0] else self._text(event)
+        if event.anchor:
+            self.anchors[event.anchor] = (value, 1)
+        self._add(event, value)
+
+    def _name(self, event: Any) -> None:
+        """The name of the next value of a mapping."""
+        inner, plain = self.open[-1], event.implicit[0]
+        inner.key = name = self._text(event)
+        if plain and name in _NOTHING:
+            self._said(event, "a value has no name", "write `name: value`")
+        if plain and name == _MERGE:
+            return
+        if name in inner.lines:
+            what = f"{name[:60]!r} is given twice, first in line {inner.lines[name]}"
+            self._said(event, what, "remove one of the two")
+        inner.lines[name] = _line(event)
+
+    def _add(self, event: Any, value: Any) -> None:
+        """Put a whole value into what is open, or keep it as the document's."""
+        if not self.open:
+            self.result = value
+            return
+        inner = self.open[-1]
+        if isinstance(inner.values, list):
+            inner.values.append(value)
+        elif inner.key is None:
+            self._stop(event, "a reference cannot be the name of a value", "write the name itself")
+        elif inner.key == _MERGE and _MERGE not in inner.lines:
+            self._merge(event, value)
+        else:
+            inner.values[inner.key] = value
+        inner.key = None
+
+    def _merge(self, event: Any, value: Any) -> None:
+        """``<<``: the values of one or several mappings, below those of the mapping itself."""
+        several = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, dict) for each in several):
+            self._stop(event, "<< takes a mapping, or a list of mappings", "write the values themselves")
+        self.open[-1].merged += several
+
+    def _referred(self, event: Any) -> Any:
+        if event.anchor not in self.anchors:
+            self._stop(event, f"*{event.anchor[:60]} refers to nothing that is complete", "write the value itself")
+        value, size = self.anchors[event.anchor]
+        self._grow(event, size)
+        return copy.deepcopy(value)
+
+    def _value(self, event: Any) -> Any:
+        """What a scalar without quotes means."""
+        text: str = event.value
+        if text in _NOTHING:
+            return None
+        if text.lower() in _TRUTH:
+            return _TRUTH[text.lower()]
+        if text.lower() in _SWITCHES and self.open and isinstance(self.open[-1].values, dict):
+            return _SWITCHES[text.lower()]
+        if _WHOLE.fullmatch(text):
+            if len(text) > MOST_DIGITS:
+                self._said(event, f"a number of {len(text):,} digits", "write a smaller number, or put it in quotes")
+                return 0
+            return int(text)
+        if _NUMBER.fullmatch(text) and not _leading_zero(text):
+            return float(text)
+        special = _SPECIAL.fullmatch(text)
+        return float(special[1] + special[2]) if special else self._text(event)
+
+    def _text(self, event: Any) -> str:
+        """A text; two escapes of a surrogate pair, as JSON has them, are one character."""
+        try:
+            return str(event.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le"))
+        except UnicodeDecodeError:
+            self._said(event, "half of a surrogate pair, which is no character", "write the character itself")
+            return ""
+
+    def _expects_key(self) -> bool:
+        return bool(self.open) and isinstance(self.open[-1].values, dict) and self.open[-1].key is None
+
+    def _untagged(self, event: Any) -> None:
+        if event.tag is not None:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:60]
+            self._said(event, f"the tag {tag} is not supported", "remove it; a text in quotes is always text")
+
+    def _grow(self, event: Any, size: int) -> None:
+        self.size += size
+        if self.size > MOST_VALUES:
+            what = f"there are more than {MOST_VALUES:,} values, with those that references repeat"
+            self._stop(event, what, "write a shorter file")
+
+    def _said(self, event: Any, what: str, remedy: str) -> None:
+        self.problems.add(what, f"{self.where}:{_line(event)}", remedy)
+
+    def _stop(self, event: Any, what: str, remedy: str) -> None:
+        self._said(event, what, remedy)
+        self.problems.raise_if_any()
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+def _leading_zero(text: str) -> bool:
+    """``010``: a text, which one reader takes for eight and the other for ten."""
+    digits = text.lstrip("+-")
+    return digits.isdigit() and len(digits) > 1 and digits.startswith("0")
+
+
+def _parser(text: str) -> Any:
+    """The C parser where it is installed: forty times as fast, but it refuses surrogate pairs as JSON has them."""
+    return yaml.SafeLoader if "\\ud" in text.lower() else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
