@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from graft.data.example_set import ExampleSet
 from graft.data.ignored import check_ignored
 from graft.data.inferred import InferredSetting
 from graft.data.quality import label_counts, summarize, to_examples, without_duplicates
-from graft.data.sources import Loaded, Source, load_rows
+from graft.data.readers import Row
+from graft.data.sources import Loaded, Source, load_readable
 from graft.data.split import check_learnable, hold_out, sample, usual_share
 from graft.errors import Problems
 
@@ -80,10 +81,10 @@ def prepare(
     Raises:
         InputError: With everything that is wrong with the data.
     """
-    loaded = loaded or load_rows(settings)
-    check_ignored(loaded.train, settings.ignore_columns)
-    mapping = recognize(loaded.train, settings, _generation_prompt(tokenizer))
-    examples, held = _both(loaded, mapping)
+    loaded = loaded or load_readable(settings)
+    mapping, examples, held = _converted(
+        loaded, settings, lambda rows: recognize(rows, settings, _generation_prompt(tokenizer))
+    )
     check_used(settings, mapping, examples[0])
     mapping = replace(mapping, labels=_classes(mapping, examples))
     examples, repeated, warnings = without_duplicates(examples, settings.keep_duplicates)
@@ -107,15 +108,31 @@ def _generation_prompt(tokenizer: Any) -> str | None:
     return Renderer(tokenizer).generation_prompt() if tokenizer is not None else None
 
 
-def _both(loaded: Loaded, mapping: ColumnMapping) -> tuple[ExampleSet, ExampleSet | None]:
-    """The examples of both sides; what is wrong on either is said together."""
-    problems = Problems()
-    sides: list[ExampleSet] = []
-    for rows in (loaded.train, loaded.eval or []):
-        with problems.collecting():
-            sides.append(to_examples(rows, mapping))
-    problems.raise_if_any()
-    return sides[0], None if loaded.eval is None else sides[1]
+class _Converted(NamedTuple):
+    """How the columns are read, and the examples of both sides; None where no rows to hold out were given."""
+
+    mapping: ColumnMapping
+    train: ExampleSet
+    held_out: ExampleSet | None
+
+
+def _converted(
+    loaded: Loaded, settings: DataSettings, recognize: Callable[[Sequence[Row]], ColumnMapping]
+) -> _Converted:
+    """The examples of both sides.
+
+    Raises:
+        InputError: With what is wrong with files, columns and rows on either side, together.
+    """
+    faults = loaded.faults
+    with faults.collecting():
+        check_ignored(loaded.train, settings.ignore_columns)
+    with faults.collecting():
+        mapping = recognize(loaded.train)
+        train = to_examples(loaded.train, mapping, faults)
+        held_out = None if loaded.eval is None else to_examples(loaded.eval, mapping, faults)
+    faults.raise_if_any()
+    return _Converted(mapping, train, held_out)
 
 
 def _check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: bool, removed: Sequence[str]) -> None:
@@ -208,7 +225,7 @@ def read_examples(
     Raises:
         InputError: With everything that is wrong with the data.
     """
-    loaded = load_rows(settings, token, prefer=("test", "validation", "train"))
-    mapping = recognize(loaded.train, settings, generation_prompt, labels)
-    examples = list(to_examples(loaded.train, mapping))
+    loaded = replace(load_readable(settings, token, prefer=("test", "validation", "train")), eval=None)
+    mapping, found, _ = _converted(loaded, settings, lambda rows: recognize(rows, settings, generation_prompt, labels))
+    examples = list(found)
     return Read(examples, replace(mapping, labels=_classes(mapping, examples, labels)), loaded.source)

@@ -16,53 +16,59 @@ from graft.data.columns import ColumnMapping
 from graft.data.duplicates import find_duplicates, row_keys
 from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, TaggedExample, shown_places
 from graft.data.example_set import ExampleSet, first_places, pair_hashes
+from graft.data.faults import Faults
 from graft.data.readers import Row
 from graft.data.values import nothing, refuse_unreadable
-from graft.errors import GraftError, Problems, shorten
+from graft.errors import GraftError
 
 IMBALANCE = 10
 """A class with so many times the rows of another is worth a warning."""
 
 
-def to_examples(rows: Iterable[Row], mapping: ColumnMapping) -> ExampleSet:
+def to_examples(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults | None = None) -> ExampleSet:
     """Return the examples of all rows.
+
+    Args:
+        rows: The rows.
+        mapping: How they are read.
+        faults: Takes what is wrong, to be said with what else is.
 
     Raises:
         InputError: Naming by file and line the rows without a column that is read, and those with an empty answer; and
-            the columns that would be lost although their names are known.
+            the columns that would be lost although their names are known; where there are no ``faults`` to take it.
     """
-    problems = Problems()
-    examples = ExampleSet.of(_converted(rows, mapping, problems))
-    shorten(problems, "rows like these")
+    found = Faults() if faults is None else faults
+    before = len(found.found)
+    examples = ExampleSet.of(_converted(rows, mapping, found))
     if mapping.exhaustive:
-        mapping.notes.lost(mapping.kind, problems)
-    if not len(examples) and not problems and next(iter(rows), None) is not None:
-        problems.add("no row has an answer that is trained: all are switched off, or rejected")
-    problems.raise_if_any()
+        mapping.notes.lost(mapping.kind, found)
+    if not len(examples) and len(found.found) == before and next(iter(rows), None) is not None:
+        found.add("no row has an answer that is trained: all are switched off, or rejected")
+    if faults is None:
+        found.raise_if_any()
     return examples
 
 
-def _converted(rows: Iterable[Row], mapping: ColumnMapping, problems: Problems) -> Iterator[Example]:
+def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> Iterator[Example]:
     read = frozenset((*mapping.columns, *mapping.optional))
     for row in rows:
         unread = [name for name, value in row.columns.items() if name not in read and not nothing(value)]
         mapping.notes.unread(unread, row.origin)
         missing = [name for name in mapping.columns if row.columns.get(name) is None]
         if missing:
-            problems.add(_missing(row, missing), str(row.origin))
+            faults.add(_missing(row, missing), row.origin)
             continue
         try:
-            for name in read:
-                refuse_unreadable(row.columns.get(name), f"{row.origin}: column {name!r}")
+            for name, value in row.columns.items():
+                if type(value) is not str and name in read:
+                    refuse_unreadable(value, f"{row.origin}: column {name!r}")
             made = mapping.convert(row.columns, row.origin)
         except GraftError as error:
-            problems.found += [
-                found if found.where else replace(found, where=str(row.origin)) for found in error.problems
-            ]
+            faults.take(error.problems, str(row.origin))
             continue
         for example in made:
             if not example.has_target:
-                problems.add("the answer is empty", str(example.origin), "fill it in, or remove the row")
+                faults.add("the answer is empty", example.origin, "fill it in, or remove the row")
             yield normalized(example)
 
 

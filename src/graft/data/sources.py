@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from graft.config import DataSettings
 from graft.data.columns.known import known_names
 from graft.data.example import Origin
+from graft.data.faults import Faults
 from graft.data.features import named, with_classes
 from graft.data.ignored import without_columns
 from graft.data.inferred import InferredSetting
@@ -32,9 +33,19 @@ from graft.data.readers.plain import plain_rows
 from graft.data.saved_datasets import saved_rows, saved_splits
 from graft.data.spool import Joined, Spool
 from graft.data.values import plain, without_padding
-from graft.errors import GraftError, InputError, Problems, did_you_mean, reason_of, refusing
+from graft.errors import GraftError, InputError, did_you_mean, reason_of, refusing
 
-__all__ = ["Loaded", "Source", "find_files", "load_rows", "naming_of", "rows_of_dataset", "sha256_of", "take"]
+__all__ = [
+    "Loaded",
+    "Source",
+    "find_files",
+    "load_readable",
+    "load_rows",
+    "naming_of",
+    "rows_of_dataset",
+    "sha256_of",
+    "take",
+]
 
 _PART = re.compile(r"^(\w[\w-]*)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?$")
 _LOADERS = {"json", "csv", "parquet", "text", "arrow"}
@@ -64,6 +75,7 @@ class Loaded:
         eval_source: Where the rows to hold out are from.
         files: The SHA-256 of each file that was read, by its path.
         inferred: Which files of a folder were read.
+        faults: What is wrong with rows that could not be read; whoever prepares the others raises it.
     """
 
     train: Sequence[Row]
@@ -72,6 +84,7 @@ class Loaded:
     eval_source: Source | None
     files: Mapping[str, str] = field(default_factory=dict)
     inferred: Sequence[InferredSetting] = ()
+    faults: Faults = field(default_factory=Faults)
 
 
 class _Found(NamedTuple):
@@ -84,7 +97,7 @@ class _Found(NamedTuple):
 
 
 def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence[str] = ("train",)) -> Loaded:
-    """Return the rows to train on and, if given, those to hold out.
+    """Return the rows to train on and, if given, those to hold out, none of which has a fault.
 
     Args:
         settings: The files, splits and slices.
@@ -92,36 +105,70 @@ def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence
         prefer: The splits to take rows from when no ``train_split`` is given; the first that exists is used.
 
     Raises:
-        InputError: With everything that is wrong with the files, splits and slices.
+        InputError: With everything that is wrong with the files, their rows, splits and slices.
     """
-    problems = Problems()
-    train: Sequence[Row] = []
-    held: Sequence[Row] | None = None
-    source = eval_source = Source("", 0, None)
-    found, held_out = _Found({}, "", None), _Found({}, "", None)
-    with problems.collecting():
-        found = _read(settings, token)
-        splits, sha256 = found.splits, found.hashes.together if found.hashes else None
-        wanted = settings.train_split or next((name for name in prefer if name in splits), next(iter(splits)))
-        inside = settings.eval_split
-        if inside is None and settings.train_split is None and wanted == "train" and "validation" in splits:
-            inside = "validation"
-        if inside and settings.eval_data_files is None:
-            with problems.collecting():
-                held = take(splits, inside, "--eval_split")
-                eval_source = Source(f"{found.path} {inside}", len(held), sha256)
-        train = take(splits, wanted, "--train_split")
-        source = Source(found.path, len(train), sha256)
+    loaded = load_readable(settings, token, prefer)
+    loaded.faults.raise_if_any()
+    return loaded
+
+
+def load_readable(settings: DataSettings, token: str | None = None, prefer: Sequence[str] = ("train",)) -> Loaded:
+    """Return the rows that can be read, and in ``faults`` what is wrong with the others, to be said with what else is.
+
+    Arguments and errors are those of ``load_rows``, which raises the faults as well.
+    """
+    faults = Faults()
+    chosen, held_out = _Chosen(), _Found({}, "", None)
+    with faults.collecting():
+        found = _read(settings, token, faults)
+        chosen = _chosen(found, settings, prefer, faults) if found.splits else chosen
+    held, eval_source = chosen.held, chosen.eval_source
     if settings.eval_data_files is not None:
-        with problems.collecting():
-            held_out = _of_files(find_files(settings.eval_data_files, "--eval_data_files"), naming_of(settings))
+        with faults.collecting():
+            listed = find_files(settings.eval_data_files, "--eval_data_files")
+            held_out = _of_files(listed, naming_of(settings), faults)
             held = _held_out(held_out.splits)
             eval_source = Source(held_out.path, len(held), held_out.hashes.together if held_out.hashes else None)
-    problems.raise_if_any()
-    train = without_columns(train, settings.ignore_columns)
-    held = None if held is None else without_columns(held, settings.ignore_columns)
-    files = {file: sha256 for part in (found, held_out) if part.hashes for file, sha256 in part.hashes.each.items()}
-    return Loaded(train, held, source, eval_source if held is not None else None, files, found.inferred)
+    if not chosen.train:
+        faults.raise_if_any()
+    return Loaded(
+        without_columns(chosen.train, settings.ignore_columns),
+        None if held is None else without_columns(held, settings.ignore_columns),
+        chosen.source,
+        eval_source if held is not None else None,
+        {**chosen.files, **(held_out.hashes.each if held_out.hashes else {})},
+        chosen.inferred,
+        faults,
+    )
+
+
+@dataclass
+class _Chosen:
+    """The rows of the splits that are wanted."""
+
+    train: Sequence[Row] = ()
+    held: Sequence[Row] | None = None
+    source: Source = Source("", 0, None)
+    eval_source: Source | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    inferred: Sequence[InferredSetting] = ()
+
+
+def _chosen(found: _Found, settings: DataSettings, prefer: Sequence[str], faults: Faults) -> _Chosen:
+    splits, sha256 = found.splits, found.hashes.together if found.hashes else None
+    chosen = _Chosen(files=found.hashes.each if found.hashes else {}, inferred=found.inferred)
+    wanted = settings.train_split or next((name for name in prefer if name in splits), next(iter(splits)))
+    inside = settings.eval_split
+    if inside is None and settings.train_split is None and wanted == "train" and "validation" in splits:
+        inside = "validation"
+    if inside and settings.eval_data_files is None:
+        with faults.collecting():
+            chosen.held = take(splits, inside, "--eval_split")
+            chosen.eval_source = Source(f"{found.path} {inside}", len(chosen.held), sha256)
+    with faults.collecting():
+        chosen.train = take(splits, wanted, "--train_split")
+        chosen.source = Source(found.path, len(chosen.train), sha256)
+    return chosen
 
 
 def _held_out(splits: Splits) -> Sequence[Row]:
@@ -139,46 +186,48 @@ def naming_of(settings: DataSettings) -> Naming:
     return bare_names if own or any(template is not None for template in named) else known_names
 
 
-def _read(settings: DataSettings, token: str | None) -> _Found:
+def _read(settings: DataSettings, token: str | None, faults: Faults) -> _Found:
     naming = naming_of(settings)
     # As in `datasets`: a loader's name ("json", "csv") may stand beside the files it is for.
     if settings.data_files and settings.data_name not in {None, *_LOADERS}:
         raise InputError("--data_name and --data_files are both given", remedy="omit one of them")
     if settings.data_files is not None:
-        return _of_files(find_files(settings.data_files), naming)
+        return _of_files(find_files(settings.data_files), naming, faults)
     name = settings.data_name or ""
     if not name.strip():
         remedy = "give a file, a folder or a Hub ID"
         raise InputError("the name of the data is empty", where="--data_name", remedy=remedy)
     path = path_of(name)
     if path.is_file():
-        return _of_files([path], naming)
+        return _of_files([path], naming, faults)
     if path.is_dir():
-        return _saved(path, naming) if is_saved(path) else _folder(path, naming)
+        return _saved(path, naming, faults) if is_saved(path) else _folder(path, naming, faults)
     if path.exists():
-        return _of_files(find_files([name], "--data_name"), naming)  # which says what it is
-    return _hub(settings, token)
+        return _of_files(find_files([name], "--data_name"), naming, faults)  # which says what it is
+    return _hub(settings, token, faults)
 
 
-def _of_files(files: list[Path], naming: Naming) -> _Found:
+def _of_files(files: list[Path], naming: Naming, faults: Faults) -> _Found:
     with unchanged(files):
-        return _Found(load_splits(files, naming), named_of(files), hashes_of(files))
+        return _Found(load_splits(files, naming, faults), named_of(files), _hashes(files, faults))
 
 
-def _folder(path: Path, naming: Naming) -> _Found:
+def _hashes(files: Sequence[Path], faults: Faults) -> Hashes | None:
+    """The hashes of files without a fault: nothing is done with the others, which may be of any size."""
+    return None if faults else hashes_of(files)
+
+
+def _folder(path: Path, naming: Naming, faults: Faults) -> _Found:
     files = files_in(path)
     splits: dict[str, list[Path]] = {}
     for file in files:
         splits.setdefault(split_named(str(file.relative_to(path))) or "train", []).append(file)
-    problems = Problems()
     rows: dict[str, list[Sequence[Row]]] = {}
     with unchanged(files):
         for name, listed in splits.items():
-            with problems.collecting():
-                for inner, part in load_splits(listed, naming).items():
-                    rows.setdefault(inner if inner != "train" else name, []).append(part)
-        problems.raise_if_any()
-        hashes = hashes_of(files)
+            for inner, part in load_splits(listed, naming, faults).items():
+                rows.setdefault(inner if inner != "train" else name, []).append(part)
+        hashes = _hashes(files, faults)
     joined = {name: parts[0] if len(parts) == 1 else Joined(parts) for name, parts in rows.items()}
     return _Found(joined, str(path), hashes, (_taken(path, files),))
 
@@ -191,30 +240,26 @@ def _taken(folder: Path, files: Sequence[Path]) -> InferredSetting:
     return InferredSetting("data_files", [*names[:FILES_SHOWN], *more], why)
 
 
-def _saved(path: Path, naming: Naming) -> _Found:
+def _saved(path: Path, naming: Naming, faults: Faults) -> _Found:
     """The rows of a folder that ``datasets`` saved."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    problems = Problems()
     splits: dict[str, Sequence[Row]] = {}
     with unchanged(files):
         for name, folder in saved_splits(path).items():
-            with problems.collecting():
-                splits[name] = Spool(plain_rows(saved_rows(folder, f"{path} {name}", problems), problems, naming))
-        problems.raise_if_any()
-        return _Found(splits, str(path), hashes_of(files))
+            with faults.collecting():
+                splits[name] = Spool(plain_rows(saved_rows(folder, f"{path} {name}", faults), faults, naming))
+        return _Found(splits, str(path), _hashes(files, faults))
 
 
-def _rows_of_splits(splits: Mapping[Any, Any], name: str, naming: Naming) -> Splits:
-    problems = Problems()
+def _rows_of_splits(splits: Mapping[Any, Any], name: str, naming: Naming, faults: Faults) -> Splits:
     rows: Splits = {}
     for split, part in splits.items():
         with refusing("`datasets` cannot read these rows", f"{name} {split}"):
-            rows[str(split)] = Spool(plain_rows(rows_of_dataset(part, f"{name} {split}"), problems, naming))
-    problems.raise_if_any()
+            rows[str(split)] = Spool(plain_rows(rows_of_dataset(part, f"{name} {split}"), faults, naming))
     return rows
 
 
-def _hub(settings: DataSettings, token: str | None) -> _Found:
+def _hub(settings: DataSettings, token: str | None, faults: Faults) -> _Found:
     name = str(settings.data_name)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix.lower() in endings():
         raise InputError("no such file or folder", where=name, remedy=near(Path(name)))
@@ -236,7 +281,7 @@ def _hub(settings: DataSettings, token: str | None) -> _Found:
             f"{reason_of(error)}",
             remedy="check the connection and the name, or give a local file with --data_files",
         ) from error
-    return _Found(_rows_of_splits(found, name, naming_of(settings)), name, None)
+    return _Found(_rows_of_splits(found, name, naming_of(settings), faults), name, None)
 
 
 def rows_of_dataset(dataset: Any, name: str) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from typing import Any
 from graft.config import FinetuneSettings, config_of
 from graft.data.inferred import InferredSetting
 from graft.data.pipeline import Prepared, prepare
-from graft.data.sources import Loaded, load_rows
+from graft.data.sources import Loaded, load_readable
 from graft.errors import Problems
 from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
@@ -95,7 +95,7 @@ def _check_settings(settings: FinetuneSettings, problems: Problems) -> None:
 def _loaded(settings: FinetuneSettings, problems: Problems) -> Loaded | None:
     if settings.data_name is not None or settings.data_files is not None:
         with problems.collecting():
-            return load_rows(settings, settings.token)
+            return load_readable(settings, settings.token)
     return None
 
 
@@ -125,7 +125,12 @@ def _data(
     """
     if loaded is None:
         return None
+    tried = task
+    with loaded.faults.collecting():
+        tried = tried or task_for_data(settings.task, loaded.train, settings)
     with problems.collecting():
-        tried = task or task_for_data(settings.task, loaded.train, settings)
-        return prepare(settings, settings.seed, tokenizer, tried.recognize, loaded)
+        if tried is None:
+            loaded.faults.raise_if_any()
+        else:
+            return prepare(settings, settings.seed, tokenizer, tried.recognize, loaded)
     return None

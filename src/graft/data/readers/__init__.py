@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from graft.data.card import features_beside
+from graft.data.faults import Faults
 from graft.data.readers.base import Reader, Row
 from graft.data.readers.content import check_content, unknown_ending
 from graft.data.readers.plain import Naming, bare_names, plain_rows, with_class_names
 from graft.data.readers.text import COMPRESSED
 from graft.data.spool import Joined, Spool
-from graft.errors import InputError, Problems, shorten
+from graft.errors import InputError, reason_of
 from graft.registry import Registry
 
 __all__ = [
@@ -80,35 +81,40 @@ def load_files(paths: list[Path], naming: Naming = bare_names) -> Sequence[Row]:
     return splits[0] if len(splits) == 1 else Joined(splits)
 
 
-def load_splits(paths: list[Path], naming: Naming = bare_names) -> dict[str, Sequence[Row]]:
+def load_splits(
+    paths: list[Path], naming: Naming = bare_names, faults: Faults | None = None
+) -> dict[str, Sequence[Row]]:
     """Return the rows of several files by split; rows without a split are ``train``.
 
+    Args:
+        paths: The files.
+        naming: How columns are called.
+        faults: Takes what is wrong with rows and files, so that the rows that can be read are looked at as well.
+
     Raises:
-        InputError: With what is wrong in any of them, together.
+        InputError: With what is wrong in any of them, together, where there are no ``faults`` to take it.
     """
-    problems = Problems()
+    found = Faults() if faults is None else faults
     splits: dict[str, Spool[Row]] = {}
     for path in paths:
-        with problems.collecting():
-            _load_into(splits, path, naming)
-    problems.raise_if_any()
+        with found.collecting():
+            _load_into(splits, path, naming, found)
+    if faults is None:
+        found.raise_if_any()
     return dict(splits)
 
 
-def _load_into(splits: dict[str, Spool[Row]], path: Path, naming: Naming) -> None:
+def _load_into(splits: dict[str, Spool[Row]], path: Path, naming: Naming, faults: Faults) -> None:
     reader = reader_of(path)
     if reader is None:
         raise unknown_ending(path, [*endings()])
-    problems, before = Problems(), sum(map(len, splits.values()))
+    before, faulty = sum(map(len, splits.values())), len(faults.found)
     try:
         check_content(path, reader.name in _BUILT_IN)
-        rows, features = reader.read(path, problems), features_beside(path)
-        for row in plain_rows(with_class_names(rows, features) if features else rows, problems, naming):
+        rows, features = reader.read(path, faults), features_beside(path)
+        for row in plain_rows(with_class_names(rows, features) if features else rows, faults, naming):
             splits.setdefault(row.split or "train", Spool()).append(row)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"the file cannot be read: {reason}", where=str(path)) from error
-    shorten(problems, f"lines like these in {path}")
-    problems.raise_if_any()
-    if sum(map(len, splits.values())) == before:
+        raise InputError(f"the file cannot be read: {reason_of(error)}", where=str(path)) from error
+    if sum(map(len, splits.values())) == before and len(faults.found) == faulty:
         raise InputError("there are no rows in this file", where=str(path))

@@ -116,7 +116,7 @@ def _parsed(reader: Any, path: Path, problems: Problems, skipped: int) -> Iterat
             problems.add(
                 f"this row cannot be parsed: {error}", f"{path}:{line}", 'write a quote inside a quoted cell as ""'
             )
-            return
+            continue
         if cells:
             yield line, cells
 
