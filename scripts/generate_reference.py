@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 sys.path.insert(0, str(Path(__file__).parent))
 
 import graft
-from graft import errors
+from graft import errors, events
 from graft.cli import main as command_line
 from graft.cli.help import EVERYWHERE
 from graft.config import (
@@ -288,6 +288,17 @@ placeholders. `{{row.field}}` is a field of an object, and `{{turns.0}}` an item
 """
 
 
+EVENT_KEYS = [
+    ("`time`", "when, in UTC: `2026-05-04T10:21:00.125Z`"),
+    ("`seconds`", "since the command began"),
+    ("`phase`", ", ".join(code(name) for name in events.PHASES) + "; the last three end it"),
+    ("`step`, `steps`", "the optimizer step, and how many there will be"),
+    ("`figures`", "with a step: the latest metrics by name, as in metrics.jsonl; null for what is not a finite number"),
+    ("`what`, `done`, `total`, `detail`", "other work in units, such as rows that are answered"),
+    ("`message`", "a note for people; with `failed` and `interrupted`: why"),
+]
+
+
 @page("run-folder", "Run folder")
 def run_folder() -> str:
     return f"""`graft finetune` leaves one folder. It can be moved, copied to another machine, or zipped, and still opens. Every file
@@ -298,6 +309,7 @@ is written whole or not at all.
 | `manifest.json` | what the folder is and how it was made; the schema is below |
 | `config.yaml` | the settings; `graft run --config OUT/config.yaml` repeats the run |
 | `metrics.jsonl` | a line for each logging step: step, epoch, loss, eval_loss, learning_rate, grad_norm, tokens_per_second, rows_per_second, memory |
+| `events.jsonl` | what the run is doing, from the first second to the last: [below](#eventsjsonl) |
 | `data/train.jsonl`, `data/eval.jsonl` | the rows as used, each with its origin (file and line) |
 | `model/` | the model to load: the tuned weights (`full`), or the base by link |
 | `adapter/` | what an adapter method trained, in PEFT's format where it has one |
@@ -307,6 +319,15 @@ is written whole or not at all.
 | `report.html`, `README.md` | the page to look at, the model card |
 
 A bundle (`graft auto-opt`) is such a folder, too, with `"kind": "bundle"` in its manifest.
+
+## events.jsonl
+
+An object a line. `graft COMMAND --progress jsonl` writes the same to stderr, in place of the progress for people; how to read it:
+[Watch a run](../how-to/watch-a-run.md).
+
+{table(("key", "value"), EVENT_KEYS)}
+
+A run that is resumed appends its events; `seconds` begin again then. A line that a killed process left unfinished is no JSON.
 
 ## manifest.json
 

@@ -8,6 +8,12 @@ from typing import Protocol
 class Reporter(Protocol):
     """Shows progress to a person: the terminal (``graft.cli.progress.Screen``), a notebook, or nobody (``Silent``)."""
 
+    def phase(self, name: str) -> None:
+        """The work enters a phase: importing, reading, loading, step, evaluating, writing.
+
+        Reporters without this method are not told; work calls ``enter``.
+        """
+
     def note(self, text: str) -> None:
         """One message, shown once."""
 
@@ -21,6 +27,9 @@ class Reporter(Protocol):
 class Silent:
     """A reporter that shows nothing."""
 
+    def phase(self, name: str) -> None:
+        """Discard the phase."""
+
     def note(self, text: str) -> None:
         """Discard the message."""
 
@@ -33,3 +42,10 @@ class Silent:
 
 SILENT: Reporter = Silent()
 """The default of functions that report progress."""
+
+
+def enter(reporter: Reporter, phase: str) -> None:
+    """Tell ``reporter`` that the work enters a phase, if it wants to know."""
+    tell = getattr(reporter, "phase", None)
+    if tell is not None:
+        tell(phase)

@@ -11,7 +11,7 @@ from graft.errors import InputError
 
 SHORT = {"-o": "output_path", "-m": "model_name_or_path", "-d": "data_files", "-h": "help", "-V": "version"}
 FLAGS = {"help", "help_all", "json", "debug", "dry_run", "setup", "version"}
-COMMON = {*FLAGS, "config", "log_level"}
+COMMON = {*FLAGS, "config", "log_level", "progress"}
 _NUMBER = re.compile(r"-\.?\d")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from graft.cli.arguments import Arguments
 from graft.cli.bundles import print_export
 from graft.cli.command import CONFIG, Command
 from graft.cli.options import given_settings
+from graft.cli.progress import Screen
 from graft.config import ExportSettings, build
 from graft.errors import InputError
 from graft.export.target import export_settings
@@ -25,9 +28,14 @@ def run(arguments: Arguments) -> int:
     if arguments.words:
         options.setdefault("model_name_or_path", arguments.words[0])
     settings: ExportSettings = build(cls, options, given.where)
-    from graft.commands.export import export_model
 
-    return print_export(lambda screen: export_model(settings, screen), as_json)
+    def export(screen: Screen) -> Path:
+        """Export, once the screen shows that libraries are imported."""
+        from graft.commands.export import export_model
+
+        return export_model(settings, screen)
+
+    return print_export(export, as_json)
 
 
 COMMAND = Command(

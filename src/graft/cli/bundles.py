@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-
+from graft.cli.console import Console
 from graft.cli.progress import Screen
 from graft.errors import GateError
 from graft.report.bundle import bundle_summary, print_bundle
@@ -39,7 +38,7 @@ def print_export(export: Callable[[Screen], Path], as_json: bool) -> int:
 
 
 def _console() -> Console:
-    console = Console(highlight=False)
+    console = Console()
     if not console.is_terminal:  # a file or a pipe has no width
         console.width = WIDTH
     return console

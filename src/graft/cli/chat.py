@@ -32,9 +32,9 @@ def run(arguments: Arguments) -> int:
         raise InputError("give one run or model", remedy="graft chat RUN")
     if as_json and settings.prompt is None:
         raise InputError("--json requires --prompt", remedy='graft chat RUN --prompt "…" --json')
-    from graft.commands.chat import Conversation
-
     with Screen(quiet=as_json) as screen:
+        from graft.commands.chat import Conversation
+
         conversation = Conversation.open(
             words[0], settings, settings.max_new_tokens, screen, settings.adapter, settings.backend
         )

@@ -23,15 +23,15 @@ def run(arguments: Arguments) -> int:
     if arguments.words or arguments.options:
         unknown = [*arguments.words, *[f"--{name}" for name in arguments.options]]
         raise InputError(f"graft demo takes no {', '.join(unknown)}", remedy="graft demo [-o OUT] [--overwrite]")
-    from graft.commands.evaluate import evaluate_model
-    from graft.commands.finetune import finetune
-
     data = files("graft.demo_data")
     with (
         Screen(quiet=as_json) as screen,
         as_file(data / "tone-train.jsonl") as train,
         as_file(data / "tone-test.jsonl") as test,
     ):
+        from graft.commands.evaluate import evaluate_model
+        from graft.commands.finetune import finetune
+
         screen.note("The tone of tweets (vaderSentiment, MIT): positive, negative or neutral, in one word.")
         given = {**DEMO, "data_files": str(train), "output_path": output, "overwrite": overwrite}
         folder = finetune(given, screen)

@@ -19,9 +19,10 @@ def run(arguments: Arguments) -> int:
     if arguments.words or arguments.options:
         raise InputError("graft devices accepts no option other than --json")
     from graft.cli.progress import Screen
-    from graft.commands.devices import devices
 
     with Screen(quiet=as_json) as screen:
+        from graft.commands.devices import devices
+
         found = devices(screen)
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))

@@ -31,8 +31,8 @@ SETTINGS: tuple[type[Settings], ...] = tuple(base for base in FinetuneSettings._
 def run(arguments: Arguments) -> int:
     """Tune a model and print the result, or with ``--dry_run`` the plan; decisions by graft are shown as notes."""
     as_json, dry = arguments.flag("json"), arguments.flag("dry_run")
-    settings = read_settings(arguments)
     with Screen(quiet=as_json) as screen:
+        settings = read_settings(arguments)
         from graft.commands.finetune import already_finished, carry_out, plan
 
         finished = already_finished(settings, screen)
@@ -86,13 +86,14 @@ def _shown(config: Any) -> str:
 
 def read_configs(given: Any) -> dict[str, Any]:
     """The settings of the files after ``--config``; what lies over what: a later file wins."""
-    from graft.commands.workflow_file import flat_settings
     from graft.planning.settings import laid_over
 
     if given is True:
         raise InputError("--config requires a file", remedy="--config settings.yaml")
     values: dict[str, Any] = {}
     for path in given if isinstance(given, list) else [given] if given else []:
+        from graft.commands.workflow_file import flat_settings  # with torch, which a mistake need not wait for
+
         values = laid_over(values, flat_settings(read_yaml(expanded(str(path))), str(path)))
     return values
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from graft.cli.arguments import Arguments
 from graft.cli.bundles import print_export
 from graft.cli.command import CONFIG, Command
 from graft.cli.options import given_settings
+from graft.cli.progress import Screen
 from graft.config import GenerateAdapterSettings, Settings, build
 from graft.errors import InputError
 
@@ -27,9 +30,14 @@ def run(arguments: Arguments) -> int:
     if arguments.words:
         options.setdefault("output_path" if added else "base_model_path", arguments.words[0])
     settings: GenerateAdapterSettings = build(GenerateAdapterSettings, options, given.where)
-    from graft.commands.export import generate_adapter
 
-    return print_export(lambda screen: generate_adapter(settings, screen), as_json)
+    def export(screen: Screen) -> Path:
+        """Export, once the screen shows that libraries are imported."""
+        from graft.commands.export import generate_adapter
+
+        return generate_adapter(settings, screen)
+
+    return print_export(export, as_json)
 
 
 COMMAND = Command(

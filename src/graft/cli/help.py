@@ -16,6 +16,7 @@ from graft.config import HubSettings, MethodSettings, Settings, options_of, take
 
 EVERYWHERE = (
     ("--json", "print one JSON document on stdout"),
+    ("--progress {auto,jsonl}", "progress for people, or on stderr one JSON object a line"),
     ("--log_level 0…4", "log level: debug, info, warning, error, critical"),
     ("--debug", "show tracebacks"),
 )

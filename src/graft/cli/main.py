@@ -7,13 +7,16 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 
 from graft.cli.arguments import Arguments, parse
 from graft.cli.command import Command, as_command
+from graft.cli.output import PlainStream, plain_output
 from graft.cli.streams import lasting_stderr
 from graft.errors import GraftError, InputError, Interrupted, did_you_mean
 from graft.interruption import ending_by_signal, exit_code, postponed
+from graft.plain_text import remember_secret
 from graft.registry import Registry
 
 COMMANDS = {
@@ -56,14 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     let_threads_sleep()
     words = list(sys.argv[1:] if argv is None else argv)
-    with lasting_stderr(), ending_by_signal():
+    with lasting_stderr(), plain_output(), ending_by_signal():
         try:
             code = _dispatch(words)
             print(end="", flush=True)  # a full disk or a closed pipe is met here and not when Python ends
             return code
         except (GraftError, KeyboardInterrupt) as error:
-            if "--debug" in words and isinstance(error, GraftError):
-                raise
+            if "--debug" in words:
+                traceback.print_exc()
             with postponed():  # a second Ctrl-C must not cut the last words short
                 return _said(error, "--json" in words)
         except OSError as error:
@@ -81,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _bug(error: Exception, words: Sequence[str]) -> int:
     """Say that graft is at fault, or with ``--debug`` where."""
     if "--debug" in words:
-        raise error
+        traceback.print_exc()
     print(f"error: {type(error).__name__}: {error}\n    this is a bug in graft; --debug shows where", file=sys.stderr)
     return 1
 
@@ -139,7 +142,14 @@ def let_threads_sleep() -> None:
 
 def set_up(arguments: Arguments) -> None:
     """Log level; quiet libraries; nothing sent anywhere."""
+    from graft.cli.progress import choose_form
+
     level = _level(arguments.take("log_level", "warning"))
+    choose_form(arguments.take("progress", "auto"))
+    token = arguments.options.get("token")
+    remember_secret(token if isinstance(token, str) else None)
+    if level <= logging.INFO and isinstance(sys.stderr, PlainStream):
+        sys.stderr.carriage_returns = True  # the libraries' own progress bars
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     # PEFT imports bitsandbytes wherever it is installed, and it warns about CPU kernels that nobody asked for.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -180,7 +190,8 @@ def _help() -> str:
         f"usage: graft COMMAND [--option value …]\n\n{rows}{more}\n\n"
         "  graft finetune MODEL DATA -o OUT        the shortest form; graft infers and records other settings\n"
         "  graft COMMAND --help                    all options of a command; with --json, as a JSON schema\n\n"
-        "Every command accepts --json, --log_level 0…4 and --debug; commands with settings accept --config FILE.yaml.\n"
+        "Every command accepts --json, --progress jsonl, --log_level 0…4 and --debug; commands with settings accept\n"
+        "--config FILE.yaml.\n"
     )
 
 

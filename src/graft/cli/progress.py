@@ -1,27 +1,81 @@
-"""The terminal's Reporter: messages and a progress bar on stderr, which leaves stdout to results."""
+"""Progress on stderr, which leaves stdout to results: messages and a bar, or one JSON object a line."""
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from graft.cli.console import Console
+from graft.errors import InputError
+from graft.events import Events
+from graft.progress import SILENT
 
 SECONDS_BETWEEN_LINES = 15.0
 """Where stderr is not a terminal, a line is printed this seldom instead of a bar."""
 
 
-class Screen:
-    """Shows notes and one progress line at a time; quiet with ``--json``."""
+FORMS = ("auto", "jsonl")
+_form = "auto"
+
+
+def choose_form(form: object) -> None:
+    """Show progress as ``--progress`` says: for people (``auto``), or for programs (``jsonl``).
+
+    Raises:
+        InputError: If there is no such form.
+    """
+    global _form  # noqa: PLW0603 - one for the process, as stderr is
+    if form not in FORMS:
+        raise InputError(f"--progress is {' or '.join(FORMS)}, not {form!r}")
+    _form = str(form)
+
+
+class Screen(Events):
+    """The progress of a command on stderr; quiet with ``--json``, unless it is for programs.
+
+    Args:
+        quiet: Whether nothing is shown to people.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.terminal = Terminal(quiet)
+        for_programs = _form == "jsonl"
+        super().__init__(SILENT if for_programs else self.terminal, _print_line if for_programs else None)
+
+    def __enter__(self) -> Screen:
+        if "torch" not in sys.modules:  # which takes seconds to import
+            self.phase("importing")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(error)
+        self.terminal.close()
+
+
+def _print_line(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class Terminal:
+    """Shows notes and one progress line at a time."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._what = ""
         self._last_line = 0.0
         self._shown = ("", 0, 0)
+
+    def phase(self, name: str) -> None:
+        """Say what takes seconds before anything else can be shown."""
+        if name == "importing":
+            self.note("loading libraries …")
 
     def note(self, text: str) -> None:
         """Print a message on stderr."""
@@ -44,14 +98,6 @@ class Screen:
         if self._bar is not None:
             self._bar.stop()
         self._bar, self._task, self._what = None, None, ""
-
-    def __enter__(self) -> Screen:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _show_bar(self, what: str, done: int, total: int, detail: str) -> None:
         if self._bar is None or self._what != what:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from graft.cli.console import Console
 from graft.runs.evaluation_document import read_evaluation
 from graft.runs.manifest import read_manifest
 from graft.shell import command
@@ -39,7 +39,7 @@ def print_evaluation(document: dict[str, Any]) -> None:
         return
     from graft.evaluation.table import rows, verdict
 
-    console = Console(highlight=False)
+    console = Console()
     if not console.is_terminal:  # a file or a pipe has no edge to wrap at
         console.width = WIDTH
     names = list(document["predictors"])

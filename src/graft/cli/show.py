@@ -45,25 +45,23 @@ def run(arguments: Arguments) -> int:
 
 
 def _show_run(folder: Path, as_json: bool) -> None:
-    from rich.console import Console
-
+    from graft.cli.console import Console
     from graft.report import print_run, run_summary
 
     if as_json:
         print(json.dumps(run_summary(folder), ensure_ascii=False, indent=2))
     else:
-        print_run(folder, Console(highlight=False))
+        print_run(folder, Console())
 
 
 def _show_bundle(folder: Path, as_json: bool) -> None:
-    from rich.console import Console
-
+    from graft.cli.console import Console
     from graft.report.bundle import bundle_summary, print_bundle
 
     if as_json:
         print(json.dumps(bundle_summary(folder), ensure_ascii=False, indent=2, default=str))
     else:
-        print_bundle(folder, Console(highlight=False))
+        print_bundle(folder, Console())
 
 
 def _show_model(name: str, as_json: bool) -> None:

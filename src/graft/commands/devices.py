@@ -8,7 +8,7 @@ from graft.engine.benchmark import engine_rates
 from graft.engine.kernels import kernels_missing
 from graft.hardware.benchmark import gemm_rates
 from graft.hardware.machine import isa, machine, memory_available_mb, npu_names, providers
-from graft.progress import SILENT, Reporter
+from graft.progress import SILENT, Reporter, enter
 
 FORMATS = ("float32", "bfloat16", "int8", "int4")
 """Number formats whose products are measured."""
@@ -30,6 +30,8 @@ def devices(reporter: Reporter = SILENT) -> dict[str, Any]:
     """
     import torch
 
+    enter(reporter, "step")
+    reporter.note(f"measuring matrix products in {', '.join(FORMATS)}")
     rates = gemm_rates()
     by_engine = engine_rates(reporter)
     training = {name: by_engine[engine] for engine, name in ENGINE_FORMATS.items()}

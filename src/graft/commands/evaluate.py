@@ -39,7 +39,7 @@ from graft.methods.recorded import base_context
 from graft.models.base import Opened
 from graft.planning.continuing import load_parent
 from graft.planning.plan import RunPlan
-from graft.progress import Reporter, Silent
+from graft.progress import Reporter, Silent, enter
 from graft.report import write_pages
 from graft.runs.folder import RunFolder, check_folder
 from graft.runs.prompt_record import PromptRecord
@@ -127,11 +127,13 @@ def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluat
     """Evaluate a run with its base, or a model."""
     if request.adapter is not None:
         raise InputError("--adapter: this is not a bundle with adapters", where=name)
+    enter(reporter, "loading")
     opened = _opened(name, request, reporter)
     model = open_model(opened, request.model, request.data)
     task, label_space = model.task, model.encoding.label_space
     prompt, token = model.prompt, request.model.token
     trusted = request.model.trust_remote_code
+    enter(reporter, "reading")
     rows = load_evaluation_rows(model.run, request.files, request.data, task, label_space, token, prompt, trusted, name)
     note_other_kind(rows, prompt, "the model", reporter)
     rows = rows.sampled(request.data.max_eval_samples)
@@ -141,6 +143,7 @@ def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluat
     result = evaluated(predictors, rows, request.evaluation, reporter, default, recorded_limit=limit)
     if model.run is not None and TUNED in predictors and BASE not in predictors:
         result.document["notes"].append(_without_base(model.run))
+    enter(reporter, "writing")
     if request.output is not None:
         _write(result, request.output)
     elif model.run is not None and _is_of(model.run, opened):

@@ -11,7 +11,7 @@ from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.predict import default_max_new_tokens
 from graft.evaluation.rows import EvaluationRows
 from graft.inference.predictor import CompletionScore, Predictor, Progress, can_score
-from graft.progress import Reporter
+from graft.progress import Reporter, enter
 from graft.runs.prompt_record import PromptRecord
 
 
@@ -39,6 +39,7 @@ def evaluated(
     Raises:
         InputError: If there are no rows, or a metric is unknown or does not fit.
     """
+    enter(reporter, "evaluating")
     asked = list(predictors.values())
     limit = settings.max_new_tokens
     if limit is None and recorded_limit is not None and rows.examples:

@@ -13,7 +13,7 @@ from graft.export.base_again import open_base_again
 from graft.export.manifest import write_bundle_manifest
 from graft.export.source import ExportSource, open_base, open_source, source_of_base
 from graft.export.target import TARGETS, Choice, choose_target, chosen, export_settings
-from graft.progress import Reporter, Silent
+from graft.progress import Reporter, Silent, enter
 from graft.runs.manifest import read_bundle
 
 MULTI_ADAPTER = "onnx-multi-adapter"
@@ -36,6 +36,7 @@ def export_model(settings: ExportSettings | Mapping[str, Any], reporter: Reporte
     """
     reporter = reporter or Silent()
     given = settings if isinstance(settings, ExportSettings) else build(_settings_of(settings), settings)
+    enter(reporter, "loading")
     source = open_source(given, reporter)
     choice = choose_target(given.format, source, given)
     output = given.output_path or _default_output(choice, source)
@@ -71,6 +72,7 @@ def generate_adapter(settings: GenerateAdapterSettings | Mapping[str, Any], repo
     bundle.check_output(given.output_path, given.overwrite)
     adapters = name_paths(given.adapter_paths)
     choice = chosen(TARGETS.get(MULTI_ADAPTER), as_trained(given, adapters))
+    enter(reporter, "loading")
     source = open_base(given, adapters, reporter)
     reason = choice.target.can(source, choice.options, choice.config)
     if reason is not None:
@@ -81,6 +83,7 @@ def generate_adapter(settings: GenerateAdapterSettings | Mapping[str, Any], repo
 def _export(choice: Choice, source: ExportSource, output: Path, reporter: Reporter) -> Path:
     """Build, write the manifest, put the folder in place, and raise if the gate is not passed."""
     with bundle.staged(output, choice.options.overwrite) as folder:
+        enter(reporter, "writing")
         built = choice.target.build(source, choice.options, choice.config, folder, reporter)
         write_bundle_manifest(folder, choice, source, built)
     if not built.passed:

@@ -14,6 +14,7 @@ from graft.commands.resume import check_resumable, finished_run, resumed
 from graft.commands.run_record import record_end, record_start, record_training, write_chat_template
 from graft.config import FinetuneSettings, config_of
 from graft.errors import Interrupted
+from graft.events import Events
 from graft.interruption import postponed
 from graft.methods import METHODS
 from graft.methods.adapter_folder import base_format
@@ -22,7 +23,7 @@ from graft.models.base import complete_adapter, link, save_new_tokens
 from graft.planning.continuing import load_parent
 from graft.planning.plan import RunPlan, plan_run
 from graft.planning.settings import finetune_settings
-from graft.progress import SILENT, Reporter
+from graft.progress import SILENT, Reporter, enter
 from graft.report import write_pages
 from graft.runs.folder import RunFolder
 from graft.shell import command
@@ -48,7 +49,7 @@ def finetune(settings: FinetuneSettings | Mapping[str, Any], reporter: Reporter 
         Interrupted: after Ctrl-C, SIGTERM or SIGHUP; ``resume=True`` continues the run.
         GraftError: when training failed; the manifest records the error, and the last complete checkpoint is kept.
     """
-    given = as_settings(settings)
+    given, reporter = as_settings(settings), Events.of(reporter)
     return already_finished(given, reporter) or carry_out(plan(given, reporter), reporter)
 
 
@@ -58,6 +59,7 @@ def plan(settings: FinetuneSettings | Mapping[str, Any], reporter: Reporter = SI
     Raises:
         InputError: with everything that is wrong with the settings, the data and the model.
     """
+    enter(reporter, "reading")
     return check_resumable(plan_run(resumed(as_settings(settings)), reporter))
 
 
@@ -96,16 +98,20 @@ def carry_out(plan: RunPlan, reporter: Reporter = SILENT) -> Path:
         GraftError: when the work failed.
     """
     run = RunFolder.create(plan.output, overwrite=plan.settings.overwrite, resume=plan.settings.resume)
-    with run.lock(), _recorded_end(run, plan):
+    events = reporter = Events.of(reporter)
+    with run.lock(), events.into(run.path), _recorded_end(run, plan):
         record_start(run, plan)
+        reporter.phase("loading")
         model = _prepared_model(plan)
         parameters = trainable_parameters(model)
         result = _train(run, model, plan, reporter)
+        reporter.phase("writing")
         _save(run, model, plan, result, parameters)
         if plan.settings.evaluate and plan.data.eval:
             from graft.commands.evaluate import compare_run
 
             compare_run(run, model, plan, reporter)
+        reporter.phase("writing")
     return plan.output
 
 
@@ -146,6 +152,7 @@ def _train(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> Tra
         monitor=make_monitor(plan, model),
         extended_from=plan.extensions[-1].from_step if plan.extensions else None,
     )
+    enter(reporter, "step")
     result = train(request, reporter)
     write_remedies(run, plan, reporter)
     if result.engine_reason:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from graft.errors import GraftError, InputError, Problem
 from graft.inference.server_url import ServerUrl
+from graft.plain_text import remember_secret
 from graft.runs.record import Record, validate
 
 LARGEST = 16_000_000
@@ -93,6 +94,7 @@ class HttpClient:
     def __init__(self, server: ServerUrl, key: str | None, limits: Limits) -> None:
         self.server, self.limits = server, limits
         self._key = key
+        remember_secret(key)
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "graft"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"

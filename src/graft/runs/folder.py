@@ -27,6 +27,7 @@ FILES = (
     "overfitting.yaml",
     "divergence.yaml",
     "metrics.jsonl",
+    "events.jsonl",
     "evaluation.json",
     "predictions.jsonl",
     "report.html",

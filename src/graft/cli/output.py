@@ -1,0 +1,66 @@
+"""Where text leaves for the terminal: control characters of data are made visible, and secrets are masked."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+from graft.plain_text import escape_controls, mask_secrets
+
+_ERRORS = "graft.escape"
+
+
+class PlainStream:
+    """A text stream that writes no control characters but line ends and tabs, and what its encoding lacks as ``\\u``.
+
+    Args:
+        stream: Where the text goes.
+        masks: Whether secrets are masked.
+    """
+
+    def __init__(self, stream: TextIO, masks: bool) -> None:
+        self.stream, self._masks = stream, masks
+        self.carriage_returns = False
+        codecs.register_error(_ERRORS, _as_json)
+        with suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors=_ERRORS)  # type: ignore[attr-defined]
+
+    def write(self, text: str) -> int:
+        """Write ``text``, made visible; returns its length."""
+        shown = mask_secrets(text) if self._masks else text
+        parts = shown.split("\r") if self.carriage_returns else [shown]
+        self.stream.write("\r".join(map(escape_controls, parts)))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def plain_output() -> Iterator[None]:
+    """Within, whatever is printed goes through a ``PlainStream``."""
+    before = sys.stdout, sys.stderr
+    plain: list[Any] = [None if stream is None else PlainStream(stream, stream is sys.stderr) for stream in before]
+    sys.stdout, sys.stderr = plain
+    try:
+        yield
+    finally:
+        if sys.stdout is plain[0]:  # None after a closed pipe
+            sys.stdout = before[0]
+        sys.stderr = before[1]
+
+
+def _as_json(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, as JSON escapes it: a JSON document stays one."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4)), error.end

@@ -1,0 +1,138 @@
+"""What a run is doing, for programs: one JSON object a line, from the first second to the last."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from graft.errors import GraftError, Interrupted
+from graft.files import append_line
+from graft.plain_text import mask_secrets
+from graft.progress import Reporter, enter
+
+FILE = "events.jsonl"
+PHASES = ("importing", "reading", "loading", "step", "evaluating", "writing", "done", "failed", "interrupted")
+SECONDS_BETWEEN = 1.0
+"""Steps and units of work are written this seldom, besides the last, the first and those with new figures."""
+KEPT = 1000
+"""Events that are kept for a run folder that does not exist yet."""
+
+
+class Events:
+    """A Reporter that makes an event of each report, and passes the report on to another reporter.
+
+    Args:
+        shown: The reporter that shows the progress to a person.
+        write: Is given each event as a line of JSON.
+    """
+
+    def __init__(self, shown: Reporter, write: Callable[[str], None] | None = None) -> None:
+        self.shown = shown
+        self._write = write
+        self._file: Path | None = None
+        self._began, self._phase = time.monotonic(), "importing"
+        self._past: deque[str] = deque(maxlen=KEPT)
+        self._last: tuple[Any, float] = (None, 0.0)
+
+    @classmethod
+    def of(cls, reporter: Reporter) -> Events:
+        """``reporter`` itself if it makes events; otherwise one that does, and passes all on to it."""
+        return reporter if isinstance(reporter, Events) else cls(reporter)
+
+    def phase(self, name: str) -> None:
+        """The work enters a phase of ``PHASES``."""
+        self._phase, self._last = name, (None, 0.0)
+        self._emit()
+        enter(self.shown, name)
+
+    def note(self, text: str) -> None:
+        """A message."""
+        self._emit(message=text)
+        self.shown.note(text)
+
+    def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
+        """An optimizer step."""
+        self._phase = "step"
+        numbers = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        if self._is_due(numbers, step >= steps):
+            self._emit(step=step, steps=steps, figures=numbers)
+        self.shown.step(step, steps, figures)
+
+    def advance(self, what: str, done: int, total: int, detail: str = "") -> None:
+        """Units of other work."""
+        if self._is_due(what, done >= total):
+            self._emit(what=what, done=done, total=total, **({"detail": detail} if detail else {}))
+        self.shown.advance(what, done, total, detail)
+
+    @contextmanager
+    def into(self, folder: Path) -> Iterator[None]:
+        """Within, events are appended to ``events.jsonl`` in ``folder`` as well, after those that came before.
+
+        What ends the work is the last one: ``done``, ``failed`` or ``interrupted``.
+        """
+        before, path = self._file, folder / FILE
+        _end_line(path)
+        self._file = path
+        while self._past:
+            self._append(self._past.popleft())
+        try:
+            yield
+            self._append(self._last_line(None))
+        except BaseException as error:
+            self._append(self._last_line(error))
+            raise
+        finally:
+            self._file = before
+
+    def end(self, error: BaseException | None) -> None:
+        """The command has ended: ``done``, or with ``error``."""
+        if self._write is not None:
+            self._write(self._last_line(error))
+
+    def _last_line(self, error: BaseException | None) -> str:
+        if error is None:
+            return self._line("done")
+        stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
+        return self._line("interrupted" if stopped else "failed", message=str(error) or type(error).__name__)
+
+    def _is_due(self, what: Any, is_last: bool) -> bool:
+        now = time.monotonic()
+        due = is_last or what != self._last[0] or now - self._last[1] >= SECONDS_BETWEEN
+        if due:
+            self._last = (what, now)
+        return due
+
+    def _emit(self, **values: Any) -> None:
+        line = self._line(self._phase, **values)
+        if self._write is not None:
+            self._write(line)
+        self._append(line)
+
+    def _line(self, phase: str, **values: Any) -> str:
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        event = {"time": now, "seconds": round(time.monotonic() - self._began, 3), "phase": phase, **values}
+        if "message" in event:
+            event["message"] = mask_secrets(str(event["message"]))
+        return json.dumps(event)  # in ASCII: half of a surrogate pair, as in a file's name, could not be written
+
+    def _append(self, line: str) -> None:
+        if self._file is None:
+            self._past.append(line)
+            return
+        with suppress(GraftError):  # a full disk ends the run where it keeps the run from its work, not here
+            append_line(self._file, line)
+
+
+def _end_line(path: Path) -> None:
+    """End a line that a killed process has left unfinished."""
+    with suppress(OSError):
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            with path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write("\n")

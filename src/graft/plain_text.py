@@ -1,0 +1,59 @@
+"""Text from outside as it may be shown: control characters become visible, and secrets are masked."""
+
+from __future__ import annotations
+
+import os
+import re
+
+# Everything that moves the cursor, changes colors or titles, or reorders letters; line ends and tabs are text.
+_CONTROLS = {code: f"\\x{code:02x}" for code in range(0x20) if chr(code) not in "\n\t"}
+# Written as JSON writes them, which leaves these as they are: a JSON document stays one.
+_CONTROLS |= {
+    code: f"\\u{code:04x}" for part in ((0x7F, 0xA0), (0x202A, 0x202F), (0x2066, 0x206A)) for code in range(*part)
+}
+
+MASK = "***"
+_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "GRAFT_API_KEY")
+_SHORTEST = 6
+"""Characters of a secret; a shorter one would be found within other words."""
+_SECRETS = (
+    (re.compile(r"\b(hf_|sk-|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abp]-)[A-Za-z0-9_-]{8,}"), rf"\1{MASK}"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@?#'\"<>]+@", re.IGNORECASE), rf"\1{MASK}@"),
+    (
+        re.compile(
+            r"([?&;](?:[a-z0-9_-]*(?:token|signature|secret|password|passwd|api[_-]?key|credential)|sig|key|auth)=)"
+            r"[^&;\s'\"<>#)\]]+",
+            re.IGNORECASE,
+        ),
+        rf"\1{MASK}",
+    ),
+    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {MASK}"),
+    (re.compile(r"((?:authorization|x-api-key)['\"]?\s*[:=]\s*['\"]?)(?!Bearer|Basic)[^\s'\",}]+", re.I), rf"\1{MASK}"),
+    (re.compile(r"(--(?:hf[_-])?(?:token|api[_-]key)[ =])\S+"), rf"\1{MASK}"),
+)
+_known: set[str] = set()
+
+
+def escape_controls(text: str) -> str:
+    r"""Return ``text`` with its control characters made visible: ESC as ``\x1b``, a reordering mark as ``\u202e``."""
+    return text.translate(_CONTROLS)
+
+
+def remember_secret(value: str | None) -> None:
+    """Mask ``value`` wherever ``mask_secrets`` meets it from now on."""
+    if value and len(value) >= _SHORTEST:
+        _known.add(value)
+
+
+def mask_secrets(text: str) -> str:
+    """Return ``text`` with ``***`` in place of secrets.
+
+    Tokens of well-known forms, passwords and keys in URLs, Authorization headers, what ``--token`` is given, the values
+    of variables such as ``HF_TOKEN``, and what ``remember_secret`` was told.
+    """
+    for pattern, masked in _SECRETS:
+        text = pattern.sub(masked, text)
+    for value in (*_known, *(os.environ.get(name, "") for name in _VARIABLES)):
+        if len(value) >= _SHORTEST and value in text:
+            text = text.replace(value, MASK)
+    return text
