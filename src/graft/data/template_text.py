@@ -11,7 +11,9 @@ from typing import Any
 
 from graft.data.content import REASONING
 from graft.data.example import Message
-from graft.errors import InputError
+from graft.data.template_bounds import bound_chat_templates
+from graft.data.template_growth import TemplateLimit
+from graft.errors import InputError, reason_of
 
 RESERVED = frozenset(
     (
@@ -63,6 +65,7 @@ class ChatTemplate:
     """
 
     def __init__(self, tokenizer: Any) -> None:
+        bound_chat_templates()
         self.tokenizer = tokenizer
 
     @cached_property
@@ -205,9 +208,10 @@ def _with_text(call: Mapping[str, Any]) -> dict[str, Any]:
 
 def refused(error: BaseException) -> InputError:
     """Return what a template that fails says."""
+    if isinstance(error, TemplateLimit):
+        return InputError(f"the model's chat template {error}", remedy="give another one with --chat_template")
     lines = str(error).strip().splitlines()
-    reason = lines[0] if lines else type(error).__name__
-    return InputError(f"the model's chat template refuses these messages: {reason}")
+    return InputError(f"the model's chat template refuses these messages: {lines[0] if lines else reason_of(error)}")
 
 
 def shared_prefix(one: str, other: str) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from graft.data.template_bounds import bound_chat_templates
 from graft.errors import InputError
 from graft.inference.llama_cpp import LlamaCpp
 
@@ -131,6 +132,7 @@ class GgufTokenizer:
         """
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        bound_chat_templates()
         named = {f"{name}_token": getattr(self, f"{name}_token") for name in ("bos", "eos") if self._has(name)}
         found: Any = render_jinja_template(
             conversations=[[dict(message) for message in messages]],

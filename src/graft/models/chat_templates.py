@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graft.data.template_bounds import LONGEST_TEMPLATE
 from graft.data.template_text import RESERVED
+from graft.documents import read_text
 from graft.errors import InputError, Problems, did_you_mean
 from graft.files import expanded, write_whole
 
@@ -25,12 +27,16 @@ def read_chat_template(given: str) -> str:
     file = expanded(given) if is_file_name else Path()
     if is_file_name and not file.is_file():
         raise InputError("no such chat template file", where=given)
-    text = file.read_text(encoding="utf-8") if is_file_name else given
+    text = read_text(file, LONGEST_TEMPLATE) if is_file_name else given
     try:
         jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_without_generation_tags(text))
     except jinja2.TemplateSyntaxError as error:
         where = f"{given}:{error.lineno}" if is_file_name else f"chat_template, line {error.lineno}"
         raise InputError(f"the chat template is not Jinja: {error.message}", where=where) from error
+    except RecursionError:
+        raise InputError(
+            "the chat template is nested too deeply", where=given if is_file_name else "chat_template"
+        ) from None
     return text
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from graft.data.template_bounds import bound_chat_templates
 from graft.errors import InputError
 from graft.models.chat_templates import read_chat_template, with_defaults
 from graft.models.folder import Base
@@ -202,6 +203,7 @@ def _as_saved(base: Base) -> Any:
     """
     from transformers import AutoTokenizer
 
+    bound_chat_templates()
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(

@@ -1,0 +1,285 @@
+"""Bounds on chat templates, which are programs that come with a model: time, output and the size of every value.
+
+transformers renders a template in Jinja's sandbox, which keeps it from files and from Python, and not from running for
+ever: nested loops, macros that call one another, ``'a' * 10**10``, or a text that doubles in a loop. Nothing can stop
+Python within one such operation on every system, so the environment below looks at the clock at each step and at the
+operands before each operation that makes something larger than they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import BuiltinMethodType, FunctionType
+from typing import Any
+
+from jinja2 import nodes, pass_context
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+from graft.data.template_growth import LARGEST, TemplateLimit, check_call, check_power, check_product, measure, refuse
+
+SECONDS = 10.0
+"""The longest time of one rendering; usual templates take less than a millisecond."""
+LONGEST_TEMPLATE = 256 * 1024
+"""Characters of a template; the longest of the Hub have a tenth."""
+
+
+_HARMLESS = frozenset(
+    {"strip", "lstrip", "rstrip", "split", "rsplit", "partition", "startswith", "endswith", "find", "removeprefix"}
+    | {"removesuffix", "lower", "upper", "title", "capitalize", "items", "keys", "values", "get", "trim", "length"}
+    | {"count", "first", "last", "default", "d", "int", "float", "abs", "list", "safe"}
+)
+"""Methods and filters that make nothing larger, and are fast; they are called without a look at anything."""
+_INTERNAL = frozenset({"_loop_vars", "_block_vars"})
+"""Keywords with which Jinja's own code passes variables."""
+_HOLDERS = (list, tuple, dict, Namespace)
+_CHAIN = 8
+"""So many texts are added up before the sum is looked at."""
+_SHORT = 100
+"""Items of a list that are gone through without a look at the clock."""
+
+
+class _Generator(CodeGenerator):
+    """Compiles a template so that what grows passes through the environment."""
+
+    _added = 0
+
+    def buffer(self, frame: Frame) -> None:
+        """Output within macros and blocks is counted as well."""
+        super().buffer(frame)
+        self.writeline(f"{frame.buffer} = environment.new_buffer()")
+
+    def visit_Add(self, node: nodes.BinExpr, frame: Frame) -> None:
+        """``+``: a chain is looked at as a whole, because templates are full of short ones."""
+        outer, self._added = self._added, (self._added + 1) % _CHAIN
+        self.write("" if outer else "environment.small(")
+        super().visit_Add(node, frame)
+        self.write("" if outer else ")")
+        self._added = outer
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        """``~``, with the sizes of its operands looked at before."""
+        volatile, escaped = frame.eval_ctx.volatile, "markup_join" if frame.eval_ctx.autoescape else "str_join"
+        name = "(markup_join if context.eval_ctx.volatile else str_join)" if volatile else escaped
+        self.write(f"{name}(environment.joinable((")
+        for argument in node.nodes:
+            self.visit(argument, frame)
+            self.write(", ")
+        self.write(")))")
+
+    def visit_List(self, node: nodes.List, frame: Frame) -> None:
+        """A list that may hold others, which may be shared: twenty levels of ``[x, x]`` are a million parts."""
+        self._measured(node, node.items, super().visit_List, frame)
+
+    def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:
+        """As a list, unless it is a target of an assignment."""
+        self._measured(node, node.items if node.ctx == "load" else (), super().visit_Tuple, frame)
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        """As a list."""
+        self._measured(node, [item.value for item in node.items], super().visit_Dict, frame)
+
+    def _measured(
+        self, node: nodes.Node, items: Sequence[nodes.Node], visit: Callable[..., None], frame: Frame
+    ) -> None:
+        plain = all(isinstance(item, nodes.Const) for item in items)
+        self.write("" if plain else "environment.measured(")
+        visit(node, frame)
+        self.write("" if plain else ")")
+
+
+class _Buffer(list[str]):
+    """The output of a macro or a block, counted."""
+
+    left = LARGEST
+
+    def append(self, text: str) -> None:
+        """Count and keep a text."""
+        self.left -= len(text)
+        if self.left < 0:
+            refuse("a text")
+        super().append(text)
+
+    def extend(self, texts: Iterable[str]) -> None:
+        """Count and keep texts."""
+        for text in texts:
+            self.append(text)
+
+
+class _State(threading.local):
+    """Of the rendering in this thread."""
+
+    deadline = float("inf")
+
+
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox with bounds; ``bound`` gives it what transformers' own has."""
+
+    code_generator_class = _Generator
+    intercepted_binops = frozenset({"*", "**", "%"})
+    state: _State
+    ran_out = False
+
+    @staticmethod
+    def bound(template: Any, text: str) -> Any:
+        """Return ``text`` compiled with bounds, with the functions and the extensions that ``template`` knows."""
+        known = template.environment
+        environment = BoundedEnvironment(
+            trim_blocks=known.trim_blocks,
+            lstrip_blocks=known.lstrip_blocks,
+            extensions=[type(extension) for extension in known.extensions.values()],
+        )
+        environment.globals.update(known.globals)
+        environment.globals.pop("lipsum", None)
+        environment.filters.update(known.filters)
+        environment.state = _State()
+        for name, function in list(environment.filters.items()):
+            if name not in _HARMLESS:
+                environment.filters[name] = _bounded(environment, name, function)
+        environment.filters["graft_steps"] = environment.steps
+        made = environment.from_string(text)
+        made.root_render_func = _counted(environment, made.root_render_func)
+        return made
+
+    def begin(self) -> None:
+        """Start the clock of a rendering."""
+        if self.ran_out:  # every row would take as long
+            self._late()
+        self.state.deadline = time.monotonic() + SECONDS
+
+    def tick(self) -> None:
+        """Look at the clock."""
+        if time.monotonic() > self.state.deadline:
+            self.ran_out = True
+            self._late()
+
+    def _late(self) -> None:
+        raise TemplateLimit(f"ran for more than {SECONDS:.0f} s")
+
+    @pass_context  # so that Jinja does not call it when it compiles a loop over constants
+    def steps(self, context: Context, items: Any) -> Iterable[Any]:
+        """What a loop goes through, with a look at the clock before a short list and at each step of others."""
+        self.tick()
+        return items if isinstance(items, list) and len(items) <= _SHORT else self._each(items)
+
+    def _each(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            self.tick()
+            yield item
+
+    @staticmethod
+    def new_buffer() -> list[str]:
+        """What a macro or a block writes to."""
+        return _Buffer()
+
+    def joinable(self, parts: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The operands of ``~``."""
+        self.tick()
+        made = tuple(part if isinstance(part, str) else str(part) for part in parts)
+        if sum(map(len, made)) > LARGEST:
+            refuse("a text")
+        return made
+
+    def measured(self, value: Any) -> Any:
+        """A list, a tuple, an object or a namespace, unless all that is within it is too much."""
+        self.tick()
+        if measure(value) > LARGEST:
+            refuse("a value")
+        return value
+
+    @staticmethod
+    def small(value: Any) -> Any:
+        """What an operation gave."""
+        if isinstance(value, (str, bytes, list, tuple)) and len(value) > LARGEST:
+            refuse("a text")
+        return value
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """``*``, ``**`` and ``%``."""
+        self.tick()
+        if operator == "*":
+            check_product(left, right)
+        elif operator == "**":
+            check_power(left, right)
+        elif operator == "%" and isinstance(left, str):
+            check_call("%", left, (right,))
+        return self.small(self.binop_table[operator](left, right))
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        """A function, a macro or a method of a value."""
+        given = args if not kwargs else (*args, *[kwargs[key] for key in kwargs if key not in _INTERNAL])
+        if isinstance(__obj, BuiltinMethodType):
+            if __obj.__name__ in _HARMLESS and len(given) == len(args):
+                return __obj(*args)
+            check_call(__obj.__name__, __obj.__self__, given)
+        elif isinstance(__obj, FunctionType):  # str.format as the sandbox gives it, strftime_now
+            function = getattr(__obj, "__wrapped__", __obj)
+            check_call(function.__name__.removeprefix("safe_"), getattr(function, "__self__", ""), given)
+        __self.tick()
+        holds = any(isinstance(value, _HOLDERS) for value in given)
+        if holds:  # by varargs a macro makes a tuple of them
+            __self.measured(given)
+        found = super().call(__context, __obj, *args, **kwargs)
+        return __self.measured(found) if holds and isinstance(found, _HOLDERS) else __self.small(found)
+
+    def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
+        for loop in source.find_all(nodes.For):
+            loop.iter = nodes.Filter(loop.iter, "graft_steps", [], [], None, None, lineno=loop.lineno)
+        return super()._generate(source, *args, **kwargs)
+
+
+def _bounded(environment: BoundedEnvironment, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that looks at the clock and at its operands."""
+    first = 1 if hasattr(function, "jinja_pass_arg") else 0  # the context comes before the value
+
+    @functools.wraps(function)
+    def bounded(*args: Any, **kwargs: Any) -> Any:
+        environment.tick()
+        value = args[first]
+        if name == "join" and not isinstance(value, (str, list, tuple)):  # a range or a generator has to be counted
+            value = list(value)
+        check_call(name, value, (*args[first + 1 :], *kwargs.values()))
+        return environment.small(function(*args[:first], value, *args[first + 1 :], **kwargs))
+
+    return bounded
+
+
+def _counted(environment: BoundedEnvironment, render: Callable[[Context], Iterator[str]]) -> Callable[..., Any]:
+    """The render function of a template, with its clock and its output counted."""
+
+    def counted(context: Context) -> Iterator[str]:
+        environment.begin()
+        left = LARGEST
+        for text in render(context):
+            left -= len(text)
+            if left < 0:
+                refuse("a text")
+            yield text
+
+    return counted
+
+
+def bound_chat_templates() -> None:
+    """From now on, transformers compiles each chat template of this process with these bounds.
+
+    It is found among the loaded modules: nothing renders without it, and this layer does not import it.
+    """
+    library: Any = sys.modules.get("transformers.utils.chat_template_utils")
+    if library is None or hasattr(library._compile_jinja_template, "bounded"):
+        return
+    make = library._cached_compile_jinja_template
+
+    @functools.lru_cache(maxsize=128)
+    def compiled(text: str) -> Any:
+        if len(text) > LONGEST_TEMPLATE:
+            raise TemplateLimit(f"has {len(text):,} characters; at most {LONGEST_TEMPLATE:,} are accepted")
+        return BoundedEnvironment.bound(make(""), text)
+
+    compiled.bounded = True  # type: ignore[attr-defined]
+    library._compile_jinja_template = compiled

@@ -1,0 +1,128 @@
+"""How large a chat template's operation would make a value: looked at before, because it cannot be stopped within."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2.utils import Namespace
+
+LARGEST = 10_000_000
+"""Characters of a rendering, and of any value within it."""
+LARGEST_NUMBER = 1_000_000
+"""As an argument, such as a width."""
+MOST_BITS = 100_000
+"""Of a number that is computed."""
+_PART = 100
+"""What a part of a list or an object counts in characters."""
+_ADDING = frozenset({"center", "ljust", "rjust", "zfill", "batch", "slice", "to_bytes"})
+_MULTIPLYING = frozenset({"indent", "wordwrap", "translate", "expandtabs", "tojson", "xmlattr"})
+_FORMATTING = frozenset({"format", "format_map", "%"})
+_WIDE = re.compile(r"\d{6}|\{[^}]*\{|%[^a-zA-Z%]*\*")
+"""In a format: a width of six digits, or one that is an argument."""
+
+
+class TemplateLimit(Exception):
+    """A template ran too long, or makes too much."""
+
+
+def refuse(what: str) -> None:
+    """Raises:
+    TemplateLimit: It makes ``what`` of too many characters.
+    """
+    raise TemplateLimit(f"makes {what} of more than {LARGEST:,} characters")
+
+
+def measure(value: Any) -> int:
+    """The characters of a value when it is written, roughly; it stops where they are more than ``LARGEST``."""
+    total, left = 0, [value]
+    while left and total <= LARGEST:
+        item = left.pop()
+        if isinstance(item, Namespace):
+            item = item._Namespace__attrs
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, dict):
+            total += 2 * _PART * len(item)
+            left += [*item.keys(), *item.values()]
+        elif isinstance(item, (list, tuple)):
+            total += _PART * len(item)
+            left += item
+    return total
+
+
+def check_call(name: str, value: Any, others: Sequence[Any]) -> None:
+    """Check what a filter or a method would make of its operands.
+
+    Args:
+        name: Of the filter or the method.
+        value: What it works on.
+        others: Its further arguments.
+
+    Raises:
+        TemplateLimit: If it would be too much.
+    """
+    if any(isinstance(other, int) and abs(other) > LARGEST_NUMBER for other in others):
+        raise TemplateLimit(f"has a number beyond {LARGEST_NUMBER:,} as an argument of {name}")
+    if name == "strftime_now" and any(len(str(other)) > 1000 for other in others):
+        refuse("a date")
+    if name in _FORMATTING and isinstance(value, str) and _WIDE.search(value):
+        raise TemplateLimit("formats with a width beyond 99,999, or with one that is computed")
+    if _growth(name, value, others) > LARGEST:
+        refuse("a text")
+
+
+def _growth(name: str, value: Any, others: Sequence[Any]) -> int:
+    """A bound on the characters of what ``name`` makes of ``value``; 0 where it makes nothing larger."""
+    texts = [other for other in others if isinstance(other, str)]
+    numbers = [abs(other) for other in others if isinstance(other, int)]
+    if name in _ADDING:
+        return _length(value) + max(numbers, default=0)
+    if name == "replace" and isinstance(value, str) and len(texts) >= 2:
+        return len(value) + value.count(texts[0]) * len(texts[1])
+    if name == "join":
+        return _joined(value, others)
+    if name in _FORMATTING:
+        marks = value.count("%") + value.count("{") if isinstance(value, str) else 0
+        return (1 + marks) * measure(list(others))
+    if name in _MULTIPLYING and others:
+        tables = [text for other in others if isinstance(other, dict) for text in other.values()]
+        longest = max(map(_length, (*texts, *tables)), default=0)
+        return (measure(value) + 1) * (1 + max(longest, *numbers, 0))
+    return 0
+
+
+def _joined(value: Any, others: Sequence[Any]) -> int:
+    """Of the filter, whose value is the list, or of the method, whose value is the separator."""
+    of_list = isinstance(value, (list, tuple))
+    parts = value if of_list else others[0] if others else ""
+    separator = max((_length(other) for other in others), default=0) if of_list else _length(value)
+    if not of_list and isinstance(parts, str):
+        separator = max(separator, _length(parts))
+        parts = max(value, parts, key=_length)
+    return measure(parts) + _length(parts) * separator
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, (str, bytes, list, tuple, dict)) else 0
+
+
+def check_product(left: Any, right: Any) -> None:
+    """Raises:
+    TemplateLimit: If ``left * right`` would be too much.
+    """
+    for value, times in ((left, right), (right, left)):
+        repeated = isinstance(times, int) and times > 1 and isinstance(value, (str, bytes, list, tuple))
+        if repeated and max(measure(value), len(value)) * times > LARGEST:
+            refuse("a value")
+    if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > MOST_BITS:
+        raise TemplateLimit(f"computes with numbers of more than {MOST_BITS:,} bits")
+
+
+def check_power(base: Any, exponent: Any) -> None:
+    """Raises:
+    TemplateLimit: If ``base ** exponent`` would be too much.
+    """
+    if isinstance(base, int) and isinstance(exponent, int) and max(base.bit_length(), 1) * abs(exponent) > MOST_BITS:
+        raise TemplateLimit(f"computes with numbers of more than {MOST_BITS:,} bits")
