@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ from graft.errors import GraftError
 
 TEMPORARY = ".graft-tmp"
 """How the names of unfinished files end; a killed process can leave some behind."""
+
+HOUR = 3600.0
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -54,6 +58,27 @@ def write_whole(path: Path, content: str | bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the unfinished files below ``folder``, of which no other process is writing one now.
+
+    Unfinished folders stay, and what is in them: those of exports may be in work, and the next export removes them.
+    """
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.endswith(TEMPORARY)]
+        for name in names:
+            if name.endswith(TEMPORARY):
+                with contextlib.suppress(OSError):
+                    Path(place, name).unlink()
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what killed processes left unfinished in ``folder``, which no lock guards: what is older than an hour."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.name.endswith(TEMPORARY) and time.time() - path.lstat().st_mtime > HOUR:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 def append_line(path: Path, line: str) -> None:

@@ -1,9 +1,12 @@
 """What becomes of the processes that run GGUF files and bundles when something goes wrong around them."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from graft.errors import GraftError
@@ -104,3 +107,41 @@ def test_a_dead_process_is_closed_without_another_error(file, tmp_path, between)
                     worker.ask("generate", prompts=[[1] * 100_000], max_new_tokens=1, ends=[])
         assert process.stdout.closed
         worker.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_process_ends_with_the_one_that_asks_it_even_in_the_middle_of_an_answer(tmp_path):
+    """The asking process is killed, so that it can end nothing itself; a Ctrl-C is none of the asked one's business."""
+    served = tmp_path / "served.py"
+    served.write_text(
+        "import time\n"
+        "from graft.inference.worker import serve\n"
+        "class Served:\n"
+        "    def wait(self, progress):\n"
+        "        progress(0, 1)\n"
+        "        time.sleep(600)\n"
+        "serve(Served, ValueError)\n",
+        encoding="utf-8",
+    )
+    asking = (
+        "import os, signal, subprocess, sys\n"
+        "served = subprocess.Popen([sys.executable, sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        'served.stdin.write(b\'{"what": "wait"}\\n\')\n'
+        "served.stdin.flush()\n"
+        "served.stdout.readline()\n"
+        "served.send_signal(signal.SIGINT)\n"
+        "print(served.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", asking, str(served)], capture_output=True, text=True, check=False)
+    served_pid, deadline = int(done.stdout), time.monotonic() + 30
+    while _runs(served_pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert done.returncode == -signal.SIGKILL and not _runs(served_pid)
+
+
+def _runs(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

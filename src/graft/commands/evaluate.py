@@ -30,8 +30,9 @@ from graft.data.sources import find_files, sha256_of
 from graft.errors import InputError, Problems
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.rows import EvaluationRows
-from graft.evaluation.store import loses_base, record, recording, write_evaluation
+from graft.evaluation.store import loses_base, record, record_where_possible, write_evaluation
 from graft.export.bundle import is_bundle
+from graft.files import remove_stale
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 from graft.inference.server_url import is_url
 from graft.methods import METHODS
@@ -164,9 +165,7 @@ def _record(run: RunFolder, result: Evaluation, reporter: Reporter) -> None:
             f"not recorded in {run.path}, whose evaluation has its base too; --output_path FOLDER keeps this one"
         )
         return
-    with recording(run, reporter):
-        record(run, result)
-        write_pages(run.path)
+    record_where_possible(run, result, reporter, write_pages)
 
 
 def _is_of(run: RunFolder, opened: Opened) -> bool:
@@ -210,6 +209,7 @@ def _evaluate_gguf(file: Path, request: _Request, reporter: Reporter) -> Evaluat
 
 def _write(result: Evaluation, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    remove_stale(folder)
     write_evaluation(RunFolder(folder), result)
 
 

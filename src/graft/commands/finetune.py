@@ -11,9 +11,9 @@ from graft.commands.advice import diverged, interrupted, resume_line, warn_of_le
 from graft.commands.failures import as_graft_error
 from graft.commands.monitor import make_monitor
 from graft.commands.resume import check_resumable, finished_run, resumed
-from graft.commands.run_record import record_end, record_start, record_training, write_chat_template
+from graft.commands.run_record import end_of, record_start, record_training, write_chat_template
 from graft.config import FinetuneSettings, config_of
-from graft.errors import Interrupted
+from graft.errors import GraftError, Interrupted
 from graft.events import Events
 from graft.interruption import postponed
 from graft.methods import METHODS
@@ -85,7 +85,7 @@ def already_finished(settings: FinetuneSettings, reporter: Reporter = SILENT) ->
         return None
     more = command("graft", "finetune", "--resume", "--output_path", run.path, "--max_steps", "STEPS")
     reporter.note(f"{run.path} is finished; nothing was trained. To train for more steps: {more}")
-    if not (run.path / "report.html").is_file():
+    if not all((run.path / name).is_file() for name in ("report.html", "README.md")):
         write_pages(run.path)
     return run.path
 
@@ -198,20 +198,26 @@ def _save(run: RunFolder, model: Any, plan: RunPlan, result: TrainResult, parame
 
 @contextlib.contextmanager
 def _recorded_end(run: RunFolder, plan: RunPlan) -> Iterator[None]:
-    """Record how the run ends, and write its report: a failed run's report says where it went wrong."""
+    """Write the run's report, and record how it ends: ``finished`` comes last, when everything is there."""
     try:
         yield
-        record_end(run, "finished")
-        write_pages(run.path)
+        _end(run, "finished")
     except (KeyboardInterrupt, Interrupted) as error:
-        with postponed():  # a second Ctrl-C must not leave "running"
-            record_end(run, "interrupted")
+        with postponed(), contextlib.suppress(GraftError):  # a second Ctrl-C, or a full disk, must not hide the first
+            run.update_manifest(**end_of("interrupted"))
         if isinstance(error, Interrupted):
             raise
         raise Interrupted(f"interrupted; {plan.output} can be resumed", remedy=resume_line(plan)) from None
     except Exception as error:
         failure = as_graft_error(error)
-        record_end(run, "failed", str(failure))
-        with contextlib.suppress(Exception):  # the failure itself matters more than a page about it
-            write_pages(run.path)
+        with contextlib.suppress(Exception):  # the failure matters more than what is written about it
+            _end(run, "failed", str(failure))
         raise failure from error
+
+
+def _end(run: RunFolder, status: str, error: str | None = None) -> None:
+    ended = end_of(status, error)
+    try:
+        write_pages(run.path, **ended)
+    finally:
+        run.update_manifest(**ended)

@@ -67,6 +67,7 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
         extensions=[extension.document() for extension in plan.extensions],
         data=_data(plan),
         finished=None,
+        error=None,
     )
 
 
@@ -118,9 +119,9 @@ def record_training(run: RunFolder, result: TrainResult, trainable: int, paramet
     run.update_manifest(training=figures | counts, adapter=adapter)
 
 
-def record_end(run: RunFolder, status: str, error: str | None = None) -> None:
-    """Write how the run ended: finished, failed or interrupted."""
-    run.update_manifest(status=status, finished=_now(), **({"error": error} if error else {}))
+def end_of(status: str, error: str | None = None) -> dict[str, Any]:
+    """The fields of the manifest that say how and when a run ended."""
+    return {"status": status, "finished": _now(), **({"error": error} if error else {})}
 
 
 def _config(plan: RunPlan) -> str:

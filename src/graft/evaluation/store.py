@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from graft.evaluation.compare import Evaluation
@@ -17,17 +16,21 @@ from graft.runs.evaluation_document import (
     PredictionRecord,
     read_evaluation,
 )
-from graft.runs.folder import RunFolder
+from graft.runs.folder import BusyError, RunFolder
 from graft.runs.paths import portable_path
 from graft.runs.record import dump_lines, plain_values, validate
 
 
-@contextmanager
-def recording(run: RunFolder, reporter: Reporter) -> Iterator[None]:
-    """Within, a result is recorded in a run; where the folder is read-only, that is noted, and the result stays."""
+def record_where_possible(run: RunFolder, result: Evaluation, reporter: Reporter, then: Callable[[Path], None]) -> None:
+    """Record a result in a run, and do ``then`` what follows from it, such as to write the pages.
+
+    Where the folder is read-only, or a training is going on in it, that is noted, and the result stays.
+    """
     try:
-        yield
-    except ReadOnlyError as error:
+        with run.lock():
+            record(run, result)
+            then(run.path)
+    except (ReadOnlyError, BusyError) as error:
         reporter.note(f"nothing was recorded in {run.path}: {error.problems[0].what}")
 
 

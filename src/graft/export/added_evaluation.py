@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graft.evaluation.compare import Evaluation
-from graft.evaluation.store import loses_base, record, recording
+from graft.evaluation.store import loses_base, record_where_possible
 from graft.progress import Reporter
 from graft.report import write_pages
 from graft.runs.evaluation_document import read_evaluation
@@ -19,6 +19,4 @@ def add_to_report(run: RunFolder, found: Evaluation, reporter: Reporter) -> None
     before = (known.data.rows or 0) if known else 0
     if found.document["data"]["rows"] < before or loses_base(run, found):
         return
-    with recording(run, reporter):
-        record(run, found)
-        write_pages(run.path)
+    record_where_possible(run, found, reporter, write_pages)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import secrets
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from graft.inference.worker import serve
 
@@ -196,12 +195,11 @@ def _start(file: str, lora: str | None, threads: int, context: int, key: str) ->
     return xllamacpp.Server(params)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Answer the questions of ``LlamaCpp`` until stdin closes."""
     file, threads, *more = sys.argv[1:]
     serve(lambda: Served(file, more[0] if more else None, int(threads)), Refused)
-    os._exit(0)  # without the server's farewell, which can wait for its threads
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

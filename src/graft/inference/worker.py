@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, NoReturn, TypeVar, cast
 
 from graft.errors import GraftError
 from graft.inference.predictor import Progress
@@ -166,10 +167,11 @@ def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
-def serve(start: Callable[[], Any], refusal: type[Exception], describe: Callable[[Exception], str] = str) -> None:
+def serve(start: Callable[[], Any], refusal: type[Exception], describe: Callable[[Exception], str] = str) -> NoReturn:
     """Answer each line of stdin by a line on stdout, until stdin closes: the process's side.
 
-    What libraries print goes to stderr, wherever they meant it to go.
+    What libraries print goes to stderr, wherever they meant it to go. The process ends with the asking one, however
+    that ends, also in the middle of an answer; a Ctrl-C, which the terminal sends to both, is the asking one's.
 
     Args:
         start: Makes the object whose methods are called; each takes ``progress`` first.
@@ -178,6 +180,9 @@ def serve(start: Callable[[], Any], refusal: type[Exception], describe: Callable
     """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_receive, args=(requests,), daemon=True).start()
     served = start()
 
     def send(document: dict[str, Any]) -> None:
@@ -187,9 +192,16 @@ def serve(start: Callable[[], Any], refusal: type[Exception], describe: Callable
     def progress(done: int, total: int) -> None:
         send({"progress": [done, total]})
 
-    for line in sys.stdin:
-        request = json.loads(line)
+    while True:
+        request = json.loads(requests.get())
         try:
             send({"result": getattr(served, request.pop("what"))(progress, **request)})
         except refusal as error:
             send({"error": describe(error)})
+
+
+def _receive(requests: queue.Queue[str]) -> None:
+    """Put each line of stdin into ``requests``; at its end nobody waits for an answer any more."""
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)

@@ -51,6 +51,8 @@ def filled(folder: Path, fill: Callable[[Path], None], intact: Callable[[Path], 
 
 
 def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
+    for left in folder.parent.glob(f".{folder.name}-????????"):  # by a process that was killed: the lock is ours
+        shutil.rmtree(left, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
     temporary.mkdir(mode=0o700)
     try:

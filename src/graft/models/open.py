@@ -197,7 +197,7 @@ def _open_run(path: Path, reporter: Reporter, hub: HubSettings) -> Opened:
     adapter = path / "adapter" if any((path / "adapter").glob("*")) else None
     if adapter is None and not (path / "model" / "config.json").is_file():
         raise InputError(
-            f"this run has no tuned model (its status is {manifest.status!r})",
+            f"this run has no tuned model (its status is {RunFolder(path).status!r})",
             where=str(path),
             remedy=f"`{command('graft', 'finetune', '--resume', '--output_path', path)}` continues it; "
             "`--overwrite` starts it again",

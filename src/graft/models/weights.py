@@ -11,6 +11,7 @@ from pathlib import Path
 
 from graft.documents import read_object, shown
 from graft.errors import InputError, Problems, reason_of
+from graft.files import TEMPORARY, remove_stale
 from graft.models.cache import cache_folder
 from graft.models.safetensors_header import REMEDY, read_header
 from graft.ownership import is_private, private_folder
@@ -124,7 +125,8 @@ def _remembered_sha256(file: Path) -> str:
         return known
     found = file_sha256(file)
     try:
-        handle, temporary = tempfile.mkstemp(dir=private_folder(memory.parent))
+        remove_stale(memory.parent)
+        handle, temporary = tempfile.mkstemp(suffix=TEMPORARY, dir=private_folder(memory.parent))
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(found)
         Path(temporary).replace(memory)

@@ -9,17 +9,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from graft.documents import parse_json, read_text
-from graft.errors import InputError
-from graft.files import ReadOnlyError, append_line, cannot_write, write_whole
+from graft.errors import GraftError, InputError
+from graft.files import append_line, cannot_write, remove_unfinished, write_whole
 from graft.runs.evaluation_document import MetricsRecord
 from graft.runs.kind import FolderKind, expect_kind, folder_kind
 from graft.runs.manifest import MANIFEST, RunManifest, read_run, update_manifest
 from graft.runs.record import dump, validate
 
 LOCK = ".lock"
+PATIENCE = 0.5
+"""Seconds to wait for the lock: `graft show` holds it for a moment to see whether the run is running."""
 PARTS = ("data", "model", "adapter", "checkpoints", "logs")
 FILES = (
     MANIFEST,
@@ -45,6 +47,10 @@ def check_folder(path: Path) -> None:
     if above.exists() and not above.is_dir():
         what = "the output folder is a file" if above == path else f"{above} is a file, not a folder"
         raise InputError(what, where=str(path), remedy="choose another --output_path")
+
+
+class BusyError(InputError):
+    """Another process works in the folder."""
 
 
 class RunFolder:
@@ -83,12 +89,11 @@ class RunFolder:
         check_folder(path)
         there = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
         if LOCK in there:
-            with self.lock():
-                pass
+            self._acquired(PATIENCE).release()
         kind = folder_kind(path)
         if kind is FolderKind.RUN and not (overwrite or resume):
             raise InputError(
-                f"this folder already has a run ({self.manifest.status})",
+                f"this folder already has a run ({self.status})",
                 where=place,
                 remedy="pass --overwrite to replace it or --resume to continue it, or choose another --output_path",
             )
@@ -127,6 +132,19 @@ class RunFolder:
         """
         return read_run(self.path)
 
+    @property
+    def status(self) -> str:
+        """The status in the manifest; ``interrupted`` where that is ``running`` and no process holds the folder.
+
+        Raises:
+            InputError: As ``manifest``.
+        """
+        return self.status_of(self.manifest)
+
+    def status_of(self, manifest: RunManifest) -> str:
+        """The status as ``status``, by a manifest of this folder that has been read."""
+        return "interrupted" if manifest.status == "running" and not self.in_use else manifest.status
+
     def update_manifest(self, **values: Any) -> None:
         """Write fields of the manifest over those that are there."""
         update_manifest(self.path, RunManifest, **values)
@@ -145,12 +163,12 @@ class RunFolder:
         if not (self.path / LOCK).is_file():
             return False
         try:
-            with self.lock():
-                return False
-        except InputError:
+            self._acquired(0).release()
+        except BusyError:
             return True
-        except ReadOnlyError:
+        except GraftError:  # read-only media
             return False
+        return False
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
@@ -175,25 +193,30 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this process.
+        """Hold the folder for this process, and remove the unfinished files that a killed one left in it.
 
         Raises:
-            InputError: If another process holds it.
+            BusyError: If another process holds it.
             ReadOnlyError: If nothing can be written there.
         """
+        lock = self._acquired(PATIENCE)
+        try:
+            remove_unfinished(self.path)
+            yield
+        finally:
+            lock.release()
+
+    def _acquired(self, seconds: float) -> BaseFileLock:
         lock = FileLock(self.path / LOCK)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=seconds)
         except Timeout:  # which is an OSError
-            raise InputError(
+            raise BusyError(
                 "another graft process is using this folder",
                 where=str(self.path),
                 remedy="wait for that process or stop it, or choose another --output_path",
             ) from None
         except OSError as error:
             raise cannot_write(self.path / LOCK, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        return lock

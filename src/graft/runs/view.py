@@ -73,16 +73,16 @@ class RunView:
         return cls(path, manifest, read_metrics(path), evaluation, read_predictions(path))
 
     @cached_property
-    def killed(self) -> bool:
-        """Whether the manifest says that the run is running, and no process holds the folder."""
-        return self.manifest is not None and self.manifest.status == "running" and not RunFolder(self.path).in_use
-
-    @property
     def status(self) -> str:
         """The status of the manifest; a run whose process is gone was interrupted."""
         if self.manifest is None:
             return "evaluated" if self.scores else "unknown"
-        return "interrupted" if self.killed else self.manifest.status
+        return RunFolder(self.path).status_of(self.manifest)
+
+    @property
+    def killed(self) -> bool:
+        """Whether the process of the run is gone without recording an end."""
+        return self.manifest is not None and self.manifest.status == "running" and self.status == "interrupted"
 
     @property
     def error(self) -> str:

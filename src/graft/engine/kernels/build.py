@@ -21,6 +21,7 @@ import torch
 from graft.engine.kernels.signatures import SUFFIXES, declare
 from graft.engine.kernels.structs import layout_difference
 from graft.errors import InputError
+from graft.files import TEMPORARY, remove_stale
 from graft.models.cache import cache_folder
 from graft.ownership import is_private, private_folder
 
@@ -158,7 +159,8 @@ def _compiled(compiler: str) -> Path:
 
 
 def _compile(command: list[str], texts: dict[str, str], library: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=library.parent) as name:
+    remove_stale(library.parent)
+    with tempfile.TemporaryDirectory(suffix=TEMPORARY, dir=library.parent) as name:
         folder = Path(name)
         for path, text in texts.items():
             (folder / path).parent.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ import time
 from dataclasses import astuple
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from graft.inference.predictor import Progress
 from graft.inference.worker import serve
@@ -120,12 +120,11 @@ def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Answer the questions of ``OnnxWorker`` until stdin closes."""
     folder, *more = sys.argv[1:]
     serve(lambda: Served(Path(folder), more[0] if more else None), Exception, _described)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
