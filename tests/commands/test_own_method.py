@@ -135,13 +135,13 @@ def test_it_is_judged_against_its_base(plain, own, name, tmp_path, capsys):
     assert scores(run) == pytest.approx(first, rel=1e-4)
     assert main(["chat", str(run), "--trust_remote_code", "--prompt", "Hello", "--max_new_tokens", "2"]) == 0
     again = tmp_path / "again"
-    assert main(["run", "--config", str(run / "config.yaml"), "--output_path", str(again)]) == 0
+    assert main(["run", "--config", str(run / "config.yaml"), "--output_path", str(again), "--trust_remote_code"]) == 0
     assert scores(again) == first
     capsys.readouterr()
     code = main(["finetune", "--resume", "--output_path", str(run), "--method", reference, "--my_start", "2"])
     assert code == 2 and "--my_start 2.0 differs from the value in the run to resume" in capsys.readouterr().err
     shutil.rmtree(run / "checkpoints" / "checkpoint-4")  # as if it had been stopped at step 2
-    assert main(["finetune", "--resume", "--output_path", str(run)]) == 0
+    assert main(["finetune", "--resume", "--output_path", str(run), "--trust_remote_code"]) == 0
     assert scores(run) == pytest.approx(first, rel=1e-4)
 
 

@@ -5,7 +5,7 @@ import yaml
 from graft.methods import METHODS
 from graft.planning.settings import finetune_settings
 from graft.runs import health
-from graft.runs.remedies import changes, patch
+from graft.runs.remedies import changes, patch, repeat_command
 from graft.training.callbacks import gpu_memory_mb
 
 
@@ -131,7 +131,7 @@ def after(changed):
 def test_the_patch_is_yaml_that_settings_accept():
     settings = finetune_settings({}).model_dump(mode="json")
     changed = changes("overfitting", settings, 2e-4, less("lora"))
-    text = patch("overfitting", changed, "runs/tone", "overfitting: since step 30 …")
+    text = patch(changed, repeat_command("runs/tone", "overfitting", {}), "overfitting: since step 30 …")
     wanted = {"lora_r": 8, "lora_alpha": 8, "lora_dropout": 0.1, "weight_decay": 0.01}
     assert yaml.safe_load(text) == wanted == after(changed)
     assert finetune_settings(yaml.safe_load(text)).lora_r == 8

@@ -179,6 +179,8 @@ def test_what_asks_for_nothing_or_for_what_holds_anyway_is_taken(given, field):
 
 
 WRONG_VALUES = {
+    "run_name": "x",
+    "project": "x",
     "average_tokens_across_devices": False,
     "accelerator_config": {"split_batches": True},
     "parallelism_config": None,
@@ -296,10 +298,10 @@ NOTHING_TO_DO = [
         {"metric_for_best_model": "exact_match", "load_best_model_at_end": False, "early_stopping_patience": 0},
         "neither the best weights are kept nor does training stop early",
     ),
-    ({"run_name": "x"}, "it needs --report_to"),
-    ({"run_name": "x", "report_to": ["tensorboard"]}, "it names a run for --report_to wandb"),
-    ({"project": "x", "report_to": ["tensorboard"]}, "only --report_to trackio has projects"),
-    ({"report_to": ["tensorbord"]}, "did you mean tensorboard?"),
+    ({"run_name": "x"}, "--run_name x is not supported: graft sends nothing to a service"),
+    ({"project": "x", "report_to": ["tensorboard"]}, "--project x is not supported: graft sends nothing"),
+    ({"report_to": ["wandb"]}, "--report_to wandb is not supported: graft sends nothing to a service"),
+    ({"report_to": ["all"]}, "--report_to all is not supported"),
     ({"training_arguments": {"label_smoothing_factor": "x"}}, "--label_smoothing_factor must be a number, not 'x'"),
     ({"training_arguments": {"max_steps": 3}}, "max_steps is among training_arguments"),
 ]

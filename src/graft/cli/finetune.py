@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import CONFIG, Command
+from graft.cli.options import read_file
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
 from graft.config import (
@@ -20,9 +21,7 @@ from graft.config import (
     Settings,
     option_names,
 )
-from graft.documents import read_yaml
 from graft.errors import InputError, Problems
-from graft.files import expanded
 
 SETTINGS: tuple[type[Settings], ...] = tuple(base for base in FinetuneSettings.__bases__ if issubclass(base, Settings))
 """The groups of settings, as ``--help`` shows them."""
@@ -61,7 +60,7 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
         InputError: when anything is unknown or out of bounds; all of it at once.
     """
     config = arguments.take("config")
-    values: dict[str, Any] = read_configs(config)
+    values: dict[str, Any] = read_configs(config, arguments)
     typed = dict(arguments.options)
     for name, word in zip(("model_name_or_path", "data"), arguments.words, strict=False):
         typed.update(_positional(name, word))
@@ -84,8 +83,12 @@ def _shown(config: Any) -> str:
     return ", ".join(map(str, config)) if isinstance(config, list) else str(config or "")
 
 
-def read_configs(given: Any) -> dict[str, Any]:
-    """The settings of the files after ``--config``; what lies over what: a later file wins."""
+def read_configs(given: Any, arguments: Arguments) -> dict[str, Any]:
+    """The settings of the files after ``--config``; a later file wins.
+
+    Raises:
+        InputError: when a file cannot be read, or names code and ``--trust_remote_code`` was not typed.
+    """
     from graft.planning.settings import laid_over
 
     if given is True:
@@ -94,7 +97,7 @@ def read_configs(given: Any) -> dict[str, Any]:
     for path in given if isinstance(given, list) else [given] if given else []:
         from graft.commands.workflow_file import flat_settings  # with torch, which a mistake need not wait for
 
-        values = laid_over(values, flat_settings(read_yaml(expanded(str(path))), str(path)))
+        values = laid_over(values, flat_settings(read_file(str(path), arguments), str(path)))
     return values
 
 

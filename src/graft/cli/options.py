@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from graft.config import Settings, option_names
 from graft.documents import read_yaml
 from graft.errors import InputError
 from graft.files import expanded
+from graft.runs.trust import FLAG, check_file, code_settings, is_typed
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,27 @@ def given_settings(arguments: Arguments, cls: type[Settings]) -> Given:
     config = arguments.take("config")
     if config is True or isinstance(config, list):
         raise InputError("--config accepts one file", remedy="--config settings.yaml")
-    from_file = read_yaml(expanded(str(config))) if config is not None else {}
+    from_file = read_file(str(config), arguments) if config is not None else {}
     above = arguments.options
     known = option_names(cls)
     taken = {_setting(name, known) for name in above}
     below = {name: value for name, value in from_file.items() if _setting(name, known) not in taken}
     return Given({**below, **above}, lambda name: str(config) if name in below else "")
+
+
+def read_file(path: str, arguments: Arguments) -> dict[str, Any]:
+    """The settings in a YAML file, without the code that what was typed replaces; code that will be run is named.
+
+    Raises:
+        InputError: when the file is not YAML, or names code and ``--trust_remote_code`` was not typed.
+    """
+    document = read_yaml(expanded(path))
+    known = {**code_settings(), FLAG: FLAG}
+    replaced = {known[name] for name in arguments.options if name in known}
+    document = {name: value for name, value in document.items() if known.get(name.replace("-", "_")) not in replaced}
+    for reference in check_file(document, path, is_typed(arguments.options)):
+        print(f"this runs code that {path} names: {reference!r}", file=sys.stderr)
+    return document
 
 
 def _setting(name: str, known: dict[str, str]) -> str:

@@ -8,12 +8,11 @@ from typing import Any
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import Command
+from graft.cli.options import read_file
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
 from graft.config import SECRET
-from graft.documents import read_yaml
 from graft.errors import InputError
-from graft.files import expanded
 from graft.runs.kind import is_run
 
 
@@ -27,7 +26,7 @@ def run(arguments: Arguments) -> int:
     config = arguments.take("config") or (arguments.words.pop(0) if arguments.words else None)
     if config is None or not isinstance(config, str) or arguments.words:
         raise InputError("which workflow?", remedy="graft run --config FILE.yaml [--setup] [--option value …]")
-    document = read_yaml(expanded(config))
+    document = read_file(config, arguments)
     with Screen(quiet=as_json) as screen:
         from graft.commands.run import run_workflow, set_up
         from graft.commands.workflow_file import read_workflow

@@ -10,6 +10,7 @@ from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.health import learning_rate_out_of_range
 from graft.runs.remedies import PATCHES, changes, patch, repeat_command
+from graft.runs.trust import consent_words
 from graft.runs.view import RunView
 from graft.shell import command
 
@@ -28,20 +29,19 @@ def write_remedies(run: RunFolder, plan: RunPlan, reporter: Reporter) -> None:
     settings = plan.settings.model_dump(mode="json")
     method = METHODS.get(plan.settings.method)
     less = method.less_capacity(config_of(plan.settings, method.Config))
-    name = run.path.as_posix()
     for warning in RunView.read(run.path).warnings:
         if warning.kind in PATCHES:
             changed = changes(warning.kind, settings, plan.training.learning_rate, less)
-            run.write_text(PATCHES[warning.kind], patch(warning.kind, changed, name, warning.message))
-            reporter.note(
-                f"to counter {warning.kind}, repeat the run with changed settings:\n    {_again(name, warning.kind)}"
-            )
+            again = repeat_command(run.path.as_posix(), warning.kind, settings)
+            run.write_text(PATCHES[warning.kind], patch(changed, again, warning.message))
+            reporter.note(f"to counter {warning.kind}, repeat the run with changed settings:\n    {again}")
 
 
 def diverged(run: RunFolder, reason: str, kept_step: int | None) -> GraftError:
     """The error of a run that was stopped because its loss diverged."""
+    settings = RunView.read(run.path).settings
     kept = "no checkpoint was written" if kept_step is None else f"the weights of step {kept_step} are kept"
-    return GraftError(f"{reason}; {kept}", remedy=_again(run.path.as_posix(), "divergence"))
+    return GraftError(f"{reason}; {kept}", remedy=repeat_command(run.path.as_posix(), "divergence", settings))
 
 
 def interrupted(plan: RunPlan, steps: int) -> Interrupted:
@@ -49,15 +49,15 @@ def interrupted(plan: RunPlan, steps: int) -> Interrupted:
     if not steps:
         return Interrupted("interrupted before the first step", remedy=resume_line(plan))
     if plan.training.save_strategy == "no":
-        again = command("graft", "finetune", "--config", plan.output / "config.yaml", "--overwrite")
+        again = command("graft", "finetune", "--config", plan.output / "config.yaml", "--overwrite", *_consent(plan))
         return Interrupted(f"interrupted after step {steps}; --save_strategy no keeps no checkpoint", remedy=again)
     return Interrupted(f"interrupted after step {steps}; the checkpoint is kept", remedy=resume_line(plan))
 
 
 def resume_line(plan: RunPlan) -> str:
     """The command that resumes this run."""
-    return command("graft", "finetune", "--resume", "--output_path", plan.output)
+    return command("graft", "finetune", "--resume", "--output_path", plan.output, *_consent(plan))
 
 
-def _again(name: str, kind: str) -> str:
-    return repeat_command(name, kind)
+def _consent(plan: RunPlan) -> tuple[str, ...]:
+    return consent_words(plan.settings.model_dump(mode="json"))

@@ -26,6 +26,7 @@ from graft.planning.settings import finetune_settings
 from graft.progress import SILENT, Reporter, enter
 from graft.report import write_pages
 from graft.runs.folder import RunFolder
+from graft.runs.trust import consent_words
 from graft.shell import command
 from graft.tasks.base import default_learning_rate
 from graft.tasks.load import load_for, new_heads, write_config
@@ -83,7 +84,8 @@ def already_finished(settings: FinetuneSettings, reporter: Reporter = SILENT) ->
     run = finished_run(settings)
     if run is None:
         return None
-    more = command("graft", "finetune", "--resume", "--output_path", run.path, "--max_steps", "STEPS")
+    consent = consent_words(settings.model_dump(mode="json"))
+    more = command("graft", "finetune", "--resume", "--output_path", run.path, "--max_steps", "STEPS", *consent)
     reporter.note(f"{run.path} is finished; nothing was trained. To train for more steps: {more}")
     if not all((run.path / name).is_file() for name in ("report.html", "README.md")):
         write_pages(run.path)

@@ -17,6 +17,7 @@ from graft.planning.settings import finetune_settings
 from graft.runs.folder import RunFolder
 from graft.runs.kind import is_run
 from graft.runs.manifest import ExtensionRecord, RunManifest, read_run
+from graft.runs.trust import check_file
 from graft.training.checkpoints import step_of, whole_checkpoints
 
 MAY_DIFFER = frozenset({"resume", "overwrite", "output_path"})
@@ -30,7 +31,7 @@ def finished_run(given: FinetuneSettings) -> RunFolder | None:
     path = given.output_path
     if not given.resume or path is None or not is_run(path) or read_run(path).status != "finished":
         return None
-    recorded = _recorded(path)
+    recorded = _recorded(path, given)
     if recorded is None or _is_longer(given, recorded, read_run(path)):
         return None
     _refuse_differences(given, recorded, str(path / "config.yaml"))
@@ -50,13 +51,13 @@ def resumed(given: FinetuneSettings) -> FinetuneSettings:
         return given
     if given.output_path is None:
         raise InputError("--resume requires a run folder", remedy="--output_path OUT")
-    recorded = _recorded(given.output_path)
+    recorded = _recorded(given.output_path, given)
     if recorded is None:
         return given
     _refuse_differences(given, recorded, str(given.output_path / "config.yaml"))
     passed = {**recorded.training_arguments, **given.training_arguments}
     update = {"resume": True, "output_path": given.output_path, "token": given.token, "training_arguments": passed}
-    update["trust_remote_code"] = given.trust_remote_code or recorded.trust_remote_code
+    update["trust_remote_code"] = given.trust_remote_code
     manifest = read_run(given.output_path) if is_run(given.output_path) else None
     longer = manifest is not None and _is_longer(given, recorded, manifest)
     update |= new_places(given, recorded, manifest, given.output_path)
@@ -108,11 +109,15 @@ def planned_steps(checkpoint: Path) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _recorded(run: Path) -> FinetuneSettings | None:
+def _recorded(run: Path, given: FinetuneSettings) -> FinetuneSettings | None:
+    """The settings of a run; code that they name is not run unless ``given`` names it, too, or trusts the run."""
     path = run / "config.yaml"
     if not path.is_file():
         return None
-    return finetune_settings(read_yaml(path, REMEDY), str(path))
+    document = read_yaml(path, REMEDY)
+    typed = given.model_dump(include=given.model_fields_set)
+    check_file(document, str(path), given.trust_remote_code, typed)
+    return finetune_settings(document, str(path))
 
 
 def _is_longer(given: FinetuneSettings, recorded: FinetuneSettings, manifest: RunManifest) -> bool:

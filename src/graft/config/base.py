@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from graft.config.describe import bounds, in_words, names_of, refusal, takes_several
+from graft.config.describe import bounds, in_words, names_of, options_of, refusal, takes_several
+from graft.config.types import as_path
+from graft.documents import shown
 from graft.errors import Problem, Problems, did_you_mean
-from graft.files import expanded
 
 
 def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
@@ -21,21 +22,36 @@ def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
     return Field(default=default, description=help, json_schema_extra=extra, **bounds)
 
 
+LARGEST_NUMBER = 10**15
+
 S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseModel):
     """Base of all settings classes: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True, allow_inf_nan=False
+    )
     components: ClassVar[tuple[Any, ...]] = ()
     """What has brought options of its own (``graft.config.compose``)."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _at_home(cls, value: Any, info: ValidationInfo) -> Any:
+        """A path means the same wherever it stands: shells replace ``~``, YAML and Python do not."""
+        name = info.field_name or ""
+        if isinstance(value, (str, Path)) and Path in options_of(cls.model_fields[name].annotation):
+            return as_path(value, output=name == "output_path")
+        return value
+
     @field_validator("*", mode="after")
     @classmethod
-    def _at_home(cls, value: Any) -> Any:
-        """A path means the same wherever it stands: shells replace ``~``, YAML and Python do not."""
-        return expanded(value) if isinstance(value, Path) else value
+    def _countable(cls, value: Any) -> Any:
+        """A number that no clock and no memory would count to is a slip, and overflows where it is computed with."""
+        if isinstance(value, (int, float)) and abs(value) > LARGEST_NUMBER:
+            raise ValueError(f"is {shown(value)}, which is too large")
+        return value
 
     def part(self, cls: type[S]) -> S:
         """Return those of the given settings that belong to ``cls``, and its defaults for the rest."""
@@ -84,17 +100,25 @@ def build(cls: type[Settings], given: Mapping[str, Any], where: str | Callable[[
 
 def _invalid(cls: type[Settings], values: Mapping[str, Any], typed: Mapping[str, tuple[str, str]]) -> Iterator[Problem]:
     # What is typed without a value is True, which pydantic would take for the number 1.
-    wrong = {field for field, value in values.items() if value is True and not _is_flag(cls.model_fields[field])}
+    wrong = {field: "" for field, value in values.items() if value is True and not _is_flag(cls.model_fields[field])}
     try:
         cls(**values)
     except ValidationError as error:
-        wrong |= {str(detail["loc"][0]) for detail in error.errors()}
+        wrong |= {str(detail["loc"][0]): _own_words(detail) for detail in error.errors()}
     for field in filter(wrong.__contains__, values):
         name, place = typed[field]
         info = cls.model_fields[field]
+        if wrong[field]:
+            yield Problem(f"{name} {wrong[field]}", place)
+            continue
         kind = f"{in_words(info.annotation)} {bounds(info)}".strip()
         what = f"{name} {refusal(kind, values[field], takes_several(info.annotation))}"
         yield Problem(what, place, _meant(values[field], names_of(info.annotation)))
+
+
+def _own_words(detail: Any) -> str:
+    """What a validator of graft or of a component says."""
+    return str(detail.get("ctx", {}).get("error", "")) if detail["type"] == "value_error" else ""
 
 
 def _meant(value: Any, names: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ class TrainingSettings(Settings):
         True, "keep the weights with the lowest held-out loss, or the best --metric_for_best_model"
     )
     report_to: Listed = setting(
-        (), "where to report metrics in addition to metrics.jsonl: tensorboard, or another transformers integration"
+        (), "tensorboard: also write TensorBoard logs; metrics.jsonl is always written, and nothing is sent anywhere"
     )
     logging_dir: Path | None = setting(None, "folder of TensorBoard logs (default: RUN/logs)")
     seed: int = setting(42, "random seed", ge=0, lt=2**32)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator
 
+from graft.documents import is_deep, shown
 from graft.files import expanded
 
 
@@ -71,6 +73,42 @@ def _behind_name_exists(text: str) -> bool:
     return _path_exists(text) or _path_exists(text.partition("=")[2])
 
 
+LONGEST_NAME, LONGEST_PATH = 255, 4096
+"""Bytes of a name of a folder and of a whole path that file systems take."""
+_NO_FOLDERS = (("proc",), ("sys",), ("dev",))
+
+
+def as_path(value: str | Path, output: bool = False) -> Path:
+    """Return a setting's path with the home directory in place of ``~``; ``$NAME`` stays as it is.
+
+    Args:
+        value: The path as it was written.
+        output: Whether a folder is made there.
+
+    Raises:
+        ValueError: If it is empty, names a user that does not exist, or cannot be the path of a file.
+    """
+    text, path = str(value), expanded(value)
+    if not text.strip():
+        raise ValueError("is empty; name a path, or omit it")
+    if text.startswith("~") and path == Path(text):
+        raise ValueError(f"is {shown(text)}, and there is no such user; write the whole path")
+    try:
+        names = [os.fsencode(name) for name in path.parts]
+    except UnicodeEncodeError:
+        raise ValueError(f"is {shown(text)}, which cannot be the name of a file") from None
+    if any(b"\0" in name for name in names):
+        raise ValueError(f"is {shown(text)}; a path cannot have a NUL character")
+    if max(map(len, names), default=0) > LONGEST_NAME or sum(map(len, names)) + len(names) > LONGEST_PATH:
+        raise ValueError(f"is {shown(text)}; a name has at most {LONGEST_NAME} bytes, a path {LONGEST_PATH:,}")
+    if str(path).startswith("~"):  # of ./~: nobody may take it for a home directory again
+        path = path.absolute()
+    parts = path.absolute().parts
+    if output and parts[1:2] in _NO_FOLDERS and parts[2:3] != ("shm",):
+        raise ValueError(f"is {shown(text)}, where no folder can be made; choose another")
+    return path
+
+
 def _unescaped(value: Any) -> Any:
     r"""A ``\n`` or ``\t`` typed in a shell means the character; every other letter stays as it is."""
     return value.replace("\\n", "\n").replace("\\t", "\t") if isinstance(value, str) else value
@@ -78,6 +116,13 @@ def _unescaped(value: Any) -> Any:
 
 def _pairs(value: Any) -> Any:
     """``a=1,b=2``, a list of such, or JSON is a mapping, too; values are read as JSON where they are that."""
+    found = _mapping(value)
+    if is_deep(found):
+        raise ValueError("is nested too deeply")
+    return found
+
+
+def _mapping(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         return _json(value)
     parts = value.split(",") if isinstance(value, str) else value
@@ -90,7 +135,7 @@ def _pairs(value: Any) -> Any:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -12,6 +12,7 @@ from graft.models.new_tokens import read_record
 from graft.report.row_changes import shared
 from graft.runs.kept_rows import read_kept_rows
 from graft.runs.remedies import PATCHES, repeat_command
+from graft.runs.trust import consent_words
 from graft.runs.view import RunView
 from graft.shell import command
 
@@ -41,12 +42,18 @@ def patch_commands(view: RunView, name: str | None = None) -> dict[str, str]:
     ``name`` is the folder as one would type it, when that is known better than the run's own record.
     """
     name = name or location(view)
-    return {kind: repeat_command(name, kind) for kind, file in PATCHES.items() if (view.path / file).is_file()}
+    return {
+        kind: repeat_command(name, kind, view.settings)
+        for kind, file in PATCHES.items()
+        if (view.path / file).is_file()
+    }
 
 
 def resume_command(view: RunView, name: str | None = None) -> str:
     """Return the command that resumes the run; ``name`` is the folder as a user would type it."""
-    return command("graft", "finetune", "--resume", "--output_path", Path(name or location(view)))
+    return command(
+        "graft", "finetune", "--resume", "--output_path", Path(name or location(view)), *consent_words(view.settings)
+    )
 
 
 def location(view: RunView) -> str:

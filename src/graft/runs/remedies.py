@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graft.runs.trust import consent_words
 from graft.shell import command
 
 PATCHES = {"overfitting": "overfitting.yaml", "divergence": "divergence.yaml"}
@@ -37,30 +38,31 @@ def changes(
     return {**less, "weight_decay": (decay, max(0.01, 2 * decay))}
 
 
-def patch(kind: str, changed: Mapping[str, tuple[float, float]], run: str, message: str) -> str:
+def patch(changed: Mapping[str, tuple[float, float]], again: str, message: str) -> str:
     """The YAML file for ``changes``, each line with the value in the run, and the command that uses it.
 
     Args:
-        kind: what went wrong, one of ``PATCHES``.
         changed: what ``changes`` returned.
-        run: the run folder, as a user writes it.
+        again: what ``repeat_command`` returned.
         message: the warning.
     """
-    lines = [f"# {message}", f"# {repeat_command(run, kind)}"]
+    lines = [f"# {message}", f"# {again}"]
     lines += [f"{name}: {after}  # was {before:g}" for name, (before, after) in changed.items()]
     return "\n".join(lines) + "\n"
 
 
-def repeat_command(run: str, kind: str) -> str:
+def repeat_command(run: str, kind: str, settings: Mapping[str, Any]) -> str:
     """The command that repeats a run with the remedy of a warning.
 
     Args:
         run: the run folder, as a user writes it.
         kind: what went wrong, one of ``PATCHES``.
+        settings: the run's settings: where they name code, the command has the user's consent.
     """
     folder = Path(run)
     files = folder / "config.yaml", folder / PATCHES[kind]
-    return command("graft", "finetune", "--config", *files, "--output_path", Path(f"{folder}-again"))
+    again = Path(f"{folder}-again")
+    return command("graft", "finetune", "--config", *files, "--output_path", again, *consent_words(settings))
 
 
 def _number(settings: Mapping[str, Any], name: str) -> float:

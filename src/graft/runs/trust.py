@@ -1,8 +1,15 @@
-"""Code that a run folder or a bundle names is run only where the user says so."""
+"""Code that a file, a run folder or a bundle names is run only where the user says so."""
 
 from __future__ import annotations
 
-from graft.errors import InputError
+from collections.abc import Iterator, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from graft.config import EvaluateSettings, ExportSettings, FinetuneSettings, option_names
+from graft.errors import InputError, Problems
+from graft.registry import absolute_reference
 
 
 def refuse_code(
@@ -34,3 +41,85 @@ def refuse_code(
         where=where,
         remedy=f"add --trust_remote_code to run that file{other}",
     )
+
+
+FLAG = "trust_remote_code"
+
+
+@cache
+def code_settings() -> Mapping[str, str]:
+    """The names under which settings name code, aliases included, each with its setting."""
+    found = {"type": "type", "metric_for_best_model": "metric_for_best_model"}
+    for cls in (FinetuneSettings, EvaluateSettings, ExportSettings):
+        found |= {name: setting for name, setting in option_names(cls).items() if setting in _NAME_CODE}
+    return found
+
+
+_NAME_CODE = frozenset({"method", "loss", "task", "column_mapping", "metrics", "format"})
+
+
+def named_code(document: Any) -> Iterator[str]:
+    """The references to code in settings as they are written, ``FILE.py:NAME`` and ``module:NAME``, at any depth."""
+    if isinstance(document, (list, tuple)):
+        for each in document:
+            yield from named_code(each)
+    elif isinstance(document, Mapping):
+        for name, value in document.items():
+            if str(name).replace("-", "_") in code_settings():
+                texts = value if isinstance(value, (list, tuple)) else [value]
+                parts = (part.strip() for text in texts if isinstance(text, str) for part in text.split(","))
+                yield from (part for part in parts if ":" in part)
+            yield from named_code(value)
+
+
+def asks_for_trust(document: Any) -> bool:
+    """Whether settings, at any depth, say ``trust_remote_code: true``."""
+    if isinstance(document, Mapping):
+        said = any(str(name).replace("-", "_") == FLAG and _is_on(value) for name, value in document.items())
+        return said or any(map(asks_for_trust, document.values()))
+    return isinstance(document, (list, tuple)) and any(map(asks_for_trust, document))
+
+
+def consent_words(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """``--trust_remote_code`` for a command that reads ``settings`` from a file, where they need it."""
+    return (f"--{FLAG}",) if asks_for_trust(settings) or any(named_code(settings)) else ()
+
+
+def is_typed(options: Mapping[str, Any]) -> bool:
+    """Whether ``--trust_remote_code`` stands on the command line."""
+    return _is_on(options.get(FLAG))
+
+
+def _is_on(value: Any) -> bool:
+    return str(value).lower() in {"true", "1", "yes", "on", "y", "t"}
+
+
+def check_file(
+    document: Mapping[str, Any], where: str, trusted: bool, typed: Mapping[str, Any] = MappingProxyType({})
+) -> list[str]:
+    """Refuse what a file of settings would run: what is in a file can be from anywhere, and is no consent.
+
+    Args:
+        document: The settings in the file.
+        where: Its path.
+        trusted: Whether ``--trust_remote_code`` was typed, or passed as a keyword.
+        typed: Settings that were typed; code that they name may be run.
+
+    Returns:
+        The code that the file names and that will be run.
+
+    Raises:
+        InputError: Naming all code in the file, if the user did not consent.
+    """
+    allowed = set(map(absolute_reference, named_code(typed)))
+    code = [each for each in dict.fromkeys(named_code(document)) if absolute_reference(each) not in allowed]
+    problems = Problems()
+    if not trusted:
+        for reference in code:
+            remedy = f"read that code, and type --{FLAG} if you trust it; the file cannot consent"
+            problems.add(f"this file names code to run, {reference!r}", where, remedy)
+        if not code and asks_for_trust(document):
+            remedy = f"type --{FLAG} if you trust the code of the model that it names, or remove it from the file"
+            problems.add(f"{FLAG} in a file is no consent", where, remedy)
+    problems.raise_if_any()
+    return code

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from graft.config import TrainingSettings, one_of, option_names
-from graft.errors import Problem, Problems, did_you_mean
+from graft.errors import Problem, Problems
 from graft.training.arguments import check_fields, passed
 from graft.training.passed_fields import PASSED_FIELDS
 
@@ -14,6 +15,8 @@ NO_WARMUP = frozenset({"constant", "reduce_lr_on_plateau", "greedy"})
 """Schedules without a warm-up."""
 NO_ARGUMENTS = frozenset({"constant", "constant_with_warmup"})
 """Schedules that take no arguments."""
+REPORTS = ("tensorboard", "none")
+"""Values of ``--report_to``."""
 BY_EVALUATION = frozenset({"reduce_lr_on_plateau", "greedy"})
 """Schedules that an evaluation moves on."""
 
@@ -151,22 +154,10 @@ def _checkpointing(settings: TrainingSettings, given: Mapping[str, Any]) -> Iter
 
 
 def _reports(settings: TrainingSettings, given: Mapping[str, Any]) -> Iterator[Problem]:
-    names = [name for name in settings.report_to if name not in {"none", "all"}]
-    if names:
-        from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
-
-        for name in names:
-            if name not in INTEGRATION_TO_CALLBACK:
-                known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
-                near = did_you_mean(name, INTEGRATION_TO_CALLBACK)
-                yield Problem(f"--report_to {name}: transformers reports to {known}", remedy=near)
-                continue
-            try:
-                INTEGRATION_TO_CALLBACK[name]()
-            except (RuntimeError, ImportError) as error:
-                yield Problem(f"--report_to {name}: {error}", remedy=f"install {name}, or omit it")
-    if "run_name" in given and names == ["tensorboard"]:
-        what = f"--run_name {given['run_name']}"
-        yield _unused(what, "it names a run for --report_to wandb and the like", "--task_name names it in the report")
-    if "project" in given and "trackio" not in names:
-        yield _unused(f"--project {given['project']}", "only --report_to trackio has projects", "omit it")
+    """What transformers would send to a service: graft sends nothing, so only logs on this machine are left."""
+    remedy = "--report_to tensorboard writes logs into the run; metrics.jsonl always has every figure"
+    for name in settings.report_to:
+        if name not in REPORTS:
+            yield Problem(f"--report_to {name} is not supported: graft sends nothing to a service", remedy=remedy)
+    if "tensorboard" in settings.report_to and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
+        yield Problem("--report_to tensorboard needs the package tensorboard", remedy="pip install tensorboard")

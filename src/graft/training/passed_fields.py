@@ -123,8 +123,6 @@ EFFECTIVE: Mapping[str, PassedField] = {
     "logging_first_step": PassedField("also logs the loss of the first step"),
     "include_num_input_tokens_seen": PassedField("also logs the number of tokens read: `all` or `non_padding`"),
     "log_level": PassedField("the level of transformers' own messages"),
-    "run_name": PassedField("the name of the run where `--report_to` sends metrics", requires=("report_to",)),
-    "project": PassedField("the project of `--report_to trackio`", requires=("report_to",)),
 }
 """Fields that do what transformers' documentation says."""
 
@@ -147,6 +145,8 @@ REFUSED: Mapping[str, PassedField] = {
         "torch_compile torch_compile_backend torch_compile_mode use_liger_kernel liger_kernel_config",
         _refused("graft's engine replaces the same layers by kernels of its own", "choose one with --engine"),
     ),
+    "run_name": _refused("graft sends nothing to a service", "--task_name names the run in its report"),
+    "project": _refused("graft sends nothing to a service", "--task_name names the run in its report", "huggingface"),
     "use_cache": _refused("training reads every row once, so there is nothing to cache"),
     "auto_find_batch_size": _refused(
         "graft chooses the batch size by the free memory before training starts",

@@ -1,0 +1,115 @@
+"""Code that a file names runs with ``--trust_remote_code`` on the command line alone, in a dry run as in any other."""
+
+import json
+
+import pytest
+
+from graft.cli.main import main
+from graft.commands.finetune import plan
+from graft.errors import InputError
+from graft.planning.settings import finetune_settings
+from graft.runs.trust import check_file, consent_words
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """A file of code that leaves a trace when it is imported."""
+    code = tmp_path / "planted.py"
+    trace = tmp_path / "trace"
+    code.write_text(f"open({str(trace)!r}, 'w').close()\ndef f(*given): return 0\nclass C: pass\n", encoding="utf-8")
+    return code, trace
+
+
+PLACES = [
+    {"loss": "{}:f"},
+    {"method": "{}:C"},
+    {"finetuning-type": "{}:C"},
+    {"metrics": "accuracy,{}:f"},
+    {"metric_type": ["accuracy", "{}:f"]},
+    {"task": "{}:C"},
+    {"column_mapping": "{}:f"},
+    {"metric_for_best_model": "{}:f"},
+    {"training_arguments": {"metric_for_best_model": "{}:f"}},
+    {"passes": {"a": {"type": "{}:C"}}},
+    {"passes": {"a": {"type": "LoRA", "config": {"loss": "{}:f"}}}},
+    {"training_config": {"loss": "{}:f"}, "passes": {"a": {"type": "LoRA"}}},
+]
+
+
+@pytest.mark.parametrize("consent", [{}, {"trust_remote_code": True}])
+@pytest.mark.parametrize(
+    "command", [["finetune", "--config"], ["finetune", "--dry_run", "--config"], ["run", "--config"]]
+)
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place)[:40])
+def test_no_file_consents_to_code(place, command, consent, planted, tmp_path, capsys):
+    code, trace = planted
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps({**place, **consent}).replace("{}", str(code)), encoding="utf-8")
+    assert main([*command, str(config)]) == 2
+    said = capsys.readouterr().err
+    assert str(config) in said and "planted.py:" in said and "--trust_remote_code" in said
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "auto-opt", "chat"])
+def test_no_file_of_another_command_does(command, planted, tmp_path, capsys):
+    code, trace = planted
+    config = tmp_path / "c.yaml"
+    config.write_text(f"metrics: {code}:f\nformat: {code}:f\ntask: {code}:C\n", encoding="utf-8")
+    assert main([command, str(tmp_path), "--config", str(config)]) == 2
+    assert "planted.py:" in capsys.readouterr().err and not trace.exists()
+
+
+def test_trust_in_a_file_is_no_consent_to_the_code_of_a_model(tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "model: m\ninput_model: {type: HfModel, load_kwargs: {trust_remote_code: true}}\n", encoding="utf-8"
+    )
+    for command in ("finetune", "run"):
+        assert main([command, "--config", str(config)]) == 2
+        assert f"{config}: trust_remote_code in a file is no consent" in capsys.readouterr().err
+
+
+def test_with_consent_the_code_is_named_before_it_runs(planted, tmp_path, capsys):
+    code, trace = planted
+    config = tmp_path / "c.yaml"
+    config.write_text(f"loss: {code}:f\nlearning_rate: -1\n", encoding="utf-8")
+    assert main(["finetune", "--config", str(config), "--trust_remote_code"]) == 2
+    said = capsys.readouterr().err
+    assert f"this runs code that {config} names" in said and "learning_rate" in said and trace.exists()
+
+
+def test_code_on_the_command_line_replaces_that_of_the_file(planted, tmp_path, capsys):
+    code, trace = planted
+    config = tmp_path / "c.yaml"
+    config.write_text(f"loss: {code}:f\nlearning_rate: -1\n", encoding="utf-8")
+    assert main(["finetune", "--config", str(config), "--loss", "focal"]) == 2
+    assert "learning_rate" in capsys.readouterr().err and not trace.exists()
+    assert main(["finetune", "--config", str(config), "--loss", f"{code}:f"]) == 2
+    assert "learning_rate" in capsys.readouterr().err and trace.exists()
+
+
+def test_a_run_to_resume_does_not_consent(planted, tmp_path):
+    code, trace = planted
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(f"loss: {code}:f\ntrust_remote_code: true\n", encoding="utf-8")
+    given = {"resume": True, "output_path": str(run)}
+    with pytest.raises(InputError, match=r"config\.yaml: this file names code to run, .*planted\.py:f"):
+        plan(finetune_settings(given))
+    assert not trace.exists()
+    with pytest.raises(InputError, match="no model is given"):
+        plan(finetune_settings(given | {"trust_remote_code": True}))
+    assert trace.exists()
+
+
+def test_code_that_was_typed_may_be_recorded(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert check_file({"loss": str(tmp_path / "own.py:f")}, "c.yaml", False, {"loss": "own.py:f"}) == []
+    with pytest.raises(InputError, match="other"):
+        check_file({"loss": "own.py:f", "metrics": ["other:f"]}, "c.yaml", False, {"loss": "own.py:f"})
+
+
+def test_a_command_that_reads_named_code_from_a_run_carries_the_flag():
+    assert consent_words({"loss": "own.py:f"}) == consent_words({"trust_remote_code": True}) == ("--trust_remote_code",)
+    assert consent_words({"loss": "focal", "system_prompt": "a:b", "data_files": ["c:d"]}) == ()
