@@ -12,6 +12,7 @@ from graft.models.license import commercial_use
 from graft.report import summary, usage
 from graft.report.format import count, interval_text, metric_of, signed
 from graft.runs.view import RunView, is_path
+from graft.shared_text import fenced, markdown, shared, without_places
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -136,8 +137,8 @@ def _results(view: RunView) -> list[Any]:
 
 def _text(view: RunView) -> str:
     parts = [
-        f"# {_inline(view.title)}",
-        _inline(summary.sentence(view)),
+        f"# {markdown(view.title)}",
+        markdown(without_places(summary.sentence(view))),
         _what_it_is(view),
         _scores(view),
         _how_to_use(view),
@@ -156,22 +157,22 @@ def _provenance(view: RunView) -> summary.Facts:
 
 def _what_it_is(view: RunView) -> str:
     base, adapter = base_id(view), usage.has_adapter(view.path)
-    name = f"[{base}](https://huggingface.co/{base})" if base else f"`{view.base_name}`"
+    name = f"[{base}](https://huggingface.co/{base})" if base else markdown(view.base_name)
     what = f"An adapter for {name}" if adapter else f"{name}, fine-tuned"
-    method = view.method_title if adapter else ""
+    method = markdown(view.method_title) if adapter else ""
     rows = count(view.data.train_rows)
-    task = f" to answer with one of: {', '.join(_inline(label) for label in view.labels[:20])}" if view.labels else ""
+    task = f" to answer with one of: {', '.join(markdown(label) for label in view.labels[:20])}" if view.labels else ""
     how = f"{' with ' + method if method else ''}{' on ' + rows + ' rows' if rows else ''}"
     return f"{what}, trained{how}{task}. Made with graft."
 
 
 def _how_to_use(view: RunView) -> str:
     if not usage.has_weights(view):
-        return f"## How to continue\n\n```bash\n{usage.resume_command(view)}\n```"
+        return f"## How to continue\n\n{fenced(usage.resume_command(view), 'bash')}"
     commands = "\n".join(command for _, command in usage.commands(view))
     snippet = usage.snippet(view)
-    code = f"```python\n{snippet}\n```\n\n" if snippet else ""
-    return f"## How to use it\n\n{code}On the command line, with graft:\n\n```bash\n{commands}\n```"
+    code = f"{fenced(snippet, 'python')}\n\n" if snippet else ""
+    return f"## How to use it\n\n{code}On the command line, with graft:\n\n{fenced(commands, 'bash')}"
 
 
 def _scores(view: RunView) -> str:
@@ -179,7 +180,7 @@ def _scores(view: RunView) -> str:
         return ""
     names = view.predictors
     lines = [
-        f"| metric | {' | '.join(_inline(name) for name in names)} | difference | rows |",
+        f"| metric | {' | '.join(markdown(name) for name in names)} | difference | rows |",
         f"|---|{'---|' * len(names)}---|---|",
     ]
     for metric in (metric_of(view, metric) for metric in view.metric_names):
@@ -188,9 +189,9 @@ def _scores(view: RunView) -> str:
         d = view.difference(metric.name)
         gain = _bracketed(signed(metric, d.value), interval_text(metric, d)) if d else ""
         rows = count(next((e.n for e in estimates if e), None))
-        lines.append(f"| {metric.heading} | {' | '.join(cells)} | {gain} | {rows} |")
-    lines.append(f"\n{_inline(summary.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
-    lines += [f"\n{_inline(note)}" for note in view.evaluation.notes]
+        lines.append(f"| {markdown(metric.heading)} | {' | '.join(cells)} | {gain} | {rows} |")
+    lines.append(f"\n{markdown(summary.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
+    lines += [f"\n{markdown(without_places(note))}" for note in view.evaluation.notes]
     return "## Scores\n\n" + "\n".join(lines)
 
 
@@ -199,12 +200,13 @@ def _bracketed(value: str, interval: str) -> str:
 
 
 def _listed(heading: str, pairs: summary.Facts) -> str:
-    return f"{heading}\n\n" + "\n".join(f"- {name}: {_inline(value)}" for name, value in pairs) if pairs else ""
+    lines = [f"- {markdown(name)}: {markdown(value)}" for name, value in shared(pairs)]
+    return f"{heading}\n\n" + "\n".join(lines) if pairs else ""
 
 
 def _label_line(view: RunView) -> str:
     counts = summary.label_counts(view)[:30]
-    return f"Labels: {', '.join(f'{_inline(name)} {count(rows)}' for name, rows in counts)}." if counts else ""
+    return f"Labels: {', '.join(f'{markdown(name)} {count(rows)}' for name, rows in counts)}." if counts else ""
 
 
 _LISTED_SETTINGS = (
@@ -229,11 +231,6 @@ def _limits(view: RunView) -> str:
     return (
         f"## Limits\n\n- {judged}. Expect lower scores on other texts.\n"
         f"- It inherits errors and biases of the base model and of the training data.\n"
-        f"- License of the base: {license or 'unknown'}; {commercial_use(license)}. "
+        f"- License of the base: {markdown(license or 'unknown')}; {markdown(commercial_use(license))}. "
         f"The license of the training data may add restrictions."
     )
-
-
-def _inline(text: str) -> str:
-    """One line of plain text: nothing in it is read as Markdown, HTML or a table's end."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))

@@ -21,6 +21,7 @@ from graft.report.format import count, figure, interval_text, metric_of, probabi
 from graft.report.row_changes import Changes, cut, find_changes, marked
 from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Difference, Estimate, Loss, RunView
+from graft.shared_text import shared
 
 FIRST = 20
 """Changed rows that are shown; the others are folded."""
@@ -120,12 +121,10 @@ def _context(view: RunView) -> dict[str, Any]:
     return {
         "view": view,
         "FIRST": FIRST,
-        **_header(view),
-        **_scores(view),
-        **_training(view),
+        **shared({**_header(view), **_scores(view), **_training(view), **_use(view)}),
         **_classes(view),
         **_rows(view),
-        **_use(view),
+        "snippet": usage.snippet(view),
     }
 
 
@@ -178,9 +177,9 @@ def _rows(view: RunView) -> dict[str, Any]:
     return {
         "changes": changes,
         "change_lists": _change_lists(changes),
-        "data_facts": summary.data_facts(view),
+        "data_facts": shared(summary.data_facts(view)),
         "label_counts": _bars(summary.label_counts(view)),
-        "warnings": summary.data_warnings(view),
+        "warnings": shared(summary.data_warnings(view)),
     }
 
 
@@ -189,7 +188,6 @@ def _use(view: RunView) -> dict[str, Any]:
     return {
         "usable": usage.has_weights(view),
         "commands": usage.commands(view),
-        "snippet": usage.snippet(view),
         "chosen": [s for origin in ("given", "inferred") for s in settings if s.origin == origin],
         "defaults": [setting for setting in settings if setting.origin == "default"],
         "machine_facts": summary.machine_facts(view),

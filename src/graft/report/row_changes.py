@@ -147,9 +147,16 @@ def _score(row: PredictionRecord, metric: MetricInfo, predictor: str) -> float |
     return found
 
 
+def _shown_origin(origin: str) -> str:
+    """The row's file without its folder, and its line: the page is shared, and no place on the machine is."""
+    return re.split(r"[\\/]", origin)[-1]
+
+
 def _change(row: PredictionRecord, metric: MetricInfo, gain: float, prompt: str, before: str, after: str) -> Change:
     by_label = bool(row.labels) and metric.needs == "choice"
     shown = row.labels if by_label else row.answers or row.labels
     old, new, written = shown.get(before, ""), shown.get(after, ""), row.answers.get(after, "")
     wrote = written if shown is row.labels and written.strip() != new.strip() else ""
-    return Change(row.origin, prompt.strip(), row.reference, old, new, wrote, gain, tuple(row.references[1:]))
+    return Change(
+        _shown_origin(row.origin), prompt.strip(), row.reference, old, new, wrote, gain, tuple(row.references[1:])
+    )

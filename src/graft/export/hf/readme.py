@@ -6,10 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from graft.export.prompt_record import prompt_record
 from graft.export.source import ExportSource
 from graft.export.target import Built
 from graft.runs.prompt_record import PromptRecord
+from graft.shared_text import fenced, markdown, without_places
 from graft.tasks.snippet import Usage, python
 
 MAX_NEW_TOKENS = 128
@@ -37,8 +40,8 @@ def write_readme(folder: Path, source: ExportSource, built: Built, precision: st
     ]
     parts = [
         _front_matter(source),
-        f"# {source.name}\n\n" + "\n".join(f"- {fact}" for fact in facts),
-        "## Run it\n\nIn this folder, with transformers:\n\n" + _code(_snippet(source, prompt, precision), "python"),
+        f"# {markdown(source.name)}\n\n" + "\n".join(f"- {markdown(without_places(fact))}" for fact in facts),
+        "## Run it\n\nIn this folder, with transformers:\n\n" + fenced(_snippet(source, prompt, precision), "python"),
     ]
     if writes:
         parts.append(_vllm(source.name, prompt, precision))
@@ -49,12 +52,10 @@ def write_readme(folder: Path, source: ExportSource, built: Built, precision: st
 
 def _front_matter(source: ExportSource) -> str:
     tag = source.task.hub_tag or source.task.name
-    license = f"license: {source.base.license}\n" if source.base.license not in (None, "unknown") else ""
-    return f"---\nlibrary_name: transformers\npipeline_tag: {tag}\n{license}---"
-
-
-def _code(lines: str, language: str) -> str:
-    return f"```{language}\n{lines}\n```"
+    license = source.base.license
+    known = {} if license in (None, "unknown") else {"license": license}
+    entries = {"library_name": "transformers", "pipeline_tag": tag, **known}
+    return f"---\n{yaml.safe_dump(entries, sort_keys=False)}---"
 
 
 def _snippet(source: ExportSource, prompt: PromptRecord, precision: str) -> str:
@@ -91,7 +92,7 @@ def _vllm(name: str, prompt: PromptRecord, precision: str) -> str:
         "The model was compared by its most likely answers, so ask with `temperature` 0: vLLM's default is 1. "
         "`--dtype auto` computes float32 weights in 16 bits."
     )
-    return f"## vLLM\n\n{_code(chr(10).join(lines), 'bash')}\n\n{why}"
+    return f"## vLLM\n\n{fenced(chr(10).join(lines), 'bash')}\n\n{why}"
 
 
 def _mlx(prompt: PromptRecord) -> str:
@@ -106,4 +107,4 @@ def _mlx(prompt: PromptRecord) -> str:
         f"messages = {python(example)}" if messages else f"prompt = {python(example)}",
         f"print(generate(model, tokenizer, {rendered}, max_tokens={limit}))",
     ]
-    return f"## mlx-lm\n\n{_code(chr(10).join(lines), 'python')}"
+    return f"## mlx-lm\n\n{fenced(chr(10).join(lines), 'python')}"

@@ -57,12 +57,12 @@ def make_modelfile(
         notes = ["the chat template cannot be written as an Ollama template: send rendered prompts"]
     else:
         notes = differences(segments, renderer, shape, begin)
-    lines = [*(f"# {note}" for note in notes), f"FROM ./{file}"]
+    lines = [*(f"# {' '.join(note.split())}" for note in notes), f"FROM ./{file}"]
     if adapter is not None:
         lines.append(f"ADAPTER ./{adapter}")
     lines += _template(segments)
     lines += _parameters(record, source)
-    if source.base.license:
+    if source.base.license and fits_modelfile(source.base.license):
         lines.append(f"LICENSE {_value(source.base.license)}")
     return Modelfile("\n".join(lines) + "\n", notes)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graft.runs.prompt_record import PromptRecord
+from graft.shared_text import markdown, without_places
 from graft.shell import quote
 
 _PAGE = """\
@@ -90,8 +91,8 @@ def readme(
     asked: dict[str, Any] = {"prompt": example} if as_text else {"messages": example}
     request = json.dumps({**asked, "temperature": 0, "max_tokens": limit}, ensure_ascii=False, indent=1)
     return _PAGE.format(
-        title=title,
-        summary="\n".join(f"- {line}" for line in summary),
+        title=markdown(title),
+        summary="\n".join(f"- {markdown(without_places(line))}" for line in summary),
         file=quote(file),
         file_name=json.dumps(file),
         lora=f" --lora {quote(lora)}" if lora else "",
@@ -102,7 +103,7 @@ def readme(
         key='["text"]' if as_text else '["message"]["content"]',
         context=context,
         model=quote(model),
-        notes="".join(f"\n- {note}" for note in notes) + ("\n" if notes else ""),
+        notes="".join(f"\n- {markdown(note)}" for note in notes) + ("\n" if notes else ""),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graft.export.prompt_record import prompt_record
 from graft.export.source import ExportSource
+from graft.shared_text import fenced, markdown, without_places
 from graft.tasks.feature_extraction import OTHER
 from graft.tasks.snippet import python
 from graft.tasks.text_classification import SEVERAL
@@ -85,9 +86,10 @@ def write_readme(folder: Path, source: ExportSource, precision: str, reason: str
     record = prompt_record(source)
     given = record.example if record is not None else None
     text = given if isinstance(given, str) else PLACEHOLDER
-    title = f"# {source.name}, {source.task.name}, {precision} ONNX"
+    title = f"# {markdown(source.name)}, {source.task.name}, {precision} ONNX"
     how = "`pip install onnxruntime tokenizers`, then in this folder:"
-    parts = [title, f"compared with PyTorch: {reason}", "## Run it", how, f"```python\n{_code(source, text)}```"]
+    judged = f"compared with PyTorch: {markdown(without_places(reason))}"
+    parts = [title, judged, "## Run it", how, fenced(_code(source, text).rstrip(), "python")]
     (folder / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

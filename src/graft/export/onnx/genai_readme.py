@@ -12,6 +12,8 @@ from graft.data.example import AnswerExample, Origin
 from graft.data.tokenize import prompt_ids, text_ids
 from graft.export.onnx.genai_folder import ADAPTERS
 from graft.runs.prompt_record import PromptRecord
+from graft.shared_text import fenced, markdown, without_places
+from graft.tasks.snippet import python
 
 SHOWN = Origin("README.md", 1)
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -90,12 +92,12 @@ def write_readme(
         adapter: The adapter that the code activates.
         others: How the other adapters are asked, by name.
     """
-    listed = "\n".join(f"- {line}" for line in summary)
+    listed = "\n".join(f"- {markdown(without_places(line))}" for line in summary)
     packages = "onnxruntime-genai" if shown.start is None else "onnxruntime-genai tokenizers"
-    text = f"# {title}\n\n{listed}\n\n## Run it\n\n`pip install {packages}`, then in this folder:\n\n"
-    text += f"```python\n{code(shown, adapter)}```\n"
+    text = f"# {markdown(title)}\n\n{listed}\n\n## Run it\n\n`pip install {packages}`, then in this folder:\n\n"
+    text += f"{fenced(code(shown, adapter).rstrip(), 'python')}\n"
     for name, other in (others or {}).items():
-        text += f"\n## Adapter {name}\n\n```python\n{code(other, name)}```\n"
+        text += f"\n## Adapter {markdown(name)}\n\n{fenced(code(other, name).rstrip(), 'python')}\n"
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -135,7 +137,7 @@ def _prompt(shown: ShownPrompt) -> list[str]:
     given = "json.dumps(messages), add_generation_prompt=True"
     template = []
     if shown.chat_template is not None:
-        template = [f'template = Path("{shown.chat_template}").read_text(encoding="utf-8")']
+        template = [f'template = Path({python(shown.chat_template)}).read_text(encoding="utf-8")']
         given += ", template_str=template"
     return ["messages = [", *messages, "]", *template, f"prompt = tokenizer.apply_chat_template({given})"]
 
@@ -152,6 +154,6 @@ def _activation(adapter: str | None) -> list[str]:
         return []
     return [
         "adapters = og.Adapters(model)",
-        f'adapters.load("{ADAPTERS}/{adapter}.onnx_adapter", "{adapter}")',
-        f'generator.set_active_adapter(adapters, "{adapter}")',
+        f"adapters.load({python(f'{ADAPTERS}/{adapter}.onnx_adapter')}, {python(adapter)})",
+        f"generator.set_active_adapter(adapters, {python(adapter)})",
     ]

@@ -1,0 +1,65 @@
+"""Text in pages that are shared (reports, model cards): it is no markup, and names no place on the machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, TypeVar
+
+from graft.plain_text import escape_controls, mask_secrets
+
+T = TypeVar("T")
+# Of an absolute path all but its last part. Behind a letter, a colon or a slash it is no path, but a part of a URL,
+# "text/label" or "rows/s".
+_END = r"\s\\/:;,'\"<>|()\[\]{}`"
+_POSIX = re.compile(rf"(?<![\w:/.}}~-])(?:~[^{_END}]*)?/(?:[^{_END}]+/)*([^{_END}]+)")
+_WINDOWS = re.compile(rf"(?<!\w)(?:[A-Za-z]:[\\/]|\\\\)(?:[^{_END}]+[\\/])*([^{_END}]+)")
+
+
+def without_places(text: str) -> str:
+    """Return ``text`` with the last part of each absolute path in place of the whole, and without secrets."""
+    if PurePosixPath(text).is_absolute() or text.startswith("~") or PureWindowsPath(text).is_absolute():
+        whole = PureWindowsPath(text) if "\\" in text else PurePosixPath(text)
+        if "\n" not in text and not re.search(r"\s[~/]", text):
+            return mask_secrets(whole.name or text)
+    for folder in (Path.cwd(), Path.home()):  # whose names may have blanks in them
+        if folder != Path(folder.anchor):
+            text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "").replace(str(folder), folder.name)
+    return mask_secrets(_WINDOWS.sub(r"\1", _POSIX.sub(r"\1", text)))
+
+
+def shared(value: T) -> T:
+    """Return ``value`` with ``without_places`` applied to each text in its lists, mappings and dataclasses.
+
+    Text that is markup already stays as it is.
+    """
+    return _shared(value)  # type: ignore[no-any-return]
+
+
+def _shared(value: Any) -> Any:
+    if type(value) is str:
+        return without_places(value)
+    if isinstance(value, tuple):
+        parts = [_shared(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if isinstance(value, list):
+        return [_shared(part) for part in value]
+    if isinstance(value, Mapping):
+        return {name: _shared(part) for name, part in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: _shared(getattr(value, field.name)) for field in fields(value)})
+    return value
+
+
+def markdown(text: str) -> str:
+    """Return one line of plain text: nothing in it is read as Markdown, HTML or the end of a table's cell."""
+    return re.sub(r"([\\`*_\[\]<>|#~&!])", r"\\\1", escape_controls(" ".join(text.split())))
+
+
+def fenced(code: str, language: str) -> str:
+    """Return ``code`` as a block of Markdown, whose fence is longer than any within."""
+    longest = max((len(run) for run in re.findall("`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{escape_controls(code)}\n{fence}"
