@@ -9,7 +9,7 @@ import pytest
 
 from graft.config import ModelSettings
 from graft.errors import InputError
-from graft.models.base import link, resolve
+from graft.models.base import link, load_model, load_tokenizer, resolve
 from graft.models.safetensors_header import read_header
 from tiny_models import tiny_model_folder
 
@@ -159,3 +159,62 @@ def test_links_within_a_snapshot_of_the_hub_are_its_own(tmp_path: Path) -> None:
 def test_half_a_byte_an_element(tmp_path: Path) -> None:
     file = weight_file(tmp_path, {"a": entry([4], (0, 2), "F4"), "b": entry([0], (2, 2))}, bytes(2))
     assert read_header(file)["a"].shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "said"),
+    [
+        ("tokenizer_config.json", {"model_max_length": "x"}, "'model_max_length' is 'x'"),
+        ("tokenizer_config.json", {"model_max_length": -1}, "'model_max_length' is -1"),
+        ("tokenizer_config.json", {"tokenizer_class": 7}, "'tokenizer_class' is 7; expected a text"),
+        ("tokenizer_config.json", {"eos_token": 7}, ""),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {}}}, ""),
+        ("tokenizer_config.json", {"chat_template": 7}, "'chat_template"),
+        ("tokenizer.json", {"model": 7}, ""),
+        ("tokenizer.json", {"added_tokens": [{"id": -1}]}, ""),
+        ("tokenizer.json", {"normalizer": {"type": "Nothing"}}, ""),
+        ("special_tokens_map.json", [], "this is []; expected a JSON object"),
+    ],
+)
+def test_a_tokenizers_files_are_checked(tmp_path: Path, file: str, changes: object, said: str) -> None:
+    folder = tiny_model_folder(tmp_path)
+    place = folder / file
+    if isinstance(changes, dict):
+        changes = {**json.loads(place.read_text(encoding="utf-8")), **changes}
+    place.write_text(json.dumps(changes), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_tokenizer(resolve(ModelSettings(model_name_or_path=str(folder))))
+    assert said in str(caught.value) and str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("steps", [[("e", "x" * 10**6)], [("x", "xx")] * 20])
+def test_a_tokenizer_that_multiplies_text_is_refused(tmp_path: Path, steps: list[tuple[str, str]]) -> None:
+    folder = tiny_model_folder(tmp_path)
+    place = folder / "tokenizer.json"
+    replaced = [{"type": "Replace", "pattern": {"String": one}, "content": other} for one, other in steps]
+    made = json.loads(place.read_text(encoding="utf-8"))
+    made["normalizer"] = {"type": "Sequence", "normalizers": replaced}
+    place.write_text(json.dumps(made), encoding="utf-8")
+    with pytest.raises(InputError, match=r"the normalizer of this tokenizer makes up to 1,0\d\d,\d+ characters of one"):
+        load_tokenizer(resolve(ModelSettings(model_name_or_path=str(folder))))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rope_parameters": {"rope_type": "nonsense", "rope_theta": "x"}},
+        {"rope_parameters": 7},
+        {"hidden_act": "nonsense"},
+        {"num_attention_heads": 3},
+        {"hidden_size": 16_000},
+        {"rms_norm_eps": "x"},
+        {"pad_token_id": 10**6},
+    ],
+)
+def test_settings_that_only_the_library_knows(tmp_path: Path, changes: dict[str, object]) -> None:
+    folder = tiny_model_folder(tmp_path)
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_model(resolve(ModelSettings(model_name_or_path=str(folder))))
+    assert str(folder) in str(caught.value)

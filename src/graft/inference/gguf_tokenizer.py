@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.template_bounds import bound_chat_templates
-from graft.errors import InputError
+from graft.errors import InputError, refusing
 from graft.inference.llama_cpp import LlamaCpp
+from graft.models.gguf_scan import REMEDY, scan
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 """llama.cpp's types of tokens."""
@@ -163,13 +164,10 @@ def _metadata(file: Path) -> dict[str, Any]:
     """The values of a GGUF file that say how text becomes tokens."""
     from gguf import GGUFReader
 
-    try:
+    scan(file)
+    with refusing("the GGUF file is truncated or damaged", file, REMEDY):
         reader = GGUFReader(file)
         found = {name: field.contents() for name, field in reader.fields.items() if name.startswith("tokenizer.")}
-    except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        raise InputError(
-            f"the GGUF file is truncated or damaged ({error})", where=str(file), remedy="copy or download it again"
-        ) from error
     if "tokenizer.ggml.tokens" not in found:
         raise InputError("the GGUF file has no vocabulary", where=str(file))
     return found

@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from graft.errors import GraftError, InputError
+from graft.errors import GraftError, InputError, reason_of, refusing
 from graft.models.cache import cache_folder, filled
 from graft.models.folder import Base, is_whole, open_folder
+from graft.models.gguf_scan import REMEDY, scan
 from graft.models.license import UNKNOWN
 from graft.models.load import quiet, refuse_missing, set_padding
 from graft.models.weights import sha256_of
@@ -32,8 +33,7 @@ def open_gguf(path: Path, reporter: Reporter) -> Base:
     Raises:
         InputError: when the file is not there, not a whole GGUF, or of an unsupported architecture.
     """
-    if not path.is_file():
-        raise InputError("no such file", where=str(path))
+    scan(path)
     sha256 = sha256_of([path])
     folder = cache_folder() / "models" / f"gguf-{sha256[:16]}"
     if not (is_private(folder) and is_converted(folder, sha256)):
@@ -55,15 +55,9 @@ def read_header(path: Path) -> Any:
     """
     from gguf import GGUFReader
 
-    with path.open("rb") as stream:
-        if stream.read(4) != b"GGUF":
-            raise InputError("this is not a GGUF file", where=str(path))
-    try:
+    scan(path)
+    with refusing("the GGUF file is truncated or damaged", path, REMEDY):
         reader = GGUFReader(path)
-    except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        raise InputError(
-            f"the GGUF file is truncated or damaged ({error})", where=str(path), remedy="copy or download it again"
-        ) from error
     architecture = field(reader, "general.architecture", "")
     known = supported_architectures()
     if _plain(architecture) not in {_plain(name) for name in known}:
@@ -123,16 +117,25 @@ def convert(source: Path, folder: Path, header: Any, sha256: str) -> None:
             where=str(folder.parent),
             remedy="free some space, or set GRAFT_CACHE to another folder",
         )
-    try:
-        with quiet():
-            model, tokenizer = _read(source, field(header, "tokenizer.ggml.pre"))
-            model.save_pretrained(folder, safe_serialization=True)
-            tokenizer.save_pretrained(folder)
-    except (ValueError, KeyError, RuntimeError, NotImplementedError, ImportError, AttributeError) as error:
-        raise InputError(f"the GGUF file cannot be converted: {error}", where=str(source)) from error
+    with refusing("the GGUF file cannot be converted", source), quiet():
+        model, tokenizer = _read(source, field(header, "tokenizer.ggml.pre"))
+    _save(model, tokenizer, folder, source)
     _tidy_tokenizer_config(folder / "tokenizer_config.json")
     _write_card(folder, field(header, "general.name", source.stem), field(header, "general.license", UNKNOWN))
     (folder / "graft.json").write_text(_stamp(sha256), encoding="utf-8")
+
+
+def _save(model: Any, tokenizer: Any, folder: Path, source: Path) -> None:
+    from safetensors import SafetensorError
+
+    try:
+        with quiet():
+            model.save_pretrained(folder, safe_serialization=True)
+            tokenizer.save_pretrained(folder)
+    except (OSError, SafetensorError):
+        raise  # the cache cannot be written, as ``filled`` says
+    except Exception as error:  # settings of the file that contradict one another are found when they are written
+        raise InputError(f"the GGUF file cannot be converted: {reason_of(error)}", where=str(source)) from error
 
 
 def _read(source: Path, pre_tokenizer: str | None) -> tuple[Any, Any]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graft.data.template_bounds import bound_chat_templates
-from graft.errors import InputError
+from graft.errors import GraftError, InputError, reason_of, refusing
 from graft.models.chat_templates import read_chat_template, with_defaults
 from graft.models.folder import Base
 from graft.models.new_tokens import add_to_tokenizer, grow, write_record
+from graft.models.tokenizer_files import check_tokenizer, check_tokenizer_files
 
 # Tokens that models have for padding or have no other use for, best first.
 _PADDINGS = ("<|finetune_right_pad_id|>", "<pad>", "<|pad|>", "[PAD]", "<|padding|>", "<PAD>", "<|endoftext|>", "<unk>")
@@ -96,8 +97,6 @@ def load_model(
 @contextlib.contextmanager
 def _load_errors(base: Base) -> Iterator[None]:
     """What transformers raises, as an InputError that names the folder."""
-    from safetensors import SafetensorError
-
     try:
         yield
     except pickle.UnpicklingError as error:
@@ -106,8 +105,10 @@ def _load_errors(base: Base) -> Iterator[None]:
             where=str(base.path),
             remedy="download the model as safetensors",
         ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
-        raise InputError(f"the model cannot be loaded: {_first_lines(error)}", where=str(base.path)) from error
+    except GraftError:
+        raise
+    except Exception as error:  # of code that reads a stranger's files
+        raise InputError(f"the model cannot be loaded: {reason_of(error)}", where=str(base.path)) from error
 
 
 Kind = Literal["causal", "encoder", "encoder-decoder"]
@@ -204,13 +205,12 @@ def _as_saved(base: Base) -> Any:
     from transformers import AutoTokenizer
 
     bound_chat_templates()
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(
-                base.path, trust_remote_code=base.trust_remote_code, local_files_only=True
-            )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
-        raise InputError(f"the tokenizer cannot be loaded: {_first_lines(error)}", where=str(base.path)) from error
+    check_tokenizer_files(base.path)
+    with refusing("the tokenizer cannot be loaded", base.path), quiet():
+        tokenizer = AutoTokenizer.from_pretrained(
+            base.path, trust_remote_code=base.trust_remote_code, local_files_only=True
+        )
+        check_tokenizer(tokenizer, base.path)
     if base.new_tokens:
         add_to_tokenizer(tokenizer, base.new_tokens)
     return tokenizer
@@ -236,8 +236,3 @@ def set_padding(tokenizer: Any) -> None:
     in_use = {tokenizer.eos_token, tokenizer.bos_token}
     free = [token for token in (*_PADDINGS, tokenizer.unk_token) if token in vocabulary and token not in in_use]
     tokenizer.pad_token = free[0] if free else tokenizer.eos_token
-
-
-def _first_lines(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:3])[:500] or type(error).__name__
