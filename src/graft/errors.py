@@ -124,6 +124,16 @@ def reason_of(error: BaseException) -> str:
     return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}…"
 
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "std::bad_alloc")
+"""How PyTorch and its libraries say that memory ran out: of CUDA and MPS, of the CPU, of C++."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out; Linux may also end the process without one."""
+    text = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
+
+
 MOST_SAID = 20
 
 

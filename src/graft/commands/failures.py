@@ -6,10 +6,10 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from graft.errors import GraftError
+from graft.errors import GraftError, is_out_of_memory
 
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-LESS_MEMORY = "--per_device_train_batch_size 1 --gradient_accumulation_steps 16 --gradient_checkpointing true"
+LESS_MEMORY = "--gradient_checkpointing true, a smaller --max_length, or a smaller model"
 
 
 def as_graft_error(error: Exception) -> GraftError:
@@ -44,6 +44,6 @@ def _of_resources(error: Exception, kept: str, free: str, less_memory: str) -> G
     text = str(error)
     if getattr(error, "errno", None) in FULL_DISK or any(f"os error {number}" in text for number in FULL_DISK):
         return GraftError(f"the disk is full; {kept}", remedy=free)
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         return GraftError("there was not enough memory", remedy=less_memory)
     return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from graft.commands.moved import PLACES, is_gone, new_places
 from graft.config import SECRET, FinetuneSettings
+from graft.data.inferred import InferredSetting
 from graft.documents import REMEDY, read_yaml
 from graft.errors import InputError, Problems
 from graft.planning.fingerprints import chat_template_sha256, tokenizer_sha256
@@ -19,6 +20,7 @@ from graft.runs.kind import is_run
 from graft.runs.manifest import ExtensionRecord, RunManifest, read_run
 from graft.runs.trust import check_file
 from graft.training.checkpoints import step_of, whole_checkpoints
+from graft.training.schedule import ROWS_AT_ONCE
 
 MAY_DIFFER = frozenset({"resume", "overwrite", "output_path"})
 LENGTH = ("max_steps", "num_train_epochs")
@@ -81,6 +83,7 @@ def check_resumable(plan: RunPlan) -> RunPlan:
         return plan
     manifest = read_run(plan.output)
     _refuse_changes(plan, manifest)
+    plan = _in_parts(plan, manifest)
     extensions = list(manifest.extensions)
     checkpoint = last_checkpoint(plan.output)
     planned = planned_steps(checkpoint) if checkpoint else None
@@ -92,6 +95,15 @@ def check_resumable(plan: RunPlan) -> RunPlan:
         raise InputError(what, where=str(plan.output), remedy=remedy)
     extensions.append(ExtensionRecord(from_step=step_of(checkpoint), steps=plan.training.steps))
     return replace(plan, extensions=extensions)
+
+
+def _in_parts(plan: RunPlan, manifest: RunManifest) -> RunPlan:
+    """``plan`` with the rows that fitted in memory before: the parts of a sum decide its last bits."""
+    known = next((s for s in manifest.inferred_settings if s.name == ROWS_AT_ONCE), None)
+    if known is None or not isinstance(known.value, int) or not 0 < known.value < plan.training.batch_size:
+        return plan
+    said = InferredSetting(ROWS_AT_ONCE, known.value, known.why)
+    return replace(plan, training=replace(plan.training, rows_at_once=known.value), inferred=[*plan.inferred, said])
 
 
 def last_checkpoint(run: Path) -> Path | None:

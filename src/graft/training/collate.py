@@ -12,8 +12,9 @@ from graft.engine import pack, packed_loss, plain_collate, plain_loss
 from graft.training.losses.choose import ChosenLoss
 from graft.training.losses.distillation import Distillation
 from graft.training.losses.engine import over_tokens, packed_targets, plain_targets
+from graft.training.memory import Batch, Collate
 from graft.training.objective import Objective
-from graft.training.trainer import Batch, Collate, Loss
+from graft.training.trainer import Loss
 
 
 def make_collate(packed: bool, pad_token_id: int, objective: Objective | None, share_prefixes: bool = True) -> Collate:

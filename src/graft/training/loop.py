@@ -27,10 +27,11 @@ from graft.training.collate import make_collate, make_loss
 from graft.training.ending import AlreadyTrained, EvaluationInterrupted, InterruptHandler, ResumeHandler
 from graft.training.engine_choice import EngineChoice, engine_for
 from graft.training.losses.choose import ChosenLoss
+from graft.training.memory import Collate, Parts, parts_note
 from graft.training.neftune import noisy_embeddings
 from graft.training.objective import Objective
 from graft.training.sampling import batch_plan
-from graft.training.schedule import TrainingPlan
+from graft.training.schedule import ROWS_AT_ONCE, TrainingPlan
 from graft.training.trainer import GraftTrainer, Monitor, NonFiniteError, TokenizedRows
 
 
@@ -160,7 +161,9 @@ class _Training:
             eval_dataset=TokenizedRows(request.held_out) if request.held_out else None,
             # A divergence overrules an interrupt: it keeps no checkpoint.
             callbacks=[metrics, self.interrupt, self.health, self.best, LastLog(), resume],
-            collate=make_collate(engine.is_packed, request.pad_token_id, request.objective, not self.noise),
+            parts=self._parts(
+                make_collate(engine.is_packed, request.pad_token_id, request.objective, not self.noise), reporter
+            ),
             loss=make_loss(engine.is_packed, request.loss, arguments.device, request.objective),
             keep=settings.save_total_limit,
             plan=batch_plan(
@@ -171,6 +174,18 @@ class _Training:
         )
         metrics.trainer = self.health.trainer = resume.trainer = self.trainer
         self.trainer.remove_callback(PrinterCallback)
+
+    def _parts(self, collate: Collate, reporter: Reporter) -> Parts:
+        schedule, run = self.request.schedule, self.request.run
+
+        def reduced(rows: int) -> None:
+            """Say it, and record it for a run that is resumed."""
+            why = parts_note(schedule.batch_size, rows)
+            reporter.note(why)
+            others = [s.document() for s in run.manifest.inferred_settings if s.name != ROWS_AT_ONCE]
+            run.update_manifest(inferred_settings=[*others, {"name": ROWS_AT_ONCE, "value": rows, "why": why}])
+
+        return Parts(schedule.batch_size, schedule.rows_at_once or schedule.batch_size, collate, reduced)
 
     def run(self, start: Path | None) -> HealthWarning | None:
         """Train to the end, or until the loss diverges; the warning of it then."""

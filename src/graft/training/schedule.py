@@ -14,6 +14,8 @@ from graft.training.arguments import passed
 
 LARGEST_BATCH = 16
 EVALUATIONS = 8
+ROWS_AT_ONCE = "rows_at_once"
+"""The name under which a manifest records that a batch did not fit in memory and is computed in parts."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class TrainingPlan:
         save_strategy: When checkpoints are saved: by ``steps``, after each ``epoch``, at the ``best``, or ``no``.
         metric: What selects the best weights, as ``eval_METRIC`` of an evaluation: ``loss``, or a metric of the task.
         greater_is_better: Whether greater values of ``metric`` are better.
+        rows_at_once: The rows that fit in memory, of a run that is resumed; None for those of a batch.
     """
 
     batch_size: int
@@ -39,6 +42,7 @@ class TrainingPlan:
     save_strategy: str = "steps"
     metric: str = "loss"
     greater_is_better: bool = False
+    rows_at_once: int | None = None
     precision: str = "float32"
     inferred: list[InferredSetting] = field(default_factory=list)
 

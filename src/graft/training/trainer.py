@@ -15,12 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
 from graft.data.tokenize import TokenizedExample
+from graft.errors import is_out_of_memory
 from graft.training.checkpoints import rotate, seal
 from graft.training.ending import EvaluationInterrupted, InterruptHandler
+from graft.training.memory import Batch, KeepingRows, Parts, RandomState, free_memory
 from graft.training.sampling import BatchPlan
 
-Batch = dict[str, Any]
-Collate = Callable[[Sequence[TokenizedExample]], Batch]
 Loss = Callable[[torch.nn.Module, Batch, Any], torch.Tensor]
 Monitor = Callable[[], dict[str, float]]
 """-> further figures of an evaluation, by metric."""
@@ -67,7 +67,7 @@ class GraftTrainer(Trainer):
     """``transformers.Trainer`` with graft's batches, loss and checkpoints.
 
     Args:
-        collate: rows -> a batch.
+        parts: rows -> a batch, and how many of them fit in memory at once.
         loss: model, batch, labels in the step -> the loss.
         keep: checkpoints to keep besides the best.
         plan: rows, batch size, seed, epoch -> the indices of each batch.
@@ -78,7 +78,7 @@ class GraftTrainer(Trainer):
     def __init__(
         self,
         *args: Any,
-        collate: Collate,
+        parts: Parts,
         loss: Loss,
         keep: int,
         plan: BatchPlan,
@@ -88,11 +88,13 @@ class GraftTrainer(Trainer):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.plan, self.interrupt, self.monitor = plan, interrupt, monitor
-        self.collate, self.loss, self.keep = collate, loss, keep
+        self.parts, self.loss, self.keep = parts, loss, keep
         self.loss_is_scaled_for_ga = True
         self.can_return_loss = True
         self.rows_seen, self.tokens_seen, self.train_seconds = 0, 0, 0.0
         self.step_loss = 0.0
+        self._of_step: list[Batch] = []
+        self._at_step = RandomState.now()
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader of the batches that ``plan`` makes, in place of the Trainer's own sampling."""
@@ -104,7 +106,7 @@ class GraftTrainer(Trainer):
             batch_sampler=BatchSampler(
                 dataset.rows, self._train_batch_size, seed, self.plan, args.dataloader_drop_last
             ),
-            collate_fn=self.collate,
+            collate_fn=KeepingRows(self.parts.collate),
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,
             persistent_workers=args.dataloader_persistent_workers,
@@ -128,18 +130,47 @@ class GraftTrainer(Trainer):
         started = time.perf_counter()
         self.rows_seen += inputs["rows"]
         self.tokens_seen += inputs["tokens"]
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        loss = self._step_in_parts(model, inputs, num_items_in_batch)
         self.train_seconds += time.perf_counter() - started
         self.step_loss += float(loss)
         if not math.isfinite(self.step_loss):
             raise NonFiniteError(f"the loss became {self.step_loss} at step {self.state.global_step + 1}")
         return loss
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """The batches of a step, which begins."""
+        self._of_step = []
+        return super().get_batch_samples(*args, **kwargs)
+
+    def _step_in_parts(self, model: torch.nn.Module, inputs: Batch, count: Any) -> torch.Tensor:
+        """Compute a batch; where memory runs out, it and the earlier ones of the step again, in smaller parts.
+
+        The weights have not changed since the step began, and the gradients and random numbers are those of then.
+        """
+        if not self._of_step:
+            self._at_step = RandomState.now()
+        self._of_step.append(inputs)
+        batches = [inputs]
+        while True:
+            try:
+                return [self._add_gradients(model, batch, count) for batch in batches][-1]
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self.parts.reduce():
+                    raise
+            model.zero_grad()  # the exception is gone here, and the tensors that it held
+            free_memory()
+            self._at_step.restore()
+            batches = self._of_step
+
+    def _add_gradients(self, model: torch.nn.Module, inputs: Batch, count: Any) -> torch.Tensor:
+        first, *others = (super(GraftTrainer, self).training_step(model, part, count) for part in self.parts.of(inputs))
+        return sum(others, first)
+
     def compute_loss(
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """The loss of ``inputs`` without its counts ``rows`` and ``tokens``, a scalar."""
-        batch = {name: value for name, value in inputs.items() if name not in {"rows", "tokens"}}
+        """The loss of ``inputs``, a scalar; its counts and its rows are for the Trainer alone."""
+        batch = {name: value for name, value in inputs.items() if name not in {"rows", "tokens", "examples"}}
         return self.loss(model, batch, num_items_in_batch)
 
     def _track_num_input_tokens(self, inputs: Batch) -> None:
@@ -164,7 +195,6 @@ class GraftTrainer(Trainer):
         """
         dataset: Any = eval_dataset or self.eval_dataset
         rows = dataset.rows
-        size = self.args.per_device_eval_batch_size
         model = self.model
         assert model is not None
         model.eval()
@@ -172,13 +202,16 @@ class GraftTrainer(Trainer):
         started = time.perf_counter()
         # Rows of similar length share a batch, which wastes least where batches are padded.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids))
-        for start in range(0, len(order), size):
+        start = 0
+        while start < len(order):
             if self.interrupt.asked:
                 raise EvaluationInterrupted
-            batch = self._prepare_inputs(self.collate([rows[i] for i in order[start : start + size]]))
-            with self.compute_loss_context_manager():
-                total += float(self.compute_loss(model, batch, num_items_in_batch=1))
-            tokens += int((batch["labels"] != -100).sum())
+            chosen = [rows[i] for i in order[start : start + self.args.per_device_eval_batch_size]]
+            found = self._held_out_loss(model, chosen)
+            if found is None:
+                self.args.per_device_eval_batch_size = max(1, len(chosen) // 2)
+                continue
+            total, tokens, start = total + found[0], tokens + found[1], start + len(chosen)
         seconds = time.perf_counter() - started
         metrics = {
             f"{metric_key_prefix}_loss": total / max(tokens, 1),
@@ -190,6 +223,19 @@ class GraftTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         model.train()
         return metrics
+
+    def _held_out_loss(self, model: torch.nn.Module, rows: list[TokenizedExample]) -> tuple[float, int] | None:
+        """The loss of ``rows`` and the number of their trained tokens; None where so many do not fit in memory."""
+        try:
+            batch = self._prepare_inputs(self.parts.collate(rows))
+            with self.compute_loss_context_manager():
+                loss = float(self.compute_loss(model, batch, num_items_in_batch=1))
+            return loss, int((batch["labels"] != -100).sum())
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(rows) == 1:
+                raise
+        free_memory()
+        return None
 
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
         """Stop where the user asks to during an evaluation, with a checkpoint and without its figures."""
