@@ -15,6 +15,7 @@ from graft.data.example import (
     expect,
 )
 from graft.data.rows import as_row, from_row
+from graft.errors import InputError
 
 HERE = Origin("rows.jsonl", 3)
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
@@ -54,5 +55,5 @@ def test_rows_of_older_run_folders_are_read(row, example):
 
 def test_a_task_that_gets_rows_of_another_says_so():
     assert expect(EXAMPLES[4], ClassExample) is EXAMPLES[4]
-    with pytest.raises(TypeError, match="expected a TaggedExample, got a ClassExample"):
+    with pytest.raises(InputError, match="expected a TaggedExample, got a ClassExample"):
         expect(replace(EXAMPLES[4], text="other"), TaggedExample)

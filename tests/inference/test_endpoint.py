@@ -123,7 +123,7 @@ def test_the_interface_that_is_named_is_asked(server):
     assert server.bodies()[0]["messages"] == [{"role": "user", "content": "hello"}]
     with pytest.raises(InputError, match="takes a text"):
         predictor(server, api="completions").generate([messages], 5)
-    with pytest.raises(TypeError):
+    with pytest.raises(InputError, match="another task"):
         predictor(server).generate([ClassExample("a", "b", Origin("a", 1))], 5)
 
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from children import Case, run_cases
 from damage import INSTEAD, instead_of, of_bytes, of_json, of_lines, put
 from torture import FACTOR, rounds, tally
 
@@ -49,7 +50,7 @@ def damages(file, count):
     else:
         found = list(of_json(content.decode()))
     chosen = found if count >= len(found) else random.Random(file.name).sample(found, count)
-    return [*chosen, *of_bytes(content, seed=18, count=rounds(6))]
+    return [*chosen, *of_bytes(content, seed=18, count=rounds(5))]
 
 
 def ask(found, capsys, name, words):
@@ -109,7 +110,7 @@ OF_A_RUN = {
 def test_readers_of_a_damaged_run(folder, file):
     run = folder("run-0.1")
     with tally("damaged run folders") as found:
-        for name, content in damages(run / file, rounds(100)):
+        for name, content in damages(run / file, rounds(40)):
             for read in OF_A_RUN[file]:
                 with put(run / file, content), found.case(f"{file}: {name}"):
                     read(run)
@@ -136,7 +137,7 @@ OF_A_BUNDLE = {
 def test_readers_of_a_damaged_bundle(folder, file):
     bundle = folder("multi-adapter-0.1")
     with tally("damaged bundles") as found:
-        for name, content in damages(bundle / file, rounds(200)):
+        for name, content in damages(bundle / file, rounds(80)):
             for read in OF_A_BUNDLE[file]:
                 with put(bundle / file, content), found.case(f"{file}: {name}"):
                     read(bundle)
@@ -144,3 +145,82 @@ def test_readers_of_a_damaged_bundle(folder, file):
             for read in OF_A_BUNDLE[file]:
                 with instead_of(bundle / file, what), found.case(f"{what} for {file}"):
                     read(bundle)
+
+
+def cases(made, files, commands, count):
+    """``count`` cases for each of ``files``, and for each command one without a damage."""
+    found = [
+        Case(f"{words}: as it is", words.split(), made, files[0], (made / files[0]).read_bytes()) for words in commands
+    ]
+    for name in files:
+        file, draw = made / name, random.Random(name)
+        listed = damages(file, 4 * count) if file.suffix in {".json", ".jsonl"} else []
+        listed = listed or list(of_bytes(file.read_bytes(), seed=18, count=2 * count))
+        for damage, content in draw.sample(listed, min(count, len(listed))):
+            words = draw.choice(commands)
+            found.append(Case(f"{words.split()[0]} {name}: {damage}", words.split(), made, name, content))
+    return found
+
+
+def accepted_as_they_are(found, commands):
+    """Whether the commands run where nothing is damaged: else they would prove nothing."""
+    return found.accepted >= len(commands)
+
+
+@pytest.fixture
+def run(folder, tmp_path):
+    """A run that can be resumed: its base and its data are where its settings say."""
+    made = folder("run-0.1")
+    shutil.copytree(made / "model", tmp_path / "base")
+    shutil.copytree(FIXTURES / "rows", tmp_path, dirs_exist_ok=True)
+    settings = made / "config.yaml"
+    settings.write_text(settings.read_text("utf-8").replace("/home/user/models/tiny-llama", "base"), "utf-8")
+    (made / "adapter" / "quantization.json").unlink()
+    return made
+
+
+READ_FROM_A_RUN = (
+    *("manifest.json", "evaluation.json", "predictions.jsonl", "data/eval.jsonl"),
+    *("adapter/adapter_config.json", "adapter/adapter_model.safetensors"),
+)
+CHAT = "chat FOLDER --prompt hello --max_new_tokens 4"
+
+
+def test_chat_and_evaluate_of_a_damaged_run(run, tmp_path):
+    commands = [CHAT, "evaluate FOLDER --bootstrap_samples 100"]
+    with tally("damaged run folders") as found:
+        run_cases(cases(run, READ_FROM_A_RUN, commands, rounds(1)), found, tmp_path)
+        assert accepted_as_they_are(found, commands)
+
+
+READ_BY_RESUME = (
+    *("manifest.json", "config.yaml", "metrics.jsonl"),
+    *(f"checkpoints/checkpoint-60/{name}" for name in ("trainer_state.json", "complete.json", "optimizer.pt")),
+    *(f"checkpoints/checkpoint-60/{name}" for name in ("scheduler.pt", "rng_state.pth", "adapter_config.json")),
+)
+
+
+@pytest.mark.slow
+def test_resuming_a_damaged_run(run, tmp_path):
+    commands = ["finetune --resume --output_path FOLDER --max_steps 61"]
+    with tally("damaged run folders") as found:
+        run_cases(cases(run, READ_BY_RESUME, commands, rounds(1)), found, tmp_path)
+        assert accepted_as_they_are(found, commands)
+
+
+READ_FROM_A_BUNDLE = (
+    *("manifest.json", "genai_config.json", "model.onnx", "model.onnx.data"),
+    *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+)
+
+
+@pytest.mark.parametrize("name", ["bundle-0.1", "multi-adapter-0.1"])
+def test_chat_and_evaluate_of_a_damaged_bundle(folder, name, tmp_path):
+    pytest.importorskip("onnxruntime")
+    bundle = folder(name)
+    files = (*READ_FROM_A_BUNDLE, *(["adapters/tone.onnx_adapter"] if (bundle / "adapters").is_dir() else []))
+    rows = FIXTURES / "rows" / "eval.jsonl"
+    commands = [CHAT, f"evaluate FOLDER --data_files {rows} --bootstrap_samples 100"]
+    with tally("damaged bundles") as found:
+        run_cases(cases(bundle, files, commands, rounds(2)), found, tmp_path)
+        assert accepted_as_they_are(found, commands)

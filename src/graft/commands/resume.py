@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from graft.runs.folder import RunFolder
 from graft.runs.kind import is_run
 from graft.runs.manifest import ExtensionRecord, RunManifest, read_run
 from graft.runs.trust import check_file
-from graft.training.checkpoints import step_of, whole_checkpoints
+from graft.training.checkpoints import STATE, read_state, step_of, whole_checkpoints
 from graft.training.schedule import ROWS_AT_ONCE
 
 MAY_DIFFER = frozenset({"resume", "overwrite", "output_path"})
@@ -113,12 +112,12 @@ def last_checkpoint(run: Path) -> Path | None:
 
 
 def planned_steps(checkpoint: Path) -> int | None:
-    """The number of steps that the training of ``checkpoint`` was planned for."""
-    try:
-        found = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8")).get("max_steps")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return found if isinstance(found, int) else None
+    """The number of steps that the training of ``checkpoint`` was planned for.
+
+    Raises:
+        InputError: If the checkpoint's state is damaged.
+    """
+    return read_state(checkpoint).max_steps if (checkpoint / STATE).is_file() else None
 
 
 def _recorded(run: Path, given: FinetuneSettings) -> FinetuneSettings | None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from graft.data.turn_markers import without_end
 from graft.data.values import plain, refuse_unreadable
+from graft.errors import InputError
 
 Message = Mapping[str, Any]
 """``{"role": …, "content": …}``, and what else a chat template takes (``tool_calls``, ``name``)."""
@@ -230,10 +231,11 @@ def expect(example: Example, variant: type[Variant]) -> Variant:
     """Return ``example``, which is one of ``variant``.
 
     Raises:
-        TypeError: When it is another variant: a task got rows that another task made.
+        InputError: When it is another variant: rows of another task, or a damaged row.
     """
     if not isinstance(example, variant):
-        raise TypeError(f"{example.origin}: expected a {variant.__name__}, got a {type(example).__name__}")
+        what = f"expected a {variant.__name__}, got a {type(example).__name__}: this is a row of another task"
+        raise InputError(what, where=str(example.origin))
     return example
 
 

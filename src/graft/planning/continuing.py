@@ -22,6 +22,7 @@ from graft.registry import absolute_reference
 from graft.runs.folder import RunFolder
 from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.manifest import RunManifest
+from graft.runs.prompt_record import recorded_settings
 from graft.runs.settings import recorded_data_settings
 from graft.shell import command
 from graft.tasks.base import Task
@@ -209,6 +210,7 @@ def _recorded(opened: Opened, manifest: RunManifest | None, method: Method[Any])
     if opened.adapter is not None:
         kept = {name for name, value in found.items() if value is not None}
         found |= {name: v for name, v in adapter_options(opened.adapter, method).items() if name not in kept}
+    recorded_settings(method.Config, found)  # a damaged value is said to be one, and not the user's
     return {name: value for name, value in found.items() if value is not None}
 
 

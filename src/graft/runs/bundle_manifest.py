@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from graft.documents import shown
 from graft.runs.prompt_record import PromptRecord
 from graft.runs.record import Count, Pair, Record
 from graft.runs.run_manifest import SCHEMA_VERSION, BaseModelRecord, MachineRecord
@@ -142,7 +143,7 @@ class BundleManifest(Record):
         """Refuse names that are no file names: each adapter's evaluation is written into a folder of its name."""
         for name in adapters:
             if not is_adapter_name(name):
-                raise ValueError(f"{name!r} is not a valid adapter name")
+                raise ValueError(f"{shown(name)} in 'adapters' is not a valid name of an adapter")
         return adapters
 
     def prompt_of(self, adapter: str | None) -> PromptRecord | None:

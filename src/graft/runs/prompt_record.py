@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
-from graft.config import DataSettings
+from graft.config import Settings, in_words
+from graft.config.describe import bounds
 from graft.documents import REMEDY, shown
 from graft.errors import InputError, Problem
 from graft.runs.record import Count, Record
 
-S = TypeVar("S", bound=DataSettings)
+S = TypeVar("S", bound=Settings)
 
 
 class PromptRecord(Record):
@@ -62,16 +63,15 @@ def recorded_settings(cls: type[S], data: Mapping[str, Any]) -> S:
     Raises:
         InputError: If a value is not valid: the manifest was damaged or edited.
     """
+    known = {name: value for name, value in data.items() if name in cls.model_fields}
     try:
-        return cls(**{name: value for name, value in data.items() if name in cls.model_fields})
+        return cls(**known)
     except ValidationError as error:
-        found = [
-            Problem(
-                f"the recorded setting {'.'.join(map(str, one['loc'])) or cls.__name__} is {shown(one['input'])}: "
-                f"{one['msg']}",
-                "manifest.json",
-                REMEDY,
-            )
-            for one in error.errors(include_url=False)
-        ]
-        raise InputError(*found) from None
+        wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors(include_url=False) if one["loc"])
+        found = [Problem(_expected(cls, name, known[name]), "manifest.json", REMEDY) for name in wrong]
+        raise InputError(*found or [Problem("the recorded settings contradict", "manifest.json", REMEDY)]) from None
+
+
+def _expected(cls: type[Settings], name: str, value: Any) -> str:
+    info = cls.model_fields[name]
+    return f"the recorded setting {name} is {shown(value)}; expected {in_words(info.annotation)} {bounds(info)}".strip()

@@ -79,6 +79,8 @@ def _said(error: Any) -> str:
     value = shown(error["input"])
     if error["type"] == "literal_error":
         return f"{shown(key)} is {value}; expected {error['ctx']['expected']}"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
     expected = EXPECTED.get(str(error["type"]), "").format_map(error.get("ctx", {}))
     if not key:
         return f"this is {value}; expected {expected or 'an object'}"

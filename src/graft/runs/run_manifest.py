@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from graft.documents import shown
 from graft.runs.record import Count, Record
 
 SCHEMA_VERSION = "1.0"
@@ -185,6 +186,16 @@ class RunManifest(Record):
     training: TrainingRecord = Field(default_factory=TrainingRecord)
     adapter: AdapterRecord = Field(default_factory=AdapterRecord)
     scores: HeadlineRecord | None = None
+
+    @field_validator("settings")
+    @classmethod
+    def _texts(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Refuse other values where a text is read; the command that uses the other settings checks them."""
+        for name in ("method", "model_revision"):
+            value = settings.get(name)
+            if value is not None and not isinstance(value, str):
+                raise ValueError(f"'settings.{name}' is {shown(value)}; expected a text")
+        return settings
 
     def inferred(self, name: str) -> Any:
         """Return the value that was inferred for a setting, or None."""

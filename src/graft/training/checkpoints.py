@@ -4,12 +4,56 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import Field
 
 from graft.documents import read_object
 from graft.errors import InputError
+from graft.runs.record import Count, Record, validate
 
-MARKER = "complete.json"
+MARKER, STATE = "complete.json", "trainer_state.json"
+
+
+class StateRecord(Record):
+    """What transformers' Trainer goes on from: the step, the number of steps, the losses so far, the best step."""
+
+    global_step: Count
+    max_steps: Count
+    epoch: float | None = None
+    num_train_epochs: float | None = None
+    train_batch_size: Count | None = None
+    log_history: list[StepRecord] = Field(default_factory=list)
+    best_metric: float | None = None
+    best_global_step: Count | None = None
+    best_model_checkpoint: str | None = None
+    stateful_callbacks: dict[str, dict[str, Any] | list[dict[str, Any]]] = Field(default_factory=dict)
+
+
+class StepRecord(Record):
+    """The figures of a step."""
+
+    step: Count
+
+
+def read_state(checkpoint: Path) -> StateRecord:
+    """Read the state of the Trainer in a checkpoint.
+
+    Raises:
+        InputError: If it is damaged, or of another step than the checkpoint's name says.
+    """
+    file = checkpoint / STATE
+    remedy = f"remove {checkpoint.name} to resume from the checkpoint before it"
+    try:
+        found = validate(StateRecord, read_object(file), str(file))
+    except InputError as error:
+        raise InputError(*[replace(problem, remedy=remedy) for problem in error.problems]) from None
+    if found.global_step != step_of(checkpoint):
+        what = f"'global_step' is {found.global_step} in the checkpoint of step {step_of(checkpoint)}"
+        raise InputError(what, where=str(file), remedy=remedy)
+    return found
 
 
 def seal(checkpoint: Path) -> None:

@@ -205,8 +205,8 @@ class _Training:
         trainer, state = self.trainer, self.trainer.state
         kept = self._load_last_good(warning) if warning else None
         best = self.request.checkpoints / f"checkpoint-{state.best_global_step}"
-        if state.best_global_step is not None and is_whole(best):  # the recorded path may be from before a move
-            state.best_model_checkpoint = str(best)
+        # The recorded path may be from before a move, or lead elsewhere.
+        state.best_model_checkpoint = str(best) if state.best_global_step is not None and is_whole(best) else None
         keep_best = self.request.settings.load_best_model_at_end and state.best_model_checkpoint
         if not warning and not self.interrupt.asked and keep_best:
             trainer._load_best_model()
