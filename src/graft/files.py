@@ -35,6 +35,14 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether ``path`` exists; False for what can be the path of nothing."""
+    try:
+        return expanded(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Give ``path`` this content; whoever reads it, at any time, sees the old one or the new one and never a part.
 

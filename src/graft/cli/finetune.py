@@ -22,6 +22,7 @@ from graft.config import (
     option_names,
 )
 from graft.errors import InputError, Problems
+from graft.files import expanded, is_there
 
 SETTINGS: tuple[type[Settings], ...] = tuple(base for base in FinetuneSettings.__bases__ if issubclass(base, Settings))
 """The groups of settings, as ``--help`` shows them."""
@@ -113,14 +114,16 @@ def _look_at_data(given: Mapping[str, Any]) -> None:
     names = {name: setting for name, setting in option_names(DataSettings).items() if setting in where}
     with suppress(ValidationError):
         settings = DataSettings(**{names[name]: value for name, value in given.items() if name in names})
-        if settings.data_files or (settings.data_name and Path(settings.data_name).exists()):
+        if settings.data_files or (settings.data_name and is_there(settings.data_name)):
             load_rows(settings)
 
 
 def _positional(name: str, word: str) -> dict[str, Any]:
     if name == "model_name_or_path":
         return {name: word}
-    is_files = any(letter in word for letter in "*?[") or (Path(word).suffix and not Path(word).is_dir())
+    is_files = any(letter in word for letter in "*?[") or (
+        Path(word).suffix and not (is_there(word) and expanded(word).is_dir())
+    )
     return {"data_files": word} if is_files else {"data_name": word}
 
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from graft.commands.passes import Pass, is_tuning, pass_class
 from graft.config import FinetuneSettings, Settings, build, option_names
+from graft.config.types import as_path
+from graft.documents import shown
 from graft.errors import InputError, Problems, did_you_mean
-from graft.files import expanded
 from graft.planning.settings import by_setting, finetune_settings, laid_over, settings_class
 
 MODEL_TYPES = frozenset({"pytorchmodel", "hfmodel", "huggingfacemodel"})
@@ -104,7 +105,13 @@ class _Reader:
 
     def _output(self, given: Any, steps: Sequence[Step | None]) -> Path | None:
         """The folder of the workflow: the one given for all of it, or by its only pass."""
-        output = expanded(str(given)) if given else None
+        output = None
+        try:
+            output = as_path(given, output=True) if isinstance(given, (str, Path)) else None
+        except ValueError as error:
+            self.problems.add(f"output_path {error}", self.where)
+        if given is not None and not isinstance(given, (str, Path)):
+            self.problems.add(f"output_path must be a path, not {shown(given)}", self.where)
         of_passes = {step.name: getattr(step.settings, "output_path", None) for step in steps if step is not None}
         others = {name: path for name, path in of_passes.items() if path not in {None, output}}
         if others and len(steps) > 1:
@@ -221,13 +228,21 @@ class _Reader:
 
     def _data(self, config: dict[str, Any], data: Mapping[str, Mapping[str, Any]], place: str) -> dict[str, Any]:
         """What the pass trains on and is judged by, of the data configurations it names."""
-        train, held_out = config.pop("train_data_config", ""), config.pop("eval_data_config", None)
-        for name in {train, held_out} - {None, ""} - set(data):
-            self.problems.add(f"unknown data configuration {name!r}", place, did_you_mean(str(name), data))
-        found = dict(data.get(str(train), {}))
-        other = data.get(str(held_out), {}) if held_out else {}
+        train, held_out = (self._name(config, f"{side}_data_config", place) for side in ("train", "eval"))
+        for name in {train, held_out} - {""} - set(data):
+            self.problems.add(f"unknown data configuration {name!r}", place, did_you_mean(name, data))
+        found = dict(data.get(train, {}))
+        other = data.get(held_out, {}) if held_out else {}
         back = {setting: name for name, setting in LOAD.items()}
         return found | {EVAL[back[s]]: value for s, value in other.items() if back.get(s) in EVAL}
+
+    def _name(self, config: dict[str, Any], key: str, place: str) -> str:
+        """Remove the name of a data configuration from ``config``; empty where none is given."""
+        given = config.pop(key, None)
+        if isinstance(given, (str, int)) or given is None:
+            return "" if given is None else str(given)
+        self.problems.add(f"{key} must be the name of a data configuration, not {shown(given)}", place)
+        return ""
 
     def _section(self, config: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
         section = self._mapping(config.get(name), f"{place}.{name}")
@@ -260,7 +275,7 @@ class _Reader:
         if given is None:
             return {}
         if not isinstance(given, dict):
-            self.problems.add(f"{place} must be a mapping, not {given!r}", self.where)
+            self.problems.add(f"{place} must be a mapping, not {shown(given)}", self.where)
             return {}
         return {str(name): value for name, value in given.items()}
 

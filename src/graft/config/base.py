@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
 
 
 LARGEST_NUMBER = 10**15
+_HALF = re.compile("[\ud800-\udfff]")
 
 S = TypeVar("S", bound="Settings")
 
@@ -47,8 +49,10 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="after")
     @classmethod
-    def _countable(cls, value: Any) -> Any:
-        """A number that no clock and no memory would count to is a slip, and overflows where it is computed with."""
+    def _usable(cls, value: Any) -> Any:
+        """What fails only where it is computed with, or written, is refused here."""
+        if _is_no_text(value):
+            raise ValueError(f"is {shown(value)}, which has characters that are no UTF-8")
         if isinstance(value, (int, float)) and abs(value) > LARGEST_NUMBER:
             raise ValueError(f"is {shown(value)}, which is too large")
         return value
@@ -114,6 +118,15 @@ def _invalid(cls: type[Settings], values: Mapping[str, Any], typed: Mapping[str,
         kind = f"{in_words(info.annotation)} {bounds(info)}".strip()
         what = f"{name} {refusal(kind, values[field], takes_several(info.annotation))}"
         yield Problem(what, place, _meant(values[field], names_of(info.annotation)))
+
+
+def _is_no_text(value: Any) -> bool:
+    """Whether a text in ``value`` has half of a surrogate pair, such as a byte of the command line that is no UTF-8."""
+    if isinstance(value, Mapping):
+        return any(_is_no_text(name) or _is_no_text(each) for name, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_no_text, value))
+    return isinstance(value, str) and _HALF.search(value) is not None
 
 
 def _own_words(detail: Any) -> str:

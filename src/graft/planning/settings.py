@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -68,7 +70,13 @@ def _component(option: str, name: str) -> Iterator[Component]:
 
 
 def _installed(option: str) -> set[str]:
-    return {entry.name for entry in entry_points(group=f"graft.{option}")}
+    return _entry_points(f"graft.{option}", tuple(sys.path))
+
+
+@lru_cache
+def _entry_points(group: str, path: tuple[str, ...]) -> set[str]:
+    """The names of a group; Python reads the metadata of every package on ``path`` for them."""
+    return {entry.name for entry in entry_points(group=group)}
 
 
 def _methods() -> Registry[Any]:
@@ -112,7 +120,9 @@ def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], st
 
         with problems.collecting():
             check_fields(extra, set(known), where if callable(where) else lambda name: where)
-        own["training_arguments"] = {**dict(own.get("training_arguments") or {}), **extra}
+        given = own.get("training_arguments") or {}
+        if isinstance(given, Mapping):  # whatever else it is, is refused below
+            own["training_arguments"] = {**given, **extra}
     settings: FinetuneSettings | None = None
     with problems.collecting():
         settings = build(cls, own, where)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from graft.config import FinetuneSettings, Settings, one_of, takers
 from graft.errors import InputError, Problem
+from graft.files import is_there
 from graft.tasks import TASKS
 from graft.tasks.base import TEMPLATES, Task
 from graft.training.losses.choose import loss_name
@@ -104,7 +104,7 @@ def _of_data(settings: FinetuneSettings, held_out: str) -> Iterator[Problem]:
     if {"eval_split", "eval_data_files"} <= given:
         what = f"{_shown(settings, 'eval_split')} is not used with --eval_data_files, which has the held-out rows"
         yield Problem(what, remedy="omit one of the two")
-    local = settings.data_files is not None or Path(settings.data_name or "").expanduser().exists()
+    local = settings.data_files is not None or is_there(settings.data_name or "")
     if "data_config_name" in given and local:
         what = f"{_shown(settings, 'data_config_name')} is not used: only data sets of the Hub have configurations"
         yield Problem(what, remedy="omit it")

@@ -214,7 +214,7 @@ def _parsed(value: Any) -> Any:
         return value
     try:
         return json.loads(value.lower() if value.lower() in {"true", "false"} else value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # ValueError: no JSON, or more digits than Python reads
         try:
             return float(value)
         except ValueError:
