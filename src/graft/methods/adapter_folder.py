@@ -13,7 +13,7 @@ from graft.documents import read_object
 from graft.errors import GraftError, InputError, reason_of
 from graft.methods.base import C, Method, write_folder
 from graft.methods.merge import mergeable
-from graft.models.adapter_base import read_adapter_config
+from graft.models.adapter_config import check_patterns, read_adapter_config
 from graft.runs.record import Record, validate
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -148,6 +148,7 @@ def load_adapter(model: Any, path: Path, trainable: bool = False, as_float: bool
 def _load_peft(model: Any, path: Path, trainable: bool) -> Any:
     from peft import PeftModel
 
+    check_patterns(path, [name for name, _ in model.named_modules()])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tensors that don't fit, which _refuse_leftovers says better

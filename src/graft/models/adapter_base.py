@@ -10,6 +10,7 @@ from typing import Any
 from graft.documents import read_object
 from graft.errors import Problems
 from graft.files import expanded
+from graft.models.adapter_config import read_adapter_config
 from graft.models.embedded import EMBEDDED
 from graft.models.folder import Base
 from graft.models.weights import find_weights, sha256_of
@@ -25,14 +26,6 @@ EMBEDDED_IDS = {
     "all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2",
 }
 """The Hub ID of an embedded model."""
-
-
-class AdapterConfig(Record):
-    """What graft reads of PEFT's ``adapter_config.json`` whatever the type of the adapter; the rest is kept."""
-
-    peft_type: str | None = None
-    base_model_name_or_path: str | None = None
-    revision: str | None = None
 
 
 class AdapterBaseRecord(Record):
@@ -67,16 +60,6 @@ def exact_hub_id(base: Base) -> str | None:
     if base.kind == "embedded" and base.name in EMBEDDED and not EMBEDDED[base.name].is_gguf:
         return EMBEDDED_IDS.get(base.name)
     return None
-
-
-def read_adapter_config(adapter: Path) -> AdapterConfig:
-    """Return the configuration of an adapter folder; an empty one if there is none.
-
-    Raises:
-        InputError: If the file is damaged.
-    """
-    file = adapter / CONFIG
-    return validate(AdapterConfig, read_object(file), str(file)) if file.is_file() else AdapterConfig()
 
 
 def check_base(adapter: Path, run: Path | None, base: Base, revision: str | None = None) -> None:

@@ -9,14 +9,8 @@ from pathlib import Path
 from graft.config import HubSettings, ModelSettings
 from graft.errors import GraftError, InputError
 from graft.files import expanded
-from graft.models.adapter_base import (
-    AdapterConfig,
-    base_folder,
-    check_base,
-    is_relative,
-    read_adapter_config,
-    read_base_record,
-)
+from graft.models.adapter_base import base_folder, check_base, is_relative, read_base_record
+from graft.models.adapter_config import AdapterConfig, read_adapter_config
 from graft.models.embedded import EMBEDDED
 from graft.models.folder import Base
 from graft.models.new_tokens import read_record

@@ -6,7 +6,9 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from graft.documents import REMEDY, parse_json, read_text, shown
 from graft.errors import InputError
@@ -78,6 +80,9 @@ def grow(model: Any, tokens: Sequence[NewToken]) -> None:
     before = model.get_input_embeddings().weight.shape[0]
     if rows <= before:
         return
+    if rows > before + len(tokens):  # of another model, or damaged: the embeddings would grow beyond all memory
+        what = f"a new token has the ID {rows - 1:,}, but the model has {before:,} embeddings"
+        raise InputError(what, remedy="use the base model that the tokens were added to")
     with torch.random.fork_rng():
         model.resize_token_embeddings(rows, mean_resizing=False)
     for weight in _by_token(model):
@@ -127,8 +132,8 @@ def read_record(folder: Path) -> tuple[NewToken, ...]:
 
 
 class _NewTokenRecord(Record):
-    text: str
-    id: int
+    text: Annotated[str, Field(min_length=1, max_length=10_000)]
+    id: Annotated[int, Field(ge=0, lt=2**31)]
     special: bool = False
-    pieces: list[int]
+    pieces: list[Annotated[int, Field(ge=0)]]
     existed: bool = False

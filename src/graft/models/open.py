@@ -8,6 +8,7 @@ from pathlib import Path
 from graft.config import HubSettings, ModelSettings
 from graft.errors import GraftError, InputError, Problems
 from graft.models.adapter_base import check_base
+from graft.models.adapter_config import WEIGHTS, check_adapter_config
 from graft.models.find_base import (
     BaseMissing,
     allows_mismatch,
@@ -261,17 +262,22 @@ def _base_under_adapter(path: Path, reporter: Reporter, hub: HubSettings) -> Bas
 
 
 def check_adapter(path: Path) -> None:
-    """Whether a PEFT folder's weights are there and whole; what else an adapter folder may hold is its method's matter.
+    """Whether a PEFT folder's weights are there and whole, and its configuration is one that PEFT can build.
+
+    What else an adapter folder may hold is its method's matter.
 
     Raises:
         InputError: when they aren't.
     """
     problems = Problems()
-    if not (path / "adapter_config.json").is_file():
+    if not (path / "adapter_config.json").exists():
         return
-    weights = path / "adapter_model.safetensors"
-    if weights.is_file():
+    weights = next((path / name for name in (WEIGHTS, "adapter_model.bin") if (path / name).exists()), None)
+    if weights is None:
+        problems.add(f"there is no {WEIGHTS} in this adapter folder", path)
+    else:
         check_file(weights, problems)
-    elif not (path / "adapter_model.bin").is_file():
-        problems.add("there is no adapter_model.safetensors in this adapter folder", path)
+    if not problems:
+        with problems.collecting():
+            check_adapter_config(path)
     problems.raise_if_any()

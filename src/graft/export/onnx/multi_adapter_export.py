@@ -281,7 +281,7 @@ class MultiAdapterExport:
         """The tokenizer in the bundle, with its chat template; one that adapters are added to can have another."""
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
 
 
 def check_names(folder: Path, manifest: BundleManifest, added: Mapping[str, Path], overwrite: bool) -> None:
