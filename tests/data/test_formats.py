@@ -10,6 +10,7 @@ from pyarrow import ipc, parquet
 
 from graft.config import DataSettings
 from graft.data.named_files import unchanged
+from graft.data.pipeline import read_examples
 from graft.data.readers import load_file
 from graft.data.sources import find_files, load_rows, take
 from graft.errors import InputError
@@ -414,3 +415,55 @@ def test_a_datasets_folder_with_a_damaged_description(tmp_path, name, entry, sai
     damage(tmp_path / "saved" / "state.json", name, entry)
     with pytest.raises(InputError, match=said):
         load_rows(settings)
+
+
+def test_a_column_with_a_name_that_is_no_text(tmp_path):
+    path = tmp_path / "a.arrow"
+    with ipc.new_stream(str(path), pa.schema({"text_of_the_row": pa.string()})) as writer:
+        writer.write_table(pa.table({"text_of_the_row": ["a"]}))
+    path.write_bytes(path.read_bytes().replace(b"text_of_the_row", b"text_of_the_\xff\xfe\xf9"))
+    with pytest.raises(InputError, match="the names of the columns cannot be read"):
+        load_file(path)
+
+
+def test_a_damaged_arrow_file_is_refused_and_the_process_goes_on(tmp_path):
+    """To read values that lead out of the file ended the process (SIGSEGV)."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0, 99_999_999]), pa.array(["a", "b"]), safe=False)
+    table = pa.table({"text": texts, "label": ["x", "y"]})
+    for name, kind in (("file.arrow", ipc.new_file), ("stream.arrow", ipc.new_stream)):
+        with kind(str(tmp_path / name), table.schema) as writer:
+            writer.write_table(table)
+        with pytest.raises(InputError, match="cannot be read as arrow"):
+            load_file(tmp_path / name)
+
+
+def test_values_that_python_cannot_hold_are_refused_where_they_are_read(tmp_path):
+    days = pa.array([2**62, 0], pa.int64()).view(pa.timestamp("us"))
+    table = pa.table({"prompt": ["a", "b"], "completion": ["c", "d"], "when": days})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert len(load_file(tmp_path / "a.parquet")) == 2
+    settings = DataSettings(
+        data_files=(str(tmp_path / "a.parquet"),), prompt_template="{when}", completion_template="{prompt}"
+    )
+    with pytest.raises(InputError, match=r"a\.parquet:1: column 'when'.*cannot be read"):
+        read_examples(settings)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv"])
+def test_a_value_nested_too_deeply_is_refused_by_its_row(tmp_path, ending):
+    deep = "x"
+    for _ in range(90):
+        deep = [deep]
+    rows = [{"prompt": "a", "completion": "b"}, {"prompt": deep, "completion": "c"}]
+    path = tmp_path / f"a.{ending}"
+    if ending == "jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    elif ending == "json":
+        path.write_text(json.dumps(rows), encoding="utf-8")
+    else:
+        path.write_text(f"prompt,completion\na,b\n{json.dumps(deep)},c\n", encoding="utf-8")
+    if ending == "csv":  # a text in a cell stays one
+        assert len(read_examples(DataSettings(data_files=(str(path),))).examples) == 2
+        return
+    with pytest.raises(InputError, match="nested too deeply"):
+        read_examples(DataSettings(data_files=(str(path),)))

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from graft.data.values import plain, unreadable_in
+from graft.errors import InputError
 
 LONGEST = 1 << 22
 """Characters; a longer text is no list that somebody wrote to a cell."""
@@ -32,6 +33,8 @@ def decoded(value: Any) -> Any:
         return value
     try:
         return plain(json.loads(text))
+    except InputError:  # nested too deeply to be read
+        return value
     except (ValueError, RecursionError):
         found = _literal(text)
         return value if found is None else found

@@ -73,6 +73,8 @@ class ExampleSet(Sequence[Example]):
         return len(self.places)
 
     def __iter__(self) -> Iterator[Example]:
+        if len(self.places) == len(self.items) and bool((np.diff(self.places) == 1).all()):
+            return iter(self.items)  # all of them in their order: whole parts are read from disk
         return (self.items[place] for place in self.places.tolist())
 
     @overload

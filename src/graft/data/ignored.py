@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 from graft.data.readers import Row
+from graft.data.values import listed_names
 from graft.errors import InputError, Problems, did_you_mean
 
 
@@ -57,7 +58,7 @@ def check_ignored(rows: Sequence[Row], columns: Sequence[str] | None) -> None:
     problems = Problems()
     for name in sorted(left):
         problems.add(
-            f"no row has the column {name!r}; there are: {', '.join(there)}",
+            f"no row has the column {name!r}; there are: {listed_names(there)}",
             "--ignore_columns",
             did_you_mean(name, there),
         )

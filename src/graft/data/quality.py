@@ -18,7 +18,7 @@ from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example
 from graft.data.example_set import ExampleSet, first_places, pair_hashes
 from graft.data.faults import Faults
 from graft.data.readers import Row
-from graft.data.values import nothing, refuse_unreadable
+from graft.data.values import listed_names, nothing, refuse_unreadable
 from graft.errors import GraftError
 
 IMBALANCE = 10
@@ -74,7 +74,7 @@ def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> I
 
 def _missing(row: Row, names: Sequence[str]) -> str:
     what = "missing column:" if any(name not in row.columns for name in names) else "empty column:"
-    return f"{what} {', '.join(names)} (the columns are {', '.join(row.columns) or 'none'})"
+    return f"{what} {', '.join(names)} (the columns are {listed_names(row.columns) or 'none'})"
 
 
 def normalized(example: Example) -> Example:

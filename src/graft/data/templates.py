@@ -17,6 +17,7 @@ import regex
 from graft.data.cells import decoded
 from graft.data.example import as_text
 from graft.data.turn_markers import TURN_MARKERS
+from graft.data.values import listed_names
 from graft.errors import InputError, Problems, nearest
 
 _NAME = r"[\p{L}\p{Nl}\p{No}_][\p{L}\p{M}\p{N}\u200c\u200d_ .-]*"  # in any script
@@ -67,7 +68,7 @@ def value_of(columns: Mapping[str, Any], name: str) -> Any:
         value = decoded(value)
         inner = _part_of(value, part)
         if inner is None:
-            there = f"its fields are: {', '.join(value)}" if isinstance(value, dict) else "it has no fields"
+            there = f"its fields are: {listed_names(value)}" if isinstance(value, dict) else "it has no fields"
             there = f"it has {len(value)} items" if isinstance(value, list) else there
             raise InputError(f"{{{name}}} has no value: there is no {part!r} in {place!r}", remedy=there)
         value, place = inner, f"{place}.{part}"
@@ -119,7 +120,7 @@ def check_names(template: Template, columns: Iterable[str], option: str, problem
         if found is None:
             near = nearest(name, there)
             hint = f"did you mean {{{near}}}? " if near else ""
-            problems.add(f"{{{name}}} is not a column", option, f"{hint}the columns are: {', '.join(there)}")
+            problems.add(f"{{{name}}} is not a column", option, f"{hint}the columns are: {listed_names(there)}")
         names.append(found or name)
     return Template(template.parts, tuple(names))
 

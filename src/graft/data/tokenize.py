@@ -141,7 +141,8 @@ def _encoded(
         return
     tokenizer = renderer.tokenizer
     start = _start_id(tokenizer)
-    found = tokenizer([text.text for text in texts], add_special_tokens=False)
+    bare = {"return_attention_mask": False, "return_token_type_ids": False}
+    found = tokenizer([text.text for text in texts], add_special_tokens=False, **bare)
     for row, (origin, text) in enumerate(zip(origins, texts, strict=True)):
         whole: list[int] = found["input_ids"][row]
         read = _tokens_before(found.encodings[row] if found.encodings else None, whole, text, tokenizer)

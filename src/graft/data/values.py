@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from graft.documents import DEEPEST
 from graft.errors import InputError
 
 _PLAIN = (str, int, bool)
@@ -40,29 +41,38 @@ def nothing(value: Any) -> bool:
     return value is None or (isinstance(value, (str, list, dict)) and not value)
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     r"""Return ``value`` as str, int, float, bool, None, a list or a dict of these; line ends in texts as ``\n``.
 
     - A missing value is None.
     - Bytes are decoded as UTF-8; others become ``Unreadable``.
     - Dates and times are ISO 8601, durations, too. Decimals keep their digits: ``Decimal("1.50")`` is ``"1.50"``.
     - Arrays are lists, and the scalars of NumPy are Python's. A list of pairs, as Arrow gives a map, is a dict.
+
+    Args:
+        value: What a reader has.
+        depth: In how many lists and objects it stands.
+
+    Raises:
+        InputError: If lists and objects are nested more than 64 levels.
     """
     if isinstance(value, str):
         return value.replace("\r\n", "\n") if "\r" in value else str(value)
     if type(value) in _PLAIN or isinstance(value, Unreadable):
         return value
+    if depth > DEEPEST:
+        raise InputError(f"a value is nested too deeply: at most {DEEPEST} levels are read", remedy="write it as text")
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, set, frozenset)) or type(value) is tuple:
-        return _listed(list(value))
+        return _listed(list(value), depth + 1)
     return None if missing(value) else _scalar(value)
 
 
-def _listed(items: list[Any]) -> Any:
+def _listed(items: list[Any], depth: int) -> Any:
     if items and all(type(item) is tuple and len(item) == 2 for item in items):
-        return {str(key): plain(item) for key, item in items}
-    return [plain(item) for item in items]
+        return {str(key): plain(item, depth) for key, item in items}
+    return [plain(item, depth) for item in items]
 
 
 def _scalar(value: Any) -> Any:
@@ -102,6 +112,16 @@ def _duration(value: timedelta) -> str:
     parts.append(f"{seconds}{fraction}S" if seconds or fraction else "")
     days, clock = (f"{whole.days}D" if whole.days else ""), "".join(parts)
     return f"{sign}P{days}{f'T{clock}' if clock else ''}" if days or clock else "PT0S"
+
+
+NAMES_SHOWN = 40
+
+
+def listed_names(names: Iterable[object]) -> str:
+    """Return names of columns, the first 40, each shortened, and how many there are besides."""
+    shown = [name if len(name) <= 80 else f"{name[:80]}…" for name in map(str, names)]
+    more = len(shown) - NAMES_SHOWN
+    return ", ".join(shown[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def without_padding(value: Any) -> Any:

@@ -20,7 +20,7 @@ from graft.data.columns.preferences import refuse_preferences
 from graft.data.columns.rendered import rendered_text
 from graft.data.readers import Row
 from graft.data.templates import parse_template
-from graft.data.values import nothing
+from graft.data.values import listed_names, nothing
 from graft.errors import InputError, Problems, shorten
 from graft.registry import Registry
 
@@ -134,7 +134,7 @@ def _unknown(columns: list[str], row: Row) -> InputError:
     answer = answers[0] if len(answers) == 1 and not is_doubtful(answers[0]) else "COLUMN"
     example = f'--prompt_template "{{{asked}}}" --completion_template "{{{answer}}}"'
     return InputError(
-        f"these columns are not recognized: {', '.join(columns)}",
+        f"these columns are not recognized: {listed_names(columns)}",
         where=str(row.origin),
         remedy=f"{talks} holds messages: call it messages" if talks else f"name the columns, for example {example}",
     )
@@ -162,7 +162,7 @@ def _refuse_other_kinds(
             kinds[names] = found.kind if found and set(mapping.columns) <= set(names) else mapping.kind
         if kinds[names] != mapping.kind:
             problems.add(
-                f"this row has {', '.join(names)} ({kinds[names]}); most rows have {', '.join(columns)}",
+                f"this row has {listed_names(names)} ({kinds[names]}); most rows have {listed_names(columns)}",
                 str(row.origin),
                 "use rows of one kind: split the file, or name the columns with --text_template",
             )

@@ -10,6 +10,7 @@ from graft.data.columns.names import ANSWERS, DOCUMENTS, LABELS, SUMMARIES, TEXT
 from graft.data.columns.notes import Notes
 from graft.data.example import Example, Origin
 from graft.data.inferred import InferredSetting
+from graft.data.values import listed_names
 
 __all__ = [
     "ANSWERS",
@@ -71,7 +72,7 @@ def mapping_by_name(
 
 def by_name(kind: str, *columns: str) -> InferredSetting:
     """Return what is said of columns that were recognized by their names."""
-    return InferredSetting("columns", kind, f"recognized by the columns {', '.join(columns)}")
+    return InferredSetting("columns", kind, f"recognized by the columns {listed_names(columns)}")
 
 
 def first_of(columns: Sequence[str], names: Sequence[str]) -> str | None:

@@ -10,6 +10,7 @@ from graft.data.columns.base import ColumnMapping, by_name, first_of
 from graft.data.example import Example, Origin, PairExample, as_text
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
+from graft.data.values import listed_names
 from graft.errors import InputError
 
 PAIRS = (
@@ -52,7 +53,7 @@ def text_pairs(
     if used is None:
         known = ", ".join("/".join(pair) for pair in PAIRS)
         raise InputError(
-            f"feature-extraction needs two texts and a label; the columns are {', '.join(columns)}",
+            f"feature-extraction needs two texts and a label; the columns are {listed_names(columns)}",
             where=str(rows[0].origin),
             remedy=f"columns named {known}, and one of {', '.join(SIMILARITY)}",
         )

@@ -18,7 +18,7 @@ from graft.data.columns.notes import Notes
 from graft.data.example import Example, Origin
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
-from graft.data.values import nothing
+from graft.data.values import listed_names, nothing
 from graft.errors import InputError
 
 NAME = "chosen"
@@ -202,7 +202,7 @@ def refuse_preferences(
     first = next(row for row in rows if not nothing(row.columns.get(found)))
     bad = f"{found} holds answers that are not to be learned" if rejected else f"{found} says which answers are good"
     raise InputError(
-        f"these rows are preferences ({', '.join(columns)}): {bad}, and graft does not train on preferences",
+        f"these rows are preferences ({listed_names(columns)}): {bad}, and graft does not train on preferences",
         where=str(first.origin),
         remedy=_remedy(columns, rows, settings),
     )

@@ -17,6 +17,7 @@ from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
 from graft.data.templates import Template, check_names, parse_template
 from graft.data.turn_markers import TURN_MARKERS, family_of, without_end
+from graft.data.values import listed_names
 from graft.errors import InputError, Problems
 
 _STARTS = ("<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>")
@@ -143,7 +144,7 @@ def _text_template(columns: Sequence[str], settings: DataSettings, rows: Sequenc
     if "text" not in columns:
         raise InputError(
             "--response_template marks answers in rendered text, and the rows have no column `text`; "
-            f"the columns are: {', '.join(columns)}",
+            f"the columns are: {listed_names(columns)}",
             where=str(rows[0].origin),
             remedy='name the column, as in --text_template "{column}", or omit --response_template: '
             "rows with messages, or with a prompt and an answer, say themselves where answers begin",

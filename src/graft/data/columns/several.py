@@ -16,6 +16,7 @@ from graft.data.columns.base import LABELS, SUMMARIES, TEXTS, ColumnMapping, fir
 from graft.data.example import AnswerExample, Example, Origin, as_text
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
+from graft.data.values import listed_names
 from graft.errors import InputError
 
 SEPARATORS = ("|", ";", ",")
@@ -141,7 +142,7 @@ def _given_columns(text: str, columns: Sequence[str], given: Sequence[str]) -> S
     absent = [name for name in given if name not in columns]
     if absent or len(given) < 2:
         what = f"no such columns: {', '.join(absent)}" if absent else "one column is a label column, not several"
-        raise InputError(what, where="--label_columns", remedy=f"the columns are: {', '.join(columns)}")
+        raise InputError(what, where="--label_columns", remedy=f"the columns are: {listed_names(columns)}")
     return SeveralLabels(text, tuple(given))
 
 

@@ -12,6 +12,7 @@ from graft.data.classes import check_words, tag_names
 from graft.data.columns.base import TEXTS, ColumnMapping, by_name, first_of
 from graft.data.example import Example, Origin, TaggedExample, as_text
 from graft.data.readers import Row
+from graft.data.values import listed_names
 from graft.data.words import tagged_pieces
 from graft.errors import InputError
 
@@ -39,7 +40,7 @@ def tagged_words(
         used, read = (text, spans), partial(_read_spans, settings.label_names)
     else:
         raise InputError(
-            f"token-classification needs tokens with tags, or text with spans; the columns are {', '.join(columns)}",
+            f"token-classification needs tokens with tags, or text with spans; the columns are {listed_names(columns)}",
             where=str(rows[0].origin),
             remedy='{"tokens": ["in", "Rome"], "tags": ["O", "B-city"]}, or {"text": "in Rome", '
             '"spans": [{"start": 3, "end": 7, "label": "city"}]}',

@@ -114,7 +114,7 @@ def _load_into(splits: dict[str, Spool[Row]], path: Path, naming: Naming, faults
         rows, features = reader.read(path, faults), features_beside(path)
         for row in plain_rows(with_class_names(rows, features) if features else rows, faults, naming):
             splits.setdefault(row.split or "train", Spool()).append(row)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError) as error:
         raise InputError(f"the file cannot be read: {reason_of(error)}", where=str(path)) from error
     if sum(map(len, splits.values())) == before and len(faults.found) == faulty:
         raise InputError("there are no rows in this file", where=str(path))

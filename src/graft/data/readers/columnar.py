@@ -13,6 +13,8 @@ from graft.data.values import Unreadable, plain, without_padding
 from graft.errors import InputError, Problems, refusing
 
 ROWS_AT_ONCE = 4096
+BYTES_AT_ONCE = 1 << 26
+"""Of a row group of Parquet whose rows are long, what is decoded at once."""
 MOST_ROWS, ROWS_A_BYTE = 10_000_000, 100
 """A file with more rows than the larger of the two allows was made to fill a disk: columns of nothing take no bytes."""
 
@@ -24,10 +26,8 @@ class Parquet:
     endings: tuple[str, ...] = (".parquet",)
 
     def read(self, path: Path, problems: Problems) -> Iterator[Row]:
-        """Yield rows, with ``ROWS_AT_ONCE`` in memory; a file that pyarrow cannot read becomes a problem."""
-        from pyarrow import parquet
-
-        return _rows(lambda: parquet.ParquetFile(path).iter_batches(ROWS_AT_ONCE), path, problems)
+        """Yield rows, with ``ROWS_AT_ONCE`` or ``BYTES_AT_ONCE`` in memory; what pyarrow cannot read is a problem."""
+        return _rows(lambda: _parts(path), path, problems)
 
 
 class Arrow:
@@ -42,6 +42,15 @@ class Arrow:
 
 
 PARQUET, ARROW = Parquet(), Arrow()
+
+
+def _parts(path: Path) -> Iterator[Any]:
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(path)
+    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+    longest = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=1)
+    yield from file.iter_batches(max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // max(1, longest))))
 
 
 def _batches(path: Path) -> Iterator[Any]:
@@ -88,9 +97,13 @@ def rows_of_batch(batch: Any) -> Iterator[dict[str, Any]]:
 
     A value that Python cannot hold, such as a date in the year 12000, is ``Unreadable``.
     """
-    names = batch.schema.names
+    with refusing("the names of the columns cannot be read"):
+        names = batch.schema.names
     features = of_schema(batch.schema.metadata)
-    columns = [_values(column) for column in batch.columns]
+    columns = []
+    for name, column in zip(names, batch.columns, strict=True):
+        with refusing(f"the column {name!r} cannot be read"):
+            columns.append(_values(column))
     for place, name in enumerate(names):
         if name in features:
             columns[place] = [named(value, features[name]) for value in columns[place]]

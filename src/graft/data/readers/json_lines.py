@@ -17,6 +17,7 @@ from graft.data.readers.text import (
     check_start,
     has_whole_characters,
     json_reason,
+    lines_of,
     not_utf8,
     open_bytes,
     read_text,
@@ -48,11 +49,13 @@ class JsonLines:
     def _lines(self, path: Path, problems: Problems) -> Iterator[Row]:
         file = str(path)
         with open_bytes(path) as stream:
-            for number, line in enumerate(stream, 1):
+            for number, line in enumerate(lines_of(stream, path), 1):
                 try:
                     text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).decode("utf-8")
                 except UnicodeDecodeError:
-                    raise not_utf8(path, number) from None
+                    for problem in not_utf8(path, number).problems:
+                        problems.add(problem.what, problem.where, problem.remedy)
+                    continue
                 row = _parsed(text, f"{file}:{number}", problems) if text.strip() else None
                 if row is not None:
                     yield Row(row, Origin(file, number))
@@ -64,8 +67,9 @@ JSON_LINES = JsonLines()
 def _is_document(path: Path) -> bool:
     """Return whether the first line is no row but may begin a document, or is a table in itself."""
     with open_bytes(path) as stream:
-        first = next((line for line in stream if line.strip(BLANK)), b"").strip(BLANK)
-        alone = not any(line.strip() for line in islice(stream, LINES_LOOKED_AT))
+        lines = lines_of(stream, path)
+        first = next((line for line in lines if line.strip(BLANK)), b"").strip(BLANK)
+        alone = not any(line.strip() for line in islice(lines, LINES_LOOKED_AT))
     try:
         row = json.loads(first)
     except (ValueError, RecursionError):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from graft.data.features import Feature, named
 from graft.data.readers.base import Row
 from graft.data.values import plain
-from graft.errors import Problems
+from graft.errors import InputError, Problems
 
 BYTE_ORDER_MARK = "\ufeff"
 
 
 Naming: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 """The names of a row's columns in the file -> those by which they are read."""
+
+
+MOST_COLUMNS = 10_000
+NAMES_KEPT = 1000
+"""Different sets of columns whose names are remembered."""
 
 
 def bare_name(name: object) -> str:
@@ -35,10 +41,19 @@ def plain_rows(rows: Iterable[Row], problems: Problems, naming: Naming = bare_na
     known: dict[tuple[str, ...], tuple[str, ...]] = {}
     for row in rows:
         names = tuple(row.columns)
-        if names not in known:
-            known[names] = naming(names)
-            _check_names(names, known[names], str(row.origin), problems)
-        yield Row(dict(zip(known[names], map(plain, row.columns.values()), strict=True)), row.origin, row.split)
+        try:
+            if names not in known:
+                if len(known) == NAMES_KEPT:
+                    known.clear()
+                check_count(names, str(row.origin))
+                known[names] = naming(names)
+                _check_names(names, known[names], str(row.origin), problems)
+            columns = dict(zip(known[names], map(plain, row.columns.values()), strict=True))
+        except InputError as error:
+            for problem in error.problems:
+                problems.add(problem.what, problem.where or str(row.origin), problem.remedy)
+            continue
+        yield Row(columns, row.origin, row.split)
 
 
 def with_class_names(rows: Iterable[Row], features: Mapping[str, Feature]) -> Iterator[Row]:
@@ -48,8 +63,17 @@ def with_class_names(rows: Iterable[Row], features: Mapping[str, Feature]) -> It
         yield Row(columns, row.origin, row.split)
 
 
+def check_count(names: Sequence[str], where: str) -> None:
+    """Raises:
+    InputError: For more columns than a row has.
+    """
+    if len(names) > MOST_COLUMNS:
+        what = f"{len(names):,} columns; at most {MOST_COLUMNS:,} are read"
+        raise InputError(what, where=where, remedy="write lists, or remove columns")
+
+
 def _check_names(written: tuple[str, ...], names: tuple[str, ...], where: str, problems: Problems) -> None:
-    doubled = {name for name in names if names.count(name) > 1}
+    doubled = {name for name, count in Counter(names).items() if count > 1}
     if doubled:
         same = ", ".join(repr(word) for word, name in zip(written, names, strict=True) if name in doubled)
         problems.add(f"these columns would have the same name: {same}", where, "rename or remove one of them")

@@ -5,19 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from graft.data.example import Origin
 from graft.data.readers.base import Row
-from graft.data.readers.plain import bare_name
-from graft.data.readers.text import START, check_start, open_bytes, read_text
+from graft.data.readers.plain import bare_name, check_count
+from graft.data.readers.text import LONGEST_LINE, START, check_start, lines_of, open_bytes, read_text
 from graft.errors import Problems
 
-LONGEST_CELL = 1 << 27
-"""Characters in a cell; Python's own limit is 131,072."""
 SIGNS = (",", "\t", ";", "|")
 SAMPLE = 1 << 16
 """Characters that tell what separates the cells."""
@@ -40,7 +39,8 @@ class Separated:
         for line, cells in self._records(path, problems):
             if not names:
                 names = column_names(cells)
-                doubled = sorted({name for name in names if names.count(name) > 1})
+                check_count(names, f"{file}:{line}")
+                doubled = sorted(name for name, count in Counter(names).items() if count > 1)
                 if doubled:
                     problems.add(f"the header names a column twice: {', '.join(doubled)}", f"{file}:{line}")
             elif len(cells) != len(names):
@@ -55,17 +55,23 @@ class Separated:
         """
         with open_bytes(path) as stream:
             check_start(stream.read(START), path)
-        csv.field_size_limit(LONGEST_CELL)
-        with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline="") as text:
-            try:
+        csv.field_size_limit(LONGEST_LINE)  # Python's own limit is 131,072
+        try:
+            with _opened(path) as text:
                 sample = text.read(SAMPLE)
-                said = _SEPARATOR.match(sample)
-                delimiter = said.group(1) if said else separator(sample, self.delimiter)
-                text.seek(0)
-                skipped = 1 if said and text.readline() else 0
-                yield from _parsed(csv.reader(text, delimiter=delimiter, strict=True), path, problems, skipped)
-            except UnicodeDecodeError:
-                read_text(path)  # which says on which line
+            said = _SEPARATOR.match(sample)
+            delimiter = said.group(1) if said else separator(sample, self.delimiter)
+            with _opened(path) as text:
+                skipped = 1 if said and text.readline(SAMPLE) else 0
+                yield from _parsed(
+                    csv.reader(lines_of(text, path), delimiter=delimiter, strict=True), path, problems, skipped
+                )
+        except UnicodeDecodeError:
+            read_text(path)  # which says on which line
+
+
+def _opened(path: Path) -> IO[str]:
+    return io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline="")
 
 
 def separator(sample: str, usual: str) -> str:
