@@ -12,6 +12,11 @@ from graft.errors import GraftError, InputError
     ("error", "said", "remedy"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full", "free some space"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
+            "the disk is full",
+            "free",
+        ),
         (MemoryError(), "not enough memory", "use less"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory", "use less"),
     ],

@@ -95,9 +95,10 @@ def when(iso: Any) -> str:
 
 
 def took(started: Any, finished: Any) -> str:
-    """The time between two ISO 8601 times."""
+    """The time between two ISO 8601 times; none where the clock was set back meanwhile."""
     try:
-        return duration((datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds())
+        seconds = (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
+        return duration(seconds) if seconds >= 0 else ""
     except (TypeError, ValueError):
         return ""
 
