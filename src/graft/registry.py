@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
@@ -51,23 +52,40 @@ def absolute_reference(reference: str) -> str:
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(f"the module {name!r} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a user's module may raise
+        said = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise InputError(f"the module {name!r} cannot be imported: {said}") from error
 
 
 def _module_of_file(path: Path) -> Any:
     if not path.is_file():
         raise InputError("no such file", where=str(path))
-    name = f"graft_extension_{path.stem}"
+    name = f"{_OF_FILE}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file may raise
+    except (Exception, SystemExit) as error:  # whatever a user's file may raise
         raise InputError(f"this file cannot be imported: {type(error).__name__}: {error}", where=str(path)) from error
     return module
+
+
+_OF_FILE = "graft_extension_"
+"""How the names of modules begin that are files of users."""
+
+
+def place_in_extension(error: BaseException) -> str:
+    """``own.py:7`` where an exception comes from a user's file, or went through it last; else an empty string."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.startswith(_OF_FILE):
+            place = f"{frame.f_code.co_filename}:{line}"
+        elif name.partition(".")[0] == "graft":
+            place = ""
+    return place
 
 
 class Registry(Generic[T]):

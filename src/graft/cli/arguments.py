@@ -11,7 +11,9 @@ from graft.errors import InputError
 
 SHORT = {"-o": "output_path", "-m": "model_name_or_path", "-d": "data_files", "-h": "help", "-V": "version"}
 FLAGS = {"help", "help_all", "json", "debug", "dry_run", "setup", "version"}
-COMMON = {*FLAGS, "config", "log_level", "progress"}
+COMMON = {*FLAGS, "color", "config", "log_level", "progress"}
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+"""How Python shows bytes of the command line that are no UTF-8."""
 _NUMBER = re.compile(r"-\.?\d")
 
 
@@ -26,17 +28,21 @@ class Arguments:
         """Remove an option and return its value; what remains are settings, or unknown."""
         return self.options.pop(name, default)
 
-    def flag(self, name: str) -> bool:
-        """Remove a flag and return whether it is on: given, and not as ``false``, ``no`` or ``0``."""
-        return str(self.options.pop(name, "false")).lower() not in {"false", "0", "no"}
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Remove a flag and return whether it is on: not ``false``, ``no``, ``off`` or ``0``."""
+        return str(self.options.pop(name, default)).lower() not in {"false", "0", "no", "off"}
 
 
 def parse(argv: Sequence[str]) -> Arguments:
     """``--name value``, ``--na-me=value``, ``--name v1 v2``, ``--flag``, ``--no_flag``, ``-o value``, and words.
 
     Raises:
-        InputError: for an option given twice, or a short option that does not exist.
+        InputError: for an option given twice, a short option that does not exist, or bytes that are no UTF-8.
     """
+    for word in argv:
+        if wrong := _NO_TEXT.search(word):
+            part = word[max(0, wrong.start() - 20) : wrong.start() + 20]
+            raise InputError(f"{part!r} is not UTF-8 text", remedy="rename the file, or correct the option")
     found = Arguments()
     name: str | None = None
     for word in argv:

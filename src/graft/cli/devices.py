@@ -6,6 +6,7 @@ import json
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import Command
+from graft.cli.output import fitted
 from graft.errors import InputError
 
 
@@ -44,7 +45,7 @@ def run(arguments: Arguments) -> int:
         "deployment": f"{choice['deploy_to']}, {choice['deploy_precision']}",
     }
     for name, text in lines.items():
-        print(f"{name:<12} {text}")
+        print(fitted(f"{name:<12} {text}"))
     return 0
 
 

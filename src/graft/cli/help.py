@@ -18,6 +18,7 @@ EVERYWHERE = (
     ("--json", "print one JSON document on stdout"),
     ("--progress {auto,jsonl}", "progress for people, or on stderr one JSON object a line"),
     ("--log_level 0…4", "log level: debug, info, warning, error, critical"),
+    ("--no-color", "no colors and no escape sequences, as with the environment variable NO_COLOR"),
     ("--debug", "show tracebacks"),
 )
 

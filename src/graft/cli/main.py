@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 
 from graft.cli.arguments import Arguments, parse
 from graft.cli.command import Command, as_command
-from graft.cli.output import PlainStream, plain_output
+from graft.cli.output import PlainStream, fitted, plain_output
 from graft.cli.streams import lasting_stderr
 from graft.errors import GraftError, InputError, Interrupted, did_you_mean
 from graft.interruption import ending_by_signal, exit_code, postponed
 from graft.plain_text import remember_secret
-from graft.registry import Registry
+from graft.registry import Registry, place_in_extension
 
 COMMANDS = {
     "finetune": "fine-tune a model on your data and compare it with its base",
@@ -85,7 +85,9 @@ def _bug(error: Exception, words: Sequence[str]) -> int:
     """Say that graft is at fault, or with ``--debug`` where."""
     if "--debug" in words:
         traceback.print_exc()
-    print(f"error: {type(error).__name__}: {error}\n    this is a bug in graft; --debug shows where", file=sys.stderr)
+    place = place_in_extension(error)
+    whose = f"this comes from {place}, which is no part of graft" if place else "this is a bug in graft"
+    print(f"error: {type(error).__name__}: {error}\n    {whose}; --debug shows where", file=sys.stderr)
     return 1
 
 
@@ -101,7 +103,7 @@ def _said(error: GraftError | KeyboardInterrupt, as_json: bool) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in {"--help", "-h", "help"}:
-        print(_help())
+        print(fitted(_help()))
         return 0
     if words[0] in {"--version", "-V"}:
         from graft import __version__
@@ -115,6 +117,8 @@ def _dispatch(words: list[str]) -> int:
     command = REGISTRY.get(name)
     arguments = parse(words[1:])
     arguments.take("debug")
+    if not arguments.flag("color", True):
+        os.environ["NO_COLOR"] = "1"
     if arguments.flag("help"):
         from graft.cli.help import command_help, command_schema
 
@@ -122,7 +126,7 @@ def _dispatch(words: list[str]) -> int:
         if arguments.flag("json"):
             print(json.dumps(command_schema(command, text), ensure_ascii=False, indent=2))
         else:
-            print(command_help(command, name, text))
+            print(fitted(command_help(command, name, text)))
         return 0
     set_up(arguments)
     return int(command.run(arguments) or 0)

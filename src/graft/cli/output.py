@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
@@ -42,6 +44,25 @@ class PlainStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+def fitted(text: str, width: int | None = None) -> str:
+    """Break the lines of ``text`` between words, for a terminal of ``width`` columns.
+
+    Args:
+        text: Lines, perhaps indented.
+        width: The columns; those of the terminal by default, and no limit for a file or a pipe.
+    """
+    if width is None:
+        if not sys.stdout.isatty():
+            return text
+        width = shutil.get_terminal_size().columns
+    return "\n".join(line if len(line) <= width else _broken(line, width) for line in text.split("\n"))
+
+
+def _broken(line: str, width: int) -> str:
+    below = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
+    return textwrap.fill(line, width, subsequent_indent=below, break_long_words=False, break_on_hyphens=False)
 
 
 @contextmanager

@@ -6,14 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from graft.cli.console import Console
 from graft.runs.evaluation_document import read_evaluation
 from graft.runs.manifest import read_manifest
 from graft.shell import command
-
-WIDTH = 120
 
 
 def print_result(run: Path, as_json: bool) -> None:
@@ -38,21 +34,13 @@ def print_evaluation(document: dict[str, Any]) -> None:
             print_evaluation(each)
         return
     from graft.evaluation.table import rows, verdict
+    from graft.report.figure_table import print_figures
 
     console = Console()
-    if not console.is_terminal:  # a file or a pipe has no edge to wrap at
-        console.width = WIDTH
     names = list(document["predictors"])
     title = f"{document['data']['rows']:,} rows of {Path(document['data']['path']).name}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("metric")
-    for name in names:
-        table.add_column(name, justify="right")
     pairs = list(dict.fromkeys((d["from"], d["to"]) for d in document["differences"]))
-    for before, after in pairs:
-        table.add_column("difference" if len(pairs) == 1 else f"{before} → {after}")
-    for row in rows(document):
-        table.add_row(*[str(cell) for cell in row])
-    console.print(table)
+    differences = ["difference" if len(pairs) == 1 else f"{before} → {after}" for before, after in pairs]
+    print_figures(console, ("metric", *names, *differences), rows(document), title)
     for sentence in (verdict(document), *document.get("notes", ())):
-        console.print(sentence, soft_wrap=True, markup=False)
+        console.print(sentence, soft_wrap=not console.has_edge, markup=False)

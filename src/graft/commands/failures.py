@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from graft.errors import GraftError, is_out_of_memory
+from graft.registry import place_in_extension
 
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 TORCH_COULD_NOT_WRITE = "unexpected pos"
@@ -25,7 +26,8 @@ def as_graft_error(error: Exception) -> GraftError:
     found = _of_resources(
         error, "the last complete checkpoint is kept", "free some space, then continue with --resume", LESS_MEMORY
     )
-    return found or GraftError(f"{type(error).__name__}: {error}", remedy="run it again with --debug to see where")
+    remedy = "run it again with --debug to see where"
+    return found or GraftError(f"{type(error).__name__}: {error}", where=place_in_extension(error), remedy=remedy)
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from graft.report.figure_table import print_figures
 from graft.runs.manifest import (
     BundleManifest,
     CandidateRecord,
@@ -26,9 +26,9 @@ def print_bundle(folder: Path, console: Console) -> None:
     manifest = read_bundle(folder)
     for name, value in bundle_facts(folder, manifest):
         console.print(f"{name:<15}{value}", soft_wrap=True, markup=False)
-    for table in _tables(manifest):
+    for title, headings, rows in _tables(manifest):
         console.print()
-        console.print(table)
+        print_figures(console, headings, rows, title)
     console.print()
     for line in run_commands(folder, manifest):
         console.print(f"next: {line}", soft_wrap=True, markup=False)
@@ -88,33 +88,30 @@ def _agreements(parity: ParityRecord | str | None) -> Iterator[tuple[str, str]]:
         yield "", f"greatest logit difference: {parity.greatest_logit_difference:g}"
 
 
-def _tables(manifest: BundleManifest) -> Iterator[Table]:
+_Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+"""A title, the headings, and the rows."""
+
+
+def _tables(manifest: BundleManifest) -> Iterator[_Table]:
     if manifest.candidates:
         yield _candidates(manifest.candidates)
     if manifest.adapters:
         yield _adapters(manifest)
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for index, name in enumerate(columns):
-        table.add_column(name, justify="right" if index else "left")
-    return table
-
-
-def _candidates(candidates: list[CandidateRecord]) -> Table:
+def _candidates(candidates: list[CandidateRecord]) -> _Table:
     metric = next((one.metric for one in candidates if one.metric), "metric")
-    table = _table("Candidates", "weights", "MB", "tok/s", "load s", "peak MB", metric, "PyTorch", "passed")
+    rows = []
     for one in candidates:
         figures = [one.size_mb, one.tokens_per_second, one.load_seconds, one.peak_mb]
         passes = DASH if one.value is None else ("yes" if one.passed else "no")
         cells = [_number(figure, "g") for figure in figures]
-        table.add_row(one.label, *cells, _number(one.value, ".3f"), _number(one.pytorch, ".3f"), passes)
-    return table
+        rows.append((one.label, *cells, _number(one.value, ".3f"), _number(one.pytorch, ".3f"), passes))
+    return "Candidates", ("weights", "MB", "tok/s", "load s", "peak MB", metric, "PyTorch", "passed"), rows
 
 
-def _adapters(manifest: BundleManifest) -> Table:
-    table = _table("Adapters", "adapter", "MB", "rank", "metric", "PyTorch", "bundle", "same answers", "logit diff")
+def _adapters(manifest: BundleManifest) -> _Table:
+    rows = []
     for name, entry in manifest.adapters.items():
         parity = entry.parity
         cells = ["not compared", "", "", "", ""]
@@ -123,8 +120,8 @@ def _adapters(manifest: BundleManifest) -> Table:
             equal = "{} of {}".format(*parity.answers_equal) if parity.answers_equal else DASH
             cells = [parity.metric or "", *[_number(value, ".3f") for value in values], equal]
             cells.append(_number(parity.greatest_logit_difference, "g"))
-        table.add_row(name, _number(entry.size_mb, "g"), ", ".join(map(str, entry.ranks)), *cells)
-    return table
+        rows.append((name, _number(entry.size_mb, "g"), ", ".join(map(str, entry.ranks)), *cells))
+    return "Adapters", ("adapter", "MB", "rank", "metric", "PyTorch", "bundle", "same answers", "logit diff"), rows
 
 
 def _number(value: float | None, form: str) -> str:

@@ -10,7 +10,6 @@ from graft.evaluation.metrics import metric_info
 from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Difference, Estimate, RunView, number
 
-MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 
 
@@ -31,10 +30,7 @@ def interval_text(metric: MetricInfo, estimate: Estimate | Difference) -> str:
 
 def signed(metric: MetricInfo, value: float) -> str:
     """Return a difference with its sign: ``+0.247``; without one if it rounds to zero."""
-    figure = metric.figure(abs(value))
-    if not figure.strip("0."):
-        return figure
-    return f"{'+' if value > 0 else MINUS}{figure}"
+    return metric.figure(value, True)
 
 
 def share(value: Any) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from graft.report import summary
 from graft.report.base_weights import dependence
+from graft.report.figure_table import print_figures
 from graft.report.format import count, interval_text, metric_of, signed
 from graft.report.row_changes import find_changes
 from graft.runs.metric_info import MetricInfo
@@ -31,7 +32,7 @@ def print_run(run: Path, console: Console) -> None:
     console.print(Text(summary.sentence(view), style="bold"))
     if view.scores:
         console.print()
-        console.print(_scores(view))
+        _print_scores(view, console)
     if changes := find_changes(view):
         fixed, broken = f"{len(changes.fixed):,} rows", f"{len(changes.broken):,}"
         said = f"fixed {fixed} and broke {broken}" if changes.binary else f"improved {fixed} and worsened {broken}"
@@ -71,23 +72,14 @@ def run_summary(run: Path) -> dict[str, Any]:
     }
 
 
-def _scores(view: RunView) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("metric")
-    for name in view.predictors:
-        table.add_column(name, justify="right", overflow="fold")  # no figure is cut
-    table.add_column("difference", justify="right")
-    table.add_column("rows", justify="right")
+def _print_scores(view: RunView, console: Console) -> None:
+    rows: list[tuple[str | Text, ...]] = []
     for name in view.metric_names:
         metric = metric_of(view, name)
         estimates = [values.get(name) for values in view.scores.values()]
-        table.add_row(
-            metric.heading,
-            *[_cell(metric, estimate) for estimate in estimates],
-            _cell(metric, view.difference(name)),
-            count(next((estimate.n for estimate in estimates if estimate), None)),
-        )
-    return table
+        cells = [_cell(metric, found) for found in (*estimates, view.difference(name))]
+        rows.append((metric.heading, *cells, count(next((each.n for each in estimates if each), None))))
+    print_figures(console, ("metric", *view.predictors, "difference", "rows"), rows)
 
 
 def _cell(metric: MetricInfo, found: Estimate | Difference | None) -> Text:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Direction = Literal["higher", "lower"]
 Need = Literal["generation", "choice", "likelihood"]
+MINUS = "\N{MINUS SIGN}"
 USUAL_TOKENIZER = "13a"
 """Of sacrebleu; others are named beside the metric."""
 
@@ -80,8 +81,14 @@ class MetricInfo:
         return self.direction == "lower"
 
     def figure(self, value: float, sign: bool = False) -> str:
-        """Return ``value`` with the metric's decimals, and with its sign if ``sign``."""
-        return f"{value:{'+' if sign else ''}.{self.digits}f}"
+        """Return ``value`` with the metric's decimals; with a plus where it is positive if ``sign``.
+
+        The minus is U+2212 in every report, card and terminal; what rounds to zero has no sign.
+        """
+        text = f"{abs(value):.{self.digits}f}"
+        if not text.strip("0."):
+            return text
+        return f"{MINUS if value < 0 else '+' if sign else ''}{text}"
 
     def as_record(self) -> dict[str, Any]:
         """Return the entry of evaluation.json, which ``from_record`` reads back."""
