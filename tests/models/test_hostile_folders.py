@@ -111,6 +111,8 @@ def test_an_index_names_files_of_its_folder_only(tmp_path: Path, name: object) -
         ("id2label", {"x": "y"}, "'id2label' are not all numbers"),
         ("architectures", "LlamaForCausalLM", "'architectures' is"),
         ("auto_map", [], "'auto_map' is []"),
+        ("eos_token_id", 2**40, "'eos_token_id"),
+        ("pad_token_id", "x", "'pad_token_id' is 'x'"),
     ],
 )
 def test_a_configuration_is_checked_before_it_is_built(tmp_path: Path, key: str, value: object, said: str) -> None:
@@ -161,6 +163,15 @@ def test_half_a_byte_an_element(tmp_path: Path) -> None:
     assert read_header(file)["a"].shape == (4,)
 
 
+FAR = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<|pad|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+    "special_tokens": {"<|pad|>": {"id": "<|pad|>", "ids": [70000], "tokens": ["<|pad|>"]}},
+}
+"""Begins each text with a token that the model does not know."""
+
+
 @pytest.mark.parametrize(
     ("file", "changes", "said"),
     [
@@ -173,6 +184,9 @@ def test_half_a_byte_an_element(tmp_path: Path) -> None:
         ("tokenizer.json", {"model": 7}, ""),
         ("tokenizer.json", {"added_tokens": [{"id": -1}]}, ""),
         ("tokenizer.json", {"normalizer": {"type": "Nothing"}}, ""),
+        ("generation_config.json", {"eos_token_id": ["x"]}, "'eos_token_id"),
+        ("generation_config.json", {"pad_token_id": 10**12}, "'pad_token_id' is 1000000000000"),
+        ("tokenizer.json", {"post_processor": FAR}, "gives the token 70,000 for plain English, but the model has 3"),
         ("special_tokens_map.json", [], "this is []; expected a JSON object"),
     ],
 )

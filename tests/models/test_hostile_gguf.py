@@ -68,6 +68,13 @@ HOSTILE = {
     "alignment": (number("general.alignment", 0), {}, "alignment is 0"),
     "a name that is a number": (number("general.name", 7), {}, "general.name is 7"),
     "a billion layers": (number("llama.block_count", 10**9), {}, "llama.block_count is 1000000000"),
+    "more layers than tensors": (
+        number("llama.block_count", 30) + number("llama.embedding_length", 32),
+        {"counts": (0, 3)},
+        "llama.block_count is 30, but there are tensors of 0 layers",
+    ),
+    "no layers": (number("llama.embedding_length", 32), {}, "the key llama.block_count is missing"),
+    "no width": (number("llama.block_count", 2), {}, "the key llama.embedding_length is missing"),
     "a huge width": (number("llama.embedding_length", 2**31), {}, "llama.embedding_length is 2147483648"),
     "layers as text": (value("llama.block_count", 8, text("x")), {}, "llama.block_count is 'x'"),
     "an ID without a token": (

@@ -4,6 +4,7 @@
 accepted, refused, or a fault, and the reason. A case that hangs ends the process.
 """
 
+import copy
 import faulthandler
 import json
 import os
@@ -45,7 +46,7 @@ def changed(document: Any, rng: random.Random) -> Any:
                 break
             place = rng.choice(inner)
         keys: list[Any] = list(place) if isinstance(place, dict) else list(range(len(place)))
-        value = deep(rng.choice([60, 900])) if rng.random() < 0.03 else rng.choice(VALUES)
+        value = deep(rng.choice([60, 900])) if rng.random() < 0.03 else copy.deepcopy(rng.choice(VALUES))
         if not keys:
             continue
         key = rng.choice(keys)

@@ -171,6 +171,6 @@ def _compare_vocabularies(adapter: Path, base: Base, problems: Problems) -> None
 
 def _vocabulary(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"]
-    except (OSError, ValueError, LookupError, TypeError):
+        return json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"] if file.is_file() else None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None

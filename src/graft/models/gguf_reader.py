@@ -10,7 +10,7 @@ from typing import Any
 from graft.errors import GraftError, InputError, reason_of, refusing
 from graft.models.cache import cache_folder, filled
 from graft.models.folder import Base, is_whole, open_folder
-from graft.models.gguf_scan import REMEDY, scan
+from graft.models.gguf_scan import REMEDY, check_shape, scan
 from graft.models.license import UNKNOWN
 from graft.models.load import quiet, refuse_missing, set_padding
 from graft.models.weights import sha256_of
@@ -55,7 +55,7 @@ def read_header(path: Path) -> Any:
     """
     from gguf import GGUFReader
 
-    scan(path)
+    declared = scan(path)
     with refusing("the GGUF file is truncated or damaged", path, REMEDY):
         reader = GGUFReader(path)
     architecture = field(reader, "general.architecture", "")
@@ -66,6 +66,7 @@ def read_header(path: Path) -> Any:
             where=str(path),
             remedy=f"supported architectures: {', '.join(known)}",
         )
+    check_shape(declared, str(architecture), path)
     return reader
 
 

@@ -222,3 +222,23 @@ def _check_sizes(
             continue
         if type(found) is not int or not 0 <= found <= most:
             problems.add(f"{architecture}.{name} is {shown(found)}; expected a number up to {most:,}", path, REMEDY)
+
+
+def check_shape(header: GgufHeader, architecture: str, path: Path) -> None:
+    """Check that a file gives the sizes of its model, and has a tensor of each of its layers.
+
+    Where a size is missing, transformers takes that of a model with billions of weights, and builds it.
+
+    Raises:
+        InputError: If it does not.
+    """
+    problems = Problems()
+    for name in ("block_count", "embedding_length"):
+        if f"{architecture}.{name}" not in header.values:
+            problems.add(f"the key {architecture}.{name} is missing", path, REMEDY)
+    problems.raise_if_any()
+    layers = len({name.split(".")[1] for name in header.tensors if name.startswith("blk.")})
+    declared = header.values[f"{architecture}.block_count"]
+    if not isinstance(declared, int) or declared > layers:
+        what = f"{architecture}.block_count is {shown(declared)}, but there are tensors of {layers:,} layers"
+        raise InputError(what, where=str(path), remedy=REMEDY)

@@ -210,7 +210,7 @@ def _as_saved(base: Base) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             base.path, trust_remote_code=base.trust_remote_code, local_files_only=True
         )
-        check_tokenizer(tokenizer, base.path)
+        check_tokenizer(tokenizer, base.path, base.embedding_rows)
     if base.new_tokens:
         add_to_tokenizer(tokenizer, base.new_tokens)
     return tokenizer

@@ -20,6 +20,7 @@ PLAUSIBLE_SIZE, PLAUSIBLE_LAYERS = 16_384, 256
 _REMEDY = "the configuration does not belong to these weights: copy or download the model again"
 
 _Size = Annotated[int, Field(ge=1, lt=2**31)] | None
+_Id = Annotated[int, Field(ge=-1, lt=2**31)]
 _Width = Annotated[int, Field(ge=0, lt=2**31)] | None
 
 
@@ -45,6 +46,9 @@ class _Sizes(Record):
     head_dim: _Size = None
     max_position_embeddings: _Size = None
     n_positions: _Size = None
+    eos_token_id: _Id | list[_Id] | None = None
+    bos_token_id: _Id | list[_Id] | None = None
+    pad_token_id: _Id | None = None
     model_type: str | None = None
     tie_word_embeddings: bool | None = None
     is_encoder_decoder: bool | None = None
@@ -103,5 +107,5 @@ def compare_sizes(config: Mapping[str, Any], weights: Sequence[Path], where: Pat
 
 def _declared(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     for part in (config, config.get("text_config") or {}):
-        sizes = ((key, part.get(key)) for key in _Sizes.model_fields)
+        sizes = ((key, part.get(key)) for key in _Sizes.model_fields if not key.endswith("_id"))
         yield from ((key, value) for key, value in sizes if isinstance(value, int) and not isinstance(value, bool))

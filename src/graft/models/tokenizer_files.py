@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from graft.documents import parse_json, read_text, shown
 from graft.errors import InputError, Problems
 from graft.runs.record import Record, validate
 
-_OTHERS = ("special_tokens_map.json", "added_tokens.json", "generation_config.json")
+_OTHERS = ("special_tokens_map.json", "added_tokens.json")
 MOST_GROWTH = 1000
 """Characters that the steps of a tokenizer may make of one; Unicode's own forms make 18."""
 MOST_TOKENS = 64
@@ -33,6 +35,18 @@ class _TokenizerConfig(Record):
     add_eos_token: bool | None = None
 
 
+_Id = Annotated[int, Field(ge=-1, lt=2**31)]  # -1 stands for none in some older configurations
+
+
+class _GenerationConfig(Record):
+    """The tokens that begin, end and fill a text."""
+
+    eos_token_id: _Id | list[_Id] | None = None
+    bos_token_id: _Id | list[_Id] | None = None
+    pad_token_id: _Id | None = None
+    decoder_start_token_id: _Id | list[_Id] | None = None
+
+
 def check_tokenizer_files(folder: Path) -> None:
     """Check the small JSON files of a tokenizer and of text generation: they are JSON and have the right types.
 
@@ -47,6 +61,10 @@ def check_tokenizer_files(folder: Path) -> None:
             if record.model_max_length is not None and not record.model_max_length >= 1:
                 what = f"'model_max_length' is {shown(record.model_max_length)}; expected a positive number"
                 problems.add(what, config, _REMEDY)
+    generation = folder / "generation_config.json"
+    if generation.exists():
+        with problems.collecting():
+            validate(_GenerationConfig, _object(generation), str(generation))
     for name in _OTHERS:
         if (folder / name).exists():
             with problems.collecting():
@@ -78,11 +96,16 @@ def _texts(part: Any) -> Iterator[str]:
                 yield step[key]
 
 
-def check_tokenizer(tokenizer: Any, folder: Path) -> None:
+def check_tokenizer(tokenizer: Any, folder: Path, embeddings: int | None = None) -> None:
     """Check a loaded tokenizer: that it turns a text into a number of tokens that fits it, and back.
 
     A tokenizer can replace each letter by a million others, several times in turn; that cannot be stopped later, as it
     is one call of a library.
+
+    Args:
+        tokenizer: A tokenizer of transformers.
+        folder: Where it is from.
+        embeddings: The number of tokens that the model knows, if that is known.
 
     Raises:
         InputError: If it does not.
@@ -104,6 +127,10 @@ def check_tokenizer(tokenizer: Any, folder: Path) -> None:
     if len(ids) > MOST_TOKENS * len(text):
         what = f"this tokenizer makes {len(ids):,} tokens of {len(text)} characters"
         raise InputError(what, where=str(folder), remedy=_REMEDY)
+    if embeddings is not None and max(ids, default=0) >= embeddings:
+        what = f"this tokenizer gives the token {max(ids):,} for plain English"
+        what += f", but the model has {embeddings:,} embeddings"
+        raise InputError(what, where=str(folder), remedy="use the tokenizer that belongs to the model")
     tokenizer.decode(ids)
 
 
