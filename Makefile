@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test coverage torture check docs bench clean
+.PHONY: setup demo test coverage torture check docs bench release-check clean
 
 setup: $(READY)
 
@@ -44,6 +44,10 @@ coverage: setup
 TORTURE ?= 30
 torture: setup
 	GRAFT_TORTURE=$(TORTURE) GRAFT_TORTURE_REPORT=$(CURDIR)/torture.jsonl $(TEST) tests/robustness
+
+# A software bill of materials (CycloneDX), and an audit of the pins. The audit needs PyPI's advisories.
+release-check: setup
+	$(BIN)/python scripts/release_check.py
 
 bench: setup
 	$(BIN)/python benchmarks/train.py

@@ -43,8 +43,13 @@ def is_there(path: str | Path) -> bool:
         return False
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, private: bool = False) -> None:
     """Give ``path`` this content; whoever reads it, at any time, sees the old one or the new one and never a part.
+
+    Args:
+        path: The file. One that exists keeps its mode.
+        content: Text, in UTF-8, or bytes.
+        private: Whether a new file is for this user alone, as one with a user's rows is.
 
     Raises:
         GraftError: when it cannot be written; the old file stays as it was.
@@ -52,7 +57,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     with saying_what_failed(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        mode = path.stat().st_mode & 0o777 if path.exists() else usual_mode()
+        mode = path.stat().st_mode & 0o777 if path.exists() else usual_mode(private)
         # In the same folder: os.replace is atomic within a file system only.
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=TEMPORARY, dir=path.parent)
         temporary = Path(name)
@@ -89,14 +94,22 @@ def remove_stale(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
-def append_line(path: Path, line: str) -> None:
+def append_line(path: Path, line: str, private: bool = False) -> None:
     """Add one line, in one write.
+
+    Args:
+        path: The file.
+        line: The line, without its end.
+        private: Whether a new file is for this user alone.
 
     Raises:
         GraftError: when it cannot be written.
     """
-    with saying_what_failed(path), path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(line + "\n")
+    with saying_what_failed(path):
+        if private and not path.exists():
+            path.touch(mode=0o600)
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line + "\n")
 
 
 @contextmanager
@@ -128,8 +141,8 @@ def _free(folder: Path) -> str:
         return "an unknown number of bytes"
 
 
-def usual_mode() -> int:
-    """The mode of a new file by the user's mask; ``mkstemp`` makes private ones, which a run's files are not."""
+def usual_mode(private: bool = False) -> int:
+    """The mode of a new file by the user's mask, for everybody whom it allows or for this user alone."""
     mask = os.umask(0)
     os.umask(mask)
-    return 0o666 & ~mask
+    return (0o600 if private else 0o666) & ~mask

@@ -1,7 +1,8 @@
-"""Python modules in processes of their own, which never run code of the folder that graft is started in."""
+"""What other processes and libraries are told: no code of the current folder is run, and nothing is reported."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 # For Python 3.10, which has no -P. ``-c`` puts "" first; nothing but ``sys``, which is built in, is imported before it
@@ -22,3 +23,12 @@ def module_command(module: str, *arguments: str) -> list[str]:
     if sys.version_info >= (3, 11):
         return [sys.executable, "-P", "-m", module, *arguments]
     return [sys.executable, "-c", _WITHOUT_FOLDER.format(module), *arguments]
+
+
+def without_telemetry() -> None:
+    """Keep onnxruntime from reporting its use; call it before onnxruntime is imported.
+
+    Its wheels (1.32 does) send what they run on to Microsoft, on Linux too, unless this variable is set. Processes
+    that are started later inherit it. A value that is set already stays.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

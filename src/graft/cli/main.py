@@ -17,6 +17,7 @@ from graft.cli.streams import lasting_stderr
 from graft.errors import GraftError, InputError, Interrupted, did_you_mean
 from graft.interruption import ending_by_signal, exit_code, postponed
 from graft.plain_text import remember_secret
+from graft.processes import without_telemetry
 from graft.registry import Registry, place_in_extension
 
 COMMANDS = {
@@ -158,6 +159,7 @@ def set_up(arguments: Arguments) -> None:
     # PEFT imports bitsandbytes wherever it is installed, and it warns about CPU kernels that nobody asked for.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    without_telemetry()
     # Explicitly on: rows are tokenized in batches, and data loader workers, which are forked, tokenize nothing.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if level > logging.INFO:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from graft.processes import without_telemetry
+
 ROWS, INNER, COLUMNS = 512, 1024, 1024
 """Tokens of a small batch times a layer of a small model."""
 MOST_HIDDEN, MOST_INNER = 1536, 4096
@@ -184,6 +186,8 @@ def _int4_product() -> Callable[[], Any]:
 def _int4_session() -> Any:
     import numpy as np
     import onnx
+
+    without_telemetry()
     import onnxruntime
 
     blocks, random = INNER // 32, np.random.default_rng(0)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from graft.processes import without_telemetry
+
 
 def machine() -> dict[str, Any]:
     """CPU, cores, memory in GB, GPUs, operating system: plain values for a manifest."""
@@ -161,6 +163,7 @@ def npu_names() -> list[str]:
 def providers() -> list[str]:
     """onnxruntime's execution providers on this machine."""
     try:
+        without_telemetry()
         import onnxruntime
     except ImportError:
         return []

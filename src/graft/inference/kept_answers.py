@@ -53,7 +53,7 @@ class KeptAnswers:
         self._found[record.key] = record
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            append_line(self.path, json.dumps(record.document(), ensure_ascii=False))
+            append_line(self.path, json.dumps(record.document(), ensure_ascii=False), private=True)
 
 
 def _without_cut_line(path: Path) -> None:

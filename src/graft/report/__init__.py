@@ -24,5 +24,5 @@ def write_pages(run: Path, **ended: Any) -> None:
     view = RunView.read(run)
     if view.manifest is not None and ended:
         view = replace(view, manifest=view.manifest.model_copy(update=ended))
-    write_whole(run / "report.html", page.render(view))
+    write_whole(run / "report.html", page.render(view), private=True)  # it shows rows
     write_whole(run / "README.md", card.render(view))

@@ -91,7 +91,7 @@ class Bar(NamedTuple):
 def write_report(run: Path) -> Path:
     """Write ``report.html`` into the run folder ``run``, from the files that are there."""
     path = run / "report.html"
-    write_whole(path, render(RunView.read(run)))
+    write_whole(path, render(RunView.read(run)), private=True)  # it shows rows
     return path
 
 

@@ -35,6 +35,8 @@ FILES = (
     "report.html",
     "README.md",
 )
+WITH_ROWS = {"data/train.jsonl", "data/eval.jsonl", "predictions.jsonl"}
+"""Files that show the user's rows, as report.html does."""
 
 
 def check_folder(path: Path) -> None:
@@ -154,8 +156,8 @@ class RunFolder:
         self.write_text(name, dump(document))
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file, complete or not at all."""
-        write_whole(self.path / name, text)
+        """Write a file, complete or not at all; one with rows is for this user alone."""
+        write_whole(self.path / name, text, private=name in WITH_ROWS)
 
     @property
     def in_use(self) -> bool:

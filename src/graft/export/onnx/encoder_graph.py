@@ -16,6 +16,7 @@ import torch
 from graft.documents import REMEDY, shown
 from graft.errors import GraftError, InputError, need_extra, refusing
 from graft.export.onnx.session import open_graph
+from graft.processes import without_telemetry
 from graft.runs.paths import path_inside
 
 LOGITS, HIDDEN = "logits", "last_hidden_state"
@@ -85,6 +86,7 @@ def _quiet() -> Iterator[None]:
 
 def quantize_dynamic_int8(folder: Path) -> None:
     """Quantize the weights to int8, and the activations to int8 at run time, by onnxruntime."""
+    without_telemetry()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     whole, small = folder / "model.onnx", folder / "small.onnx"
@@ -102,6 +104,7 @@ class OnnxEncoder:
     device = torch.device("cpu")
 
     def __init__(self, folder: Path) -> None:
+        without_telemetry()
         import onnxruntime
 
         self._file = path_inside("model.onnx", folder, "the graph")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from graft.errors import Problems
 from graft.models.folder import Base
+from graft.processes import without_telemetry
 
 PROVIDERS = {
     "CPUExecutionProvider": "cpu",
@@ -78,6 +79,7 @@ def check_buildable(provider: Provider, precision: str, problems: Problems) -> N
 
 def runs_here(provider: Provider) -> bool:
     """Whether onnxruntime on this machine has ``provider``."""
+    without_telemetry()
     import onnxruntime
 
     return provider.name in onnxruntime.get_available_providers()

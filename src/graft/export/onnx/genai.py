@@ -11,6 +11,7 @@ import numpy as np
 
 from graft.errors import GraftError, need_extra
 from graft.inference.predictor import Progress
+from graft.processes import without_telemetry
 
 Ids = Sequence[int]
 ROWS_AT_ONCE = 8
@@ -40,6 +41,7 @@ class GenaiModel:
 
     def __init__(self, folder: Path) -> None:
         try:
+            without_telemetry()
             import onnxruntime_genai
         except ImportError as error:
             raise need_extra("cpu", "onnxruntime_genai") from error

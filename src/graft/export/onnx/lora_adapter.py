@@ -20,6 +20,7 @@ from graft.export.onnx.plain_lora import check_plain_lora
 from graft.files import expanded
 from graft.models.base import Base
 from graft.models.open import check_adapter, run_of_adapter
+from graft.processes import without_telemetry
 from graft.runs.bundle_manifest import is_adapter_name
 from graft.runs.manifest import read_run
 
@@ -210,6 +211,7 @@ def adapter_path(bundle: Path, name: str) -> Path:
 
 def write_adapter(adapter: LoraAdapter, file: Path) -> None:
     """Write ``adapter`` in onnxruntime's adapter format."""
+    without_telemetry()
     import onnxruntime
 
     values = {}

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from graft.errors import GraftError, InputError, need_extra
 from graft.models.families import family_of
+from graft.processes import without_telemetry
 
 BUILDER_PRECISIONS = {"float32": "fp32", "float16": "fp16"}
 """The builder's own names, where they differ."""
@@ -77,6 +78,7 @@ def _flatten_rope(config: Any) -> None:
 
 def _builder() -> _Builder:
     try:
+        without_telemetry()
         import onnxruntime_genai.models  # noqa: F401  (puts the builder's modules on the path)
         from onnxruntime_genai.models.builder import create_model, parse_extra_options
     except ImportError as error:

@@ -17,6 +17,7 @@ from graft.documents import REMEDY, shown
 from graft.errors import InputError, need_extra, refusing
 from graft.export.onnx.genai_folder import GENAI_CONFIG, DecoderRecord, read_decoder
 from graft.inference.predictor import CompletionScore, Progress
+from graft.processes import without_telemetry
 from graft.runs.paths import path_inside
 
 Ids = Sequence[int]
@@ -60,6 +61,7 @@ class OnnxSession:
 
     def __init__(self, folder: Path, adapter: Path | None = None) -> None:
         try:
+            without_telemetry()
             import onnxruntime
         except ImportError as error:
             raise need_extra("cpu", "onnxruntime") from error
@@ -229,6 +231,7 @@ def open_graph(file: Path, options: Any) -> Any:
     Raises:
         InputError: If onnxruntime does not load it.
     """
+    without_telemetry()
     import onnxruntime
 
     options.log_severity_level = 4
