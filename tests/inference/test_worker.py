@@ -145,3 +145,16 @@ def _runs(pid):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_process_that_a_library_crashed_is_said_to_have_ended_by_its_signal(tmp_path, number):
+    pytest.importorskip("onnxruntime")
+    with OnnxWorker(tmp_path) as worker:
+        worker._process.send_signal(number)
+        worker._process.wait()
+        with pytest.raises(
+            GraftError, match=f"the process of the bundle ended: it was ended by the signal {number.name}"
+        ):
+            worker.generate([[1] * 100_000], 1, ())

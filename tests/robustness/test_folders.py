@@ -1,5 +1,6 @@
 """Damaged run folders and bundles: their readers return something or say what is wrong, and end in no other way."""
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from damage import INSTEAD, instead_of, of_bytes, of_json, of_lines, put
 from torture import FACTOR, rounds, tally
 
 from graft.cli.main import main
+from graft.commands.export import export_model
 from graft.export.onnx.adapter_prompt import template_of
 from graft.export.onnx.genai_folder import adapter_file, end_tokens, read_decoder
 from graft.export.targets.gguf import _file_of
@@ -22,6 +24,10 @@ from graft.runs.kind import folder_kind
 from graft.runs.manifest import read_bundle, read_run
 from graft.runs.view import RunView
 from graft.training.checkpoints import is_whole
+from small_runs import tune
+from task_rows import ROWS
+from tiny_models import tiny_model_folder
+from tiny_task_models import tiny_bert_folder
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 COMMANDS = ("show", "show --json", "doctor", "doctor --json")
@@ -223,4 +229,39 @@ def test_chat_and_evaluate_of_a_damaged_bundle(folder, name, tmp_path):
     commands = [CHAT, f"evaluate FOLDER --data_files {rows} --bootstrap_samples 100"]
     with tally("damaged bundles") as found:
         run_cases(cases(bundle, files, commands, rounds(2)), found, tmp_path)
+        assert accepted_as_they_are(found, commands)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Runs and bundles of today: a classifier, a model tuned in full, a model folder, and a GGUF file."""
+    folder = tmp_path_factory.mktemp("trained")
+    rows = folder / "classes.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS["classes"]()), "utf-8")
+    classes = {"max_steps": 1, "task": "text-classification", "max_length": 12, "evaluate": True}
+    tune(tiny_bert_folder(folder), rows, folder / "classes", **classes)
+    tune(tiny_model_folder(folder), rows, folder / "full", method="full", max_steps=1, evaluate=True)
+    for name in ("hf", "gguf"):
+        given = {"model_name_or_path": str(folder / "full"), "format": name, "precision": "float32"}
+        export_model({**given, "output_path": str(folder / name), "skip_parity": True})
+    return folder
+
+
+OF_TODAY = {
+    "classes": ("manifest.json", "evaluation.json", "data/eval.jsonl", "adapter/adapter_config.json"),
+    "full": ("manifest.json", "evaluation.json", "data/eval.jsonl", "model/generation_config.json"),
+    "hf": ("manifest.json", "config.json", "generation_config.json", "tokenizer.json", "model.safetensors"),
+    "gguf": ("manifest.json", "full-f32.gguf"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_TODAY)
+def test_chat_and_evaluate_of_what_is_made_today(trained, name, tmp_path):
+    if name == "gguf":
+        pytest.importorskip("xllamacpp")
+    rows = f" --data_files {trained / 'classes.jsonl'}" if name in ("hf", "gguf") else ""
+    commands = [CHAT, f"evaluate FOLDER --bootstrap_samples 100{rows}"]
+    with tally("damaged bundles" if rows else "damaged run folders") as found:
+        run_cases(cases(trained / name, OF_TODAY[name], commands, rounds(1)), found, tmp_path)
         assert accepted_as_they_are(found, commands)

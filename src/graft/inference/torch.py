@@ -9,6 +9,8 @@ from typing import Any
 from graft.data.chat_template import Renderer
 from graft.data.example import Example
 from graft.data.tokenize import candidate_token_ids, prompt_token_ids
+from graft.documents import REMEDY, shown
+from graft.errors import InputError
 from graft.inference.lengths import check_lengths
 from graft.inference.predictor import CompletionScore, Progress, Within
 from graft.models.families import positions
@@ -71,8 +73,16 @@ class TorchPredictor:
         check_lengths(examples, lengths, positions(self.model.config))
 
     def ends(self) -> set[int]:
-        """Return every token that ends an answer: the tokenizer's, those of the model's own list, the end of a turn."""
+        """Return every token that ends an answer: the tokenizer's, those of the model's own list, the end of a turn.
+
+        Raises:
+            InputError: If the model's list has others than token ids.
+        """
         listed = getattr(self.model.generation_config, "eos_token_id", None)
-        ends = set(listed if isinstance(listed, list) else [listed])
+        own = listed if isinstance(listed, list) else [listed]
+        if any(end is not None and (isinstance(end, bool) or not isinstance(end, int)) for end in own):
+            what = f"'eos_token_id' of the generation settings is {shown(listed)}; expected token ids"
+            raise InputError(what, where=str(self.model.name_or_path), remedy=REMEDY)
+        ends = set(own)
         ends |= {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids(self.renderer.turn_end)}
         return {int(end) for end in ends if end is not None}

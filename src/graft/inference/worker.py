@@ -132,7 +132,7 @@ class Worker(ABC):
             stdin.write(request + "\n")
             stdin.flush()
         except OSError:
-            raise self.ended(self._said(process)) from None
+            raise self.ended(self._ending(process)) from None
         while True:
             answer = self._next(process, None if self._patience is None else self._patience + more_seconds)
             if "progress" not in answer:
@@ -147,9 +147,14 @@ class Worker(ABC):
             process.kill()
             raise self.silent(seconds or 0, self._said(process)) from None
         if line is None:
-            raise self.ended(self._said(process))
+            raise self.ended(self._ending(process))
         found: dict[str, Any] = json.loads(line)
         return found
+
+    def _ending(self, process: subprocess.Popen[str]) -> str:
+        """What a process wrote that ended by itself, and how it ended: a crash in a library writes nothing."""
+        said, code = self._said(process), process.returncode
+        return f"{said}\n{_how(code)}" if code else said
 
     def _said(self, process: subprocess.Popen[str]) -> str:
         """What a process that is at its end wrote to stderr."""
@@ -158,6 +163,16 @@ class Worker(ABC):
         log = cast(IO[bytes], self._log)
         log.seek(0)
         return log.read().decode("utf-8", "replace")
+
+
+def _how(code: int) -> str:
+    """How a process with this exit code ended."""
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        return f"it ended with the exit code {code}"
+    more = ": the system may have had too little memory" if name == "SIGKILL" else ""
+    return f"it was ended by the signal {name}{more}"
 
 
 def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
