@@ -21,7 +21,7 @@ from graft.data.pipeline import prepare, read_examples
 from graft.data.rows import as_row
 
 HERE = Path(__file__).parent
-READ_AS = (*[recognize] * 7, labeled_texts, tagged_words, text_pairs)
+FITTING = {"tokens": tagged_words, "spans": tagged_words, "sentence1": text_pairs, "labels": labeled_texts}
 OPTIONS = (
     *[{}] * 12,
     {"text_template": "Q: {question}\nA: {answer.0}"},
@@ -36,10 +36,11 @@ OPTIONS = (
 )
 
 
-def read_one(path, chance):
+def read_one(path, chance, rows):
     """Read a file as a run or as an evaluation would; what is accepted can be written to a run."""
     settings = DataSettings(data_files=(str(path),), **chance.choice(OPTIONS))
-    mapping = chance.choice(READ_AS)
+    fitting = [FITTING[name] for name in FITTING if name in rows[0]]
+    mapping = chance.choice([recognize, *fitting, *fitting, labeled_texts][: 1 + 3 * (chance.random() < 0.5)])
     if chance.random() < 0.3:
         found = prepare(settings, 0, None, mapping)
         examples = [*found.train, *found.eval]
@@ -55,14 +56,15 @@ def test_text_files(tmp_path):
             chance = random.Random(seed)
             name = chance.choice([*TEXT_FORMATS])
             try:
-                whole = TEXT_FORMATS[name](rows_of(chance))
+                rows = rows_of(chance)
+                whole = TEXT_FORMATS[name](rows)
             except (ValueError, UnicodeError):
                 continue
             data, how = damaged(whole, chance)
             path = tmp_path / name
             path.write_bytes(data)
             with found.case(f"{seed} {name} {how}"):
-                read_one(path, chance)
+                read_one(path, chance, rows)
 
 
 SECONDS = 300
