@@ -149,7 +149,7 @@ def one_of(given: Mapping[str, Any], names: Sequence[str], origin: Origin, what:
     Raises:
         InputError: If two of them have different values.
     """
-    found = {name: given[name] for name in names if not nothing(given.get(name))}
+    found = {name: given[name] for name in names if name in given and not nothing(given[name])}
     first = next(iter(found.values()), None)
     if any(value != first for value in found.values()):
         raise InputError(f"{what} has {' and '.join(found)}, which differ", where=str(origin), remedy="remove one")
@@ -182,6 +182,8 @@ def read_weight(given: Mapping[str, Any], origin: Origin, what: str = ROW) -> bo
     Raises:
         InputError: For another value than 0, 1, true and false, and where two of them differ.
     """
+    if given.keys().isdisjoint(WEIGHTS):
+        return None
     found: dict[str, bool] = {}
     for name in WEIGHTS:
         value = given.get(name)

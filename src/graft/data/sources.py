@@ -311,7 +311,8 @@ def take(splits: Splits, spec: str, option: str) -> Sequence[Row]:
                 remedy=did_you_mean(name, splits),
             )
         count = len(splits[name])
-        parts.append(splits[name][_place(start, count, 0) : _place(stop, count, count)])
+        whole = start is None and stop is None  # read in its own order, part by part
+        parts.append(splits[name] if whole else splits[name][_place(start, count, 0) : _place(stop, count, count)])
     rows = parts[0] if len(parts) == 1 else Joined(parts)
     if not rows:
         raise InputError(f"{spec} has no rows", where=option, remedy=f"{name} has {len(splits[name])}")
