@@ -10,7 +10,7 @@ from graft.errors import InputError
 from graft.export.onnx.genai_folder import read_decoder
 from graft.runs.folder import RunFolder
 from graft.runs.kept_rows import read_kept_rows
-from graft.runs.manifest import read_run
+from graft.runs.manifest import read_bundle, read_run
 from graft.runs.paths import path_inside
 from graft.runs.prompt_record import PromptRecord
 from graft.training.checkpoints import MARKER, STATE, is_whole, read_state
@@ -106,6 +106,14 @@ def test_numbers_that_count_nothing_are_refused(tmp_path, steps):
     edited(file, training={"steps": steps})
     with pytest.raises(InputError, match=r"'training\.steps' is .*expected"):
         read_run(tmp_path)
+
+
+def test_a_placement_of_graft_0_1_that_is_no_text_is_refused(tmp_path):
+    file = Path(shutil.copy(FIXTURES / "bundle-0.1" / "manifest.json", tmp_path))
+    assert read_bundle(tmp_path).adapter.placement == "merged"
+    edited(file, adapter={"way": {"merge": 1}, "why": ""})
+    with pytest.raises(InputError, match=r"'adapter\.placement' is \{'merge': 1\}; expected a text"):
+        read_bundle(tmp_path)
 
 
 def test_a_recorded_setting_of_a_wrong_type_is_said_in_words():

@@ -86,9 +86,8 @@ _PLACEMENTS = {"merge": "merged", "beside": "unmerged", "switch": "hot-swappable
 
 def _placement(document: dict[str, Any]) -> dict[str, Any]:
     found = _renamed(document, {"way": "placement", "why": "reason"})
-    if found.get("placement") in _PLACEMENTS:
-        found["placement"] = _PLACEMENTS[found["placement"]]
-    return found
+    placement = str(found.get("placement"))
+    return {**found, "placement": _PLACEMENTS[placement]} if placement in _PLACEMENTS else found
 
 
 def _machine(document: dict[str, Any]) -> dict[str, Any]:
