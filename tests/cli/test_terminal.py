@@ -12,7 +12,8 @@ from graft.cli.arguments import parse
 from graft.cli.main import main
 from graft.cli.output import fitted
 from graft.cli.results import print_evaluation
-from graft.evaluation.metrics import get_metric
+from graft.errors import GraftError
+from graft.evaluation.metrics import Predictions, get_metric
 from graft.registry import load_attribute, place_in_extension
 
 LONG = "a-name-of-a-predictor-that-is-very-long-" * 3
@@ -115,3 +116,11 @@ def test_an_exception_of_a_users_file_is_no_bug_of_graft(tmp_path):
     with pytest.raises(ValueError, match="Expecting") as caught:
         __import__("json").loads("{")
     assert place_in_extension(caught.value) == ""
+
+
+def test_a_metric_that_raises_is_named_with_its_line(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text("def f(references, answers):\n    return 1 / 0\n", encoding="utf-8")
+    metric = get_metric(f"{path}:f")
+    with pytest.raises(GraftError, match=r"own\.py:2: the metric f cannot be computed: ZeroDivisionError"):
+        metric.statistics(Predictions(["a"], ["a"]))

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.errors import InputError
+from graft.errors import GraftError, InputError
 from graft.evaluation.normalization import normalized
 from graft.inference.predictor import CompletionScore
+from graft.registry import place_in_extension
 from graft.runs.metric_info import Direction, MetricInfo, Need
 
 __all__ = ["Array", "Direction", "Metric", "Need", "Predictions", "from_function", "mean_metric", "ratio"]
@@ -174,9 +175,14 @@ def from_function(name: str, function: Callable[[Sequence[str], Sequence[str]], 
 
         Raises:
             InputError: If the function does not return one number for each row.
+            GraftError: If it raises, with the line of the user's file.
         """
         assert predictions.answers is not None
-        numbers = np.asarray(function(list(predictions.references), list(predictions.answers)), dtype=float)
+        try:
+            numbers = np.asarray(function(list(predictions.references), list(predictions.answers)), dtype=float)
+        except Exception as error:  # whatever a user's function may raise
+            what = f"the metric {name} cannot be computed: {type(error).__name__}: {error}"
+            raise GraftError(what, where=place_in_extension(error), remedy="correct its function") from error
         if numbers.shape != (len(predictions.references),):
             raise InputError(
                 f"the metric {name} returned an array of shape {numbers.shape} for {len(predictions.references)} rows",
