@@ -227,3 +227,10 @@ def test_an_error_of_a_library_is_masked(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["evaluate", f"http://jo:{TOKEN}@127.0.0.1:9/v1", "--model", "x", "--debug"]) == 2
     caught = capsys.readouterr()
     assert TOKEN not in caught.err + caught.out and InputError.__name__ in caught.err
+
+
+def test_the_error_of_a_run_is_recorded_without_secrets() -> None:
+    from graft.commands.run_record import end_of
+
+    recorded = end_of("failed", f"401 for https://jo:{TOKEN}@example.org")
+    assert TOKEN not in json.dumps(recorded) and MASK in json.dumps(recorded)

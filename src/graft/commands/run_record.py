@@ -21,6 +21,7 @@ from graft.documents import dump_yaml
 from graft.hardware.machine import machine
 from graft.methods import METHODS
 from graft.models.base import Base, save_chat_template
+from graft.plain_text import mask_secrets
 from graft.planning.fingerprints import chat_template_sha256, tokenizer_sha256
 from graft.planning.plan import RunPlan
 from graft.runs.evaluation_document import read_metrics
@@ -121,7 +122,7 @@ def record_training(run: RunFolder, result: TrainResult, trainable: int, paramet
 
 def end_of(status: str, error: str | None = None) -> dict[str, Any]:
     """The fields of the manifest that say how and when a run ended."""
-    return {"status": status, "finished": _now(), **({"error": error} if error else {})}
+    return {"status": status, "finished": _now(), **({"error": mask_secrets(error)} if error else {})}
 
 
 def _config(plan: RunPlan) -> str:
