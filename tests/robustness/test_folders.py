@@ -12,6 +12,7 @@ from torture import FACTOR, rounds, tally
 
 from graft.cli.main import main
 from graft.commands.export import export_model
+from graft.errors import InputError
 from graft.export.onnx.adapter_prompt import template_of
 from graft.export.onnx.genai_folder import adapter_file, end_tokens, read_decoder
 from graft.export.targets.gguf import _file_of
@@ -265,3 +266,33 @@ def test_chat_and_evaluate_of_what_is_made_today(trained, name, tmp_path):
     with tally("damaged bundles" if rows else "damaged run folders") as found:
         run_cases(cases(trained / name, OF_TODAY[name], commands, rounds(1)), found, tmp_path)
         assert accepted_as_they_are(found, commands)
+
+
+@pytest.mark.parametrize("place", ["../outside.data", "/etc/hostname", "link.data"])
+def test_the_weights_of_a_graph_are_read_from_its_folder_only(folder, tmp_path, place):
+    onnx = pytest.importorskip("onnx")
+    session = pytest.importorskip("graft.export.onnx.session")
+    bundle = folder("bundle-0.1")
+    session.OnnxSession(bundle)
+    shutil.copy(bundle / "model.onnx.data", tmp_path / "outside.data")
+    try:
+        (bundle / "link.data").symlink_to(tmp_path / "outside.data")
+    except OSError:
+        pytest.skip("no links here")
+    graph = onnx.load(str(bundle / "model.onnx"), load_external_data=False)
+    for tensor in graph.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = place if entry.key == "location" else entry.value
+    (bundle / "model.onnx").write_bytes(graph.SerializeToString())
+    with pytest.raises(InputError, match="onnxruntime cannot load this file"):
+        session.OnnxSession(bundle)
+
+
+def test_the_graph_of_a_bundle_is_in_its_folder(folder, tmp_path):
+    session = pytest.importorskip("graft.export.onnx.session")
+    bundle = folder("bundle-0.1")
+    shutil.move(bundle / "model.onnx", tmp_path / "model.onnx")
+    config = bundle / "genai_config.json"
+    config.write_text(config.read_text("utf-8").replace('"model.onnx"', '"../model.onnx"'), "utf-8")
+    with pytest.raises(InputError, match=r"the graph, '\.\./model\.onnx', is not a file in this folder"):
+        session.OnnxSession(bundle)

@@ -148,7 +148,10 @@ class Worker(ABC):
             raise self.silent(seconds or 0, self._said(process)) from None
         if line is None:
             raise self.ended(self._ending(process))
-        found: dict[str, Any] = json.loads(line)
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except ValueError:  # it ended within a line
+            raise self.ended(self._ending(process)) from None
         return found
 
     def _ending(self, process: subprocess.Popen[str]) -> str:

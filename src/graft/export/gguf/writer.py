@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from graft.documents import read_object
 from graft.errors import InputError, Problems
 from graft.export.gguf.families import GGUF_FAMILIES, GgufFamily, gguf_family
 from graft.export.gguf.probe import matching_splitter
@@ -66,7 +66,7 @@ def _check_config(config: Any, family: GgufFamily, where: str = "") -> None:
 def _check_tokenizer(file: Path) -> None:
     if not file.is_file():
         raise InputError("only tokenizers with a tokenizer.json can be exported to GGUF", where=str(file))
-    if problem := tokenizer_problem(json.loads(file.read_text(encoding="utf-8"))):
+    if problem := tokenizer_problem(read_object(file)):
         raise InputError(problem, where=str(file))
 
 
