@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import time
 
 import pytest
@@ -114,6 +115,28 @@ def test_a_killed_evaluation_leaves_the_run_as_it_was_or_evaluated(graft, inputs
         graft.run(*words)
         if leftovers(run) or names(run) != names(inputs.run):
             tried.faults.append(f"left {leftovers(run)}, {names(run) ^ names(inputs.run)}")
+
+
+def test_a_signal_ends_every_command_with_its_exit_code(graft, inputs, tmp_path):
+    run = shutil.copytree(inputs.run, tmp_path / "run", symlinks=True)
+    commands = {
+        "evaluate": ("evaluate", run),
+        "auto-opt": ("auto-opt", run, "--format", "hf", "-o", tmp_path / "hf"),
+        "doctor": ("doctor", run),
+    }
+    with tally("signals") as tried:
+        for name, words in commands.items():
+            number = CHANCE.choice((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+            process, output = graft.start(words)
+            time.sleep(CHANCE.uniform(0.05, 0.4))
+            os.kill(process, number)
+            code, said = graft.ended(process), output.read_text(encoding="utf-8")
+            tried.tried += 1
+            ended = code in {128 + number, -number} or (code == 0 and "interrupted" not in said)
+            if not ended or "Traceback" in said or (code > 0 and "interrupted" not in said):
+                tried.faults.append(f"{name}: {number!r}: exit {code}: {said[-300:]}")
+        if leftovers(tmp_path) or graft.status(run) != "finished":
+            tried.faults.append(f"left {leftovers(tmp_path)}")
 
 
 @pytest.mark.parametrize("command", ["auto-opt", "generate-adapter"])
