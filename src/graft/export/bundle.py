@@ -18,6 +18,8 @@ from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.manifest import BundleManifest, update_manifest
 
 LOCK = ".lock"
+FORMER = f"-former{TEMPORARY}"
+"""How the name of a bundle ends that is being replaced."""
 YOUNG = 60.0
 """Seconds before an unfinished folder without a lock is removed: its owner may be about to lock it."""
 
@@ -47,9 +49,11 @@ def staged(output: Path, overwrite: bool = False) -> Iterator[Path]:
         lock.acquire()
         yield temporary
         _unlock(lock)  # before the move: Windows moves no folder with an open file in it
-        if output.exists():
-            shutil.rmtree(output)
+        former = output.with_name(temporary.name.removesuffix(TEMPORARY) + FORMER)
+        if output.exists():  # moved away as a whole: killed while it removes files, it would leave a part of a bundle
+            output.replace(former)
         Path(temporary).replace(output)
+        shutil.rmtree(former, ignore_errors=True)
     except OSError as error:
         raise cannot_write(output, error) from error
     except SafetensorError as error:
@@ -76,6 +80,8 @@ def clear_stale(output: Path) -> list[Path]:
 
 
 def _owned(folder: Path) -> bool:
+    if folder.name.endswith(FORMER):
+        return False
     if not (folder / LOCK).is_file():
         return time.time() - folder.stat().st_mtime < YOUNG
     lock = FileLock(folder / LOCK)
