@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graft.errors import GraftError, need_extra
+from graft.export.onnx.genai_check import check_genai_config
 from graft.inference.predictor import Progress
 from graft.processes import without_telemetry
 
@@ -36,10 +37,12 @@ class GenaiModel:
 
     Raises:
         MissingExtra: If onnxruntime-genai is not installed.
+        InputError: If genai_config.json would have it load a library, or files from elsewhere.
         GraftError: If it does not load the folder.
     """
 
     def __init__(self, folder: Path) -> None:
+        check_genai_config(folder)
         try:
             without_telemetry()
             import onnxruntime_genai
