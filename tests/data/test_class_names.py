@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from graft.data.features import named
+from graft.data.features import named, whole_number
 from graft.data.readers import load_file
 
 CLASS = {"names": ["neg", "pos"], "_type": "ClassLabel"}
@@ -130,3 +130,7 @@ def test_a_sequence_of_objects_is_kept_as_lists_by_name():
     assert named({"kind": [0, 1], "n": [3, 4]}, feature) == {"kind": ["neg", "pos"], "n": [3, 4]}
     assert named([{"kind": 0}], [{"kind": CLASS}]) == [{"kind": "neg"}]
     assert named([True, 1.0, -1, 9], {"feature": CLASS, "_type": "List"}) == [True, "pos", None, 9]
+
+
+def test_a_number_of_a_class_may_have_any_blank_beside_it():
+    assert [whole_number(text) for text in ("2", " 2\x1d", "\u20033.0", "2\x1d3", "")] == [2, 2, 3, None, None]

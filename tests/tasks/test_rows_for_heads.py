@@ -100,6 +100,8 @@ def test_a_pairs_label_is_a_likeness_from_0_to_1():
     assert [example.similarity for example in made] == [0, 1]
     with pytest.raises(InputError, match="a number of at least 0, not 'paraphrase'"):
         examples(text_pairs, {**pair, "label": "paraphrase"})
+    with pytest.raises(InputError, match=r"a number of at least 0, not 1000+…"):
+        examples(text_pairs, {**pair, "label": 10**400})
 
 
 def test_pairs_that_share_one_text_are_not_the_same(tmp_path):

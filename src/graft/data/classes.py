@@ -127,7 +127,8 @@ def _said(
         yield InferredSetting("label_spelling", [*others[:MOST_SHOWN], *more], why)
     if counts and names is None and all(whole_number(label) is not None for label in counts):
         why = "the classes are numbers without names; --label_names gives them"
-        yield InferredSetting("class_names", sorted(counts, key=lambda label: int(float(label)))[:MOST_SHOWN], why)
+        numbers = sorted(counts, key=lambda label: whole_number(label) or 0)
+        yield InferredSetting("class_names", numbers[:MOST_SHOWN], why)
 
 
 def _plain(label: str) -> str:

@@ -47,7 +47,8 @@ def class_name(value: Any, names: Sequence[str] | None) -> Any:
 def whole_number(value: Any) -> int | None:
     """Return the integer that a cell holds, perhaps as text or as a float (``1.0``); None for other values."""
     if isinstance(value, str):
-        return int(float(value)) if _NUMBER.fullmatch(value.strip()) else None
+        text = value.strip()
+        value = float(text) if _NUMBER.fullmatch(text) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if isinstance(value, int) else int(value) if value.is_integer() else None

@@ -11,6 +11,7 @@ from graft.data.example import Example, Origin, PairExample, as_text
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
 from graft.data.values import listed_names
+from graft.documents import shown
 from graft.errors import InputError
 
 PAIRS = (
@@ -81,13 +82,13 @@ def text_pairs(
 def _number(value: Any, origin: Origin) -> float:
     number = _as_number(value)
     if number is None:
-        raise InputError(f"the label of a pair must be a number of at least 0, not {value!r}", where=str(origin))
+        raise InputError(f"the label of a pair must be a number of at least 0, not {shown(value)}", where=str(origin))
     return number
 
 
 def _as_number(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if 0 <= number < float("inf") else None
