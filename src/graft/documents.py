@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError
+from graft.plain_text import half_character
 
 REMEDY = "the file is damaged or was edited: restore it, or run the command that wrote it again"
 LARGEST = 256 * 2**20
@@ -21,7 +21,6 @@ DEEPEST = 64
 """Levels of lists and objects within one another."""
 LONGEST_VALUE = 60
 """Characters of a wrong value that an error message shows."""
-_HALF = re.compile("[\ud800-\udfff]")
 
 
 def read_text(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> str:
@@ -69,7 +68,7 @@ def parse_json(text: str, where: str, remedy: str = REMEDY) -> Any:
         raise InputError(f"this is not JSON: {error}", where=where, remedy=remedy) from None
     if text.count("[") + text.count("{") > DEEPEST and is_deep(found):
         raise InputError("this JSON is nested too deeply", where=where, remedy=remedy)
-    if "\\ud" in text.lower() and _HALF.search(json.dumps(found, ensure_ascii=False)):
+    if "\\ud" in text.lower() and half_character(json.dumps(found, ensure_ascii=False)):
         raise InputError("this JSON has half of a surrogate pair, which is no character", where=where, remedy=remedy)
     return found
 

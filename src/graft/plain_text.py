@@ -32,6 +32,15 @@ _SECRETS = (
     (re.compile(r"(--(?:hf[_-])?(?:token|api[_-]key)[ =])\S+"), rf"\1{MASK}"),
 )
 _known: set[str] = set()
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def half_character(text: str) -> re.Match[str] | None:
+    """Return the first lone surrogate, which is half of a character and cannot be written.
+
+    JSON can hold one, such as half of an emoji, and Python makes one of each byte of the command line that is no UTF-8.
+    """
+    return _HALF.search(text)
 
 
 def escape_controls(text: str) -> str:

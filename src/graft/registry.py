@@ -7,8 +7,8 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
@@ -46,7 +46,39 @@ def load_attribute(reference: str) -> Any:
 def absolute_reference(reference: str) -> str:
     """Return ``reference`` with the path of its file made absolute, so that it holds in any working directory."""
     place, _, name = reference.rpartition(":")
-    return f"{expanded(place).resolve()}:{name}" if place.endswith(".py") else reference
+    if not place.endswith(".py"):
+        return reference
+    try:
+        return f"{expanded(place).resolve()}:{name}"
+    except (OSError, ValueError, RuntimeError):  # a NUL, or links in a circle: the path of nothing
+        return reference
+
+
+_consents: list[frozenset[str] | None] = [None]
+"""The references that may be loaded now, last; None where the caller decides, as in Python."""
+
+
+@contextmanager
+def only_consented(references: Iterable[str] | None) -> Iterator[None]:
+    """Let registries load within only code that the user consents to; a command runs so.
+
+    What a file, a run or a bundle names goes through a registry, wherever in it the name stands.
+
+    Args:
+        references: The references to code that the user typed. None: any, since the user consents to all.
+    """
+    _consents.append(None if references is None else frozenset(map(absolute_reference, references)))
+    try:
+        yield
+    finally:
+        _consents.pop()
+
+
+def _refuse_without_consent(reference: str) -> None:
+    allowed = _consents[-1]
+    if allowed is not None and absolute_reference(reference) not in allowed:
+        what = f"{reference!r} is code that was not typed, but is named in a file"
+        raise InputError(what, remedy="read that code, and type --trust_remote_code if you trust it")
 
 
 def _module(name: str) -> Any:
@@ -76,14 +108,25 @@ _OF_FILE = "graft_extension_"
 """How the names of modules begin that are files of users."""
 
 
+_packages: dict[str, str] = {}
+"""The distributions that have registered an extension that was loaded, by their modules."""
+
+
 def place_in_extension(error: BaseException) -> str:
-    """``own.py:7`` where an exception comes from a user's file, or went through it last; else an empty string."""
+    """Return where outside graft an exception comes from, or went through last; an empty string if nowhere.
+
+    Returns:
+        ``own.py:7`` of a user's file, or ``the package graft-mine (…/mine.py:7)`` of an installed extension.
+    """
     place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         name = str(frame.f_globals.get("__name__", ""))
+        root, here = name.partition(".")[0], f"{frame.f_code.co_filename}:{line}"
         if name.startswith(_OF_FILE):
-            place = f"{frame.f_code.co_filename}:{line}"
-        elif name.partition(".")[0] == "graft":
+            place = here
+        elif root in _packages:
+            place = f"the package {_packages[root]} ({here})"
+        elif root == "graft":
             place = ""
     return place
 
@@ -144,8 +187,11 @@ class Registry(Generic[T]):
 
         Raises:
             InputError: with the nearest name when there is none; naming what is missing when the object does not fit
-                the protocol; naming the distribution when an entry point cannot be imported.
+                the protocol; naming the distribution when an entry point cannot be imported; when it is code that the
+                user did not consent to (``only_consented``).
         """
+        if ":" in name and name not in self.builtin:
+            _refuse_without_consent(name)
         if name not in self._loaded:
             self._loaded[name] = self.checked(name, self._found(name))
         return self._loaded[name]
@@ -236,6 +282,9 @@ def _package(entry: EntryPoint) -> str:
 
 
 def _loaded(entry: EntryPoint) -> Any:
+    root = entry.module.partition(".")[0]
+    if root != "graft" and entry.dist is not None:
+        _packages[root] = entry.dist.name
     try:
         return entry.load()
     except Exception as error:  # whatever an installed package may raise

@@ -6,9 +6,17 @@ import pytest
 
 from graft.cli.main import main
 from graft.commands.finetune import plan
+from graft.commands.passes import PASSES
+from graft.data.columns import COLUMN_MAPPINGS
 from graft.errors import InputError
+from graft.evaluation.metrics import METRICS
+from graft.export.target import TARGETS
+from graft.methods import METHODS
 from graft.planning.settings import finetune_settings
-from graft.runs.trust import check_file, consent_words
+from graft.registry import only_consented
+from graft.runs.trust import check_file, consent_words, is_typed, typed_code
+from graft.tasks import TASKS
+from graft.training.losses import LOSSES
 
 
 @pytest.fixture
@@ -67,7 +75,85 @@ def test_trust_in_a_file_is_no_consent_to_the_code_of_a_model(tmp_path, capsys):
     )
     for command in ("finetune", "run"):
         assert main([command, "--config", str(config)]) == 2
-        assert f"{config}: trust_remote_code in a file is no consent" in capsys.readouterr().err
+        assert f"{config}: trust_remote_code in a file does not count as consent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trust", [1.0, " true ", "on ", "True", [True], {"a": 1}, "junk", 2])
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"trust_remote_code": "{}"},
+        {"trust-remote-code": "{}"},
+        {"training_arguments": {"trust_remote_code": "{}"}},
+        {"input_model": {"type": "HfModel", "load_kwargs": {"trust_remote_code": "{}"}}},
+        {"data_configs": [{"load_dataset_config": {"params": {"trust_remote_code": "{}"}}}]},
+        {"passes": {"a": {"type": "LoRA", "config": {"training_args": {"trust_remote_code": "{}"}}}}},
+    ],
+    ids=lambda place: str(place)[:40],
+)
+def test_no_spelling_of_trust_in_a_file_counts(place, trust, tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps({"model": "m", **place}).replace('"{}"', json.dumps(trust)), encoding="utf-8")
+    assert main(["evaluate", "--config", str(config)]) == 2
+    assert f"{config}: trust_remote_code in a file does not count" in capsys.readouterr().err
+
+
+def test_trust_is_taken_from_what_is_typed_alone():
+    nested = {"a": [{"trust-remote-code": 1.0, "b": 1}], "trust_remote_code": True, "c": 2}
+    assert check_file(nested, "c.yaml", True) == ({"a": [{"b": 1}], "c": 2}, [])
+    for said in (False, None, "no", "false", 0):
+        assert check_file({"a": {"trust_remote_code": said}}, "c.yaml", False) == ({"a": {}}, [])
+    for typed in ("false", "0", "off", "junk", " true ", ["true", "true"]):
+        assert not is_typed({"trust_remote_code": typed})
+    assert is_typed({"trust_remote_code": True}) and is_typed({"trust_remote_code": "Yes"})
+
+
+@pytest.mark.parametrize("consent", [[], ["--trust_remote_code"]])
+@pytest.mark.parametrize("command", [["finetune"], ["finetune", "--dry_run"], ["run"], ["run", "--dry_run"]])
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ({"passes": {"{}:C": {}}}, "has no type"),
+        ({"passes": {"{}:C": {"type": None}}}, "has no type"),
+        ({"passes": {"a": {"type": {"{}": {"x": "y:C"}}}}}, "passes.a.type must be text"),
+        ({"passes": {"a": {"type": 5}}}, "passes.a.type must be text, not 5"),
+    ],
+    ids=["name", "name of nothing", "mapping", "number"],
+)
+def test_the_name_of_a_pass_is_no_code(place, said, command, consent, planted, tmp_path, capsys):
+    code, trace = planted
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps(place).replace("{}", str(code)), encoding="utf-8")
+    assert main([*command, *consent, "--config", str(config)]) == 2
+    assert said in capsys.readouterr().err and not trace.exists()
+
+
+def test_a_registry_loads_only_what_was_typed(planted, tmp_path, monkeypatch):
+    code, trace = planted
+    monkeypatch.chdir(tmp_path)
+    with only_consented([]):
+        for registry in (METRICS, METHODS, LOSSES, TASKS, TARGETS, PASSES, COLUMN_MAPPINGS):
+            for reference in (f"{code}:f", "planted.py:f", "planted:f"):
+                with pytest.raises(InputError, match="--trust_remote_code"):
+                    registry.get(reference)
+    assert not trace.exists()
+    with only_consented(typed_code(["m"], {"metrics": ["x.py:X", "accuracy, planted.py:f"]})):
+        METRICS.get(str(code) + ":f")
+        with pytest.raises(InputError, match="--trust_remote_code"):
+            PASSES.get(f"{code}:C")
+    with only_consented([]), pytest.raises(InputError, match="--trust_remote_code"):
+        METRICS.get(str(code) + ":f")  # although it is loaded
+    with only_consented(None), pytest.raises(InputError, match="is not a pass: it lacks run"):
+        PASSES.get(f"{code}:C")
+
+
+def test_a_command_loads_no_code_that_slips_through_the_file(planted, tmp_path, monkeypatch, capsys):
+    code, trace = planted
+    config = tmp_path / "c.yaml"
+    config.write_text(f"passes: {{a: {{type: '{code}:C'}}}}\n", encoding="utf-8")
+    monkeypatch.setattr("graft.runs.trust.named_code", lambda document: iter(()))
+    assert main(["run", "--config", str(config)]) == 2
+    assert "is code that was not typed" in capsys.readouterr().err and not trace.exists()
 
 
 def test_with_consent_the_code_is_named_before_it_runs(planted, tmp_path, capsys):
@@ -105,7 +191,7 @@ def test_a_run_to_resume_does_not_consent(planted, tmp_path):
 
 def test_code_that_was_typed_may_be_recorded(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert check_file({"loss": str(tmp_path / "own.py:f")}, "c.yaml", False, {"loss": "own.py:f"}) == []
+    assert check_file({"loss": str(tmp_path / "own.py:f")}, "c.yaml", False, {"loss": "own.py:f"})[1] == []
     with pytest.raises(InputError, match="other"):
         check_file({"loss": "own.py:f", "metrics": ["other:f"]}, "c.yaml", False, {"loss": "own.py:f"})
 

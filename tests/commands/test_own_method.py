@@ -145,6 +145,31 @@ def test_it_is_judged_against_its_base(plain, own, name, tmp_path, capsys):
     assert scores(run) == pytest.approx(first, rel=1e-4)
 
 
+def test_no_command_runs_the_code_that_only_a_run_names(plain, own, tone, tmp_path, capsys):
+    metric = f"{own}:f"
+    own.write_text(f"{FILE}\ndef f(references, answers):\n    return [0.5] * len(answers)\n", encoding="utf-8")
+    run = finetune({**plain, "method": f"{own}:Scale", "metrics": metric})
+    other, trace = tmp_path / "other.py", tmp_path / "trace"
+    other.write_text(f"open({str(trace)!r}, 'w').close()\n{own.read_text(encoding='utf-8')}", encoding="utf-8")
+    for file in (*run.glob("*.json"), *run.glob("*.yaml")):
+        file.write_text(file.read_text(encoding="utf-8").replace("own.py", "other.py"), encoding="utf-8")
+    assert "other.py" in (run / "config.yaml").read_text(encoding="utf-8")
+    for words in (
+        ["evaluate", run],
+        ["evaluate", run, "--data_files", tone],
+        ["evaluate", run, "--data_files", tone, "--metrics", f"accuracy,{metric}"],
+        ["auto-opt", run, "--format", "gguf", "-o", tmp_path / "bundle"],
+        ["chat", run, "--prompt", "x"],
+        ["finetune", run, tone, "-o", tmp_path / "next", "--dry_run"],
+        ["finetune", "--resume", "-o", run],
+        ["finetune", "--resume", "-o", run, "--dry_run", "--max_steps", "9"],
+        ["run", "--dry_run", run / "config.yaml"],
+    ):
+        assert main([str(word) for word in words]) == 2, words
+        assert "--trust_remote_code" in capsys.readouterr().err
+        assert not trace.exists(), words
+
+
 def test_export_asks_the_method(plain, own, capsys):
     run = finetune({**plain, "method": f"{own}:Scale", "evaluate": False, "metrics": None})
     words = ["auto-opt", str(run), "--format", "gguf", "--precision", "float32", "--trust_remote_code"]

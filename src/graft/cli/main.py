@@ -18,7 +18,7 @@ from graft.errors import GraftError, InputError, Interrupted, did_you_mean
 from graft.interruption import ending_by_signal, exit_code, postponed
 from graft.plain_text import remember_secret
 from graft.processes import without_telemetry
-from graft.registry import Registry, place_in_extension
+from graft.registry import Registry, only_consented, place_in_extension
 
 COMMANDS = {
     "finetune": "fine-tune a model on your data and compare it with its base",
@@ -130,7 +130,11 @@ def _dispatch(words: list[str]) -> int:
             print(fitted(command_help(command, name, text)))
         return 0
     set_up(arguments)
-    return int(command.run(arguments) or 0)
+    from graft.runs.trust import is_typed, typed_code
+
+    code = None if is_typed(arguments.options) else typed_code(arguments.words, arguments.options)
+    with only_consented(code):
+        return int(command.run(arguments) or 0)
 
 
 def let_threads_sleep() -> None:

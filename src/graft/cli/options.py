@@ -50,7 +50,8 @@ def read_file(path: str, arguments: Arguments) -> dict[str, Any]:
     known = {**code_settings(), FLAG: FLAG}
     replaced = {known[name] for name in arguments.options if name in known}
     document = {name: value for name, value in document.items() if known.get(name.replace("-", "_")) not in replaced}
-    for reference in check_file(document, path, is_typed(arguments.options)):
+    document, code = check_file(document, path, is_typed(arguments.options))
+    for reference in code:
         print(f"this runs code that {path} names: {reference!r}", file=sys.stderr)
     return document
 

@@ -127,7 +127,7 @@ def _recorded(run: Path, given: FinetuneSettings) -> FinetuneSettings | None:
         return None
     document = read_yaml(path, REMEDY)
     typed = given.model_dump(include=given.model_fields_set)
-    check_file(document, str(path), given.trust_remote_code, typed)
+    document, _ = check_file(document, str(path), given.trust_remote_code, typed)
     return finetune_settings(document, str(path))
 
 

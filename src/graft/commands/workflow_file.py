@@ -21,7 +21,6 @@ LOAD = {
     "data_files": "data_files",
     "split": "train_split",
     "subset": "data_config_name",
-    "trust_remote_code": "trust_remote_code",
 }
 EVAL = {"data_files": "eval_data_files", "split": "eval_split"}
 PREPARE = {
@@ -79,11 +78,11 @@ def _has_sections(document: Mapping[str, Any]) -> bool:
 
 
 class _Parts(NamedTuple):
-    """Settings for every tuning pass, the data configurations by name, and the passes."""
+    """Settings for every tuning pass, the data configurations by name, and the passes' types and settings."""
 
     common: dict[str, Any]
     data: dict[str, dict[str, Any]]
-    passes: dict[str, Any]
+    passes: dict[str, tuple[str, dict[str, Any]]]
 
 
 class _Reader:
@@ -98,7 +97,7 @@ class _Reader:
         common, data, passes = self._parts(document)
         if not passes:
             self.problems.add("there are no passes", self.where, "passes: {lora: {type: LoRA}}")
-        steps = [self._step(name, entry, common, data, over) for name, entry in passes.items()]
+        steps = [self._step(name, *given, common, data, over) for name, given in passes.items()]
         output = self._output(over.get("output_path", common.get("output_path")), steps)
         self.problems.raise_if_any()
         return Workflow(tuple(step for step in steps if step), output)
@@ -122,8 +121,7 @@ class _Reader:
     def flat(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of the only pass, which tunes."""
         common, data, passes = self._parts(document)
-        name, entry = next(iter(passes.items()), ("finetune", {}))
-        kind, config = self._pass(name, entry)
+        name, (kind, config) = next(iter(passes.items()), ("finetune", ("finetune", {})))
         if len(passes) > 1 or not is_tuning(kind):
             what = f"graft finetune runs one tuning pass, but this file has: {', '.join(passes)}"
             self.problems.add(what, self.where, "use graft run --config")
@@ -132,9 +130,10 @@ class _Reader:
         return values
 
     def _parts(self, document: Mapping[str, Any]) -> _Parts:
-        passes = self._mapping(document.get("passes"), "passes")
+        entries = self._mapping(document.get("passes"), "passes")
+        passes = {name: self._pass(name, entry) for name, entry in entries.items()}
         training = self._mapping(document.get("training_config"), "training_config")
-        components = [training, *({"method": self._pass(name, entry)[0].lower()} for name, entry in passes.items())]
+        components = [training, *({"method": kind.lower()} for kind, _ in passes.values())]
         top = {name: value for name, value in document.items() if name not in SECTIONS or name == "output_path"}
         common = by_setting(self._known_alone(top, components), *components)
         common |= self._model(document.get("model", document.get("input_model")))
@@ -163,7 +162,7 @@ class _Reader:
             self.problems.add(f"graft cannot tune a model of type {kind!r}", f"{self.where}: model", f"type: {names}")
         flat = {**{k: v for k, v in model.items() if k not in {"type", "config"}}, **self._config(model, "model")}
         loading = self._mapping(flat.pop("load_kwargs", None), "model.load_kwargs")
-        of_the_hub = {"revision": "model_revision", "token": "token", "trust_remote_code": "trust_remote_code"}
+        of_the_hub = {"revision": "model_revision", "token": "token"}
         return self._renamed({**flat, **loading}, {**MODEL, **of_the_hub}, "model")
 
     def _data_configs(self, given: Any) -> dict[str, dict[str, Any]]:
@@ -189,13 +188,13 @@ class _Reader:
     def _step(
         self,
         name: str,
-        entry: Any,
+        kind: str,
+        config: dict[str, Any],
         common: Mapping[str, Any],
         data: Mapping[str, Mapping[str, Any]],
         over: Mapping[str, Any],
     ) -> Step | None:
         place = f"{self.where}: passes.{name}"
-        kind, config = self._pass(name, entry)
         try:
             cls = pass_class(kind)
             if not is_tuning(kind):
@@ -207,10 +206,18 @@ class _Reader:
             return None
 
     def _pass(self, name: str, entry: Any) -> tuple[str, dict[str, Any]]:
-        """A pass's type, and its settings, whether they stand in ``config`` or beside ``type``."""
-        given = self._mapping(entry, f"passes.{name}")
+        """A pass's type, which its name may be, and its settings, whether in ``config`` or beside ``type``."""
+        place = f"passes.{name}"
+        given = self._mapping(entry, place)
         beside = {key: value for key, value in given.items() if key not in {"type", "config"}}
-        return str(given.get("type", name)), beside | self._config(given, f"passes.{name}")
+        kind = given.get("type")
+        if kind is None and ":" in name:  # a name is no place for code
+            self.problems.add(f"{place} has no type", self.where, "type: path/to/file.py:Name")
+        elif kind is not None and not isinstance(kind, str):
+            self.problems.add(f"{place}.type must be text, not {shown(kind)}", self.where)
+        else:
+            return kind or name, beside | self._config(given, place)
+        return "finetune", {}
 
     def _tuning(
         self,

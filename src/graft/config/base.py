@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from graft.config.describe import bounds, in_words, names_of, options_of, refusa
 from graft.config.types import as_path
 from graft.documents import shown
 from graft.errors import Problem, Problems, did_you_mean
+from graft.plain_text import half_character
 
 
 def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
@@ -24,7 +24,6 @@ def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
 
 
 LARGEST_NUMBER = 10**15
-_HALF = re.compile("[\ud800-\udfff]")
 
 S = TypeVar("S", bound="Settings")
 
@@ -126,7 +125,7 @@ def _is_no_text(value: Any) -> bool:
         return any(_is_no_text(name) or _is_no_text(each) for name, each in value.items())
     if isinstance(value, (list, tuple)):
         return any(map(_is_no_text, value))
-    return isinstance(value, str) and _HALF.search(value) is not None
+    return isinstance(value, str) and half_character(value) is not None
 
 
 def _own_words(detail: Any) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
-from graft.config import EvaluateSettings, ExportSettings, FinetuneSettings, option_names
+from pydantic import ValidationError
+
+from graft.config import EvaluateSettings, ExportSettings, FinetuneSettings, HubSettings, option_names
 from graft.errors import InputError, Problems
 from graft.registry import absolute_reference
 
@@ -73,11 +76,22 @@ def named_code(document: Any) -> Iterator[str]:
 
 
 def asks_for_trust(document: Any) -> bool:
-    """Whether settings, at any depth, say ``trust_remote_code: true``."""
+    """Whether settings, at any depth, have a ``trust_remote_code`` that is neither false nor nothing."""
     if isinstance(document, Mapping):
-        said = any(str(name).replace("-", "_") == FLAG and _is_on(value) for name, value in document.items())
-        return said or any(map(asks_for_trust, document.values()))
+        said = [value for name, value in document.items() if _is_flag(name) and value is not None]
+        return any(_truth(value) is not False for value in said) or any(map(asks_for_trust, document.values()))
     return isinstance(document, (list, tuple)) and any(map(asks_for_trust, document))
+
+
+def without_trust(document: Any) -> Any:
+    """Return settings without ``trust_remote_code``, at any depth: whatever a file says there, it cannot consent."""
+    if isinstance(document, Mapping):
+        return {name: without_trust(value) for name, value in document.items() if not _is_flag(name)}
+    return list(map(without_trust, document)) if isinstance(document, (list, tuple)) else document
+
+
+def _is_flag(name: Any) -> bool:
+    return str(name).replace("-", "_") == FLAG
 
 
 def consent_words(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -87,17 +101,33 @@ def consent_words(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def is_typed(options: Mapping[str, Any]) -> bool:
     """Whether ``--trust_remote_code`` stands on the command line."""
-    return _is_on(options.get(FLAG))
+    return _truth(options.get(FLAG)) is True
 
 
-def _is_on(value: Any) -> bool:
-    return str(value).lower() in {"true", "1", "yes", "on", "y", "t"}
+def _truth(value: Any) -> bool | None:
+    """What the setting makes of a value; None if it refuses it."""
+    try:
+        return HubSettings(trust_remote_code=value).trust_remote_code
+    except ValidationError:
+        return None
+
+
+def typed_code(words: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+    """Return the references to code that were typed, as a word, an option's value, or part of a list.
+
+    Args:
+        words: The words of the command line that belong to no option.
+        options: The options' values by name.
+    """
+    values = [value if isinstance(value, list) else [value] for value in options.values()]
+    texts = [text for text in (*words, *chain(*values)) if isinstance(text, str) and ":" in text]
+    return [part.strip() for text in texts for part in (text, *text.split(",")) if ":" in part]
 
 
 def check_file(
     document: Mapping[str, Any], where: str, trusted: bool, typed: Mapping[str, Any] = MappingProxyType({})
-) -> list[str]:
-    """Refuse what a file of settings would run: what is in a file can be from anywhere, and is no consent.
+) -> tuple[dict[str, Any], list[str]]:
+    """Refuse what a file of settings would run: it can be from anywhere, and does not count as consent.
 
     Args:
         document: The settings in the file.
@@ -106,7 +136,7 @@ def check_file(
         typed: Settings that were typed; code that they name may be run.
 
     Returns:
-        The code that the file names and that will be run.
+        The settings without ``trust_remote_code``, and the code that they name and that will be run.
 
     Raises:
         InputError: Naming all code in the file, if the user did not consent.
@@ -120,6 +150,6 @@ def check_file(
             problems.add(f"this file names code to run, {reference!r}", where, remedy)
         if not code and asks_for_trust(document):
             remedy = f"type --{FLAG} if you trust the code of the model that it names, or remove it from the file"
-            problems.add(f"{FLAG} in a file is no consent", where, remedy)
+            problems.add(f"{FLAG} in a file does not count as consent", where, remedy)
     problems.raise_if_any()
-    return code
+    return without_trust(document), code

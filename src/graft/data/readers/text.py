@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, AnyStr
 
 from graft.errors import InputError, Problems
+from graft.plain_text import half_character
 
 START = 200
 """Bytes at the beginning of a file that tell UTF-16."""
@@ -140,18 +141,13 @@ def _encoding(path: Path, name: str, codec: str, line: int) -> InputError:
 def has_whole_characters(row: Any, where: str, problems: Problems) -> bool:
     """Check for half a character, as of an emoji that was cut in two: JSON can write it, and no tokenizer takes it."""
     try:
-        json.dumps(row, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(error.object[error.start]):04x}"
-        problems.add(
-            f"{half} is a lone surrogate, which is half of a character",
-            where,
-            "write the whole character, or remove it",
-        )
-        return False
+        half = half_character(json.dumps(row, ensure_ascii=False))
     except RecursionError:  # said where values are made plain
         return True
-    return True
+    if half is not None:
+        what = f"\\u{ord(half[0]):04x} is a lone surrogate, which is half of a character"
+        problems.add(what, where, "write the whole character, or remove it")
+    return half is None
 
 
 def json_reason(error: Exception) -> str:
