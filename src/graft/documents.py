@@ -84,15 +84,20 @@ def is_deep(value: Any, most: int = DEEPEST) -> bool:
     return True
 
 
-def read_object(path: Path, most: int = LARGEST) -> dict[str, Any]:
+def read_object(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> dict[str, Any]:
     """Return the JSON object in a file.
+
+    Args:
+        path: The file.
+        most: The most bytes that are read.
+        remedy: What to do when it is damaged.
 
     Raises:
         InputError: If the file holds none.
     """
-    found = parse_json(read_text(path, most), str(path))
+    found = parse_json(read_text(path, most, remedy), str(path), remedy)
     if not isinstance(found, dict):
-        raise InputError(f"this is {shown(found)}; expected a JSON object", where=str(path), remedy=REMEDY)
+        raise InputError(f"this is {shown(found)}; expected a JSON object", where=str(path), remedy=remedy)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Whom a file or a folder belongs to: what is believed unread, or run, must be out of other users' reach."""
+"""Ownership checks for files that graft trusts or executes."""
 
 from __future__ import annotations
 

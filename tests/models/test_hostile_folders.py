@@ -10,7 +10,9 @@ import pytest
 from graft.config import ModelSettings
 from graft.errors import InputError
 from graft.models.base import link, load_model, load_tokenizer, resolve
+from graft.models.model_config import ModelConfig, plain_sizes, refuse_kernels
 from graft.models.safetensors_header import read_header
+from graft.runs.record import validate
 from tiny_models import tiny_model_folder
 
 
@@ -156,6 +158,136 @@ def test_links_within_a_snapshot_of_the_hub_are_its_own(tmp_path: Path) -> None:
     link(resolve(ModelSettings(model_name_or_path=str(folder))), tmp_path / "run")
     assert {file.name for file in (tmp_path / "run").iterdir()} == {file.name for file in folder.iterdir()}
     assert not (tmp_path / "run" / "config.json").is_symlink()
+
+
+def linked(file: Path, target: Path) -> None:
+    """Move a file to ``target``, with a link in its place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.rename(target)
+    try:
+        file.symlink_to(target)
+    except OSError:
+        pytest.skip("this system makes no symbolic links")
+
+
+def test_blobs_of_the_hubs_cache_can_be_on_another_disk(tmp_path: Path) -> None:
+    repository = tmp_path / "models--ann--tiny"
+    folder = tiny_model_folder(repository / "snapshots")
+    (tmp_path / "disk").mkdir()
+    linked(folder / "tokenizer.json", tmp_path / "disk" / ("a" * 64))
+    assert "outside of the model folder" in refusal(folder)
+    (repository / "blobs").symlink_to(tmp_path / "disk")
+    assert resolve(ModelSettings(model_name_or_path=str(folder))).path == folder
+    linked(folder / "config.json", tmp_path / "disk" / "id_rsa")
+    assert "outside of the model folder" in refusal(folder)
+
+
+def test_files_that_an_older_hub_client_linked_into_its_cache(tmp_path: Path) -> None:
+    folder = tiny_model_folder(tmp_path)
+    blobs = tmp_path / "hub" / "models--ann--tiny" / "blobs"
+    linked(folder / "tokenizer.json", blobs / ("0123456789" * 4))
+    link(resolve(ModelSettings(model_name_or_path=str(folder))), tmp_path / "run")
+    assert (tmp_path / "run" / "tokenizer.json").is_file() and not (tmp_path / "run" / "tokenizer.json").is_symlink()
+    linked(folder / "generation_config.json", tmp_path / "farm" / "generation_config.json")
+    assert "cp -rL" in refusal(folder)
+
+
+def changed(file: Path, changes: dict[str, object]) -> None:
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    file.write_text(json.dumps({**found, **changes}), encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["BertTokenizer", "GPT2Tokenizer", "LlamaTokenizer", "T5Tokenizer", None])
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("tokenizer_config.json", "vocab"),
+        ("tokenizer_config.json", "merges"),
+        ("tokenizer_config.json", "init_inputs"),
+        ("tokenizer_config.json", "source_spm"),
+        ("tokenizer_config.json", "rewriting_rules"),
+        ("tokenizer_config.json", "sudachi_kwargs"),
+        ("special_tokens_map.json", "vocab"),
+        ("special_tokens_map.json", "vocab_file"),
+        ("special_tokens_map.json", "tokenizer_file"),
+        ("tokenizer.json", "vocab"),
+    ],
+)
+def test_a_tokenizers_settings_open_no_file_outside(tmp_path: Path, kind: str | None, name: str, key: str) -> None:
+    """Seen: the lines of a private file became the vocabulary, which is saved with each run."""
+    folder = tiny_model_folder(tmp_path)
+    secret = tmp_path / "secret"
+    secret.write_text("my password\n<unk>\n[UNK]\n", encoding="utf-8")
+    value = {"init_inputs": [str(secret)], "sudachi_kwargs": {"file": str(secret)}}.get(key, str(secret))
+    changed(folder / "tokenizer_config.json", {"tokenizer_class": kind} if kind else {})
+    inside = {"type": "BPE", "merges": [], key: value}
+    changed(folder / name, {"model": inside} if name == "tokenizer.json" else {key: value})
+    with pytest.raises(InputError) as caught:
+        load_tokenizer(resolve(ModelSettings(model_name_or_path=str(folder))))
+    assert f"{name}: {key!r}" in str(caught.value)
+
+
+def test_paths_that_older_tokenizers_name_are_no_harm(tmp_path: Path) -> None:
+    folder = tiny_model_folder(tmp_path)
+    (tmp_path / "special_tokens_map.json").write_text("{}", encoding="utf-8")
+    legacy: dict[str, object] = {
+        "name_or_path": str(tmp_path),
+        "special_tokens_map_file": str(tmp_path / "special_tokens_map.json"),
+        "vocab_file": "/home/author/vocab.json",
+        "merges": None,
+        "init_inputs": [],
+    }
+    changed(folder / "tokenizer_config.json", legacy)
+    assert load_tokenizer(resolve(ModelSettings(model_name_or_path=str(folder))))("fox")["input_ids"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attn_implementation": "ann/kernel"},
+        {"_attn_implementation": "ann/kernel@main:attend"},
+        {"_attn_implementation_internal": "paged|ann/kernel"},
+        {"attn_implementation": {"": "sdpa", "text_config": "ann/kernel"}},
+        {"text_config": {"vision": [{"attn_implementation": "ann/kernel"}]}},
+        {"experts_implementation": "deepgemm"},
+        {"attn_implementation": ["ann/kernel"]},
+    ],
+)
+def test_a_configuration_names_no_code_to_download(tmp_path: Path, changes: dict[str, object]) -> None:
+    folder = tiny_model_folder(tmp_path)
+    changed(folder / "config.json", changes)
+    assert "could be code that is downloaded and run" in refusal(folder)
+    known = {"attn_implementation": "eager", "_attn_implementation": None, "experts_implementation": "grouped_mm"}
+    changed(folder / "config.json", {**dict.fromkeys(changes), **known})
+    assert resolve(ModelSettings(model_name_or_path=str(folder))).config["attn_implementation"] == "eager"
+
+
+def test_configurations_of_all_architectures_are_accepted() -> None:
+    """Seen: Gemma 3n was refused, whose layers differ in size."""
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto import modeling_auto as known
+
+    kinds = {*known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *known.MODEL_FOR_MASKED_LM_MAPPING_NAMES}
+    built = 0
+    for kind in sorted(kinds):
+        try:
+            text = CONFIG_MAPPING[kind]().to_json_string(use_diff=False)
+        except Exception:  # it has no default
+            continue
+        validate(ModelConfig, json.loads(text), kind)
+        refuse_kernels(json.loads(text), Path(kind))
+        assert not isinstance(plain_sizes(json.loads(text)).get("intermediate_size"), list)
+        built += 1
+    assert built > 0.9 * len(kinds)
+
+
+def test_sizes_of_each_layer_are_compared_with_the_weights(tmp_path: Path) -> None:
+    folder = tiny_model_folder(tmp_path)
+    changed(folder / "config.json", {"intermediate_size": [64, 10**8]})
+    assert "intermediate_size is 100,000,000, but no tensor" in refusal(folder)
+    changed(folder / "config.json", {"intermediate_size": [64, 48], "max_position_embeddings": 512.0})
+    config = resolve(ModelSettings(model_name_or_path=str(folder))).text_config
+    assert (config["intermediate_size"], config["max_position_embeddings"]) == (64, 512)
 
 
 def test_half_a_byte_an_element(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ HOSTILE = {
     "huge dimension": (b"", {"tensors": [tensor("t", [2**32, 2**32, 2**32])]}, "'t' has the shape"),
     "many dimensions": (b"", {"tensors": [tensor("t", [1] * 9)]}, "has 9 dimensions"),
     "offset": (b"", {"tensors": [tensor("t", [4], offset=2**62)]}, "'t' has the shape"),
-    "tensor twice": (b"", {"tensors": [tensor("t", [4]), tensor("t", [4])]}, "there twice"),
+    "tensor twice": (b"", {"tensors": [tensor("t", [4]), tensor("t", [4])]}, "two tensors have the name 't'"),
     "over one another": (b"", {"tensors": [tensor(f"t{n}", [900]) for n in range(9)]}, "its tensors need"),
     "number format": (b"", {"tensors": [tensor("t", [4], kind=4)]}, "unknown type 4"),
     "half a block": (b"", {"tensors": [tensor("t", [33], kind=2)]}, "'t' has the shape"),

@@ -40,7 +40,7 @@ _INTERNAL = frozenset({"_loop_vars", "_block_vars"})
 """Keywords with which Jinja's own code passes variables."""
 _HOLDERS = (list, tuple, dict, Namespace)
 _CHAIN = 8
-"""So many texts are added up before the sum is looked at."""
+"""Number of `+` operands per size check."""
 _SHORT = 100
 """Items of a list that are gone through without a look at the clock."""
 

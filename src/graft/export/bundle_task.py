@@ -86,7 +86,9 @@ def bundle_tokenizer(folder: Path, trusted: bool = False) -> Any:
     from transformers import AutoTokenizer
 
     from graft.models.load import quiet
+    from graft.models.tokenizer_paths import refuse_named_files
 
+    refuse_named_files(folder)
     with refusing("the tokenizer cannot be loaded", folder, REMEDY), quiet():
         found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trusted)
         found("")

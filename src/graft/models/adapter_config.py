@@ -101,7 +101,7 @@ def check_adapter_config(adapter: Path) -> None:
     indices = config.trainable_token_indices or []
     for number in indices if isinstance(indices, list) else [one for each in indices.values() for one in each]:
         if not 0 <= number < 2**31:
-            problems.add(f"trainable_token_indices has {shown(number)}, which is no token", file, _REMEDY)
+            problems.add(f"trainable_token_indices has {shown(number)}, which is not a token ID", file, _REMEDY)
             break
     for text in _patterns(config):
         with problems.collecting():

@@ -15,6 +15,7 @@ from graft.models.adapter_base import BASE_RECORD, CONFIG, AdapterBaseRecord, ex
 from graft.models.folder import Base
 from graft.models.load import quiet
 from graft.models.own_files import model_files
+from graft.models.tokenizer_paths import refuse_named_files
 from graft.runs.record import dump
 
 BESIDE = "../model"
@@ -122,6 +123,7 @@ def _load(folder: Path, trusted: bool) -> Any:
     from transformers import AutoTokenizer
 
     try:
+        refuse_named_files(folder)
         with quiet():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted, local_files_only=True)
     except Exception:  # as varied as tokenizers are

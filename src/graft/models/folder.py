@@ -8,7 +8,7 @@ from typing import Any
 
 from graft.errors import Problems, nearest
 from graft.models.license import find_license
-from graft.models.model_config import compare_sizes, read_model_config
+from graft.models.model_config import compare_sizes, plain_sizes, read_model_config
 from graft.models.new_tokens import NewToken, read_record
 from graft.models.own_files import refuse_foreign_links
 from graft.models.weights import find_weights, sha256_of
@@ -41,8 +41,8 @@ class Base:
 
     @property
     def text_config(self) -> dict[str, Any]:
-        """The configuration of the part that reads text."""
-        return {**self.config, **(self.config.get("text_config") or {})}
+        """The configuration of the part that reads text; of sizes that differ between layers, the largest."""
+        return plain_sizes({**self.config, **(self.config.get("text_config") or {})})
 
     @property
     def embedding_rows(self) -> int | None:

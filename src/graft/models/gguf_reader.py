@@ -13,6 +13,7 @@ from graft.models.folder import Base, is_whole, open_folder
 from graft.models.gguf_scan import REMEDY, check_shape, scan
 from graft.models.license import UNKNOWN
 from graft.models.load import quiet, refuse_missing, set_padding
+from graft.models.tokenizer_paths import refuse_named_files
 from graft.models.weights import sha256_of
 from graft.ownership import is_private
 from graft.progress import Reporter
@@ -143,6 +144,7 @@ def _read(source: Path, pre_tokenizer: str | None) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    refuse_named_files(source.parent)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         source.parent, gguf_file=source.name, dtype=torch.float32, output_loading_info=True
     )

@@ -161,8 +161,11 @@ class _Scanner:
         total = 0
         for _ in range(count):
             name, dimensions = self._text(), self._number("I")
-            if name in found.tensors or not 1 <= dimensions <= _DIMENSIONS:
-                raise _Damaged(f"the tensor {shown(name)} is there twice, or has {dimensions:,} dimensions")
+            if name in found.tensors:
+                raise _Damaged(f"two tensors have the name {shown(name)}")
+            if not 1 <= dimensions <= _DIMENSIONS:
+                what = f"the tensor {shown(name)} has {dimensions:,} dimensions; expected 1 to {_DIMENSIONS}"
+                raise _Damaged(what)
             shape = tuple(self._number("Q") for _ in range(dimensions))
             kind, offset = self._number("I"), self._number("Q")
             if kind not in set(GGMLQuantizationType):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from graft.documents import read_object
+from graft.documents import read_object, shown
 from graft.errors import InputError, Problems
 from graft.models.safetensors_header import read_header
 from graft.runs.record import Record, validate
@@ -19,15 +19,22 @@ PLAUSIBLE_SIZE, PLAUSIBLE_LAYERS = 16_384, 256
 """Sizes up to these are left to the library to compare with the weights."""
 _REMEDY = "the configuration does not belong to these weights: copy or download the model again"
 
-_Size = Annotated[int, Field(ge=1, lt=2**31)] | None
+_Positive = Annotated[int, Field(ge=1, lt=2**31)]
+_Size = _Positive | list[_Positive] | None  # a list has one for each layer
 _Id = Annotated[int, Field(ge=-1, lt=2**31)]
-_Width = Annotated[int, Field(ge=0, lt=2**31)] | None
+_Natural = Annotated[int, Field(ge=0, lt=2**31)]
+_Width = _Natural | list[_Natural] | None
+_Positions = _Positive | Annotated[float, Field(ge=1, lt=2**31)] | None  # MusicFlamingo's is 1200.0
+
+ATTENTION = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
+"""What a configuration may name; other names are repositories of the Hub, whose kernel would be downloaded and run."""
+EXPERTS = ("eager", "batched_mm", "grouped_mm")
 
 
 class _Sizes(Record):
     """What graft computes with, and what makes a model large or deep."""
 
-    vocab_size: _Size = None
+    vocab_size: _Positive | None = None
     hidden_size: _Size = None
     n_embd: _Size = None
     d_model: _Size = None
@@ -44,8 +51,8 @@ class _Sizes(Record):
     num_key_value_heads: _Size = None
     n_head: _Size = None
     head_dim: _Size = None
-    max_position_embeddings: _Size = None
-    n_positions: _Size = None
+    max_position_embeddings: _Positions = None
+    n_positions: _Positions = None
     eos_token_id: _Id | list[_Id] | None = None
     bos_token_id: _Id | list[_Id] | None = None
     pad_token_id: _Id | None = None
@@ -69,7 +76,7 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of a model folder.
 
     Raises:
-        InputError: If there is none, or keys that graft reads have values of another type.
+        InputError: If there is none, keys that graft reads have values of another type, or it names a kernel to fetch.
     """
     file = folder / "config.json"
     if not file.exists():
@@ -79,6 +86,7 @@ def read_model_config(folder: Path) -> dict[str, Any]:
         what = "this file has no model_type, so it is not a transformers configuration"
         raise InputError(what, where=str(file))
     record = validate(ModelConfig, found, str(file))
+    refuse_kernels(found, file)
     if not all(name.isascii() and name.isdigit() and len(name) < 10 for name in record.id2label or {}):
         raise InputError("the keys of 'id2label' are not all numbers", where=str(file), remedy="restore the file")
     return found
@@ -105,7 +113,43 @@ def compare_sizes(config: Mapping[str, Any], weights: Sequence[Path], where: Pat
         problems.add(what, where, _REMEDY)
 
 
+def plain_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``config`` with one whole number for each size: of a list, which has one for each layer, the largest."""
+    sizes: dict[str, int] = {}
+    for key, size in _declared({**config, "text_config": None}):
+        sizes[key] = max(size, sizes.get(key, 0))
+    return {**config, **sizes}
+
+
 def _declared(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     for part in (config, config.get("text_config") or {}):
         sizes = ((key, part.get(key)) for key in _Sizes.model_fields if not key.endswith("_id"))
-        yield from ((key, value) for key, value in sizes if isinstance(value, int) and not isinstance(value, bool))
+        for key, value in sizes:
+            for size in value if isinstance(value, list) else (value,):
+                if isinstance(size, (int, float)) and not isinstance(size, bool):
+                    yield key, int(size)
+
+
+def refuse_kernels(config: Mapping[str, Any], file: Path) -> None:
+    """Refuse implementations that transformers would fetch; sub-configurations may name them as well.
+
+    Raises:
+        InputError: With each of them.
+    """
+    problems = Problems()
+    for part in _objects(config):
+        for key, value in part.items():
+            known = EXPERTS if "experts" in key else ATTENTION
+            if key.removesuffix("_internal").endswith(("attn_implementation", "experts_implementation")):
+                for name in value.values() if isinstance(value, dict) else (value,):
+                    if name is not None and name not in known:
+                        what = f"{key!r} is {shown(name)}, which could be code that is downloaded and run"
+                        problems.add(what, file, f"use one of {', '.join(known)}, or remove the key")
+    problems.raise_if_any()
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _objects(inner)

@@ -1,13 +1,16 @@
 """The small files that belong to a model folder, and which links among them are followed.
 
 A model folder may come from a stranger, and a run that is made of it may go to others. So only files by the names that
-model folders have are copied, and a link is followed only to a file that came with the folder: within it, or within the
-repository of the Hub's cache that it is a snapshot of. Else ``tokenizer.json -> /home/user/secret`` would put a private
-file into a run. Weights may be links to elsewhere, such as to another disk: what they lead to has to be weights.
+model folders have are copied, and a link is followed only to a file that came with the folder: within it, or among the
+blobs of a model in a Hub cache, which are public or at least a model's. Else ``tokenizer.json -> /home/user/secret``
+would put a private file into a run. Weights may be links to elsewhere, such as to another disk: what they lead to has
+to be weights.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +29,9 @@ MODEL_FILES = (
     "*_chat_templates/*.jinja",
 )
 
+_HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+"""The name of a file in the Hub's cache."""
+
 
 def model_files(folder: Path, patterns: Sequence[str] = MODEL_FILES) -> list[Path]:
     """Return the small files of a model folder, sorted; those that are links to elsewhere are omitted."""
@@ -41,7 +47,7 @@ def refuse_foreign_links(folder: Path, problems: Problems) -> None:
             problems.add(
                 "this is a link to a file outside of the model folder, whose content a run would copy",
                 file,
-                "replace the link by the file if it belongs to the model, or remove the link",
+                f"if it belongs to the model, copy the folder with its links resolved: cp -rL {folder.name} copy-of-it",
             )
 
 
@@ -50,7 +56,8 @@ def _named(folder: Path, patterns: Sequence[str]) -> set[Path]:
 
 
 def _came_with(file: Path, root: Path) -> bool:
-    return file.resolve().is_relative_to(root)
+    found = file.resolve()
+    return found.is_relative_to(root) or _is_blob(found, root)
 
 
 def _root(folder: Path) -> Path:
@@ -59,3 +66,16 @@ def _root(folder: Path) -> Path:
     repository = folder.parent.parent
     in_cache = folder.parent.name == "snapshots" and repository.name.startswith("models--")
     return repository if in_cache else folder
+
+
+def _is_blob(file: Path, root: Path) -> bool:
+    """Whether a file is among the blobs of a model in a Hub cache of this user's, where hashes are the names.
+
+    The blobs of a snapshot can be a link to another disk, and ``huggingface-cli download --local-dir`` made links into
+    the cache before version 0.23.
+    """
+    blobs = file.parent
+    of_model = blobs.name == "blobs" and blobs.parent.name.startswith("models--")
+    if not _HASH.fullmatch(file.name) or not (of_model or blobs == (root / "blobs").resolve()):
+        return False
+    return os.name != "posix" or blobs.stat().st_uid == os.getuid()

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from graft.documents import parse_json, read_text, shown
+from graft.documents import read_object, shown
 from graft.errors import InputError, Problems
+from graft.models.tokenizer_paths import refuse_named_files
 from graft.runs.record import Record, validate
 
 _OTHERS = ("special_tokens_map.json", "added_tokens.json")
@@ -57,26 +58,20 @@ def check_tokenizer_files(folder: Path) -> None:
     config = folder / "tokenizer_config.json"
     if config.exists():
         with problems.collecting():
-            record = validate(_TokenizerConfig, _object(config), str(config))
+            record = validate(_TokenizerConfig, read_object(config, remedy=_REMEDY), str(config))
             if record.model_max_length is not None and not record.model_max_length >= 1:
                 what = f"'model_max_length' is {shown(record.model_max_length)}; expected a positive number"
                 problems.add(what, config, _REMEDY)
     generation = folder / "generation_config.json"
     if generation.exists():
         with problems.collecting():
-            validate(_GenerationConfig, _object(generation), str(generation))
+            validate(_GenerationConfig, read_object(generation, remedy=_REMEDY), str(generation))
     for name in _OTHERS:
         if (folder / name).exists():
             with problems.collecting():
-                _object(folder / name)
+                read_object(folder / name, remedy=_REMEDY)
     problems.raise_if_any()
-
-
-def _object(file: Path) -> dict[str, Any]:
-    found = parse_json(read_text(file), str(file), _REMEDY)
-    if not isinstance(found, dict):
-        raise InputError(f"this is {shown(found)}; expected a JSON object", where=str(file), remedy=_REMEDY)
-    return found
+    refuse_named_files(folder)
 
 
 def _steps(part: Any) -> Iterator[dict[str, Any]]:

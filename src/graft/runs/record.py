@@ -29,7 +29,7 @@ EXPECTED = {
     "less_than_equal": "at most {le}",
 }
 """pydantic's kinds of errors in words."""
-_ALTERNATIVES = ("ParityRecord", "str", "int", "list[")
+_ALTERNATIVES = ("ParityRecord", "str", "int", "list[", "constrained-")
 """How the parts begin that pydantic puts into the path of an error where a value may be of several types."""
 MOST_ERRORS = 10
 

@@ -43,6 +43,7 @@ from graft.inference.cached import CachedPredictor
 from graft.inference.torch import TorchPredictor
 from graft.methods.adapter_folder import load_adapter
 from graft.models.base import Base, load_model
+from graft.models.tokenizer_paths import refuse_named_files
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import BundleManifest
@@ -281,6 +282,7 @@ class MultiAdapterExport:
         """The tokenizer in the bundle, with its chat template; one that adapters are added to can have another."""
         from transformers import AutoTokenizer
 
+        refuse_named_files(self.folder)
         return AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
 
 
