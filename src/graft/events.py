@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import GraftError, Interrupted
-from graft.files import append_line
+from graft.files import append_line, end_line
 from graft.plain_text import mask_secrets
 from graft.progress import Reporter, enter
 
@@ -78,7 +78,8 @@ class Events:
         What ends the work is the last one: ``done``, ``failed`` or ``interrupted``.
         """
         before, path = self._file, folder / FILE
-        _end_line(path)
+        with suppress(GraftError, OSError):
+            end_line(path)
         self._file = path
         while self._past:
             self._append(self._past.popleft())
@@ -128,11 +129,3 @@ class Events:
             return
         with suppress(GraftError):  # a full disk ends the run where it keeps the run from its work, not here
             append_line(self._file, line)
-
-
-def _end_line(path: Path) -> None:
-    """End a line that a killed process has left unfinished."""
-    with suppress(OSError):
-        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-            with path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write("\n")

@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
-from graft.errors import GraftError
+from graft.errors import GraftError, InputError
 
 TEMPORARY = ".graft-tmp"
 """How the names of unfinished files end; a killed process can leave some behind."""
@@ -86,6 +87,19 @@ def remove_unfinished(folder: Path) -> None:
                     Path(place, name).unlink()
 
 
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with what is in it; of a link, the link.
+
+    Raises:
+        GraftError: when a file cannot be removed; in a folder, what cannot be removed stays.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with saying_what_failed(path):
+        path.unlink(missing_ok=True)
+
+
 def remove_stale(folder: Path) -> None:
     """Remove what killed processes left unfinished in ``folder``, which no lock guards: what is older than an hour."""
     with contextlib.suppress(OSError):
@@ -103,13 +117,31 @@ def append_line(path: Path, line: str, private: bool = False) -> None:
         private: Whether a new file is for this user alone.
 
     Raises:
-        GraftError: when it cannot be written.
+        GraftError: when it cannot be written, or is a link: whoever made it does not choose where graft writes.
     """
-    with saying_what_failed(path):
-        if private and not path.exists():
-            path.touch(mode=0o600)
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(line + "\n")
+    with saying_what_failed(path), _appending(path, private) as file:
+        file.write(line + "\n")
+
+
+def end_line(path: Path) -> None:
+    """End a line that a killed process has left unfinished.
+
+    Raises:
+        GraftError: as ``append_line``.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with saying_what_failed(path), path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            append_line(path, "")
+
+
+def _appending(path: Path, private: bool) -> TextIO:
+    if path.is_symlink():
+        raise InputError("this is a link, and nothing is appended to it", where=str(path), remedy="remove the link")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o600 if private else 0o666), "a", encoding="utf-8", newline="\n")
 
 
 @contextmanager

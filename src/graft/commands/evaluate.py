@@ -32,7 +32,7 @@ from graft.evaluation.compare import Evaluation
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import loses_base, record, record_where_possible, write_evaluation
 from graft.export.bundle import is_bundle
-from graft.files import remove_stale
+from graft.files import remove_stale, saying_what_failed
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 from graft.inference.server_url import is_url
 from graft.methods import METHODS
@@ -42,7 +42,8 @@ from graft.planning.continuing import load_parent
 from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent, enter
 from graft.report import write_pages
-from graft.runs.folder import RunFolder, check_folder
+from graft.runs.folder import RunFolder, check_evaluation_folder
+from graft.runs.links import refuse_links
 from graft.runs.prompt_record import PromptRecord
 from graft.tasks.base import check_metrics
 from graft.tasks.evaluation_rows import load_evaluation_rows, named_files
@@ -177,11 +178,13 @@ def _is_of(run: RunFolder, opened: Opened) -> bool:
 def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> dict[str, Any]:
     """Evaluate a bundle with each of its adapters; returns the document."""
     if request.output is not None:
-        check_folder(request.output)
+        check_evaluation_folder(request.output)
     evaluation = BundleEvaluation(
         folder, request.adapter, request.files, request.model, request.data, request.evaluation, reporter
     )
     found = evaluation.run()
+    if request.output is not None:
+        refuse_links(request.output, found)
     for name, result in found.items() if request.output is not None else ():
         assert request.output is not None
         _write(result, request.output if len(found) == 1 else request.output / name)
@@ -191,7 +194,7 @@ def _evaluate_bundle(folder: Path, request: _Request, reporter: Reporter) -> dic
 def _evaluate_gguf(file: Path, request: _Request, reporter: Reporter) -> Evaluation:
     """Evaluate a GGUF file in llama.cpp."""
     if request.output is not None:
-        check_folder(request.output)
+        check_evaluation_folder(request.output)
     prompt = prompt_beside(file) or PromptRecord()
     token, trusted = request.model.token, request.model.trust_remote_code
     rows = load_evaluation_rows(
@@ -208,7 +211,8 @@ def _evaluate_gguf(file: Path, request: _Request, reporter: Reporter) -> Evaluat
 
 
 def _write(result: Evaluation, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    with saying_what_failed(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)
     write_evaluation(RunFolder(folder), result)
 
@@ -222,7 +226,7 @@ def _opened(name: str, request: _Request, reporter: Reporter) -> Opened:
     problems = Problems()
     if request.output is not None:
         with problems.collecting():
-            check_folder(request.output)
+            check_evaluation_folder(request.output)
     listed = named_files(request.files, request.data)
     if listed is not None:
         with problems.collecting():

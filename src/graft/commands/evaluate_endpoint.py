@@ -27,7 +27,7 @@ from graft.inference.predictor import Predictor
 from graft.inference.server_url import ServerUrl, api_key
 from graft.progress import Reporter
 from graft.runs.evaluation_document import EndpointRecord
-from graft.runs.folder import RunFolder, check_folder
+from graft.runs.folder import RunFolder, check_evaluation_folder
 from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.trust import refuse_code
 from graft.tasks.evaluation_rows import load_evaluation_rows
@@ -159,7 +159,7 @@ def _check_output(folder: Path) -> None:
     """Raises:
     InputError: If the folder is something else, whose evaluation would be lost.
     """
-    check_folder(folder)
+    check_evaluation_folder(folder)
     kind = folder_kind(folder)
     if kind in (FolderKind.RUN, FolderKind.BUNDLE, FolderKind.SEARCH, FolderKind.DATA, FolderKind.MODEL):
         remedy = "choose another --output_path"

@@ -14,6 +14,7 @@ from graft.export.manifest import write_bundle_manifest
 from graft.export.source import ExportSource, open_base, open_source, source_of_base
 from graft.export.target import TARGETS, Choice, choose_target, chosen, export_settings
 from graft.progress import Reporter, Silent, enter
+from graft.runs.links import refuse_links
 from graft.runs.manifest import read_bundle
 
 MULTI_ADAPTER = "onnx-multi-adapter"
@@ -107,6 +108,7 @@ def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
     if not bundle.is_bundle(folder):
         remedy = "graft generate-adapter --add NAME=PATH BUNDLE"
         raise InputError("this folder is not a bundle", where=str(folder), remedy=remedy)
+    refuse_links(folder)
     manifest, named = read_bundle(folder), name_paths(given.add)
     check_names(folder, manifest, named, given.overwrite)
     check_trained(folder, manifest, named)

@@ -37,7 +37,6 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
     """Write the settings, the rows and the manifest of a run that begins, or goes on."""
     run.write_text("config.yaml", _config(plan))
     run.update_manifest(graft=__version__, command="finetune", status="running", started=_now())
-    (run.path / "data").mkdir(exist_ok=True)
     run.write_text("data/train.jsonl", _lines(plan.data.train))
     run.write_text("data/eval.jsonl", _lines(plan.data.eval))
     settings, base, encoding = plan.settings, plan.base, plan.encoding

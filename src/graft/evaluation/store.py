@@ -17,6 +17,7 @@ from graft.runs.evaluation_document import (
     read_evaluation,
 )
 from graft.runs.folder import BusyError, RunFolder
+from graft.runs.links import LinkError
 from graft.runs.paths import portable_path
 from graft.runs.record import dump_lines, plain_values, validate
 
@@ -24,13 +25,13 @@ from graft.runs.record import dump_lines, plain_values, validate
 def record_where_possible(run: RunFolder, result: Evaluation, reporter: Reporter, then: Callable[[Path], None]) -> None:
     """Record a result in a run, and do ``then`` what follows from it, such as to write the pages.
 
-    Where the folder is read-only, or a training is going on in it, that is noted, and the result stays.
+    Where the folder is read-only, has links, or a training is going on in it, that is noted, and the result stays.
     """
     try:
         with run.lock():
             record(run, result)
             then(run.path)
-    except (ReadOnlyError, BusyError) as error:
+    except (ReadOnlyError, BusyError, LinkError) as error:
         reporter.note(f"nothing was recorded in {run.path}: {error.problems[0].what}")
 
 

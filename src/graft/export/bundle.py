@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from graft.errors import GraftError, InputError
-from graft.files import TEMPORARY, cannot_write
+from graft.files import TEMPORARY, cannot_write, remove
 from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.manifest import BundleManifest, update_manifest
 
@@ -53,7 +53,7 @@ def staged(output: Path, overwrite: bool = False) -> Iterator[Path]:
         if output.exists():  # moved away as a whole: killed while it removes files, it would leave a part of a bundle
             output.replace(former)
         Path(temporary).replace(output)
-        shutil.rmtree(former, ignore_errors=True)
+        remove(former)
     except OSError as error:
         raise cannot_write(output, error) from error
     except SafetensorError as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graft.files import append_line, saying_what_failed
+from graft.files import append_line, write_whole
 from graft.inference.server_records import AnswerRecord
 from graft.runs.record import read_lines
 
@@ -58,8 +58,7 @@ class KeptAnswers:
 
 def _without_cut_line(path: Path) -> None:
     """Remove a last line without its end, so that the next answer begins a line."""
-    with saying_what_failed(path):
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            path.write_bytes(whole)
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        write_whole(path, whole)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,9 +12,10 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from graft.documents import parse_json, read_text
 from graft.errors import GraftError, InputError
-from graft.files import append_line, cannot_write, remove_unfinished, write_whole
+from graft.files import append_line, cannot_write, remove, remove_unfinished, saying_what_failed, write_whole
 from graft.runs.evaluation_document import MetricsRecord
 from graft.runs.kind import FolderKind, expect_kind, folder_kind
+from graft.runs.links import refuse_links
 from graft.runs.manifest import MANIFEST, RunManifest, read_run, update_manifest
 from graft.runs.record import dump, validate
 
@@ -32,9 +32,11 @@ FILES = (
     "events.jsonl",
     "evaluation.json",
     "predictions.jsonl",
+    "answers.jsonl",
     "report.html",
     "README.md",
 )
+OWN = (*PARTS, *FILES, LOCK)
 WITH_ROWS = {"data/train.jsonl", "data/eval.jsonl", "predictions.jsonl"}
 """Files that show the user's rows, as report.html does."""
 
@@ -49,6 +51,16 @@ def check_folder(path: Path) -> None:
     if above.exists() and not above.is_dir():
         what = "the output folder is a file" if above == path else f"{above} is a file, not a folder"
         raise InputError(what, where=str(path), remedy="choose another --output_path")
+
+
+def check_evaluation_folder(path: Path) -> None:
+    """Check that an evaluation may be written to ``path``.
+
+    Raises:
+        InputError: If it is a file, or a file of an evaluation in it is a link.
+    """
+    check_folder(path)
+    refuse_links(path, FILES)
 
 
 class BusyError(InputError):
@@ -67,29 +79,37 @@ class RunFolder:
 
         Args:
             path: The folder.
-            overwrite: Remove the run that is in it, and no other files.
+            overwrite: Remove the run that is in it, and no other files; of a link among its parts, the link.
             resume: Keep the run that is in it.
 
         Raises:
             InputError: If it holds another run, or files that do not belong to a run.
+            GraftError: If it cannot be made.
         """
         run = cls(path)
         run.check_free(overwrite, resume)
         if overwrite and not resume and (path / MANIFEST).is_file():
-            with run.lock():
+            lock = run._acquired(PATIENCE)
+            try:
                 run._clear()
-        path.mkdir(parents=True, exist_ok=True)
+            finally:
+                lock.release()
+        with saying_what_failed(path):
+            path.mkdir(parents=True, exist_ok=True)
         return run
 
     def check_free(self, overwrite: bool = False, resume: bool = False) -> None:
         """Check that a run may be written here; nothing is written.
 
         Raises:
-            InputError: If it holds another run or files that do not belong to a run, or another process uses it.
+            InputError: If it holds another run or files that do not belong to a run, a part of a run to resume is a
+                link, or another process uses it.
         """
         path, place = self.path, str(self.path)
         check_folder(path)
         there = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+        if resume:
+            refuse_links(path, OWN)
         if LOCK in there:
             self._acquired(PATIENCE).release()
         kind = folder_kind(path)
@@ -120,10 +140,8 @@ class RunFolder:
         return cls(path)
 
     def _clear(self) -> None:
-        for name in PARTS:
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in FILES:
-            (self.path / name).unlink(missing_ok=True)
+        for name in (*PARTS, *FILES):
+            remove(self.path / name)
 
     @property
     def manifest(self) -> RunManifest:
@@ -200,15 +218,18 @@ class RunFolder:
         Raises:
             BusyError: If another process holds it.
             ReadOnlyError: If nothing can be written there.
+            LinkError: If one of its own parts is a link.
         """
         lock = self._acquired(PATIENCE)
         try:
+            refuse_links(self.path, OWN)
             remove_unfinished(self.path)
             yield
         finally:
             lock.release()
 
     def _acquired(self, seconds: float) -> BaseFileLock:
+        refuse_links(self.path, (LOCK,))
         lock = FileLock(self.path / LOCK)
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from graft.data.example import Example, TaggedExample
 from graft.data.rows import from_row
 from graft.documents import REMEDY, parse_json, read_text
 from graft.errors import InputError
+from graft.runs.links import refuse_links
 from graft.runs.record import Record, validate
 
 
@@ -49,8 +50,9 @@ def read_kept_rows(path: Path, kind: str = "", most: int | None = None) -> list[
         most: The number of rows after which reading ends.
 
     Raises:
-        InputError: If the file cannot be read, or a row is damaged.
+        InputError: If the file cannot be read, it or its folder is a link, or a row is damaged.
     """
+    refuse_links(path.parent.parent, (path.parent.name,))
     # JSON allows U+2028 and U+0085 in a text, where splitlines would cut a row
     lines = ((number, line) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip())
     return list(islice(_rows(lines, path, kind), most))

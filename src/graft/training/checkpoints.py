@@ -12,6 +12,7 @@ from pydantic import Field
 
 from graft.documents import read_object
 from graft.errors import InputError
+from graft.files import write_whole
 from graft.runs.record import Count, Record, validate
 
 MARKER, STATE = "complete.json", "trainer_state.json"
@@ -63,9 +64,7 @@ def seal(checkpoint: Path) -> None:
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file() and path.name != MARKER
     }
-    temporary = checkpoint / f"{MARKER}.tmp"
-    temporary.write_text(json.dumps(sizes), encoding="utf-8")
-    temporary.replace(checkpoint / MARKER)
+    write_whole(checkpoint / MARKER, json.dumps(sizes))
 
 
 def is_whole(checkpoint: Path) -> bool:

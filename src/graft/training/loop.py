@@ -17,6 +17,7 @@ from graft.config import TrainingSettings
 from graft.data.tokenize import TokenizedExample
 from graft.engine import fused
 from graft.errors import InputError
+from graft.files import saying_what_failed
 from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.health import AGAINST_DIVERGENCE, HealthWarning
@@ -113,7 +114,8 @@ def train(request: TrainRequest, reporter: Reporter = SILENT) -> TrainResult:
         InputError: when the training arguments or the engine do not fit.
     """
     settings = request.settings
-    request.checkpoints.mkdir(exist_ok=True)
+    with saying_what_failed(request.checkpoints):
+        request.checkpoints.mkdir(exist_ok=True)
     if "tensorboard" in settings.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.logging_dir or request.run.path / "logs")
     engine = engine_for(settings.engine, request.schedule.precision, request.model, request.loss, request.objective)
