@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -132,6 +133,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out; Linux may also end the process without one."""
     text = str(error).lower() if isinstance(error, RuntimeError) else ""
     return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
+
+
+FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+TORCH_COULD_NOT_WRITE = "unexpected pos"
+"""What ``torch.save`` says of a file that is shorter than what was written to it."""
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an exception says that no more can be written: by its number, or as libraries in Rust and PyTorch do."""
+    text = str(error)
+    in_rust = any(f"os error {number}" in text for number in FULL_DISK)
+    return getattr(error, "errno", None) in FULL_DISK or in_rust or TORCH_COULD_NOT_WRITE in text
 
 
 MOST_SAID = 20

@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from graft.errors import GraftError, InputError
+from graft.errors import GraftError, InputError, is_full_disk
 
 TEMPORARY = ".graft-tmp"
 """How the names of unfinished files end; a killed process can leave some behind."""
 
 HOUR = 3600.0
 
-_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -101,11 +100,19 @@ def remove(path: Path) -> None:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what killed processes left unfinished in ``folder``, which no lock guards: what is older than an hour."""
+    """Remove files that killed processes left unfinished in ``folder``, which no lock guards: those older than an hour.
+
+    Folders stay, however old: what is written in one, such as an export, changes nothing in the folder's own time.
+    """
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if path.name.endswith(TEMPORARY) and time.time() - path.lstat().st_mtime > HOUR:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+            if path.name.endswith(TEMPORARY) and is_old(path) and (path.is_symlink() or not path.is_dir()):
+                path.unlink()
+
+
+def is_old(path: Path) -> bool:
+    """Whether nothing has changed here for an hour."""
+    return time.time() - path.lstat().st_mtime > HOUR
 
 
 def append_line(path: Path, line: str, private: bool = False) -> None:
@@ -153,13 +160,15 @@ def saying_what_failed(path: Path) -> Iterator[None]:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> GraftError:
-    """The same failure in words a user can act on: a full disk with the folder and the room that is left."""
-    if error.errno in _FULL:
+def cannot_write(
+    path: Path, error: OSError, remedy: str = "free some room there, or choose a folder on another disk"
+) -> GraftError:
+    """The same failure in words a user can act on: a full disk with the folder and the room there, and ``remedy``."""
+    if is_full_disk(error):
         return GraftError(
             f"no space left to write {path.name}: {_free(path.parent)} free",
             where=str(path.parent),
-            remedy="free some room there, or choose a folder on another disk",
+            remedy=remedy,
         )
     reason = error.strerror or str(error)
     kind = ReadOnlyError if error.errno in _READ_ONLY else GraftError

@@ -1,7 +1,8 @@
 """Starts commands of graft by forking a process that has imported it already, so that a hundred of them take minutes.
 
-As a program it reads lines of JSON. A list has a command's words, the file that gets what it prints, and the largest
-size of a file that it may write, or null; the answer is the process id. An id is answered with how that one ended.
+As a program it reads lines of JSON. A list has a command's words, the file that gets what it prints, and, or null, the
+largest size of a file that it may write and a folder for temporary files; the answer is the process id. An id is
+answered with how that one ended.
 """
 
 import importlib
@@ -10,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 LOADED = ("graft.commands.finetune", "graft.commands.evaluate", "graft.commands.export", "graft.training.loop", "peft")
@@ -37,19 +39,19 @@ class Graft:
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
 
-    def start(self, words, largest=None):
+    def start(self, words, largest=None, temporary=None):
         """Start a command; its process's id, and the file with what it prints."""
         self.number += 1
         output = self.folder / f"printed-{self.number}"
-        return self._ask([[*map(str, words)], str(output), largest]), output
+        return self._ask([[*map(str, words)], str(output), largest, temporary and str(temporary)]), output
 
     def ended(self, process):
         """Wait for a process; its exit code, or the negative number of the signal."""
         return self._ask(process)
 
-    def tried(self, *words, largest=None):
+    def tried(self, *words, largest=None, temporary=None):
         """The exit code of a command, and what it prints."""
-        process, output = self.start(words, largest)
+        process, output = self.start(words, largest, temporary)
         code = self.ended(process)
         return code, output.read_text(encoding="utf-8")
 
@@ -71,7 +73,7 @@ class Graft:
         return json.loads(self.run("show", run, "--json"))["status"]
 
 
-def _become(words, output, largest):
+def _become(words, output, largest, temporary):
     """Be the command, in the forked process."""
     from graft.cli.main import main
 
@@ -79,6 +81,8 @@ def _become(words, output, largest):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
+    if temporary is not None:
+        tempfile.tempdir = temporary
     if largest is not None:
         import resource
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torture import tally
 from graft.engine.benchmark import ENGINES, _cached
 from graft.engine.kernels import build
 from graft.errors import InputError
+from graft.files import HOUR, TEMPORARY
 from graft.models.cache import filled
 from graft.models.weights import file_sha256, sha256_of
 from graft.ownership import is_private, private_folder
@@ -56,6 +58,18 @@ def test_the_kernel_cache_is_private_and_used_again(compiler: Path) -> None:
     library = build._compiled(str(compiler))
     assert is_private(library) and library.parent.stat().st_mode & 0o777 == 0o700
     assert build._compiled(str(compiler)) == library and calls(compiler) == 1
+
+
+def test_what_a_killed_compilation_left_is_removed_by_the_next(compiler: Path) -> None:
+    library = build._compiled(str(compiler))
+    library.unlink()
+    left, running = (library.parent / f"{name}{TEMPORARY}" for name in ("left", "running"))
+    for folder in (left, running):
+        folder.mkdir()
+        (folder / "kernels.cpp").write_text("", encoding="utf-8")
+    os.utime(left, (time.time() - HOUR - 60,) * 2)
+    build._compiled(str(compiler))
+    assert not left.exists() and running.is_dir()
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o757, 0o702])

@@ -54,14 +54,15 @@ def test_whoever_holds_the_folder_removes_what_a_killed_process_left(run: RunFol
 
 def test_where_there_is_no_lock_only_what_is_old_is_removed(tmp_path: Path) -> None:
     old, young, other = (tmp_path / name for name in (f".a-1{TEMPORARY}", f".a-2{TEMPORARY}", "a"))
-    folder = tmp_path / f"tmp{TEMPORARY}"
+    folder = tmp_path / f".onnx-int8-1{TEMPORARY}"  # an export that has been writing its last file for an hour
     folder.mkdir()
-    for path in (old, young, other, folder / "part"):
+    for path in (old, young, other, folder / "model.onnx"):
         path.write_text("", encoding="utf-8")
     for path in (old, other, folder):
         os.utime(path, (time.time() - HOUR - 60,) * 2)
     remove_stale(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([young.name, other.name])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([young.name, other.name, folder.name])
+    assert (folder / "model.onnx").is_file()
     remove_stale(tmp_path / "nowhere")
 
 

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from graft.cli.arguments import Arguments, parse
 from graft.cli.command import Command, as_command
-from graft.cli.output import PlainStream, fitted, plain_output
-from graft.cli.streams import lasting_stderr
-from graft.errors import GraftError, InputError, Interrupted, did_you_mean
+from graft.cli.output import OutputError, PlainStream, fitted, plain_output
+from graft.errors import GraftError, InputError, Interrupted, did_you_mean, is_full_disk
 from graft.interruption import ending_by_signal, exit_code, postponed
 from graft.plain_text import remember_secret
 from graft.processes import without_telemetry
@@ -43,8 +42,6 @@ def _reference(name: str) -> str:
 REGISTRY: Registry[Command] = Registry(
     "command", Command, {name: _reference(name) for name in (*COMMANDS, *SAME)}, adapt=as_command
 )
-OF_STDOUT = (errno.EPIPE, errno.ENOSPC, errno.EIO)
-"""What writing to a closed pipe, a full disk or a terminal that is gone raises."""
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
@@ -60,26 +57,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     let_threads_sleep()
     words = list(sys.argv[1:] if argv is None else argv)
-    with lasting_stderr(), plain_output(), ending_by_signal():
+    with plain_output(), ending_by_signal():
         try:
-            code = _dispatch(words)
-            print(end="", flush=True)  # a full disk or a closed pipe is met here and not when Python ends
+            code = _ended(words)
+            print(end="", flush=True)  # what an error has said as JSON
             return code
-        except (GraftError, KeyboardInterrupt) as error:
-            if "--debug" in words:
-                traceback.print_exc()
-            with postponed():  # a second Ctrl-C must not cut the last words short
-                return _said(error, "--json" in words)
-        except OSError as error:
-            if error.errno not in OF_STDOUT:
-                return _bug(error, words)
+        except OutputError as error:
             sys.stdout = None  # or Python would write again when it ends
-            if error.errno == errno.EPIPE:  # as in `graft show RUN | head`
+            if error.reason.errno == errno.EPIPE:  # as in `graft show RUN | head`
                 return 0
-            print(f"error: cannot write to standard output: {error.strerror}", file=sys.stderr)
+            print(f"error: cannot write to standard output: {error}", file=sys.stderr)
             return 1
-        except Exception as error:
+
+
+def _ended(words: list[str]) -> int:
+    """The exit code of a command, after saying what went wrong."""
+    try:
+        code = _dispatch(words)
+        print(end="", flush=True)  # a full disk or a closed pipe is met here and not when Python ends
+        return code
+    except (GraftError, KeyboardInterrupt) as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        with postponed():  # a second Ctrl-C must not cut the last words short
+            return _said(error, "--json" in words)
+    except OutputError:
+        raise
+    except Exception as error:
+        if not is_full_disk(error):
             return _bug(error, words)
+        remedy = "free some room there, or choose a folder on another disk"
+        return _said(GraftError(f"the disk is full: {error}", remedy=remedy), "--json" in words)
 
 
 def _bug(error: Exception, words: Sequence[str]) -> int:

@@ -15,6 +15,52 @@ from graft.plain_text import escape_controls, mask_secrets
 _ERRORS = "graft.escape"
 
 
+class OutputError(Exception):
+    """Standard output cannot be written; ``reason`` is the system's.
+
+    It is no OSError, which whoever handles those of files would take for one of theirs.
+    """
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(reason.strerror)
+        self.reason = reason
+
+
+class GuardedStream:
+    """A text stream whose own failures are told from those of files: its pipe, its terminal or its disk is gone.
+
+    Args:
+        stream: Where the text goes.
+        is_needed: Whether a failure ends the command, by an OutputError; else the text is dropped, as that of stderr:
+            no work ends because nobody can read its progress any more.
+    """
+
+    def __init__(self, stream: TextIO, is_needed: bool) -> None:
+        self._stream, self._is_needed = stream, is_needed
+
+    def write(self, text: str) -> int:
+        """Write ``text``; returns its length."""
+        with self._guarded():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write out what is buffered."""
+        with self._guarded():
+            self._stream.flush()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self._is_needed:
+                raise OutputError(error) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class PlainStream:
     """A text stream that writes no control characters but line ends and tabs, and what its encoding lacks as ``\\u``.
 
@@ -67,9 +113,13 @@ def _broken(line: str, width: int) -> str:
 
 @contextmanager
 def plain_output() -> Iterator[None]:
-    """Within, whatever is printed goes through a ``PlainStream``."""
+    """Within, whatever is printed goes through a ``PlainStream``, and nothing fails because stderr does.
+
+    Raises:
+        OutputError: If stdout cannot be written.
+    """
     before = sys.stdout, sys.stderr
-    plain: list[Any] = [None if stream is None else PlainStream(stream, stream is sys.stderr) for stream in before]
+    plain: list[Any] = [None if stream is None else _plain(stream, stream is sys.stderr) for stream in before]
     sys.stdout, sys.stderr = plain
     try:
         yield
@@ -77,6 +127,11 @@ def plain_output() -> Iterator[None]:
         if sys.stdout is plain[0]:  # None after a closed pipe
             sys.stdout = before[0]
         sys.stderr = before[1]
+
+
+def _plain(stream: TextIO, is_stderr: bool) -> PlainStream:
+    guarded: Any = GuardedStream(stream, is_needed=not is_stderr)
+    return PlainStream(guarded, masks=is_stderr)
 
 
 def _as_json(error: UnicodeError) -> tuple[str, int]:

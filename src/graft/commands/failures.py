@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from graft.errors import GraftError, is_out_of_memory
+from graft.errors import GraftError, is_full_disk, is_out_of_memory
 from graft.registry import place_in_extension
 
-FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-TORCH_COULD_NOT_WRITE = "unexpected pos"
-"""What ``torch.save`` says of a file that is shorter than what was written to it."""
 LESS_MEMORY = "--gradient_checkpointing true, a smaller --max_length, or a smaller model"
 
 
@@ -45,9 +41,7 @@ def resource_errors(less_memory: str) -> Iterator[None]:
 
 
 def _of_resources(error: Exception, kept: str, free: str, less_memory: str) -> GraftError | None:
-    text = str(error)
-    full = getattr(error, "errno", None) in FULL_DISK or any(f"os error {number}" in text for number in FULL_DISK)
-    if full or TORCH_COULD_NOT_WRITE in text:
+    if is_full_disk(error):
         return GraftError(f"the disk is full; {kept}", remedy=free)
     if is_out_of_memory(error):
         return GraftError("there was not enough memory", remedy=less_memory)

@@ -6,8 +6,12 @@ import pickle
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
-from typing import Generic, TypeVar, overload
+from pathlib import Path
+from typing import IO, Generic, TypeVar, overload
+
+from graft.files import cannot_write
 
 T = TypeVar("T")
 ITEMS_A_PART = 256
@@ -24,19 +28,34 @@ class Spool(Sequence[T]):
 
     def __init__(self, items: Iterable[T] = ()) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=BYTES_IN_MEMORY)  # noqa: SIM115
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
         self._places: list[int] = [0]
         self._pending: list[T] = []
         self._part: tuple[int, list[T]] = (-1, [])
         self.extend(items)
 
     def append(self, item: T) -> None:
-        """Add an item at the end."""
+        """Add an item at the end.
+
+        Raises:
+            GraftError: If the temporary file cannot be written.
+        """
         self._pending.append(item)
         if len(self._pending) == ITEMS_A_PART:
-            self._file.seek(self._places[-1])
-            self._places.append(self._places[-1] + self._file.write(pickle.dumps(self._pending, protocol=5)))
+            self._places.append(self._places[-1] + self._written(pickle.dumps(self._pending, protocol=5)))
             self._pending = []
+
+    def _written(self, part: bytes) -> int:
+        try:
+            self._file.seek(self._places[-1])
+            self._file.write(part)
+            self._file.flush()  # what is buffered would fail later, where it is read
+        except OSError as error:
+            folder = Path(tempfile.gettempdir())
+            raise cannot_write(
+                folder / "the rows", error, "free some room there, or set TMPDIR to a folder on another disk"
+            ) from error
+        return len(part)
 
     def extend(self, items: Iterable[T]) -> None:
         """Add items at the end."""
@@ -72,6 +91,11 @@ class Spool(Sequence[T]):
             self._file.seek(start)
             self._part = (number, pickle.loads(self._file.read(stop - start)))  # noqa: S301  written above
         return self._part[1]
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # it writes what could not be written before
+        file.close()
 
 
 class View(Sequence[T], Generic[T]):

@@ -66,7 +66,8 @@ def parts_note(batch_size: int, at_once: int) -> str:
     """What is said when a batch is computed in parts."""
     parts = math.ceil(batch_size / at_once)
     return (
-        f"{batch_size} rows do not fit in memory at once: each batch is computed in {parts} parts, with the same result"
+        f"{batch_size} rows do not fit in memory at once: each batch is computed in {parts} parts, "
+        "as with gradient accumulation"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import logging
@@ -21,7 +22,7 @@ import torch
 from graft.engine.kernels.signatures import SUFFIXES, declare
 from graft.engine.kernels.structs import layout_difference
 from graft.errors import InputError
-from graft.files import TEMPORARY, remove_stale
+from graft.files import TEMPORARY, is_old
 from graft.models.cache import cache_folder
 from graft.ownership import is_private, private_folder
 
@@ -159,7 +160,7 @@ def _compiled(compiler: str) -> Path:
 
 
 def _compile(command: list[str], texts: dict[str, str], library: Path) -> None:
-    remove_stale(library.parent)
+    _remove_left(library.parent)
     with tempfile.TemporaryDirectory(suffix=TEMPORARY, dir=library.parent) as name:
         folder = Path(name)
         for path, text in texts.items():
@@ -173,6 +174,14 @@ def _compile(command: list[str], texts: dict[str, str], library: Path) -> None:
             raise OSError(f"{command[0]}: {done.stderr.strip().splitlines()[-1:] or done.returncode}")
         temporary.chmod(0o700)
         temporary.replace(library)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove what killed compilations left; one that runs ends within ``TIMEOUT``."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f"*{TEMPORARY}"):
+            if is_old(path):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _processor() -> str:
