@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from graft.plain_text import half_character
 
 REMEDY = "the file is damaged or was edited: restore it, or run the command that wrote it again"
 LARGEST = 256 * 2**20
-"""Bytes of a document that is read; predictions of a hundred thousand rows have less."""
+"""Bytes of a document, or of a line of JSON Lines, that is read."""
 LARGEST_YAML = 2**20
 """Bytes of a YAML document: settings, which people write."""
 NO_YAML = "write one `name: value` per line; save the file as UTF-8"
@@ -21,6 +24,10 @@ DEEPEST = 64
 """Levels of lists and objects within one another."""
 LONGEST_VALUE = 60
 """Characters of a wrong value that an error message shows."""
+
+
+class NotPermitted(InputError):
+    """A file that this user may not read."""
 
 
 def read_text(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> str:
@@ -34,16 +41,55 @@ def read_text(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> str:
     Raises:
         InputError: If it cannot be read, is no regular file, has more bytes, or is not UTF-8.
     """
+    with _reading(path, remedy) as size:
+        if size > most:
+            what = f"this file has {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are expected"
+            raise InputError(what, where=str(path), remedy=remedy)
+        return path.read_text(encoding="utf-8")
+
+
+def lines_of(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> Iterator[tuple[int, str]]:
+    """Yield each line of a file with its number from one and its line feed, which the last one may lack.
+
+    One line is in memory at a time. Only line feeds end lines: JSON allows U+2028 and U+0085 in a text.
+
+    Args:
+        path: A regular file.
+        most: The most bytes of a line.
+        remedy: What to do when one has more, or is no text.
+
+    Raises:
+        InputError: If the file cannot be read, is no regular file, or a line has more bytes or is not UTF-8.
+    """
+    with _reading(path, remedy), path.open("rb") as file:
+        number = 0
+        while line := file.readline(most + 1):
+            number += 1
+            if len(line) > most:
+                what = f"this line has more than {most / 1e6:,.0f} MB"
+                raise InputError(what, where=f"{path}:{number}", remedy=remedy)
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                what = f"this line is not UTF-8 text (byte {error.start})"
+                raise InputError(what, where=f"{path}:{number}", remedy=remedy) from None
+            yield number, text
+
+
+@contextmanager
+def _reading(path: Path, remedy: str) -> Iterator[int]:
+    """What keeps a file from being read within is an InputError; the value is the size of the file."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise InputError("this is not a regular file", where=str(path))
-        if found.st_size > most:
-            what = f"this file has {found.st_size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are expected"
-            raise InputError(what, where=str(path), remedy=remedy)
-        return path.read_text(encoding="utf-8")
+        yield found.st_size
     except UnicodeDecodeError as error:
         raise InputError(f"this file is not UTF-8 text (byte {error.start})", where=str(path), remedy=remedy) from None
+    except PermissionError as error:
+        shared = f"its owner lets the group read it: chmod -R g+rX {shlex.quote(str(path.parent))}"
+        what, todo = f"cannot read this file: {error.strerror}", shared if os.name == "posix" else ""
+        raise NotPermitted(what, where=str(path), remedy=todo) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read this file: {reason}", where=str(path)) from None

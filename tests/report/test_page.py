@@ -167,7 +167,7 @@ def test_any_file_may_be_missing_and_a_damaged_one_is_named(sample: Sample, name
     for content in ("[]\n", "\x00\ufffd{\n", "[" * 100_000 + "\n"):
         (run / name).write_text(content, encoding="utf-8")
         with pytest.raises(InputError, match=name):
-            RunView.read(run)
+            _ = RunView.read(run).predictions
     (run / name).unlink()
     outline(render(RunView.read(run)))
 

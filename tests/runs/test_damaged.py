@@ -1,18 +1,22 @@
 """Damage of run folders and bundles that once ended in a traceback, a hang, or a file from elsewhere."""
 
 import json
+import random
 import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import Field
 
+from graft.documents import lines_of
 from graft.errors import InputError
 from graft.export.onnx.genai_folder import read_decoder
 from graft.runs.folder import RunFolder
-from graft.runs.kept_rows import read_kept_rows
+from graft.runs.kept_rows import draw_kept_rows, read_kept_rows
 from graft.runs.manifest import read_bundle, read_run
 from graft.runs.paths import path_inside
 from graft.runs.prompt_record import PromptRecord
+from graft.runs.record import Count, Record, validate
 from graft.training.checkpoints import MARKER, STATE, is_whole, read_state
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -55,6 +59,54 @@ def test_a_damaged_row_of_a_run_is_named_by_its_line(tmp_path, row, said):
     assert len(read_kept_rows(file, most=1)) == 1
     with pytest.raises(InputError, match=said):
         read_kept_rows(file)
+
+
+def test_kept_rows_are_read_line_by_line_however_large_the_file_is(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    row = json.dumps({"text": "a\u2028b", "label": "c"}, ensure_ascii=False).encode() + b"\n"
+    file.write_bytes(row * 5)
+    with file.open("rb+") as stream:
+        stream.truncate(300 * 2**20)  # zeros, which take no room on the disk
+    assert len(read_kept_rows(file, most=5)) == 5  # what comes after is not looked at
+    with pytest.raises(InputError, match=r"rows\.jsonl:6: this line has more than 1 MB"):
+        list(lines_of(file, most=10**6))
+    file.write_bytes(row + b"\xff\n" + row)
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: this line is not UTF-8 text \(byte 0\)"):
+        read_kept_rows(file)
+
+
+@pytest.mark.parametrize("count", [3, 40, 300])
+def test_the_rows_that_are_drawn_are_those_of_a_sample_of_all(tmp_path, count):
+    file = tmp_path / "rows.jsonl"
+    rows = [json.dumps({"text": f"row {number}", "label": "b"}) + "\n" * (1 + number % 3) for number in range(200)]
+    file.write_text("".join(rows), "utf-8")
+    drawn = draw_kept_rows(file, count, seed=7)
+    assert drawn == random.Random(7).sample(read_kept_rows(file), min(count, 200))
+    if count < 200:
+        other = next(line for line in rows if json.loads(line)["text"] not in {row.text for row in drawn})
+        file.write_text("".join(rows).replace(other.strip(), "{"), "utf-8")
+        assert draw_kept_rows(file, count, seed=7) == drawn  # a damaged row that is not drawn is not looked at
+
+
+class _Sizes(Record):
+    intermediate_size: int | list[int] = 0
+    listed: list[int] | str = ""
+    counts: dict[str, Count | list[Count]] = Field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"intermediate_size": 1.5}, "'intermediate_size' is 1.5; expected a whole number"),
+        ({"intermediate_size": [1, "x"]}, r"'intermediate_size\.1' is 'x'; expected a whole number"),
+        ({"listed": [1, "x"]}, r"'listed\.1' is 'x'; expected a whole number"),
+        ({"counts": {"int": "x"}}, r"'counts\.int' is 'x'; expected a whole number"),
+        ({"counts": {"list[int]": [[]]}}, r"'counts\.list\[int\]\.0' is \[\]; expected a whole number"),
+    ],
+)
+def test_a_key_is_named_whatever_types_its_value_may_have(document, said):
+    with pytest.raises(InputError, match=said):
+        validate(_Sizes, document, "config.json")
 
 
 @pytest.mark.parametrize("names", ["past.%999999999999d.key", "past.%s", "past", "%d%d", 7])

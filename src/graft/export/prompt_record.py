@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Example
-from graft.documents import read_object
+from graft.documents import NotPermitted, read_object
 from graft.export.source import ExportSource
 from graft.models.base import Base
 from graft.runs.folder import RunFolder
@@ -102,7 +103,7 @@ def _listed_ends(base: Base) -> set[int | None]:
 
 
 def first_prompt(run: RunFolder, tokenizer: Any) -> list[dict[str, Any]] | str | None:
-    """Return the prompt of the first held-out row, or else of the first training row; None if the run kept no rows.
+    """Return the prompt of the first held-out row, or else of the first training row; None where none can be read.
 
     It is messages, or the very text that the model reads where messages alone do not give it: from a row with tools or
     variables of the chat template, or without a chat template.
@@ -122,7 +123,8 @@ def first_prompt(run: RunFolder, tokenizer: Any) -> list[dict[str, Any]] | str |
 def _first_row(run: RunFolder) -> Example | None:
     for name in ("eval.jsonl", "train.jsonl"):
         file = run.path / "data" / name
-        rows = read_kept_rows(file, run.manifest.data.kind, most=1) if file.is_file() else []
-        if rows:
-            return rows[0]
+        with suppress(NotPermitted):
+            rows = read_kept_rows(file, run.manifest.data.kind, most=1) if file.is_file() else []
+            if rows:
+                return rows[0]
     return None

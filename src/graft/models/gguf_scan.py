@@ -62,17 +62,19 @@ def scan(path: Path) -> GgufHeader:
     """Return what a GGUF file declares, in some milliseconds.
 
     Raises:
-        InputError: If it is no GGUF, is cut short, or declares what it cannot hold or what no model has.
+        InputError: If it cannot be read, is no GGUF or cut short, or declares what it cannot hold or no model has.
     """
-    if not path.is_file():
-        raise InputError("no such file" if not path.exists() else "this is not a regular file", where=str(path))
     try:
+        if not path.is_file():
+            raise InputError("no such file" if not path.exists() else "this is not a regular file", where=str(path))
         with path.open("rb") as stream:
             if stream.read(4) != b"GGUF":
                 raise InputError("this is not a GGUF file", where=str(path))
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 header = _Scanner(data).header()
-    except (_Damaged, OSError, ValueError, struct.error) as error:
+    except OSError as error:
+        raise InputError(f"cannot read this file: {reason_of(error)}", where=str(path)) from None
+    except (_Damaged, ValueError, struct.error) as error:
         what = f"the GGUF file is truncated or damaged ({reason_of(error)})"
         raise InputError(what, where=str(path), remedy=REMEDY) from None
     problems = Problems()

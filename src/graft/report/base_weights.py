@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from graft.errors import Problems
@@ -26,6 +27,13 @@ def dependence(view: RunView) -> tuple[str, str, tuple[str, ...]] | None:
     find_weights(folder, problems)
     if problems:
         sha256 = f" (SHA-256 {base.sha256})" if base.sha256 else ""
+        if any(file.is_file() and not _may_read(file) for file in folder.glob("*")):
+            what = f"the weights of its base {base.name}{sha256} are in {folder}, but this user may not read them"
+            return (
+                MISSING,
+                what,
+                (f"their owner lets the group read them: {command('chmod', '-R', 'g+rX', view.path)}",),
+            )
         what = f"the weights of its base {base.name}{sha256} are not in {folder}"
         return MISSING, what, (command("graft", "chat", view.path, "--base", Path("PATH")), f"copy them to {folder}")
     links = [file for file in sorted(folder.iterdir()) if file.is_symlink()]
@@ -36,3 +44,7 @@ def dependence(view: RunView) -> tuple[str, str, tuple[str, ...]] | None:
     copied = command("cp", "-rL", view.path, Path(f"{view.path}-whole"))
     packed = command("tar", "-chzf", f"{view.path.resolve().name}.tar.gz", view.path)
     return LINKED, what, (f"copy it with its weights: {copied}", f"or pack it with them: {packed}")
+
+
+def _may_read(file: Path) -> bool:
+    return os.access(file, os.R_OK, effective_ids=os.access in os.supports_effective_ids)

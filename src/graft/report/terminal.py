@@ -37,6 +37,8 @@ def print_run(run: Path, console: Console) -> None:
         fixed, broken = f"{len(changes.fixed):,} rows", f"{len(changes.broken):,}"
         said = f"fixed {fixed} and broke {broken}" if changes.binary else f"improved {fixed} and worsened {broken}"
         console.print(Text(f"Tuning {said}."))
+    if view.closed:
+        console.print(Text(f"note: {view.closed}", style="yellow"))
     for title, pairs in (("Data", summary.data_facts(view)), ("Training", summary.training_facts(view))):
         _section(console, title, pairs)
     for warning in summary.warnings(view):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from graft.documents import parse_json, read_text
+from graft.documents import lines_of, parse_json
 from graft.errors import GraftError, InputError
 from graft.files import append_line, cannot_write, remove, remove_unfinished, saying_what_failed, write_whole
 from graft.runs.evaluation_document import MetricsRecord
@@ -179,15 +180,15 @@ class RunFolder:
 
     @property
     def in_use(self) -> bool:
-        """Whether a process holds the folder."""
+        """Whether a process holds the folder; True where this user may not ask, and the manifest is all there is."""
         if not (self.path / LOCK).is_file():
             return False
         try:
             self._acquired(0).release()
         except BusyError:
             return True
-        except GraftError:  # read-only media
-            return False
+        except GraftError as error:
+            return getattr(error.__cause__, "errno", None) != errno.EROFS  # no process works on read-only media
         return False
 
     def append_metrics(self, line: dict[str, Any]) -> None:
@@ -204,11 +205,11 @@ class RunFolder:
         if not path.is_file():
             return
         kept = []
-        for number, line in enumerate(read_text(path).split("\n"), 1):
+        for number, line in lines_of(path):
             where = f"{path}:{number}"
             with suppress(InputError):
                 if validate(MetricsRecord, parse_json(line, where), where).step <= step:
-                    kept.append(line + "\n")
+                    kept.append(line.rstrip("\r\n") + "\n")
         self.write_text("metrics.jsonl", "".join(kept))
 
     @contextmanager

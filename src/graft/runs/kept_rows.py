@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from graft.data.example import Example, TaggedExample
 from graft.data.rows import from_row
-from graft.documents import REMEDY, parse_json, read_text
+from graft.documents import REMEDY, lines_of, parse_json
 from graft.errors import InputError
 from graft.runs.links import refuse_links
 from graft.runs.record import Record, validate
@@ -52,15 +53,31 @@ def read_kept_rows(path: Path, kind: str = "", most: int | None = None) -> list[
     Raises:
         InputError: If the file cannot be read, it or its folder is a link, or a row is damaged.
     """
+    return [kept_row(line, f"{path}:{number}", kind) for number, line in islice(_lines(path), most)]
+
+
+def draw_kept_rows(path: Path, count: int, seed: int) -> list[Example]:
+    """Return rows in a file of a run's data, drawn with ``seed``: those of ``random.sample`` over all rows.
+
+    Args:
+        path: The file.
+        count: The number of rows; all of them where there are fewer.
+        seed: The seed.
+
+    Raises:
+        InputError: If the file cannot be read, it or its folder is a link, or a row that was drawn is damaged; no
+            others are looked at.
+    """
+    numbers = [number for number, _ in _lines(path)]
+    chosen = random.Random(seed).sample(numbers, min(count, len(numbers)))
+    wanted = set(chosen)
+    found = {number: kept_row(line, f"{path}:{number}") for number, line in _lines(path) if number in wanted}
+    return [found[number] for number in chosen]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     refuse_links(path.parent.parent, (path.parent.name,))
-    # JSON allows U+2028 and U+0085 in a text, where splitlines would cut a row
-    lines = ((number, line) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip())
-    return list(islice(_rows(lines, path, kind), most))
-
-
-def _rows(lines: Iterator[tuple[int, str]], path: Path, kind: str) -> Iterator[Example]:
-    for number, line in lines:
-        yield kept_row(line, f"{path}:{number}", kind)
+    return ((number, line) for number, line in lines_of(path) if not line.isspace())
 
 
 def kept_row(line: str, where: str, kind: str = "") -> Example:

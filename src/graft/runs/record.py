@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from graft.documents import REMEDY, parse_json, read_text, shown
+from graft.documents import REMEDY, lines_of, parse_json, shown
 from graft.errors import InputError, Problem
 
 EXPECTED = {
@@ -29,8 +30,8 @@ EXPECTED = {
     "less_than_equal": "at most {le}",
 }
 """pydantic's kinds of errors in words."""
-_ALTERNATIVES = ("ParityRecord", "str", "int", "list[", "constrained-")
-"""How the parts begin that pydantic puts into the path of an error where a value may be of several types."""
+_ALTERNATIVE = re.compile(r"str|int|float|bool|\w*Record|(list|dict)\[.*|constrained-\w+")
+"""The parts that pydantic puts into the path of an error where a value may be of several types."""
 MOST_ERRORS = 10
 
 
@@ -69,11 +70,11 @@ def validate(model: type[R], document: Any, where: str) -> R:
     except ValidationError as error:
         every = error.errors(include_url=False)
         found = [one for one in every if "str" not in one["loc"]] or every
-        raise InputError(*[Problem(_said(one), where, REMEDY) for one in found[:MOST_ERRORS]]) from None
+        raise InputError(*[Problem(_said(one, document), where, REMEDY) for one in found[:MOST_ERRORS]]) from None
 
 
-def _said(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith(_ALTERNATIVES))
+def _said(error: Any, document: Any) -> str:
+    key = ".".join(_keys(error["loc"], document))
     if error["type"] == "missing":
         return f"the key {shown(key)} is missing"
     value = shown(error["input"])
@@ -89,6 +90,16 @@ def _said(error: Any) -> str:
     )
 
 
+def _keys(parts: Sequence[str | int], value: Any) -> Iterator[str]:
+    """The keys on the path of an error in ``value``, without the names of types, which can be names of keys, too."""
+    for part in parts:
+        there = isinstance(value, dict) and part in value
+        if there or not _ALTERNATIVE.fullmatch(str(part)):
+            yield str(part)
+            inside = there or (isinstance(value, list) and isinstance(part, int) and part < len(value))
+            value = value[part] if inside else None
+
+
 def read_lines(path: Path, model: type[R]) -> list[R]:
     """Return the records of a JSON Lines file, one a line; none if there is no file.
 
@@ -99,16 +110,15 @@ def read_lines(path: Path, model: type[R]) -> list[R]:
     """
     if not path.is_file():
         return []
-    lines = read_text(path).split("\n")
     found = []
-    for number, line in enumerate(lines, 1):
+    for number, line in lines_of(path):
         if not line.strip():
             continue
         where = f"{path}:{number}"
         try:
             document = parse_json(line, where)
         except InputError:
-            if number == len(lines):
+            if not line.endswith("\n"):
                 break
             raise
         found.append(validate(model, document, where))

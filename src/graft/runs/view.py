@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
+from graft.documents import NotPermitted
 from graft.runs.evaluation_document import (
     DifferenceRecord,
     EvaluationDocument,
@@ -52,25 +53,44 @@ class RunView:
         manifest: Its manifest; None for a folder that ``graft evaluate MODEL -o FOLDER`` wrote.
         metrics: The lines of metrics.jsonl.
         evaluation: evaluation.json; without scores if there is none.
-        predictions: The lines of predictions.jsonl.
     """
 
     path: Path
     manifest: RunManifest | None
     metrics: Sequence[MetricsRecord]
     evaluation: EvaluationDocument
-    predictions: Sequence[PredictionRecord]
 
     @classmethod
     def read(cls, path: Path) -> RunView:
-        """Read the files of the run in ``path``; those that are missing read as empty.
+        """Read the files of the run in ``path`` but its predictions; those that are missing read as empty.
 
         Raises:
             InputError: If a file is damaged.
         """
         manifest = read_run(path) if (path / MANIFEST).is_file() else None
         evaluation = read_evaluation(path) or EvaluationDocument()
-        return cls(path, manifest, read_metrics(path), evaluation, read_predictions(path))
+        return cls(path, manifest, read_metrics(path), evaluation)
+
+    @cached_property
+    def predictions(self) -> list[PredictionRecord]:
+        """The lines of predictions.jsonl; none where another user's rows are closed to this one.
+
+        Raises:
+            InputError: If a line is damaged.
+        """
+        return self._predictions[0]
+
+    @property
+    def closed(self) -> NotPermitted | None:
+        """Why the rows of predictions.jsonl are not shown, where this user may not read them."""
+        return self._predictions[1]
+
+    @cached_property
+    def _predictions(self) -> tuple[list[PredictionRecord], NotPermitted | None]:
+        try:
+            return read_predictions(self.path), None
+        except NotPermitted as error:
+            return [], error
 
     @cached_property
     def status(self) -> str:
