@@ -57,6 +57,24 @@ TOO_LARGE = {
     "tojson": _MILLION + "{{ (range(99999)|list)|tojson(indent=x) }}",
     "date": "{{ strftime_now('%Y' * 1000000) }}",
     "range": "{% for i in range(10**9) %}{% endfor %}",
+    "digits": "{% set x = ('1' * 3000000)|int(base=32) %}",
+    "bytes as a number": "{{ (1).from_bytes(('a' * 1000000).encode(), 'big') is odd }}",
+    "remainder": "{{ 9 ** 20000 % (9 ** 20000 - 1) }}",
+    "quotient": "{{ 9 ** 20000 // (9 ** 20000 - 1) }}",
+    "divisible": "{{ (9 ** 20000) is divisibleby(9 ** 20000 - 1) }}",
+    "parts": "{{ ('a ' * 4900000).split(' ')|length }}",
+    "letters": "{{ ('ab ' * 3000000)|list|sort|length }}",
+    "lines": "{{ ('a\n' * 2000000).splitlines()|length }}",
+    "kept": "".join(f"{{% set a{n} = 'x' * 9000000 %}}" for n in range(30)),
+    "kept copies": _MILLION + "".join(f"{{% set a{n} = x|upper %}}" for n in range(200)),
+    "kept stripped": _MILLION + "".join(f"{{% set a{n} = (x + ' ').strip() %}}" for n in range(200)),
+    "kept slices": _MILLION + "".join(f"{{% set a{n} = x[1:] %}}" for n in range(200)),
+    "kept sums": _MILLION + "".join(f"{{% set a{n} = x + x %}}" for n in range(100)),
+    "kept blocks": _MILLION + "".join(f"{{% set a{n} %}}{{{{ x }}}}{{% endset %}}" for n in range(200)),
+    "kept items": "{{ range(99999)|map('string')|map('center', 900000)|list|length }}",
+    "added lists": _MILLION + grown("[]", "ns.x + [y]").replace("{% set ns", "{% set y = x * 9 %}{% set ns", 1),
+    "many widths": "{{ ('{0:99999}' * 20000).format(1) }}",
+    "rare filter": _MILLION + "{{ x|urlize }}",
     "itself": "{# " + "x" * 300_000 + " #}",
 }
 
@@ -78,6 +96,7 @@ REFUSED = {
 ENDLESS = {
     "loops": "{% for a in range(9999) %}" * 3 + "{% endfor %}" * 3,
     "short loops": "".join(f"{{% for a{n} in [1, 2, 3, 4, 5, 6, 7, 8] %}}" for n in range(15)) + "{% endfor %}" * 15,
+    "chain": "{{ range(99999)" + "|map('string')" * 60 + "|list|length }}",
     "macros": "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(80) }}",
 }
 
@@ -118,6 +137,17 @@ def test_large_rows_are_rendered() -> None:
     text = "word " * 500_000
     found = ChatTemplate(tokenizer).render(({"role": "user", "content": text},))
     assert found == "<user>" + text.strip() + "\nword"
+
+
+def test_long_conversations_are_rendered() -> None:
+    template = (
+        "{% set ns = namespace(seen=[], text='') %}{% for m in messages %}{% set rest = messages[loop.index:] %}"
+        "{% set ns.seen = ns.seen + [m.get('content')] %}{{ rest|length }} {{ m.content.split(' ')|list|length }}\n"
+        "{% endfor %}{{ ns.seen|join|length }}"
+    )
+    rows = tuple({"role": role, "content": "word " * 100} for role in ("user", "assistant") * 300)
+    found = ChatTemplate(tiny_model_tokenizer(template)).render(rows)
+    assert found.endswith("\n0 101\n300000")
 
 
 def test_the_environment_is_the_bounded_one_for_all_of_transformers() -> None:

@@ -22,7 +22,21 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-from graft.data.template_growth import LARGEST, TemplateLimit, check_call, check_power, check_product, measure, refuse
+from graft.data.template_growth import (
+    BUDGET,
+    LARGEST,
+    MOST_ITEMS,
+    PART,
+    TemplateLimit,
+    check_call,
+    check_items,
+    check_number,
+    check_numbers,
+    check_power,
+    check_product,
+    measure,
+    refuse,
+)
 
 SECONDS = 10.0
 """The longest time of one rendering; usual templates take less than a millisecond."""
@@ -32,15 +46,21 @@ LONGEST_TEMPLATE = 256 * 1024
 
 _HARMLESS = frozenset(
     {"strip", "lstrip", "rstrip", "split", "rsplit", "partition", "startswith", "endswith", "find", "removeprefix"}
-    | {"removesuffix", "lower", "upper", "title", "capitalize", "items", "keys", "values", "get", "trim", "length"}
-    | {"count", "first", "last", "default", "d", "int", "float", "abs", "list", "safe"}
+    | {"removesuffix", "lower", "upper", "title", "capitalize", "items", "keys", "values", "get"}
 )
-"""Methods and filters that make nothing larger, and are fast; they are called without a look at anything."""
+"""Methods that make nothing larger, and are fast: only what they make is counted."""
+_SPLITTING = frozenset({"split", "rsplit"})
+_COPYING = frozenset({"trim", "lower", "upper", "title", "capitalize", "safe", "string"})
+"""Filters of this kind."""
+_FREE = frozenset({"length", "count", "first", "last", "default", "d", "abs"})
+"""Filters that make nothing."""
 _INTERNAL = frozenset({"_loop_vars", "_block_vars"})
 """Keywords with which Jinja's own code passes variables."""
 _HOLDERS = (list, tuple, dict, Namespace)
 _CHAIN = 8
 """Number of `+` operands per size check."""
+_KEPT = 8
+"""What an item counts, in characters, that is put into another list."""
 _SHORT = 100
 """Items of a list that are gone through without a look at the clock."""
 
@@ -73,6 +93,13 @@ class _Generator(CodeGenerator):
             self.write(", ")
         self.write(")))")
 
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
+        """A slice is a copy, which counts."""
+        is_slice = isinstance(node.arg, nodes.Slice)
+        self.write("environment.counted(" if is_slice else "")
+        super().visit_Getitem(node, frame)
+        self.write(f", {_KEPT})" if is_slice else "")
+
     def visit_List(self, node: nodes.List, frame: Frame) -> None:
         """A list that may hold others, which may be shared: twenty levels of ``[x, x]`` are a million parts."""
         self._measured(node, node.items, super().visit_List, frame)
@@ -99,11 +126,17 @@ class _Buffer(list[str]):
 
     left = LARGEST
 
+    def __init__(self, environment: BoundedEnvironment) -> None:
+        super().__init__()
+        self.environment = environment
+
     def append(self, text: str) -> None:
         """Count and keep a text."""
         self.left -= len(text)
         if self.left < 0:
             refuse("a text")
+        if len(text) > PART:
+            self.environment.charge(len(text))
         super().append(text)
 
     def extend(self, texts: Iterable[str]) -> None:
@@ -116,13 +149,14 @@ class _State(threading.local):
     """Of the rendering in this thread."""
 
     deadline = float("inf")
+    left = BUDGET
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox with bounds; ``bound`` gives it what transformers' own has."""
 
     code_generator_class = _Generator
-    intercepted_binops = frozenset({"*", "**", "%"})
+    intercepted_binops = frozenset({"*", "**", "%", "//"})
     state: _State
     ran_out = False
 
@@ -140,8 +174,11 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         environment.filters.update(known.filters)
         environment.state = _State()
         for name, function in list(environment.filters.items()):
-            if name not in _HARMLESS:
+            if name in _COPYING:
+                environment.filters[name] = _charged(environment, function)
+            elif name not in _FREE:
                 environment.filters[name] = _bounded(environment, name, function)
+        environment.tests["divisibleby"] = lambda value, number: environment.call_binop(None, "%", value, number) == 0
         environment.filters["graft_steps"] = environment.steps
         made = environment.from_string(text)
         made.root_render_func = _counted(environment, made.root_render_func)
@@ -152,6 +189,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         if self.ran_out:  # every row would take as long
             self._late()
         self.state.deadline = time.monotonic() + SECONDS
+        self.state.left = BUDGET
 
     def tick(self) -> None:
         """Look at the clock."""
@@ -161,6 +199,27 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def _late(self) -> None:
         raise TemplateLimit(f"ran for more than {SECONDS:.0f} s")
+
+    def charge(self, size: int) -> None:
+        """Subtract what is made from what a rendering may make in all."""
+        self.state.left -= size
+        if self.state.left < 0:
+            raise TemplateLimit(f"makes values of more than {BUDGET:,} characters in all")
+
+    def counted(self, value: Any, item: int = PART) -> Any:
+        """A value that was made, of which all characters, or items, are subtracted.
+
+        A short text is not: to keep many of them takes lists, which are counted.
+        """
+        if value.__class__ is str and len(value) <= PART:
+            return value
+        if isinstance(value, (str, bytes)):
+            self.charge(len(value))
+        elif isinstance(value, (list, tuple)):
+            self.charge(item * len(value))
+        elif isinstance(value, int):
+            check_number(value)
+        return value
 
     @pass_context  # so that Jinja does not call it when it compiles a loop over constants
     def steps(self, context: Context, items: Any) -> Iterable[Any]:
@@ -173,17 +232,26 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             self.tick()
             yield item
 
-    @staticmethod
-    def new_buffer() -> list[str]:
+    def _lazy(self, items: Iterator[Any]) -> Iterator[Any]:
+        """Items that a filter makes one by one, and that may all be kept."""
+        for item in items:
+            self.tick()
+            self.charge(PART + (len(item) if isinstance(item, str) else 0))
+            yield item
+
+    def new_buffer(self) -> list[str]:
         """What a macro or a block writes to."""
-        return _Buffer()
+        return _Buffer(self)
 
     def joinable(self, parts: tuple[Any, ...]) -> tuple[Any, ...]:
         """The operands of ``~``."""
         self.tick()
         made = tuple(part if isinstance(part, str) else str(part) for part in parts)
-        if sum(map(len, made)) > LARGEST:
+        size = sum(map(len, made))
+        if size > LARGEST:
             refuse("a text")
+        if size > PART:
+            self.charge(size)
         return made
 
     def measured(self, value: Any) -> Any:
@@ -191,17 +259,20 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.tick()
         if measure(value) > LARGEST:
             refuse("a value")
-        return value
+        return self.counted(value)
 
-    @staticmethod
-    def small(value: Any) -> Any:
+    def small(self, value: Any) -> Any:
         """What an operation gave."""
-        if isinstance(value, (str, bytes, list, tuple)) and len(value) > LARGEST:
+        if value.__class__ is str and len(value) <= PART:
+            return value
+        if isinstance(value, (str, bytes)) and len(value) > LARGEST:
             refuse("a text")
-        return value
+        if isinstance(value, (list, tuple)) and measure(value) > LARGEST:
+            refuse("a value")
+        return self.counted(value, _KEPT)
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """``*``, ``**`` and ``%``."""
+    def call_binop(self, context: Context | None, operator: str, left: Any, right: Any) -> Any:
+        """``*``, ``**``, ``%`` and ``//``."""
         self.tick()
         if operator == "*":
             check_product(left, right)
@@ -209,15 +280,21 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             check_power(left, right)
         elif operator == "%" and isinstance(left, str):
             check_call("%", left, (right,))
+        else:
+            check_numbers(left, right)
         return self.small(self.binop_table[operator](left, right))
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """A function, a macro or a method of a value."""
         given = args if not kwargs else (*args, *[kwargs[key] for key in kwargs if key not in _INTERNAL])
         if isinstance(__obj, BuiltinMethodType):
+            owner: Any = __obj.__self__
             if __obj.__name__ in _HARMLESS and len(given) == len(args):
-                return __obj(*args)
-            check_call(__obj.__name__, __obj.__self__, given)
+                if __obj.__name__ in _SPLITTING and len(args) < 2 and len(owner) > MOST_ITEMS:
+                    args = (*(args or (None,)), MOST_ITEMS)
+                made = __obj(*args)
+                return __self.counted(made) if isinstance(owner, str) else made
+            check_call(__obj.__name__, owner, given)
         elif isinstance(__obj, FunctionType):  # str.format as the sandbox gives it, strftime_now
             function = getattr(__obj, "__wrapped__", __obj)
             check_call(function.__name__.removeprefix("safe_"), getattr(function, "__self__", ""), given)
@@ -226,7 +303,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         if holds:  # by varargs a macro makes a tuple of them
             __self.measured(given)
         found = super().call(__context, __obj, *args, **kwargs)
-        return __self.measured(found) if holds and isinstance(found, _HOLDERS) else __self.small(found)
+        return __self.measured(found) if holds and isinstance(found, _HOLDERS) else __self.counted(found)
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
         for loop in source.find_all(nodes.For):
@@ -244,10 +321,22 @@ def _bounded(environment: BoundedEnvironment, name: str, function: Callable[...,
         value = args[first]
         if name == "join" and not isinstance(value, (str, list, tuple)):  # a range or a generator has to be counted
             value = list(value)
+        check_items(name, value)
         check_call(name, value, (*args[first + 1 :], *kwargs.values()))
-        return environment.small(function(*args[:first], value, *args[first + 1 :], **kwargs))
+        found = function(*args[:first], value, *args[first + 1 :], **kwargs)
+        return environment._lazy(found) if isinstance(found, Iterator) else environment.small(found)
 
     return bounded
+
+
+def _charged(environment: BoundedEnvironment, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that copies its value."""
+
+    @functools.wraps(function)
+    def charged(*args: Any, **kwargs: Any) -> Any:
+        return environment.counted(function(*args, **kwargs))
+
+    return charged
 
 
 def _counted(environment: BoundedEnvironment, render: Callable[[Context], Iterator[str]]) -> Callable[..., Any]:

@@ -14,11 +14,24 @@ LARGEST_NUMBER = 1_000_000
 """As an argument, such as a width."""
 MOST_BITS = 100_000
 """Of a number that is computed."""
-_PART = 100
+PART = 100
 """What a part of a list or an object counts in characters."""
+BUDGET = 100_000_000
+"""Characters of all values that a rendering makes."""
+MOST_ITEMS = BUDGET // PART
+MOST_DIGITS = 1000
+"""Of a text that becomes a number."""
+LARGEST_RARE = 100_000
+"""Characters that slow filters are given, which no template of a model uses."""
 _ADDING = frozenset({"center", "ljust", "rjust", "zfill", "batch", "slice", "to_bytes"})
 _MULTIPLYING = frozenset({"indent", "wordwrap", "translate", "expandtabs", "tojson", "xmlattr"})
 _FORMATTING = frozenset({"format", "format_map", "%"})
+_RARE = frozenset({"pprint", "striptags", "truncate", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr"})
+_LISTING = frozenset(
+    {"batch", "dictsort", "groupby", "list", "map", "max", "min", "random", "reject", "rejectattr", "reverse", "select"}
+    | {"selectattr", "slice", "sort", "sum", "unique"}
+)
+_DIGITS = re.compile(r"\d+")
 _WIDE = re.compile(r"\d{6}|\{[^}]*\{|%[^a-zA-Z%]*\*")
 """In a format: a width of six digits, or one that is an argument."""
 
@@ -28,8 +41,10 @@ class TemplateLimit(Exception):
 
 
 def refuse(what: str) -> None:
-    """Raises:
-    TemplateLimit: It makes ``what`` of too many characters.
+    """Stop a rendering.
+
+    Raises:
+        TemplateLimit: It makes ``what`` of too many characters.
     """
     raise TemplateLimit(f"makes {what} of more than {LARGEST:,} characters")
 
@@ -44,10 +59,10 @@ def measure(value: Any) -> int:
         if isinstance(item, str):
             total += len(item)
         elif isinstance(item, dict):
-            total += 2 * _PART * len(item)
+            total += 2 * PART * len(item)
             left += [*item.keys(), *item.values()]
         elif isinstance(item, (list, tuple)):
-            total += _PART * len(item)
+            total += PART * len(item)
             left += item
     return total
 
@@ -85,7 +100,8 @@ def _growth(name: str, value: Any, others: Sequence[Any]) -> int:
         return _joined(value, others)
     if name in _FORMATTING:
         marks = value.count("%") + value.count("{") if isinstance(value, str) else 0
-        return (1 + marks) * measure(list(others))
+        widths = sum(map(int, _DIGITS.findall(value))) if marks else 0
+        return (1 + marks) * measure(list(others)) + widths
     if name in _MULTIPLYING and others:
         tables = [text for other in others if isinstance(other, dict) for text in other.values()]
         longest = max(map(_length, (*texts, *tables)), default=0)
@@ -108,21 +124,58 @@ def _length(value: Any) -> int:
     return len(value) if isinstance(value, (str, bytes, list, tuple, dict)) else 0
 
 
+def check_items(name: str, value: Any) -> None:
+    """Check what a filter goes through within one call.
+
+    Raises:
+        TemplateLimit: If it is too much.
+    """
+    if name in _LISTING and hasattr(value, "__len__") and len(value) > MOST_ITEMS:
+        raise TemplateLimit(f"makes a list of more than {MOST_ITEMS:,} items")
+    if name in _RARE and measure(value) > LARGEST_RARE:
+        raise TemplateLimit(f"has a value of more than {LARGEST_RARE:,} characters for {name}")
+    if name in ("int", "float", "round") and isinstance(value, str) and len(value) > MOST_DIGITS:
+        raise TemplateLimit(f"computes with a number of more than {MOST_DIGITS:,} digits")
+
+
+def check_number(value: int) -> None:
+    """Check a number that was computed.
+
+    Raises:
+        TemplateLimit: If it is too large.
+    """
+    if value.bit_length() > MOST_BITS:
+        raise TemplateLimit(f"computes with numbers of more than {MOST_BITS:,} bits")
+
+
+def check_numbers(left: Any, right: Any) -> None:
+    """Check the operands of ``*``, ``%`` or ``//``, whose time grows with the square.
+
+    Raises:
+        TemplateLimit: If the result, or one of them, is too large.
+    """
+    if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > MOST_BITS:
+        raise TemplateLimit(f"computes with numbers of more than {MOST_BITS:,} bits")
+
+
 def check_product(left: Any, right: Any) -> None:
-    """Raises:
-    TemplateLimit: If ``left * right`` would be too much.
+    """Check the operands of ``*``.
+
+    Raises:
+        TemplateLimit: If ``left * right`` would be too much.
     """
     for value, times in ((left, right), (right, left)):
         repeated = isinstance(times, int) and times > 1 and isinstance(value, (str, bytes, list, tuple))
         if repeated and max(measure(value), len(value)) * times > LARGEST:
             refuse("a value")
-    if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > MOST_BITS:
-        raise TemplateLimit(f"computes with numbers of more than {MOST_BITS:,} bits")
+    check_numbers(left, right)
 
 
 def check_power(base: Any, exponent: Any) -> None:
-    """Raises:
-    TemplateLimit: If ``base ** exponent`` would be too much.
+    """Check the operands of ``**``.
+
+    Raises:
+        TemplateLimit: If ``base ** exponent`` would be too much.
     """
     if isinstance(base, int) and isinstance(exponent, int) and max(base.bit_length(), 1) * abs(exponent) > MOST_BITS:
         raise TemplateLimit(f"computes with numbers of more than {MOST_BITS:,} bits")
