@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graft.files import append_line, write_whole
+from graft.files import append_line, saying_what_failed, write_whole
 from graft.inference.server_records import AnswerRecord
 from graft.runs.record import read_lines
 
@@ -52,7 +52,8 @@ class KeptAnswers:
         """
         self._found[record.key] = record
         if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with saying_what_failed(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
             append_line(self.path, json.dumps(record.document(), ensure_ascii=False), private=True)
 
 
