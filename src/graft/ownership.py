@@ -24,14 +24,33 @@ def is_private(path: Path) -> bool:
         True where it is so, and on systems without POSIX owners, where the user's profile is protected by default;
         False where it is not so, or ``path`` does not exist.
     """
+    return is_own(path) and open_place(path) is None
+
+
+def is_own(path: Path) -> bool:
+    """Whether nobody else can change ``path`` itself; a folder above may be open, where it could be replaced.
+
+    Args:
+        path: A file or a folder; links are followed first.
+    """
     if os.name != "posix":
         return path.exists()
     try:
         place = path.resolve(strict=True)
-        owners = {os.getuid(), Path(place.anchor).stat().st_uid}
-        return _is_closed(place, owners, sticky=False) and all(_is_closed(p, owners) for p in place.parents)
+        return _is_closed(place, _owners(place), sticky=False)
     except (OSError, RuntimeError):  # it is not there, may not be looked at, or its links go in a circle
         return False
+
+
+def open_place(path: Path) -> Path | None:
+    """Return the nearest folder above ``path`` in which another user could replace it; None if there is none."""
+    if os.name != "posix":
+        return None
+    try:
+        place = path.resolve(strict=True)
+        return next((above for above in place.parents if not _is_closed(above, _owners(place))), None)
+    except (OSError, RuntimeError):
+        return path
 
 
 def private_folder(path: Path) -> Path:
@@ -47,15 +66,37 @@ def private_folder(path: Path) -> Path:
         InputError: If another user could change what is in it.
         OSError: If it cannot be made.
     """
+    make_folder(path)
+    if not is_private(path):
+        raise refused_folder(path)
+    return path
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that only this user can enter, with what is missing above it.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
     for folder in reversed([path, *path.parents]):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
-    if not is_private(path):
-        remedy = f"chmod go-w {path}, if it is yours, or set GRAFT_CACHE to a folder that only you can write to"
-        raise InputError(
-            "this folder is not used: other users can change what is in it", where=str(path), remedy=remedy
-        )
-    return path
+
+
+def refused_folder(path: Path) -> InputError:
+    """Return why a folder that is not private is not used: the folder that is open, and what to do."""
+    place = (open_place(path) or path) if is_own(path) else path
+    what = "this folder is not used: other users can change what is in it"
+    if place != path:
+        what += f", because {place} is open to them"
+    remedy = "set GRAFT_CACHE to a folder that only you can write to, such as GRAFT_CACHE=$HOME/.cache/graft"
+    if os.name == "posix" and place.exists() and place.stat().st_uid == os.getuid():
+        remedy = f"chmod go-w {place}, or {remedy}"
+    return InputError(what, where=str(path), remedy=remedy)
+
+
+def _owners(place: Path) -> set[int]:
+    return {os.getuid(), Path(place.anchor).stat().st_uid}
 
 
 def _is_closed(path: Path, owners: set[int], sticky: bool = True) -> bool:

@@ -132,6 +132,36 @@ def test_a_folder_that_others_can_write_to_is_refused_in_words(tmp_path: Path) -
         filled(tmp_path / "open" / "model", lambda folder: None, lambda folder: True)
 
 
+def test_a_model_cache_in_an_open_place_is_used_and_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Seen: graft made the folder itself, and refused it because a volume of Kubernetes is open above it."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    folder = volume / "graft" / "models" / "m"
+    made: list[Path] = []
+    for _ in range(2):
+        assert filled(folder, made.append, lambda there: True) == folder
+    assert len(made) == 1 and folder.parent.stat().st_mode & 0o777 == 0o700
+    assert [record.getMessage().count(str(volume)) for record in caplog.records] == [1]
+    folder.chmod(0o777)
+    filled(folder, made.append, lambda there: True)
+    assert len(made) == 2
+    with pytest.raises(InputError) as caught:  # code is not taken from there
+        private_folder(volume / "graft" / "kernels")
+    said = str(caught.value)
+    assert f"because {volume} is open to them" in said and f"chmod go-w {volume}, or set GRAFT_CACHE" in said
+
+
+@as_root
+def test_a_model_that_another_user_put_into_an_open_place_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "m"
+    filled(folder, lambda there: None, lambda there: True)
+    os.chown(folder.parent, STRANGER, STRANGER)
+    with pytest.raises(InputError, match="set GRAFT_CACHE") as caught:
+        filled(folder, lambda there: None, lambda there: True)
+    assert "chmod" not in str(caught.value)
+
+
 def test_a_converted_model_that_others_could_have_written_is_converted_again(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "m"
     filled(folder, lambda there: (there / "weights").touch(), lambda there: (there / "weights").is_file())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import shutil
 import uuid
@@ -12,7 +14,9 @@ from filelock import FileLock
 from platformdirs import user_cache_dir
 
 from graft.errors import GraftError
-from graft.ownership import is_private, private_folder
+from graft.ownership import is_own, make_folder, open_place, refused_folder
+
+log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
@@ -26,7 +30,8 @@ def filled(folder: Path, fill: Callable[[Path], None], intact: Callable[[Path], 
 
     The work is done in a temporary sibling that takes the folder's place when it is complete, by one process at a
     time; another that asks for the same folder waits and finds it there. A folder that another user could have filled
-    is filled again.
+    is filled again. Below a folder that is open to others, such as a volume of Kubernetes, it is used if it belongs to
+    this user, since a model is no code; that is logged.
 
     Raises:
         InputError: when other users can change what is in the cache.
@@ -34,12 +39,14 @@ def filled(folder: Path, fill: Callable[[Path], None], intact: Callable[[Path], 
     """
     from safetensors import SafetensorError
 
-    if is_private(folder) and intact(folder):
-        return folder
     try:
-        private_folder(folder.parent)
+        if _is_trusted(folder) and intact(folder):
+            return folder
+        make_folder(folder.parent)
+        if not is_own(folder.parent):
+            raise refused_folder(folder.parent)
         with FileLock(folder.with_name(folder.name + ".lock")):
-            if not (is_private(folder) and intact(folder)):
+            if not (_is_trusted(folder) and intact(folder)):
                 _fill(folder, fill)
     except (OSError, SafetensorError) as error:
         raise GraftError(
@@ -48,6 +55,21 @@ def filled(folder: Path, fill: Callable[[Path], None], intact: Callable[[Path], 
             remedy="check its free space and permissions, or set GRAFT_CACHE to another folder",
         ) from error
     return folder
+
+
+def _is_trusted(folder: Path) -> bool:
+    """Whether the folder and the one that holds it are this user's, in whatever they lie."""
+    if not (is_own(folder) and is_own(folder.parent)):
+        return False
+    place = open_place(folder.parent)
+    if place is not None:
+        _note_open(place)
+    return True
+
+
+@functools.cache
+def _note_open(place: Path) -> None:
+    log.warning("other users could replace models in graft's cache: %s is open to them (see GRAFT_CACHE)", place)
 
 
 def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
