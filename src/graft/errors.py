@@ -83,8 +83,10 @@ class Problems:
         return True
 
     def raise_if_any(self) -> None:
-        """Raises:
-        InputError: with all that was found, when anything was.
+        """End with what was found, if anything was.
+
+        Raises:
+            InputError: with all that was found, when anything was.
         """
         if self.found:
             raise InputError(*self.found)

@@ -62,8 +62,10 @@ class EndpointRequest:
 
 
 def check_no_endpoint(settings: EvaluateSettings) -> None:
-    """Raises:
-    InputError: If settings of a server are given, and a model is evaluated that is none.
+    """Check that settings of a server are given only for a server.
+
+    Raises:
+        InputError: If settings of a server are given, and a model is evaluated that is none.
     """
     given = [name for name in EndpointSettings.model_fields if name in settings.model_fields_set]
     if given:
@@ -146,8 +148,10 @@ def _endpoint(url: str, settings: EvaluateSettings) -> Endpoint:
 
 
 def _check_json(name: str, given: Mapping[str, Any]) -> None:
-    """Raises:
-    InputError: If a value is none that JSON has, such as NaN.
+    """Check that a value can be written as JSON.
+
+    Raises:
+        InputError: If a value is none that JSON has, such as NaN.
     """
     try:
         json.dumps(given, allow_nan=False)
@@ -156,8 +160,10 @@ def _check_json(name: str, given: Mapping[str, Any]) -> None:
 
 
 def _check_output(folder: Path) -> None:
-    """Raises:
-    InputError: If the folder is something else, whose evaluation would be lost.
+    """Check that the folder can take an evaluation.
+
+    Raises:
+        InputError: If the folder is something else, whose evaluation would be lost.
     """
     check_evaluation_folder(folder)
     kind = folder_kind(folder)

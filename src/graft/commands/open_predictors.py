@@ -254,8 +254,10 @@ def default_metrics_of(folder: Path) -> tuple[str, ...] | None:
 
 
 def check_chats(task: Task, name: str) -> None:
-    """Raises:
-    InputError: If one cannot talk to a model of ``task``, which is called ``name``.
+    """Check that each predictor can chat.
+
+    Raises:
+        InputError: If one cannot talk to a model of ``task``, which is called ``name``.
     """
     if task.chat == "none":
         raise InputError(f"a {task.name} model cannot chat", where=name, remedy="graft evaluate")

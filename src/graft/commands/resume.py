@@ -170,8 +170,10 @@ def _refuse_differences(given: FinetuneSettings, recorded: FinetuneSettings, whe
 
 
 def _refuse_changes(plan: RunPlan, manifest: RunManifest) -> None:
-    """Raises:
-    InputError: Naming each input whose hash is another than the manifest's.
+    """Check that the inputs are those of the manifest.
+
+    Raises:
+        InputError: Naming each input whose hash is another than the manifest's.
     """
     problems = Problems()
     _compare_files(plan, manifest, problems)

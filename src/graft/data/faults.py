@@ -47,8 +47,10 @@ class Faults(Problems):
         return True
 
     def raise_if_any(self) -> None:
-        """Raises:
-        InputError: with the first faults of each kind, and how many there are besides, when there are any.
+        """End with the faults that were found, if any were.
+
+        Raises:
+            InputError: with the first faults of each kind, and how many there are besides, when there are any.
         """
         if self.found:
             raise InputError(*self.said())

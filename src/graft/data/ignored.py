@@ -45,8 +45,10 @@ def without_columns(rows: Sequence[Row], columns: Sequence[str] | None) -> Seque
 
 
 def check_ignored(rows: Sequence[Row], columns: Sequence[str] | None) -> None:
-    """Raises:
-    InputError: For each of ``columns`` that no row has: the name is wrong.
+    """Check that the ignored columns exist.
+
+    Raises:
+        InputError: For each of ``columns`` that no row has: the name is wrong.
     """
     whole = rows.rows if isinstance(rows, Without) else rows
     left, there = set(columns or ()), dict.fromkeys(whole[0].columns) if columns else {}

@@ -141,8 +141,10 @@ def unreadable_in(value: Any) -> Iterator[Unreadable]:
 
 
 def refuse_unreadable(value: Any, where: str = "") -> None:
-    """Raises:
-    InputError: When there is something in ``value`` that has no text.
+    """Check that all of a value can be written as text.
+
+    Raises:
+        InputError: When there is something in ``value`` that has no text.
     """
     for found in unreadable_in(value):
         raise InputError(f"this row holds {found.what}", where=where, remedy="convert the column to text")

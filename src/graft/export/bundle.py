@@ -94,8 +94,10 @@ def _owned(folder: Path) -> bool:
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Raises:
-    InputError: If ``output`` may not be written.
+    """Check that the output folder may be written.
+
+    Raises:
+        InputError: If ``output`` may not be written.
     """
     if output.is_file():
         raise InputError("the output folder is a file", where=str(output))
@@ -122,8 +124,10 @@ def write_manifest(folder: Path, **values: Any) -> None:
 
 
 def check_disk_space(output: Path, needed: int) -> None:
-    """Raises:
-    GraftError: If the disk of ``output`` has fewer than ``needed`` bytes free.
+    """Check that the disk has room.
+
+    Raises:
+        GraftError: If the disk of ``output`` has fewer than ``needed`` bytes free.
     """
     folder = next(parent for parent in (output, *output.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free

@@ -179,8 +179,10 @@ def _checked(
 
 
 def refuse_code_of_metrics(metrics: Sequence[str], run: RunFolder) -> None:
-    """Raises:
-    InputError: If some of the metrics that the evaluation of ``run`` names are code, which its file may have chosen.
+    """Check that the metrics of a run are built in.
+
+    Raises:
+        InputError: If some of the metrics that the evaluation of ``run`` names are code, which its file may choose.
     """
     own = ",".join(metric for metric in metrics if ":" in metric)
     refuse_code(own, str(run.path), trusted=False, what="a metric", instead=f"--metrics {own}")

@@ -89,8 +89,10 @@ def not_an_adapter(path: Path) -> InputError:
 
 
 def check_mergeable(opened: Opened) -> None:
-    """Raises:
-    InputError: If the adapter of ``opened`` cannot be merged into the weights.
+    """Check that the adapter can be merged.
+
+    Raises:
+        InputError: If the adapter of ``opened`` cannot be merged into the weights.
     """
     adapter, method = opened.adapter, method_of(opened)
     if adapter is None or (method.mergeable and method.loads_with == "graft" and method.name not in METHODS.builtin):

@@ -16,8 +16,10 @@ ROWS_ANSWERED, ROWS_OF_LOGITS = 64, 8
 
 
 def check_parity_rows(source: ExportSource, files: Sequence[str] | None, skipped: bool) -> None:
-    """Raises:
-    InputError: If the comparison is wanted, and there are no rows for it.
+    """Check that there are rows for the comparison.
+
+    Raises:
+        InputError: If the comparison is wanted, and there are no rows for it.
     """
     if source.run is None and files is None and not skipped:
         raise InputError(

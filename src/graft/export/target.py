@@ -223,8 +223,10 @@ def choose_target(named: str | None, source: ExportSource, given: ExportSettings
 
 
 def _check_task(named: str, candidates: Sequence[Target], source: ExportSource) -> None:
-    """Raises:
-    InputError: If none of the ``candidates``, all built in, can export a model of this task; with the formats that do.
+    """Check that one of the formats can hold a model of this task.
+
+    Raises:
+        InputError: If none of the ``candidates``, all built in, can export such a model; with the formats that do.
     """
     able = source.task.export_targets
     if not able or any(target.name in able or target.name not in TARGETS.builtin for target in candidates):

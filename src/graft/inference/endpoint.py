@@ -85,8 +85,10 @@ class Endpoint:
 
 
 def _unnamed(why: str, listed: Sequence[str] = ()) -> str:
-    """Raises:
-    InputError: That a model must be named.
+    """Ask for the name of a model.
+
+    Raises:
+        InputError: That a model must be named.
     """
     remedy = f"--model NAME; it has: {_shown(listed)}" if listed else "--model NAME"
     raise InputError(f"{why}: name the one to evaluate", where="--model", remedy=remedy)
@@ -152,8 +154,10 @@ class EndpointPredictor:
     def score(
         self, examples: Sequence[Example], completions: Sequence[Sequence[str]], progress: Progress | None = None
     ) -> list[list[CompletionScore]]:
-        """Raises:
-        InputError: Always: see ``can_score``.
+        """Refuse: a server does not score given texts.
+
+        Raises:
+            InputError: Always: see ``can_score``.
         """
         raise InputError("a server gives no likelihoods of given texts", where=self.endpoint.server.base)
 

@@ -9,8 +9,10 @@ from graft.errors import InputError
 
 
 def check_lengths(examples: Sequence[Example], lengths: Sequence[int], most: int | None) -> None:
-    """Raises:
-    InputError: Naming the rows whose length in tokens is above ``most``; None: any length may be read.
+    """Check that no row is too long.
+
+    Raises:
+        InputError: Naming the rows whose length in tokens is above ``most``; None: any length may be read.
     """
     long = [] if most is None else [e.origin for e, n in zip(examples, lengths, strict=True) if n > most]
     if long:

@@ -29,8 +29,10 @@ def is_installed() -> bool:
 
 
 def require() -> None:
-    """Raises:
-    MissingExtra: If llama.cpp cannot be run here.
+    """Check that llama.cpp can be run.
+
+    Raises:
+        MissingExtra: If llama.cpp cannot be run here.
     """
     if not is_installed():
         raise need_extra(EXTRA, PACKAGE)

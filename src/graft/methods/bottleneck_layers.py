@@ -177,8 +177,10 @@ class BottleneckModel(nn.Module):
                 layer.enabled = enabled
 
     def merge_and_unload(self, **options: Any) -> Any:
-        """Raises:
-        InputError: always: a network with a non-linearity is no change of a weight.
+        """Refuse to merge.
+
+        Raises:
+            InputError: always: a network with a non-linearity is no change of a weight.
         """
         raise InputError(
             "bottleneck adapters cannot be merged into the base model",
@@ -194,8 +196,10 @@ class BottleneckModel(nn.Module):
         }
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """Raises:
-        RuntimeError: when tensors are missing, left over, or of another shape.
+        """Load the tensors of the layers.
+
+        Raises:
+            RuntimeError: when tensors are missing, left over, or of another shape.
         """
         slashed = {name: name.replace(".", "/") for name, _ in self._added()}  # a module's name has no dots
         parts = nn.ModuleDict({slashed[name]: _trained(layer) for name, layer in self._added()})

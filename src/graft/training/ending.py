@@ -101,9 +101,11 @@ class ResumeHandler(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Raises:
-        AlreadyTrained: When nothing is left to train.
-        EvaluationInterrupted: When the user stops the evaluation.
+        """Check what is left to train, and make the evaluation that is due.
+
+        Raises:
+            AlreadyTrained: When nothing is left to train.
+            EvaluationInterrupted: When the user stops the evaluation.
         """
         if not state.global_step:
             return

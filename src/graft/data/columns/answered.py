@@ -108,8 +108,10 @@ def within_row(row: Mapping[str, Any], within: Mapping[str, Any], notes: Notes, 
 
 
 def refuse_instruction(settings: DataSettings, origin: Origin) -> None:
-    """Raises:
-    InputError: When an instruction is given for messages, which are what they are.
+    """Check that no instruction is given for messages.
+
+    Raises:
+        InputError: When an instruction is given for messages, which are what they are.
     """
     if settings.instruction is not None:
         raise InputError(

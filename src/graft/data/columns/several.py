@@ -119,8 +119,10 @@ def written_labels(rows: Iterable[Row], form: SeveralLabels) -> Iterator[Any]:
 
 
 def check_used(settings: DataSettings, mapping: ColumnMapping, example: Example) -> None:
-    """Raises:
-    InputError: When settings of labels are given, and the rows have no labels.
+    """Check that settings of labels are given only for rows with labels.
+
+    Raises:
+        InputError: When settings of labels are given, and the rows have no labels.
     """
     given = [
         name for name in ("label_names", "label_separator", "label_columns") if getattr(settings, name) is not None

@@ -64,8 +64,10 @@ def with_class_names(rows: Iterable[Row], features: Mapping[str, Feature]) -> It
 
 
 def check_count(names: Sequence[str], where: str) -> None:
-    """Raises:
-    InputError: For more columns than a row has.
+    """Check the number of columns.
+
+    Raises:
+        InputError: For more columns than a row has.
     """
     if len(names) > MOST_COLUMNS:
         what = f"{len(names):,} columns; at most {MOST_COLUMNS:,} are read"

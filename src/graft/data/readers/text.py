@@ -118,8 +118,10 @@ def _parts(stream: IO[bytes], path: Path) -> Iterator[bytes]:
 
 
 def check_start(data: bytes, path: Path) -> None:
-    """Raises:
-    InputError: When a file that begins with ``data`` is UTF-16.
+    """Check that a file is not UTF-16.
+
+    Raises:
+        InputError: When a file that begins with ``data`` is UTF-16.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in data[:START]:
         raise _encoding(path, "UTF-16", "UTF-16", 1)

@@ -26,8 +26,10 @@ _SPOOLED = 256 * 1024 * 1024
 
 
 def check_architecture(config: dict[str, Any], tokenizer_file: Path) -> None:
-    """Raises:
-    InputError: If llama.cpp would not read a GGUF file of this model correctly.
+    """Check that llama.cpp reads a GGUF file of this model.
+
+    Raises:
+        InputError: If llama.cpp would not read a GGUF file of this model correctly.
     """
     kind = config.get("model_type")
     family = gguf_family(kind)

@@ -27,8 +27,10 @@ class LoraPair(NamedTuple):
 
 
 def check_unmerged(opened: Opened) -> None:
-    """Raises:
-    InputError: If the adapter of ``opened`` cannot be a GGUF file of its own.
+    """Check that the adapter can be a file of its own.
+
+    Raises:
+        InputError: If the adapter of ``opened`` cannot be a GGUF file of its own.
     """
     adapter, problems = opened.adapter, Problems()
     if adapter is None:

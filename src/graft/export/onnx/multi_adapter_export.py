@@ -287,8 +287,10 @@ class MultiAdapterExport:
 
 
 def check_names(folder: Path, manifest: BundleManifest, added: Mapping[str, Path], overwrite: bool) -> None:
-    """Raises:
-    InputError: If ``folder`` has no slots, or already has an adapter of one of the names.
+    """Check that a bundle takes adapters of these names.
+
+    Raises:
+        InputError: If ``folder`` has no slots, or already has an adapter of one of the names.
     """
     if manifest.slots is None:
         raise InputError(
@@ -306,8 +308,10 @@ def check_names(folder: Path, manifest: BundleManifest, added: Mapping[str, Path
 
 
 def check_trained(folder: Path, manifest: BundleManifest, added: Mapping[str, Path]) -> None:
-    """Raises:
-    InputError: If one of ``added`` was trained over int4 weights that the bundle in ``folder`` does not have.
+    """Check that the bundle has the weights that the adapters were trained over.
+
+    Raises:
+        InputError: If one of ``added`` was trained over int4 weights that the bundle in ``folder`` does not have.
     """
     trained = [name for name, path in added.items() if trained_in_int4(adapter_folder(path))]
     if trained and manifest.rounding != "trained":

@@ -38,8 +38,10 @@ def is_plain_lora(adapter: Path) -> bool:
 
 
 def check_plain_lora(adapter: Path) -> None:
-    """Raises:
-    InputError: If the adapter in a PEFT folder cannot stand apart from its base in a graph; with each reason.
+    """Check that an adapter can stand apart from its base.
+
+    Raises:
+        InputError: If the adapter in a PEFT folder cannot stand apart from its base in a graph; with each reason.
     """
     config, problems = adapter_config(adapter), Problems()
     kind = config.get("peft_type")

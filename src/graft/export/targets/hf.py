@@ -165,8 +165,10 @@ def exported(folder: Path, source: ExportSource) -> Predictor:
 
 
 def _check_disk_space(folder: Path, model: Any, precision: str) -> None:
-    """Raises:
-    GraftError: If the disk has no room for the parameters of ``model`` in ``precision``.
+    """Check that the disk has room for the weights.
+
+    Raises:
+        GraftError: If the disk has no room for the parameters of ``model`` in ``precision``.
     """
     import torch
 

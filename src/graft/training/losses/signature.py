@@ -75,8 +75,10 @@ def signature_of(loss: Callable[..., Any], name: str) -> Signature:
 
 
 def check(signature: Signature, kind: Kind) -> None:
-    """Raises:
-    InputError: with the signature that was expected, when the loss cannot be called so.
+    """Check how the loss can be called.
+
+    Raises:
+        InputError: with the signature that was expected, when the loss cannot be called so.
     """
     other: Kind = "targets" if kind == "pairs" else "pairs"
     least, most = (2, 3) if kind == "targets" else (3, 3)
