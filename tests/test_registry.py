@@ -93,3 +93,17 @@ def test_without_a_protocol_anything_callable_fits(tmp_path):
     assert losses.get(own(tmp_path, "def OWN(a, b): return a\n"))
     with pytest.raises(InputError, match="a int cannot be called"):
         losses.get(own(tmp_path, "OWN = 3\n").replace("own.py", "./own.py"))
+
+
+def test_an_exception_of_an_installed_extension_names_its_package(tmp_path, monkeypatch):
+    info = tmp_path / "failing_greeters-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: failing-greeters\nVersion: 1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[graft.greeter]\nfailing = failing_greeters:OWN\n", encoding="utf-8")
+    text = "import json\nclass OWN:\n    name = 'x'\n    def greet(self, whom):\n        return json.loads(whom)\n"
+    module = tmp_path / "failing_greeters.py"
+    module.write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        GREETERS.get("failing").greet("{")
+    assert registry.place_in_extension(caught.value) == f"the package failing-greeters ({module}:5)"

@@ -94,3 +94,28 @@ def test_importing_graft_and_help_import_no_torch():
         "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'datasets', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_options_that_contradict_are_answered_before_libraries_are_imported():
+    words = [
+        "finetune",
+        "no-model",
+        "no-data",
+        "--max_steps",
+        "5",
+        "--num_train_epochs",
+        "2",
+        "--load_best_model_at_end",
+        "true",
+    ]
+    code = f"import sys; from graft.cli.main import main; print(main({words}), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]
+    assert "--num_train_epochs 2 would do nothing" in done.stderr
+
+
+def test_fields_that_contradict_are_answered_before_data_and_model_are_sought(capsys):
+    words = ["finetune", "no-model", "no-data", "--save_strategy", "no", "--load_best_model_at_end", "true"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "--load_best_model_at_end would do nothing" in said and "no-model" not in said and "Hub" not in said

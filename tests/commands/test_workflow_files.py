@@ -266,3 +266,11 @@ def test_settings_and_training_arguments_in_one_mapping():
     assert settings.training_arguments == {"adam_beta2": 0.9}
     with pytest.raises(InputError, match="did you mean adam_beta2"):
         finetune_settings({"adam_beta3": 0.9, "learning_rat": 1})
+
+
+def test_passes_that_contradict_themselves_are_refused_before_the_first_one(tmp_path):
+    second = {"type": "LoRA", "config": {"save_strategy": "no", "load_best_model_at_end": True}}
+    third = {"type": "LoRA", "config": {"max_steps": 5, "num_train_epochs": 2}}
+    passes = {"a": {"type": "LoRA"}, "b": second, "c": third}
+    with pytest.raises(InputError, match=r"(?s)--load_best_model_at_end would do nothing.*--num_train_epochs 2 would"):
+        read_workflow({"passes": passes}, "w.yaml")

@@ -70,11 +70,14 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
             f"too many arguments: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT"
         )
     from graft.planning.settings import finetune_settings, laid_over
+    from graft.training.consistency import check_consistent
 
     given = laid_over(values, typed)
     problems = Problems()
     with problems.collecting():
-        return finetune_settings(given, lambda name: "" if name in typed else _shown(config))
+        settings = finetune_settings(given, lambda name: "" if name in typed else _shown(config))
+        check_consistent(settings)
+        return settings
     with problems.collecting():
         _look_at_data(given)
     raise InputError(*problems.found)

@@ -13,6 +13,7 @@ from graft.config.types import as_path
 from graft.documents import shown
 from graft.errors import InputError, Problems, did_you_mean
 from graft.planning.settings import by_setting, finetune_settings, laid_over, settings_class
+from graft.training.consistency import check_consistent
 
 MODEL_TYPES = frozenset({"pytorchmodel", "hfmodel", "huggingfacemodel"})
 MODEL = {"model_path": "model_name_or_path", "model_name": "model_name_or_path", "task": "task"}
@@ -59,9 +60,16 @@ def read_workflow(document: Mapping[str, Any], where: str, over: Mapping[str, An
         InputError: with everything unknown or out of place in it.
     """
     if not _has_sections(document):
-        settings = finetune_settings(laid_over(document, over), where)
+        settings = _consistent(laid_over(document, over), where)
         return Workflow((Step("finetune", pass_class("finetune"), settings),), settings.output_path)
     return _Reader(where).workflow(document, over)
+
+
+def _consistent(values: Mapping[str, Any], where: str) -> FinetuneSettings:
+    """The settings of a pass, checked before an earlier pass takes hours."""
+    settings = finetune_settings(values, where)
+    check_consistent(settings)
+    return settings
 
 
 def flat_settings(document: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -200,7 +208,7 @@ class _Reader:
             if not is_tuning(kind):
                 return Step(name, cls, build(cls.Config, config, place))
             values = self._tuning(name, kind, config, common, data)
-            return Step(name, cls, finetune_settings(laid_over(values, over), place))
+            return Step(name, cls, _consistent(laid_over(values, over), place))
         except InputError as error:
             self.problems.found.extend(error.problems)
             return None

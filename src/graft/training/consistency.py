@@ -31,9 +31,21 @@ def check_training(settings: TrainingSettings) -> None:
     with problems.collecting():
         check_fields({"lr_scheduler_type": settings.lr_scheduler_type}, set())
     with problems.collecting():
-        given = passed(settings)
-        for check in (_misplaced, _requirements, _schedule, _intervals, _best, _checkpointing, _reports):
-            problems.found += check(settings, given)
+        check_consistent(settings)
+    problems.raise_if_any()
+
+
+def check_consistent(settings: TrainingSettings) -> None:
+    """Check that the training settings agree with each other.
+
+    Libraries are imported for fields of ``TrainingArguments`` alone, so that graft's own settings are answered at once.
+
+    Raises:
+        InputError: With everything that contradicts, or would do nothing.
+    """
+    problems, given = Problems(), passed(settings)
+    for check in (_misplaced, _requirements, _schedule, _intervals, _best, _checkpointing, _reports):
+        problems.found += check(settings, given)
     problems.raise_if_any()
 
 
