@@ -293,7 +293,11 @@ EVENT_KEYS = [
     ("`seconds`", "since the command began"),
     ("`phase`", ", ".join(code(name) for name in events.PHASES) + "; the last three end it"),
     ("`step`, `steps`", "the optimizer step, and how many there will be"),
-    ("`figures`", "with a step: the latest metrics by name, as in metrics.jsonl; null for what is not a finite number"),
+    (
+        "`figures`",
+        "with a step: what was logged at it, by name, as in metrics.jsonl; null for what is not a finite number. Those of an "
+        "evaluation have the phase `evaluating`",
+    ),
     ("`what`, `done`, `total`, `detail`", "other work in units, such as rows that are answered"),
     ("`message`", "a note for people; with `failed` and `interrupted`: why"),
 ]

@@ -40,6 +40,7 @@ class Events:
         self._began, self._phase = time.monotonic(), "importing"
         self._past: deque[str] = deque(maxlen=KEPT)
         self._last: tuple[Any, float] = (None, 0.0)
+        self._held: tuple[int, str] | None = None
 
     @classmethod
     def of(cls, reporter: Reporter) -> Events:
@@ -48,6 +49,7 @@ class Events:
 
     def phase(self, name: str) -> None:
         """The work enters a phase of ``PHASES``."""
+        self._flush()
         self._phase, self._last = name, (None, 0.0)
         self._emit()
         enter(self.shown, name)
@@ -58,11 +60,22 @@ class Events:
         self.shown.note(text)
 
     def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
-        """An optimizer step."""
-        self._phase = "step"
-        numbers = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        if self._is_due(numbers, step >= steps):
-            self._emit(step=step, steps=steps, figures=numbers)
+        """An optimizer step, or while an evaluation goes on, what it found at that step.
+
+        A step is reported when it is done, and again with its figures if it has some, which is one event: one without
+        figures is written when the next report shows that none follow.
+        """
+        if self._phase != "evaluating":
+            self._phase = "step"
+        numbers = _figures_of(step, figures)
+        if self._held is not None and self._held[0] == step and numbers:
+            self._held = None
+        self._flush()
+        if self._is_due(numbers or self._last[0] or {}, step >= steps):
+            line = self._line(self._phase, step=step, steps=steps, figures=numbers)
+            self._held = (step, line)
+            if numbers:
+                self._flush()
         self.shown.step(step, steps, figures)
 
     def advance(self, what: str, done: int, total: int, detail: str = "") -> None:
@@ -85,8 +98,10 @@ class Events:
             self._append(self._past.popleft())
         try:
             yield
+            self._flush()
             self._append(self._last_line(None))
         except BaseException as error:
+            self._flush()
             self._append(self._last_line(error))
             raise
         finally:
@@ -94,6 +109,7 @@ class Events:
 
     def end(self, error: BaseException | None) -> None:
         """The command has ended: ``done``, or with ``error``."""
+        self._flush()
         if self._write is not None:
             self._write(self._last_line(error))
 
@@ -111,7 +127,16 @@ class Events:
         return due
 
     def _emit(self, **values: Any) -> None:
-        line = self._line(self._phase, **values)
+        self._flush()
+        self._put(self._line(self._phase, **values))
+
+    def _flush(self) -> None:
+        """Write the step that was held back."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._put(held[1])
+
+    def _put(self, line: str) -> None:
         if self._write is not None:
             self._write(line)
         self._append(line)
@@ -129,3 +154,10 @@ class Events:
             return
         with suppress(GraftError):  # a full disk ends the run where it keeps the run from its work, not here
             append_line(self._file, line)
+
+
+def _figures_of(step: int, figures: dict[str, float]) -> dict[str, float | None]:
+    """The figures, if they are of this step; JSON has no NaN."""
+    if figures.get("step", step) != step:
+        return {}
+    return {name: value if math.isfinite(value) else None for name, value in figures.items() if name != "step"}

@@ -18,7 +18,7 @@ _SHORTEST = 6
 """Characters of a secret; a shorter one would be found within other words."""
 _SECRETS = (
     (re.compile(r"\b(hf_|sk-|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abp]-)[A-Za-z0-9_-]{8,}"), rf"\1{MASK}"),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@?#'\"<>]+@", re.IGNORECASE), rf"\1{MASK}@"),
+    (re.compile(r"(?<=[a-z0-9+.-]://)[^\s/@?#'\"<>]+@", re.IGNORECASE), f"{MASK}@"),
     (
         re.compile(
             r"([?&;](?:[a-z0-9_-]*(?:token|signature|secret|password|passwd|api[_-]?key|credential)|sig|key|auth)=)"

@@ -18,7 +18,10 @@ class Reporter(Protocol):
         """One message, shown once."""
 
     def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
-        """Training has reached optimizer step ``step`` of ``steps``; ``figures`` are the latest metrics by name."""
+        """Training has reached optimizer step ``step`` of ``steps``.
+
+        ``figures`` are the latest metrics that were logged, by name; ``figures["step"]`` is the step that they are of.
+        """
 
     def advance(self, what: str, done: int, total: int, detail: str = "") -> None:
         """``done`` of ``total`` units of the work called ``what`` are done."""

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from graft import finetune
 from graft.cli.main import main
 from graft.cli.progress import choose_form
 from graft.errors import GraftError, InputError, Interrupted
 from graft.events import KEPT, PHASES, Events
 from graft.progress import SILENT, Silent, enter
+from tiny_models import tiny_model_folder
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -52,6 +54,37 @@ def test_what_came_before_the_folder_is_in_it_and_the_end_is_last(tmp_path: Path
     assert all(datetime.fromisoformat(event["time"].replace("Z", "+00:00")).tzinfo for event in found)
     assert [event["seconds"] for event in found] == sorted(event["seconds"] for event in found)
     assert [json.loads(line) for line in lines] == found[:-1]  # the command itself says that it is done
+
+
+def test_a_step_of_a_run_is_one_event_with_its_own_figures(tmp_path: Path) -> None:
+    data = tmp_path / "tone.jsonl"
+    rows = [{"text": f"number {n}", "label": ("good", "bad")[n % 2]} for n in range(40)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    settings = {"model_name_or_path": str(tiny_model_folder(tmp_path, "llama")), "data_files": str(data)}
+    settings |= {"max_steps": 6, "logging_steps": 2, "eval_steps": 3, "evaluate": False}
+    run = finetune(settings | {"output_path": str(tmp_path / "run")})
+    found = [event for event in read(run / "events.jsonl") if "step" in event]
+    logged = {(line["step"], name): line[name] for line in read(run / "metrics.jsonl") for name in line}
+    steps = [event["step"] for event in found if event["phase"] == "step"]
+    evaluations = [event["step"] for event in found if event["phase"] == "evaluating"]
+    assert steps == sorted(set(steps)) and {2, 4, 6} <= set(steps)
+    assert evaluations == [3, 6]
+    for event in found:
+        assert {name: logged[event["step"], name] for name in event["figures"]} == event["figures"]
+        assert "step" not in event["figures"]
+        assert ("eval_loss" in event["figures"]) == (event["phase"] == "evaluating")
+        assert ("loss" in event["figures"]) == (event["phase"] == "step" and event["step"] % 2 == 0)
+
+
+def test_a_step_without_figures_is_written_when_none_can_follow(tmp_path: Path) -> None:
+    events = Events(SILENT)
+    with events.into(tmp_path):
+        events.step(1, 3, {})
+        events.step(1, 3, {"step": 1, "loss": 1.0})
+        events.step(2, 3, {"step": 1, "loss": 1.0})
+        events.step(3, 3, {"step": 1, "loss": 1.0})
+    found = [(event["step"], event["figures"]) for event in read(tmp_path / "events.jsonl") if "step" in event]
+    assert found == [(1, {"loss": 1.0}), (3, {})]
 
 
 @pytest.mark.parametrize(

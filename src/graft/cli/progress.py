@@ -71,6 +71,7 @@ class Terminal:
         self._what = ""
         self._last_line = 0.0
         self._shown = ("", 0, 0)
+        self._figures: dict[str, float] = {}
 
     def phase(self, name: str) -> None:
         """Say what takes seconds before anything else can be shown."""
@@ -83,7 +84,9 @@ class Terminal:
 
     def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
         """Training's line: the step, both losses, and how fast it goes."""
-        parts = [f"{name} {figures[key]:.{digits}f}" for key, name, digits in _SHOWN if key in figures]
+        self._figures |= figures  # losses of training and of held-out rows come at different times
+        known = self._figures
+        parts = [f"{name} {known[key]:.{digits}f}" for key, name, digits in _SHOWN if key in known]
         self.advance("training", step, steps, " · ".join(parts))
 
     def advance(self, what: str, done: int, total: int, detail: str = "") -> None:

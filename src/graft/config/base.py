@@ -51,7 +51,7 @@ class Settings(BaseModel):
     def _usable(cls, value: Any) -> Any:
         """What fails only where it is computed with, or written, is refused here."""
         if _is_no_text(value):
-            raise ValueError(f"is {shown(value)}, which has characters that are no UTF-8")
+            raise ValueError(f"is {shown(value)}, which is not valid UTF-8")
         if isinstance(value, (int, float)) and abs(value) > LARGEST_NUMBER:
             raise ValueError(f"is {shown(value)}, which is too large")
         return value

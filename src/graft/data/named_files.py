@@ -121,7 +121,7 @@ def sha256_of(*files: Path) -> str:
 
 @contextmanager
 def unchanged(files: Sequence[Path]) -> Iterator[None]:
-    """What is read within, rows and their hash, is the same content.
+    """Raise if a file changes while the block reads it.
 
     Raises:
         InputError: Naming the files that were written to meanwhile.

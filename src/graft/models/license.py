@@ -40,7 +40,7 @@ def _from_card(folder: Path) -> str | None:
     card = folder / "README.md"
     if not card.is_file():
         return None
-    front = re.match(r"\ufeff?---\s*\n(.*?)\n---", _beginning(card, 100_000), re.DOTALL)
+    front = re.match(r"\ufeff?---[ \t]*\n(.*?)\n---", _beginning(card, 100_000), re.DOTALL)
     if front is None:
         return None
     lines = dict(re.findall(r"^(license|license_name)\s*:[ \t]*['\"]?([^'\"\n#]+)", front[1], re.MULTILINE))

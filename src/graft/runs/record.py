@@ -30,7 +30,7 @@ EXPECTED = {
     "less_than_equal": "at most {le}",
 }
 """pydantic's kinds of errors in words."""
-_ALTERNATIVE = re.compile(r"str|int|float|bool|\w*Record|(list|dict)\[.*|constrained-\w+")
+_ALTERNATIVE = re.compile(r"str|int|float|bool|\b\w*Record|(list|dict)\[.*|constrained-\w+")
 """The parts that pydantic puts into the path of an error where a value may be of several types."""
 MOST_ERRORS = 10
 

@@ -53,7 +53,7 @@ class MetricsWriter(TrainerCallback):
         if "loss" in logs:
             line |= self._throughput() | self.resources.sample()
         self.write(line)
-        self.figures |= {k: v for k, v in line.items() if isinstance(v, (int, float))}
+        self.figures = {k: v for k, v in line.items() if isinstance(v, (int, float))}
         self.reporter.step(state.global_step, state.max_steps, self.figures)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

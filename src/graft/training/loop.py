@@ -173,6 +173,7 @@ class _Training:
             ),
             interrupt=self.interrupt,
             monitor=request.monitor,
+            reporter=reporter,
         )
         metrics.trainer = self.health.trainer = resume.trainer = self.trainer
         self.trainer.remove_callback(PrinterCallback)

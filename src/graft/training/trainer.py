@@ -16,6 +16,7 @@ from transformers import Trainer
 
 from graft.data.tokenize import TokenizedExample
 from graft.errors import is_out_of_memory
+from graft.progress import SILENT, Reporter, enter
 from graft.training.checkpoints import rotate, seal
 from graft.training.ending import EvaluationInterrupted, InterruptHandler
 from graft.training.memory import Batch, KeepingRows, Parts, RandomState, free_memory
@@ -73,6 +74,7 @@ class GraftTrainer(Trainer):
         plan: rows, batch size, seed, epoch -> the indices of each batch.
         interrupt: knows whether the user asked to stop.
         monitor: measures what selects the best weights, besides the held-out loss.
+        reporter: is told when an evaluation begins and ends.
     """
 
     def __init__(
@@ -84,10 +86,11 @@ class GraftTrainer(Trainer):
         plan: BatchPlan,
         interrupt: InterruptHandler,
         monitor: Monitor | None = None,
+        reporter: Reporter = SILENT,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.plan, self.interrupt, self.monitor = plan, interrupt, monitor
+        self.plan, self.interrupt, self.monitor, self.reporter = plan, interrupt, monitor, reporter
         self.parts, self.loss, self.keep = parts, loss, keep
         self.loss_is_scaled_for_ga = True
         self.can_return_loss = True
@@ -197,6 +200,7 @@ class GraftTrainer(Trainer):
         rows = dataset.rows
         model = self.model
         assert model is not None
+        enter(self.reporter, "evaluating")
         model.eval()
         total, tokens = 0.0, 0
         started = time.perf_counter()
@@ -222,10 +226,11 @@ class GraftTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         model.train()
+        enter(self.reporter, "step")
         return metrics
 
     def _held_out_loss(self, model: torch.nn.Module, rows: list[TokenizedExample]) -> tuple[float, int] | None:
-        """The loss of ``rows`` and the number of their trained tokens; None where so many do not fit in memory."""
+        """The loss of ``rows`` and the number of their trained tokens; None if the rows do not fit in memory."""
         try:
             batch = self._prepare_inputs(self.parts.collate(rows))
             with self.compute_loss_context_manager():

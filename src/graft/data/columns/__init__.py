@@ -21,6 +21,7 @@ from graft.data.columns.rendered import rendered_text
 from graft.data.readers import Row
 from graft.data.templates import parse_template
 from graft.data.values import listed_names, nothing
+from graft.documents import LONGEST_VALUE
 from graft.errors import InputError, Problems, shorten
 from graft.registry import Registry
 
@@ -132,11 +133,13 @@ def _unknown(columns: list[str], row: Row) -> InputError:
     answers = [name for name in columns if name != asked and isinstance(row.columns.get(name), str)]
     # Of several answers one may be a bad one: none is proposed.
     answer = answers[0] if len(answers) == 1 and not is_doubtful(answers[0]) else "COLUMN"
+    asked, answer = (name if len(name) <= LONGEST_VALUE else "COLUMN" for name in (asked, answer))
     example = f'--prompt_template "{{{asked}}}" --completion_template "{{{answer}}}"'
+    remedy = f"{listed_names([talks])} holds messages: call it messages" if talks else ""
     return InputError(
         f"these columns are not recognized: {listed_names(columns)}",
         where=str(row.origin),
-        remedy=f"{talks} holds messages: call it messages" if talks else f"name the columns, for example {example}",
+        remedy=remedy or f"name the columns, for example {example}",
     )
 
 

@@ -143,7 +143,7 @@ def _by_template(settings: DataSettings) -> bool:
 def _given_columns(text: str, columns: Sequence[str], given: Sequence[str]) -> SeveralLabels:
     absent = [name for name in given if name not in columns]
     if absent or len(given) < 2:
-        what = f"no such columns: {', '.join(absent)}" if absent else "one column is a label column, not several"
+        what = f"no such columns: {listed_names(absent)}" if absent else "one column is a label column, not several"
         raise InputError(what, where="--label_columns", remedy=f"the columns are: {listed_names(columns)}")
     return SeveralLabels(text, tuple(given))
 
