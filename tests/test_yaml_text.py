@@ -1,6 +1,9 @@
 import math
 import os
 import random
+import shlex
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -138,3 +141,11 @@ def test_what_graft_writes_is_read_as_it_was():
     floats = [rand.uniform(-1, 1) * 10 ** rand.randint(-300, 300) for _ in range(200)]
     mixed = {"floats": floats, "texts": [str(each) for each in floats], "whole": [0, -7, 10**300], "flag": True}
     assert parse_yaml(dump_yaml(mixed), "c.yaml") == mixed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's pipes")
+def test_a_command_may_stand_for_a_file():
+    command = f'exec {shlex.quote(sys.executable)} -c "$1" <(echo "max_steps: 3")'
+    code = "import sys, pathlib, graft.documents as d; print(d.read_yaml(pathlib.Path(sys.argv[1])))"
+    done = subprocess.run(["bash", "-c", command, "-", code], check=False, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "{'max_steps': 3}\n", done.stderr

@@ -22,6 +22,8 @@ LARGEST_YAML = 2**20
 NO_YAML = "write one `name: value` per line; save the file as UTF-8"
 DEEPEST = 64
 """Levels of lists and objects within one another."""
+_OF_SHELLS = Path("/dev/fd")
+"""Where ``graft run --config <(command)`` finds the pipe."""
 LONGEST_VALUE = 60
 """Characters of a wrong value that an error message shows."""
 
@@ -34,18 +36,19 @@ def read_text(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> str:
     """Return the content of a file.
 
     Args:
-        path: A regular file; a pipe or a device could be endless.
+        path: A regular file, or a shell's ``<(command)``; another pipe or a device could be endless.
         most: The most bytes that are read.
         remedy: What to do when it has more, or is no text.
 
     Raises:
         InputError: If it cannot be read, is no regular file, has more bytes, or is not UTF-8.
     """
-    with _reading(path, remedy) as size:
-        if size > most:
-            what = f"this file has {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are expected"
+    with _reading(path, remedy) as size, path.open(encoding="utf-8") as file:
+        text = file.read(most + 1) if size <= most else ""
+        if max(size, len(text)) > most:
+            what = f"this file has {max(size, len(text)) / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are expected"
             raise InputError(what, where=str(path), remedy=remedy)
-        return path.read_text(encoding="utf-8")
+        return text
 
 
 def lines_of(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> Iterator[tuple[int, str]]:
@@ -81,7 +84,8 @@ def _reading(path: Path, remedy: str) -> Iterator[int]:
     """What keeps a file from being read within is an InputError; the value is the size of the file."""
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        typed = path.parent == _OF_SHELLS and stat.S_ISFIFO(found.st_mode)
+        if not (stat.S_ISREG(found.st_mode) or typed):
             raise InputError("this is not a regular file", where=str(path))
         yield found.st_size
     except UnicodeDecodeError as error:

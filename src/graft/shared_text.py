@@ -5,29 +5,48 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 
 from graft.plain_text import escape_controls, mask_secrets
 
 T = TypeVar("T")
-# Of an absolute path all but its last part. Behind a letter, a colon or a slash it is no path, but a part of a URL,
-# "text/label" or "rows/s".
 _END = r"\s\\/:;,'\"<>|()\[\]{}`"
-_POSIX = re.compile(rf"(?<![\w:/.}}~-])(?:~[^{_END}]*)?/(?:[^{_END}]+/)*([^{_END}]+)")
+# Behind a letter, a colon or a slash it is no path, but a part of a URL, "text/label", "rows/s" or "</think>".
+_POSIX = re.compile(rf"(?<![\w:/.}}<~-])(?:~(?:[A-Za-z_][\w.-]*)?|/([^{_END}]+))(?:/[^{_END}]+)*/([^{_END}]+)")
 _WINDOWS = re.compile(rf"(?<!\w)(?:[A-Za-z]:[\\/]|\\\\)(?:[^{_END}]+[\\/])*([^{_END}]+)")
+_TOPS = frozenset(("home", "Users", "root", "mnt", "media", "Volumes", "tmp", "var", "private", "data", "opt", "srv"))
+"""Folders at the root of file systems, of the machine where a run was made, too."""
 
 
 def without_places(text: str) -> str:
-    """Return ``text`` with the last part of each absolute path in place of the whole, and without secrets."""
-    if PurePosixPath(text).is_absolute() or text.startswith("~") or PureWindowsPath(text).is_absolute():
-        whole = PureWindowsPath(text) if "\\" in text else PurePosixPath(text)
-        if "\n" not in text and not re.search(r"\s[~/]", text):
+    """Return ``text`` with the last part of each absolute path in place of the whole, and without secrets.
+
+    A path begins with a folder that stands at the root of this machine's file system, or usually does: a class
+    ``/sports/football`` and an answer ``/no_think`` are text.
+    """
+    whole = PureWindowsPath(text) if "\\" in text else PurePosixPath(text)
+    if whole.is_absolute() or text.startswith("~/"):
+        is_place = isinstance(whole, PureWindowsPath) or text.startswith("~/") or _is_top(whole.parts[1:2])
+        if is_place and len(whole.parts) > 2 and "\n" not in text and not re.search(r"\s[~/]", text):
             return mask_secrets(whole.name or text)
     for folder in (Path.cwd(), Path.home()):  # whose names may have blanks in them
         if folder != Path(folder.anchor):
             text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "").replace(str(folder), folder.name)
-    return mask_secrets(_WINDOWS.sub(r"\1", _POSIX.sub(r"\1", text)))
+    return mask_secrets(_WINDOWS.sub(r"\1", _POSIX.sub(_last_part, text)))
+
+
+def _last_part(found: re.Match[str]) -> str:
+    return found[2] if found[1] is None or _is_top((found[1],)) else found[0]
+
+
+@lru_cache(maxsize=256)
+def _is_top(names: tuple[str, ...]) -> bool:
+    try:
+        return bool(names) and (names[0] in _TOPS or Path("/", names[0]).is_dir())
+    except (OSError, ValueError):  # a name that is too long, or has a NUL
+        return False
 
 
 def shared(value: T) -> T:

@@ -18,7 +18,7 @@ from graft.report import svg
 from graft.report.card import card_data
 from graft.report.charts import Frame, loss_chart
 from graft.report.page import render
-from graft.report.row_changes import cut, find_changes, marked, shared
+from graft.report.row_changes import common_affixes, cut, find_changes, marked
 from graft.runs.view import Difference, Estimate, Loss, RunView
 
 
@@ -99,12 +99,12 @@ def test_other_figures_in_words() -> None:
 
 def test_shared_parts_are_cut_between_words() -> None:
     prompts = [f"Classify the tone of this text:\n{text}\nAnswer in one word." for text in ("Yay!", "You?", "Yes")]
-    assert shared(prompts) == ("Classify the tone of this text:\n", "\nAnswer in one word.")
-    assert shared(["a long sentence that is the same"] * 2) == ("", "")
+    assert common_affixes(prompts) == ("Classify the tone of this text:\n", "\nAnswer in one word.")
+    assert common_affixes(["a long sentence that is the same"] * 2) == ("", "")
 
 
 def test_prompts_that_are_all_alike_are_not_shown_twice() -> None:
-    opening, ending = shared(["the very same prompt each time"] * 5)
+    opening, ending = common_affixes(["the very same prompt each time"] * 5)
     assert len(opening) + len(ending) <= len("the very same prompt each time")
 
 

@@ -215,6 +215,8 @@ def test_secrets_are_masked_and_nothing_else() -> None:
         ("https://huggingface.co/a/b, 3 rows/s, text/label, and/or, 1/2", None),
         ('f"{run}/adapter", graft chat runs/tone', None),
         (f"{Path.home()}/a b/c", "c"),
+        ("</think>, answer /no_think, /sports/football, ~1/2 of rows", None),
+        ("/sports/football", None),
     ],
 )
 def test_places_are_named_by_their_last_part(text: str, shown: str | None) -> None:

@@ -72,7 +72,7 @@ def find_changes(view: RunView, before: str = "base", after: str = "tuned") -> C
     if not scored:
         return None
     prompts = [row.prompt for row, _, _ in scored]
-    opening, ending = shared(prompts)
+    opening, ending = common_affixes(prompts)
     changed = [
         _change(row, metric, sign * (new - old), prompt[len(opening) : len(prompt) - len(ending)], before, after)
         for (row, old, new), prompt in zip(scored, prompts, strict=True)
@@ -92,7 +92,7 @@ def find_changes(view: RunView, before: str = "base", after: str = "tuned") -> C
     )
 
 
-def shared(prompts: Sequence[str], enough: int = SHARED_ENOUGH) -> tuple[str, str]:
+def common_affixes(prompts: Sequence[str], enough: int = SHARED_ENOUGH) -> tuple[str, str]:
     """What all prompts begin and end with, cut between words; empty where it is less than ``enough`` characters."""
     if len(prompts) < 3:
         return "", ""

@@ -9,7 +9,7 @@ from graft.data.example import AnswerExample
 from graft.documents import read_object
 from graft.errors import GraftError, InputError
 from graft.models.new_tokens import read_record
-from graft.report.row_changes import shared
+from graft.report.row_changes import common_affixes
 from graft.runs.kept_rows import read_kept_rows
 from graft.runs.remedies import PATCHES, repeat_command
 from graft.runs.trust import consent_words
@@ -158,7 +158,7 @@ def prompt_shape(view: RunView) -> str | list[dict[str, Any]]:
 
 
 def _blanked(texts: list[str]) -> str:
-    opening, ending = shared(texts, enough=1)
+    opening, ending = common_affixes(texts, enough=1)
     return f"{opening}{BLANK}{ending}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from graft.export.onnx.genai_readme import TELEMETRY
 from graft.export.prompt_record import prompt_record
 from graft.export.source import ExportSource
 from graft.shared_text import fenced, markdown, without_places
@@ -89,7 +90,7 @@ def write_readme(folder: Path, source: ExportSource, precision: str, reason: str
     title = f"# {markdown(source.name)}, {source.task.name}, {precision} ONNX"
     how = "`pip install onnxruntime tokenizers`, then in this folder:"
     judged = f"compared with PyTorch: {markdown(without_places(reason))}"
-    parts = [title, judged, "## Run it", how, fenced(_code(source, text).rstrip(), "python")]
+    parts = [title, judged, "## Run it", how, fenced(_code(source, text).rstrip(), "python"), TELEMETRY]
     (folder / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

@@ -18,6 +18,7 @@ from graft.tasks.snippet import python
 SHOWN = Origin("README.md", 1)
 HELLO = [{"role": "user", "content": "Hello"}]
 """The prompt of a model whose rows are not known."""
+TELEMETRY = "onnxruntime reports its use to its maker unless `ORT_DISABLE_TELEMETRY=1` is set before Python starts."
 NEW_TOKENS = 256
 """The maximum number of tokens in an answer, where the model was not judged."""
 
@@ -98,7 +99,7 @@ def write_readme(
     text += f"{fenced(code(shown, adapter).rstrip(), 'python')}\n"
     for name, other in (others or {}).items():
         text += f"\n## Adapter {markdown(name)}\n\n{fenced(code(other, name).rstrip(), 'python')}\n"
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(f"{text}\n{TELEMETRY}\n", encoding="utf-8")
 
 
 def code(shown: ShownPrompt, adapter: str | None = None) -> str:
