@@ -107,3 +107,14 @@ def test_an_exception_of_an_installed_extension_names_its_package(tmp_path, monk
     with pytest.raises(ValueError, match="Expecting") as caught:
         GREETERS.get("failing").greet("{")
     assert registry.place_in_extension(caught.value) == f"the package failing-greeters ({module}:5)"
+
+
+def test_a_command_loads_the_code_of_graft_itself_and_no_file_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "graft.py").write_text("raise AssertionError('run')\n", encoding="utf-8")
+    losses = Registry("loss", None, {})
+    with registry.only_consented([]):
+        assert losses.get("graft.tasks.losses:Cosine")
+        for reference in ("graft.py:X", "graft.x.py:X", "graftless.losses:X"):
+            with pytest.raises(InputError, match="code that was not typed"):
+                losses.get(reference)

@@ -142,8 +142,8 @@ def test_a_metric_file_of_ones_own_goes_the_whole_way_with_title_digits_and_dire
     assert found["metrics"]["excess"]["direction"] == "lower" and found["metrics"]["excess"]["title"] == "excess length"
     assert metric_references(found) == [f"{path.resolve()}:EXCESS", f"{path.resolve()}:Shouting"]
     assert table.rows(found) == [
-        ("excess length", "4.0 (4.0–4.0)", "1.0 (1.0–1.0)", "-3.0 (-3.0 to -3.0), p < 0.01"),
-        ("shouted rows", "1 (1–1)", "0 (0–0)", "-1 (-1 to -1), p < 0.01"),
+        ("excess length", "4.0 (4.0–4.0)", "1.0 (1.0–1.0)", "−3.0 (−3.0 to −3.0), p < 0.01"),
+        ("shouted rows", "1 (1–1)", "0 (0–0)", "−1 (−1 to −1), p < 0.01"),
     ]
     assert table.verdict(found).startswith("The tuned model is better: excess length 4.0 → 1.0 (")
     again = evaluate([tuned, base], rows, metrics=[f"{path}:EXCESS"]).document

@@ -80,7 +80,7 @@ def test_a_file_outside_the_bundle_is_refused(bundle, tmp_path, capsys):
     (tmp_path / "b" / "manifest.json").write_text(json.dumps({**document, "file": "../x.gguf"}), "utf-8")
     (tmp_path / "x.gguf").write_bytes((bundle / document["file"]).read_bytes())
     assert main(["chat", str(tmp_path / "b"), "--prompt", "x"]) == 2
-    assert "not in the bundle" in capsys.readouterr().err
+    assert "'../x.gguf', is not a file in this folder" in capsys.readouterr().err
 
 
 def exported(model, out, **settings):

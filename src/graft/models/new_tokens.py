@@ -65,6 +65,10 @@ def add_to_tokenizer(tokenizer: Any, tokens: Sequence[NewToken]) -> None:
             )
 
 
+MOST_GAPS = 10_000
+"""Rows that no new token has: a tokenizer may have more tokens than its model has embeddings."""
+
+
 def grow(model: Any, tokens: Sequence[NewToken]) -> None:
     """Give each of ``tokens`` a row in the embeddings and in the head of ``model``, where it has none.
 
@@ -80,7 +84,7 @@ def grow(model: Any, tokens: Sequence[NewToken]) -> None:
     before = model.get_input_embeddings().weight.shape[0]
     if rows <= before:
         return
-    if rows > before + len(tokens):  # of another model, or damaged: the embeddings would grow beyond all memory
+    if rows > before + len(tokens) + MOST_GAPS:  # of another model, or damaged: it would not fit in memory
         what = f"a new token has the ID {rows - 1:,}, but the model has {before:,} embeddings"
         raise InputError(what, remedy="use the base model that the tokens were added to")
     with torch.random.fork_rng():
