@@ -12,6 +12,14 @@ def bundle_document(folder):
     return found
 
 
+def tone_file(folder, count):
+    """A JSON Lines file with ``count`` short texts of each of two classes."""
+    rows = [{"text": f"{text} {n}", "label": text[:4]} for n in range(count) for text in ("fine day", "poor work")]
+    path = folder / "tone.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 def tune(model, data, folder, **settings):
     given = {
         "model_name_or_path": str(model),

@@ -194,4 +194,9 @@ def shown(value: Any) -> str:
         text = repr(value)
     except (RecursionError, ValueError):  # ValueError: an integer of too many digits
         return "a value that is too large to show"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """Return the first characters of ``text``, as many as an error message shows."""
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

@@ -19,6 +19,7 @@ TEMPORARY = ".graft-tmp"
 """How the names of unfinished files end; a killed process can leave some behind."""
 
 HOUR = 3600.0
+FREE_SPACE = "free some space there, or choose a folder on another disk"
 
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -160,10 +161,8 @@ def saying_what_failed(path: Path) -> Iterator[None]:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(
-    path: Path, error: OSError, remedy: str = "free some room there, or choose a folder on another disk"
-) -> GraftError:
-    """The same failure in words a user can act on: a full disk with the folder and the room there, and ``remedy``."""
+def cannot_write(path: Path, error: OSError, remedy: str = FREE_SPACE) -> GraftError:
+    """Describe a failed write to ``path``; ``remedy`` is what to do about a full disk."""
     if is_full_disk(error):
         return GraftError(
             f"no space left to write {path.name}: {_free(path.parent)} free",

@@ -282,7 +282,7 @@ def test_a_name_that_transformers_would_refuse_later(refused, written):
 
 def test_words_swallowed_by_an_option(refused, written):
     err = refused(written(jsonl(ROWS)), "--method", "lora", "more", "words")
-    assert "--method takes one value, not lora, more, words" in err
+    assert "--method accepts one value, not lora, more, words" in err
 
 
 def test_an_option_without_its_value(refused, written):

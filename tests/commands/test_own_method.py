@@ -183,7 +183,7 @@ def test_export_asks_the_method(plain, own, capsys):
     assert not torch.equal(again.model.norm.weight, torch.ones_like(again.model.norm.weight))
 
 
-def test_its_options_are_options(own, tmp_path, capsys):
+def test_its_options_are_options(own):
     settings = finetune_settings({"method": f"{own}:Scale", "start-factor": "1.25"})
     assert settings.my_start == 1.25
     with pytest.raises(InputError, match="my_start must be a number above 0"):

@@ -268,7 +268,7 @@ def test_settings_and_training_arguments_in_one_mapping():
         finetune_settings({"adam_beta3": 0.9, "learning_rat": 1})
 
 
-def test_passes_that_contradict_themselves_are_refused_before_the_first_one(tmp_path):
+def test_passes_that_contradict_themselves_are_refused_before_the_first_one():
     second = {"type": "LoRA", "config": {"save_strategy": "no", "load_best_model_at_end": True}}
     third = {"type": "LoRA", "config": {"max_steps": 5, "num_train_epochs": 2}}
     passes = {"a": {"type": "LoRA"}, "b": second, "c": third}

@@ -7,10 +7,11 @@ import re
 import pytest
 
 from docs.pages import PAGES, Command, commands
-from graft.cli.arguments import COMMON, parse
+from graft.cli.arguments import FLAGS, parse
 from graft.cli.main import main
 from graft.training.arguments import field_names
 
+COMMON = {*FLAGS, "color", "config", "log_level", "progress"}
 COMMANDS = [command for page in PAGES for command in commands(page)]
 
 

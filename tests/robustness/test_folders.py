@@ -113,18 +113,22 @@ OF_A_RUN = {
 }
 
 
+def read_damaged(folder, file, readers, count, found):
+    """Call each reader of ``folder`` with ``file`` damaged, or replaced by something that is not a file."""
+    for name, content in damages(folder / file, count):
+        for read in readers:
+            with put(folder / file, content), found.case(f"{file}: {name}"):
+                read(folder)
+    for what in INSTEAD:
+        for read in readers:
+            with instead_of(folder / file, what), found.case(f"{what} for {file}"):
+                read(folder)
+
+
 @pytest.mark.parametrize("file", OF_A_RUN)
 def test_readers_of_a_damaged_run(folder, file):
-    run = folder("run-0.1")
     with tally("damaged run folders") as found:
-        for name, content in damages(run / file, rounds(40)):
-            for read in OF_A_RUN[file]:
-                with put(run / file, content), found.case(f"{file}: {name}"):
-                    read(run)
-        for what in INSTEAD:
-            for read in OF_A_RUN[file]:
-                with instead_of(run / file, what), found.case(f"{what} for {file}"):
-                    read(run)
+        read_damaged(folder("run-0.1"), file, OF_A_RUN[file], rounds(40), found)
 
 
 def adapter_files(bundle):
@@ -142,16 +146,8 @@ OF_A_BUNDLE = {
 
 @pytest.mark.parametrize("file", OF_A_BUNDLE)
 def test_readers_of_a_damaged_bundle(folder, file):
-    bundle = folder("multi-adapter-0.1")
     with tally("damaged bundles") as found:
-        for name, content in damages(bundle / file, rounds(80)):
-            for read in OF_A_BUNDLE[file]:
-                with put(bundle / file, content), found.case(f"{file}: {name}"):
-                    read(bundle)
-        for what in INSTEAD:
-            for read in OF_A_BUNDLE[file]:
-                with instead_of(bundle / file, what), found.case(f"{what} for {file}"):
-                    read(bundle)
+        read_damaged(folder("multi-adapter-0.1"), file, OF_A_BUNDLE[file], rounds(80), found)
 
 
 def cases(made, files, commands, count):

@@ -13,6 +13,7 @@ from graft_commands import Graft
 from torture import FACTOR, rounds, tally
 
 from graft.files import TEMPORARY
+from small_runs import tone_file
 from tiny_models import tiny_model_folder
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks, and Windows has no SIGKILL")
@@ -32,9 +33,7 @@ class Inputs:
     """What the commands get, what an undisturbed run leaves, and the seconds that each command takes."""
 
     def __init__(self, folder, graft):
-        self.model, self.data = tiny_model_folder(folder, "llama", width=64), folder / "tone.jsonl"
-        rows = [{"text": f"{text} {n}", "label": text[:4]} for n in range(24) for text in ("fine day", "poor work")]
-        self.data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        self.model, self.data = tiny_model_folder(folder, "llama", width=64), tone_file(folder, 24)
         self.run = folder / "whole"
         self.training, _ = timed(lambda: graft.run(*self.finetune(self.run)))
 

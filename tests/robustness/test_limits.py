@@ -17,6 +17,7 @@ from graft.commands.finetune import finetune
 from graft.progress import Silent
 from graft.report.format import took
 from graft.runs.folder import RunFolder
+from small_runs import tone_file
 from tiny_models import tiny_model_folder
 
 forked = pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks, and Windows has no limits of this kind")
@@ -32,12 +33,9 @@ def graft(tmp_path_factory):
 def training(tmp_path_factory):
     """A command without its output folder."""
     folder = tmp_path_factory.mktemp("inputs")
-    rows = [{"text": f"{text} {n}", "label": text[:4]} for n in range(24) for text in ("fine day", "poor work")]
-    data = folder / "tone.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     quick = {"max_steps": 6, "eval_steps": 2, "per_device_train_batch_size": 8, "bootstrap_samples": 100}
     options = [str(word) for name, value in quick.items() for word in (f"--{name}", value)]
-    return ("finetune", str(tiny_model_folder(folder, "llama")), str(data), *options)
+    return ("finetune", str(tiny_model_folder(folder, "llama")), str(tone_file(folder, 24)), *options)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +137,7 @@ def small_temporary_folder(folder):
 
 
 @forked
-def test_a_full_temporary_folder_is_no_fault_of_the_data(graft, training, tmp_path, monkeypatch):
+def test_a_full_temporary_folder_is_no_fault_of_the_data(graft, training, tmp_path):
     data, run = tmp_path / "long.jsonl", tmp_path / "run"
     row = json.dumps({"text": "word " * 4_000, "label": "long"}) + "\n"
     with data.open("w", encoding="utf-8") as file:

@@ -1,7 +1,6 @@
 """A long run takes no more memory, files or threads at its end than after its first steps."""
 
 import gc
-import json
 import os
 import threading
 
@@ -10,6 +9,7 @@ from torture import rounds, tally
 
 from graft.commands.finetune import finetune
 from graft.progress import Silent
+from small_runs import tone_file
 from tiny_models import tiny_model_folder
 
 MOST_OBJECTS = 3.0
@@ -34,14 +34,11 @@ class Watch(Silent):
 
 
 def test_a_long_run_stays_as_it_is(tmp_path):
-    rows = [{"text": f"{text} {n}", "label": text[:4]} for n in range(24) for text in ("fine day", "poor work")]
-    data = tmp_path / "tone.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     steps = rounds(200)
     watch = Watch(steps)
     given = {
         "model_name_or_path": str(tiny_model_folder(tmp_path, "llama")),
-        "data_files": str(data),
+        "data_files": str(tone_file(tmp_path, 24)),
         "output_path": str(tmp_path / "run"),
         "max_steps": steps,
         "eval_steps": 20,

@@ -1,6 +1,5 @@
 """Signals end every command in good order: what is said, the exit code, the status, and a run that can be resumed."""
 
-import json
 import random
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from torture import rounds, tally
 from graft.cli.main import main
 from graft.interruption import ending_by_signal, exit_code, handling, postponed
 from graft.runs.view import RunView
+from small_runs import tone_file
 from tiny_models import tiny_model_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of these names")
@@ -27,10 +27,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "tone.jsonl"
-    rows = [{"text": f"{text} {n}", "label": text[:4]} for n in range(12) for text in ("fine day", "poor work")]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+    return tone_file(tmp_path_factory.mktemp("data"), 12)
 
 
 def graft(*words, **options):
@@ -152,7 +149,7 @@ def test_handlers_belong_to_the_command_line_alone(name, code):
         assert (signal.getsignal(number) is before) == (name != "SIGINT")  # only Ctrl-C is handled in a notebook
 
 
-def test_main_restores_the_handlers_and_standard_error(capsys):
+def test_main_restores_the_handlers_and_standard_error():
     before = [signal.getsignal(getattr(signal, name)) for name in SIGNALS], sys.stderr
     assert main(["--version"]) == 0
     assert before == ([signal.getsignal(getattr(signal, name)) for name in SIGNALS], sys.stderr)

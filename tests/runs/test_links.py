@@ -1,6 +1,5 @@
 """Links in a folder from a stranger: graft writes to nothing, removes nothing and copies nothing elsewhere."""
 
-import json
 import os
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from graft.runs.kept_rows import read_kept_rows
 from graft.runs.links import LinkError
 from graft.runs.manifest import BundleManifest, update_manifest
 from graft.training.checkpoints import MARKER, is_whole, seal
-from small_runs import tune
+from small_runs import tone_file, tune
 from tiny_models import tiny_model_folder
 
 PLANTED = (
@@ -190,10 +189,7 @@ def test_an_export_replaces_the_link_that_it_was_sent_to_and_not_the_bundle_behi
 
 
 def test_a_run_that_is_resumed_writes_no_commands_into_a_file_of_the_shell(elsewhere: Path, tmp_path: Path) -> None:
-    rows = [{"text": f"{text} {n}", "label": text[:4]} for n in range(8) for text in ("fine day", "poor work")]
-    data = tmp_path / "rows.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    run = RunFolder(tune(tiny_model_folder(tmp_path, "llama"), data, tmp_path / "run", max_steps=1))
+    run = RunFolder(tune(tiny_model_folder(tmp_path, "llama"), tone_file(tmp_path, 8), tmp_path / "run", max_steps=1))
     run.update_manifest(status="interrupted")
     before = state(elsewhere)
     plant(run, "events.jsonl", elsewhere)

@@ -38,7 +38,7 @@ def test_values_out_of_type_are_refused_in_the_same_words_as_all_others():
     assert said["max_grad_norm"].what == "--max_grad_norm must be a number, not 'x'"
     assert str(said["fp16"]) == "c.yaml: fp16 must be true or false, not 'maybe'"
     assert said["dataloader_num_workers"].what == "--dataloader_num_workers must be a whole number, not 1.5"
-    assert said["eval_delay"].what.startswith("--eval_delay takes one value, not 1, more")
+    assert said["eval_delay"].what.startswith("--eval_delay accepts one value, not 1, more")
     assert said["adam_beta1"].what == "--adam_beta1 must be a number; no value is given"
     assert said["lr_scheduler_kwargs"].what == "--lr_scheduler_kwargs must be a mapping or text, not 3"
     assert said["label_names"].what == "--label_names must be a list of names, not 3"

@@ -9,6 +9,7 @@ from graft.commands.finetune import finetune
 from graft.errors import GraftError, Interrupted
 from graft.progress import Silent
 from graft.training.memory import Examples, Parts
+from small_runs import tone_file
 from tiny_models import tiny_model_folder
 
 LOSS = """
@@ -38,13 +39,11 @@ class Notes(Silent):
 
 @pytest.fixture
 def settings(tmp_path):
-    rows = [{"text": f"{text} {n}", "label": text[:4]} for n in range(14) for text in ("fine day", "poor work")]
-    data, loss = tmp_path / "tone.jsonl", tmp_path / "own.py"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    loss = tmp_path / "own.py"
     loss.write_text(LOSS, encoding="utf-8")
     return {
         "model_name_or_path": str(tiny_model_folder(tmp_path, "llama")),
-        "data_files": str(data),
+        "data_files": str(tone_file(tmp_path, 14)),
         "output_path": str(tmp_path / "run"),
         "max_steps": 6,
         "eval_steps": 3,

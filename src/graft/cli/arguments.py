@@ -12,7 +12,6 @@ from graft.plain_text import half_character
 
 SHORT = {"-o": "output_path", "-m": "model_name_or_path", "-d": "data_files", "-h": "help", "-V": "version"}
 FLAGS = {"help", "help_all", "json", "debug", "dry_run", "setup", "version"}
-COMMON = {*FLAGS, "color", "config", "log_level", "progress"}
 _NUMBER = re.compile(r"-\.?\d")
 
 

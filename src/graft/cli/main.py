@@ -14,6 +14,7 @@ from graft.cli.arguments import Arguments, parse
 from graft.cli.command import Command, as_command
 from graft.cli.output import OutputError, PlainStream, fitted, plain_output
 from graft.errors import GraftError, InputError, Interrupted, did_you_mean, is_full_disk
+from graft.files import FREE_SPACE
 from graft.interruption import ending_by_signal, exit_code, postponed
 from graft.plain_text import remember_secret
 from graft.processes import without_telemetry
@@ -86,8 +87,7 @@ def _ended(words: list[str]) -> int:
     except Exception as error:
         if not is_full_disk(error):
             return _bug(error, words)
-        remedy = "free some room there, or choose a folder on another disk"
-        return _said(GraftError(f"the disk is full: {error}", remedy=remedy), "--json" in words)
+        return _said(GraftError(f"the disk is full: {error}", remedy=FREE_SPACE), "--json" in words)
 
 
 def _bug(error: Exception, words: Sequence[str]) -> int:

@@ -254,10 +254,10 @@ def default_metrics_of(folder: Path) -> tuple[str, ...] | None:
 
 
 def check_chats(task: Task, name: str) -> None:
-    """Check that each predictor can chat.
+    """Check that the model called ``name`` can chat.
 
     Raises:
-        InputError: If one cannot talk to a model of ``task``, which is called ``name``.
+        InputError: If models of ``task`` cannot.
     """
     if task.chat == "none":
         raise InputError(f"a {task.name} model cannot chat", where=name, remedy="graft evaluate")

@@ -10,23 +10,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic.fields import FieldInfo
 
-from graft.documents import LONGEST_VALUE, shown
+from graft.documents import shortened, shown
 
 
 def refusal(kind: str, value: Any, several: bool = False) -> str:
     """Describe the accepted values and the given value; ``several``: the setting accepts a list."""
     if isinstance(value, list) and not several:
-        return (
-            f"takes one value, not {', '.join(map(_plain, value[:9]))}; place positional arguments before the options"
-        )
+        given = ", ".join(shortened(str(each)) for each in value[:9])
+        return f"accepts one value, not {given}; place positional arguments before the options"
     if value is True and kind != IN_WORDS[bool]:
         return f"must be {kind}; no value is given"
     return f"must be {kind}, not {shown(value)}"
-
-
-def _plain(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
 IN_WORDS: dict[Any, str] = {

@@ -53,7 +53,7 @@ class Spool(Sequence[T]):
         except OSError as error:
             folder = Path(tempfile.gettempdir())
             raise cannot_write(
-                folder / "the rows", error, "free some room there, or set TMPDIR to a folder on another disk"
+                folder / "the rows", error, "free some space there, or set TMPDIR to a folder on another disk"
             ) from error
         return len(part)
 

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from graft.errors import GraftError, InputError
-from graft.files import TEMPORARY, cannot_write, remove
+from graft.files import FREE_SPACE, TEMPORARY, cannot_write, remove
 from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.manifest import BundleManifest, update_manifest
 
@@ -135,5 +135,5 @@ def check_disk_space(output: Path, needed: int) -> None:
         raise GraftError(
             f"no space left: the export needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free",
             where=str(folder),
-            remedy="free some space there, or choose a folder on another disk",
+            remedy=FREE_SPACE,
         )

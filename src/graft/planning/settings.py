@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from graft.config import Component, FinetuneSettings, Settings, build, compose, option_names
 from graft.errors import InputError, Problems
 from graft.methods import METHODS
-from graft.registry import Registry, absolute_reference
-
-NOTHING: Mapping[str, Any] = {}
+from graft.registry import Registry, absolute_reference, installed_names
 
 
 def settings_class(*given: Mapping[str, Any]) -> type[FinetuneSettings]:
@@ -70,13 +65,7 @@ def _component(option: str, name: str) -> Iterator[Component]:
 
 
 def _installed(option: str) -> set[str]:
-    return _entry_points(f"graft.{option}", tuple(sys.path))
-
-
-@lru_cache
-def _entry_points(group: str, path: tuple[str, ...]) -> set[str]:
-    """The names of a group; Python reads the metadata of every package on ``path`` for them."""
-    return {entry.name for entry in entry_points(group=group)}
+    return set(installed_names(f"graft.{option}"))
 
 
 def _methods() -> Registry[Any]:
