@@ -318,7 +318,7 @@ FAR = {
         ("tokenizer.json", {"normalizer": {"type": "Nothing"}}, ""),
         ("generation_config.json", {"eos_token_id": ["x"]}, "'eos_token_id"),
         ("generation_config.json", {"pad_token_id": 10**12}, "'pad_token_id' is 1000000000000"),
-        ("tokenizer.json", {"post_processor": FAR}, "gives the token 70,000 for plain English, but the model has 3"),
+        ("tokenizer.json", {"post_processor": FAR}, "returns the token ID 70,000, but the model has 3"),
         ("special_tokens_map.json", [], "this is []; expected a JSON object"),
     ],
 )
@@ -341,7 +341,7 @@ def test_a_tokenizer_that_multiplies_text_is_refused(tmp_path: Path, steps: list
     made = json.loads(place.read_text(encoding="utf-8"))
     made["normalizer"] = {"type": "Sequence", "normalizers": replaced}
     place.write_text(json.dumps(made), encoding="utf-8")
-    with pytest.raises(InputError, match=r"the normalizer of this tokenizer makes up to 1,0\d\d,\d+ characters of one"):
+    with pytest.raises(InputError, match=r"the normalizer of this tokenizer can turn one character into 1,0\d\d,\d+"):
         load_tokenizer(resolve(ModelSettings(model_name_or_path=str(folder))))
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from graft.documents import read_object, shown
 from graft.errors import InputError, Problems, refusing
-from graft.models.safetensors_header import read_header
+from graft.models.safetensors_header import TensorEntry
 from graft.runs.record import Record, validate
 
 WEIGHTS = "adapter_model.safetensors"
@@ -77,16 +77,18 @@ def read_adapter_config(adapter: Path) -> AdapterConfig:
     return validate(AdapterConfig, read_object(file), str(file)) if file.exists() else AdapterConfig()
 
 
-def check_adapter_config(adapter: Path) -> None:
-    """Check what PEFT would build of a configuration, and that its expressions are such.
+def check_adapter_config(adapter: Path, tensors: Mapping[str, TensorEntry]) -> None:
+    """Check what PEFT would build from a configuration, and that its regular expressions compile.
+
+    Args:
+        adapter: The adapter folder.
+        tensors: The tensors of its safetensors file; none for pickled weights.
 
     Raises:
         InputError: With everything that is wrong.
     """
     config, file, problems = read_adapter_config(adapter), adapter / "adapter_config.json", Problems()
-    weights = adapter / WEIGHTS
-    shapes = [entry.shape for entry in read_header(weights).values()] if weights.is_file() else []
-    largest = max((size for shape in shapes for size in shape), default=0)
+    largest = max((size for entry in tensors.values() for size in entry.shape), default=0)
     for key, size in _sizes(config):
         if size > max(PLAUSIBLE_SIZE, largest):
             what = f"{key} is {size:,}, but no tensor of the adapter is larger than {largest:,} in any dimension"
@@ -96,7 +98,9 @@ def check_adapter_config(adapter: Path) -> None:
     replicated = config.layer_replication or []
     if any(len(pair) != 2 for pair in replicated) or sum(abs(pair[1] - pair[0]) for pair in replicated) > 1024:
         problems.add(
-            f"layer_replication is {shown(replicated)}; expected pairs, of 1,024 layers at most", file, _REMEDY
+            f"layer_replication is {shown(replicated)}; expected [start, end] pairs with at most 1,024 layers in total",
+            file,
+            _REMEDY,
         )
     indices = config.trainable_token_indices or []
     for number in indices if isinstance(indices, list) else [one for each in indices.values() for one in each]:

@@ -11,7 +11,7 @@ from graft.models.license import find_license
 from graft.models.model_config import compare_sizes, plain_sizes, read_model_config
 from graft.models.new_tokens import NewToken, read_record
 from graft.models.own_files import refuse_foreign_links
-from graft.models.weights import find_weights, sha256_of
+from graft.models.weights import find_weights, read_headers, sha256_of
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
@@ -61,17 +61,19 @@ def open_folder(path: Path, name: str, kind: str, trust_remote_code: bool = Fals
     config: dict[str, Any] = {}
     with problems.collecting():
         config = read_model_config(path)
-    weights = find_weights(path, problems)
+    headers = read_headers(path, problems)
     if not any((path / file).exists() for file in _TOKENIZER_FILES):
         problems.add("there is no tokenizer in this model folder", path, f"one of {', '.join(_TOKENIZER_FILES)}")
     if config:
         _check_architecture(config, path, trust_remote_code, problems)
     refuse_foreign_links(path, problems)
     problems.raise_if_any()
-    compare_sizes(config, weights, path / "config.json", problems)
+    if None not in headers.values():  # a pickle's shapes are not known before it is loaded
+        tensors = {name: entry for header in headers.values() for name, entry in (header or {}).items()}
+        compare_sizes(config, tensors, path / "config.json", problems)
     problems.raise_if_any()
     license = find_license(path, config, Path(name).name if kind in ("folder", "gguf") else name)
-    hashed = sha256_of(weights)
+    hashed = sha256_of([*headers])
     return Base(name, path.absolute(), kind, hashed, license, trust_remote_code, config, read_record(path))
 
 

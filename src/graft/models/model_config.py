@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from graft.documents import read_object, shown
 from graft.errors import InputError, Problems
-from graft.models.safetensors_header import read_header
+from graft.models.safetensors_header import TensorEntry
 from graft.runs.record import Record, validate
 
 LARGEST = 64 * 2**20
@@ -92,16 +92,21 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     return found
 
 
-def compare_sizes(config: Mapping[str, Any], weights: Sequence[Path], where: Path, problems: Problems) -> None:
+def compare_sizes(
+    config: Mapping[str, Any], tensors: Mapping[str, TensorEntry], where: Path, problems: Problems
+) -> None:
     """Add a problem for each size that is far beyond the weights, such as a billion layers.
 
-    A library would build all that is declared before it looks at the weights, which may take hours or all memory.
-    Pickled weights say nothing of their shapes.
+    A library would build everything that is declared before it looks at the weights, which may take hours or all
+    memory.
+
+    Args:
+        config: The configuration.
+        tensors: All tensors of the weights.
+        where: The configuration file, for error messages.
+        problems: Takes what is wrong.
     """
-    if not all(file.suffix == ".safetensors" for file in weights):
-        return
-    tensors = {name: entry.shape for file in weights for name, entry in read_header(file).items()}
-    largest = max((size for shape in tensors.values() for size in shape), default=0)
+    largest = max((size for entry in tensors.values() for size in entry.shape), default=0)
     has_positions = any("position" in name or "wpe" in name for name in tensors)
     for key, value in _declared(config):
         if "layer" in key and value > max(PLAUSIBLE_LAYERS, len(tensors)):

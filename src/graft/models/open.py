@@ -269,15 +269,15 @@ def check_adapter(path: Path) -> None:
     Raises:
         InputError: when they aren't.
     """
-    problems = Problems()
+    problems, tensors = Problems(), None
     if not (path / "adapter_config.json").exists():
         return
     weights = next((path / name for name in (WEIGHTS, "adapter_model.bin") if (path / name).exists()), None)
     if weights is None:
         problems.add(f"there is no {WEIGHTS} in this adapter folder", path)
     else:
-        check_file(weights, problems)
+        tensors = check_file(weights, problems)
     if not problems:
         with problems.collecting():
-            check_adapter_config(path)
+            check_adapter_config(path, tensors or {})
     problems.raise_if_any()

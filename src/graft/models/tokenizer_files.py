@@ -11,14 +11,13 @@ from pydantic import Field
 
 from graft.documents import read_object, shown
 from graft.errors import InputError, Problems
-from graft.models.tokenizer_paths import refuse_named_files
+from graft.models.tokenizer_paths import SETTINGS, check_settings, check_vocabularies
 from graft.runs.record import Record, validate
 
-_OTHERS = ("special_tokens_map.json", "added_tokens.json")
 MOST_GROWTH = 1000
-"""Characters that the steps of a tokenizer may make of one; Unicode's own forms make 18."""
+"""Characters that a tokenizer may turn one into; the normal forms of Unicode make at most 18."""
 MOST_TOKENS = 64
-"""Of a character of plain English."""
+"""For each character of plain English."""
 _REMEDY = "copy or download the tokenizer again"
 
 
@@ -40,7 +39,7 @@ _Id = Annotated[int, Field(ge=-1, lt=2**31)]  # -1 stands for none in some older
 
 
 class _GenerationConfig(Record):
-    """The tokens that begin, end and fill a text."""
+    """The tokens that begin, end and pad a sequence."""
 
     eos_token_id: _Id | list[_Id] | None = None
     bos_token_id: _Id | list[_Id] | None = None
@@ -48,30 +47,38 @@ class _GenerationConfig(Record):
     decoder_start_token_id: _Id | list[_Id] | None = None
 
 
+_RECORDS: dict[str, type[Record]] = {
+    "tokenizer_config.json": _TokenizerConfig,
+    "generation_config.json": _GenerationConfig,
+    "special_tokens_map.json": Record,
+    "added_tokens.json": Record,
+}
+
+
 def check_tokenizer_files(folder: Path) -> None:
-    """Check the small JSON files of a tokenizer and of text generation: they are JSON and have the right types.
+    """Check the small JSON files of a tokenizer and of text generation: types, and that they name no file elsewhere.
 
     Raises:
         InputError: With everything that is wrong.
     """
     problems = Problems()
-    config = folder / "tokenizer_config.json"
-    if config.exists():
-        with problems.collecting():
-            record = validate(_TokenizerConfig, read_object(config, remedy=_REMEDY), str(config))
-            if record.model_max_length is not None and not record.model_max_length >= 1:
-                what = f"'model_max_length' is {shown(record.model_max_length)}; expected a positive number"
-                problems.add(what, config, _REMEDY)
-    generation = folder / "generation_config.json"
-    if generation.exists():
-        with problems.collecting():
-            validate(_GenerationConfig, read_object(generation, remedy=_REMEDY), str(generation))
-    for name in _OTHERS:
+    for name, record in _RECORDS.items():
         if (folder / name).exists():
             with problems.collecting():
-                read_object(folder / name, remedy=_REMEDY)
+                _check_file(folder / name, record, problems)
+    with problems.collecting():
+        check_vocabularies(folder, problems)
     problems.raise_if_any()
-    refuse_named_files(folder)
+
+
+def _check_file(file: Path, record: type[Record], problems: Problems) -> None:
+    settings = read_object(file, remedy=_REMEDY)
+    if file.name in SETTINGS:
+        check_settings(settings, file, problems)
+    found = validate(record, settings, str(file))
+    length = found.model_max_length if isinstance(found, _TokenizerConfig) else None
+    if length is not None and not length >= 1:
+        problems.add(f"'model_max_length' is {shown(length)}; expected a positive number", file, _REMEDY)
 
 
 def _steps(part: Any) -> Iterator[dict[str, Any]]:
@@ -92,15 +99,15 @@ def _texts(part: Any) -> Iterator[str]:
 
 
 def check_tokenizer(tokenizer: Any, folder: Path, embeddings: int | None = None) -> None:
-    """Check a loaded tokenizer: that it turns a text into a number of tokens that fits it, and back.
+    """Check a loaded tokenizer: it turns a text into a plausible number of tokens, and back.
 
-    A tokenizer can replace each letter by a million others, several times in turn; that cannot be stopped later, as it
-    is one call of a library.
+    A tokenizer can replace each letter by a million others, several times in turn. That cannot be stopped once it has
+    begun, because it is one call of a library.
 
     Args:
         tokenizer: A tokenizer of transformers.
         folder: Where it is from.
-        embeddings: The number of tokens that the model knows, if that is known.
+        embeddings: The number of the model's embeddings, if that is known.
 
     Raises:
         InputError: If it does not.
@@ -110,7 +117,7 @@ def check_tokenizer(tokenizer: Any, folder: Path, embeddings: int | None = None)
     for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
         growth = _growth(getattr(backend, name, None))
         if growth > MOST_GROWTH:
-            problems.add(f"the {name} of this tokenizer makes up to {growth:,} characters of one", folder, _REMEDY)
+            problems.add(f"the {name} of this tokenizer can turn one character into {growth:,}", folder, _REMEDY)
     model = getattr(backend, "model", None)
     for key in ("continuing_subword_prefix", "end_of_word_suffix"):
         added = getattr(model, key, None) or ""
@@ -120,11 +127,10 @@ def check_tokenizer(tokenizer: Any, folder: Path, embeddings: int | None = None)
     text = "The answer is 42.\n"
     ids = tokenizer(text)["input_ids"]
     if len(ids) > MOST_TOKENS * len(text):
-        what = f"this tokenizer makes {len(ids):,} tokens of {len(text)} characters"
+        what = f"this tokenizer turns {len(text)} characters into {len(ids):,} tokens"
         raise InputError(what, where=str(folder), remedy=_REMEDY)
     if embeddings is not None and max(ids, default=0) >= embeddings:
-        what = f"this tokenizer gives the token {max(ids):,} for plain English"
-        what += f", but the model has {embeddings:,} embeddings"
+        what = f"this tokenizer returns the token ID {max(ids):,}, but the model has {embeddings:,} embeddings"
         raise InputError(what, where=str(folder), remedy="use the tokenizer that belongs to the model")
     tokenizer.decode(ids)
 

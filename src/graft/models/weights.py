@@ -8,16 +8,20 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from graft.documents import read_object, shown
 from graft.errors import InputError, Problems, reason_of
 from graft.files import TEMPORARY, remove_stale
 from graft.models.cache import cache_folder
-from graft.models.safetensors_header import REMEDY, read_header
+from graft.models.safetensors_header import REMEDY, TensorEntry, read_header
 from graft.ownership import is_private, private_folder
 
 SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+
+
+Tensors: TypeAlias = dict[str, TensorEntry]
 
 
 def find_weights(folder: Path, problems: Problems) -> list[Path]:
@@ -25,6 +29,11 @@ def find_weights(folder: Path, problems: Problems) -> list[Path]:
 
     safetensors come first; pickles are taken only where there are none, and are read with ``weights_only``.
     """
+    return [*read_headers(folder, problems)]
+
+
+def read_headers(folder: Path, problems: Problems) -> dict[Path, Tensors | None]:
+    """The files of ``find_weights``, each with its tensors; None for a pickle or a damaged file."""
     for single, index in ((SAFE, SAFE_INDEX), (PICKLE, PICKLE_INDEX)):
         if (folder / single).exists():
             files = [folder / single]
@@ -32,16 +41,14 @@ def find_weights(folder: Path, problems: Problems) -> list[Path]:
             files = _shards(folder / index, problems)
         else:
             continue
-        for file in files:
-            check_file(file, problems)
-        return files
+        return {file: check_file(file, problems) for file in files}
     dangling = [name for name in (SAFE, PICKLE) if (folder / name).is_symlink()]
     problems.add(
         f"{dangling[0]} is a link to a missing file" if dangling else "there are no weights in this model folder",
         folder,
         f"a model folder holds {SAFE}, or {SAFE_INDEX} and its parts; copy or download the model again",
     )
-    return []
+    return {}
 
 
 def _shards(index: Path, problems: Problems) -> list[Path]:
@@ -75,29 +82,34 @@ def _is_plain(name: str, index: Path) -> bool:
     return name.endswith(ending) and not set(name) & set("/\\:\0") and len(name) < 256
 
 
-def check_file(file: Path, problems: Problems) -> None:
-    """Add a problem when ``file`` is cut short, or is something else than its name says."""
+def check_file(file: Path, problems: Problems) -> Tensors | None:
+    """Return the tensors of a safetensors file; None for a pickle or a damaged file.
+
+    Adds a problem when ``file`` is truncated, or its content does not match its name.
+    """
     if not file.is_file():  # a folder; a pipe or a device, which may have no end
         problems.add("this is not a regular file", file, "copy or download the weights again")
-        return
+        return None
     try:
         with problems.collecting():
-            _check(file, problems)
+            return _checked(file, problems)
     except (OSError, zipfile.BadZipFile) as error:
         problems.add(f"cannot read the weight file: {reason_of(error)}", file)
+    return None
 
 
-def _check(file: Path, problems: Problems) -> None:
+def _checked(file: Path, problems: Problems) -> Tensors | None:
     with file.open("rb") as stream:
         start = stream.read(8)
     if start == b"version ":
         problems.add("this is a Git LFS pointer, not the weights", file, "download the file with `git lfs pull`")
     elif file.suffix == ".safetensors":
-        read_header(file)
+        return read_header(file)
     elif start[:2] == b"PK" and not zipfile.is_zipfile(file):
         problems.add("the weight file is truncated", file, REMEDY)
     elif not _is_torch(file, start):
-        problems.add("this is not a file of PyTorch's weights", file, REMEDY)
+        problems.add("this is not a PyTorch weight file", file, REMEDY)
+    return None
 
 
 def _is_torch(file: Path, start: bytes) -> bool:
