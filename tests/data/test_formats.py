@@ -295,13 +295,13 @@ def test_a_known_name_that_is_there_is_not_given_to_another_column(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"data_name": ""}, "the name of the data is empty"),
-        ({"data_name": "  "}, "the name of the data is empty"),
-        ({"data_files": ""}, "the name of a file is empty"),
+        ({"data_name": ""}, "--data_name: the value is empty"),
+        ({"data_name": "  "}, "--data_name: the value is empty"),
+        ({"data_files": ""}, "a file name is empty"),
         ({"data_name": "text"}, "'text' is the name of a loader of `datasets`"),
         ({"data_name": "json"}, "'json' is the name of a loader of `datasets`"),
-        ({"data_name": "~nosuchuser/x.jsonl"}, "not the name of a file"),
-        ({"data_files": "~nosuchuser/x.jsonl"}, "not the name of a file"),
+        ({"data_name": "~nosuchuser/x.jsonl"}, "not a valid path"),
+        ({"data_files": "~nosuchuser/x.jsonl"}, "not a valid path"),
         ({"data_files": "secret.jsonl", "train_split": f"train[:{'9' * 5000}]"}, "not of the form"),
     ],
 )
@@ -403,7 +403,9 @@ def damage(state, name, entry):
         ("_data_files", [{"filename": 7}], "not the name of a file in this folder"),
         ("_data_files", [{"filename": "../../secret.arrow"}], "not the name of a file in this folder"),
         ("_data_files", [{"filename": "gone.arrow"}], "this file is missing"),
-        ("_indices_files", [{"filename": "i.arrow"}], "chosen by an index"),
+        ("_indices_files", [{"filename": "i.arrow"}], "an indices mapping selects the rows"),
+        ("_format_columns", [7], "must be a list of names"),
+        ("_format_columns", "text", "must be a list of names"),
     ],
 )
 def test_a_datasets_folder_with_a_damaged_description(tmp_path, name, entry, said):

@@ -12,7 +12,7 @@ from graft.data.features import Feature, with_classes
 from graft.documents import parse_yaml
 from graft.errors import InputError
 
-LARGEST = 1 << 20
+LARGEST_DESCRIPTION = 1 << 20
 """Bytes; a longer file is not looked at."""
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
@@ -85,7 +85,7 @@ def _names(names: Any) -> list[str] | None:
 
 def _text(path: Path) -> str:
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST:
+        if not path.is_file() or path.stat().st_size > LARGEST_DESCRIPTION:
             return ""
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError):

@@ -33,7 +33,7 @@ def find_files(patterns: Sequence[str], option: str = "--data_files") -> list[Pa
     problems = Problems()
     files: list[Path] = []
     if not patterns:
-        problems.add("the name of the data is empty", option, "give a file")
+        problems.add("the list of files is empty", option, "give a file")
     for pattern in (part for given in patterns for part in split_paths(given)):
         with problems.collecting():
             found = _matching(pattern)
@@ -57,7 +57,7 @@ def path_of(name: str) -> Path:
         raise InputError(f"this cannot be read: {error.strerror}", where=_shown(name)) from error
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"this is not the name of a file: {reason}", where=_shown(name)) from error
+        raise InputError(f"this is not a valid path: {reason}", where=_shown(name)) from error
     return path
 
 
@@ -79,7 +79,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def near(path: Path) -> str:
-    """Return what may be meant by a path that does not exist; an empty text where nothing is near."""
+    """Return a suggestion for a path that does not exist; an empty text if no name is similar."""
     try:
         if not path.parent.is_dir():
             return f"the folder {str(path.parent)!r} does not exist either"
@@ -101,7 +101,7 @@ class Hashes(NamedTuple):
 
 
 def hashes_of(files: Sequence[Path]) -> Hashes:
-    """Return what the content of files is recorded as; each is read once."""
+    """Return the SHA-256 of files, each of which is read once."""
     together, each = hashlib.sha256(), {}
     for file in files:
         own = hashlib.sha256()
@@ -131,7 +131,9 @@ def unchanged(files: Sequence[Path]) -> Iterator[None]:
     problems = Problems()
     for file, version in zip(files, before, strict=True):
         if _version(file) != version:
-            problems.add("this file changed while it was read", file, "run the command again when nothing writes to it")
+            problems.add(
+                "this file changed while it was read", file, "run the command again when no program writes to it"
+            )
     problems.raise_if_any()
 
 
@@ -156,14 +158,15 @@ def _refuse_missing(pattern: str, option: str, problems: Problems) -> None:
     parts = [part.strip() for part in pattern.split(",")]
     if not all(parts):
         where = f"{option} {_shown(pattern)}".rstrip()
-        problems.add("the name of a file is empty", where, "give a file, or several separated by commas")
+        problems.add("a file name is empty", where, "give a file, or several separated by commas")
         return
     if len(parts) < 2:
         problems.add(_what_it_is(path_of(pattern)), pattern, _instead(path_of(pattern)))
         return
     for part in parts:
         if not _matching(part):
-            what = f"no such file, as one of {len(parts)} separated by commas; nor is there a file {pattern!r}"
+            several = f"it is one of {len(parts)} names separated by commas"
+            what = f"no such file; {several}, and there is no file {pattern!r} either"
             problems.add(what, part, near(path_of(part)))
 
 
@@ -171,8 +174,8 @@ def _what_it_is(path: Path) -> str:
     if path.is_dir():
         return "this is a folder, not a file"
     if path.exists():
-        kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode), "something else")
-        return f"this is {kind}, not a file: data is read more than once"
+        kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode), "a special file")
+        return f"this is {kind}, not a file, and data is read more than once"
     return "no such file"
 
 

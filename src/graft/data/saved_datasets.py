@@ -1,14 +1,14 @@
 """Folders that ``datasets`` saved (``save_to_disk``).
 
 Their Arrow files are read as other Arrow files are: checked, and not mapped into memory. ``datasets`` maps them
-unchecked, and a damaged one would end the process.
+without a check, so a damaged file would crash the process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graft.data.card import features_beside
 from graft.data.example import Origin
@@ -36,8 +36,15 @@ def saved_splits(folder: Path) -> dict[str, Path]:
     return {name: folder / _plain_name(name, described) for name in splits}
 
 
-def saved_files(folder: Path) -> list[Path]:
-    """Return the Arrow files of a split, in order.
+class _Split(NamedTuple):
+    """The Arrow files of a split, in order, and the columns that ``set_format`` chose; None for all."""
+
+    files: list[Path]
+    columns: list[str] | None
+
+
+def _read_split(folder: Path) -> _Split:
+    """Return what ``state.json`` says of a split.
 
     Raises:
         InputError: If ``state.json`` is damaged, or names files that are missing or outside the folder.
@@ -47,7 +54,9 @@ def saved_files(folder: Path) -> list[Path]:
     listed = found.get("_data_files")
     if found.get("_indices_files") or found.get("_indices_data_files"):
         raise InputError(
-            "the rows of this folder are chosen by an index, which is not read", where=str(state), remedy=_REMEDY
+            "an indices mapping selects the rows of this data set, which graft does not read",
+            where=str(state),
+            remedy="apply it with dataset.flatten_indices(), and save the data set again",
         )
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise InputError("`_data_files` must be a list of objects", where=str(state), remedy=_REMEDY)
@@ -55,7 +64,10 @@ def saved_files(folder: Path) -> list[Path]:
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise InputError("this file is missing", where=str(missing[0]), remedy=_REMEDY)
-    return files
+    columns = found.get("_format_columns")
+    if columns is not None and not (isinstance(columns, list) and all(isinstance(name, str) for name in columns)):
+        raise InputError("`_format_columns` must be a list of names", where=str(state), remedy=_REMEDY)
+    return _Split(files, columns)
 
 
 def saved_rows(folder: Path, name: str, problems: Problems) -> Iterator[Row]:
@@ -69,19 +81,17 @@ def saved_rows(folder: Path, name: str, problems: Problems) -> Iterator[Row]:
     Raises:
         InputError: If the folder is damaged.
     """
-    chosen = read_object(folder / "state.json").get("_format_columns")
+    files, columns = _read_split(folder)
     number = 0
-    for file in saved_files(folder):
+    for file in files:
         features = features_beside(file)
         rows = ARROW.read(file, problems)
         for row in with_class_names(rows, features) if features else rows:
             number += 1
-            yield Row(_only(row.columns, chosen), Origin(name, number))
-
-
-def _only(columns: dict[str, Any], chosen: Any) -> dict[str, Any]:
-    """The columns that ``set_format`` chose, where it did."""
-    return {name: columns[name] for name in columns if name in chosen} if isinstance(chosen, list) else columns
+            chosen = (
+                row.columns if columns is None else {key: row.columns[key] for key in row.columns if key in columns}
+            )
+            yield Row(chosen, Origin(name, number))
 
 
 def _plain_name(name: Any, where: Path) -> str:

@@ -196,7 +196,7 @@ def _read(settings: DataSettings, token: str | None, faults: Faults) -> _Found:
     name = settings.data_name or ""
     if not name.strip():
         remedy = "give a file, a folder or a Hub ID"
-        raise InputError("the name of the data is empty", where="--data_name", remedy=remedy)
+        raise InputError("the value is empty", where="--data_name", remedy=remedy)
     path = path_of(name)
     if path.is_file():
         return _of_files([path], naming, faults)
@@ -315,7 +315,9 @@ def take(splits: Splits, spec: str, option: str) -> Sequence[Row]:
         parts.append(splits[name] if whole else splits[name][_place(start, count, 0) : _place(stop, count, count)])
     rows = parts[0] if len(parts) == 1 else Joined(parts)
     if not rows:
-        raise InputError(f"{spec} has no rows", where=option, remedy=f"{name} has {len(splits[name])}")
+        raise InputError(
+            f"{spec} has no rows", where=option, remedy=f"the split {name!r} has {len(splits[name]):,} rows"
+        )
     return rows
 
 

@@ -1,9 +1,9 @@
-"""Bounds on chat templates, which are programs that come with a model: time, output and the size of every value.
+"""Bounds on chat templates, which are programs that come with a model: time, output, and the size of every value.
 
-transformers renders a template in Jinja's sandbox, which keeps it from files and from Python, and not from running for
-ever: nested loops, macros that call one another, ``'a' * 10**10``, or a text that doubles in a loop. Nothing can stop
-Python within one such operation on every system, so the environment below looks at the clock at each step and at the
-operands before each operation that makes something larger than they are.
+transformers renders a template in Jinja's sandbox, which denies access to files and to Python's internals. The sandbox
+does not limit time and memory: nested loops, recursive macros, ``'a' * 10**10``, or a string that doubles in a loop.
+No system can interrupt Python within one operation, so the environment below checks the clock at each step, and the
+operands before each operation whose result can be larger than they are.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-from graft.data.template_compiler import KEPT, BoundedGenerator
+from graft.data.template_compiler import KEPT_ITEM_SIZE, BoundedGenerator
 from graft.data.template_growth import (
-    BUDGET,
-    LARGEST,
+    ITEM_SIZE,
+    LARGEST_TOTAL,
+    LARGEST_VALUE,
     MOST_ITEMS,
-    PART,
     TemplateLimit,
     check_call,
     check_items,
@@ -39,16 +39,16 @@ from graft.data.template_growth import (
 )
 
 SECONDS = 10.0
-"""The longest time of one rendering; usual templates take less than a millisecond."""
+"""Maximum duration of one rendering; usual templates take less than a millisecond."""
 LONGEST_TEMPLATE = 256 * 1024
-"""Characters of a template; the longest of the Hub have a tenth."""
+"""Characters of a template; the longest on the Hub have a tenth of this."""
 
 
 _HARMLESS = frozenset(
     {"strip", "lstrip", "rstrip", "split", "rsplit", "partition", "startswith", "endswith", "find", "removeprefix"}
     | {"removesuffix", "lower", "upper", "title", "capitalize", "items", "keys", "values", "get"}
 )
-"""Methods that make nothing larger, and are fast: only what they make is counted."""
+"""Fast methods whose result is no larger than their input: only the result is counted."""
 _SPLITTING = frozenset({"split", "rsplit"})
 _COPYING = frozenset({"trim", "lower", "upper", "title", "capitalize", "safe", "string"})
 """Filters of this kind."""
@@ -58,13 +58,13 @@ _INTERNAL = frozenset({"_loop_vars", "_block_vars"})
 """Keywords with which Jinja's own code passes variables."""
 _HOLDERS = (list, tuple, dict, Namespace)
 _SHORT = 100
-"""Items of a list that are gone through without a look at the clock."""
+"""Items of a list that a loop goes through without a check of the clock."""
 
 
 class _Buffer(list[str]):
     """The output of a macro or a block, counted."""
 
-    left = LARGEST
+    left = LARGEST_VALUE
 
     def __init__(self, environment: BoundedEnvironment) -> None:
         super().__init__()
@@ -74,8 +74,8 @@ class _Buffer(list[str]):
         """Count and keep a text."""
         self.left -= len(text)
         if self.left < 0:
-            refuse("a text")
-        if len(text) > PART:
+            refuse("a string")
+        if len(text) > ITEM_SIZE:
             self.environment.charge(len(text))
         super().append(text)
 
@@ -89,7 +89,7 @@ class _State(threading.local):
     """Of the rendering in this thread."""
 
     deadline = float("inf")
-    left = BUDGET
+    left = LARGEST_TOTAL
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
@@ -129,7 +129,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         if self.ran_out:  # every row would take as long
             self._late()
         self.state.deadline = time.monotonic() + SECONDS
-        self.state.left = BUDGET
+        self.state.left = LARGEST_TOTAL
 
     def tick(self) -> None:
         """Look at the clock."""
@@ -144,14 +144,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         """Subtract what is made from what a rendering may make in all."""
         self.state.left -= size
         if self.state.left < 0:
-            raise TemplateLimit(f"makes values of more than {BUDGET:,} characters in all")
+            raise TemplateLimit(f"makes values of more than {LARGEST_TOTAL:,} characters in total")
 
-    def counted(self, value: Any, item: int = PART) -> Any:
+    def counted(self, value: Any, item: int = ITEM_SIZE) -> Any:
         """A value that was made, of which all characters, or items, are subtracted.
 
         A short text is not: to keep many of them takes lists, which are counted.
         """
-        if value.__class__ is str and len(value) <= PART:
+        if value.__class__ is str and len(value) <= ITEM_SIZE:
             return value
         if isinstance(value, (str, bytes)):
             self.charge(len(value))
@@ -176,7 +176,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         """Items that a filter makes one by one, and that may all be kept."""
         for item in items:
             self.tick()
-            self.charge(PART + (len(item) if isinstance(item, str) else 0))
+            self.charge(ITEM_SIZE + (len(item) if isinstance(item, str) else 0))
             yield item
 
     def new_buffer(self) -> list[str]:
@@ -188,28 +188,28 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.tick()
         made = tuple(part if isinstance(part, str) else str(part) for part in parts)
         size = sum(map(len, made))
-        if size > LARGEST:
-            refuse("a text")
-        if size > PART:
+        if size > LARGEST_VALUE:
+            refuse("a string")
+        if size > ITEM_SIZE:
             self.charge(size)
         return made
 
     def measured(self, value: Any) -> Any:
         """A list, a tuple, an object or a namespace, unless all that is within it is too much."""
         self.tick()
-        if measure(value) > LARGEST:
+        if measure(value) > LARGEST_VALUE:
             refuse("a value")
         return self.counted(value)
 
     def small(self, value: Any) -> Any:
         """What an operation gave."""
-        if value.__class__ is str and len(value) <= PART:
+        if value.__class__ is str and len(value) <= ITEM_SIZE:
             return value
-        if isinstance(value, (str, bytes)) and len(value) > LARGEST:
-            refuse("a text")
-        if isinstance(value, (list, tuple)) and measure(value) > LARGEST:
+        if isinstance(value, (str, bytes)) and len(value) > LARGEST_VALUE:
+            refuse("a string")
+        if isinstance(value, (list, tuple)) and measure(value) > LARGEST_VALUE:
             refuse("a value")
-        return self.counted(value, KEPT)
+        return self.counted(value, KEPT_ITEM_SIZE)
 
     def call_binop(self, context: Context | None, operator: str, left: Any, right: Any) -> Any:
         """``*``, ``**``, ``%`` and ``//``."""
@@ -284,11 +284,11 @@ def _counted(environment: BoundedEnvironment, render: Callable[[Context], Iterat
 
     def counted(context: Context) -> Iterator[str]:
         environment.begin()
-        left = LARGEST
+        left = LARGEST_VALUE
         for text in render(context):
             left -= len(text)
             if left < 0:
-                refuse("a text")
+                refuse("a string")
             yield text
 
     return counted

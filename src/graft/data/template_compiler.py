@@ -9,7 +9,7 @@ from jinja2.compiler import CodeGenerator, Frame
 
 _CHAIN = 8
 """Number of `+` operands per size check."""
-KEPT = 8
+KEPT_ITEM_SIZE = 8
 """What an item counts, in characters, that is put into another list."""
 
 
@@ -46,7 +46,7 @@ class BoundedGenerator(CodeGenerator):
         is_slice = isinstance(node.arg, nodes.Slice)
         self.write("environment.counted(" if is_slice else "")
         super().visit_Getitem(node, frame)
-        self.write(f", {KEPT})" if is_slice else "")
+        self.write(f", {KEPT_ITEM_SIZE})" if is_slice else "")
 
     def visit_List(self, node: nodes.List, frame: Frame) -> None:
         """A list that may hold others, which may be shared: twenty levels of ``[x, x]`` are a million parts."""

@@ -1,4 +1,4 @@
-"""How large a chat template's operation would make a value: looked at before, because it cannot be stopped within."""
+"""How large the result of a chat template's operation would be, checked first: nothing stops an operation midway."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 
 from jinja2.utils import Namespace
 
-LARGEST = 10_000_000
-"""Characters of a rendering, and of any value within it."""
-LARGEST_NUMBER = 1_000_000
-"""As an argument, such as a width."""
+LARGEST_VALUE = 10_000_000
+"""Characters of a rendering, and of any value in it."""
+LARGEST_ARGUMENT = 1_000_000
+"""A number that a filter or a method gets as an argument, such as a width."""
 MOST_BITS = 100_000
-"""Of a number that is computed."""
-PART = 100
-"""What a part of a list or an object counts in characters."""
-BUDGET = 100_000_000
-"""Characters of all values that a rendering makes."""
-MOST_ITEMS = BUDGET // PART
+"""Bits of a computed number."""
+ITEM_SIZE = 100
+"""What an item of a list or an object counts, in characters."""
+LARGEST_TOTAL = 100_000_000
+"""Characters of all values of a rendering together."""
+MOST_ITEMS = LARGEST_TOTAL // ITEM_SIZE
 MOST_DIGITS = 1000
-"""Of a text that becomes a number."""
-LARGEST_RARE = 100_000
-"""Characters that slow filters are given, which no template of a model uses."""
+"""Digits of a string that is converted to a number."""
+LARGEST_SLOW = 100_000
+"""Characters that a slow filter gets; no known chat template uses these filters."""
 _ADDING = frozenset({"center", "ljust", "rjust", "zfill", "batch", "slice", "to_bytes"})
 _MULTIPLYING = frozenset({"indent", "wordwrap", "translate", "expandtabs", "tojson", "xmlattr"})
 _FORMATTING = frozenset({"format", "format_map", "%"})
-_RARE = frozenset({"pprint", "striptags", "truncate", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr"})
+_SLOW = frozenset({"pprint", "striptags", "truncate", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr"})
 _LISTING = frozenset(
     {"batch", "dictsort", "groupby", "list", "map", "max", "min", "random", "reject", "rejectattr", "reverse", "select"}
     | {"selectattr", "slice", "sort", "sum", "unique"}
@@ -37,32 +37,32 @@ _WIDE = re.compile(r"\d{6}|\{[^}]*\{|%[^a-zA-Z%]*\*")
 
 
 class TemplateLimit(Exception):
-    """A template ran too long, or makes too much."""
+    """A template takes too long, or makes a value that is too large."""
 
 
 def refuse(what: str) -> None:
     """Stop a rendering.
 
     Raises:
-        TemplateLimit: It makes ``what`` of too many characters.
+        TemplateLimit: ``what`` would have too many characters.
     """
-    raise TemplateLimit(f"makes {what} of more than {LARGEST:,} characters")
+    raise TemplateLimit(f"makes {what} of more than {LARGEST_VALUE:,} characters")
 
 
 def measure(value: Any) -> int:
-    """The characters of a value when it is written, roughly; it stops where they are more than ``LARGEST``."""
+    """The characters of a value when it is written, roughly; it stops where they are more than ``LARGEST_VALUE``."""
     total, left = 0, [value]
-    while left and total <= LARGEST:
+    while left and total <= LARGEST_VALUE:
         item = left.pop()
         if isinstance(item, Namespace):
             item = item._Namespace__attrs
         if isinstance(item, str):
             total += len(item)
         elif isinstance(item, dict):
-            total += 2 * PART * len(item)
+            total += 2 * ITEM_SIZE * len(item)
             left += [*item.keys(), *item.values()]
         elif isinstance(item, (list, tuple)):
-            total += PART * len(item)
+            total += ITEM_SIZE * len(item)
             left += item
     return total
 
@@ -78,14 +78,14 @@ def check_call(name: str, value: Any, others: Sequence[Any]) -> None:
     Raises:
         TemplateLimit: If it would be too much.
     """
-    if any(isinstance(other, int) and abs(other) > LARGEST_NUMBER for other in others):
-        raise TemplateLimit(f"has a number beyond {LARGEST_NUMBER:,} as an argument of {name}")
+    if any(isinstance(other, int) and abs(other) > LARGEST_ARGUMENT for other in others):
+        raise TemplateLimit(f"has a number beyond {LARGEST_ARGUMENT:,} as an argument of {name}")
     if name == "strftime_now" and any(len(str(other)) > 1000 for other in others):
         refuse("a date")
     if name in _FORMATTING and isinstance(value, str) and _WIDE.search(value):
         raise TemplateLimit("formats with a width beyond 99,999, or with one that is computed")
-    if _growth(name, value, others) > LARGEST:
-        refuse("a text")
+    if _growth(name, value, others) > LARGEST_VALUE:
+        refuse("a string")
 
 
 def _growth(name: str, value: Any, others: Sequence[Any]) -> int:
@@ -132,8 +132,8 @@ def check_items(name: str, value: Any) -> None:
     """
     if name in _LISTING and hasattr(value, "__len__") and len(value) > MOST_ITEMS:
         raise TemplateLimit(f"makes a list of more than {MOST_ITEMS:,} items")
-    if name in _RARE and measure(value) > LARGEST_RARE:
-        raise TemplateLimit(f"has a value of more than {LARGEST_RARE:,} characters for {name}")
+    if name in _SLOW and measure(value) > LARGEST_SLOW:
+        raise TemplateLimit(f"has a value of more than {LARGEST_SLOW:,} characters as input of {name}")
     if name in ("int", "float", "round") and isinstance(value, str) and len(value) > MOST_DIGITS:
         raise TemplateLimit(f"computes with a number of more than {MOST_DIGITS:,} digits")
 
@@ -166,7 +166,7 @@ def check_product(left: Any, right: Any) -> None:
     """
     for value, times in ((left, right), (right, left)):
         repeated = isinstance(times, int) and times > 1 and isinstance(value, (str, bytes, list, tuple))
-        if repeated and max(measure(value), len(value)) * times > LARGEST:
+        if repeated and max(measure(value), len(value)) * times > LARGEST_VALUE:
             refuse("a value")
     check_numbers(left, right)
 

@@ -61,7 +61,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     if type(value) in _PLAIN or isinstance(value, Unreadable):
         return value
     if depth > DEEPEST:
-        raise InputError(f"a value is nested too deeply: at most {DEEPEST} levels are read", remedy="write it as text")
+        raise InputError(
+            f"a value is nested too deeply: at most {DEEPEST} levels are supported", remedy="store it as a JSON string"
+        )
     if isinstance(value, Mapping):
         return {str(key): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, set, frozenset)) or type(value) is tuple:

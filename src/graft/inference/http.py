@@ -17,7 +17,7 @@ from graft.inference.server_url import ServerUrl
 from graft.plain_text import remember_secret
 from graft.runs.record import Record, validate
 
-LARGEST = 16_000_000
+LARGEST_RESPONSE = 16_000_000
 """Bytes of a response that are read at most."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the second try, and the longest that a server may ask to wait."""
@@ -176,8 +176,8 @@ class HttpClient:
             content = bytearray()
             async for part in response.aiter_bytes():
                 content += part
-                if len(content) > LARGEST:
-                    what = f"the response is larger than {LARGEST // 1_000_000} MB"
+                if len(content) > LARGEST_RESPONSE:
+                    what = f"the response is larger than {LARGEST_RESPONSE // 1_000_000} MB"
                     raise InputError(what, where=f"{self.server.base}{path}")
             if response.status_code != 200:
                 self._refuse(response, bytes(content), path)

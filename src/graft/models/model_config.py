@@ -13,7 +13,7 @@ from graft.errors import InputError, Problems
 from graft.models.safetensors_header import TensorEntry
 from graft.runs.record import Record, validate
 
-LARGEST = 64 * 2**20
+LARGEST_CONFIG = 64 * 2**20
 """Bytes of a configuration."""
 PLAUSIBLE_SIZE, PLAUSIBLE_LAYERS = 16_384, 256
 """Sizes up to these are left to the library to compare with the weights."""
@@ -81,7 +81,7 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     if not file.exists():
         raise InputError("there is no config.json in this model folder", where=str(folder))
-    found = read_object(file, LARGEST)
+    found = read_object(file, LARGEST_CONFIG)
     if found.get("model_type") is None:
         what = "this file has no model_type, so it is not a transformers configuration"
         raise InputError(what, where=str(file))

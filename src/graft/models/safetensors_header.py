@@ -11,7 +11,7 @@ from graft.documents import parse_json, shown
 from graft.errors import InputError
 
 REMEDY = "copy or download it again"
-LARGEST = 100_000_000
+LARGEST_HEADER = 100_000_000
 """Bytes of a header, the format's own limit."""
 BITS = (
     {"BOOL": 8, "I8": 8, "U8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8}
@@ -41,8 +41,8 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
     size = file.stat().st_size
     with file.open("rb") as stream:
         start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else LARGEST + 1
-        if length > LARGEST:
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else LARGEST_HEADER + 1
+        if length > LARGEST_HEADER:
             raise InputError("this is not a safetensors file", where=where, remedy=REMEDY)
         if 8 + length > size:
             what = f"the weight file is truncated: {size:,} bytes, less than its header"

@@ -16,7 +16,7 @@ ROWS_AT_ONCE = 4096
 BYTES_AT_ONCE = 1 << 26
 """Of a row group of Parquet whose rows are long, what is decoded at once."""
 MOST_ROWS, ROWS_A_BYTE = 10_000_000, 100
-"""A file with more rows than the larger of the two allows was made to fill a disk: columns of nothing take no bytes."""
+"""Rows of a file, the larger of the first number and 100 for each byte: columns of nulls take almost no bytes."""
 
 
 class Parquet:
@@ -37,7 +37,7 @@ class Arrow:
     endings: tuple[str, ...] = (".arrow",)
 
     def read(self, path: Path, problems: Problems) -> Iterator[Row]:
-        """Yield the rows of the memory-mapped file; one that pyarrow cannot read becomes a problem."""
+        """Yield rows, with one record batch in memory; what pyarrow cannot read is a problem."""
         return _rows(lambda: _batches(path), path, problems)
 
 
@@ -74,7 +74,8 @@ def _rows(open_batches: Callable[[], Iterable[Any]], path: Path, problems: Probl
     with problems.collecting():
         for batch in _checked(open_batches, path):
             if number + batch.num_rows > most:
-                raise InputError(f"this file of {path.stat().st_size:,} bytes has more than {most:,} rows", where=file)
+                what = f"this file of {path.stat().st_size:,} bytes has more than {most:,} rows"
+                raise InputError(what, where=file, remedy="if these are real rows, split them into several files")
             for columns in rows_of_batch(batch):
                 number += 1
                 yield Row(columns, Origin(file, number))

@@ -67,11 +67,11 @@ def check_count(names: Sequence[str], where: str) -> None:
     """Check the number of columns.
 
     Raises:
-        InputError: For more columns than a row has.
+        InputError: For more than ``MOST_COLUMNS``.
     """
     if len(names) > MOST_COLUMNS:
-        what = f"{len(names):,} columns; at most {MOST_COLUMNS:,} are read"
-        raise InputError(what, where=where, remedy="write lists, or remove columns")
+        what = f"{len(names):,} columns; at most {MOST_COLUMNS:,} are supported"
+        raise InputError(what, where=where, remedy="store similar columns as one list, or remove columns")
 
 
 def _check_names(written: tuple[str, ...], names: tuple[str, ...], where: str, problems: Problems) -> None:

@@ -23,7 +23,7 @@ LONGEST_LINE = 1 << 25
 LARGEST_DOCUMENT = 1 << 30
 """Bytes of a file that is read whole, as JSON documents are."""
 UNPACKED, UNPACKED_RATIO = 1 << 28, 100
-"""Bytes that a compressed file may have when it is decompressed, if that is more than 100 times its size."""
+"""Bytes that a compressed file may decompress to: the larger of the first number and 100 times its size."""
 
 
 def _zstd(path: Path) -> Any:
@@ -51,8 +51,8 @@ class _Unpacked(io.RawIOBase):
         buffer[: len(data)] = data
         self._read += len(data)
         if self._read > self._most:
-            what = f"this file has more than {self._most / 1e9:.1f} GB when it is decompressed"
-            remedy = "decompress it, if it really has that many rows, and give the files in it"
+            what = f"this file decompresses to more than {self._most / 1e9:.1f} GB"
+            remedy = "if it really has that many rows, decompress it and pass the decompressed file"
             raise InputError(what, where=str(self._path), remedy=remedy)
         return len(data)
 
@@ -80,7 +80,9 @@ def lines_of(stream: IO[AnyStr], path: Path) -> Iterator[AnyStr]:
     while line := stream.readline(LONGEST_LINE + 1):
         number += 1
         if len(line) > LONGEST_LINE:
-            raise InputError(f"this line has more than {LONGEST_LINE / 1e6:.0f} MB", where=f"{path}:{number}")
+            what = f"this line has more than {LONGEST_LINE / 1e6:.0f} MB"
+            remedy = "check that the file has a line break after each row, or split the row"
+            raise InputError(what, where=f"{path}:{number}", remedy=remedy)
         yield line
 
 
@@ -113,7 +115,7 @@ def _parts(stream: IO[bytes], path: Path) -> Iterator[bytes]:
         read += len(part)
         size = max(size, read)
     if size > LARGEST_DOCUMENT:
-        what = f"this file has more than {LARGEST_DOCUMENT / 1e9:.1f} GB, all of which would be in memory"
+        what = f"this file has more than {LARGEST_DOCUMENT / 1e9:.1f} GB, which would all be in memory at once"
         raise InputError(what, where=str(path), remedy="write JSON Lines, CSV or Parquet, which are read in parts")
 
 
