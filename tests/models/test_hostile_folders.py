@@ -141,7 +141,7 @@ def test_only_a_models_own_files_go_into_a_run(tmp_path: Path) -> None:
     assert not any((tmp_path / "run").glob("*.txt"))
     assert not (tmp_path / "run" / "notes.json").exists()
     said = refusal(folder)
-    assert "notes.json: this is a link to a file outside" in said and "notes.txt" not in said
+    assert "notes.json: this link leads outside the model folder" in said and "notes.txt" not in said
 
 
 def test_links_within_a_snapshot_of_the_hub_are_its_own(tmp_path: Path) -> None:
@@ -175,11 +175,11 @@ def test_blobs_of_the_hubs_cache_can_be_on_another_disk(tmp_path: Path) -> None:
     folder = tiny_model_folder(repository / "snapshots")
     (tmp_path / "disk").mkdir()
     linked(folder / "tokenizer.json", tmp_path / "disk" / ("a" * 64))
-    assert "outside of the model folder" in refusal(folder)
+    assert "this link leads outside the model folder" in refusal(folder)
     (repository / "blobs").symlink_to(tmp_path / "disk")
     assert resolve(ModelSettings(model_name_or_path=str(folder))).path == folder
     linked(folder / "config.json", tmp_path / "disk" / "id_rsa")
-    assert "outside of the model folder" in refusal(folder)
+    assert "this link leads outside the model folder" in refusal(folder)
 
 
 def test_files_that_an_older_hub_client_linked_into_its_cache(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def made(folder: Path, *values: bytes, tensors: Sequence[bytes] = (), counts: tu
 
 
 HOSTILE = {
-    "many values": (b"", {"counts": (0, 2**40)}, "declares 1,099,511,627,776 values"),
+    "many values": (b"", {"counts": (0, 2**40)}, "declares 1,099,511,627,776 keys"),
     "many tensors": (b"", {"counts": (2**40, 1)}, "declares 1,099,511,627,776 tensors"),
     "huge array": (value("a", 9, array(4, 2**40)), {}, "an array of 1,099,511,627,776 elements"),
     "huge texts": (value("a", 9, array(8, 2**40)), {}, "an array of 1,099,511,627,776 elements"),
@@ -55,7 +55,7 @@ HOSTILE = {
     "no UTF-8": (value("a", 8, text(b"\xff")), {}, "not UTF-8"),
     "key of no UTF-8": (value(b"\xff", 8, text("a")), {}, "not UTF-8"),
     "token of no UTF-8": (value("tokenizer.ggml.tokens", 9, array(8, 1, text(b"\xff"))), {}, "not UTF-8"),
-    "twice": (number("a", 1) + number("a", 1), {"counts": (0, 3)}, "'a' twice"),
+    "twice": (number("a", 1) + number("a", 1), {"counts": (0, 3)}, "the key 'a' twice"),
     "unknown type": (value("a", 99, b""), {}, "unknown type 99"),
     "empty dimension": (b"", {"tensors": [tensor("t", [0, 4])]}, "'t' has the shape"),
     "huge dimension": (b"", {"tensors": [tensor("t", [2**32, 2**32, 2**32])]}, "'t' has the shape"),

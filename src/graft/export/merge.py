@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from graft.errors import InputError
 from graft.export.merge_check import MergeCheck
 from graft.methods import METHODS
-from graft.methods.adapter_folder import CONFIG, base_format, load_adapter, read_config
+from graft.methods.adapter_folder import base_format, load_adapter, read_config
 from graft.methods.merge import why_unmergeable
 from graft.methods.recorded import load_tuned, method_of
+from graft.models.adapter_config import CONFIG
 from graft.models.base import Opened
 from graft.models.load import quiet
 from graft.tasks.load import load_for

@@ -76,12 +76,12 @@ class TorchPredictor:
         """Return every token that ends an answer: the tokenizer's, those of the model's own list, the end of a turn.
 
         Raises:
-            InputError: If the model's list has others than token ids.
+            InputError: If the model's list has anything other than token IDs.
         """
         listed = getattr(self.model.generation_config, "eos_token_id", None)
         own = listed if isinstance(listed, list) else [listed]
         if any(end is not None and (isinstance(end, bool) or not isinstance(end, int)) for end in own):
-            what = f"'eos_token_id' of the generation settings is {shown(listed)}; expected token ids"
+            what = f"'eos_token_id' of the generation settings is {shown(listed)}; expected token IDs"
             raise InputError(what, where=str(self.model.name_or_path), remedy=REMEDY)
         ends = set(own)
         ends |= {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids(self.renderer.turn_end)}

@@ -155,7 +155,7 @@ class Worker(ABC):
         return found
 
     def _ending(self, process: subprocess.Popen[str]) -> str:
-        """What a process wrote that ended by itself, and how it ended: a crash in a library writes nothing."""
+        """What a process wrote before it ended by itself, and how it ended: a crash in a library writes nothing."""
         said, code = self._said(process), process.returncode
         return f"{said}\n{_how(code)}" if code else said
 
@@ -174,7 +174,7 @@ def _how(code: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         return f"it ended with the exit code {code}"
-    more = ": the system may have had too little memory" if name == "SIGKILL" else ""
+    more = "; the system may have run out of memory" if name == "SIGKILL" else ""
     return f"it was ended by the signal {name}{more}"
 
 

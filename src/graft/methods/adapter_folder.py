@@ -13,10 +13,9 @@ from graft.documents import read_object
 from graft.errors import GraftError, InputError, reason_of
 from graft.methods.base import C, Method, write_folder
 from graft.methods.merge import mergeable
-from graft.models.adapter_config import check_patterns, read_adapter_config
+from graft.models.adapter_config import CONFIG, WEIGHTS, check_patterns, read_adapter_config
 from graft.runs.record import Record, validate
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 RECORD = "quantization.json"
 """Beside the adapter: how its base was quantized when the adapter was trained."""
 _RECORD_BEFORE = "quantisation.json"

@@ -16,8 +16,9 @@ from torch import nn
 
 from graft.documents import read_object
 from graft.errors import InputError, reason_of
-from graft.methods.adapter_folder import BOTTLENECK, CONFIG, WEIGHTS, misfit
+from graft.methods.adapter_folder import BOTTLENECK, misfit
 from graft.methods.base import write_folder
+from graft.models.adapter_config import CONFIG, WEIGHTS
 from graft.runs.record import Record, validate
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {

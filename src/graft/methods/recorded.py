@@ -9,9 +9,10 @@ from typing import Any
 
 from graft.errors import InputError
 from graft.methods import METHODS
-from graft.methods.adapter_folder import BOTTLENECK, CONFIG, read_config, read_record
+from graft.methods.adapter_folder import BOTTLENECK, read_config, read_record
 from graft.methods.base import Method
 from graft.methods.peft_types import TYPES
+from graft.models.adapter_config import CONFIG
 from graft.models.base import Opened
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from graft.documents import read_object
-from graft.errors import Problems
+from graft.errors import InputError, Problems
 from graft.files import expanded
 from graft.models.adapter_config import read_adapter_config
 from graft.models.embedded import EMBEDDED
@@ -17,7 +16,6 @@ from graft.models.weights import find_weights, sha256_of
 from graft.runs.manifest import BaseModelRecord, read_run
 from graft.runs.record import Record, validate
 
-CONFIG = "adapter_config.json"
 REMEDY = "give the base model that it was trained on; if this one is meant, add --allow_base_mismatch"
 BASE_RECORD = "base_model.json"
 """Beside an adapter: what its base is, wherever the folder goes."""
@@ -171,6 +169,6 @@ def _compare_vocabularies(adapter: Path, base: Base, problems: Problems) -> None
 
 def _vocabulary(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"] if file.is_file() else None
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return read_object(file)["model"]["vocab"] if file.is_file() else None
+    except (InputError, LookupError, TypeError):  # whatever loads it says so
         return None

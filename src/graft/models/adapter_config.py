@@ -17,12 +17,12 @@ from graft.errors import InputError, Problems, refusing
 from graft.models.safetensors_header import TensorEntry
 from graft.runs.record import Record, validate
 
-WEIGHTS = "adapter_model.safetensors"
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PLAUSIBLE_SIZE = 4096
-"""Ranks and widths up to this are left to PEFT to compare with the weights."""
+"""PEFT itself compares ranks and widths up to this one with the weights."""
 LONGEST_PATTERN = 10_000
 SECONDS = 10.0
-"""For all expressions over all names of a model's layers; they take some milliseconds."""
+"""For all regular expressions on all names of a model's layers; usual ones take milliseconds."""
 _REMEDY = "restore the file, or train the adapter again"
 _PLAIN = re.compile(r"[\w.-]*")
 _Texts = str | list[str] | None
@@ -30,7 +30,7 @@ _Size = Annotated[int, Field(ge=0, lt=2**31)] | None
 
 
 class AdapterConfig(Record):
-    """What graft reads, and what PEFT computes with or builds, whatever the type of the adapter; the rest is kept."""
+    """The keys that graft reads, or that PEFT computes with, for every type of adapter; other keys are kept."""
 
     peft_type: str | None = None
     base_model_name_or_path: str | None = None
@@ -73,7 +73,7 @@ def read_adapter_config(adapter: Path) -> AdapterConfig:
     Raises:
         InputError: If the file is damaged.
     """
-    file = adapter / "adapter_config.json"
+    file = adapter / CONFIG
     return validate(AdapterConfig, read_object(file), str(file)) if file.exists() else AdapterConfig()
 
 
@@ -87,7 +87,7 @@ def check_adapter_config(adapter: Path, tensors: Mapping[str, TensorEntry]) -> N
     Raises:
         InputError: With everything that is wrong.
     """
-    config, file, problems = read_adapter_config(adapter), adapter / "adapter_config.json", Problems()
+    config, file, problems = read_adapter_config(adapter), adapter / CONFIG, Problems()
     largest = max((size for entry in tensors.values() for size in entry.shape), default=0)
     for key, size in _sizes(config):
         if size > max(PLAUSIBLE_SIZE, largest):
@@ -131,15 +131,20 @@ def _patterns(config: AdapterConfig) -> list[str]:
 
 def _check_pattern(text: str, file: Path) -> None:
     if len(text) > LONGEST_PATTERN:
-        raise InputError(f"an expression has {len(text):,} characters", where=str(file), remedy=_REMEDY)
+        what = f"a regular expression has {len(text):,} characters; at most {LONGEST_PATTERN:,} are accepted"
+        raise InputError(what, where=str(file), remedy=_REMEDY)
     with refusing(f"{shown(text)} is not a regular expression", file, _REMEDY):
         re.compile(text)
 
 
 def check_patterns(adapter: Path, names: Sequence[str]) -> None:
-    """Check that the expressions of an adapter come to an end on the names of a model's layers.
+    """Check that an adapter's regular expressions finish in time on the names of a model's layers.
 
-    One such as ``(a+)+$`` can take years, and nothing can stop it within this process, so they are tried in another.
+    One such as ``(a+)+$`` can take years and cannot be interrupted in this process, so they are tried in another one.
+
+    Args:
+        adapter: The adapter folder.
+        names: The names of the model's modules.
 
     Raises:
         InputError: If they take too long.
@@ -149,14 +154,15 @@ def check_patterns(adapter: Path, names: Sequence[str]) -> None:
         return
     asked = json.dumps({"patterns": patterns, "names": list(names)})
     command = [sys.executable, "-I", "-S", "-c", _TRY]
-    file = adapter / "adapter_config.json"
+    file = adapter / CONFIG
     try:
         done = subprocess.run(command, input=asked, text=True, encoding="utf-8", timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        what = f"the expressions {shown(patterns)} take more than {SECONDS:.0f} s on the names of the model's layers"
-        raise InputError(what, where=str(file), remedy="list the names in place of an expression") from None
+        long = f"take more than {SECONDS:.0f} s on the names of the model's layers"
+        what = f"the regular expressions {shown(patterns)} {long}"
+        raise InputError(what, where=str(file), remedy="list the names of the layers instead") from None
     if done.returncode:
-        raise InputError(f"the expressions {shown(patterns)} cannot be used", where=str(file), remedy=_REMEDY)
+        raise InputError(f"the regular expressions {shown(patterns)} cannot be used", where=str(file), remedy=_REMEDY)
 
 
 _TRY = r"""

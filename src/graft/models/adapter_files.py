@@ -11,7 +11,8 @@ from typing import Any
 from graft.documents import read_object
 from graft.errors import GraftError
 from graft.files import write_whole
-from graft.models.adapter_base import BASE_RECORD, CONFIG, AdapterBaseRecord, exact_hub_id
+from graft.models.adapter_base import BASE_RECORD, AdapterBaseRecord, exact_hub_id
+from graft.models.adapter_config import CONFIG
 from graft.models.folder import Base
 from graft.models.load import quiet
 from graft.models.own_files import model_files

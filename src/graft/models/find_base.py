@@ -10,7 +10,7 @@ from graft.config import HubSettings, ModelSettings
 from graft.errors import GraftError, InputError
 from graft.files import expanded
 from graft.models.adapter_base import base_folder, check_base, is_relative, read_base_record
-from graft.models.adapter_config import AdapterConfig, read_adapter_config
+from graft.models.adapter_config import CONFIG, AdapterConfig, read_adapter_config
 from graft.models.embedded import EMBEDDED
 from graft.models.folder import Base
 from graft.models.new_tokens import read_record
@@ -137,7 +137,7 @@ def _named_by(adapter: Path, hub: HubSettings, reporter: Reporter) -> Base:
     if not name and record is None:
         raise InputError(
             "the adapter does not name its base model",
-            where=str(adapter / "adapter_config.json"),
+            where=str(adapter / CONFIG),
             remedy="give it with --base PATH, or set base_model_name_or_path there to the model's folder or name",
         )
     error: GraftError | None = None

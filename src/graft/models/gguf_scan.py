@@ -1,12 +1,13 @@
-"""The header of a GGUF file, gone through with bounds before a library reads it.
+"""The header of a GGUF file, checked before a library reads it.
 
-The ``gguf`` library makes several objects of each value it finds, and believes every length: an array of 2**40 numbers,
-or one that is nested 200,000 times, keeps it busy for hours. Here lengths are compared with the file and with what
-files have, and the values that graft and transformers compute with have the type that they need.
+The ``gguf`` library creates several objects for each value, and trusts every declared length: an array of 2**40
+numbers, or one that is nested 200,000 times, keeps it busy for hours. This scan compares lengths with the size of the
+file and with fixed bounds, and checks the types of the values that graft and transformers compute with.
 """
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Mapping
@@ -21,9 +22,9 @@ from graft.models.model_config import PLAUSIBLE_LAYERS, PLAUSIBLE_SIZE
 REMEDY = "copy or download it again"
 MOST_FIELDS, MOST_TENSORS = 65_536, 65_536
 MOST_ELEMENTS = 2_097_152
-"""Of all arrays together; vocabularies of a quarter million tokens have 1.3 million with their merges and scores."""
+"""Of all arrays together; a vocabulary of 250,000 tokens has 1.3 million, with its merges and scores."""
 DEEPEST = 4
-"""Levels of arrays; no known file has two."""
+"""Levels of nested arrays; no known file has two."""
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _DIMENSIONS = 4
@@ -59,10 +60,11 @@ class _Damaged(Exception):
 
 
 def scan(path: Path) -> GgufHeader:
-    """Return what a GGUF file declares, in some milliseconds.
+    """Return what a GGUF file declares; this takes milliseconds.
 
     Raises:
-        InputError: If it cannot be read, is no GGUF or cut short, or declares what it cannot hold or no model has.
+        InputError: If it cannot be read, is not a GGUF file or truncated, or declares more than it holds or any model
+            has.
     """
     try:
         if not path.is_file():
@@ -95,14 +97,14 @@ class _Scanner:
 
     def header(self) -> GgufHeader:
         tensors, fields = self._number("Q"), self._number("Q")
-        for count, most, what in ((fields, MOST_FIELDS, "values"), (tensors, MOST_TENSORS, "tensors")):
+        for count, most, what in ((fields, MOST_FIELDS, "keys"), (tensors, MOST_TENSORS, "tensors")):
             if count > most:
-                raise _Damaged(f"it declares {count:,} {what}")
+                raise _Damaged(f"it declares {count:,} {what}; at most {most:,} are accepted")
         found = GgufHeader()
         for _ in range(fields):
             name = self._text()
             if name in found.values:
-                raise _Damaged(f"it has {shown(name)} twice")
+                raise _Damaged(f"it has the key {shown(name)} twice")
             found.values[name] = self._value(self._number("I"))
         self._tensors(tensors, found)
         return found
@@ -157,10 +159,9 @@ class _Scanner:
         self.place += length
 
     def _tensors(self, count: int, found: GgufHeader) -> None:
-        from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+        from gguf.constants import GGML_QUANT_SIZES
 
-        ends = 0
-        total = 0
+        ends = total = 0
         for _ in range(count):
             name, dimensions = self._text(), self._number("I")
             if name in found.tensors:
@@ -170,16 +171,14 @@ class _Scanner:
                 raise _Damaged(what)
             shape = tuple(self._number("Q") for _ in range(dimensions))
             kind, offset = self._number("I"), self._number("Q")
-            if kind not in set(GGMLQuantizationType):
+            if kind not in GGML_QUANT_SIZES:
                 raise _Damaged(f"the tensor {shown(name)} has the unknown type {kind}")
-            block, size = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
-            elements = 1
-            for one in shape:
-                elements *= one
-            if not elements or shape[0] % block or elements * size // block + offset > self.size:
+            block, block_bytes = GGML_QUANT_SIZES[kind]
+            size = math.prod(shape) * block_bytes // block
+            if not size or shape[0] % block or offset + size > self.size:
                 raise _Damaged(f"the tensor {shown(name)} has the shape {shape} at byte {offset:,}")
             found.tensors[name] = shape
-            ends, total = max(ends, offset + elements * size // block), total + elements * size // block
+            ends, total = max(ends, offset + size), total + size
         alignment = found.values.get("general.alignment", 32)
         if not isinstance(alignment, int) or not 1 <= alignment <= 2**20 or alignment & (alignment - 1):
             raise _Damaged(f"its alignment is {shown(alignment)}")
@@ -205,7 +204,7 @@ def _check_values(header: GgufHeader, path: Path, problems: Problems) -> None:
     for key, kind in (("token_type", int), ("scores", float)):
         found = values.get(f"tokenizer.ggml.{key}")
         if found is not None and found != GgufArray(kind, count):
-            problems.add(f"tokenizer.ggml.{key} has not one number for each of {count:,} tokens", path, REMEDY)
+            problems.add(f"tokenizer.ggml.{key} must have one number for each of {count:,} tokens", path, REMEDY)
     merges = values.get("tokenizer.ggml.merges")
     if merges is not None and not (isinstance(merges, GgufArray) and (merges.kind is str or not merges.length)):
         problems.add("tokenizer.ggml.merges is not an array of texts", path, REMEDY)

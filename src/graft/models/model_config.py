@@ -16,7 +16,8 @@ from graft.runs.record import Record, validate
 LARGEST_CONFIG = 64 * 2**20
 """Bytes of a configuration."""
 PLAUSIBLE_SIZE, PLAUSIBLE_LAYERS = 16_384, 256
-"""Sizes up to these are left to the library to compare with the weights."""
+"""The library itself compares sizes up to these with the weights."""
+_AGAIN = "copy or download the model again"
 _REMEDY = "the configuration does not belong to these weights: copy or download the model again"
 
 _Positive = Annotated[int, Field(ge=1, lt=2**31)]
@@ -32,7 +33,7 @@ EXPERTS = ("eager", "batched_mm", "grouped_mm")
 
 
 class _Sizes(Record):
-    """What graft computes with, and what makes a model large or deep."""
+    """The keys that graft computes with, and those that decide how large a model is."""
 
     vocab_size: _Positive | None = None
     hidden_size: _Size = None
@@ -80,11 +81,11 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     """
     file = folder / "config.json"
     if not file.exists():
-        raise InputError("there is no config.json in this model folder", where=str(folder))
+        raise InputError("there is no config.json in this model folder", where=str(folder), remedy=_AGAIN)
     found = read_object(file, LARGEST_CONFIG)
     if found.get("model_type") is None:
         what = "this file has no model_type, so it is not a transformers configuration"
-        raise InputError(what, where=str(file))
+        raise InputError(what, where=str(file), remedy=_AGAIN)
     record = validate(ModelConfig, found, str(file))
     refuse_kernels(found, file)
     if not all(name.isascii() and name.isdigit() and len(name) < 10 for name in record.id2label or {}):

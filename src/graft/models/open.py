@@ -8,7 +8,7 @@ from pathlib import Path
 from graft.config import HubSettings, ModelSettings
 from graft.errors import GraftError, InputError, Problems
 from graft.models.adapter_base import check_base
-from graft.models.adapter_config import WEIGHTS, check_adapter_config
+from graft.models.adapter_config import CONFIG, WEIGHTS, check_adapter_config
 from graft.models.find_base import (
     BaseMissing,
     allows_mismatch,
@@ -62,7 +62,7 @@ def open_run_or_model(path_or_name: str | Path, reporter: Reporter = SILENT, hub
         raise InputError("this is an exported bundle, not a run or a model", where=str(path), remedy=_made_from(path))
     if kind is FolderKind.RUN:
         return _open_run(path, reporter, hub)
-    is_adapter = (path / "adapter_config.json").is_file() or run_of_adapter(path) is not None
+    is_adapter = (path / CONFIG).is_file() or run_of_adapter(path) is not None
     if is_adapter and not (path / "config.json").is_file():
         return _open_adapter(path, reporter, hub)
     if given_base(hub) is not None:
@@ -119,9 +119,9 @@ def find_adapter(path: Path) -> Path:
             what = "this run has no adapter"
             raise InputError(what, where=str(path), remedy=f"a run that trained all weights is a model: {path}")
         return path / "adapter"
-    if (path / "adapter_config.json").is_file() or run_of_adapter(path) is not None:
+    if (path / CONFIG).is_file() or run_of_adapter(path) is not None:
         return path
-    what = "this folder is not an adapter: it has no adapter_config.json" if path.exists() else "no such folder"
+    what = f"this folder is not an adapter: it has no {CONFIG}" if path.exists() else "no such folder"
     raise InputError(what, where=str(path), remedy="give a run folder or a PEFT adapter folder")
 
 
@@ -270,11 +270,11 @@ def check_adapter(path: Path) -> None:
         InputError: when they aren't.
     """
     problems, tensors = Problems(), None
-    if not (path / "adapter_config.json").exists():
+    if not (path / CONFIG).exists():
         return
     weights = next((path / name for name in (WEIGHTS, "adapter_model.bin") if (path / name).exists()), None)
     if weights is None:
-        problems.add(f"there is no {WEIGHTS} in this adapter folder", path)
+        problems.add(f"there is no {WEIGHTS} in this adapter folder", path, "copy or download the adapter again")
     else:
         tensors = check_file(weights, problems)
     if not problems:

@@ -1,10 +1,9 @@
-"""The small files that belong to a model folder, and which links among them are followed.
+"""The small files of a model folder, and which links among them are followed.
 
-A model folder may come from a stranger, and a run that is made of it may go to others. So only files by the names that
-model folders have are copied, and a link is followed only to a file that came with the folder: within it, or among the
-blobs of a model in a Hub cache, which are public or at least a model's. Else ``tokenizer.json -> /home/user/secret``
-would put a private file into a run. Weights may be links to elsewhere, such as to another disk: what they lead to has
-to be weights.
+A model folder may come from a stranger, and the run that is made from it may be shared. So only files with the usual
+names are copied, and a link is followed only if its target came with the folder: inside it, or among the blobs of a
+model in a Hub cache. Otherwise ``tokenizer.json -> /home/user/secret`` would put a private file into a run. Weights
+may be links to elsewhere, such as another disk, because their targets are checked to be weights.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def refuse_foreign_links(folder: Path, problems: Problems) -> None:
     for file in sorted(_named(folder, MODEL_FILES)):
         if not _came_with(file, root):
             problems.add(
-                "this is a link to a file outside of the model folder, whose content a run would copy",
+                "this link leads outside the model folder, and a run would copy what it leads to",
                 file,
                 f"if it belongs to the model, copy the folder with its links resolved: cp -rL {folder.name} copy-of-it",
             )

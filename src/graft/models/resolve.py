@@ -8,6 +8,7 @@ from pathlib import Path
 from graft.config import ModelSettings
 from graft.data.readers import endings
 from graft.errors import InputError, did_you_mean
+from graft.models.adapter_config import CONFIG
 from graft.models.embedded import EMBEDDED, fetch
 from graft.models.folder import Base, open_folder
 from graft.models.gguf_reader import open_gguf
@@ -78,7 +79,7 @@ def _refuse_other_folders(path: Path) -> None:
     if kind is FolderKind.RUN and (path / "model").is_dir():
         remedy = f"{command('graft', 'finetune', path, 'DATA')} continues from it"
         raise InputError("this is a run folder, not a model", where=str(path), remedy=remedy)
-    if (path / "adapter_config.json").is_file():
+    if (path / CONFIG).is_file():
         raise InputError(
             "this is an adapter, not a model", where=str(path), remedy="give the model that it was trained on"
         )

@@ -30,7 +30,7 @@ from graft.export.quantize.calibrate import quantize_linears, within_budget
 from graft.export.source import ExportSource
 from graft.export.target import Built
 from graft.inference.llama_cpp import is_installed
-from graft.methods.adapter_folder import WEIGHTS
+from graft.models.adapter_config import WEIGHTS
 from graft.models.base import load_model
 from graft.models.families import family_of
 from graft.progress import Reporter

@@ -13,7 +13,7 @@ from graft.export.adapter_placement import trained_in_int4
 from graft.export.gguf.families import GgufFamily, gguf_family
 from graft.export.gguf.tensors import TensorNames, row_order
 from graft.export.onnx.plain_lora import check_plain_lora
-from graft.methods.adapter_folder import WEIGHTS
+from graft.models.adapter_config import WEIGHTS
 from graft.models.base import Opened
 
 REMEDY = "merge it: graft auto-opt --format gguf --adapter merged"

@@ -8,8 +8,9 @@ from typing import Any
 
 from graft.errors import InputError, Problems
 from graft.export.merge import adapter_config
-from graft.methods.adapter_folder import WEIGHTS, read_record
+from graft.methods.adapter_folder import read_record
 from graft.methods.quantized import NF4
+from graft.models.adapter_config import WEIGHTS
 
 REMEDY = "merge it: graft auto-opt --adapter merged"
 _OWN_PRODUCTS = {
