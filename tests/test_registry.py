@@ -116,5 +116,5 @@ def test_a_command_loads_the_code_of_graft_itself_and_no_file_called_so(tmp_path
     with registry.only_consented([]):
         assert losses.get("graft.tasks.losses:Cosine")
         for reference in ("graft.py:X", "graft.x.py:X", "graftless.losses:X"):
-            with pytest.raises(InputError, match="code that was not typed"):
+            with pytest.raises(InputError, match="code that was not named on the command line"):
                 losses.get(reference)

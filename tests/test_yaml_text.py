@@ -73,8 +73,8 @@ def test_references_and_merged_mappings():
 def test_every_name_that_is_given_twice_and_every_tag_is_said_together():
     said = refused("a: 1\nb:\n  c: 1\n  c: 2\na: 2\nd: !!binary aGk=\ne: !!python/object:os.system x\n")
     for expected in (
-        "c.yaml:4: 'c' is given twice, first in line 3",
-        "c.yaml:5: 'a' is given twice, first in line 1",
+        "c.yaml:4: 'c' is given twice, first on line 3",
+        "c.yaml:5: 'a' is given twice, first on line 1",
         "c.yaml:6: the tag !!binary is not supported",
         "c.yaml:7: the tag !!python/object:os.system is not supported",
     ):
@@ -84,22 +84,22 @@ def test_every_name_that_is_given_twice_and_every_tag_is_said_together():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("? [x]\n: 1", "c.yaml:1: a list or a mapping cannot be the name"),
-        ("a: 1\n~: 1", "c.yaml:2: a value has no name"),
+        ("? [x]\n: 1", "c.yaml:1: a list or a mapping cannot be a key"),
+        ("a: 1\n~: 1", "c.yaml:2: this key is empty"),
         ("&a x: 1\n*a : 2", "c.yaml:2: "),
-        ("a: &a [*a]", "c.yaml:1: *a refers to nothing that is complete"),
+        ("a: &a [*a]", "c.yaml:1: the alias *a has no complete anchor"),
         ("a: 1\n---\nb: 2\n", "c.yaml:2: a second document begins here"),
-        ("n: " + "9" * 5000, "c.yaml:1: a number of 5,000 digits"),
+        ("n: " + "9" * 5000, "c.yaml:1: a number with 5,000 digits"),
         ("[" * 100_000, "nested more than 64 levels"),
         ("{a: " * 1000, "nested more than 64 levels"),
         ("- " * 1000, "nested more than 64 levels"),
         ("a: 1\nb: [1", "c.yaml:2"),
         ("a: 1\nb: \0", "c.yaml:2: this is not YAML: the character U+0000 is not allowed"),
-        ('a: "\\ud83d"', "c.yaml:1: half of a surrogate pair"),
+        ('a: "\\ud83d"', "c.yaml:1: a lone surrogate"),
         ('a: "\\U00110000"', "this is not YAML"),
         ("a: 1\na: 2\nb: c: d\n", "c.yaml:2: 'a' is given twice"),
         ("a: 1\na: 2\nb: c: d\n", "c.yaml:3: this is not YAML"),
-        ("<<: 3", "<< takes a mapping"),
+        ("<<: 3", "<< requires a mapping"),
     ],
 )
 def test_what_is_refused_is_said_with_its_line(text, expected):
@@ -108,7 +108,7 @@ def test_what_is_refused_is_said_with_its_line(text, expected):
 
 def test_references_that_stand_for_a_thousand_million_values_are_refused():
     levels = (f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
-    assert "with those that references repeat" in refused("a0: &a0 [x]\n" + "".join(levels))
+    assert "counting those that aliases repeat" in refused("a0: &a0 [x]\n" + "".join(levels))
 
 
 @pytest.mark.parametrize("content", ["a: ä".encode("latin-1"), "a: 1".encode("utf-16"), b"a: \x00", b"- a\n", b"a"])

@@ -1,4 +1,4 @@
-"""JSON and YAML documents from outside: bounded, and refused in words that name the file, the value and what to do."""
+"""Readers of untrusted JSON and YAML: input is bounded, and errors name the file, the value and a remedy."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import InputError
-from graft.plain_text import half_character
+from graft.plain_text import lone_surrogate
 
 REMEDY = "the file is damaged or was edited: restore it, or run the command that wrote it again"
 LARGEST = 256 * 2**20
-"""Bytes of a document, or of a line of JSON Lines, that is read."""
+"""The maximum size in bytes of a document, or of a line of JSON Lines."""
 LARGEST_YAML = 2**20
-"""Bytes of a YAML document: settings, which people write."""
+"""The maximum size in bytes of a YAML document, which contains settings."""
 NO_YAML = "write one `name: value` per line; save the file as UTF-8"
 DEEPEST = 64
-"""Levels of lists and objects within one another."""
+"""The maximum nesting depth of lists and objects."""
 _OF_SHELLS = Path("/dev/fd")
 """Where ``graft run --config <(command)`` finds the pipe."""
 LONGEST_VALUE = 60
-"""Characters of a wrong value that an error message shows."""
+"""The maximum number of characters of an invalid value in an error message."""
 
 
 class NotPermitted(InputError):
-    """A file that this user may not read."""
+    """The user does not have permission to read a file."""
 
 
 def read_text(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> str:
@@ -37,16 +37,16 @@ def read_text(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> str:
 
     Args:
         path: A regular file, or a shell's ``<(command)``; another pipe or a device could be endless.
-        most: The most bytes that are read.
-        remedy: What to do when it has more, or is no text.
+        most: The maximum size in bytes.
+        remedy: What to do if the file is larger, or is not UTF-8.
 
     Raises:
-        InputError: If it cannot be read, is no regular file, has more bytes, or is not UTF-8.
+        InputError: If the file cannot be read, is not a regular file, is larger, or is not UTF-8.
     """
     with _reading(path, remedy) as size, path.open(encoding="utf-8") as file:
         text = file.read(most + 1) if size <= most else ""
         if max(size, len(text)) > most:
-            what = f"this file has {max(size, len(text)) / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are expected"
+            what = f"this file has {max(size, len(text)) / 1e6:,.0f} MB; the maximum is {most / 1e6:,.0f} MB"
             raise InputError(what, where=str(path), remedy=remedy)
         return text
 
@@ -58,11 +58,11 @@ def lines_of(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> Iterator[
 
     Args:
         path: A regular file.
-        most: The most bytes of a line.
-        remedy: What to do when one has more, or is no text.
+        most: The maximum size of a line in bytes.
+        remedy: What to do if a line is larger, or is not UTF-8.
 
     Raises:
-        InputError: If the file cannot be read, is no regular file, or a line has more bytes or is not UTF-8.
+        InputError: If the file cannot be read, is not a regular file, or a line is larger or is not UTF-8.
     """
     with _reading(path, remedy), path.open("rb") as file:
         number = 0
@@ -81,17 +81,17 @@ def lines_of(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> Iterator[
 
 @contextmanager
 def _reading(path: Path, remedy: str) -> Iterator[int]:
-    """What keeps a file from being read within is an InputError; the value is the size of the file."""
+    """Yield the size of a file, and raise an InputError for any failure to read it within the block."""
     try:
         found = path.stat()
         typed = path.parent == _OF_SHELLS and stat.S_ISFIFO(found.st_mode)
         if not (stat.S_ISREG(found.st_mode) or typed):
-            raise InputError("this is not a regular file", where=str(path))
+            raise InputError("this is not a regular file", where=str(path), remedy="give a file")
         yield found.st_size
     except UnicodeDecodeError as error:
         raise InputError(f"this file is not UTF-8 text (byte {error.start})", where=str(path), remedy=remedy) from None
     except PermissionError as error:
-        shared = f"its owner lets the group read it: chmod -R g+rX {shlex.quote(str(path.parent))}"
+        shared = f"ask its owner to let the group read it: chmod -R g+rX {shlex.quote(str(path.parent))}"
         what, todo = f"cannot read this file: {error.strerror}", shared if os.name == "posix" else ""
         raise NotPermitted(what, where=str(path), remedy=todo) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -100,15 +100,15 @@ def _reading(path: Path, remedy: str) -> Iterator[int]:
 
 
 def parse_json(text: str, where: str, remedy: str = REMEDY) -> Any:
-    """Return the value that a JSON text holds.
+    """Return the value of a JSON document.
 
     Args:
         text: The text.
         where: The file, and the line if it has several documents, for error messages.
-        remedy: What to do when it is damaged.
+        remedy: What to do if it is damaged.
 
     Raises:
-        InputError: If it is not JSON, nested more than ``DEEPEST`` levels, or has half of a surrogate pair.
+        InputError: If it is not JSON, nested more than ``DEEPEST`` levels, or contains a lone surrogate.
     """
     try:
         found = json.loads(text)
@@ -118,8 +118,8 @@ def parse_json(text: str, where: str, remedy: str = REMEDY) -> Any:
         raise InputError(f"this is not JSON: {error}", where=where, remedy=remedy) from None
     if text.count("[") + text.count("{") > DEEPEST and is_deep(found):
         raise InputError("this JSON is nested too deeply", where=where, remedy=remedy)
-    if "\\ud" in text.lower() and half_character(json.dumps(found, ensure_ascii=False)):
-        raise InputError("this JSON has half of a surrogate pair, which is no character", where=where, remedy=remedy)
+    if "\\ud" in text.lower() and lone_surrogate(json.dumps(found, ensure_ascii=False)):
+        raise InputError("this JSON contains a lone surrogate", where=where, remedy=remedy)
     return found
 
 
@@ -139,11 +139,11 @@ def read_object(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> dict[s
 
     Args:
         path: The file.
-        most: The most bytes that are read.
-        remedy: What to do when it is damaged.
+        most: The maximum size in bytes.
+        remedy: What to do if it is damaged.
 
     Raises:
-        InputError: If the file holds none.
+        InputError: If the file does not contain a JSON object.
     """
     found = parse_json(read_text(path, most, remedy), str(path), remedy)
     if not isinstance(found, dict):
@@ -152,16 +152,16 @@ def read_object(path: Path, most: int = LARGEST, remedy: str = REMEDY) -> dict[s
 
 
 def parse_yaml(text: str, where: str, remedy: str = NO_YAML) -> Any:
-    """Return the value of a YAML document, read as ``graft.yaml_text.parse`` says.
+    """Return the value of a YAML document; ``graft.yaml_text.parse`` describes the differences from YAML 1.1.
 
     Args:
         text: The document.
         where: Its file, for error messages.
-        remedy: What to do when it is no YAML.
+        remedy: What to do if it is not valid YAML.
 
     Raises:
-        InputError: With file and line, when it is no YAML, has tags, repeated names or names that are no text, or
-            stands for too many values.
+        InputError: With the file and the line, if it is not valid YAML, has tags or repeated keys, or expands to too
+            many values.
     """
     from graft.yaml_text import parse
 
@@ -169,10 +169,10 @@ def parse_yaml(text: str, where: str, remedy: str = NO_YAML) -> Any:
 
 
 def read_yaml(path: Path, remedy: str = NO_YAML) -> dict[str, Any]:
-    """Return the mapping in a YAML file; an empty file is an empty one.
+    """Return the mapping in a YAML file; an empty file gives an empty mapping.
 
     Raises:
-        InputError: If the file cannot be read, has over a megabyte, or holds no mapping.
+        InputError: If the file cannot be read, is over a megabyte, or does not contain a mapping.
     """
     found = parse_yaml(read_text(path, LARGEST_YAML, remedy), str(path), remedy)
     if found is not None and not isinstance(found, dict):
@@ -182,7 +182,7 @@ def read_yaml(path: Path, remedy: str = NO_YAML) -> dict[str, Any]:
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:
-    """Return a YAML document, which ``read_yaml`` reads as ``values``."""
+    """Return a YAML document that ``read_yaml`` reads as ``values``."""
     from graft.yaml_text import dump
 
     return dump(dict(values))

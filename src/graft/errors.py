@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what (with the value), where (a file and line, an option), and what to do."""
+    """One problem: what is wrong (with the value), where (a file and line, an option), and what to do."""
 
     what: str
     where: str = ""
@@ -25,7 +25,7 @@ class Problem:
 
 
 class GraftError(Exception):
-    """Base of all errors a user may meet; ``exit_code`` is what the command line ends with."""
+    """Base of all errors that users see; ``exit_code`` is the exit code of the command line."""
 
     exit_code = 1
 
@@ -58,7 +58,7 @@ class Interrupted(GraftError):
 
 @dataclass
 class Problems:
-    """Collects everything wrong with one input, so that it is said together."""
+    """Collects all problems with one input, to report them together."""
 
     found: list[Problem] = field(default_factory=list)
 
@@ -70,7 +70,7 @@ class Problems:
         return bool(self.found)
 
     def collecting(self) -> Problems:
-        """``with problems.collecting():`` keeps an InputError here, so that what comes after is looked at as well."""
+        """``with problems.collecting():`` keeps an InputError here, so that later checks still run."""
         return self
 
     def __enter__(self) -> None:
@@ -83,10 +83,10 @@ class Problems:
         return True
 
     def raise_if_any(self) -> None:
-        """End with what was found, if anything was.
+        """Raise the collected problems.
 
         Raises:
-            InputError: with all that was found, when anything was.
+            InputError: with all problems, if there are any.
         """
         if self.found:
             raise InputError(*self.found)
@@ -94,11 +94,11 @@ class Problems:
 
 @contextmanager
 def refusing(what: str, where: str | Path = "", remedy: str = "") -> Iterator[None]:
-    """Whatever a library raises within, on content from outside, becomes an InputError with its reason.
+    """Convert any exception of a library within the block to an InputError with its reason.
 
     Args:
-        what: What is wrong, such as "this tokenizer cannot be loaded"; the library's reason is put behind it.
-        where: The file or folder that the content is from.
+        what: What is wrong, such as "this tokenizer cannot be loaded"; the library's reason is appended.
+        where: The file or folder that was read.
         remedy: What to do.
 
     Raises:
@@ -113,11 +113,11 @@ def refusing(what: str, where: str | Path = "", remedy: str = "") -> Iterator[No
 
 
 LONGEST_REASON = 300
-"""Characters of a library's message that are shown."""
+"""The maximum number of characters of a library's message."""
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what an exception of a library says, in one short line; its kind where it says nothing."""
+    """Return the message of a library's exception in one short line; its type if the message is empty."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, MemoryError):
@@ -128,22 +128,22 @@ def reason_of(error: BaseException) -> str:
 
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "std::bad_alloc")
-"""How PyTorch and its libraries say that memory ran out: of CUDA and MPS, of the CPU, of C++."""
+"""Messages of PyTorch and its libraries when memory runs out: of CUDA and MPS, of the CPU, of C++."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out; Linux may also end the process without one."""
+    """Whether an exception means that memory ran out; Linux may also kill the process without one."""
     text = str(error).lower() if isinstance(error, RuntimeError) else ""
     return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
 
 
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 TORCH_COULD_NOT_WRITE = "unexpected pos"
-"""What ``torch.save`` says of a file that is shorter than what was written to it."""
+"""The message of ``torch.save`` for a file that is shorter than what was written to it."""
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Whether an exception says that no more can be written: by its number, or as libraries in Rust and PyTorch do."""
+    """Whether an exception means a full disk: by its errno, or by the messages of Rust libraries and PyTorch."""
     text = str(error)
     in_rust = any(f"os error {number}" in text for number in FULL_DISK)
     return getattr(error, "errno", None) in FULL_DISK or in_rust or TORCH_COULD_NOT_WRITE in text
@@ -153,7 +153,7 @@ MOST_SAID = 20
 
 
 def shorten(problems: Problems, what: str) -> None:
-    """Name the first, count the rest."""
+    """Keep the first ``MOST_SAID`` problems and count the rest; ``what`` is their name in the plural."""
     more = len(problems.found) - MOST_SAID
     if more > 0:
         problems.found[MOST_SAID:] = []
@@ -161,7 +161,7 @@ def shorten(problems: Problems, what: str) -> None:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The likeliest name meant by ``name``, or None when nothing is near."""
+    """Return the most similar of ``names``, or None if none is similar."""
     matches = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
     return matches[0] if matches else None
 

@@ -1,4 +1,4 @@
-"""What a run is doing, for programs: one JSON object a line, from the first second to the last."""
+"""Events of a run for programs, one JSON object per line, from the first second to the last."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from graft.progress import Reporter, enter
 FILE = "events.jsonl"
 PHASES = ("importing", "reading", "loading", "step", "evaluating", "writing", "done", "failed", "interrupted")
 SECONDS_BETWEEN = 1.0
-"""Steps and units of work are written this seldom, besides the last, the first and those with new figures."""
+"""The interval between events of steps and units of work; the first, the last and new figures are always written."""
 KEPT = 1000
-"""Events that are kept for a run folder that does not exist yet."""
+"""The maximum number of events kept until the run folder exists."""
 
 
 class Events:
-    """A Reporter that makes an event of each report, and passes the report on to another reporter.
+    """A Reporter that emits an event for each report, and forwards the report to another reporter.
 
     Args:
         shown: The reporter that shows the progress to a person.
-        write: Is given each event as a line of JSON.
+        write: Called with each event as a line of JSON.
     """
 
     def __init__(self, shown: Reporter, write: Callable[[str], None] | None = None) -> None:
@@ -44,7 +44,7 @@ class Events:
 
     @classmethod
     def of(cls, reporter: Reporter) -> Events:
-        """``reporter`` itself if it makes events; otherwise one that does, and passes all on to it."""
+        """Return ``reporter`` itself if it emits events; otherwise an ``Events`` that forwards to it."""
         return reporter if isinstance(reporter, Events) else cls(reporter)
 
     def phase(self, name: str) -> None:
@@ -60,9 +60,9 @@ class Events:
         self.shown.note(text)
 
     def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
-        """An optimizer step, or while an evaluation goes on, what it found at that step.
+        """An optimizer step, or during an evaluation its figures at that step.
 
-        A step is reported when it is done, and again with its figures if it has some, which is one event: one without
+        A step is reported when it is done, and again if it has figures. Both reports are one event: a step without
         figures is written when the next report shows that none follow.
         """
         if self._phase != "evaluating":
@@ -86,9 +86,9 @@ class Events:
 
     @contextmanager
     def into(self, folder: Path) -> Iterator[None]:
-        """Within, events are appended to ``events.jsonl`` in ``folder`` as well, after those that came before.
+        """Also append events to ``events.jsonl`` in ``folder`` within the block, including the earlier ones.
 
-        What ends the work is the last one: ``done``, ``failed`` or ``interrupted``.
+        The last event says how the work ended: ``done``, ``failed`` or ``interrupted``.
         """
         before, path = self._file, folder / FILE
         with suppress(GraftError, OSError):
@@ -131,7 +131,7 @@ class Events:
         self._put(self._line(self._phase, **values))
 
     def _flush(self) -> None:
-        """Write the step that was held back."""
+        """Write the step that is held back."""
         held, self._held = self._held, None
         if held is not None:
             self._put(held[1])
@@ -146,7 +146,7 @@ class Events:
         event = {"time": now, "seconds": round(time.monotonic() - self._began, 3), "phase": phase, **values}
         if "message" in event:
             event["message"] = mask_secrets(str(event["message"]))
-        return json.dumps(event)  # in ASCII: half of a surrogate pair, as in a file's name, could not be written
+        return json.dumps(event)  # in ASCII: a lone surrogate, as in a file name, cannot be encoded
 
     def _append(self, line: str) -> None:
         if self._file is None:

@@ -16,7 +16,7 @@ from typing import TextIO
 from graft.errors import GraftError, InputError, is_full_disk
 
 TEMPORARY = ".graft-tmp"
-"""How the names of unfinished files end; a killed process can leave some behind."""
+"""The suffix of unfinished files; a killed process can leave some behind."""
 
 HOUR = 3600.0
 FREE_SPACE = "free some space there, or choose a folder on another disk"
@@ -25,7 +25,7 @@ _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class ReadOnlyError(GraftError):
-    """A place that cannot be written to: read-only media, or no permission."""
+    """The destination is on read-only media, or the user has no permission to write there."""
 
 
 def expanded(path: str | Path) -> Path:
@@ -45,12 +45,12 @@ def is_there(path: str | Path) -> bool:
 
 
 def write_whole(path: Path, content: str | bytes, private: bool = False) -> None:
-    """Give ``path`` this content; whoever reads it, at any time, sees the old one or the new one and never a part.
+    """Replace the content of ``path`` atomically: readers see the old content or the new, never a part.
 
     Args:
         path: The file. One that exists keeps its mode.
         content: Text, in UTF-8, or bytes.
-        private: Whether a new file is for this user alone, as one with a user's rows is.
+        private: Whether only this user can read a new file, as for files with the user's rows.
 
     Raises:
         GraftError: when it cannot be written; the old file stays as it was.
@@ -122,10 +122,10 @@ def append_line(path: Path, line: str, private: bool = False) -> None:
     Args:
         path: The file.
         line: The line, without its end.
-        private: Whether a new file is for this user alone.
+        private: Whether only this user can read a new file.
 
     Raises:
-        GraftError: when it cannot be written, or is a link: whoever made it does not choose where graft writes.
+        GraftError: when it cannot be written, or is a link, which could lead to any file of the user.
     """
     with saying_what_failed(path), _appending(path, private) as file:
         file.write(line + "\n")
@@ -147,7 +147,9 @@ def end_line(path: Path) -> None:
 
 def _appending(path: Path, private: bool) -> TextIO:
     if path.is_symlink():
-        raise InputError("this is a link, and nothing is appended to it", where=str(path), remedy="remove the link")
+        raise InputError(
+            "this is a link, and graft does not append to links", where=str(path), remedy="remove the link"
+        )
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, 0o600 if private else 0o666), "a", encoding="utf-8", newline="\n")
 
@@ -182,7 +184,7 @@ def _free(folder: Path) -> str:
 
 
 def usual_mode(private: bool = False) -> int:
-    """The mode of a new file by the user's mask, for everybody whom it allows or for this user alone."""
+    """Return the mode of a new file by the user's umask; if ``private``, only this user has access."""
     mask = os.umask(0)
     os.umask(mask)
     return (0o600 if private else 0o666) & ~mask

@@ -1,6 +1,6 @@
-"""Signals that end the work in good order: Ctrl-C, SIGTERM (``docker stop``, systemd), SIGHUP (a closed terminal).
+"""Signals that end the work cleanly: Ctrl-C, SIGTERM (``docker stop``, systemd), SIGHUP (a closed terminal).
 
-The command line installs the handlers with ``ending_by_signal``; whoever calls graft from Python keeps its own.
+The command line installs the handlers with ``ending_by_signal``; programs that call graft from Python keep their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import FrameType
 Handler = Callable[[int, FrameType | None], None]
 NUMBERS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, n))
 _received: list[int] = []
-"""The signals of this command, in their order."""
+"""The signals that this command has received, in order."""
 
 
 def interrupt(number: int, frame: FrameType | None = None) -> None:
@@ -34,9 +34,9 @@ def exit_code() -> int:
 
 @contextmanager
 def ending_by_signal() -> Iterator[None]:
-    """Within, each signal that asks the process to end raises KeyboardInterrupt.
+    """Raise KeyboardInterrupt for each signal that asks the process to end, within the block.
 
-    One that is ignored stays ignored: so ``nohup`` starts a program, and a shell one in the background.
+    A signal that is ignored stays ignored, as under ``nohup`` and in background jobs of a shell.
     """
     _received.clear()
     with _handled(lambda number: True, interrupt):
@@ -45,7 +45,7 @@ def ending_by_signal() -> Iterator[None]:
 
 @contextmanager
 def handling(handler: Handler) -> Iterator[None]:
-    """Within, ``handler`` gets Ctrl-C, and of the other signals those that ``ending_by_signal`` handles."""
+    """Pass Ctrl-C, and the other signals that ``ending_by_signal`` handles, to ``handler`` within the block."""
 
     def received(number: int, frame: FrameType | None) -> None:
         _received.append(number)
@@ -57,7 +57,7 @@ def handling(handler: Handler) -> Iterator[None]:
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """Within, the signals that ``ending_by_signal`` handles wait: what is written last must not be cut short."""
+    """Defer the signals that ``ending_by_signal`` handles to the end of the block, so that the last write completes."""
     waiting: list[int] = []
     with _handled(lambda number: signal.getsignal(number) is interrupt, lambda number, frame: waiting.append(number)):
         yield

@@ -12,23 +12,23 @@ _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def is_private(path: Path) -> bool:
-    """Whether nobody but this user, and who owns the system, can change or replace ``path``.
+    """Whether only this user and the owner of the system can change or replace ``path``.
 
-    Links are followed first. Then the file or folder and all folders above must belong to this user or to the owner of
-    ``/``, and be writable by nobody else; a folder above may be, if it is sticky as ``/tmp`` is.
+    Links are followed first. Then the file or folder and all its parents must belong to this user or to the owner of
+    ``/``, and no other user may have write access; a parent may be writable by others if it is sticky, like ``/tmp``.
 
     Args:
         path: A file or a folder.
 
     Returns:
-        True where it is so, and on systems without POSIX owners, where the user's profile is protected by default;
-        False where it is not so, or ``path`` does not exist.
+        True if so, and on systems without POSIX owners, where the user's profile is protected by default; False if not,
+        or if ``path`` does not exist.
     """
     return is_own(path) and open_place(path) is None
 
 
 def is_own(path: Path) -> bool:
-    """Whether nobody else can change ``path`` itself; a folder above may be open, where it could be replaced.
+    """Whether no other user can change ``path`` itself; in a parent that is open, it could still be replaced.
 
     Args:
         path: A file or a folder; links are followed first.
@@ -43,7 +43,7 @@ def is_own(path: Path) -> bool:
 
 
 def open_place(path: Path) -> Path | None:
-    """Return the nearest folder above ``path`` in which another user could replace it; None if there is none."""
+    """Return the nearest parent of ``path`` in which another user could replace it; None if there is none."""
     if os.name != "posix":
         return None
     try:
@@ -54,17 +54,17 @@ def open_place(path: Path) -> Path | None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only this user can enter, with what is missing above it, and check that it is private.
+    """Create a folder that only this user can enter, with its missing parents, and check that it is private.
 
     Args:
-        path: The folder; one that exists keeps its mode.
+        path: The folder; an existing one keeps its mode.
 
     Returns:
         ``path``.
 
     Raises:
-        InputError: If another user could change what is in it.
-        OSError: If it cannot be made.
+        InputError: If another user could change its content.
+        OSError: If it cannot be created.
     """
     make_folder(path)
     if not is_private(path):
@@ -73,10 +73,10 @@ def private_folder(path: Path) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that only this user can enter, with what is missing above it.
+    """Create a folder that only this user can enter, with its missing parents.
 
     Raises:
-        OSError: If it cannot be made.
+        OSError: If it cannot be created.
     """
     for folder in reversed([path, *path.parents]):
         if not folder.exists():
@@ -84,7 +84,7 @@ def make_folder(path: Path) -> None:
 
 
 def refused_folder(path: Path) -> InputError:
-    """Return why a folder that is not private is not used: the folder that is open, and what to do."""
+    """Return the error for a folder that is not private: it names the open folder and a remedy."""
     place = (open_place(path) or path) if is_own(path) else path
     what = "this folder is not used: other users can change what is in it"
     if place != path:

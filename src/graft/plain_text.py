@@ -1,4 +1,4 @@
-"""Text from outside as it may be shown: control characters become visible, and secrets are masked."""
+"""Functions that make untrusted text safe to show: they escape control characters and mask secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONTROLS |= {
 MASK = "***"
 _VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "GRAFT_API_KEY")
 _SHORTEST = 6
-"""Characters of a secret; a shorter one would be found within other words."""
+"""The minimum length of a secret; a shorter one would occur within other words."""
 _SECRETS = (
     (re.compile(r"\b(hf_|sk-|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abp]-)[A-Za-z0-9_-]{8,}"), rf"\1{MASK}"),
     (re.compile(r"(?<=[a-z0-9+.-]://)[^\s/@?#'\"<>]+@", re.IGNORECASE), f"{MASK}@"),
@@ -32,15 +32,15 @@ _SECRETS = (
     (re.compile(r"(--(?:hf[_-])?(?:token|api[_-]key)[ =])\S+"), rf"\1{MASK}"),
 )
 _known: set[str] = set()
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def half_character(text: str) -> re.Match[str] | None:
-    """Return the first lone surrogate, which is half of a character and cannot be written.
+def lone_surrogate(text: str) -> re.Match[str] | None:
+    """Return the first lone surrogate, which is half of a character and cannot be encoded.
 
-    JSON can hold one, such as half of an emoji, and Python makes one of each byte of the command line that is no UTF-8.
+    JSON can contain one, and Python decodes each byte of the command line that is not UTF-8 to one.
     """
-    return _HALF.search(text)
+    return _SURROGATE.search(text)
 
 
 def escape_controls(text: str) -> str:
@@ -49,7 +49,7 @@ def escape_controls(text: str) -> str:
 
 
 def remember_secret(value: str | None) -> None:
-    """Mask ``value`` wherever ``mask_secrets`` meets it from now on."""
+    """Let ``mask_secrets`` mask ``value`` from now on."""
     if value and len(value) >= _SHORTEST:
         _known.add(value)
 
@@ -57,8 +57,8 @@ def remember_secret(value: str | None) -> None:
 def mask_secrets(text: str) -> str:
     """Return ``text`` with ``***`` in place of secrets.
 
-    Tokens of well-known forms, passwords and keys in URLs, Authorization headers, what ``--token`` is given, the values
-    of variables such as ``HF_TOKEN``, and what ``remember_secret`` was told.
+    Secrets are tokens of well-known forms, passwords and keys in URLs, Authorization headers, values of ``--token``,
+    the values of variables such as ``HF_TOKEN``, and the arguments of ``remember_secret``.
     """
     for pattern, masked in _SECRETS:
         text = pattern.sub(masked, text)

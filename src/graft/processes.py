@@ -1,4 +1,4 @@
-"""What other processes and libraries are told: no code of the current folder is run, and nothing is reported."""
+"""Safe defaults for subprocesses and libraries: no code from the current folder, and no telemetry."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def module_command(module: str, *arguments: str) -> list[str]:
     """Return the command that runs ``python -m MODULE ARGUMENTS`` in this interpreter without the current folder.
 
     ``python -m`` alone looks for modules in the current folder first: a file ``secrets.py`` in a downloaded folder
-    would be run in place of the standard library's. Folders in ``PYTHONPATH`` are searched as ever.
+    would be run in place of the standard library's. Folders in ``PYTHONPATH`` are still searched.
 
     Args:
         module: The module's full name.
-        arguments: What it finds in ``sys.argv[1:]``.
+        arguments: Its ``sys.argv[1:]``.
     """
     if sys.version_info >= (3, 11):
         return [sys.executable, "-P", "-m", module, *arguments]

@@ -83,8 +83,8 @@ def _refuse_without_consent(reference: str) -> None:
     if allowed is None or (_OWN.fullmatch(reference) and ".py:" not in reference):
         return
     if absolute_reference(reference) not in allowed:
-        what = f"{reference!r} is code that was not typed, but is named in a file"
-        raise InputError(what, remedy="read that code, and type --trust_remote_code if you trust it")
+        what = f"{reference!r} is code that was not named on the command line"
+        raise InputError(what, remedy="read that code, and add --trust_remote_code if you trust it")
 
 
 def _module(name: str) -> Any:

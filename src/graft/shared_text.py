@@ -1,4 +1,4 @@
-"""Text in pages that are shared (reports, model cards): it is no markup, and names no place on the machine."""
+"""Text for pages that are shared (reports, model cards), without markup and without paths of this machine."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _END = r"\s\\/:;,'\"<>|()\[\]{}`"
 _POSIX = re.compile(rf"(?<![\w:/.}}<~-])(?:~(?:[A-Za-z_][\w.-]*)?|/([^{_END}]+))(?:/[^{_END}]+)*/([^{_END}]+)")
 _WINDOWS = re.compile(rf"(?<!\w)(?:[A-Za-z]:[\\/]|\\\\)(?:[^{_END}]+[\\/])*([^{_END}]+)")
 _TOPS = frozenset(("home", "Users", "root", "mnt", "media", "Volumes", "tmp", "var", "private", "data", "opt", "srv"))
-"""Folders at the root of file systems, of the machine where a run was made, too."""
+"""Common folders at the root of a file system, which the machine of an earlier run may have had."""
 
 
 def without_places(text: str) -> str:
-    """Return ``text`` with the last part of each absolute path in place of the whole, and without secrets.
+    """Return ``text`` with each absolute path shortened to its last part, and with secrets masked.
 
-    A path begins with a folder that stands at the root of this machine's file system, or usually does: a class
+    A path begins with a folder at the root of this machine's file system, or with one that is common there: a class
     ``/sports/football`` and an answer ``/no_think`` are text.
     """
     whole = PureWindowsPath(text) if "\\" in text else PurePosixPath(text)
@@ -52,7 +52,7 @@ def _is_top(names: tuple[str, ...]) -> bool:
 def shared(value: T) -> T:
     """Return ``value`` with ``without_places`` applied to each text in its lists, mappings and dataclasses.
 
-    Text that is markup already stays as it is.
+    Text that is already markup is not changed.
     """
     return _shared(value)  # type: ignore[no-any-return]
 
@@ -73,12 +73,12 @@ def _shared(value: Any) -> Any:
 
 
 def markdown(text: str) -> str:
-    """Return one line of plain text: nothing in it is read as Markdown, HTML or the end of a table's cell."""
+    """Escape ``text`` as one line of Markdown, so that nothing in it is markup or ends a table cell."""
     return re.sub(r"([\\`*_\[\]<>|#~&!])", r"\\\1", escape_controls(" ".join(text.split())))
 
 
 def fenced(code: str, language: str) -> str:
-    """Return ``code`` as a block of Markdown, whose fence is longer than any within."""
+    """Return ``code`` as a fenced Markdown block; the fence is longer than any in ``code``."""
     longest = max((len(run) for run in re.findall("`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{escape_controls(code)}\n{fence}"

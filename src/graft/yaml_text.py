@@ -1,4 +1,4 @@
-"""YAML to plain values: bounded, without tags, and without the guesses of YAML 1.1 that people do not mean."""
+"""A bounded YAML parser without tags, and without the YAML 1.1 conversions that users do not expect."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import yaml
 from graft.errors import Problems
 
 DEEPEST = 64
-"""Levels of lists and mappings within one another."""
+"""The maximum nesting depth of lists and mappings."""
 MOST_VALUES = 200_000
-"""Values of a document, those that references repeat included."""
+"""The maximum number of values in a document, counting those that aliases repeat."""
 MOST_DIGITS = 400
-"""Digits of a whole number; the largest floating-point number has 309."""
+"""The maximum number of digits in a whole number; the largest floating-point number has 309."""
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF|nan|NaN|NAN)")
@@ -30,7 +30,7 @@ _MERGE = "<<"
 
 @dataclass
 class _Open:
-    """A list or mapping that is being read."""
+    """A list or mapping whose end has not been reached."""
 
     values: Any
     anchor: str | None
@@ -43,27 +43,27 @@ class _Open:
 def parse(text: str, where: str, remedy: str) -> Any:
     """Return the value of a YAML document.
 
-    Differences to YAML 1.1: ``1e-4`` is a number; dates, ``190:20:30``, ``0x1F``, ``010`` and ``1_000`` are text; keys
-    are text; in a list, ``yes``, ``no``, ``on`` and ``off`` are text, too.
+    Differences from YAML 1.1: ``1e-4`` is a number; dates, ``190:20:30``, ``0x1F``, ``010`` and ``1_000`` are text;
+    keys are text; in a list, ``yes``, ``no``, ``on`` and ``off`` are also text.
 
     Args:
         text: The document.
         where: Its file, for error messages.
-        remedy: What to do when it is no YAML.
+        remedy: What to do if it is not valid YAML.
 
     Raises:
-        InputError: With each repeated key, tag and key that is no text, or the first place that is no YAML.
+        InputError: With each repeated key, each tag, and the first syntax error.
     """
     return _Reader(where, remedy).document(text)
 
 
 def dump(values: Any) -> str:
-    """Return YAML that ``parse`` reads as ``values``: a text such as ``1e-4`` is in quotes."""
+    """Return YAML that ``parse`` reads as ``values``: a string such as ``1e-4`` is quoted."""
     return str(yaml.dump(values, Dumper=_Dumper, sort_keys=True, allow_unicode=True))
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what ``parse`` takes for a number, and YAML 1.1 does not."""
+    """Quotes strings that ``parse`` reads as numbers although YAML 1.1 does not."""
 
 
 _Dumper.add_implicit_resolver("graft:number", re.compile(f"(?:{_NUMBER.pattern})$"), list("-+.0123456789"))
@@ -88,7 +88,7 @@ class _Reader:
 
     @contextmanager
     def _no_yaml(self, text: str) -> Iterator[None]:
-        """What the parser refuses is said beside what has been found before it."""
+        """Report a syntax error together with the problems that were found before it."""
         try:
             yield
             return
@@ -108,7 +108,7 @@ class _Reader:
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                self._stop(event, "a second document begins here", "keep one, without lines of `---` between")
+                self._stop(event, "a second document begins here", "keep only one document in the file")
         elif isinstance(event, yaml.AliasEvent):
             self._add(event, self._referred(event))
         elif isinstance(event, yaml.ScalarEvent):
@@ -124,7 +124,7 @@ class _Reader:
         if len(self.open) >= DEEPEST:
             self._stop(event, f"lists and mappings are nested more than {DEEPEST} levels", self.remedy)
         if self._expects_key():
-            self._stop(event, "a list or a mapping cannot be the name of a value", "write `name: value`")
+            self._stop(event, "a list or a mapping cannot be a key", "write `name: value`")
         values: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
         self.open.append(_Open(values, event.anchor, self.size))
 
@@ -148,20 +148,20 @@ class _Reader:
         self._add(event, value)
 
     def _name(self, event: Any) -> None:
-        """The name of the next value of a mapping."""
+        """Take the key of the next value of a mapping."""
         inner, plain = self.open[-1], event.implicit[0]
         inner.key = name = self._text(event)
         if plain and name in _NOTHING:
-            self._said(event, "a value has no name", "write `name: value`")
+            self._said(event, "this key is empty", "write `name: value`")
         if plain and name == _MERGE:
             return
         if name in inner.lines:
-            what = f"{name[:60]!r} is given twice, first in line {inner.lines[name]}"
+            what = f"{name[:60]!r} is given twice, first on line {inner.lines[name]}"
             self._said(event, what, "remove one of the two")
         inner.lines[name] = _line(event)
 
     def _add(self, event: Any, value: Any) -> None:
-        """Put a whole value into what is open, or keep it as the document's."""
+        """Add a complete value to the open list or mapping, or keep it as the document's."""
         if not self.open:
             self.result = value
             return
@@ -169,7 +169,7 @@ class _Reader:
         if isinstance(inner.values, list):
             inner.values.append(value)
         elif inner.key is None:
-            self._stop(event, "a reference cannot be the name of a value", "write the name itself")
+            self._stop(event, "an alias cannot be a key", "write the key itself")
         elif inner.key == _MERGE and _MERGE not in inner.lines:
             self._merge(event, value)
         else:
@@ -177,21 +177,23 @@ class _Reader:
         inner.key = None
 
     def _merge(self, event: Any, value: Any) -> None:
-        """``<<``: the values of one or several mappings, below those of the mapping itself."""
+        """Merge one or several mappings (``<<``); the mapping's own values take precedence."""
         several = value if isinstance(value, list) else [value]
         if not all(isinstance(each, dict) for each in several):
-            self._stop(event, "<< takes a mapping, or a list of mappings", "write the values themselves")
+            self._stop(event, "<< requires a mapping or a list of mappings", "write the values themselves")
         self.open[-1].merged += several
 
     def _referred(self, event: Any) -> Any:
         if event.anchor not in self.anchors:
-            self._stop(event, f"*{event.anchor[:60]} refers to nothing that is complete", "write the value itself")
+            self._stop(
+                event, f"the alias *{event.anchor[:60]} has no complete anchor before it", "write the value itself"
+            )
         value, size = self.anchors[event.anchor]
         self._grow(event, size)
         return copy.deepcopy(value)
 
     def _value(self, event: Any) -> Any:
-        """What a scalar without quotes means."""
+        """Return the value of an unquoted scalar."""
         text: str = event.value
         if text in _NOTHING:
             return None
@@ -201,7 +203,9 @@ class _Reader:
             return _SWITCHES[text.lower()]
         if _WHOLE.fullmatch(text):
             if len(text) > MOST_DIGITS:
-                self._said(event, f"a number of {len(text):,} digits", "write a smaller number, or put it in quotes")
+                self._said(
+                    event, f"a number with {len(text):,} digits is too large", "write a smaller number, or quote it"
+                )
                 return 0
             return int(text)
         if _NUMBER.fullmatch(text) and not _leading_zero(text):
@@ -210,11 +214,11 @@ class _Reader:
         return float(special[1] + special[2]) if special else self._text(event)
 
     def _text(self, event: Any) -> str:
-        """A text; two escapes of a surrogate pair, as JSON has them, are one character."""
+        """Return a scalar as a string; an escaped surrogate pair, as in JSON, is one character."""
         try:
             return str(event.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le"))
         except UnicodeDecodeError:
-            self._said(event, "half of a surrogate pair, which is no character", "write the character itself")
+            self._said(event, "a lone surrogate is not a valid character", "write the character itself")
             return ""
 
     def _expects_key(self) -> bool:
@@ -223,13 +227,13 @@ class _Reader:
     def _untagged(self, event: Any) -> None:
         if event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:60]
-            self._said(event, f"the tag {tag} is not supported", "remove it; a text in quotes is always text")
+            self._said(event, f"the tag {tag} is not supported", "remove it; a quoted value is always text")
 
     def _grow(self, event: Any, size: int) -> None:
         self.size += size
         if self.size > MOST_VALUES:
-            what = f"there are more than {MOST_VALUES:,} values, with those that references repeat"
-            self._stop(event, what, "write a shorter file")
+            what = f"the document has more than {MOST_VALUES:,} values, counting those that aliases repeat"
+            self._stop(event, what, "shorten the file")
 
     def _said(self, event: Any, what: str, remedy: str) -> None:
         self.problems.add(what, f"{self.where}:{_line(event)}", remedy)
@@ -244,11 +248,11 @@ def _line(event: Any) -> int:
 
 
 def _leading_zero(text: str) -> bool:
-    """``010``: a text, which one reader takes for eight and the other for ten."""
+    """Whether a number begins with zero, such as ``010``, which some parsers read as eight and others as ten."""
     digits = text.lstrip("+-")
     return digits.isdigit() and len(digits) > 1 and digits.startswith("0")
 
 
 def _parser(text: str) -> Any:
-    """The C parser where it is installed: forty times as fast, but it refuses surrogate pairs as JSON has them."""
+    """Return the C parser if installed: it is forty times as fast, but rejects the surrogate pairs of JSON."""
     return yaml.SafeLoader if "\\ud" in text.lower() else getattr(yaml, "CSafeLoader", yaml.SafeLoader)

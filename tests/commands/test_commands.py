@@ -205,8 +205,8 @@ def test_a_run_by_the_command_line_leaves_one_json_document(graft, tiny_llama, r
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--max_steps", "3"], "graft demo takes no --max_steps"),
-        (["somewhere"], "graft demo takes no somewhere"),
+        (["--max_steps", "3"], "graft demo does not accept --max_steps"),
+        (["somewhere"], "graft demo does not accept somewhere"),
         (["-o"], "--output_path accepts one folder"),
     ],
 )

@@ -153,7 +153,7 @@ def test_a_command_loads_no_code_that_slips_through_the_file(planted, tmp_path, 
     config.write_text(f"passes: {{a: {{type: '{code}:C'}}}}\n", encoding="utf-8")
     monkeypatch.setattr("graft.runs.trust.named_code", lambda document: iter(()))
     assert main(["run", "--config", str(config)]) == 2
-    assert "is code that was not typed" in capsys.readouterr().err and not trace.exists()
+    assert "is code that was not named on the command line" in capsys.readouterr().err and not trace.exists()
 
 
 def test_with_consent_the_code_is_named_before_it_runs(planted, tmp_path, capsys):
@@ -162,7 +162,7 @@ def test_with_consent_the_code_is_named_before_it_runs(planted, tmp_path, capsys
     config.write_text(f"loss: {code}:f\nlearning_rate: -1\n", encoding="utf-8")
     assert main(["finetune", "--config", str(config), "--trust_remote_code"]) == 2
     said = capsys.readouterr().err
-    assert f"this runs code that {config} names" in said and "learning_rate" in said and trace.exists()
+    assert f"running code that {config} names" in said and "learning_rate" in said and trace.exists()
 
 
 def test_code_on_the_command_line_replaces_that_of_the_file(planted, tmp_path, capsys):

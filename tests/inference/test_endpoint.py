@@ -168,7 +168,7 @@ def test_another_setting_is_asked_anew(server, tmp_path, change):
 def test_a_damaged_line_within_the_answers_is_an_error(server, tmp_path):
     path = tmp_path / "answers.jsonl"
     path.write_text('{"key": 1, "answer": "x"}\n{"key": "k", "answer": "x"}\n', encoding="utf-8")
-    with pytest.raises(InputError, match="'key' is 1; expected a text") as caught:
+    with pytest.raises(InputError, match="'key' is 1; expected a string") as caught:
         KeptAnswers(path)
     assert caught.value.problems[0].where == f"{path}:1"
 

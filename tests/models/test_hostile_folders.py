@@ -106,7 +106,7 @@ def test_an_index_names_files_of_its_folder_only(tmp_path: Path, name: object) -
         ("hidden_size", -32, "'hidden_size' is -32"),
         ("vocab_size", "x", "'vocab_size' is 'x'; expected a whole number"),
         ("num_attention_heads", 10**30, "'num_attention_heads' is 1000000"),
-        ("model_type", 7, "'model_type' is 7; expected a text"),
+        ("model_type", 7, "'model_type' is 7; expected a string"),
         ("model_type", None, "no model_type"),
         ("text_config", 7, "'text_config' is 7; expected an object"),
         ("text_config", {"num_hidden_layers": 10**8}, "num_hidden_layers is 100,000,000"),
@@ -309,7 +309,7 @@ FAR = {
     [
         ("tokenizer_config.json", {"model_max_length": "x"}, "'model_max_length' is 'x'"),
         ("tokenizer_config.json", {"model_max_length": -1}, "'model_max_length' is -1"),
-        ("tokenizer_config.json", {"tokenizer_class": 7}, "'tokenizer_class' is 7; expected a text"),
+        ("tokenizer_config.json", {"tokenizer_class": 7}, "'tokenizer_class' is 7; expected a string"),
         ("tokenizer_config.json", {"eos_token": 7}, ""),
         ("tokenizer_config.json", {"added_tokens_decoder": {"x": {}}}, ""),
         ("tokenizer_config.json", {"chat_template": 7}, "'chat_template"),

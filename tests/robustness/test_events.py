@@ -127,7 +127,7 @@ def test_reporters_without_phases_are_told_everything_else(tmp_path: Path) -> No
     assert old.heard == ["hello", (1, 2)] and Events.of(events) is events
 
 
-def test_secrets_and_half_characters_are_not_written(tmp_path: Path) -> None:
+def test_secrets_and_lone_surrogates_are_not_written(tmp_path: Path) -> None:
     events = Events(Silent())
     with events.into(tmp_path):
         events.note("https://me:pass@example.org/x?token=abcdef hf_abcdefghijkl half \udcff \x1b[31m")

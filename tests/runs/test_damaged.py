@@ -47,7 +47,7 @@ def test_a_file_that_a_manifest_names_is_in_its_folder(tmp_path, named):
         ({"prompt": "a"}, r"rows.jsonl:2: the key 'completion' is missing"),
         ({"prompt": [], "completion": "b"}, r"rows.jsonl:2: 'prompt' is \[\]"),
         ({"prompt": [{"content": "a"}], "completion": "b"}, r"rows.jsonl:2: .*'prompt"),
-        ({"text": "a", "label": 7}, r"rows.jsonl:2: 'label' is 7; expected a text"),
+        ({"text": "a", "label": 7}, r"rows.jsonl:2: 'label' is 7; expected a string"),
         ({"tokens": ["a"], "tags": []}, r"rows.jsonl:2: this row has 1 words and 0 tags"),
         ({"text": "a", "label": "b", "origin": "x"}, r"rows.jsonl:2: 'origin' is 'x'"),
         ([1], r"rows.jsonl:2: this is \[1\]; expected an object"),
@@ -164,7 +164,7 @@ def test_a_placement_of_graft_0_1_that_is_no_text_is_refused(tmp_path):
     file = Path(shutil.copy(FIXTURES / "bundle-0.1" / "manifest.json", tmp_path))
     assert read_bundle(tmp_path).adapter.placement == "merged"
     edited(file, adapter={"way": {"merge": 1}, "why": ""})
-    with pytest.raises(InputError, match=r"'adapter\.placement' is \{'merge': 1\}; expected a text"):
+    with pytest.raises(InputError, match=r"'adapter\.placement' is \{'merge': 1\}; expected a string"):
         read_bundle(tmp_path)
 
 

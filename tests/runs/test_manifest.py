@@ -48,7 +48,7 @@ def test_what_is_written_reads_back_and_names_its_kind(tmp_path: Path) -> None:
     [
         ({"status": "done"}, "'status' is 'done'; expected 'running', 'finished', 'failed' or 'interrupted'"),
         ({"status": "running", "seed": "7"}, "'seed' is '7'; expected a whole number"),
-        ({"status": "running", "data": {"train": {"path": 3}}}, "'data.train.path' is 3; expected a text"),
+        ({"status": "running", "data": {"train": {"path": 3}}}, "'data.train.path' is 3; expected a string"),
         ({"status": "running", "base": {}}, "the key 'base.name' is missing"),
         ({}, "the key 'status' is missing"),
     ],
@@ -146,7 +146,7 @@ def test_a_line_that_was_cut_off_is_omitted_and_a_damaged_one_is_named(tmp_path:
     with pytest.raises(InputError, match=r"metrics\.jsonl:2: 'step' is 'two'; expected a whole number"):
         read_metrics(tmp_path)
     (tmp_path / "predictions.jsonl").write_text('{"answers": {"base": 3}}\n', encoding="utf-8")
-    with pytest.raises(InputError, match=r"predictions\.jsonl:1: 'answers\.base' is 3; expected a text"):
+    with pytest.raises(InputError, match=r"predictions\.jsonl:1: 'answers\.base' is 3; expected a string"):
         read_predictions(tmp_path)
     (tmp_path / "evaluation.json").write_text('{"predictors": {"base": {"bleu": {"n": 3}}}}', encoding="utf-8")
     with pytest.raises(InputError, match=r"evaluation\.json: the key 'predictors\.base\.bleu\.value' is missing"):

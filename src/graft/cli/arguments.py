@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graft.errors import InputError
-from graft.plain_text import half_character
+from graft.plain_text import lone_surrogate
 
 SHORT = {"-o": "output_path", "-m": "model_name_or_path", "-d": "data_files", "-h": "help", "-V": "version"}
 FLAGS = {"help", "help_all", "json", "debug", "dry_run", "setup", "version"}
@@ -38,7 +38,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         InputError: for an option given twice, a short option that does not exist, or bytes that are no UTF-8.
     """
     for word in argv:
-        if wrong := half_character(word):
+        if wrong := lone_surrogate(word):
             part = word[max(0, wrong.start() - 20) : wrong.start() + 20]
             raise InputError(f"{part!r} is not UTF-8 text", remedy="rename the file, or correct the option")
     found = Arguments()

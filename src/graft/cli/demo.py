@@ -22,7 +22,7 @@ def run(arguments: Arguments) -> int:
     overwrite = arguments.flag("overwrite")
     if arguments.words or arguments.options:
         unknown = [*arguments.words, *[f"--{name}" for name in arguments.options]]
-        raise InputError(f"graft demo takes no {', '.join(unknown)}", remedy="graft demo [-o OUT] [--overwrite]")
+        raise InputError(f"graft demo does not accept {', '.join(unknown)}", remedy="graft demo [-o OUT] [--overwrite]")
     data = files("graft.demo_data")
     with (
         Screen(quiet=as_json) as screen,

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: the words behind ``graft``; those of this process by default.
+        argv: the arguments after ``graft`` (default: those of this process).
 
     Returns:
         The exit code: 0 done; 1 it failed; 2 the input was wrong, and nothing was written; 3 a gate that the user
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ended(words: list[str]) -> int:
-    """The exit code of a command, after saying what went wrong."""
+    """Run a command, report its error, and return the exit code."""
     try:
         code = _dispatch(words)
         print(end="", flush=True)  # a full disk or a closed pipe is met here and not when Python ends
@@ -91,17 +91,17 @@ def _ended(words: list[str]) -> int:
 
 
 def _bug(error: Exception, words: Sequence[str]) -> int:
-    """Say that graft is at fault, or with ``--debug`` where."""
+    """Report an unexpected exception, with a traceback if ``--debug`` is given."""
     if "--debug" in words:
         traceback.print_exc()
     place = place_in_extension(error)
-    whose = f"this comes from {place}, which is no part of graft" if place else "this is a bug in graft"
+    whose = f"this comes from {place}, not from graft" if place else "this is a bug in graft"
     print(f"error: {type(error).__name__}: {error}\n    {whose}; --debug shows where", file=sys.stderr)
     return 1
 
 
 def _said(error: GraftError | KeyboardInterrupt, as_json: bool) -> int:
-    """Say how the command ended; its exit code."""
+    """Report how the command ended, and return its exit code."""
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return exit_code()
@@ -158,7 +158,7 @@ def let_threads_sleep() -> None:
 
 
 def set_up(arguments: Arguments) -> None:
-    """Log level; quiet libraries; nothing sent anywhere."""
+    """Set the log level, silence libraries, and disable telemetry."""
     from graft.cli.progress import choose_form
 
     level = _level(arguments.take("log_level", "warning"))
@@ -187,7 +187,7 @@ def _level(given: object) -> int:
     if text in LEVELS:
         return LEVELS[text]
     raise InputError(
-        f"--log_level is 0 (debug) to 4 (critical) or a name, not {given!r}", remedy=did_you_mean(text, LEVELS)
+        f"--log_level must be 0 (debug) to 4 (critical) or a name, not {given!r}", remedy=did_you_mean(text, LEVELS)
     )
 
 
@@ -218,7 +218,7 @@ def _rows(texts: Mapping[str, str]) -> str:
 
 
 def _installed_help(name: str) -> str:
-    """What a command of another package does, or that it does not load: a broken package breaks no other command."""
+    """Return the help of another package's command, or why it cannot be loaded: other commands still work."""
     try:
         return REGISTRY.get(name).help
     except InputError as error:

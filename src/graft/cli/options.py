@@ -1,4 +1,4 @@
-"""What was typed over what stands in the file after ``--config``."""
+"""Settings from the command line and the ``--config`` file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from graft.runs.trust import FLAG, check_file, code_settings, is_typed
 
 @dataclass(frozen=True)
 class Given:
-    """Names (as they were written) to values, and where each was written: the file, or "" for an option."""
+    """Values by name (as written), and where each was given: the file, or "" for the command line."""
 
     values: dict[str, Any]
     where: Callable[[str], str]
 
 
 def given_settings(arguments: Arguments, cls: type[Settings]) -> Given:
-    """The options win over the file, whichever of its names a setting is called by.
+    """Return the settings; options override the file, also under another name of the same setting.
 
     Raises:
-        InputError: when there is no such file, or it is not YAML.
+        InputError: if the file does not exist, or is not YAML.
     """
     config = arguments.take("config")
     if config is True or isinstance(config, list):
@@ -41,10 +41,10 @@ def given_settings(arguments: Arguments, cls: type[Settings]) -> Given:
 
 
 def read_file(path: str, arguments: Arguments) -> dict[str, Any]:
-    """The settings in a YAML file, without the code that what was typed replaces; code that will be run is named.
+    """Return the settings in a YAML file without code that options replace, and print which code will run.
 
     Raises:
-        InputError: when the file is not YAML, or names code and ``--trust_remote_code`` was not typed.
+        InputError: if the file is not YAML, or names code and ``--trust_remote_code`` was not given.
     """
     document = read_yaml(expanded(path))
     known = {**code_settings(), FLAG: FLAG}
@@ -52,7 +52,7 @@ def read_file(path: str, arguments: Arguments) -> dict[str, Any]:
     document = {name: value for name, value in document.items() if known.get(name.replace("-", "_")) not in replaced}
     document, code = check_file(document, path, is_typed(arguments.options))
     for reference in code:
-        print(f"this runs code that {path} names: {reference!r}", file=sys.stderr)
+        print(f"running code that {path} names: {reference!r}", file=sys.stderr)
     return document
 
 

@@ -14,7 +14,7 @@ from graft.events import Events
 from graft.progress import SILENT
 
 SECONDS_BETWEEN_LINES = 15.0
-"""Where stderr is not a terminal, a line is printed this seldom instead of a bar."""
+"""The interval between lines, which replace the progress bar if stderr is not a terminal."""
 
 
 FORMS = ("auto", "jsonl")
@@ -22,14 +22,14 @@ _form = "auto"
 
 
 def choose_form(form: object) -> None:
-    """Show progress as ``--progress`` says: for people (``auto``), or for programs (``jsonl``).
+    """Set the form of progress: for people (``auto``), or for programs (``jsonl``).
 
     Raises:
-        InputError: If there is no such form.
+        InputError: If the form is unknown.
     """
     global _form  # noqa: PLW0603 - one for the process, as stderr is
     if form not in FORMS:
-        raise InputError(f"--progress is {' or '.join(FORMS)}, not {form!r}")
+        raise InputError(f"--progress must be {' or '.join(FORMS)}, not {form!r}")
     _form = str(form)
 
 
@@ -74,7 +74,7 @@ class Terminal:
         self._figures: dict[str, float] = {}
 
     def phase(self, name: str) -> None:
-        """Say what takes seconds before anything else can be shown."""
+        """Show that libraries are being imported, which takes seconds."""
         if name == "importing":
             self.note("loading libraries …")
 
@@ -83,14 +83,14 @@ class Terminal:
         self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
 
     def step(self, step: int, steps: int, figures: dict[str, float]) -> None:
-        """Training's line: the step, both losses, and how fast it goes."""
+        """Show the training step, both losses, and the speed."""
         self._figures |= figures  # losses of training and of held-out rows come at different times
         known = self._figures
         parts = [f"{name} {known[key]:.{digits}f}" for key, name, digits in _SHOWN if key in known]
         self.advance("training", step, steps, " · ".join(parts))
 
     def advance(self, what: str, done: int, total: int, detail: str = "") -> None:
-        """Move the progress bar, or print a line now and then where stderr is not a terminal."""
+        """Update the progress bar, or print a line at intervals if stderr is not a terminal."""
         if self.console.is_terminal:
             self._show_bar(what, done, total, detail)
         else:

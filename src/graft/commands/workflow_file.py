@@ -166,8 +166,8 @@ class _Reader:
         model = self._mapping(given, "model")
         kind = str(model.get("type", "HfModel"))
         if kind.lower() not in MODEL_TYPES:
-            names = "use PyTorchModel or HfModel"
-            self.problems.add(f"graft cannot tune a model of type {kind!r}", f"{self.where}: model", f"type: {names}")
+            what = f"graft cannot tune a model of type {kind!r}"
+            self.problems.add(what, f"{self.where}: model", "use type: PyTorchModel or HfModel")
         flat = {**{k: v for k, v in model.items() if k not in {"type", "config"}}, **self._config(model, "model")}
         loading = self._mapping(flat.pop("load_kwargs", None), "model.load_kwargs")
         of_the_hub = {"revision": "model_revision", "token": "token"}
@@ -222,7 +222,7 @@ class _Reader:
         if kind is None and ":" in name:  # a name is no place for code
             self.problems.add(f"{place} has no type", self.where, "type: path/to/file.py:Name")
         elif kind is not None and not isinstance(kind, str):
-            self.problems.add(f"{place}.type must be text, not {shown(kind)}", self.where)
+            self.problems.add(f"{place}.type must be text, not {shown(kind)}", self.where, "type: LoRA")
         else:
             return kind or name, beside | self._config(given, place)
         return "finetune", {}

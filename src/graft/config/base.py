@@ -14,7 +14,7 @@ from graft.config.describe import bounds, in_words, names_of, options_of, refusa
 from graft.config.types import as_path
 from graft.documents import shown
 from graft.errors import Problem, Problems, did_you_mean
-from graft.plain_text import half_character
+from graft.plain_text import lone_surrogate
 
 
 def setting(default: Any, help: str, *aliases: str, **bounds: Any) -> Any:
@@ -40,7 +40,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _at_home(cls, value: Any, info: ValidationInfo) -> Any:
-        """A path means the same wherever it stands: shells replace ``~``, YAML and Python do not."""
+        """Expand ``~`` in paths, which shells do but YAML and Python do not."""
         name = info.field_name or ""
         if isinstance(value, (str, Path)) and Path in options_of(cls.model_fields[name].annotation):
             return as_path(value, output=name == "output_path")
@@ -49,8 +49,8 @@ class Settings(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _usable(cls, value: Any) -> Any:
-        """What fails only where it is computed with, or written, is refused here."""
-        if _is_no_text(value):
+        """Reject values that would fail only later, in a computation or when written."""
+        if _has_lone_surrogate(value):
             raise ValueError(f"is {shown(value)}, which is not valid UTF-8")
         if isinstance(value, (int, float)) and abs(value) > LARGEST_NUMBER:
             raise ValueError(f"is {shown(value)}, which is too large")
@@ -119,13 +119,13 @@ def _invalid(cls: type[Settings], values: Mapping[str, Any], typed: Mapping[str,
         yield Problem(what, place, _meant(values[field], names_of(info.annotation)))
 
 
-def _is_no_text(value: Any) -> bool:
-    """Whether a text in ``value`` has half of a surrogate pair, such as a byte of the command line that is no UTF-8."""
+def _has_lone_surrogate(value: Any) -> bool:
+    """Whether a string in ``value`` contains one, such as a byte of the command line that is not UTF-8."""
     if isinstance(value, Mapping):
-        return any(_is_no_text(name) or _is_no_text(each) for name, each in value.items())
+        return any(_has_lone_surrogate(name) or _has_lone_surrogate(each) for name, each in value.items())
     if isinstance(value, (list, tuple)):
-        return any(map(_is_no_text, value))
-    return isinstance(value, str) and half_character(value) is not None
+        return any(map(_has_lone_surrogate, value))
+    return isinstance(value, str) and lone_surrogate(value) is not None
 
 
 def _own_words(detail: Any) -> str:

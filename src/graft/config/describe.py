@@ -48,7 +48,7 @@ def in_words(annotation: Any) -> str:
 
 
 def one_of(names: Iterable[Any]) -> str:
-    """Alternatives in words: ``a, b or c``."""
+    """Join alternatives: ``a, b or c``."""
     return " or ".join(", ".join(map(str, names)).rsplit(", ", 1))
 
 

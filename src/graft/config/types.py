@@ -15,7 +15,7 @@ from graft.files import expanded
 
 
 def _listed(value: Any) -> Any:
-    """``a,b`` or one value is a list, too."""
+    """Split ``a,b`` into a list; a single value becomes a list of one."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -24,14 +24,14 @@ def _listed(value: Any) -> Any:
 def split_paths(text: str) -> tuple[str, ...]:
     """Return the paths that ``text`` names: one, or several separated by commas.
 
-    A comma can be part of a path: the longest parts that exist are taken. Where some part of no reading exists,
-    ``text`` is one path, and whoever opens it says both readings.
+    A comma can be part of a path: the longest parts that exist are used. If ``text`` cannot be divided into existing
+    paths, it is one path; the error of opening it describes both interpretations.
     """
     return _existing_parts(text, _path_exists) or (text,)
 
 
 def _existing_parts(text: str, exists: Callable[[str], bool]) -> tuple[str, ...] | None:
-    """The longest parts between commas that exist; None where something, if only a blank, is in none of them."""
+    """Return the longest parts between commas that exist; None if some part belongs to no existing path."""
     parts = text.split(",")
     found: list[str] = []
     start = 0
@@ -65,7 +65,7 @@ def _several(value: Any, split: Callable[[str], tuple[str, ...]] = split_paths) 
 
 
 def _named_paths(value: Any) -> Any:
-    """Paths, each perhaps behind ``NAME=``; where one does not exist, each comma separates two."""
+    """Split paths, each optionally preceded by ``NAME=``; if one does not exist, split at every comma."""
     return _several(value, lambda text: _existing_parts(text, _behind_name_exists) or _listed(text))
 
 
@@ -74,7 +74,7 @@ def _behind_name_exists(text: str) -> bool:
 
 
 LONGEST_NAME, LONGEST_PATH = 255, 4096
-"""Bytes of a name of a folder and of a whole path that file systems take."""
+"""The maximum length in bytes of a file name and of a whole path."""
 _NO_FOLDERS = (("proc",), ("sys",), ("dev",))
 
 
@@ -82,30 +82,30 @@ def as_path(value: str | Path, output: bool = False) -> Path:
     """Return a setting's path with the home directory in place of ``~``; ``$NAME`` stays as it is.
 
     Args:
-        value: The path as it was written.
-        output: Whether a folder is made there.
+        value: The path as given.
+        output: Whether a folder will be created there.
 
     Raises:
         ValueError: If it is empty, names a user that does not exist, or cannot be the path of a file.
     """
     text, path = str(value), expanded(value)
     if not text.strip():
-        raise ValueError("is empty; name a path, or omit it")
+        raise ValueError("is empty; give a path, or omit it")
     if text.startswith("~") and path == Path(text):
-        raise ValueError(f"is {shown(text)}, and there is no such user; write the whole path")
+        raise ValueError(f"is {shown(text)}, but there is no such user; write the full path")
     try:
         names = [os.fsencode(name) for name in path.parts]
     except UnicodeEncodeError:
-        raise ValueError(f"is {shown(text)}, which cannot be the name of a file") from None
+        raise ValueError(f"is {shown(text)}, which is not a valid file name") from None
     if any(b"\0" in name for name in names):
-        raise ValueError(f"is {shown(text)}; a path cannot have a NUL character")
+        raise ValueError(f"is {shown(text)}; a path cannot contain a NUL character")
     if max(map(len, names), default=0) > LONGEST_NAME or sum(map(len, names)) + len(names) > LONGEST_PATH:
         raise ValueError(f"is {shown(text)}; a name has at most {LONGEST_NAME} bytes, a path {LONGEST_PATH:,}")
     if str(path).startswith("~"):  # of ./~: nobody may take it for a home directory again
         path = path.absolute()
     parts = path.absolute().parts
     if output and parts[1:2] in _NO_FOLDERS and parts[2:3] != ("shm",):
-        raise ValueError(f"is {shown(text)}, where no folder can be made; choose another")
+        raise ValueError(f"is {shown(text)}, where no folder can be created; choose another")
     return path
 
 
@@ -115,7 +115,7 @@ def _unescaped(value: Any) -> Any:
 
 
 def _pairs(value: Any) -> Any:
-    """``a=1,b=2``, a list of such, or JSON is a mapping, too; values are read as JSON where they are that."""
+    """Convert ``a=1,b=2``, a list of such pairs, or JSON to a mapping; values are parsed as JSON if possible."""
     found = _mapping(value)
     if is_deep(found):
         raise ValueError("is nested too deeply")
@@ -156,7 +156,7 @@ Pairs = Annotated[Mapping[str, Any], BeforeValidator(_pairs)]
 
 
 def _format(value: Any) -> Any:
-    """Number formats as people write them."""
+    """Replace common abbreviations of number formats."""
     short = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "no": "float32"}
     return short.get(value, value) if isinstance(value, str) else value
 

@@ -191,7 +191,7 @@ def _check_values(header: GgufHeader, path: Path, problems: Problems) -> None:
     values = header.values
     for key in _TEXTS:
         if not isinstance(values.get(key, ""), str):
-            problems.add(f"{key} is {shown(values[key])}; expected a text", path, REMEDY)
+            problems.add(f"{key} is {shown(values[key])}; expected a string", path, REMEDY)
     tokens = values.get("tokenizer.ggml.tokens")
     if tokens is not None and not (isinstance(tokens, GgufArray) and tokens.kind is str and tokens.length):
         problems.add("tokenizer.ggml.tokens is not an array of texts", path, REMEDY)

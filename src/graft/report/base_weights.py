@@ -32,7 +32,7 @@ def dependence(view: RunView) -> tuple[str, str, tuple[str, ...]] | None:
             return (
                 MISSING,
                 what,
-                (f"their owner lets the group read them: {command('chmod', '-R', 'g+rX', view.path)}",),
+                (f"ask their owner to let the group read them: {command('chmod', '-R', 'g+rX', view.path)}",),
             )
         what = f"the weights of its base {base.name}{sha256} are not in {folder}"
         return MISSING, what, (command("graft", "chat", view.path, "--base", Path("PATH")), f"copy them to {folder}")

@@ -14,7 +14,7 @@ from graft.documents import REMEDY, lines_of, parse_json, shown
 from graft.errors import InputError, Problem
 
 EXPECTED = {
-    "string_type": "a text",
+    "string_type": "a string",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -29,9 +29,9 @@ EXPECTED = {
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
 }
-"""pydantic's kinds of errors in words."""
+"""What was expected, by the type of pydantic's error."""
 _ALTERNATIVE = re.compile(r"str|int|float|bool|\b\w*Record|(list|dict)\[.*|constrained-\w+")
-"""The parts that pydantic puts into the path of an error where a value may be of several types."""
+"""The names of types in the path of a pydantic error, which are there if a value may have several types."""
 MOST_ERRORS = 10
 
 

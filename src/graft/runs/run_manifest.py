@@ -194,7 +194,7 @@ class RunManifest(Record):
         for name in ("method", "model_revision"):
             value = settings.get(name)
             if value is not None and not isinstance(value, str):
-                raise ValueError(f"'settings.{name}' is {shown(value)}; expected a text")
+                raise ValueError(f"'settings.{name}' is {shown(value)}; expected a string")
         return settings
 
     def inferred(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Code that a file, a run folder or a bundle names is run only where the user says so."""
+"""Code that a file, a run folder or a bundle names runs only with the user's consent."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FLAG = "trust_remote_code"
 
 @cache
 def code_settings() -> Mapping[str, str]:
-    """The names under which settings name code, aliases included, each with its setting."""
+    """Return each setting that can name code, by its name and aliases."""
     found = {"type": "type", "metric_for_best_model": "metric_for_best_model"}
     for cls in (FinetuneSettings, EvaluateSettings, ExportSettings):
         found |= {name: setting for name, setting in option_names(cls).items() if setting in _NAME_CODE}
@@ -62,7 +62,7 @@ _NAME_CODE = frozenset({"method", "loss", "task", "column_mapping", "metrics", "
 
 
 def named_code(document: Any) -> Iterator[str]:
-    """The references to code in settings as they are written, ``FILE.py:NAME`` and ``module:NAME``, at any depth."""
+    """Yield the references to code in settings, ``FILE.py:NAME`` and ``module:NAME``, at any depth."""
     if isinstance(document, (list, tuple)):
         for each in document:
             yield from named_code(each)
@@ -76,7 +76,7 @@ def named_code(document: Any) -> Iterator[str]:
 
 
 def asks_for_trust(document: Any) -> bool:
-    """Whether settings, at any depth, have a ``trust_remote_code`` that is neither false nor nothing."""
+    """Return whether settings, at any depth, have a ``trust_remote_code`` that is neither false nor null."""
     if isinstance(document, Mapping):
         said = [value for name, value in document.items() if _is_flag(name) and value is not None]
         return any(_truth(value) is not False for value in said) or any(map(asks_for_trust, document.values()))
@@ -84,7 +84,7 @@ def asks_for_trust(document: Any) -> bool:
 
 
 def without_trust(document: Any) -> Any:
-    """Return settings without ``trust_remote_code``, at any depth: whatever a file says there, it cannot consent."""
+    """Return settings without ``trust_remote_code``, at any depth: a file cannot give consent."""
     if isinstance(document, Mapping):
         return {name: without_trust(value) for name, value in document.items() if not _is_flag(name)}
     return list(map(without_trust, document)) if isinstance(document, (list, tuple)) else document
@@ -95,17 +95,17 @@ def _is_flag(name: Any) -> bool:
 
 
 def consent_words(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """``--trust_remote_code`` for a command that reads ``settings`` from a file, where they need it."""
+    """Return ``--trust_remote_code`` if a command that reads ``settings`` from a file needs it."""
     return (f"--{FLAG}",) if asks_for_trust(settings) or any(named_code(settings)) else ()
 
 
 def is_typed(options: Mapping[str, Any]) -> bool:
-    """Whether ``--trust_remote_code`` stands on the command line."""
+    """Return whether ``--trust_remote_code`` was given on the command line."""
     return _truth(options.get(FLAG)) is True
 
 
 def _truth(value: Any) -> bool | None:
-    """What the setting makes of a value; None if it refuses it."""
+    """Return the flag's value as a boolean; None if it is invalid."""
     try:
         return HubSettings(trust_remote_code=value).trust_remote_code
     except ValidationError:
@@ -127,7 +127,7 @@ def typed_code(words: Sequence[str], options: Mapping[str, Any]) -> list[str]:
 def check_file(
     document: Mapping[str, Any], where: str, trusted: bool, typed: Mapping[str, Any] = MappingProxyType({})
 ) -> tuple[dict[str, Any], list[str]]:
-    """Refuse what a file of settings would run: it can be from anywhere, and does not count as consent.
+    """Check that the user consented to the code that a settings file names; the file itself cannot give consent.
 
     Args:
         document: The settings in the file.
@@ -146,10 +146,10 @@ def check_file(
     problems = Problems()
     if not trusted:
         for reference in code:
-            remedy = f"read that code, and type --{FLAG} if you trust it; the file cannot consent"
+            remedy = f"read that code, and add --{FLAG} to the command line if you trust it"
             problems.add(f"this file names code to run, {reference!r}", where, remedy)
         if not code and asks_for_trust(document):
-            remedy = f"type --{FLAG} if you trust the code of the model that it names, or remove it from the file"
+            remedy = f"add --{FLAG} to the command line if you trust the model's code, or remove it from the file"
             problems.add(f"{FLAG} in a file does not count as consent", where, remedy)
     problems.raise_if_any()
     return without_trust(document), code

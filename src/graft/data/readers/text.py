@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, AnyStr
 
 from graft.errors import InputError, Problems
-from graft.plain_text import half_character
+from graft.plain_text import lone_surrogate
 
 START = 200
 """Bytes at the beginning of a file that tell UTF-16."""
@@ -145,7 +145,7 @@ def _encoding(path: Path, name: str, codec: str, line: int) -> InputError:
 def has_whole_characters(row: Any, where: str, problems: Problems) -> bool:
     """Check for half a character, as of an emoji that was cut in two: JSON can write it, and no tokenizer takes it."""
     try:
-        half = half_character(json.dumps(row, ensure_ascii=False))
+        half = lone_surrogate(json.dumps(row, ensure_ascii=False))
     except RecursionError:  # said where values are made plain
         return True
     if half is not None:
