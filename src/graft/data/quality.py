@@ -74,7 +74,7 @@ def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> I
 
 def _missing(row: Row, names: Sequence[str]) -> str:
     what = "missing column:" if any(name not in row.columns for name in names) else "empty column:"
-    return f"{what} {', '.join(names)} (the columns are {listed_names(row.columns) or 'none'})"
+    return f"{what} {listed_names(names)} (the columns are {listed_names(row.columns) or 'none'})"
 
 
 def normalized(example: Example) -> Example:
@@ -127,7 +127,7 @@ def summarize(train: ExampleSet, held_out: ExampleSet, labels: Sequence[str] | N
         warnings += spelling_warnings({label: counts.get(label, 0) + held.get(label, 0) for label in (*counts, *held)})
         unknown = sorted(set(held) - set(counts))
         if unknown:
-            warnings.append(f"held-out labels that are missing from the training rows: {', '.join(unknown)}")
+            warnings.append(f"held-out labels that are missing from the training rows: {listed_names(unknown)}")
         if counts and max(counts.values()) > IMBALANCE * min(counts.values()):
             rare = min(counts, key=lambda label: counts[label])
             warnings.append(f"the labels are unbalanced: {rare!r} has {counts[rare]} of {len(train)} rows")

@@ -32,7 +32,7 @@ from graft.data.readers.json_shapes import split_named
 from graft.data.readers.plain import plain_rows
 from graft.data.saved_datasets import saved_rows, saved_splits
 from graft.data.spool import Joined, Spool
-from graft.data.values import plain, without_padding
+from graft.data.values import listed_names, plain, without_padding
 from graft.errors import GraftError, InputError, did_you_mean, reason_of, refusing
 
 __all__ = [
@@ -306,7 +306,7 @@ def take(splits: Splits, spec: str, option: str) -> Sequence[Row]:
         name, start, stop = match.groups()
         if name not in splits:
             raise InputError(
-                f"there is no split {name!r}; there are: {', '.join(splits)}",
+                f"there is no split {name!r}; there are: {listed_names(splits)}",
                 where=option,
                 remedy=did_you_mean(name, splits),
             )

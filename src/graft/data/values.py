@@ -120,7 +120,7 @@ NAMES_SHOWN = 40
 
 
 def listed_names(names: Iterable[object]) -> str:
-    """Return names of columns, the first 40, each shortened, and how many there are besides."""
+    """Return names from a file, such as labels: the first 40, each shortened, and how many there are besides."""
     shown = [name if len(name) <= 80 else f"{name[:80]}…" for name in map(str, names)]
     more = len(shown) - NAMES_SHOWN
     return ", ".join(shown[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

@@ -9,6 +9,7 @@ from graft.config import DataSettings
 from graft.data.columns.several import several_labels, written_labels
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
+from graft.data.values import listed_names
 from graft.errors import InputError, did_you_mean
 from graft.models.base import Base, Opened, kind_of
 from graft.models.load import Kind
@@ -85,7 +86,7 @@ def choose_task(
         return task, []  # a language model that writes needs no explanation
     why = f"the model is {_KINDS[kind]}"
     if len(able) > 1:
-        why = f"{why}, and the columns are {', '.join(rows[0].columns)}"
+        why = f"{why}, and the columns are {listed_names(rows[0].columns)}"
     return task, [InferredSetting("task", task.name, why)]
 
 

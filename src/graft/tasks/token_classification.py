@@ -15,6 +15,7 @@ from graft.data.columns.tagged import OUTSIDE, SPANS, TAGS, WORDS, tagged_words
 from graft.data.example import Example, TaggedExample, expect
 from graft.data.pipeline import Prepared
 from graft.data.tokenize import TokenizedExample
+from graft.data.values import listed_names
 from graft.data.words import words_to_tag
 from graft.errors import InputError, Problems
 from graft.evaluation.metrics.base import Need
@@ -63,12 +64,12 @@ class TokenClassification(Task):
     def encode(self, examples: Iterable[Example], encoding: Encoding, problems: Problems) -> Iterator[TokenizedExample]:
         """Yield the words' tokens with a tag index at each word's first token and -100 at the others."""
         place = {name: index for index, name in enumerate(encoding.label_space.names)}
-        known = f"known: {', '.join(encoding.label_space.names)}"
+        known = f"known: {listed_names(encoding.label_space.names)}"
         for row in examples:
             example = expect(row, TaggedExample)
             unknown = sorted(set(example.tags) - set(place))
             if unknown:
-                problems.add(f"the training rows have no tag {', '.join(unknown)}", str(example.origin), known)
+                problems.add(f"the training rows have no tag {listed_names(unknown)}", str(example.origin), known)
                 continue
             yield _encoded(example, encoding, place)
 

@@ -135,7 +135,7 @@ def _unknown(columns: list[str], row: Row) -> InputError:
     answer = answers[0] if len(answers) == 1 and not is_doubtful(answers[0]) else "COLUMN"
     asked, answer = (name if len(name) <= LONGEST_VALUE else "COLUMN" for name in (asked, answer))
     example = f'--prompt_template "{{{asked}}}" --completion_template "{{{answer}}}"'
-    remedy = f"{listed_names([talks])} holds messages: call it messages" if talks else ""
+    remedy = f"{listed_names([talks])} holds messages: rename it to messages" if talks else ""
     return InputError(
         f"these columns are not recognized: {listed_names(columns)}",
         where=str(row.origin),

@@ -106,7 +106,7 @@ def one_label(form: SeveralLabels, row: Mapping[str, Any], origin: Origin) -> An
     """
     found = form.labels(row, origin)
     if len(found) != 1:
-        what = f"has {', '.join(map(str, found))}" if found else "has none of the labels"
+        what = f"has {listed_names(found)}" if found else "has none of the labels"
         raise InputError(f"this row {what}, and other rows have exactly one", where=str(origin))
     return found[0]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from graft.data.features import Feature, named
+from graft.data.values import listed_names
 from graft.errors import InputError
 
 _SPLITS = {
@@ -178,7 +179,7 @@ def _inner(document: dict[str, Any]) -> Any:
         return next(iter(lists.values()))
     if len(lists) > 1:
         raise InputError(
-            f"this object has several tables: {', '.join(lists)}",
+            f"this object has several tables: {listed_names(lists)}",
             remedy="give a file with one list of rows, or name splits",
         )
     return None

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from graft.data.features import Feature, named
 from graft.data.readers.base import Row
-from graft.data.values import plain
+from graft.data.values import listed_names, plain
 from graft.errors import InputError, Problems
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -77,5 +77,5 @@ def check_count(names: Sequence[str], where: str) -> None:
 def _check_names(written: tuple[str, ...], names: tuple[str, ...], where: str, problems: Problems) -> None:
     doubled = {name for name, count in Counter(names).items() if count > 1}
     if doubled:
-        same = ", ".join(repr(word) for word, name in zip(written, names, strict=True) if name in doubled)
+        same = listed_names(repr(word) for word, name in zip(written, names, strict=True) if name in doubled)
         problems.add(f"these columns would have the same name: {same}", where, "rename or remove one of them")

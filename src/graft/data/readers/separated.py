@@ -15,6 +15,7 @@ from graft.data.example import Origin
 from graft.data.readers.base import Row
 from graft.data.readers.plain import bare_name, check_count
 from graft.data.readers.text import LONGEST_LINE, START, check_start, lines_of, open_bytes, read_text
+from graft.data.values import listed_names
 from graft.errors import Problems
 
 SIGNS = (",", "\t", ";", "|")
@@ -42,7 +43,7 @@ class Separated:
                 check_count(names, f"{file}:{line}")
                 doubled = sorted(name for name, count in Counter(names).items() if count > 1)
                 if doubled:
-                    problems.add(f"the header names a column twice: {', '.join(doubled)}", f"{file}:{line}")
+                    problems.add(f"the header names a column twice: {listed_names(doubled)}", f"{file}:{line}")
             elif len(cells) != len(names):
                 problems.add(f"{len(cells)} cells, but the header has {len(names)}", f"{file}:{line}")
             else:
