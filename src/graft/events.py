@@ -96,15 +96,15 @@ class Events:
         self._file = path
         while self._past:
             self._append(self._past.popleft())
+        ended: BaseException | None = None
         try:
             yield
-            self._flush()
-            self._append(self._last_line(None))
         except BaseException as error:
-            self._flush()
-            self._append(self._last_line(error))
+            ended = error
             raise
         finally:
+            self._flush()
+            self._append(self._last_line(ended))
             self._file = before
 
     def end(self, error: BaseException | None) -> None:

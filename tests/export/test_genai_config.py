@@ -91,6 +91,13 @@ def test_an_option_that_is_given_twice_is_refused_whichever_counts(bundle):
         check_genai_config(bundle)
 
 
+def test_an_object_of_the_largest_size_is_checked_at_once(bundle):
+    edited(
+        bundle, extra={str(number): 0 for number in range(300_000)}
+    )  # 3.9 MB: minutes, if names were compared in pairs
+    check_genai_config(bundle)
+
+
 def test_what_the_model_builder_writes_is_taken(bundle):
     check_genai_config(bundle)
     options = {"enable_cuda_graph": "0", "multi_rotary_cache_concat_offset": "4096"}

@@ -10,6 +10,8 @@ from small_runs import tune
 from task_rows import ROWS
 from tiny_models import tiny_model_folder
 
+PAGES = {"README.md", "Modelfile"}
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -30,6 +32,3 @@ def test_the_pages_of_a_bundle_name_no_place(run, tmp_path, format):
     for name, text in pages.items():
         for place in {str(run.parent), str(tmp_path), str(Path.home()), str(Path.cwd())} - {"/"}:
             assert place not in text, f"{name} names {place}"
-
-
-PAGES = {"README.md", "Modelfile"}

@@ -4,8 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graft.files import write_whole
-from graft.report import card, page
 from graft.report.card import write_card
 from graft.report.page import write_report
 from graft.report.terminal import print_run, run_summary
@@ -24,5 +22,5 @@ def write_pages(run: Path, **ended: Any) -> None:
     view = RunView.read(run)
     if view.manifest is not None and ended:
         view = replace(view, manifest=view.manifest.model_copy(update=ended))
-    write_whole(run / "report.html", page.render(view), private=True)  # it shows rows
-    write_whole(run / "README.md", card.render(view))
+    write_report(run, view)
+    write_card(run, view)

@@ -28,10 +28,10 @@ unlicense zlib
 """
 
 
-def write_card(run: Path) -> Path:
-    """Write ``README.md`` into the run folder ``run``, from the files that are there."""
+def write_card(run: Path, view: RunView | None = None) -> Path:
+    """Write ``README.md`` into the run folder ``run``, from ``view`` or from the files that are there."""
     path = run / "README.md"
-    write_whole(path, render(RunView.read(run)))
+    write_whole(path, render(view or RunView.read(run)))
     return path
 
 

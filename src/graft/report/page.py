@@ -88,10 +88,10 @@ class Bar(NamedTuple):
     length: float
 
 
-def write_report(run: Path) -> Path:
-    """Write ``report.html`` into the run folder ``run``, from the files that are there."""
+def write_report(run: Path, view: RunView | None = None) -> Path:
+    """Write ``report.html`` into the run folder ``run``, from ``view`` or from the files that are there."""
     path = run / "report.html"
-    write_whole(path, render(RunView.read(run)), private=True)  # it shows rows
+    write_whole(path, render(view or RunView.read(run)), private=True)  # it shows rows
     return path
 
 

@@ -1,4 +1,4 @@
-"""How a training ends before its last step, and goes on as if it had not: callbacks of the Trainer."""
+"""Callbacks of the Trainer that stop a training early and resume it as if it had not been stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graft.progress import Reporter
 from graft.training.callbacks import BestCheckpoint
 
 DUE = "evaluation_due"
-"""A mark in the log history of a checkpoint whose evaluation the interrupt left out; a resumed training makes it."""
+"""Key in the log history of a checkpoint without its evaluation, which the resumed training makes first."""
 
 
 class EvaluationInterrupted(Exception):
@@ -21,7 +21,7 @@ class EvaluationInterrupted(Exception):
 
 
 class AlreadyTrained(Exception):
-    """The checkpoint to resume is that of a training that had come to its end."""
+    """The checkpoint to resume from is that of a completed training."""
 
 
 class InterruptHandler(TrainerCallback):

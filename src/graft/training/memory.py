@@ -63,7 +63,7 @@ class Parts:
 
 
 def parts_note(batch_size: int, at_once: int) -> str:
-    """What is said when a batch is computed in parts."""
+    """The note that a batch is computed in parts."""
     parts = math.ceil(batch_size / at_once)
     return (
         f"{batch_size} rows do not fit in memory at once: each batch is computed in {parts} parts, "
@@ -80,7 +80,7 @@ class RandomState:
 
     @classmethod
     def now(cls) -> RandomState:
-        """The present state."""
+        """The current state."""
         return cls(torch.get_rng_state(), torch.cuda.get_rng_state_all() if _uses_cuda() else [])
 
     def restore(self) -> None:
@@ -91,7 +91,7 @@ class RandomState:
 
 
 def free_memory() -> None:
-    """Give back what a computation that failed held."""
+    """Free the memory of a computation that failed."""
     gc.collect()
     if _uses_cuda():
         torch.cuda.empty_cache()

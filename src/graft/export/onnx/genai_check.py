@@ -1,9 +1,10 @@
-"""What a genai_config.json may tell onnxruntime-genai, which loads the libraries and opens the files that it names."""
+"""Options of a genai_config.json: onnxruntime-genai loads the libraries and opens the files that it names."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from graft.export.onnx.genai_folder import GENAI_CONFIG
 from graft.runs.paths import path_inside
 
 LARGEST = 2**22
-"""Bytes of a genai_config.json; those of the model builder have two thousand."""
+"""Maximum bytes of a genai_config.json; the model builder writes about two thousand."""
 LONGEST_PLACE = 200
-"""Characters of the place of an option in an error message."""
+"""Maximum characters of an option's place in an error message."""
 OPTIONS: dict[str, type] = {
     "log_id": str,
     "log_severity_level": int,
@@ -30,14 +31,14 @@ OPTIONS: dict[str, type] = {
     "optimization.disable_specified_optimizers": str,
     "session.use_device_allocator_for_initializers": str,
 }
-"""Options of a session: what the model builder writes, logs, threads. Others load libraries and write files."""
+"""Allowed session options: those of the model builder, logging, and threads. Others load libraries and write files."""
 PROVIDERS = ("cpu", "cuda", "dml", "webgpu", "nvtensorrtrtx", "openvino", "qnn")
 PROVIDER_OPTIONS = (
     *("enable_cuda_graph", "enable_graph_capture", "enableGraphCapture", "validationMode"),
     *("multiRotaryCacheConcatOffset", "multi_rotary_cache_concat_offset", "device_id", "device_type"),
 )
-"""Options of an execution provider: what the model builder writes, and the device. Others are paths and addresses."""
-_WORDS = {str: "a text of letters and digits", int: "a whole number up to 1024", bool: "true or false"}
+"""Allowed options of an execution provider: those of the model builder, and the device. Others are paths."""
+_WORDS = {str: "a string of letters and digits", int: "a whole number up to 1024", bool: "true or false"}
 _PLAIN = re.compile(r"[\w.,:;+-]{0,80}", re.ASCII)
 _LIBRARY = re.compile(r"\.(so|dll|dylib)[\d.]*\s*$", re.IGNORECASE)
 _NAMES_CODE = re.compile("library|path", re.IGNORECASE)
@@ -46,14 +47,14 @@ _Entry = tuple[str, str, Any]
 
 
 def check_genai_config(folder: Path) -> None:
-    """Check that a bundle has onnxruntime-genai load no library, and no file from outside the folder.
+    """Check that a bundle does not make onnxruntime-genai load a library, or a file from outside the folder.
 
     Args:
         folder: The bundle.
 
     Raises:
-        InputError: If its genai_config.json is damaged, or has options of a session or a provider that are not known
-            to be harmless, the name of a library, or that of a file which is not in the folder. All are named.
+        InputError: If its genai_config.json is damaged, has options that are not known to be harmless,
+            or names a library or a file outside the folder. All faults are reported together.
     """
     file = folder / GENAI_CONFIG
     text = read_text(file, LARGEST)
@@ -67,11 +68,10 @@ def check_genai_config(folder: Path) -> None:
 
 
 def _once(pairs: list[tuple[str, Any]], file: Path, problems: Problems) -> dict[str, Any]:
-    found = dict(pairs)
-    for name in found:
-        if sum(name == other for other, _ in pairs) > 1:
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
             problems.add(f"{shown(name)} is given twice in one object", file, REMEDY)
-    return found
+    return dict(pairs)
 
 
 def _entries(place: str, value: Any) -> Iterator[_Entry]:
@@ -89,7 +89,7 @@ def _check(entry: _Entry, folder: Path, problems: Problems) -> None:
     if name in ("session_options", "run_options"):
         _check_options(place, value, folder, problems)
     elif _NAMES_CODE.search(name) or (isinstance(value, str) and _LIBRARY.search(value)):
-        _refuse(entry, "names a library or a path, which is not loaded from a bundle", folder, problems)
+        _refuse(entry, "names a library or a path, and graft loads none from a bundle", folder, problems)
     elif name.endswith("filename") and not isinstance(value, str):
         _refuse(entry, "is not the name of a file", folder, problems)
     elif name.endswith("filename") and value:
@@ -99,14 +99,14 @@ def _check(entry: _Entry, folder: Path, problems: Problems) -> None:
 
 def _check_options(place: str, options: Any, folder: Path, problems: Problems) -> None:
     if not isinstance(options, dict):
-        _refuse((place, "", options), "is no object", folder, problems)
+        _refuse((place, "", options), "is not an object", folder, problems)
         return
     for name, value in options.items():
         entry = (f"{place}.{name}", name, value)
         if name == "provider_options" and isinstance(value, list):
             _check_providers(entry[0], value, folder, problems)
         elif name not in OPTIONS:
-            _refuse(entry, "is not taken from a bundle", folder, problems)
+            _refuse(entry, "is not allowed in a bundle", folder, problems)
         elif not _is_plain(value, OPTIONS[name]):
             _refuse(entry, f"is not {_WORDS[OPTIONS[name]]}", folder, problems)
 
@@ -122,7 +122,7 @@ def _check_providers(place: str, providers: list[Any], folder: Path, problems: P
             continue
         for name, value in options.items():
             if name not in PROVIDER_OPTIONS or not _is_plain(value, str):
-                _refuse((f"{at}.{name}", name, value), "is not taken from a bundle", folder, problems)
+                _refuse((f"{at}.{name}", name, value), "is not allowed in a bundle", folder, problems)
 
 
 def _is_plain(value: Any, kind: type) -> bool:

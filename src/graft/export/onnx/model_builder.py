@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import os
 import warnings
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from graft.errors import GraftError, InputError, need_extra
 from graft.models.families import family_of
+from graft.models.model_config import read_model_config
 from graft.processes import without_telemetry
 
 BUILDER_PRECISIONS = {"float32": "fp32", "float16": "fp16"}
@@ -39,10 +39,10 @@ def build(
         options: The builder's ``extra_options``.
 
     Raises:
-        InputError: If the builder does not know the architecture.
+        InputError: If config.json is damaged, or the builder does not know the architecture.
         GraftError: If it fails.
     """
-    architecture = json.loads((model / "config.json").read_text(encoding="utf-8")).get("architectures", ["?"])[0]
+    architecture = (read_model_config(model).get("architectures") or ["?"])[0]
     cache = output / ".builder"
     given = {"hf_token": "false", "windowed_kv_cache": "false", **(options or {})}
     arguments = ("", str(model), str(output), BUILDER_PRECISIONS.get(precision, precision), builder, str(cache))

@@ -16,6 +16,7 @@ from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.export import bundle
 from graft.export.adapter_placement import adapter_entry, save_base, trained_in_int4
+from graft.export.bundle_task import bundle_tokenizer
 from graft.export.cached_predictions import criteria_of_run, recorded_evaluation
 from graft.export.calibration_rows import calibration_rows
 from graft.export.onnx.adapter_prompt import add_ends, end_ids, template_of, with_template
@@ -43,7 +44,6 @@ from graft.inference.cached import CachedPredictor
 from graft.inference.torch import TorchPredictor
 from graft.methods.adapter_folder import load_adapter
 from graft.models.base import Base, load_model
-from graft.models.tokenizer_paths import refuse_named_files
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.manifest import BundleManifest
@@ -280,10 +280,7 @@ class MultiAdapterExport:
     @cached_property
     def _bundle_tokenizer(self) -> Any:
         """The tokenizer in the bundle, with its chat template; one that adapters are added to can have another."""
-        from transformers import AutoTokenizer
-
-        refuse_named_files(self.folder)
-        return AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+        return bundle_tokenizer(self.folder)
 
 
 def check_names(folder: Path, manifest: BundleManifest, added: Mapping[str, Path], overwrite: bool) -> None:

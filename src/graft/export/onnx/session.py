@@ -88,7 +88,7 @@ class OnnxSession:
         missing = [name for name in self._past if name not in types]
         missing += [name for name in self._outputs if name not in outputs]
         if missing:
-            what = f"the graph has no input or output {shown(missing[0])}, as {GENAI_CONFIG} says"
+            what = f"the graph has no input or output {shown(missing[0])}, which {GENAI_CONFIG} names"
             raise InputError(what, where=str(self._file), remedy=REMEDY)
         self._inputs = set(types)
         self._float = np.float16 if "float16" in types[self._past[0]] else np.float32
@@ -105,7 +105,7 @@ class OnnxSession:
             The logits (rows, new, vocabulary) and the KV cache with the new tokens.
 
         Raises:
-            InputError: If onnxruntime does not run the graph, or its logits are no logits of these tokens.
+            InputError: If onnxruntime cannot run the graph, or the shape of its logits does not fit the tokens.
         """
         with refusing("onnxruntime cannot run this graph", self._file, REMEDY):
             logits, *present = self._session.run(self._outputs, self._feed(ids, cache, lengths), self._run_options)
@@ -222,7 +222,7 @@ class OnnxSession:
 
 
 def open_graph(file: Path, options: Any) -> Any:
-    """Load a graph on the CPU; nothing outside its folder is read, which onnxruntime checks of its weights.
+    """Load a graph on the CPU; onnxruntime itself refuses weights outside the folder of the graph.
 
     Args:
         file: The file of the graph.
