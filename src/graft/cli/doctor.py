@@ -9,30 +9,59 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.cli.arguments import Arguments
-from graft.cli.command import Command
+from graft.cli.command import CONFIG, Command
+from graft.cli.data_words import data_named
+from graft.cli.options import given_settings
+from graft.cli.progress import Screen
+from graft.config import Settings, build
 from graft.errors import InputError
+from graft.files import expanded
 
 if TYPE_CHECKING:
     from graft.report.doctor import Finding
 
-USAGE = "graft doctor RUN_OR_BUNDLE [--json]"
+USAGE = "graft doctor DATA_OR_RUN_OR_BUNDLE [--option value …]"
 
 
 def run(arguments: Arguments) -> int:
-    """Print what is wrong with a run or a bundle, with evidence and remedies.
+    """Print what is wrong with data, a run, or a bundle, with evidence and remedies.
 
     Raises:
-        InputError: If the folder is of another kind.
+        InputError: If nothing is named, or a setting is unknown or out of bounds.
     """
     as_json = arguments.flag("json")
-    if len(arguments.words) != 1 or arguments.options:
-        raise InputError("give one run or bundle", remedy=USAGE)
-    from graft.runs.kind import FolderKind, expect_kind
+    from graft.runs.kind import FolderKind, folder_kind
 
+    kind = folder_kind(expanded(arguments.words[0])) if len(arguments.words) == 1 else FolderKind.MISSING
+    if kind not in (FolderKind.RUN, FolderKind.BUNDLE):
+        return _data(arguments, as_json)
+    if arguments.options:
+        raise InputError(f"the options are for data, and this is {kind.value}", remedy=USAGE)
     folder = Path(arguments.words[0])
-    if expect_kind(folder, (FolderKind.RUN, FolderKind.BUNDLE)) is FolderKind.BUNDLE:
-        return _bundle(folder, as_json)
-    return _run(folder, as_json)
+    return _bundle(folder, as_json) if kind is FolderKind.BUNDLE else _run(folder, as_json)
+
+
+def _data(arguments: Arguments, as_json: bool) -> int:
+    from graft.commands.doctor import diagnose_data, settings_class
+
+    cls = settings_class()
+    arguments.options.update(data_named(arguments.words, USAGE))
+    given = given_settings(arguments, cls)
+    with Screen(quiet=as_json) as screen:
+        found = diagnose_data(build(cls, given.values, given.where), screen)
+    if as_json:
+        findings = [{**asdict(each), "rows": list(map(str, each.rows))} for each in found.findings]
+        print(json.dumps({"findings": findings}, ensure_ascii=False, indent=2))
+        return 0
+    for each in found.findings:
+        print(f"{each.severity}: {each.title}")
+    return 0
+
+
+def _settings() -> tuple[type[Settings], ...]:
+    from graft.commands.doctor import settings_class
+
+    return (settings_class(),)
 
 
 def _run(folder: Path, as_json: bool) -> int:
@@ -75,5 +104,7 @@ def _print(about: dict[str, str], heading: str, findings: Sequence[Finding], hea
 COMMAND = Command(
     "doctor",
     run,
-    usage="graft doctor RUN_OR_BUNDLE",
+    usage=USAGE,
+    settings=_settings,
+    options=(CONFIG,),
 )

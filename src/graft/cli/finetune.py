@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import CONFIG, Command
+from graft.cli.data_words import data_option
 from graft.cli.options import read_file
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
@@ -22,7 +22,7 @@ from graft.config import (
     option_names,
 )
 from graft.errors import InputError, Problems
-from graft.files import expanded, is_there
+from graft.files import is_there
 
 SETTINGS: tuple[type[Settings], ...] = tuple(base for base in FinetuneSettings.__bases__ if issubclass(base, Settings))
 """The groups of settings, as ``--help`` shows them."""
@@ -122,12 +122,7 @@ def _look_at_data(given: Mapping[str, Any]) -> None:
 
 
 def _positional(name: str, word: str) -> dict[str, Any]:
-    if name == "model_name_or_path":
-        return {name: word}
-    is_files = any(letter in word for letter in "*?[") or (
-        Path(word).suffix and not (is_there(word) and expanded(word).is_dir())
-    )
-    return {"data_files": word} if is_files else {"data_name": word}
+    return {name: word} if name == "model_name_or_path" else data_option(word)
 
 
 def _short(value: object) -> str:

@@ -13,6 +13,7 @@ from graft.config.chat import ChatSettings
 from graft.config.common import DataSettings, EvaluationSettings, HubSettings, ModelSettings, RowSettings
 from graft.config.compose import Component, compose, config_of, takers
 from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
+from graft.config.doctor import CheckSettings, DoctorSettings
 from graft.config.evaluate import EndpointSettings, EvaluateSettings
 from graft.config.export import BundleSettings, ExportSettings, GgufConfig, OnnxGenaiConfig
 from graft.config.finetune import (
@@ -23,6 +24,7 @@ from graft.config.finetune import (
     TokenSettings,
     TrainingSettings,
 )
+from graft.config.prepare import PrepareSettings, StepSettings
 from graft.config.types import Listed, Pairs, Template, split_paths
 
 __all__ = [
@@ -30,8 +32,10 @@ __all__ = [
     "SECRET",
     "BundleSettings",
     "ChatSettings",
+    "CheckSettings",
     "Component",
     "DataSettings",
+    "DoctorSettings",
     "EndpointSettings",
     "EvaluateSettings",
     "EvaluationSettings",
@@ -46,8 +50,10 @@ __all__ = [
     "ModelSettings",
     "OnnxGenaiConfig",
     "Pairs",
+    "PrepareSettings",
     "RowSettings",
     "Settings",
+    "StepSettings",
     "Template",
     "TokenSettings",
     "TrainingSettings",

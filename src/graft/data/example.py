@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from graft.data.turn_markers import without_end
@@ -18,10 +18,14 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a row came from: the file and, counted from 1, its line (or its row, in files without lines)."""
+    """Where a row came from: the file and, counted from 1, its line (or its row, in files without lines).
+
+    ``added`` is whether a program added the row (``graft.data.provenance``): no model is judged by it.
+    """
 
     file: str
     line: int
+    added: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"

@@ -17,6 +17,7 @@ from graft.data.duplicates import find_duplicates, row_keys
 from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, TaggedExample, shown_places
 from graft.data.example_set import ExampleSet, first_places, pair_hashes
 from graft.data.faults import Faults
+from graft.data.provenance import PROVENANCE, was_added
 from graft.data.readers import Row
 from graft.data.values import listed_names, nothing, refuse_unreadable
 from graft.errors import GraftError
@@ -52,7 +53,11 @@ def to_examples(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults | No
 def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> Iterator[Example]:
     read = frozenset((*mapping.columns, *mapping.optional))
     for row in rows:
-        unread = [name for name, value in row.columns.items() if name not in read and not nothing(value)]
+        unread = [
+            name
+            for name, value in row.columns.items()
+            if name not in read and name != PROVENANCE and not nothing(value)
+        ]
         mapping.notes.unread(unread, row.origin)
         missing = [name for name in mapping.columns if row.columns.get(name) is None]
         if missing:
@@ -62,7 +67,8 @@ def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> I
             for name, value in row.columns.items():
                 if type(value) is not str and name in read:
                     refuse_unreadable(value, f"{row.origin}: column {name!r}")
-            made = mapping.convert(row.columns, row.origin)
+            origin = replace(row.origin, added=True) if was_added(row.columns) else row.origin
+            made = mapping.convert(row.columns, origin)
         except GraftError as error:
             faults.take(error.problems, str(row.origin))
             continue

@@ -1,0 +1,77 @@
+"""What a check of data is, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+
+from graft.config import Settings
+from graft.data.located import Located
+
+if TYPE_CHECKING:
+    from graft.data.checks.view import CheckedData
+
+Severity: TypeAlias = Literal["error", "warning", "note"]
+"""error: training would be wrong; warning: a person should look before training; note: good to know."""
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+"""The gravest first."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with data, or worth knowing of it.
+
+    No text of a finding holds personal data or a secret: quote rows with ``shown_text``.
+
+    Attributes:
+        kind: Its name for programs, such as ``near_duplicates``; one check may find several kinds.
+        severity: How grave it is.
+        title: One clause with the number of rows: "12 rows repeat an earlier row".
+        rows: The places of all rows concerned; none where it is about the data as a whole.
+        why: Why it matters, with the figure that shows it.
+        remedy: What to do.
+        fix: The option or the command that does it, as it is typed; empty where a person has to.
+        evidence: Examples and values, a line each; at most five.
+        figures: Values for programs, and for the page: numbers, texts, lists, and mappings of these.
+        side: The side that the rows are on: ``train``, ``eval``, or ``against``.
+    """
+
+    kind: str
+    severity: Severity
+    title: str
+    rows: Located = field(default_factory=Located)
+    why: str = ""
+    remedy: str = ""
+    fix: str = ""
+    evidence: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    side: str = "train"
+
+
+class Check(Protocol):
+    """Looks for one kind of fault in data.
+
+    Attributes:
+        name: The check, as the registry names it.
+        title: What it is about, for a heading: "Near duplicates".
+        quick: Whether ``graft finetune`` runs it before training: it takes a few microseconds a row.
+        Config: The options of ``graft doctor`` that it takes.
+    """
+
+    name: str
+    title: str
+    quick: bool = False
+    Config: ClassVar[type[Settings]] = Settings
+
+    def examine(self, data: CheckedData, config: Any) -> Iterable[Finding]:
+        """Yield what was found.
+
+        Rows are read from disk as often as they are iterated over; what is kept of them must fit in memory for 10⁶.
+
+        Args:
+            data: The rows, the examples that were made of them, and what is known about both.
+            config: A ``Config``.
+        """
+        ...

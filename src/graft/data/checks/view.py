@@ -1,0 +1,134 @@
+"""The data that checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graft.data.columns import ColumnMapping
+from graft.data.example import Origin
+from graft.data.example_set import ExampleSet
+from graft.data.faults import Faults
+from graft.data.readers import Row
+from graft.progress import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from graft.data.tokenize import TokenizedExample
+
+Embed: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Texts -> one row each, shape (texts, size), of length 1: the embeddings of an encoder."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Rows that are trained on (``train``), judged by (``eval``), or compared with (``against``).
+
+    Attributes:
+        name: Which of the three.
+        rows: The rows as they were read from the files; empty where the examples were not made from files.
+        examples: What was made of them; empty where the columns were not recognized.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    examples: ExampleSet
+
+
+@dataclass(frozen=True)
+class TokenizedSide:
+    """The rows of a side as a model sees them, not cut.
+
+    Attributes:
+        name: The side.
+        rows: One for each example of the side that could be rendered, in its order.
+    """
+
+    name: str
+    rows: Sequence[TokenizedExample]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What is known with a model.
+
+    Attributes:
+        tokenizer: The model's, with the chat template that is used.
+        max_length: The maximum number of tokens of a row: given, or inferred.
+        limit: The longest row that the model takes; None where it does not say.
+        sides: The rows of each side.
+        refused: Sentences on rows that the chat template refuses, and the places of these.
+        ends: The tokens that end an answer.
+    """
+
+    tokenizer: Any
+    max_length: int
+    limit: int | None
+    sides: Sequence[TokenizedSide]
+    refused: Sequence[tuple[str, Origin]] = ()
+    ends: frozenset[int] = frozenset()
+
+
+@dataclass
+class CheckedData:
+    """Rows, and what is known about them.
+
+    Attributes:
+        train: The rows to train on.
+        eval: The rows to judge by, given or held out; None where there are none.
+        against: Further rows that must not be in the training data (``--against``).
+        mapping: How the columns are read; None where they are not recognized.
+        faults: What is wrong with rows that could not be read or converted.
+        labels: The classes, where answers are such.
+        seed: Decides what is sampled.
+        embed: Makes embeddings; None where no encoder is there.
+        tokens: The rows as a model sees them; None without a model.
+        reporter: Shows the progress of long checks.
+        folder: Where a check may write files for a person to edit (``--output_path``); None: it writes none.
+    """
+
+    train: Side
+    eval: Side | None = None
+    against: Side | None = None
+    mapping: ColumnMapping | None = None
+    faults: Faults = field(default_factory=Faults)
+    labels: list[str] | None = None
+    seed: int = 42
+    embed: Embed | None = None
+    tokens: Tokens | None = None
+    reporter: Reporter = SILENT
+
+    @property
+    def sides(self) -> Iterator[Side]:
+        """The sides that there are."""
+        return (side for side in (self.train, self.eval, self.against) if side is not None)
+
+    def read_columns(self) -> frozenset[str] | None:
+        """Return the columns that prompts and answers come from; None where all are looked at."""
+        return None if self.mapping is None else frozenset((*self.mapping.columns, *self.mapping.optional))
+
+
+def texts_of(row: Row, columns: frozenset[str] | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the texts in a row, at any depth, with where they are: ``messages[0].content``.
+
+    Args:
+        row: The row.
+        columns: The columns to look at; None for all.
+    """
+    for name, value in row.columns.items():
+        if columns is None or name in columns:
+            yield from _texts_in(value, name)
+
+
+def _texts_in(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, (list, tuple)):
+        for number, each in enumerate(value):
+            yield from _texts_in(each, f"{place}[{number}]")
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from _texts_in(each, f"{place}.{name}")

@@ -1,0 +1,57 @@
+"""Many places in files, 8 bytes each."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
+
+from graft.data.example import MOST_PLACES, Origin, shown_places
+
+_ROWS_A_FILE = 1 << 40
+
+
+class Located(Sequence[Origin]):
+    """The places of rows, in the order in which they were added."""
+
+    def __init__(self, origins: Iterable[Origin] = ()) -> None:
+        self._files: dict[str, int] = {}
+        self._names: list[str] = []
+        self._codes = array("Q")
+        for origin in origins:
+            self.add(origin)
+
+    def add(self, origin: Origin) -> None:
+        """Add the place of a row."""
+        number = self._files.setdefault(origin.file, len(self._files))
+        if number == len(self._names):
+            self._names.append(origin.file)
+        self._codes.append(number * _ROWS_A_FILE + origin.line)
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def __iter__(self) -> Iterator[Origin]:
+        return map(self._origin, self._codes)
+
+    @overload
+    def __getitem__(self, index: int) -> Origin: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Origin]: ...
+    def __getitem__(self, index: int | slice) -> Origin | list[Origin]:
+        if isinstance(index, slice):
+            return [self._origin(code) for code in self._codes[index]]
+        return self._origin(self._codes[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Located) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._codes))
+
+    def __str__(self) -> str:
+        return shown_places(self[:MOST_PLACES], len(self))
+
+    def _origin(self, code: int) -> Origin:
+        number, line = divmod(code, _ROWS_A_FILE)
+        return Origin(self._names[number], line)

@@ -1,0 +1,146 @@
+"""What a step of ``graft prepare`` is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+from graft.config import DataSettings, Settings
+from graft.data.columns import ColumnMapping, recognize
+from graft.data.example import Origin
+from graft.data.example_set import ExampleSet
+from graft.data.faults import Faults
+from graft.data.quality import to_examples
+from graft.data.readers import Row
+from graft.data.spool import Spool
+from graft.progress import SILENT, Reporter
+
+Sides: TypeAlias = dict[str, Sequence[Row]]
+"""The rows by side: ``train``, and where there are such ``eval`` and ``test``. Order counts."""
+
+JUDGED = ("eval", "test")
+"""The sides that models are judged by: no row is added to them, and none comes to train from them."""
+
+Action: TypeAlias = Literal["changed", "added", "dropped"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A line of changes.jsonl.
+
+    Attributes:
+        step: The step.
+        action: What it did to the row.
+        origin: The row, as it was read; of an added row, the one it was made from.
+        side: The side that it is on.
+        why: The reason, in one clause.
+        column: What was changed; empty for a whole row.
+        before: The text before, where one was changed.
+        after: The text now.
+    """
+
+    step: str
+    action: Action
+    origin: Origin
+    side: str
+    why: str
+    column: str = ""
+    before: str = ""
+    after: str = ""
+
+
+class ChangeLog:
+    """Every change, on disk."""
+
+    def __init__(self) -> None:
+        self.changes: Spool[Change] = Spool()
+
+    def add(self, change: Change) -> None:
+        """Record a change."""
+        self.changes.append(change)
+
+
+Generate: TypeAlias = Callable[[Sequence[Sequence[Mapping[str, str]]]], Iterator[str | None]]
+"""Conversations -> the answer to each, in their order; None where there is none. Each is a list of messages."""
+
+
+@dataclass
+class StepContext:
+    """What a step works with.
+
+    Attributes:
+        config: The step's ``Config``.
+        settings: How rows are read.
+        log: Takes every change.
+        seed: Decides what is drawn.
+        labels: The classes, where answers are such.
+        generate: Writes answers with a model or a server; None where none is given.
+        reporter: Shows the progress.
+    """
+
+    config: Any
+    settings: DataSettings
+    log: ChangeLog = field(default_factory=ChangeLog)
+    seed: int = 42
+    generate: Generate | None = None
+    reporter: Reporter = SILENT
+
+    def mapping(self, rows: Sequence[Row]) -> ColumnMapping:
+        """Return how the columns of rows are read.
+
+        Raises:
+            InputError: If they are not recognized.
+        """
+        return recognize(rows, self.settings)
+
+    def examples(self, rows: Sequence[Row]) -> ExampleSet:
+        """Return the examples of rows; those of one row have its origin.
+
+        Raises:
+            InputError: If a row cannot be converted.
+        """
+        return to_examples(rows, self.mapping(rows), Faults())
+
+
+class Step(Protocol):
+    """Changes rows, and logs what it changed.
+
+    A step that has run changes nothing when it runs again over what it left.
+
+    Attributes:
+        name: The step, as the registry names it.
+        title: What it does, in one clause: "remove rows that are equal to an earlier one".
+        safe: Whether it runs unless it is left out.
+        Config: The options of ``graft prepare`` that it takes; giving one asks for the step.
+    """
+
+    name: str
+    title: str
+    safe: bool = False
+    Config: ClassVar[type[Settings]] = Settings
+
+    def apply(self, sides: Sides, context: StepContext) -> Sides:
+        """Return the rows as they are to be; large data goes through ``Spool``.
+
+        Raises:
+            InputError: If the rows or the settings do not allow it.
+        """
+        ...
+
+
+def each_row(sides: Sides, change: Callable[[Row, str], Row | None]) -> Sides:
+    """Return the sides with each row changed; None leaves it out.
+
+    Args:
+        sides: The rows.
+        change: The row and its side -> the row as it is to be.
+    """
+    return {side: Spool(_kept(rows, side, change)) for side, rows in sides.items()}
+
+
+def _kept(rows: Iterable[Row], side: str, change: Callable[[Row, str], Row | None]) -> Iterator[Row]:
+    for row in rows:
+        changed = change(row, side)
+        if changed is not None:
+            yield changed

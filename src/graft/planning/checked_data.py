@@ -1,0 +1,67 @@
+"""Data for the data doctor: what can be read of it, and what is wrong with the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graft.config import DataSettings
+from graft.data.checks import CheckedData, Side
+from graft.data.columns import ColumnMapping, recognize
+from graft.data.example_set import ExampleSet
+from graft.data.faults import Faults
+from graft.data.ignored import check_ignored
+from graft.data.pipeline import find_labels
+from graft.data.quality import to_examples
+from graft.data.readers import Row
+from graft.data.sources import load_readable
+from graft.progress import SILENT, Reporter
+
+
+def read_data(
+    settings: DataSettings, against: Sequence[str] | None, seed: int, token: str | None, reporter: Reporter = SILENT
+) -> CheckedData:
+    """Read rows, and make examples of those that can be.
+
+    Args:
+        settings: Where the rows are and how they are read.
+        against: Files with further rows to compare with.
+        seed: Decides what checks sample.
+        token: The access token for the Hugging Face hub.
+        reporter: Shows the progress.
+
+    Raises:
+        InputError: If no row can be read at all.
+    """
+    loaded = load_readable(settings, token)
+    faults, mapping = loaded.faults, None
+    with faults.collecting():
+        check_ignored(loaded.train, settings.ignore_columns)
+    with faults.collecting():
+        mapping = recognize(loaded.train, settings)
+    other = _against(settings, against, token, faults)
+    train = _side("train", loaded.train, mapping, faults)
+    held_out = None if loaded.eval is None else _side("eval", loaded.eval, mapping, faults)
+    compared = None if other is None else _side("against", other, mapping, faults)
+    labels = None if mapping is None or mapping.names is not None else mapping.labels or find_labels(train.examples)
+    return CheckedData(train, held_out, compared, mapping, faults, labels, seed, reporter=reporter)
+
+
+def _against(
+    settings: DataSettings, against: Sequence[str] | None, token: str | None, faults: Faults
+) -> Sequence[Row] | None:
+    """The rows to compare with."""
+    if not against:
+        return None
+    where = {"data_name": None, "data_files": tuple(against), "train_split": None, "eval_split": None}
+    loaded = load_readable(settings.model_copy(update={**where, "eval_data_files": None}), token)
+    faults.take(loaded.faults.found)
+    return loaded.train
+
+
+def _side(name: str, rows: Sequence[Row], mapping: ColumnMapping | None, faults: Faults) -> Side:
+    """The rows and what can be made of them."""
+    examples = ExampleSet.of([])
+    if mapping is not None:
+        with faults.collecting():
+            examples = to_examples(rows, mapping, faults)
+    return Side(name, rows, examples)
