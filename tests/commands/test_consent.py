@@ -7,7 +7,9 @@ import pytest
 from graft.cli.main import main
 from graft.commands.finetune import plan
 from graft.commands.passes import PASSES
+from graft.data.checks import CHECKS
 from graft.data.columns import COLUMN_MAPPINGS
+from graft.data.steps import STEPS
 from graft.errors import InputError
 from graft.evaluation.metrics import METRICS
 from graft.export.target import TARGETS
@@ -65,6 +67,16 @@ def test_no_file_of_another_command_does(command, planted, tmp_path, capsys):
     config = tmp_path / "c.yaml"
     config.write_text(f"metrics: {code}:f\nformat: {code}:f\ntask: {code}:C\n", encoding="utf-8")
     assert main([command, str(tmp_path), "--config", str(config)]) == 2
+    assert "planted.py:" in capsys.readouterr().err and not trace.exists()
+
+
+@pytest.mark.parametrize(("command", "setting"), [("doctor", "checks"), ("prepare", "steps")])
+def test_no_file_consents_to_a_check_or_a_step(command, setting, planted, tmp_path, capsys):
+    code, trace = planted
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n' * 5, encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(json.dumps({setting: f"{code}:C"}), encoding="utf-8")
+    words = [command, str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "out"), "--config", str(tmp_path / "c.yaml")]
+    assert main(words) == 2
     assert "planted.py:" in capsys.readouterr().err and not trace.exists()
 
 
@@ -132,7 +144,7 @@ def test_a_registry_loads_only_what_was_typed(planted, tmp_path, monkeypatch):
     code, trace = planted
     monkeypatch.chdir(tmp_path)
     with only_consented([]):
-        for registry in (METRICS, METHODS, LOSSES, TASKS, TARGETS, PASSES, COLUMN_MAPPINGS):
+        for registry in (METRICS, METHODS, LOSSES, TASKS, TARGETS, PASSES, COLUMN_MAPPINGS, CHECKS, STEPS):
             for reference in (f"{code}:f", "planted.py:f", "planted:f"):
                 with pytest.raises(InputError, match="--trust_remote_code"):
                     registry.get(reference)

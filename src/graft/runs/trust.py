@@ -10,7 +10,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from graft.config import EvaluateSettings, ExportSettings, FinetuneSettings, HubSettings, option_names
+from graft.config import (
+    DoctorSettings,
+    EvaluateSettings,
+    ExportSettings,
+    FinetuneSettings,
+    HubSettings,
+    PrepareSettings,
+    option_names,
+)
 from graft.errors import InputError, Problems
 from graft.registry import absolute_reference
 
@@ -53,12 +61,12 @@ FLAG = "trust_remote_code"
 def code_settings() -> Mapping[str, str]:
     """Return each setting that can name code, by its name and aliases."""
     found = {"type": "type", "metric_for_best_model": "metric_for_best_model"}
-    for cls in (FinetuneSettings, EvaluateSettings, ExportSettings):
+    for cls in (FinetuneSettings, EvaluateSettings, ExportSettings, DoctorSettings, PrepareSettings):
         found |= {name: setting for name, setting in option_names(cls).items() if setting in _NAME_CODE}
     return found
 
 
-_NAME_CODE = frozenset({"method", "loss", "task", "column_mapping", "metrics", "format"})
+_NAME_CODE = frozenset({"method", "loss", "task", "column_mapping", "metrics", "format", "checks", "steps"})
 
 
 def named_code(document: Any) -> Iterator[str]:
