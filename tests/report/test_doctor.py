@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from graft.cli.main import main
-from graft.report.doctor import Finding, diagnose
+from graft.data.checks import Finding
+from graft.report.doctor import diagnose
 from graft.runs.folder import RunFolder
 from graft.runs.view import RunView
 from report import sample_run
@@ -61,7 +62,11 @@ def test_overfitting_with_its_curve_and_its_patch(run: Path, capsys: pytest.Capt
     assert "since step 44 the held-out loss has risen from 0.300 to 0.960" in finding.evidence[0]
     assert f"{run}/overfitting.yaml" in finding.remedies[0]
     assert main(["doctor", str(run), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["findings"][0]["kind"] == "overfitting"
+    (said,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (said["kind"], said["severity"]) == ("overfitting", "warning")
+    assert said["evidence"] == list(finding.evidence) and said["remedies"] == list(finding.remedies)
+    assert main(["doctor", str(run), "--fail_on", "warning"]) == 3
+    assert "--fail_on warning: 1 warning" in capsys.readouterr().err
 
 
 def test_ended_too_early(run: Path) -> None:
@@ -181,7 +186,7 @@ def test_any_file_may_be_missing(run: Path, name: str) -> None:
 
 def test_what_is_no_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(tmp_path)]) == 2
-    assert "this is an empty folder, not a run folder or an exported bundle" in capsys.readouterr().err
+    assert "this is an empty folder, not a run folder, an exported bundle or a folder" in capsys.readouterr().err
     assert main(["doctor"]) == 2
 
 

@@ -106,6 +106,10 @@ def test_doctor_says_of_a_bundle_what_the_gate_said(folders: dict[str, Path], gr
     (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     code, out, _ = graft("doctor", bundle, "--json")
     assert [finding["kind"] for finding in json.loads(out)["findings"]] == ["not_compared"]
+    assert graft("doctor", bundle, "--fail_on", "warning")[0] == 3
+    assert graft("doctor", bundle, "--fail_on", "error")[0] == 0
+    code, _, err = graft("doctor", bundle, "--model", "smollm2-135m-instruct")
+    assert code == 2 and "--model is an option for data, and this is an exported bundle" in err
 
 
 @pytest.mark.parametrize(
@@ -114,13 +118,12 @@ def test_doctor_says_of_a_bundle_what_the_gate_said(folders: dict[str, Path], gr
         *[
             (("doctor",), name, said)
             for name, said in (
-                ("model", "this is a model folder, not a run folder or an exported bundle"),
+                ("model", "this is a model folder, not a run folder, an exported bundle or a folder with data files"),
                 ("adapter", "this is an adapter folder, not"),
-                ("rows", "this is a folder with data files, not"),
                 ("evaluation", "this is an evaluation without a run, not"),
                 ("empty", "this is an empty folder, not"),
                 ("other", "this is a folder that graft does not recognize, not"),
-                ("missing", "no such folder"),
+                ("missing", "missing"),
             )
         ],
         (("show",), "rows", "graft finetune MODEL"),

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import CONFIG, Command
 from graft.cli.data_words import data_named
 from graft.cli.options import given_settings
 from graft.cli.progress import Screen
-from graft.config import Settings, build
+from graft.config import GateSettings, Settings, build
 from graft.errors import InputError
 from graft.files import expanded
 
 if TYPE_CHECKING:
-    from graft.report.doctor import Finding
+    from graft.commands.doctor import Diagnosis
+    from graft.data.checks import Finding, Severity
+    from graft.runs.kind import FolderKind
 
 USAGE = "graft doctor DATA_OR_RUN_OR_BUNDLE [--option value …]"
+GATE = 3
+"""The exit code where --fail_on is met."""
 
 
 def run(arguments: Arguments) -> int:
@@ -30,32 +33,75 @@ def run(arguments: Arguments) -> int:
         InputError: If nothing is named, or a setting is unknown or out of bounds.
     """
     as_json = arguments.flag("json")
-    from graft.runs.kind import FolderKind, folder_kind
+    from graft.runs.kind import FolderKind, expect_kind, folder_kind
 
-    kind = folder_kind(expanded(arguments.words[0])) if len(arguments.words) == 1 else FolderKind.MISSING
-    if kind not in (FolderKind.RUN, FolderKind.BUNDLE):
-        return _data(arguments, as_json)
-    if arguments.options:
-        raise InputError(f"the options are for data, and this is {kind.value}", remedy=USAGE)
-    folder = Path(arguments.words[0])
-    return _bundle(folder, as_json) if kind is FolderKind.BUNDLE else _run(folder, as_json)
+    one = len(arguments.words) == 1
+    folder = expanded(arguments.words[0]) if one else Path()
+    kind = folder_kind(folder) if one else FolderKind.MISSING
+    if kind in (FolderKind.RUN, FolderKind.BUNDLE):
+        return _folder(folder, kind, arguments, as_json)
+    data = (FolderKind.DATA, FolderKind.DATA_FILES, FolderKind.FILE, FolderKind.MISSING)
+    if kind not in data and not (kind is FolderKind.OTHER and _holds_data(folder)):
+        expect_kind(folder, (FolderKind.RUN, FolderKind.BUNDLE, FolderKind.DATA_FILES))
+    return _data(arguments, as_json)
+
+
+def _holds_data(folder: Path) -> bool:
+    """Whether there are data files anywhere below a folder, or ``datasets`` saved it."""
+    from graft.data.named_files import files_in, is_saved
+
+    try:
+        return is_saved(folder) or bool(files_in(folder))
+    except InputError:
+        return False
 
 
 def _data(arguments: Arguments, as_json: bool) -> int:
     from graft.commands.doctor import diagnose_data, settings_class
+    from graft.report.checked_data import data_facts, data_record, data_title
 
     cls = settings_class()
     arguments.options.update(data_named(arguments.words, USAGE))
     given = given_settings(arguments, cls)
-    with Screen(quiet=as_json) as screen:
-        found = diagnose_data(build(cls, given.values, given.where), screen)
+    settings = build(cls, given.values, given.where)
+    with Screen(quiet=as_json, imports=settings.model_name_or_path is not None) as screen:
+        found = diagnose_data(settings, screen)
     if as_json:
-        findings = [{**asdict(each), "rows": list(map(str, each.rows))} for each in found.findings]
-        print(json.dumps({"findings": findings}, ensure_ascii=False, indent=2))
-        return 0
-    for each in found.findings:
-        print(f"{each.severity}: {each.title}")
-    return 0
+        _print_document(data_record(found.data, found.checks), found.findings)
+    else:
+        heading = f"{data_title(found.data)}: data"
+        _print(heading, data_facts(found.data, found.checks), found.findings, "No problems found.")
+        print(_hints(found, settings))
+    return _exit_code(found.findings, settings.fail_on)
+
+
+def _hints(found: Diagnosis, settings: Any) -> str:
+    """What further options would add, in a line each."""
+    hints = []
+    if settings.model_name_or_path is None:
+        hints.append("--model MODEL checks lengths, cuts, and the tokens that are trained, too")
+    if found.data.labels and found.data.embed is None:
+        hints.append("--encoder MODEL finds likely wrong labels by their meaning, too")
+    if settings.output_path is None:
+        hints.append("-o OUT writes a page (doctor.html), all rows (doctor.json), and a review file")
+    return "\n".join(hints)
+
+
+def _folder(folder: Path, kind: FolderKind, arguments: Arguments, as_json: bool) -> int:
+    """Print what is wrong with a run or a bundle."""
+    from graft.runs.kind import FolderKind
+
+    others = [name for name in arguments.options if name != "fail_on"]
+    if others:
+        what = f"--{others[0]} is an option for data, and this is {kind.value}"
+        raise InputError(what, where=str(folder), remedy="graft doctor RUN_OR_BUNDLE [--fail_on SEVERITY] [--json]")
+    fail_on = build(GateSettings, arguments.options).fail_on
+    about, heading, findings, healthy = _bundle(folder) if kind is FolderKind.BUNDLE else _run(folder)
+    if as_json:
+        _print_document(about, findings)
+    else:
+        _print(heading, (), findings, healthy)
+    return _exit_code(findings, fail_on)
 
 
 def _settings() -> tuple[type[Settings], ...]:
@@ -64,7 +110,7 @@ def _settings() -> tuple[type[Settings], ...]:
     return (settings_class(),)
 
 
-def _run(folder: Path, as_json: bool) -> int:
+def _run(folder: Path) -> tuple[dict[str, str], str, list[Finding], str]:
     from graft.report.doctor import diagnose
     from graft.report.summary import sentence
     from graft.runs.view import RunView
@@ -72,33 +118,48 @@ def _run(folder: Path, as_json: bool) -> int:
     view = RunView.read(folder)
     healthy = "No problems found in the loss curves, memory, speed and scores."
     heading = f"{view.title} ({view.status}): {sentence(view)}"
-    return _print({"run": str(folder), "status": view.status}, heading, diagnose(view), healthy, as_json)
+    return {"run": str(folder), "status": view.status}, heading, diagnose(view), healthy
 
 
-def _bundle(folder: Path, as_json: bool) -> int:
+def _bundle(folder: Path) -> tuple[dict[str, str], str, list[Finding], str]:
     from graft.report.bundle_doctor import diagnose_bundle
     from graft.runs.manifest import read_bundle
 
     manifest = read_bundle(folder)
     healthy = "No problems found: the bundle passed the comparison with the PyTorch model."
     heading = f"{folder.name} ({manifest.status}): {manifest.summary}"
-    about = {"bundle": str(folder), "status": manifest.status}
-    return _print(about, heading, diagnose_bundle(manifest), healthy, as_json)
+    return {"bundle": str(folder), "status": manifest.status}, heading, diagnose_bundle(manifest), healthy
 
 
-def _print(about: dict[str, str], heading: str, findings: Sequence[Finding], healthy: str, as_json: bool) -> int:
-    if as_json:
-        document = {**about, "findings": [asdict(finding) for finding in findings]}
-        print(json.dumps(document, ensure_ascii=False, indent=2))
-        return 0
-    print(heading)
-    if not findings:
-        print(f"\n{healthy}")
-    for number, finding in enumerate(findings, 1):
-        print(f"\n{number}. {finding.title[:1].upper()}{finding.title[1:]}")
-        print("".join(f"   evidence: {line}\n" for line in finding.evidence), end="")
-        print("".join(f"   try: {line}\n" for line in finding.remedies), end="")
-    return 0
+def _print_document(about: Mapping[str, Any], findings: Sequence[Finding]) -> None:
+    from graft.report.findings import document_parts
+
+    for part in document_parts(about, findings):
+        print(part, end="")
+
+
+def _print(heading: str, facts: Sequence[tuple[str, str]], findings: Sequence[Finding], healthy: str) -> None:
+    from rich.text import Text
+
+    from graft.cli.console import Console
+    from graft.report.findings import counted
+    from graft.report.findings_text import print_facts, print_findings
+
+    console = Console()
+    console.print(Text(heading, style="bold"), soft_wrap=not console.has_edge)
+    print_facts(console, facts)
+    print_findings(console, findings)
+    print(f"\n{counted(findings)}" if findings else f"\n{healthy}")
+
+
+def _exit_code(findings: Sequence[Finding], fail_on: Severity | None) -> int:
+    """0, or 3 where ``--fail_on`` is met."""
+    from graft.report.findings import counted, reaches
+
+    met = reaches(findings, fail_on)
+    if met:
+        print(f"--fail_on {fail_on}: {counted(met)}", file=sys.stderr)
+    return GATE if met else 0
 
 
 COMMAND = Command(

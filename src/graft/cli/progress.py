@@ -38,15 +38,17 @@ class Screen(Events):
 
     Args:
         quiet: Whether nothing is shown to people.
+        imports: Whether the command imports libraries that take seconds.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, imports: bool = True) -> None:
         self.terminal = Terminal(quiet)
+        self._imports = imports
         for_programs = _form == "jsonl"
         super().__init__(SILENT if for_programs else self.terminal, _print_line if for_programs else None)
 
     def __enter__(self) -> Screen:
-        if "torch" not in sys.modules:  # which takes seconds to import
+        if self._imports and "torch" not in sys.modules:  # which takes seconds to import
             self.phase("importing")
         return self
 

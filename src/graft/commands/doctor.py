@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graft.config import DoctorSettings, compose, config_of
 from graft.data.checks import CHECKS, CheckedData, Finding, check_components, run_checks
+from graft.data.sources import find_files
+from graft.errors import Problems
 from graft.planning.checked_data import read_data
 from graft.progress import SILENT, Reporter
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was looked at, and what was found in it, the gravest first."""
+    """What was looked at, what was found in it, the gravest first, and the checks that ran."""
 
     data: CheckedData
     findings: list[Finding]
+    checks: tuple[str, ...]
 
 
 def settings_class() -> type[DoctorSettings]:
@@ -28,11 +32,44 @@ def diagnose_data(settings: DoctorSettings, reporter: Reporter = SILENT) -> Diag
     """Read data and check it. Nothing is changed.
 
     Raises:
-        InputError: If a setting is wrong, or no row can be read at all.
+        InputError: If settings are wrong, with all of them, or no row can be read at all.
     """
+    names = _checked(settings)
     data = read_data(settings, settings.against, settings.seed, settings.token, reporter)
+    return Diagnosis(data, run_checks(data, names, lambda check: _config(settings, check)), tuple(names))
+
+
+def _checked(settings: DoctorSettings) -> list[str]:
+    """Return the checks to run.
+
+    Raises:
+        InputError: With all that is wrong with the settings, and with the files that do not exist.
+    """
+    problems = Problems()
+    for name in (*(settings.checks or ()), *settings.skip_checks):
+        with problems.collecting():
+            CHECKS.get(name)
+    if settings.show and settings.model_name_or_path is None:
+        problems.add("--show prints rows as a model sees them, and no model is given", remedy="--model MODEL")
+    if settings.data_files is None and settings.data_name is None:
+        problems.add("no data is given", remedy="graft doctor DATA")
+    for option, files in _files(settings):
+        with problems.collecting():
+            find_files(files, option)
     names = [name for name in settings.checks or CHECKS.names() if name not in settings.skip_checks]
-    return Diagnosis(data, run_checks(data, names, lambda check: _config(settings, check)))
+    if not names:
+        problems.add("no check is left to run", "--skip_checks", f"the checks are {', '.join(CHECKS.names())}")
+    problems.raise_if_any()
+    return names
+
+
+def _files(settings: DoctorSettings) -> list[tuple[str, Sequence[str]]]:
+    named = {
+        "--data_files": settings.data_files,
+        "--eval_data_files": settings.eval_data_files,
+        "--against": settings.against,
+    }
+    return [(option, files) for option, files in named.items() if files is not None]
 
 
 def _config(settings: DoctorSettings, check: Any) -> Any:

@@ -13,7 +13,7 @@ from graft.config.chat import ChatSettings
 from graft.config.common import DataSettings, EvaluationSettings, HubSettings, ModelSettings, RowSettings
 from graft.config.compose import Component, compose, config_of, takers
 from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
-from graft.config.doctor import CheckSettings, DoctorSettings
+from graft.config.doctor import CheckSettings, DoctorSettings, GateSettings
 from graft.config.evaluate import EndpointSettings, EvaluateSettings
 from graft.config.export import BundleSettings, ExportSettings, GgufConfig, OnnxGenaiConfig
 from graft.config.finetune import (
@@ -41,6 +41,7 @@ __all__ = [
     "EvaluationSettings",
     "ExportSettings",
     "FinetuneSettings",
+    "GateSettings",
     "GenerateAdapterSettings",
     "GgufConfig",
     "HubSettings",

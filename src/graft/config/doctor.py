@@ -10,7 +10,15 @@ from graft.config.common import DataSettings, ModelSettings
 from graft.config.types import Listed, Paths
 
 
-class CheckSettings(Settings):
+class GateSettings(Settings):
+    """What ends the command with exit code 3."""
+
+    fail_on: Literal["error", "warning", "note"] | None = setting(
+        None, "end with exit code 3 if there is a finding of this severity or a graver one"
+    )
+
+
+class CheckSettings(GateSettings):
     """What is checked, and where the findings go."""
 
     against: Paths | None = setting(
@@ -22,9 +30,6 @@ class CheckSettings(Settings):
         None, "encoder whose embeddings find likely wrong labels (default: all-minilm-l6-v2, if it was downloaded)"
     )
     show: int | None = setting(None, "number of rows to print as the model sees them; needs --model", ge=0)
-    fail_on: Literal["error", "warning", "note"] | None = setting(
-        None, "end with exit code 3 if there is a finding of this severity or a graver one"
-    )
     output_path: Path | None = setting(
         None, "folder for doctor.html, doctor.json, and review.jsonl (default: none is written)", "output_dir", "o"
     )

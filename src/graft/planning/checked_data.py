@@ -14,7 +14,7 @@ from graft.data.pipeline import find_labels
 from graft.data.quality import to_examples
 from graft.data.readers import Row
 from graft.data.sources import load_readable
-from graft.progress import SILENT, Reporter
+from graft.progress import SILENT, Reporter, enter
 
 
 def read_data(
@@ -32,6 +32,7 @@ def read_data(
     Raises:
         InputError: If no row can be read at all.
     """
+    enter(reporter, "reading")
     loaded = load_readable(settings, token)
     faults, mapping = loaded.faults, None
     with faults.collecting():
@@ -39,9 +40,10 @@ def read_data(
     with faults.collecting():
         mapping = recognize(loaded.train, settings)
     other = _against(settings, against, token, faults)
-    train = _side("train", loaded.train, mapping, faults)
-    held_out = None if loaded.eval is None else _side("eval", loaded.eval, mapping, faults)
-    compared = None if other is None else _side("against", other, mapping, faults)
+    train = _side("train", loaded.train, mapping, faults, loaded.source.path)
+    judged_by = loaded.eval_source.path if loaded.eval_source else ""
+    held_out = None if loaded.eval is None else _side("eval", loaded.eval, mapping, faults, judged_by)
+    compared = None if other is None else _side("against", other, mapping, faults, ", ".join(against or ()))
     labels = None if mapping is None or mapping.names is not None else mapping.labels or find_labels(train.examples)
     return CheckedData(train, held_out, compared, mapping, faults, labels, seed, reporter=reporter)
 
@@ -58,10 +60,10 @@ def _against(
     return loaded.train
 
 
-def _side(name: str, rows: Sequence[Row], mapping: ColumnMapping | None, faults: Faults) -> Side:
+def _side(name: str, rows: Sequence[Row], mapping: ColumnMapping | None, faults: Faults, source: str) -> Side:
     """The rows and what can be made of them."""
     examples = ExampleSet.of([])
     if mapping is not None:
         with faults.collecting():
             examples = to_examples(rows, mapping, faults)
-    return Side(name, rows, examples)
+    return Side(name, rows, examples, source)

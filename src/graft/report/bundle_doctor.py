@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graft.report.doctor import Finding
+from graft.data.checks import Finding
+from graft.report.doctor import finding_of
 from graft.runs.manifest import BundleManifest, ParityRecord
 
 WORSE = (
@@ -28,7 +29,9 @@ def _parities(manifest: BundleManifest) -> list[tuple[str, ParityRecord | str | 
 def _unfinished(manifest: BundleManifest) -> Iterator[Finding]:
     if manifest.status == "running":
         evidence = ("its manifest records an unfinished export",)
-        yield Finding("unfinished", "the export did not finish", evidence, ("export again with --overwrite",))
+        yield finding_of(
+            "unfinished", "the export did not finish", evidence, ("export again with --overwrite",), "error"
+        )
 
 
 def _failed(manifest: BundleManifest) -> Iterator[Finding]:
@@ -38,9 +41,9 @@ def _failed(manifest: BundleManifest) -> Iterator[Finding]:
         if isinstance(parity, ParityRecord) and parity.passed is False
     ]
     if failed:
-        yield Finding("parity", "the bundle answers worse than the PyTorch model", tuple(failed), WORSE)
+        yield finding_of("parity", "the bundle answers worse than the PyTorch model", tuple(failed), WORSE, "error")
     elif manifest.status == "failed":
-        yield Finding("parity", "the bundle differs from the PyTorch model", (manifest.summary,), WORSE)
+        yield finding_of("parity", "the bundle differs from the PyTorch model", (manifest.summary,), WORSE, "error")
 
 
 def _not_compared(manifest: BundleManifest) -> Iterator[Finding]:
@@ -51,7 +54,9 @@ def _not_compared(manifest: BundleManifest) -> Iterator[Finding]:
     ]
     if skipped:
         remedy = "export from a run folder, or give --data_files, and omit --skip_parity"
-        yield Finding("not_compared", "the bundle was not compared with the PyTorch model", tuple(skipped), (remedy,))
+        yield finding_of(
+            "not_compared", "the bundle was not compared with the PyTorch model", tuple(skipped), (remedy,)
+        )
 
 
 def _other_tokens(manifest: BundleManifest) -> Iterator[Finding]:
@@ -62,4 +67,4 @@ def _other_tokens(manifest: BundleManifest) -> Iterator[Finding]:
             found.append(f"{name}: {pair[1] - pair[0]} of {pair[1]} prompts have different tokens than in training")
     if found:
         remedy = 'tokenize with tokenizers.Tokenizer.from_file("tokenizer.json"), as the README of the bundle shows'
-        yield Finding("tokens", "the runtime tokenizes some prompts differently", tuple(found), (remedy,))
+        yield finding_of("tokens", "the runtime tokenizes some prompts differently", tuple(found), (remedy,))

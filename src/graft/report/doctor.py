@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
+from graft.data.checks import Finding, Severity
 from graft.report import summary, usage
 from graft.report.base_weights import MISSING, dependence
 from graft.report.confusion import commonest_share
+from graft.report.findings import gravest_first
 from graft.report.format import duration, megabytes, metric_of
 from graft.runs.health import AGAINST_FULL_MEMORY
 from graft.runs.view import RunView, number
@@ -25,21 +27,24 @@ BUSY = 0.6
 UNEVEN = 10.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something to improve.
+NOTES = frozenset(("slow", "too_short"))
+"""The kinds of findings that are no fault of the run."""
 
-    Attributes:
+
+def finding_of(
+    kind: str, title: str, evidence: tuple[str, ...], remedies: tuple[str, ...], severity: Severity = "warning"
+) -> Finding:
+    """Return a finding about a run or a bundle.
+
+    Args:
         kind: Its name for programs.
         title: One clause.
         evidence: Figures of the run.
-        remedies: What to set or do.
+        remedies: What to set or do, the likeliest first.
+        severity: How grave it is.
     """
-
-    kind: str
-    title: str
-    evidence: tuple[str, ...]
-    remedies: tuple[str, ...]
+    first, *further = remedies or ("",)
+    return Finding(kind, severity, title, remedy=first, evidence=evidence, side="", further=tuple(further))
 
 
 def diagnose(view: RunView) -> list[Finding]:
@@ -48,29 +53,29 @@ def diagnose(view: RunView) -> list[Finding]:
     found = list(_ending(view))
     for check in checks:
         found += [finding for finding in check(view) if finding.kind not in {f.kind for f in found}]
-    return found
+    return gravest_first(replace(each, severity="note") if each.kind in NOTES else each for each in found)
 
 
 def _ending(view: RunView) -> Iterator[Finding]:
     resume = usage.resume_command(view, view.path.as_posix())
     if view.killed:
         full = _memory_evidence(view)
-        yield Finding(
+        yield finding_of(
             "killed",
             "the process no longer exists: it was killed, or the machine stopped",
             (*_progress(view), *full),
             (resume, *(AGAINST_FULL_MEMORY if full else ("check the system log for an out-of-memory kill",))),
+            "error",
         )
     elif view.status == "interrupted":
-        yield Finding("interrupted", "the run was interrupted", _progress(view), (resume,))
+        yield finding_of("interrupted", "the run was interrupted", _progress(view), (resume,))
     if view.status == "failed":
         what, _, remedy = view.error.partition("\n")
         kind = next((kind for words_, kind in _FAILURES if words_ in what), "failed")
         own = (remedy.strip(),) if remedy.strip() else ()
         more = AGAINST_FULL_MEMORY if kind == "memory" else ()
-        yield Finding(
-            kind, f"the run failed: {what}", _progress(view), own + more or ("run it again with --debug to see where",)
-        )
+        remedies = own + more or ("run it again with --debug to see where",)
+        yield finding_of(kind, f"the run failed: {what}", _progress(view), remedies, "error")
 
 
 _FAILURES = (("not enough memory", "memory"), ("disk", "disk"), ("diverged", "divergence"), ("became", "divergence"))
@@ -88,7 +93,7 @@ def _base(view: RunView) -> Iterator[Finding]:
     if found is not None:
         kind, what, remedies = found
         title = "the run is not whole" if kind == MISSING else "the run depends on files outside of its folder"
-        yield Finding(kind, title, (what,), remedies)
+        yield finding_of(kind, title, (what,), remedies, "error" if kind == MISSING else "note")
 
 
 def _health(view: RunView) -> Iterator[Finding]:
@@ -97,13 +102,13 @@ def _health(view: RunView) -> Iterator[Finding]:
         title, _, rest = warning.message.partition(":")
         where = (f"noticed at step {warning.noticed}",) if warning.noticed else ()
         patch = (patches[warning.kind],) if warning.kind in patches else ()
-        yield Finding(warning.kind, title, ((rest.strip() or warning.message), *where), (*patch, *warning.remedies))
+        yield finding_of(warning.kind, title, ((rest.strip() or warning.message), *where), (*patch, *warning.remedies))
 
 
 def _memory(view: RunView) -> Iterator[Finding]:
     evidence = _memory_evidence(view)
     if evidence:
-        yield Finding("memory", "memory was nearly full", evidence, AGAINST_FULL_MEMORY)
+        yield finding_of("memory", "memory was nearly full", evidence, AGAINST_FULL_MEMORY)
 
 
 def _memory_evidence(view: RunView) -> tuple[str, ...]:
@@ -124,7 +129,7 @@ def _unlearned(view: RunView) -> Iterator[Finding]:
         steps = training.steps or last.step
         fall = f"from {before.value:.3f} to {last.value:.3f}"
         evidence = f"the held-out loss fell {fall} in the last {last.step - before.step} steps"
-        yield Finding(
+        yield finding_of(
             "too_short",
             "the training ended while the loss was still falling",
             (evidence,),
@@ -151,7 +156,7 @@ def _poor(view: RunView) -> Iterator[Finding]:
         evidence.append(said)
         remedies.append(remedy)
     title = "the tuned model is not measurably better than its base"
-    yield Finding("poor_results", title, tuple(evidence), (*dict.fromkeys(remedies), *_USUAL))
+    yield finding_of("poor_results", title, tuple(evidence), (*dict.fromkeys(remedies), *_USUAL))
 
 
 _USUAL = (
@@ -203,7 +208,7 @@ def _slow(view: RunView) -> Iterator[Finding]:
         rate = view.training.rows_per_second
         speed = f"{duration(seconds)} of training{f' at {rate:.3g} rows/s' if rate else ''}"
         evidence, remedies = zip(*causes, strict=True)
-        yield Finding("slow", "the training could be faster", (speed, *evidence), tuple(dict.fromkeys(remedies)))
+        yield finding_of("slow", "the training could be faster", (speed, *evidence), tuple(dict.fromkeys(remedies)))
 
 
 def _causes_of_slowness(view: RunView, seconds: float) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with data, or worth knowing of it.
+    """Something that is wrong with data, with a run, or with a bundle, or worth knowing of it.
 
     No text of a finding holds personal data or a secret: quote rows with ``shown_text``.
 
@@ -35,7 +35,8 @@ class Finding:
         fix: The option or the command that does it, as it is typed; empty where a person has to.
         evidence: Examples and values, a line each; at most five.
         figures: Values for programs, and for the page: numbers, texts, lists, and mappings of these.
-        side: The side that the rows are on: ``train``, ``eval``, or ``against``.
+        side: The side that the rows are on: ``train``, ``eval``, or ``against``; empty for a run or a bundle.
+        further: Other remedies, the likeliest first.
     """
 
     kind: str
@@ -48,6 +49,12 @@ class Finding:
     evidence: tuple[str, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
     side: str = "train"
+    further: tuple[str, ...] = ()
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """All that can be done, the likeliest first."""
+        return tuple(filter(None, (self.remedy, self.fix, *self.further)))
 
 
 class Check(Protocol):

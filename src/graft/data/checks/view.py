@@ -31,11 +31,13 @@ class Side:
         name: Which of the three.
         rows: The rows as they were read from the files; empty where the examples were not made from files.
         examples: What was made of them; empty where the columns were not recognized.
+        source: The files, as they are named.
     """
 
     name: str
     rows: Sequence[Row]
     examples: ExampleSet
+    source: str = ""
 
 
 @dataclass(frozen=True)
