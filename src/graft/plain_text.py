@@ -16,8 +16,28 @@ MASK = "***"
 _VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "GRAFT_API_KEY")
 _SHORTEST = 6
 """The minimum length of a secret; a shorter one would occur within other words."""
+KEY_FORMS = (
+    *(r"hf_[A-Za-z0-9]{16,}", r"sk-[A-Za-z0-9_-]{16,}", r"gh[opusr]_[A-Za-z0-9]{16,}", r"github_pat_[A-Za-z0-9_]{16,}"),
+    *(
+        r"glpat-[A-Za-z0-9_-]{16,}",
+        r"xox[abeoprs]-[A-Za-z0-9-]{10,}",
+        r"A(?:KIA|SIA)[A-Z0-9]{16}",
+        r"AIza[A-Za-z0-9_-]{30,}",
+    ),
+    *(
+        r"ya29\.[A-Za-z0-9_-]{20,}",
+        r"GOCSPX-[A-Za-z0-9_-]{20,}",
+        r"[sr]k_live_[A-Za-z0-9]{16,}",
+        r"npm_[A-Za-z0-9]{30,}",
+    ),
+    *(r"pypi-[A-Za-z0-9_-]{30,}", r"shpat_[A-Za-z0-9]{30,}", r"dop_v1_[a-f0-9]{60,}", r"gsk_[A-Za-z0-9]{30,}"),
+    *(r"nvapi-[A-Za-z0-9_-]{30,}", r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}", r"hvs\.[A-Za-z0-9_-]{20,}"),
+    *(r"dckr_pat_[A-Za-z0-9_-]{20,}", r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)?"),
+)
+"""The keys of well-known services, as they are given out: by their first characters and their length."""
 _SECRETS = (
     (re.compile(r"\b(hf_|sk-|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abp]-)[A-Za-z0-9_-]{8,}"), rf"\1{MASK}"),
+    (re.compile(rf"\b(?:{'|'.join(KEY_FORMS)})"), MASK),
     (re.compile(r"(?<=[a-z0-9+.-]://)[^\s/@?#'\"<>]+@", re.IGNORECASE), f"{MASK}@"),
     (
         re.compile(

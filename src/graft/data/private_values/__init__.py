@@ -1,0 +1,1 @@
+"""The parts of ``graft.data.personal``: one file for each kind of number or key that it finds."""
