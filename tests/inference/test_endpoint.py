@@ -344,3 +344,17 @@ def test_what_cannot_be_sent_is_an_error_of_the_user(server, monkeypatch):
     with pytest.raises(InputError, match="proxy") as caught:
         predictor(server, url="http://models.example").endpoint.model_name("m")
     assert "s3cret" not in str(caught.value)
+
+
+def test_rows_that_the_server_refuses_are_passed_over_up_to_a_number_and_are_not_kept(server, tmp_path):
+    server.faults = [status(400, "too long"), None, status(422)]
+    path = tmp_path / "answers.jsonl"
+    asked = predictor(server, path, limits={"concurrency": 1})
+    asked.refusals = 2
+    assert asked.generate(chat("a", "b", "c", "d"), 5) == ["", "B", "", "D"]
+    assert asked.answered[0].finish_reason == "refused: the server answered 400 Bad Request: too long"
+    assert len(path.read_text("utf-8").splitlines()) == 2
+    server.faults = [status(400), status(400), status(400)]
+    with pytest.raises(GraftError, match="400"):
+        asked.generate(chat("e", "f", "g"), 5)
+    assert asked.generate(chat("a", "b", "c", "d"), 5) == list("ABCD")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -12,6 +10,7 @@ from typing import Any
 from graft.commands.endpoint_rows import as_prompts, text_of_messages
 from graft.commands.evaluation import evaluated
 from graft.commands.open_predictors import BASE, PREVIOUS, TUNED
+from graft.commands.served import api_of, check_body, check_json, endpoint_of, masked, say_what_is_sent
 from graft.config import DataSettings, EndpointSettings, EvaluateSettings, EvaluationSettings, ModelSettings
 from graft.errors import InputError, Problems
 from graft.evaluation.answered_label import NO_LABEL
@@ -20,11 +19,10 @@ from graft.evaluation.metrics import default_metrics, get_metric, select_metrics
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import write_evaluation
 from graft.export.cached_predictions import NotRecorded, RecordedColumns, recorded_columns, refuse_code_of_metrics
-from graft.inference.endpoint import FIXED, Endpoint, EndpointPredictor
-from graft.inference.http import Limits
+from graft.inference.endpoint import Endpoint, EndpointPredictor
 from graft.inference.kept_answers import ANSWERS, KeptAnswers
 from graft.inference.predictor import Predictor
-from graft.inference.server_url import ServerUrl, api_key
+from graft.inference.server_url import ServerUrl
 from graft.progress import Reporter
 from graft.runs.evaluation_document import EndpointRecord
 from graft.runs.folder import RunFolder, check_evaluation_folder
@@ -39,8 +37,6 @@ NO_EFFECT = (
     *("chat_template", "trust_remote_code", "model_revision", "max_length"),
 )
 """Settings of a model that is loaded; a server has loaded its own. With a run, its code may be trusted."""
-SECRET_NAME = re.compile(r"key|token(?!s|iz|_id)|secret|passw|authorization|credential", re.IGNORECASE)
-"""Fields of a request whose values are not recorded; ``max_tokens``, ``tokenizer`` and ``stop_token_ids`` are."""
 ENDPOINT = "endpoint"
 
 
@@ -117,12 +113,10 @@ def _checked(request: EndpointRequest) -> tuple[Endpoint, RunFolder | None]:
     for name in NO_EFFECT:
         if name in settings.model_fields_set and (name != "trust_remote_code" or settings.run is None):
             problems.add(f"--{name} has no effect on a server, which has loaded its own model", remedy="omit it")
-    for name in ("endpoint_body", "chat_template_kwargs"):
-        with problems.collecting():
-            _check_json(name, getattr(settings, name))
-    fixed = sorted(FIXED & set(settings.endpoint_body))
-    if fixed:
-        problems.add(f"--endpoint_body cannot set {', '.join(fixed)}: the rows and the answers depend on it")
+    with problems.collecting():
+        check_json("chat_template_kwargs", settings.chat_template_kwargs)
+    with problems.collecting():
+        check_body(settings.endpoint_body)
     if request.output is not None:
         with problems.collecting():
             _check_output(request.output)
@@ -139,24 +133,10 @@ def _checked(request: EndpointRequest) -> tuple[Endpoint, RunFolder | None]:
 
 def _endpoint(url: str, settings: EvaluateSettings) -> Endpoint:
     server = ServerUrl.parse(url)
-    limits = Limits(settings.endpoint_concurrency, settings.endpoint_timeout, settings.endpoint_retries)
-    key, api = api_key(server, settings.api_key_env), settings.endpoint_api or server.api
-    if settings.chat_template_kwargs and api == "completions" and settings.run is None:
+    if settings.chat_template_kwargs and api_of(server, settings) == "completions" and settings.run is None:
         what = "--chat_template_kwargs has no effect: /completions takes texts, which no chat template makes"
         raise InputError(what, remedy="omit it, or --endpoint_api chat, or --run RUN")
-    return Endpoint(server, key, limits, api, settings.endpoint_body, settings.chat_template_kwargs)
-
-
-def _check_json(name: str, given: Mapping[str, Any]) -> None:
-    """Check that a value can be written as JSON.
-
-    Raises:
-        InputError: If a value is none that JSON has, such as NaN.
-    """
-    try:
-        json.dumps(given, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"--{name} cannot be sent as JSON: {error}") from None
+    return endpoint_of(server, settings, settings.chat_template_kwargs)
 
 
 def _check_output(folder: Path) -> None:
@@ -252,12 +232,7 @@ def _judged(
 def _say_what_is_sent(
     predictor: EndpointPredictor, rows: EvaluationRows, output: Path | None, reporter: Reporter
 ) -> None:
-    server, count = predictor.endpoint.server, f"{len(rows.examples):,} rows"
-    if server.is_local:
-        reporter.note(f"asking {predictor.model} at {server.base}: {count}")
-    else:
-        open_text = "" if server.is_encrypted else ", unencrypted"
-        reporter.note(f"asking {predictor.model}: {count} leave this machine{open_text}, for {server.base}")
+    say_what_is_sent(predictor.model, predictor.endpoint.server, f"{len(rows.examples):,} rows", reporter)
     if output is None:
         reporter.note("--output_path DIR keeps the answers as they come, so that an evaluation that stops can go on")
 
@@ -291,22 +266,13 @@ def _record(
         url=endpoint.server.base,
         model=predictor.model,
         api=", ".join(predictor.interfaces),
-        body=_masked({**variables, **endpoint.body}),
+        body=masked({**variables, **endpoint.body}),
         cut=cut,
         no_label=none,
         prompt_tokens=_sum([record.prompt_tokens for record in answered]),
         completion_tokens=_sum([record.completion_tokens for record in answered]),
         notes=notes,
     )
-
-
-def _masked(value: Any, is_secret: bool = False) -> Any:
-    """The value without passwords and keys, which the names of fields tell."""
-    if isinstance(value, Mapping):
-        return {name: _masked(inner, is_secret or bool(SECRET_NAME.search(name))) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_masked(inner, is_secret) for inner in value]
-    return "***" if is_secret and value is not None and not isinstance(value, bool) else value
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

@@ -25,6 +25,7 @@ from graft.config.finetune import (
     TrainingSettings,
 )
 from graft.config.prepare import PrepareSettings, StepSettings
+from graft.config.served import ServerSettings, TeacherSettings
 from graft.config.types import Listed, Pairs, Template, split_paths
 
 __all__ = [
@@ -53,8 +54,10 @@ __all__ = [
     "Pairs",
     "PrepareSettings",
     "RowSettings",
+    "ServerSettings",
     "Settings",
     "StepSettings",
+    "TeacherSettings",
     "Template",
     "TokenSettings",
     "TrainingSettings",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graft.config.base import Settings, setting
 from graft.config.common import DataSettings, HubSettings
+from graft.config.served import TeacherSettings
 from graft.config.types import Listed
 
 
@@ -19,5 +20,5 @@ class StepSettings(Settings):
     seed: int = setting(42, "random seed", ge=0, lt=2**32)
 
 
-class PrepareSettings(StepSettings, HubSettings, DataSettings):
+class PrepareSettings(StepSettings, TeacherSettings, HubSettings, DataSettings):
     """All settings of ``graft prepare``; steps add their own."""

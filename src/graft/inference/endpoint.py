@@ -22,6 +22,10 @@ FIXED = frozenset({"model", "messages", "prompt", "stream", "n", "best_of", "ech
 """Fields of a request that ``--endpoint_body`` cannot set: the rows and the answers depend on them."""
 WITHOUT_LIST = (404, 405, 501)
 """What servers answer that do not list their models."""
+OF_A_ROW = (400, 413, 422)
+"""What servers answer to a request that is too long for the model, or that a filter stops."""
+REFUSED = "refused"
+"""How the ``finish_reason`` of a refused row begins."""
 T = TypeVar("T")
 
 
@@ -112,6 +116,7 @@ class EndpointPredictor:
         kept: The answers that are there already; new ones are added as they come.
         render: Makes the text of messages for ``/completions``; None for rows that are texts.
         seed: The seed that is sent: servers whose greedy decoding is not exact can at least repeat it.
+        refusals: How many rows may be refused before the work ends; such a row has an empty answer, which is not kept.
     """
 
     can_score = False
@@ -125,7 +130,9 @@ class EndpointPredictor:
         kept: KeptAnswers,
         render: Callable[[Example], str] | None = None,
         seed: int = 0,
+        refusals: int = 0,
     ) -> None:
+        self.refusals = refusals
         self.name, self.model, self.endpoint, self.kept = name, model, endpoint, kept
         self.render, self.seed = render, seed
         self.answered: list[AnswerRecord] = []
@@ -142,13 +149,14 @@ class EndpointPredictor:
         """
         requests = [self.request(example, max_new_tokens) for example in examples]
         waiting = {request.key: request for request in requests if request.key not in self.kept}
-        work = _Work(self.endpoint, self.kept, list(waiting.values()), len({request.key for request in requests}))
+        total = len({request.key for request in requests})
+        work = _Work(self.endpoint, self.kept, list(waiting.values()), total, self.refusals)
         try:
             finished(work.run(progress))
         except KeyboardInterrupt:
             raise Interrupted("interrupted", remedy=work.to_continue()) from None
         self.interfaces = sorted({request.path.removeprefix("/").split("/")[0] for request in requests})
-        self.answered = [self.kept[request.key] for request in requests]
+        self.answered = [work.refused.get(request.key) or self.kept[request.key] for request in requests]
         return [without_reasoning(record.answer).strip() for record in self.answered]
 
     def score(
@@ -219,13 +227,17 @@ class _Work:
         kept: Gets the answers.
         waiting: The requests to send.
         total: All requests, those answered before among them.
+        refusals: How many rows may be refused.
+        refused: Those that were, by their keys; they are asked again the next time.
     """
 
     endpoint: Endpoint
     kept: KeptAnswers
     waiting: list[Request]
     total: int
+    refusals: int = 0
     done: int = 0
+    refused: dict[str, AnswerRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.done = self.total - len(self.waiting)
@@ -256,21 +268,35 @@ class _Work:
             try:
                 found = await client.post(request.path, request.body, _record_of(request.path))
             except GraftError as error:
-                raise self._of_row(request, error) from None
-            choice, usage = found.choices[0], found.usage
-            self.kept.add(
-                AnswerRecord(
-                    key=request.key,
-                    origin=request.origin,
-                    answer=choice.written,
-                    finish_reason=choice.finish_reason,
-                    prompt_tokens=usage.prompt_tokens if usage else None,
-                    completion_tokens=usage.completion_tokens if usage else None,
+                if not self._is_refusal(error):
+                    raise self._of_row(request, error) from None
+                said = f"{REFUSED}: {error.problems[0].what}"
+                self.refused[request.key] = AnswerRecord(
+                    key=request.key, origin=request.origin, answer="", finish_reason=said
                 )
-            )
+            else:
+                self._keep(request, found)
             self.done += 1
             if progress is not None:
                 progress(self.done, self.total)
+
+    def _is_refusal(self, error: GraftError) -> bool:
+        """Whether the server refused this row alone, and not too many before it."""
+        of_row = isinstance(error, RefusedRequest) and error.status in OF_A_ROW
+        return of_row and len(self.refused) < self.refusals
+
+    def _keep(self, request: Request, found: ChatRecord | TextRecord) -> None:
+        choice, usage = found.choices[0], found.usage
+        self.kept.add(
+            AnswerRecord(
+                key=request.key,
+                origin=request.origin,
+                answer=choice.written,
+                finish_reason=choice.finish_reason,
+                prompt_tokens=usage.prompt_tokens if usage else None,
+                completion_tokens=usage.completion_tokens if usage else None,
+            )
+        )
 
     def _of_row(self, request: Request, error: GraftError) -> GraftError:
         problem = error.problems[0]

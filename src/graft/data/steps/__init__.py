@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from graft.config import Component, Settings
-from graft.data.steps.base import Change, ChangeLog, Generate, Sides, Step, StepContext, each_row
+from graft.data.steps.base import Change, ChangeLog, Sides, Step, StepContext, each_row
+from graft.data.steps.teacher import Teacher, Written
 from graft.registry import Registry
 
 __all__ = [
     "STEPS",
     "Change",
     "ChangeLog",
-    "Generate",
     "Sides",
     "Step",
     "StepContext",
+    "Teacher",
+    "Written",
     "each_row",
     "step_components",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -14,6 +14,7 @@ from graft.data.faults import Faults
 from graft.data.quality import to_examples
 from graft.data.readers import Row
 from graft.data.spool import Spool
+from graft.data.steps.teacher import Teacher
 from graft.progress import SILENT, Reporter
 
 Sides: TypeAlias = dict[str, Sequence[Row]]
@@ -61,10 +62,6 @@ class ChangeLog:
         self.changes.append(change)
 
 
-Generate: TypeAlias = Callable[[Sequence[Sequence[Mapping[str, str]]]], Iterator[str | None]]
-"""Conversations -> the answer to each, in their order; None where there is none. Each is a list of messages."""
-
-
 @dataclass
 class StepContext:
     """What a step works with.
@@ -75,7 +72,8 @@ class StepContext:
         log: Takes every change.
         seed: Decides what is drawn.
         labels: The classes, where answers are such.
-        generate: Writes answers with a model or a server; None where none is given.
+        teacher: Writes answers, a model or a server; None where none is given.
+        against: Rows that no added row may repeat, such as those of a benchmark.
         reporter: Shows the progress.
     """
 
@@ -83,7 +81,8 @@ class StepContext:
     settings: DataSettings
     log: ChangeLog = field(default_factory=ChangeLog)
     seed: int = 42
-    generate: Generate | None = None
+    teacher: Teacher | None = None
+    against: Sequence[Row] = ()
     reporter: Reporter = SILENT
 
     def mapping(self, rows: Sequence[Row]) -> ColumnMapping:
