@@ -119,6 +119,15 @@ def test_a_reader(tmp_path: Path) -> None:
     assert [str(problem) for problem in problems.found] == [f"{file}:3: this section is empty"]
 
 
+def test_a_check(
+    models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(ROWS[2], "text", "SO IT IS, AND LOUDLY")
+    follow("check.md", models, tmp_path, monkeypatch)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1 of 36 rows are in capital letters [shouting]" in out and "rows.jsonl:3" in out
+
+
 def test_a_target(models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")

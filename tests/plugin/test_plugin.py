@@ -105,3 +105,26 @@ def test_a_workflow_with_its_pass(graft, files):
     graft("run", "--config", folder / "flow.yaml")
     size = sum(file.stat().st_size for file in (folder / "flow" / "tune" / "adapter").iterdir())
     assert (folder / "flow" / "measure" / "size.txt").read_text(encoding="utf-8") == str(size // 2)
+
+
+def test_its_check_runs_in_doctor_and_before_training(graft, files):
+    folder, model = files
+    lines = [f"say {word}|{word}" for word in ("one", "two", "three", "four", "five", "six", "seven", "eight")]
+    rows = folder / "loud.pipes"
+    rows.write_text("\n".join(["call|echo", *lines, "SAY NINE NOW|nine"]) + "\n", encoding="utf-8")
+    assert "--most_capitals X" in graft("doctor", "--help").stdout
+    out = graft("doctor", rows, "--fail_on", "warning", "--checks", "shouting", code=3).stdout
+    assert "1 row is in capital letters [shouting]" in " ".join(out.split()) and "loud.pipes:10" in out
+    strict = json.loads(graft("doctor", rows, "--checks", "shouting", "--most_capitals", "1", "--json").stdout)
+    assert strict["checks"] == ["shouting"] and strict["findings"] == []
+    words = ("--task", "echo", "--max_steps", "1", "--evaluate", "false", "--eval_share", "0.3")
+    plan = json.loads(graft("finetune", model, rows, *words, "--dry_run", "--json").stdout)
+    found = [finding for finding in plan["findings"] if finding["kind"] == "shouting"]
+    assert found[0]["places"] == [f"{rows}:10"] and found[0]["count"] == 1
+    said = graft("finetune", model, rows, *words, "-o", folder / "loud").stderr
+    assert "warning: 1 row is in capital letters" in said and "graft doctor" in said
+    manifest = json.loads((folder / "loud" / "manifest.json").read_text(encoding="utf-8"))
+    assert found[0] in manifest["data"]["findings"]
+    assert "1 row is in capital letters" in graft("show", folder / "loud").stdout
+    report = (folder / "loud" / "report.html").read_text(encoding="utf-8")
+    assert "1 row is in capital letters" in report and str(folder) not in report

@@ -34,6 +34,7 @@ def run(arguments: Arguments) -> int:
     with Screen(quiet=as_json) as screen:
         settings = read_settings(arguments)
         from graft.commands.finetune import already_finished, carry_out, plan
+        from graft.planning.quick_checks import HINT
 
         finished = already_finished(settings, screen)
         if finished is not None:
@@ -49,6 +50,11 @@ def run(arguments: Arguments) -> int:
             screen.note(f"{inferred.name} = {_short(inferred.value)}  ({inferred.why})")
         for warning in planned.data.summary["warnings"]:
             screen.note(f"warning: {warning}")
+        warnings = [finding for finding in planned.data.findings if finding.severity == "warning"]
+        for finding in warnings:
+            screen.note(f"warning: {finding.sentence}")
+        if warnings:
+            screen.note(HINT)
         folder = carry_out(planned, screen)
     print_result(folder, as_json)
     return 0

@@ -24,6 +24,7 @@ from graft.models.base import Base, save_chat_template
 from graft.plain_text import mask_secrets
 from graft.planning.fingerprints import chat_template_sha256, tokenizer_sha256
 from graft.planning.plan import RunPlan
+from graft.planning.quick_checks import finding_record
 from graft.runs.evaluation_document import read_metrics
 from graft.runs.folder import RunFolder
 from graft.runs.kind import is_run
@@ -149,6 +150,7 @@ def _data(plan: RunPlan) -> dict[str, Any]:
         "trained_token_share": round(plan.trained_tokens / max(plan.tokens, 1), 4),
         "tokens": plan.tokens,
         "summary": data.summary,
+        "findings": [finding_record(finding) for finding in data.findings],
     }
 
 

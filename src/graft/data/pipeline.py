@@ -10,6 +10,7 @@ import numpy as np
 
 from graft.config import DataSettings
 from graft.data.chat_template import Renderer
+from graft.data.checks.base import Finding
 from graft.data.classes import spelling_warnings
 from graft.data.columns import ColumnMapping, recognize
 from graft.data.columns.several import check_used
@@ -41,6 +42,7 @@ class Prepared:
         summary: What the data is like, as plain values.
         inferred: What was decided from the data.
         files: The SHA-256 of each file that was read, by its path.
+        findings: What the quick checks found, the gravest first.
     """
 
     train: ExampleSet
@@ -51,6 +53,7 @@ class Prepared:
     summary: dict[str, Any]
     inferred: list[InferredSetting]
     files: Mapping[str, str] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True)

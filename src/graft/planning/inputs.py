@@ -14,6 +14,7 @@ from graft.methods import METHODS
 from graft.models.base import Base, load_tokenizer, resolve
 from graft.planning.continuing import Parent, continued
 from graft.planning.new_tokens import with_new_tokens
+from graft.planning.quick_checks import checked
 from graft.planning.unused import check_used
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
@@ -58,7 +59,7 @@ def read_inputs(settings: FinetuneSettings, reporter: Reporter) -> Inputs:
     tokenizer = None
     if settings.text_template is not None and base is not None and not of_model:  # whose turns split the template
         tokenizer = _tokenizer(base, parent, settings)
-    data = _data(settings, loaded, task, tokenizer, problems)
+    data = _data(settings, loaded, task, tokenizer, problems, reporter)
     problems.found += of_model.found
     with problems.collecting():
         check_used(settings, task, loaded.eval_source.path if loaded and loaded.eval_source else "")
@@ -117,7 +118,12 @@ def _task(
 
 
 def _data(
-    settings: FinetuneSettings, loaded: Loaded | None, task: Task | None, tokenizer: Any, problems: Problems
+    settings: FinetuneSettings,
+    loaded: Loaded | None,
+    task: Task | None,
+    tokenizer: Any,
+    problems: Problems,
+    reporter: Reporter,
 ) -> Prepared | None:
     """The prepared rows; without a model they are tried as they must be meant, so that what is wrong with them is said.
 
@@ -132,5 +138,6 @@ def _data(
         if tried is None:
             loaded.faults.raise_if_any()
         else:
-            return prepare(settings, settings.seed, tokenizer, tried.recognize, loaded)
+            prepared = prepare(settings, settings.seed, tokenizer, tried.recognize, loaded)
+            return checked(prepared, loaded, settings.seed, reporter)
     return None

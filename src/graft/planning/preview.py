@@ -8,6 +8,7 @@ from typing import Any
 from graft.data.token_table import row_lengths
 from graft.planning.estimate import estimate
 from graft.planning.plan import RunPlan
+from graft.planning.quick_checks import HINT, finding_record
 
 ROWS_SHOWN = 3
 
@@ -35,6 +36,7 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "estimate": asdict(estimate(plan)),
         "inferred_settings": [asdict(inference) for inference in plan.inferred],
         "data": plan.data.summary,
+        "findings": [finding_record(finding) for finding in plan.data.findings],
         "first_rows": [_row(plan, index) for index in range(min(ROWS_SHOWN, len(plan.rows)))],
     }
 
@@ -77,6 +79,10 @@ def print_preview(plan: RunPlan) -> None:
         print(f"inferred   {inference['name']} = {_plain(inference['value'])}: {inference['why']}")
     for warning in document["data"]["warnings"]:
         print(f"warning    {warning}")
+    for finding in plan.data.findings:
+        print(f"{finding.severity:<10} {finding.sentence}")
+    if plan.data.findings:
+        print(f"           {HINT}")
     for row in document["first_rows"]:
         trained = f" in the prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""
         print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens{trained}")

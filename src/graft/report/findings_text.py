@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from graft.data.checks import SEVERITIES, Finding
+from graft.report.finding_view import FindingView, found_view
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _LABEL = 10
@@ -47,22 +48,23 @@ def print_facts(console: Console, facts: Sequence[tuple[str, str]], indent: int 
 
 def _print_finding(console: Console, finding: Finding) -> None:
     console.print()
-    title = f"{finding.title[:1].upper()}{finding.title[1:]}"
-    where = finding.kind if finding.side in ("", "train") else f"{finding.kind}, {finding.side}"
-    _print_line(console, "  -", f"{title} [{where}]", "", 4, style="bold")
-    print_facts(console, list(_facts(finding)), 4)
+    shown = found_view(finding)
+    _print_line(console, "  -", f"{shown.title} [{shown.where}]", "", 4, style="bold")
+    print_facts(console, list(_facts(shown)), 4)
 
 
-def _facts(finding: Finding) -> Iterator[tuple[str, str]]:
+def _facts(finding: FindingView) -> Iterator[tuple[str, str]]:
     """The label and the text of each line below the title."""
-    if len(finding.rows):
-        yield "rows", str(finding.rows)
+    if finding.places:
+        yield "rows", finding.places
     if finding.why:
         yield "why", finding.why
     for line in finding.evidence:
         yield "evidence", line
-    for label, lines in (("remedy", (finding.remedy,)), ("fix", (finding.fix,)), ("or", finding.further)):
-        yield from ((label, line) for line in lines if line)
+    for number, line in enumerate(finding.remedies):
+        yield "or" if number else "remedy", line
+    if finding.fix:
+        yield "fix", finding.fix
 
 
 def _print_line(console: Console, label: str, text: str, label_style: str, indent: int, style: str = "") -> None:

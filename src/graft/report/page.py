@@ -17,6 +17,7 @@ from graft.files import write_whole
 from graft.report import summary, usage
 from graft.report.charts import Frame, interval_plot, loss_chart
 from graft.report.confusion import class_rows, commonest_share, matrices, mistakes, with_classes
+from graft.report.finding_view import recorded_view
 from graft.report.format import count, figure, interval_text, metric_of, probability, share, signed, when
 from graft.report.row_changes import Changes, cut, find_changes, marked
 from graft.runs.metric_info import MetricInfo
@@ -179,7 +180,8 @@ def _rows(view: RunView) -> dict[str, Any]:
         "change_lists": _change_lists(changes),
         "data_facts": shared(summary.data_facts(view)),
         "label_counts": _bars(summary.label_counts(view)),
-        "warnings": shared(summary.data_warnings(view)),
+        "warnings": shared(list(view.data.summary.warnings)),
+        "findings": shared([recorded_view(finding) for finding in view.data.findings]),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from graft.config import FinetuneSettings
 from graft.evaluation.table import verdict
 from graft.models.license import commercial_use
+from graft.report.finding_view import recorded_view
 from graft.report.format import count, duration, figure, listed, megabytes, metric_of, share, took, when
 from graft.runs.manifest import SourceRecord, TrainingRecord
 from graft.runs.view import RunView, number
@@ -232,7 +233,8 @@ def warnings(view: RunView) -> list[str]:
 
 def data_warnings(view: RunView) -> list[str]:
     """Warnings about the data."""
-    return list(dict.fromkeys(view.data.summary.warnings))
+    grave = [recorded_view(finding) for finding in view.data.findings if finding.severity != "note"]
+    return list(dict.fromkeys((*view.data.summary.warnings, *(finding.sentence for finding in grave))))
 
 
 def settings(view: RunView) -> list[Setting]:

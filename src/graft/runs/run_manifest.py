@@ -84,10 +84,24 @@ class DataSummaryRecord(Record):
     warnings: list[str] = Field(default_factory=list)
 
 
+class FindingRecord(Record):
+    """What a check of the data found: ``count`` rows, the first of them at ``places``."""
+
+    kind: str = ""
+    severity: str = "warning"
+    title: str = ""
+    side: str = "train"
+    count: Count = 0
+    places: list[str] = Field(default_factory=list)
+    why: str = ""
+    remedy: str = ""
+    fix: str = ""
+
+
 class DataRecord(Record):
     """The rows of a run: their sources, their number after preparation, and what they are like.
 
-    ``files`` has the SHA-256 of each data file by its path.
+    ``files`` has the SHA-256 of each data file by its path, ``findings`` what the quick checks found before training.
     """
 
     train: SourceRecord | None = None
@@ -100,6 +114,7 @@ class DataRecord(Record):
     trained_token_share: float | None = None
     tokens: Count | None = None
     summary: DataSummaryRecord = Field(default_factory=DataSummaryRecord)
+    findings: list[FindingRecord] = Field(default_factory=list)
 
 
 class TrainingRecord(Record):

@@ -52,6 +52,11 @@ class Finding:
     further: tuple[str, ...] = ()
 
     @property
+    def sentence(self) -> str:
+        """The title with the first places."""
+        return f"{self.title}: {self.rows}" if len(self.rows) else self.title
+
+    @property
     def remedies(self) -> tuple[str, ...]:
         """All that can be done, the likeliest first."""
         return tuple(filter(None, (self.remedy, self.fix, *self.further)))
