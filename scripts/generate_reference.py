@@ -318,7 +318,7 @@ is written whole or not at all.
 | `model/` | the model to load: the tuned weights (`full`), or the base by link |
 | `adapter/` | what an adapter method trained, in PEFT's format where it has one |
 | `checkpoints/` | `checkpoint-N`, as the Trainer writes them; what `--resume` continues from |
-| `evaluation.json` | for each predictor and metric: value, 95 % interval, n; paired differences |
+| `evaluation.json` | for each predictor and metric: value, 95 % interval, n; paired differences; scores to beat |
 | `predictions.jsonl` | for each row: prompt, reference, the answers of base and tuned, scores |
 | `report.html`, `README.md` | the page to look at, the model card |
 

@@ -12,7 +12,9 @@ import pytest
 
 from graft.errors import InputError
 from graft.report import write_report
+from graft.report.card import write_card
 from graft.report.page import render
+from graft.report.terminal import run_summary
 from graft.runs.view import RunView
 from report import sample_run
 
@@ -194,6 +196,21 @@ def test_one_model_alone(tmp_path: Path) -> None:
     (run / "manifest.json").unlink()
     text = words(write_report(run).read_text(encoding="utf-8"))
     assert f"{document['predictors']['base']['accuracy']['value']:.3f}" in text
+
+
+def test_scores_to_beat_stand_beside_those_of_the_models(tmp_path: Path) -> None:
+    run = sample_run.classification(tmp_path)
+    document = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    figure = {"value": 0.4321, "low": 0.4, "high": 0.46, "n": 571}
+    document["baselines"] = {"most_common": {"accuracy": {**figure, "value": 0.3}}, "tfidf": {"accuracy": figure}}
+    (run / "evaluation.json").write_text(json.dumps(document), encoding="utf-8")
+    page = write_report(run).read_text(encoding="utf-8")
+    head = page[page.index("<thead") : page.index("</thead>")]
+    assert head.index("most common") < head.index("TF-IDF") < head.index("base") < head.index("tuned")
+    assert "<b>0.432</b>" in page and "always predicting the most frequent label: 0.3" in page
+    card = write_card(run).read_text(encoding="utf-8")
+    assert "| most common | TF-IDF | base | tuned |" in card
+    assert run_summary(run)["baselines"]["tfidf"] == {"accuracy": figure}
 
 
 def test_many_labels_list_the_mistakes(tmp_path: Path) -> None:

@@ -33,11 +33,12 @@ def print_evaluation(document: dict[str, Any]) -> None:
             print(f"\n{name}")
             print_evaluation(each)
         return
+    from graft.data.baselines import baseline_title
     from graft.evaluation.table import rows, verdict
     from graft.report.figure_table import print_figures
 
     console = Console()
-    names = list(document["predictors"])
+    names = [*map(baseline_title, document.get("baselines") or ()), *document["predictors"]]
     title = f"{document['data']['rows']:,} rows of {Path(document['data']['path']).name}"
     pairs = list(dict.fromkeys((d["from"], d["to"]) for d in document["differences"]))
     differences = ["difference" if len(pairs) == 1 else f"{before} → {after}" for before, after in pairs]

@@ -10,7 +10,7 @@ from typing import Any
 
 from graft.commands.evaluate_bundle import BundleEvaluation
 from graft.commands.evaluate_endpoint import EndpointRequest, check_no_endpoint, evaluate_endpoint
-from graft.commands.evaluation import documents, evaluated, note_other_kind
+from graft.commands.evaluation import documents, evaluated, kept_training_rows, note_other_kind
 from graft.commands.failures import resource_errors
 from graft.commands.open_predictors import (
     BASE,
@@ -142,7 +142,8 @@ def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluat
     check_metrics(request.evaluation.metrics, task, label_space, rows.labels, request.evaluation.normalize)
     predictors = model.predictors(reporter, with_base=True, name=BASE)
     default, limit = task.default_metrics(label_space), prompt.max_new_tokens
-    result = evaluated(predictors, rows, request.evaluation, reporter, default, recorded_limit=limit)
+    train = kept_training_rows(model.run, rows, reporter)
+    result = evaluated(predictors, rows, request.evaluation, reporter, default, recorded_limit=limit, train=train)
     if model.run is not None and TUNED in predictors and BASE not in predictors:
         result.document["notes"].append(_without_base(model.run))
     enter(reporter, "writing")
@@ -259,5 +260,6 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -
         reporter.note("The base model has a new, untrained head, so its score is chance level.")
     rows = EvaluationRows(examples, plan.data.mapping.labels, source, plan.data.mapping.kind)
     pairs = [(PREVIOUS, TUNED), (BASE, TUNED)] if PREVIOUS in predictors else None
-    result = evaluated(predictors, rows, plan.settings, reporter, task.default_metrics(encoding.label_space), pairs)
+    default = task.default_metrics(encoding.label_space)
+    result = evaluated(predictors, rows, plan.settings, reporter, default, pairs, train=plan.data.train)
     record(run, result)

@@ -32,8 +32,8 @@ class Evaluation:
         document: The content of evaluation.json: ``data``, ``labels``, ``max_new_tokens`` (the limit of an answer),
             ``normalize`` (what does not count), ``metrics`` (what each metric says of itself), ``notes``
             (sentences on the answers), ``predictors`` (value, 95 % interval and n of each metric),
-            ``differences`` (paired, from one predictor to another), and for classes ``confusion`` and
-            ``classes``.
+            ``differences`` (paired, from one predictor to another), ``baselines`` (scores to beat), and for classes
+            ``confusion`` and ``classes``.
         predictions: The lines of predictions.jsonl. ``likelihoods`` are, by predictor, the log-likelihood in nats, the
             tokens, and whether it is the greedy answer, of each of ``labels``, or without labels of the reference.
     """
@@ -53,6 +53,7 @@ def evaluate(
     seed: int = SEED,
     reporter: Reporter | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
+    baselines: Mapping[str, Sequence[str]] | None = None,
 ) -> Evaluation:
     """Compare ``predictors`` on ``rows``.
 
@@ -67,6 +68,7 @@ def evaluate(
         reporter: Shows the progress.
         pairs: The differences to compute, as names of predictors, the most important first; None takes those from the
             first predictor to each other.
+        baselines: The answers of what is no model to every row, by name (``graft.data.baselines``): scores to beat.
 
     Raises:
         InputError: If there are no rows, or a metric is unknown or does not fit.
@@ -85,6 +87,7 @@ def evaluate(
     statistics = {
         metric.name: {name: metric.checked_statistics(one) for name, one in found.items()} for metric in chosen
     }
+    bootstrap = Bootstrap(len(rows.examples), bootstrap_samples, seed)
     document = {
         "data": rows.source,
         "labels": rows.labels or None,
@@ -92,7 +95,8 @@ def evaluate(
         "normalize": list(normalize),
         "metrics": _described(chosen),
         "notes": [*unlike, *_notes(found, chosen, normalize)],
-        **_figures(list(found), chosen, statistics, Bootstrap(len(rows.examples), bootstrap_samples, seed), pairs),
+        **_figures(list(found), chosen, statistics, bootstrap, pairs),
+        "baselines": {name: _beaten(answers, rows, chosen, bootstrap) for name, answers in (baselines or {}).items()},
         **_classes(found, chosen, rows),
     }
     return Evaluation(document, _prediction_lines(rows.examples, found, chosen, statistics))
@@ -170,6 +174,19 @@ def _figures(
             difference = bootstrap.difference(now - then, later - earlier)
             differences.append({"metric": metric.name, "from": before, "to": after, **_rounded(difference)})
     return {"predictors": predictors, "differences": differences}
+
+
+def _beaten(
+    answers: Sequence[str], rows: EvaluationRows, metrics: Sequence[Metric], bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """The figures of a baseline, in the metrics that need no likelihoods."""
+    found = Predictions(rows.references, answers, answers, rows.labels, alternatives=rows.alternatives)
+    figures: dict[str, Any] = {}
+    for metric in metrics:
+        if metric.needs != "likelihood":
+            value, samples = bootstrap.values(metric, metric.checked_statistics(found))
+            figures[metric.name] = {**_rounded(bootstrap.interval(value, samples)), "n": len(answers)}
+    return figures
 
 
 def _rounded(interval: Interval) -> dict[str, float]:

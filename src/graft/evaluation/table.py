@@ -14,14 +14,16 @@ Document = Mapping[str, Any]
 
 
 def rows(document: Document) -> list[tuple[str, ...]]:
-    """Return a row for each metric: its label, a cell for each predictor, and a cell for each difference.
+    """Return a row for each metric: its label, and a cell for each baseline, each predictor and each difference.
 
     Cells hold the value with its 95 % interval, those of differences also p.
     """
     found = []
     for name in metric_names(document):
         metric = metric_info(document, name)
-        cells = [_with_interval(metric, figures[name]) for figures in document["predictors"].values()]
+        beaten = document.get("baselines") or {}
+        figures = [*(each.get(name) for each in beaten.values()), *(f[name] for f in document["predictors"].values())]
+        cells = [_with_interval(metric, found) if found else "" for found in figures]
         differences = [_difference(metric, d) for d in document["differences"] if d["metric"] == name]
         found.append((metric.label, *cells, *differences))
     return found

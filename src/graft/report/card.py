@@ -175,22 +175,29 @@ def _how_to_use(view: RunView) -> str:
     return f"## How to use it\n\n{code}On the command line, with graft:\n\n{fenced(commands, 'bash')}"
 
 
+BASELINES = (
+    "Scores to beat: the most common answer of the training rows, and TF-IDF of words with logistic regression, "
+    "trained on them in seconds."
+)
+
+
 def _scores(view: RunView) -> str:
     if not view.scores:
         return ""
-    names = view.predictors
+    scores = {**view.baselines, **view.scores}
     lines = [
-        f"| metric | {' | '.join(markdown(name) for name in names)} | difference | rows |",
-        f"|---|{'---|' * len(names)}---|---|",
+        f"| metric | {' | '.join(map(markdown, scores))} | difference | rows |",
+        f"|---|{'---|' * len(scores)}---|---|",
     ]
     for metric in (metric_of(view, metric) for metric in view.metric_names):
-        estimates = [view.scores[name].get(metric.name) for name in names]
+        estimates = [figures.get(metric.name) for figures in scores.values()]
         cells = [_bracketed(metric.figure(e.value), interval_text(metric, e)) if e else "" for e in estimates]
         d = view.difference(metric.name)
         gain = _bracketed(signed(metric, d.value), interval_text(metric, d)) if d else ""
         rows = count(next((e.n for e in estimates if e), None))
         lines.append(f"| {markdown(metric.heading)} | {' | '.join(cells)} | {gain} | {rows} |")
     lines.append(f"\n{markdown(summary.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
+    lines += [f"\n{BASELINES}"] if view.baselines else []
     lines += [f"\n{markdown(without_places(note))}" for note in view.evaluation.notes]
     return "## Scores\n\n" + "\n".join(lines)
 

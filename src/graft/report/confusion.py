@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from graft.data.baselines import MOST_COMMON
 from graft.report.format import count, share
 from graft.runs.evaluation_document import ClassRecord
 from graft.runs.view import RunView
@@ -98,7 +99,10 @@ def with_classes(view: RunView) -> list[str]:
 
 
 def commonest_share(view: RunView) -> float | None:
-    """The accuracy of always giving the commonest label."""
+    """The accuracy of always giving the commonest label of the training rows; of older runs, of the rows judged by."""
+    known = view.evaluation.baselines.get(MOST_COMMON, {}).get("accuracy")
+    if known is not None:
+        return known.value
     supports = [sum(counts) for _, matrix in _counts(view)[:1] for counts in matrix]
     return max(supports) / sum(supports) if sum(supports) else None
 

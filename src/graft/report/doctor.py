@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
+from graft.data.baselines import TFIDF
 from graft.data.checks import Finding, Severity
 from graft.report import summary, usage
 from graft.report.base_weights import MISSING, dependence
@@ -152,6 +153,9 @@ def _poor(view: RunView) -> Iterator[Finding]:
     evidence, remedies = [summary.sentence(view)], []
     if beaten and commonest is not None:
         evidence.append(f"always predicting the most frequent label reaches {info.figure(commonest)}")
+    cheap = view.evaluation.baselines.get(TFIDF, {}).get(metric)
+    if cheap is not None and tuned is not None and tuned.value <= cheap.value and not info.lower_is_better:
+        evidence.append(f"TF-IDF with logistic regression, trained in seconds, reaches {info.figure(cheap.value)}")
     for said, remedy in _reasons(view, tuned.n if tuned else None):
         evidence.append(said)
         remedies.append(remedy)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from graft.data.baselines import TFIDF, baseline_title
 from graft.files import write_whole
 from graft.report import summary, usage
 from graft.report.charts import Frame, interval_plot, loss_chart
@@ -146,11 +147,18 @@ def _scores(view: RunView) -> dict[str, Any]:
     return {
         "judged_on": summary.judged_on(view),
         "hero": _hero(view),
-        "plot": interval_plot(view.scores, _metrics(view), commonest_share(view)),
+        "plot": interval_plot({**_learned(view), **view.scores}, _metrics(view), commonest_share(view)),
+        "plotted": [*_learned(view), *view.predictors],
         "commonest": commonest_share(view),
         "baseline": any(metric.has_majority_baseline for metric in _metrics(view)),
+        "columns": [*view.baselines, *view.predictors],
         "scores": [_score_row(view, metric) for metric in view.metric_names],
     }
+
+
+def _learned(view: RunView) -> dict[str, dict[str, Estimate]]:
+    """The baseline that learns; the other is the line that marks the most frequent label."""
+    return {name: figures for name, figures in view.baselines.items() if name == baseline_title(TFIDF)}
 
 
 def _training(view: RunView) -> dict[str, Any]:
@@ -234,7 +242,7 @@ def _metrics(view: RunView) -> list[MetricInfo]:
 
 def _score_row(view: RunView, name: str) -> ScoreRow:
     metric = metric_of(view, name)
-    estimates = [values.get(name) for values in view.scores.values()]
+    estimates = [values.get(name) for values in (*view.baselines.values(), *view.scores.values())]
     difference = view.difference(name)
     return ScoreRow(
         metric.heading,

@@ -62,6 +62,7 @@ def run_summary(run: Path) -> dict[str, Any]:
         "base": view.manifest.base.document() if view.manifest and view.manifest.base else {},
         "method": view.method,
         "scores": evaluation.get("predictors", {}),
+        "baselines": evaluation.get("baselines", {}),
         "differences": evaluation.get("differences", []),
         "fixed": len(changes.fixed) if changes else None,
         "broken": len(changes.broken) if changes else None,
@@ -78,10 +79,10 @@ def _print_scores(view: RunView, console: Console) -> None:
     rows: list[tuple[str | Text, ...]] = []
     for name in view.metric_names:
         metric = metric_of(view, name)
-        estimates = [values.get(name) for values in view.scores.values()]
+        estimates = [values.get(name) for values in (*view.baselines.values(), *view.scores.values())]
         cells = [_cell(metric, found) for found in (*estimates, view.difference(name))]
         rows.append((metric.heading, *cells, count(next((each.n for each in estimates if each), None))))
-    print_figures(console, ("metric", *view.predictors, "difference", "rows"), rows)
+    print_figures(console, ("metric", *view.baselines, *view.predictors, "difference", "rows"), rows)
 
 
 def _cell(metric: MetricInfo, found: Estimate | Difference | None) -> Text:

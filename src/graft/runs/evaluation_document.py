@@ -77,6 +77,7 @@ class EvaluationDocument(Record):
         notes: Sentences on the answers, such as how many differ from the reference only in letter case.
         predictors: By predictor and metric: the value, its 95 % interval, and the number of rows.
         differences: Paired differences from the first predictor to each other.
+        baselines: Scores to beat, as ``predictors``: of the most common answer in the training rows, and of TF-IDF.
         confusion: By predictor: a row for each label, a column for each answer; a last column for other answers.
         classes: By predictor and class.
         endpoint: The server that is one of the predictors, if there is one.
@@ -90,6 +91,7 @@ class EvaluationDocument(Record):
     notes: list[str] = Field(default_factory=list)
     predictors: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
     differences: list[DifferenceRecord] = Field(default_factory=list)
+    baselines: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
     lower_is_better: list[str] = Field(default_factory=list)
     confusion: dict[str, list[list[Count]]] = Field(default_factory=dict)
     classes: dict[str, dict[str, ClassRecord]] = Field(default_factory=dict)

@@ -56,13 +56,14 @@ def read_kept_rows(path: Path, kind: str = "", most: int | None = None) -> list[
     return [kept_row(line, f"{path}:{number}", kind) for number, line in islice(_lines(path), most)]
 
 
-def draw_kept_rows(path: Path, count: int, seed: int) -> list[Example]:
+def draw_kept_rows(path: Path, count: int, seed: int, kind: str = "") -> list[Example]:
     """Return rows in a file of a run's data, drawn with ``seed``: those of ``random.sample`` over all rows.
 
     Args:
         path: The file.
         count: The number of rows; all of them where there are fewer.
         seed: The seed.
+        kind: What the run recognized the columns as; see ``from_row``.
 
     Raises:
         InputError: If the file cannot be read, it or its folder is a link, or a row that was drawn is damaged; no
@@ -71,7 +72,7 @@ def draw_kept_rows(path: Path, count: int, seed: int) -> list[Example]:
     numbers = [number for number, _ in _lines(path)]
     chosen = random.Random(seed).sample(numbers, min(count, len(numbers)))
     wanted = set(chosen)
-    found = {number: kept_row(line, f"{path}:{number}") for number, line in _lines(path) if number in wanted}
+    found = {number: kept_row(line, f"{path}:{number}", kind) for number, line in _lines(path) if number in wanted}
     return [found[number] for number in chosen]
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
+from graft.data.baselines import baseline_title
 from graft.documents import NotPermitted
 from graft.runs.evaluation_document import (
     DifferenceRecord,
@@ -197,6 +198,11 @@ class RunView:
     def predictors(self) -> list[str]:
         """The names of the predictors, the base first."""
         return list(self.scores)
+
+    @property
+    def baselines(self) -> dict[str, dict[str, FigureRecord]]:
+        """Scores to beat: title of the baseline -> metric -> value with its interval."""
+        return {baseline_title(name): figures for name, figures in self.evaluation.baselines.items()}
 
     @cached_property
     def metric_names(self) -> list[str]:

@@ -1,0 +1,128 @@
+"""A classifier of texts that is trained in seconds: TF-IDF of words and pairs of words, and logistic regression."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels: TypeAlias = NDArray[np.int64]
+Probabilities: TypeAlias = NDArray[np.float64]
+Features: TypeAlias = Any
+"""A matrix with a row for each text, dense or sparse (CSR)."""
+
+LONGEST = 5_000
+"""Characters of a text that are looked at."""
+MOST_FEATURES = 20_000
+FOLDS = 5
+_WORDS = r"(?u)\b\w+\b|[^\w\s]+"
+"""Words, and signs in a row: ``!!`` and ``:)`` tell classes apart."""
+
+
+def vectorizer(texts: Sequence[str]) -> Any:
+    """Return what turns texts into TF-IDF features, fitted to ``texts``.
+
+    Words and pairs of words that occur in two texts or more; the logarithm of counts; rows of length 1.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    found = TfidfVectorizer(
+        ngram_range=(1, 2),
+        min_df=2 if len(texts) > 50 else 1,  # of few texts, most words occur once
+        max_features=MOST_FEATURES,
+        sublinear_tf=True,
+        token_pattern=_WORDS,
+    )
+    try:
+        return found.fit(texts)
+    except ValueError:  # no word occurs twice
+        return found.set_params(min_df=1, token_pattern=r"(?s).+").fit([text or " " for text in texts] or [" "])
+
+
+def fitted(features: Features, labels: Labels, seed: int) -> Any:
+    """Return a logistic regression of features on classes.
+
+    Args:
+        features: The features, (texts, size).
+        labels: The class of each text as a number.
+        seed: The seed of the fit.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 300 steps are near enough to the optimum
+        return LogisticRegression(C=3.0, max_iter=300, random_state=seed).fit(features, labels)
+
+
+def folds_of(labels: Labels, seed: int, count: int = FOLDS) -> Labels:
+    """Return the fold of each text, from 0 on; each class is spread evenly over the folds."""
+    generator = np.random.default_rng(seed)
+    folds = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        places = generator.permutation(np.flatnonzero(labels == label))
+        folds[places] = (np.arange(len(places)) + generator.integers(count)) % count
+    return folds
+
+
+def probabilities(model: Any, features: Features, classes: int) -> Probabilities:
+    """Return the probability of each class, (texts, classes); 0 for those that ``model`` has not seen."""
+    found = np.zeros((features.shape[0], classes))
+    found[:, model.classes_] = model.predict_proba(features)
+    return found
+
+
+def out_of_fold(features: Features, labels: Labels, classes: int, seed: int) -> Probabilities:
+    """Return the probability of each class for each text, by a model that has not seen the text: (texts, classes)."""
+    found = np.zeros((len(labels), classes))
+    for train, test in splits(labels, seed):
+        if len(np.unique(labels[train])) > 1:
+            found[test] = probabilities(fitted(features[train], labels[train], seed), features[test], classes)
+    return found
+
+
+def splits(labels: Labels, seed: int) -> Iterator[tuple[Labels, Labels]]:
+    """Yield the places to train on and to predict, for each fold."""
+    folds = folds_of(labels, seed)
+    for fold in range(FOLDS):
+        test = np.flatnonzero(folds == fold)
+        if len(test):
+            yield np.flatnonzero(folds != fold), test
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    """What all texts begin with, up to a blank: what the first and the last in order have in common."""
+    first, last = min(texts), max(texts)
+    length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return re.sub(r"\S+\Z", "", first[:length])
+
+
+@dataclass(frozen=True)
+class Unshared:
+    """Takes out of texts what all of them have in common, such as an instruction.
+
+    Attributes:
+        before: What all of them begin with, up to a blank.
+        after: What all of them end with, from a blank on.
+    """
+
+    before: str = ""
+    after: str = ""
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Unshared:
+        """Return what takes out the shared parts of ``texts``."""
+        if len(texts) < 2:
+            return cls()
+        before = _common_start(texts)
+        after = _common_start([text[len(before) :][::-1] for text in texts])[::-1]
+        return cls(before, after)
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` without the shared parts, and no longer than ``LONGEST``."""
+        text = text.removeprefix(self.before)
+        return (text.removesuffix(self.after) if self.after else text)[:LONGEST]
