@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graft.config import DoctorSettings, compose, config_of
 from graft.data.checks import CHECKS, CheckedData, Finding, check_components, run_checks
@@ -12,6 +12,9 @@ from graft.data.sources import find_files
 from graft.errors import Problems
 from graft.planning.checked_data import read_data
 from graft.progress import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from graft.planning.checked_tokens import CheckedModel
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ def diagnose_data(settings: DoctorSettings, reporter: Reporter = SILENT) -> Diag
         InputError: If settings are wrong, with all of them, or no row can be read at all.
     """
     names = _checked(settings)
-    data = read_data(settings, settings.against, settings.seed, settings.token, reporter)
+    model = _model(settings, reporter)
+    read = settings if model is None else model.settings
+    data = read_data(read, settings.against, settings.seed, settings.token, reporter, model)
     return Diagnosis(data, run_checks(data, names, lambda check: _config(settings, check)), tuple(names))
 
 
@@ -70,6 +75,14 @@ def _files(settings: DoctorSettings) -> list[tuple[str, Sequence[str]]]:
         "--against": settings.against,
     }
     return [(option, files) for option, files in named.items() if files is not None]
+
+
+def _model(settings: DoctorSettings, reporter: Reporter) -> CheckedModel | None:
+    if settings.model_name_or_path is None and settings.adapter_path is None:
+        return None
+    from graft.planning.checked_tokens import open_checked_model  # imports torch
+
+    return open_checked_model(settings, reporter)
 
 
 def _config(settings: DoctorSettings, check: Any) -> Any:

@@ -62,12 +62,21 @@ class Renderer:
     @cached_property
     def turn_end(self) -> str:
         """The token with which the template ends the assistant's turn; the end token if there is none."""
+        return self._closing_token or self.end
+
+    @property
+    def template_ends(self) -> bool:
+        """Whether the template ends the assistant's turn with a token; without one, graft adds the end token."""
+        return bool(self._closing_token)
+
+    @cached_property
+    def _closing_token(self) -> str:
         turn = self.template.turn if self.template else None
         closing = turn.closing.lstrip() if turn else ""
         ends = self._specials(closing)
         while len(ends) > 1 and closing.partition(ends[0])[2].startswith(ends[1]):  # ends of a part and of the turn
             closing, ends = closing.partition(ends[0])[2], ends[1:]
-        return ends[0] if ends else self.end
+        return ends[0] if ends else ""
 
     def render(self, example: Example) -> Rendered:
         """Return the text of an ``AnswerExample``.

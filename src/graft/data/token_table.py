@@ -15,6 +15,7 @@ from pyarrow import ipc
 
 from graft.data.example import Origin
 from graft.data.example_set import ROWS_A_FILE
+from graft.data.located import Located
 from graft.data.spool import BYTES_IN_MEMORY, View, in_parts
 from graft.data.tokenize import TokenizedExample
 
@@ -29,13 +30,14 @@ class _Columns(NamedTuple):
     prompt_lengths: NDArray[np.int32]
     cut: NDArray[np.int32]
     answer_cut: NDArray[np.uint8]
+    merged: NDArray[np.uint8]
     files: NDArray[np.int32]
     lines: NDArray[np.int64]
     targets: pa.Array
 
 
 class TokenTable(Sequence[TokenizedExample]):
-    """Tokenized rows: 4 bytes a token, 29 bytes a row; more than 16 MB are in a temporary file without a name.
+    """Tokenized rows: 4 bytes a token, 30 bytes a row; more than 16 MB are in a temporary file without a name.
 
     A row is made into a ``TokenizedExample`` each time it is read.
 
@@ -44,6 +46,7 @@ class TokenTable(Sequence[TokenizedExample]):
         prompt_lengths: The number of tokens in each row that are not trained on.
         cut: The number of tokens of each row that there was no room for.
         answer_cut: Whether an answer is among what was cut, of each row.
+        merged: Whether a token would span the end of the prompt, of each row.
         places: Where in the table each row is; not all are, where some were left out.
         has_targets: Whether the rows are for a head.
     """
@@ -57,6 +60,7 @@ class TokenTable(Sequence[TokenizedExample]):
         self.prompt_lengths: NDArray[np.int64] = _joined([batch.prompt_lengths for batch in self._batches])
         self.cut: NDArray[np.int64] = _joined([batch.cut for batch in self._batches])
         self.answer_cut: NDArray[np.bool_] = _joined([batch.answer_cut for batch in self._batches]).astype(bool)
+        self.merged: NDArray[np.bool_] = _joined([batch.merged for batch in self._batches]).astype(bool)
         self.places: NDArray[np.int64] = np.arange(len(self.lengths))
         self.has_targets = any(not pa.types.is_null(batch.targets.type) for batch in self._batches)
 
@@ -75,7 +79,7 @@ class TokenTable(Sequence[TokenizedExample]):
     def take(self, chosen: NDArray[np.bool_]) -> TokenTable:
         """Return the rows where a mask is true; their tokens stay where they are."""
         taken = copy(self)
-        for name in ("lengths", "prompt_lengths", "cut", "answer_cut", "places"):
+        for name in ("lengths", "prompt_lengths", "cut", "answer_cut", "merged", "places"):
             setattr(taken, name, getattr(self, name)[chosen])
         return taken
 
@@ -89,6 +93,28 @@ class TokenTable(Sequence[TokenizedExample]):
     def has_token(self, token: int) -> bool:
         """Return whether a row contains the token with this ID."""
         return any(bool((batch.tokens == token).any()) for batch in self._batches)
+
+    def located(self, chosen: NDArray[np.bool_]) -> Located:
+        """Return where the rows come from whose mask is true, each line of a file once."""
+        codes = self.origins[chosen]
+        first = np.sort(np.unique(codes, return_index=True)[1])
+        return Located(Origin(self._files[code // ROWS_A_FILE], code % ROWS_A_FILE) for code in codes[first].tolist())
+
+    def counts(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return how many tokens of each row are among those that are chosen, a mask over token IDs."""
+        sums = (np.concatenate([[0], np.cumsum(chosen[batch.tokens])]) for batch in self._batches)
+        parts = [np.diff(sums_of[batch.offsets]) for sums_of, batch in zip(sums, self._batches, strict=True)]
+        return _joined(parts)[self.places]
+
+    @property
+    def last_tokens(self) -> NDArray[np.int64]:
+        """The last token of each row; -1 for a row without tokens."""
+        parts = [np.concatenate([[-1], batch.tokens])[batch.offsets[1:]] for batch in self._batches]
+        return np.where(self.lengths > 0, _joined(parts)[self.places], -1)
+
+    def used_tokens(self) -> NDArray[np.int64]:
+        """Return the IDs of all tokens that are in the table, in order."""
+        return np.unique(_joined([np.unique(batch.tokens) for batch in self._batches]))
 
     def __iter__(self) -> Iterator[TokenizedExample]:
         return (self[index] for index in range(len(self)))
@@ -109,7 +135,13 @@ class TokenTable(Sequence[TokenizedExample]):
         tokens: list[int] = batch.tokens[start:stop].tolist()
         target, cut = batch.targets[place].as_py(), int(batch.cut[place])
         return TokenizedExample(
-            tokens, int(batch.prompt_lengths[place]), origin, cut, target, bool(batch.answer_cut[place])
+            tokens,
+            int(batch.prompt_lengths[place]),
+            origin,
+            cut,
+            target,
+            bool(batch.answer_cut[place]),
+            bool(batch.merged[place]),
         )
 
 
@@ -124,6 +156,7 @@ def _batch(rows: Sequence[TokenizedExample], files: dict[str, int]) -> pa.Record
         "prompt_length": pa.array([row.prompt_length for row in rows], pa.int32()),
         "cut": pa.array([row.cut for row in rows], pa.int32()),
         "answer_cut": pa.array([int(row.answer_cut) for row in rows], pa.uint8()),
+        "merged": pa.array([int(row.merged) for row in rows], pa.uint8()),
         "file": pa.array([files.setdefault(row.origin.file, len(files)) for row in rows], pa.int32()),
         "line": pa.array([row.origin.line for row in rows], pa.int64()),
         "target": pa.array([row.target for row in rows]),
@@ -155,6 +188,7 @@ def _columns(batch: pa.RecordBatch) -> _Columns:
         prompt_lengths=batch.column("prompt_length").to_numpy(),
         cut=batch.column("cut").to_numpy(),
         answer_cut=batch.column("answer_cut").to_numpy(),
+        merged=batch.column("merged").to_numpy(),
         files=batch.column("file").to_numpy(),
         lines=batch.column("line").to_numpy(),
         targets=batch.column("target"),

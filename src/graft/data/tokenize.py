@@ -26,6 +26,7 @@ class TokenizedExample:
         cut: The number of tokens that ``max_length`` left no room for; of two texts, of the longer one.
         target: What a head is trained on: a class, a number for each of several, a tag for each token, or a distance.
         answer_cut: Whether an answer is among what was cut, so that the row would teach not to end it.
+        merged: Whether a token would span the end of the prompt, so that prompt and answer were tokenized apart.
     """
 
     input_ids: list[int]
@@ -34,6 +35,7 @@ class TokenizedExample:
     cut: int = 0
     target: Any = None
     answer_cut: bool = False
+    merged: bool = False
 
     @property
     def has_answer(self) -> bool:
@@ -146,13 +148,15 @@ def _encoded(
     for row, (origin, text) in enumerate(zip(origins, texts, strict=True)):
         whole: list[int] = found["input_ids"][row]
         read = _tokens_before(found.encodings[row] if found.encodings else None, whole, text, tokenizer)
+        merged = read is None
         if read is None:  # a token would span the border: the two are tokenized as they meet when the model answers
             prompt = text_ids(tokenizer, text.prompt)
             whole, read = prompt + text_ids(tokenizer, text.completion), len(prompt)
         ids = _started(whole, start)
         read = max(read + len(ids) - len(whole), int(start is not None))
         first = 0 if renderer.loss_on == "all" else read
-        yield TokenizedExample(ids[:max_length], min(first, max_length), origin, max(0, len(ids) - max_length))
+        cut = max(0, len(ids) - max_length)
+        yield TokenizedExample(ids[:max_length], min(first, max_length), origin, cut, merged=merged)
 
 
 def _tokens_before(encoding: Any, whole: Sequence[int], text: Rendered, tokenizer: Any) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from graft.config import DataSettings
 from graft.data.checks import CheckedData, Side
@@ -16,9 +17,17 @@ from graft.data.readers import Row
 from graft.data.sources import load_readable
 from graft.progress import SILENT, Reporter, enter
 
+if TYPE_CHECKING:
+    from graft.planning.checked_tokens import CheckedModel
+
 
 def read_data(
-    settings: DataSettings, against: Sequence[str] | None, seed: int, token: str | None, reporter: Reporter = SILENT
+    settings: DataSettings,
+    against: Sequence[str] | None,
+    seed: int,
+    token: str | None,
+    reporter: Reporter = SILENT,
+    model: CheckedModel | None = None,
 ) -> CheckedData:
     """Read rows, and make examples of those that can be.
 
@@ -28,6 +37,7 @@ def read_data(
         seed: Decides what checks sample.
         token: The access token for the Hugging Face hub.
         reporter: Shows the progress.
+        model: The model to train, with which rows are tokenized.
 
     Raises:
         InputError: If no row can be read at all.
@@ -38,14 +48,16 @@ def read_data(
     with faults.collecting():
         check_ignored(loaded.train, settings.ignore_columns)
     with faults.collecting():
-        mapping = recognize(loaded.train, settings)
+        mapping = (model.recognize if model is not None else recognize)(loaded.train, settings)
     other = _against(settings, against, token, faults)
     train = _side("train", loaded.train, mapping, faults, loaded.source.path)
     judged_by = loaded.eval_source.path if loaded.eval_source else ""
     held_out = None if loaded.eval is None else _side("eval", loaded.eval, mapping, faults, judged_by)
     compared = None if other is None else _side("against", other, mapping, faults, ", ".join(against or ()))
     labels = None if mapping is None or mapping.names is not None else mapping.labels or find_labels(train.examples)
-    return CheckedData(train, held_out, compared, mapping, faults, labels, seed, reporter=reporter)
+    data = CheckedData(train, held_out, compared, mapping, faults, labels, seed, reporter=reporter)
+    data.tokens = model.tokens_of(data, loaded) if model is not None else None
+    return data
 
 
 def _against(

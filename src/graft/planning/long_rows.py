@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from graft.data.quality import label_counts
 from graft.data.token_table import TokenTable
 from graft.errors import InputError, Problems
 from graft.hardware.machine import memory_available_mb
+from graft.models.base import Base
 from graft.planning.inputs import Inputs
 from graft.tasks.encoding import Encoding, model_limit, reads_no_more
 from graft.training.schedule import token_megabytes
@@ -63,7 +64,7 @@ def fit_rows(settings: FinetuneSettings, inputs: Inputs, encoding: Encoding) -> 
     """
     sides, inferred = _tokenized(inputs, encoding), []
     if settings.max_length is None and settings.on_long is None:
-        limit = _raised_limit(inputs, sides, encoding.max_length)
+        limit = raised_limit(sides, encoding.max_length, inputs.tokenizer, inputs.base)
         if limit > encoding.max_length:
             long = _LongRows(sides, [rows.answer_cut for rows in sides])
             why = f"{long.count:,} of {long.total:,} rows have more than {encoding.max_length:,} tokens"
@@ -82,13 +83,13 @@ def _tokenized(inputs: Inputs, encoding: Encoding) -> Sides:
     return sides
 
 
-def _raised_limit(inputs: Inputs, sides: Sides, limit: int) -> int:
-    """A limit that leaves few rows with a cut answer; ``limit`` where it does so, or none that is possible does.
+def raised_limit(sides: Sides, limit: int, tokenizer: Any, base: Base) -> int:
+    """Return a limit that leaves few rows with a cut answer; ``limit`` where it does so, or none that is possible does.
 
     It is the length of the longest row that the model reads and the memory has room for.
     """
-    megabytes = token_megabytes(inputs.base.text_config)
-    most = min(model_limit(inputs.tokenizer, inputs.base), int(memory_available_mb() / megabytes))
+    megabytes = token_megabytes(base.text_config)
+    most = min(model_limit(tokenizer, base), int(memory_available_mb() / megabytes))
     lengths = np.concatenate([limit + rows.cut[rows.answer_cut] for rows in sides])
     raised = int(lengths[lengths <= most].max(initial=limit))
     before = _LongRows(sides, [rows.answer_cut for rows in sides])

@@ -51,6 +51,7 @@ class Task(Protocol):
         head_suffix: The end of the class name of a model with this task's head, such as ``ForTokenClassification``;
             empty for a task that needs no head.
         chat: The form of a chat with the model: several turns, single inputs, or none.
+        two_texts: Whether a row is two texts, each of at most ``max_length`` tokens.
         export_targets: The names of the built-in targets that can export such a model, the default first. A target of
             an extension decides for itself.
     """
@@ -69,6 +70,7 @@ class Task(Protocol):
     default_for: tuple[Kind, ...] = ()
     head_suffix: str = ""
     chat: Literal["multi-turn", "single-turn", "none"] = "single-turn"
+    two_texts: bool = False
     export_targets: tuple[str, ...] = ()
 
     def fits(self, columns: Sequence[str], row: Mapping[str, Any], kind: Kind | None = None) -> bool:

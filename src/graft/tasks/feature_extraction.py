@@ -38,6 +38,7 @@ class FeatureExtraction(Task):
     hub_tag = "sentence-similarity"
     kinds: tuple[Kind, ...] = ("encoder", "causal")
     priority = 20
+    two_texts = True
     export_targets = ("onnx-encoder", "hf")
     auto_class = "AutoModel"
     learning_rates: Mapping[str, float] = {}

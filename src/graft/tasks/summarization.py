@@ -40,6 +40,7 @@ class Summarization(Task):
     kinds: tuple[Kind, ...] = ("encoder-decoder",)
     default_for: tuple[Kind, ...] = ("encoder-decoder",)
     priority = 60
+    two_texts = True
     export_targets = ("hf",)
     auto_class = "AutoModelForSeq2SeqLM"
     learning_rates: Mapping[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}

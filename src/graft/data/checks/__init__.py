@@ -32,6 +32,8 @@ CHECKS: Registry[Check] = Registry(
     Check,
     {
         "unreadable": f"{_HERE}.unreadable:Unreadable",
+        "lengths": f"{_HERE}.lengths:Lengths",
+        "answers": f"{_HERE}.answers:Answers",
     },
 )
 

@@ -62,6 +62,11 @@ class Finding:
         return tuple(filter(None, (self.remedy, self.fix, *self.further)))
 
 
+def many(count: int, one: str, several: str = "") -> str:
+    """Return ``1 row has`` or ``12 rows have``; without ``several``, that is ``one`` with an s."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 class Check(Protocol):
     """Looks for one kind of fault in data.
 

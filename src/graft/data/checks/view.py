@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.data.columns import ColumnMapping
-from graft.data.example import Origin
 from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
+from graft.data.located import Located
 from graft.data.readers import Row
+from graft.errors import Problem
 from graft.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
+    from graft.data.token_table import TokenTable
     from graft.data.tokenize import TokenizedExample
 
 Embed: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -42,15 +44,21 @@ class Side:
 
 @dataclass(frozen=True)
 class TokenizedSide:
-    """The rows of a side as a model sees them, not cut.
+    """The rows of a side as a model sees them, cut to ``Tokens.max_length``.
 
     Attributes:
         name: The side.
-        rows: One for each example of the side that could be rendered, in its order.
+        rows: One for each example of the side that could be tokenized, in its order.
+        needed: The ``max_length`` that would hold each of them.
+        refused: The rows that could not be tokenized, as when the chat template refuses them.
+        problems: Why, the first of each kind.
     """
 
     name: str
-    rows: Sequence[TokenizedExample]
+    rows: TokenTable
+    needed: NDArray[np.int64]
+    refused: Located
+    problems: Sequence[Problem] = ()
 
 
 @dataclass(frozen=True)
@@ -59,19 +67,32 @@ class Tokens:
 
     Attributes:
         tokenizer: The model's, with the chat template that is used.
-        max_length: The maximum number of tokens of a row: given, or inferred.
-        limit: The longest row that the model takes; None where it does not say.
         sides: The rows of each side.
-        refused: Sentences on rows that the chat template refuses, and the places of these.
-        ends: The tokens that end an answer.
+        max_length: The maximum number of tokens of a row: given, or inferred.
+        raised: The limit that ``graft finetune`` would take in its place; the same unless many rows are longer.
+        limit: The maximum number of tokens that the model was made for.
+        reads_no_more: Whether the model fails on longer rows.
+        on_long: What is to be done with rows longer than ``max_length``; None where it is not given.
+        ends: The special tokens, one of which ends each answer.
+        template_ends: Whether the chat template ends answers with a token; None where there is no template.
+        preview: A row -> what the model reads and what it is trained to give, as texts.
     """
 
     tokenizer: Any
-    max_length: int
-    limit: int | None
     sides: Sequence[TokenizedSide]
-    refused: Sequence[tuple[str, Origin]] = ()
-    ends: frozenset[int] = frozenset()
+    max_length: int
+    raised: int
+    limit: int
+    reads_no_more: bool
+    on_long: str | None
+    ends: frozenset[int]
+    template_ends: bool | None
+    preview: Callable[[TokenizedExample], tuple[str, str]]
+
+    @property
+    def generates(self) -> bool:
+        """Whether the model writes its answers, rather than a head giving them."""
+        return not any(side.rows.has_targets for side in self.sides)
 
 
 @dataclass
