@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from graft.data.classes import spelling_warnings
 from graft.data.columns import ColumnMapping
-from graft.data.duplicates import find_duplicates, row_keys
+from graft.data.duplicates import find_duplicates
 from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, TaggedExample, shown_places
-from graft.data.example_set import ExampleSet, first_places, pair_hashes
+from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
 from graft.data.provenance import PROVENANCE, was_added
 from graft.data.readers import Row
+from graft.data.repeats import find_contradictions, find_leaks
 from graft.data.values import listed_names, nothing, refuse_unreadable
 from graft.errors import GraftError
 
@@ -152,26 +153,27 @@ def label_counts(examples: ExampleSet) -> dict[str, int]:
 
 def _conflicts(examples: ExampleSet) -> list[str]:
     """Equal prompts with different answers."""
-    answers = examples.take(np.unique(first_places(pair_hashes(examples.inputs, examples.targets))))
-    _, first, counts = np.unique(answers.inputs, return_index=True, return_counts=True)
-    several = first[(counts > 1) & (answers.prompts[first] != 0)]
-    if not len(several):
+    found = find_contradictions(examples)
+    if not len(found.places):
         return []
-    one, other = np.flatnonzero(answers.inputs == answers.inputs[several.min()])[:2].tolist()
-    what = "1 prompt has" if len(several) == 1 else f"{len(several):,} prompts have"
-    return [f"{what} different answers, such as at {answers[one].origin} and {answers[other].origin}"]
+    of_first = found.places[found.leaders == found.leaders.min()]
+    one = int(of_first[0])
+    other = int(of_first[examples.targets[of_first] != examples.targets[one]][0])
+    count = len(np.unique(found.leaders))
+    what = "1 prompt has" if count == 1 else f"{count:,} prompts have"
+    return [f"{what} different answers, such as at {examples[one].origin} and {examples[other].origin}"]
 
 
 def _leaks(train: ExampleSet, held_out: ExampleSet) -> list[str]:
     """Held-out rows that training has too, and those that are nearly the same."""
-    equal = np.isin(row_keys(held_out), row_keys(train))
-    alike = np.isin(held_out.prompts, train.prompts) & (held_out.prompts != 0) & ~equal
+    found = find_leaks(train, held_out, threshold=None)
     rows = {True: "row is", False: "rows are"}
     prompts = {True: "row has a prompt", False: "rows have prompts"}
     higher = "scores will be too high"
+    another = f"of the training data, with another answer, letter case or blanks: {higher}"
     return [
-        *_at(held_out, equal, rows, f"also in the training data: {higher}"),
-        *_at(held_out, alike, prompts, f"of the training data, with another answer, letter case or blanks: {higher}"),
+        *_at(held_out, found.equal >= 0, rows, f"also in the training data: {higher}"),
+        *_at(held_out, found.same_prompt >= 0, prompts, another),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from graft.data.components import Components
 from graft.data.example import AnswerExample, Example, TaggedExample
 from graft.data.example_set import ExampleSet, Hashes, Places, first_places
 from graft.errors import InputError, Problems, shorten
@@ -188,25 +189,8 @@ def _inseparable(examples: ExampleSet, prompts: Hashes, whole_only: bool = False
         compared = np.flatnonzero(last[of_row] == places)
     of_prompt = places.copy()
     of_prompt[compared] = compared[first_places(prompts[compared])]
-    leaders = _united(of_row, of_prompt)
+    components = Components(len(examples))
+    components.unite_all(of_row)
+    components.unite_all(of_prompt)
+    leaders = components.leaders()
     return Groups(leaders, np.bincount(leaders, minlength=len(examples)))
-
-
-def _united(*firsts: Places) -> Places:
-    """The first place of each connected component, where every place is connected to its place in each of ``firsts``.
-
-    Components are united as by Galler & Fischer (1964); places that are connected to themselves alone cost nothing.
-    """
-    leaders = list(range(len(firsts[0])))
-
-    def find(place: int) -> int:
-        """Return the component's first place, halving the path to it (Tarjan & van Leeuwen 1984)."""
-        while leaders[place] != place:
-            leaders[place] = place = leaders[leaders[place]]
-        return place
-
-    for first in firsts:
-        for place in np.flatnonzero(first != np.arange(len(first))).tolist():
-            one, other = find(place), find(int(first[place]))
-            leaders[max(one, other)] = min(one, other)
-    return np.array([find(place) for place in leaders], np.int64)

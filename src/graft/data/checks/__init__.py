@@ -34,6 +34,11 @@ CHECKS: Registry[Check] = Registry(
         "unreadable": f"{_HERE}.unreadable:Unreadable",
         "lengths": f"{_HERE}.lengths:Lengths",
         "answers": f"{_HERE}.answers:Answers",
+        "duplicates": f"{_HERE}.duplicates:Duplicates",
+        "near_duplicates": f"{_HERE}.near_duplicates:NearDuplicates",
+        "contradictions": f"{_HERE}.contradictions:Contradictions",
+        "leakage": f"{_HERE}.leakage:Leakage",
+        "near_leakage": f"{_HERE}.near_leakage:NearLeakage",
     },
 )
 
