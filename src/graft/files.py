@@ -8,10 +8,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 from graft.errors import GraftError, InputError, is_full_disk
 
@@ -56,6 +56,31 @@ def write_whole(path: Path, content: str | bytes, private: bool = False) -> None
         GraftError: when it cannot be written; the old file stays as it was.
     """
     data = content.encode() if isinstance(content, str) else content
+    with _replacing(path, private) as file:
+        file.write(data)
+
+
+def write_lines(path: Path, lines: Iterable[str], private: bool = False) -> int:
+    """Replace the content of ``path`` as ``write_whole`` does, a line at a time; returns how many there were.
+
+    Args:
+        path: The file.
+        lines: The lines, without their ends.
+        private: Whether only this user can read a new file.
+
+    Raises:
+        GraftError: As ``write_whole``.
+    """
+    count = 0
+    with _replacing(path, private) as file:
+        for count, line in enumerate(lines, 1):  # noqa: B007  the last one is returned
+            file.write(line.encode() + b"\n")
+    return count
+
+
+@contextmanager
+def _replacing(path: Path, private: bool) -> Iterator[IO[bytes]]:
+    """A temporary file that becomes ``path`` at the end, and is removed on a failure."""
     with saying_what_failed(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = path.stat().st_mode & 0o777 if path.exists() else usual_mode(private)
@@ -64,7 +89,7 @@ def write_whole(path: Path, content: str | bytes, private: bool = False) -> None
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(mode)

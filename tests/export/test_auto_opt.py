@@ -11,10 +11,11 @@ import pytest
 from graft.cli.main import main
 from graft.commands.export import export_model
 from graft.errors import GateError, GraftError, InputError
-from graft.export.bundle import clear_stale, staged
+from graft.export.bundle import staged
 from graft.export.cached_predictions import recorded_evaluation
 from graft.progress import Silent
 from graft.runs.folder import RunFolder
+from graft.runs.staged import clear_stale
 from small_runs import bundle_document
 
 

@@ -27,6 +27,8 @@ class Command:
         settings: a function that returns the settings classes whose options it takes; they are listed by its
             ``--help``, and ``settings_from`` reads them.
         options: further options, each with what it does.
+        lists: a function that returns what ``--help`` lists below a heading, such as the methods: names, each with what
+            it is.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Command:
     usage: str = ""
     settings: Callable[[], tuple[type[Settings], ...]] = tuple
     options: tuple[tuple[str, str], ...] = ()
+    lists: Callable[[], dict[str, dict[str, str]]] = dict
 
 
 def as_command(name: str, found: Any) -> Any:

@@ -41,6 +41,8 @@ def command_help(command: Command, name: str, text: str) -> str:
 
         lines += [*_methods(), *_of_components(settings_class())]
         lines += ["every other field of transformers.TrainingArguments is also an option: --max_grad_norm 0.5", ""]
+    for heading, entries in command.lists().items():
+        lines += [f"{heading}:", *(f"  {each:<20} {what}" for each, what in entries.items()), ""]
     lines += [f"  {option:<20} {what}" for option, what in (*command.options, *EVERYWHERE)]
     return "\n".join(lines) + "\n"
 
@@ -87,7 +89,13 @@ def _of_components(cls: type[Settings]) -> list[str]:
         if taking:
             names = ", ".join(component.name for component in taking)
             lines.setdefault(taking[0].option, []).extend(_option(field, info, f" [{names}]"))
-    return [line for option, listed in lines.items() for line in (f"options of a {option}:", *listed, "")]
+    return [
+        line for option, listed in lines.items() for line in (f"options of a {_ONE.get(option, option)}:", *listed, "")
+    ]
+
+
+_ONE = {"steps": "step", "checks": "check"}
+"""What an option names several of."""
 
 
 def _methods() -> list[str]:

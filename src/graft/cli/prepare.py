@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import CONFIG, Command
@@ -10,6 +11,11 @@ from graft.cli.data_words import data_named
 from graft.cli.options import given_settings
 from graft.cli.progress import Screen
 from graft.config import Settings, build
+
+if TYPE_CHECKING:
+    from graft.runs.manifest import DataManifest
+
+USAGE = "graft prepare DATA -o OUT [--option value …]"
 
 
 def run(arguments: Arguments) -> int:
@@ -21,17 +27,29 @@ def run(arguments: Arguments) -> int:
     as_json = arguments.flag("json")
     from graft.commands.prepare import prepare_data, settings_class
 
-    cls = settings_class()
-    arguments.options.update(data_named(arguments.words, "graft prepare DATA -o OUT"))
+    named = arguments.options.get("steps")
+    cls = settings_class(named.split(",") if isinstance(named, str) else ())
+    arguments.options.update(data_named(arguments.words, USAGE))
     given = given_settings(arguments, cls)
     with Screen(quiet=as_json) as screen:
         done = prepare_data(build(cls, given.values, given.where), screen)
-    document = {"output_path": str(done.output), "rows": done.rows, "changes": done.changes}
     if as_json:
+        document = {"output_path": str(done.output), "rows": done.rows, "changes": done.changes}
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(f"{name:<12} {value}" for name, value in document.items()))
+        print("\n".join([str(done.output), *described(done.manifest)]))
     return 0
+
+
+def described(manifest: DataManifest) -> list[str]:
+    """Return lines on the rows of a prepared data set, and on what its steps did."""
+    rows = [f"  {side:<6} {count:>10,} rows" for side, count in manifest.rows.items()]
+    before = sum(source.rows or 0 for source in manifest.sources.values())
+    lines = [f"{before:,} rows were read, {sum(manifest.rows.values()):,} are there now:", *rows, "steps:"]
+    for step in manifest.steps:
+        done = ", ".join(f"{count:,} {action}" for action, count in step.counts.items())
+        lines.append(f"  {step.name:<16} {done or 'nothing to do'}")
+    return lines
 
 
 def _settings() -> tuple[type[Settings], ...]:
@@ -40,6 +58,12 @@ def _settings() -> tuple[type[Settings], ...]:
     return (settings_class(),)
 
 
-COMMAND = Command(
-    "prepare", run, usage="graft prepare DATA -o OUT [--option value …]", settings=_settings, options=(CONFIG,)
-)
+def _lists() -> dict[str, dict[str, str]]:
+    from graft.data.steps import STEPS
+
+    safe = {name: step.title for name, step in STEPS.items() if step.safe}
+    others = {name: step.title for name, step in STEPS.items() if not step.safe}
+    return {"safe steps, which run unless they are skipped": safe, "steps that are asked for": others}
+
+
+COMMAND = Command("prepare", run, usage=USAGE, settings=_settings, options=(CONFIG,), lists=_lists)

@@ -2,73 +2,110 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from graft.config import PrepareSettings, compose, config_of
-from graft.data.sources import load_rows
-from graft.data.steps import STEPS, Change, ChangeLog, Sides, StepContext, step_components
-from graft.errors import InputError
-from graft.files import write_whole
-from graft.progress import SILENT, Reporter
-
-CHANGES = "changes.jsonl"
+from graft.commands.data_folder import check_apart, checked_output, now, write_folder
+from graft.config import DataSettings, PrepareSettings, compose, config_of
+from graft.data.faults import Faults
+from graft.data.sources import Loaded, load_readable
+from graft.data.steps import STEPS, ChangeLog, Sides, StepContext, step_components
+from graft.data.steps.choose import chosen_steps
+from graft.data.steps.unreadable import NAME as UNREADABLE
+from graft.data.steps.unreadable import DroppedRows, is_of_a_row
+from graft.errors import InputError, Problem, Problems
+from graft.progress import SILENT, Reporter, enter
+from graft.runs.manifest import DataManifest
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """The rows as they were written, how many there are on each side, and how many changes each step made."""
+    """What was written: the folder, and its manifest."""
 
     output: Path
-    rows: dict[str, int]
-    changes: dict[str, int]
+    manifest: DataManifest
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """The number of rows of each side."""
+        return self.manifest.rows
+
+    @property
+    def changes(self) -> dict[str, dict[str, int]]:
+        """The number of changes of each step, by what was done to the rows."""
+        return {step.name: step.counts for step in self.manifest.steps}
 
 
-def settings_class() -> type[PrepareSettings]:
-    """Return the settings with the options of every step."""
-    return compose(PrepareSettings, step_components())
+def settings_class(names: Iterable[str] = ()) -> type[PrepareSettings]:
+    """Return the settings with the options of every step.
+
+    Args:
+        names: Steps that were named; the options of those of files (``path/to/file.py:Name``) are known only then.
+    """
+    return compose(PrepareSettings, step_components(name for name in names if ":" in name))
 
 
 def prepare_data(settings: PrepareSettings, reporter: Reporter = SILENT) -> Preparation:
     """Run the steps over data, and write the rows and the changes.
 
+    Args:
+        settings: Where the rows are, which steps run, and where the rows go.
+        reporter: Shows the progress.
+
     Raises:
-        InputError: If a setting is wrong, or the data cannot be read.
+        InputError: If a setting is wrong, or the data cannot be read; nothing is written then.
+        GraftError: If the folder cannot be written.
     """
-    if settings.output_path is None:
-        raise InputError("no output folder is given", remedy="graft prepare DATA -o OUT")
-    loaded = load_rows(settings, settings.token)
-    sides: Sides = {"train": loaded.train, **({} if loaded.eval is None else {"eval": loaded.eval})}
-    log = ChangeLog()
-    for name in _steps(settings):
-        step = STEPS.get(name)
-        sides = step.apply(sides, StepContext(config_of(settings, step.Config), settings, log, settings.seed))
-    return _written(settings.output_path, sides, log)
+    started, problems, names, output = now(), Problems(), list[str](), Path()
+    with problems.collecting():
+        names = chosen_steps(settings)
+    with problems.collecting():
+        output = checked_output(settings)
+    problems.raise_if_any()
+    log, enough = ChangeLog(), settings.part(DataSettings)
+    loaded = _read(enough, settings.token, names, log, reporter)
+    check_apart(output, loaded.files)
+    sides = _apply(names, _sides(loaded), settings, StepContext(None, enough, log, settings.seed, reporter=reporter))
+    enter(reporter, "writing")
+    return Preparation(output, write_folder(output, settings, loaded, names, sides, log, started))
 
 
-def _steps(settings: PrepareSettings) -> list[str]:
-    """The steps to run, in their order."""
-    order = [*STEPS.builtin, *STEPS.installed()]
-    wanted = {name for name in order if STEPS.get(name).safe} - set(settings.skip_steps) | set(settings.steps)
-    return [name for name in order if name in wanted] + [name for name in settings.steps if name not in order]
+def _read(
+    settings: DataSettings, token: str | None, names: Sequence[str], log: ChangeLog, reporter: Reporter
+) -> Loaded:
+    """The rows; those that cannot be read end the work, or are dropped by the step for it."""
+    enter(reporter, "reading")
+    loaded = load_readable(settings, token, faults=DroppedRows(log) if UNREADABLE in names else Faults())
+    if any(map(is_of_a_row, loaded.faults.found)):
+        left = Problem("nothing was written: rows that cannot be read are not dropped unasked", remedy=_DROP)
+        raise InputError(*loaded.faults.said(), left)
+    loaded.faults.raise_if_any()
+    return loaded
 
 
-def _written(output: Path, sides: Sides, log: ChangeLog) -> Preparation:
-    output.mkdir(parents=True, exist_ok=True)
-    for side, rows in sides.items():
-        write_whole(output / f"{side}.jsonl", "".join(_lines(row.columns for row in rows)))
-    write_whole(output / CHANGES, "".join(_lines(map(_record, log.changes))))
-    counts = Counter(change.step for change in log.changes)
-    return Preparation(output, {side: len(rows) for side, rows in sides.items()}, dict(counts))
+_DROP = f"correct them, or drop them, with a line each in changes.jsonl: --steps {UNREADABLE}"
 
 
-def _record(change: Change) -> dict[str, object]:
-    return {**asdict(change), "origin": str(change.origin)}
+def _sides(loaded: Loaded) -> Sides:
+    sides = {"train": loaded.train, "eval": loaded.eval, "test": loaded.test}
+    return {side: rows for side, rows in sides.items() if rows is not None}
 
 
-def _lines(records: Iterable[object]) -> Iterator[str]:
-    for record in records:
-        yield json.dumps(record, ensure_ascii=False) + "\n"
+def _apply(names: Sequence[str], sides: Sides, settings: PrepareSettings, context: StepContext) -> Sides:
+    """The sides after all steps.
+
+    Raises:
+        InputError: If a step refuses the rows, or no row is left to train on.
+    """
+    steps = [STEPS.get(name) for name in names]
+    for number, step in enumerate(steps):
+        context.reporter.advance("steps", number, len(steps), step.title)
+        context.config = config_of(settings, step.Config)
+        sides = step.apply(sides, context)
+    context.reporter.advance("steps", len(steps), len(steps))
+    if not sides.get("train"):
+        dropped = {step: counts["dropped"] for step, counts in context.log.counts.items() if counts["dropped"]}
+        said = ", ".join(f"{step} dropped {count:,}" for step, count in dropped.items())
+        raise InputError(f"no row is left to train on: {said}", remedy="leave out a step with --skip_steps")
+    return {side: rows for side, rows in sides.items() if rows}

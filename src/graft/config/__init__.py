@@ -10,7 +10,14 @@ from __future__ import annotations
 from graft.config.adapters import GenerateAdapterSettings
 from graft.config.base import Settings, build, option_names, setting
 from graft.config.chat import ChatSettings
-from graft.config.common import DataSettings, EvaluationSettings, HubSettings, ModelSettings, RowSettings
+from graft.config.common import (
+    DataSettings,
+    EvaluationSettings,
+    HubSettings,
+    ModelSettings,
+    RowSettings,
+    SourceSettings,
+)
 from graft.config.compose import Component, compose, config_of, takers
 from graft.config.describe import IN_WORDS, in_words, one_of, options_of, refusal, takes_several
 from graft.config.doctor import CheckSettings, DoctorSettings, GateSettings
@@ -56,6 +63,7 @@ __all__ = [
     "RowSettings",
     "ServerSettings",
     "Settings",
+    "SourceSettings",
     "StepSettings",
     "TeacherSettings",
     "Template",

@@ -129,13 +129,18 @@ class RowSettings(Settings):
     )
 
 
-class DataSettings(RowSettings):
-    """Training rows and held-out rows."""
+class SourceSettings(RowSettings):
+    """Where the rows are, and the held-out ones."""
 
     eval_split: str | None = setting(None, 'held-out rows, such as "train[4096:4224]"')
     eval_data_files: Paths | None = setting(
         None, "files with held-out rows", "eval_files", "eval_file", "validation_file", "validation_files"
     )
+
+
+class DataSettings(SourceSettings):
+    """Training rows and held-out rows."""
+
     eval_share: float | None = setting(
         None,
         "share of the rows to hold out if no held-out rows are given (default: 0.1 to 0.2, depending on their number)",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from graft.config import split_paths
+from graft.data.prepared import refuse_log
 from graft.data.readers import endings, reader_of
 from graft.errors import InputError, Problems, did_you_mean
 
@@ -39,6 +40,8 @@ def find_files(patterns: Sequence[str], option: str = "--data_files") -> list[Pa
             found = _matching(pattern)
             if not found:
                 _refuse_missing(pattern, option, problems)
+            for file in found:
+                refuse_log(file)
             files += found
     problems.raise_if_any()
     return files

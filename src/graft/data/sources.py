@@ -27,13 +27,15 @@ from graft.data.named_files import (
     sha256_of,
     unchanged,
 )
+from graft.data.prepared import files_of_sides, is_prepared, prepared_folder
 from graft.data.readers import Naming, Row, bare_names, endings, load_splits
 from graft.data.readers.json_shapes import split_named
 from graft.data.readers.plain import plain_rows
 from graft.data.saved_datasets import saved_rows, saved_splits
+from graft.data.slices import Splits, take
 from graft.data.spool import Joined, Spool
-from graft.data.values import listed_names, plain, without_padding
-from graft.errors import GraftError, InputError, did_you_mean, reason_of, refusing
+from graft.data.values import plain, without_padding
+from graft.errors import GraftError, InputError, reason_of, refusing
 
 __all__ = [
     "Loaded",
@@ -47,12 +49,10 @@ __all__ = [
     "take",
 ]
 
-_PART = re.compile(r"^(\w[\w-]*)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?$")
 _LOADERS = {"json", "csv", "parquet", "text", "arrow"}
 _NO_DATA_SETS = _LOADERS | {"pandas", "sql", "imagefolder", "audiofolder", "videofolder", "webdataset", "xml", "hdf5"}
 """Names that `datasets` takes for "all files of this kind below the working directory", private ones too."""
 FILES_SHOWN = 5
-Splits = dict[str, Sequence[Row]]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class Loaded:
         files: The SHA-256 of each file that was read, by its path.
         inferred: Which files of a folder were read.
         faults: What is wrong with rows that could not be read; whoever prepares the others raises it.
+        test: The rows of a split ``test`` beside those to train on, which are neither; None where there is none.
     """
 
     train: Sequence[Row]
@@ -85,6 +86,7 @@ class Loaded:
     files: Mapping[str, str] = field(default_factory=dict)
     inferred: Sequence[InferredSetting] = ()
     faults: Faults = field(default_factory=Faults)
+    test: Sequence[Row] | None = None
 
 
 class _Found(NamedTuple):
@@ -112,12 +114,17 @@ def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence
     return loaded
 
 
-def load_readable(settings: DataSettings, token: str | None = None, prefer: Sequence[str] = ("train",)) -> Loaded:
+def load_readable(
+    settings: DataSettings,
+    token: str | None = None,
+    prefer: Sequence[str] = ("train",),
+    faults: Faults | None = None,
+) -> Loaded:
     """Return the rows that can be read, and in ``faults`` what is wrong with the others, to be said with what else is.
 
-    Arguments and errors are those of ``load_rows``, which raises the faults as well.
+    Arguments and errors are those of ``load_rows``, which raises the faults as well; ``faults`` takes them.
     """
-    faults = Faults()
+    faults = Faults() if faults is None else faults
     chosen, held_out = _Chosen(), _Found({}, "", None)
     with faults.collecting():
         found = _read(settings, token, faults)
@@ -125,8 +132,7 @@ def load_readable(settings: DataSettings, token: str | None = None, prefer: Sequ
     held, eval_source = chosen.held, chosen.eval_source
     if settings.eval_data_files is not None:
         with faults.collecting():
-            listed = find_files(settings.eval_data_files, "--eval_data_files")
-            held_out = _of_files(listed, naming_of(settings), faults)
+            held_out = _named(settings.eval_data_files, "--eval_data_files", naming_of(settings), faults)
             held = _held_out(held_out.splits)
             eval_source = Source(held_out.path, len(held), held_out.hashes.together if held_out.hashes else None)
     if not chosen.train:
@@ -139,6 +145,7 @@ def load_readable(settings: DataSettings, token: str | None = None, prefer: Sequ
         {**chosen.files, **(held_out.hashes.each if held_out.hashes else {})},
         chosen.inferred,
         faults,
+        None if chosen.test is None else without_columns(chosen.test, settings.ignore_columns),
     )
 
 
@@ -152,6 +159,7 @@ class _Chosen:
     eval_source: Source | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     inferred: Sequence[InferredSetting] = ()
+    test: Sequence[Row] | None = None
 
 
 def _chosen(found: _Found, settings: DataSettings, prefer: Sequence[str], faults: Faults) -> _Chosen:
@@ -161,6 +169,8 @@ def _chosen(found: _Found, settings: DataSettings, prefer: Sequence[str], faults
     inside = settings.eval_split
     if inside is None and settings.train_split is None and wanted == "train" and "validation" in splits:
         inside = "validation"
+    if settings.train_split is None and wanted == "train" and inside != "test":
+        chosen.test = splits.get("test")
     if inside and settings.eval_data_files is None:
         with faults.collecting():
             chosen.held = take(splits, inside, "--eval_split")
@@ -192,7 +202,7 @@ def _read(settings: DataSettings, token: str | None, faults: Faults) -> _Found:
     if settings.data_files and settings.data_name not in {None, *_LOADERS}:
         raise InputError("--data_name and --data_files are both given", remedy="omit one of them")
     if settings.data_files is not None:
-        return _of_files(find_files(settings.data_files), naming, faults)
+        return _named(settings.data_files, "--data_files", naming, faults)
     name = settings.data_name or ""
     if not name.strip():
         remedy = "give a file, a folder or a Hub ID"
@@ -201,10 +211,28 @@ def _read(settings: DataSettings, token: str | None, faults: Faults) -> _Found:
     if path.is_file():
         return _of_files([path], naming, faults)
     if path.is_dir():
-        return _saved(path, naming, faults) if is_saved(path) else _folder(path, naming, faults)
+        read = _prepared if is_prepared(path) else _saved if is_saved(path) else _folder
+        return read(path, naming, faults)
     if path.exists():
         return _of_files(find_files([name], "--data_name"), naming, faults)  # which says what it is
     return _hub(settings, token, faults)
+
+
+def _named(names: Sequence[str], option: str, naming: Naming, faults: Faults) -> _Found:
+    """The rows of files, or of the prepared folder that is named in their place."""
+    folder = prepared_folder(names)
+    return _of_files(find_files(names, option), naming, faults) if folder is None else _prepared(folder, naming, faults)
+
+
+def _prepared(path: Path, naming: Naming, faults: Faults) -> _Found:
+    """The sides that ``graft prepare`` wrote."""
+    files = files_of_sides(path)
+    with unchanged([*files.values()]):
+        splits = {name: Joined([*load_splits([file], naming, faults).values()]) for name, file in files.items()}
+        hashes = _hashes([*files.values()], faults)
+    why = "the sides of a prepared data set; its test side is kept for graft evaluate"
+    taken = InferredSetting("data_files", [file.name for file in files.values()], why)
+    return _Found({**splits}, str(path), hashes, (taken,))
 
 
 def _of_files(files: list[Path], naming: Naming, faults: Faults) -> _Found:
@@ -290,40 +318,3 @@ def rows_of_dataset(dataset: Any, name: str) -> Iterator[Row]:
     for number, values in enumerate(dataset, 1):
         columns = {key: named(without_padding(plain(value)), features.get(key)) for key, value in values.items()}
         yield Row(columns, Origin(name, number))
-
-
-def take(splits: Splits, spec: str, option: str) -> Sequence[Row]:
-    """Return the rows of ``train``, ``train[:4096]``, ``train[10%:20%]``, ``train[-100:]``, or a sum of these by ``+``.
-
-    Raises:
-        InputError: For another form, a split that does not exist, or a slice without rows.
-    """
-    parts: list[Sequence[Row]] = []
-    for part in spec.replace(" ", "").split("+"):
-        match = _PART.match(part)
-        if match is None:
-            raise InputError(f"{part!r} is not of the form train, train[:100] or train[10%:]", where=option)
-        name, start, stop = match.groups()
-        if name not in splits:
-            raise InputError(
-                f"there is no split {name!r}; there are: {listed_names(splits)}",
-                where=option,
-                remedy=did_you_mean(name, splits),
-            )
-        count = len(splits[name])
-        whole = start is None and stop is None  # read in its own order, part by part
-        parts.append(splits[name] if whole else splits[name][_place(start, count, 0) : _place(stop, count, count)])
-    rows = parts[0] if len(parts) == 1 else Joined(parts)
-    if not rows:
-        raise InputError(
-            f"{spec} has no rows", where=option, remedy=f"the split {name!r} has {len(splits[name]):,} rows"
-        )
-    return rows
-
-
-def _place(text: str | None, count: int, otherwise: int) -> int:
-    if text is None:
-        return otherwise
-    if text.endswith("%"):
-        return round(int(text[:-1]) / 100 * count)
-    return int(text)

@@ -14,6 +14,7 @@ from graft.documents import read_object
 from graft.errors import InputError
 from graft.files import write_whole
 from graft.runs.bundle_manifest import BundleManifest, CandidateRecord, FigureRecord, ParityRecord, parity_reason
+from graft.runs.data_manifest import DataManifest, StepRecord
 from graft.runs.record import dump, plain_values, validate
 from graft.runs.run_manifest import (
     SCHEMA_VERSION,
@@ -36,6 +37,7 @@ __all__ = [
     "BaseModelRecord",
     "BundleManifest",
     "CandidateRecord",
+    "DataManifest",
     "DataRecord",
     "ExtensionRecord",
     "FigureRecord",
@@ -46,10 +48,12 @@ __all__ = [
     "ParityRecord",
     "RunManifest",
     "SourceRecord",
+    "StepRecord",
     "TaskRecord",
     "TrainingRecord",
     "parity_reason",
     "read_bundle",
+    "read_data",
     "read_manifest",
     "read_run",
     "update_manifest",
@@ -57,9 +61,13 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 
-Manifest = RunManifest | BundleManifest
-MANIFESTS: dict[str, type[RunManifest] | type[BundleManifest]] = {"run": RunManifest, "bundle": BundleManifest}
-M = TypeVar("M", RunManifest, BundleManifest)
+Manifest = RunManifest | BundleManifest | DataManifest
+MANIFESTS: dict[str, type[RunManifest] | type[BundleManifest] | type[DataManifest]] = {
+    "run": RunManifest,
+    "bundle": BundleManifest,
+    "data": DataManifest,
+}
+M = TypeVar("M", RunManifest, BundleManifest, DataManifest)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -92,6 +100,15 @@ def read_bundle(folder: Path) -> BundleManifest:
     return _of_kind(BundleManifest, folder)
 
 
+def read_data(folder: Path) -> DataManifest:
+    """Read the manifest of a prepared data set.
+
+    Raises:
+        InputError: As ``read_manifest``; or if the folder is of another kind.
+    """
+    return _of_kind(DataManifest, folder)
+
+
 def _of_kind(kind: type[M], folder: Path) -> M:
     found = read_manifest(folder)
     if not isinstance(found, kind):
@@ -111,7 +128,7 @@ def _manifest(document: dict[str, Any], where: str) -> Manifest:
         )
     if not isinstance(kind, str) or kind not in MANIFESTS:
         raise InputError(
-            f"this manifest is of the kind {kind!r}; this version of graft reads {' and '.join(MANIFESTS)}", where=where
+            f"this manifest is of the kind {kind!r}; this version of graft reads {', '.join(MANIFESTS)}", where=where
         )
     return validate(MANIFESTS[kind], document, where)
 
@@ -126,7 +143,7 @@ def update_manifest(folder: Path, kind: type[M], **values: Any) -> M:
 
     Args:
         folder: The folder.
-        kind: ``RunManifest`` or ``BundleManifest``.
+        kind: ``RunManifest``, ``BundleManifest``, or ``DataManifest``.
         values: Fields of it; records, dataclasses as dictionaries, or plain values.
 
     Returns:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from graft.config import Component, Settings
 from graft.data.steps.base import Change, ChangeLog, Sides, Step, StepContext, each_row
 from graft.data.steps.teacher import Teacher, Written
@@ -25,11 +27,20 @@ STEPS: Registry[Step] = Registry(
     "step",
     Step,
     {
+        "unreadable": f"{_HERE}.unreadable:Unreadable",
         "blanks": f"{_HERE}.blanks:Blanks",
     },
 )
 
 
-def step_components() -> list[Component]:
-    """Return the steps that have options of their own."""
-    return [Component("steps", name, step.Config) for name, step in STEPS.items() if step.Config is not Settings]
+def step_components(files: Iterable[str] = ()) -> list[Component]:
+    """Return the steps that have options of their own.
+
+    Args:
+        files: Steps of files (``path/to/file.py:Name``) besides those that are built in or installed.
+
+    Raises:
+        InputError: If a file has no such step.
+    """
+    steps = [*STEPS.items(), *((name, STEPS.get(name)) for name in files)]
+    return [Component("steps", name, step.Config) for name, step in steps if step.Config is not Settings]

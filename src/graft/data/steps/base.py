@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
@@ -11,6 +12,7 @@ from graft.data.columns import ColumnMapping, recognize
 from graft.data.example import Origin
 from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
+from graft.data.personal import masked
 from graft.data.quality import to_examples
 from graft.data.readers import Row
 from graft.data.spool import Spool
@@ -50,16 +52,26 @@ class Change:
     before: str = ""
     after: str = ""
 
+    def record(self) -> dict[str, str]:
+        """Return the line as it is written, without personal data; what was changed only where it is a column."""
+        of_column = (
+            {"column": self.column, "before": masked(self.before), "after": masked(self.after)} if self.column else {}
+        )
+        about = {"step": self.step, "action": self.action, "origin": str(self.origin), "side": self.side}
+        return {**about, **of_column, "why": masked(self.why)}
+
 
 class ChangeLog:
-    """Every change, on disk."""
+    """Every change, on disk, and how many there are of each step."""
 
     def __init__(self) -> None:
         self.changes: Spool[Change] = Spool()
+        self.counts: dict[str, Counter[Action]] = defaultdict(Counter)
 
     def add(self, change: Change) -> None:
         """Record a change."""
         self.changes.append(change)
+        self.counts[change.step][change.action] += 1
 
 
 @dataclass
@@ -71,7 +83,6 @@ class StepContext:
         settings: How rows are read.
         log: Takes every change.
         seed: Decides what is drawn.
-        labels: The classes, where answers are such.
         teacher: Writes answers, a model or a server; None where none is given.
         against: Rows that no added row may repeat, such as those of a benchmark.
         reporter: Shows the progress.
