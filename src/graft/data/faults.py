@@ -1,27 +1,52 @@
-"""All that is wrong with the rows of some files, said together: the first of each kind, and how many there are."""
+"""All that is wrong with the rows of some files, by kind: the first faults, and the places of all."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
+from graft.data.example import Origin
+from graft.data.located import Located
 from graft.errors import MOST_SAID, InputError, Problem, Problems
 
 MOST_KINDS = 20
 FEWEST_SAID = 3
 """Of a kind, when there are many."""
+LONGEST_NUMBER = 12
+"""Digits of the number of a line."""
 _VALUES = re.compile(r"[:(‹«\"'`…].*|\d[\d,.]*", re.DOTALL)
 """What differs between faults of one kind: numbers, and what stands behind a colon, a bracket or a quotation mark."""
 
 
+@dataclass
+class FaultKind:
+    """Faults that differ in their values only.
+
+    Attributes:
+        name: What is wrong, without values; empty for what belongs to no other kind.
+        count: The number of faults.
+        first: The first of them.
+        rows: The places of all that name a file and a line.
+    """
+
+    name: str
+    count: int = 0
+    first: list[Problem] = field(default_factory=list)
+    rows: Located = field(default_factory=Located)
+
+
 class Faults(Problems):
-    """What is wrong with rows while they are read and converted; of each kind only the first are kept."""
+    """What is wrong with rows while they are read and converted; of each kind only the first are kept in full."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._counts: Counter[str] = Counter()
+        self._kinds: dict[str, FaultKind] = {}
+
+    @property
+    def kinds(self) -> list[FaultKind]:
+        """The faults by kind, in the order in which they were found."""
+        return list(self._kinds.values())
 
     def add(self, what: str, where: object = "", remedy: str = "") -> None:
         """Count a fault, and keep it if it is one of the first of its kind; the arguments are those of ``Problem``."""
@@ -35,10 +60,15 @@ class Faults(Problems):
             where: The row, for those that name no place.
         """
         for problem in problems:
+            placed = problem if problem.where else replace(problem, where=where)
             kind = self._kind(problem)
-            self._counts[kind] += 1
-            if self._counts[kind] <= MOST_SAID:
-                self.found.append(problem if problem.where else replace(problem, where=where))
+            kind.count += 1
+            origin = _origin(placed.where)
+            if origin is not None:
+                kind.rows.add(origin)
+            if len(kind.first) < MOST_SAID:
+                kind.first.append(placed)
+                self.found.append(placed)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, InputError):
@@ -57,17 +87,24 @@ class Faults(Problems):
 
     def said(self) -> list[Problem]:
         """Return the faults that are named, kind by kind, each with the number of those that are not."""
-        most = max(FEWEST_SAID, MOST_SAID // max(1, len(self._counts)))
-        kept: dict[str, list[Problem]] = {}
-        for problem in self.found:
-            kept.setdefault(self._kind(problem), []).append(problem)
-        return [said for kind, problems in kept.items() for said in self._shortened(problems[:most], kind)]
+        most = max(FEWEST_SAID, MOST_SAID // max(1, len(self._kinds)))
+        return [said for kind in self._kinds.values() for said in self._shortened(kind, most)]
 
-    def _shortened(self, problems: list[Problem], kind: str) -> list[Problem]:
-        more = self._counts[kind] - len(problems)
-        of_kind = f" of this kind: {kind}" if len(self._counts) > 1 and kind else " like these"
+    def _shortened(self, kind: FaultKind, most: int) -> list[Problem]:
+        problems = kind.first[:most]
+        more = kind.count - len(problems)
+        of_kind = f" of this kind: {kind.name}" if len(self._kinds) > 1 and kind.name else " like these"
         return [*problems, Problem(f"and {more:,} more{of_kind}")] if more else problems
 
-    def _kind(self, problem: Problem) -> str:
-        kind = _VALUES.sub("", problem.what).strip()
-        return kind if kind in self._counts or len(self._counts) < MOST_KINDS else ""
+    def _kind(self, problem: Problem) -> FaultKind:
+        name = _VALUES.sub("", problem.what).strip()
+        name = name if name in self._kinds or len(self._kinds) < MOST_KINDS else ""
+        return self._kinds.setdefault(name, FaultKind(name))
+
+
+def _origin(where: str) -> Origin | None:
+    """The place that ``rows.jsonl:12`` names."""
+    file, _, line = where.rpartition(":")
+    return (
+        Origin(file, int(line)) if file and line.isascii() and line.isdigit() and len(line) < LONGEST_NUMBER else None
+    )

@@ -7,6 +7,13 @@ from typing import Any
 
 from graft.data.checks.base import Finding
 from graft.data.checks.view import CheckedData
+from graft.data.example import MOST_PLACES
+from graft.data.faults import FaultKind
+from graft.data.personal import shown_text
+from graft.errors import Problem
+
+_LONGEST = 160
+"""Characters of a sentence on a row."""
 
 
 class Unreadable:
@@ -17,12 +24,26 @@ class Unreadable:
     quick = True
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
-        """Yield a finding for each kind of fault."""
-        for problem in data.faults.said():
+        """Yield a finding for each kind of fault, with the places of all rows that have it."""
+        for kind in data.faults.kinds:
             yield Finding(
                 "unreadable",
                 "error",
-                f"{problem.where}: {problem.what}" if problem.where else problem.what,
+                _title(kind),
+                kind.rows,
                 why="graft finetune refuses data with such rows",
-                remedy=problem.remedy or "correct or remove these rows",
+                remedy=kind.first[0].remedy or "correct or remove these rows",
+                evidence=tuple(_said(problem) for problem in kind.first[:MOST_PLACES]),
+                figures={"faults": kind.count},
             )
+
+
+def _title(kind: FaultKind) -> str:
+    """What is wrong, with the number of rows where there are several."""
+    if kind.count == 1:
+        return shown_text(kind.first[0].what, _LONGEST)
+    return f"{kind.count:,} rows: {shown_text(kind.name, _LONGEST) or 'faults of other kinds'}"
+
+
+def _said(problem: Problem) -> str:
+    return ": ".join(filter(None, (problem.where, shown_text(problem.what, _LONGEST))))
