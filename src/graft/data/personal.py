@@ -38,6 +38,7 @@ _ADDRESS_OF_HOST = re.compile(r":[\w~/]")
 """``git@github.com:owner/name``."""
 _WINDOW = 20_000
 _SHORT = 80
+_BESIDE, _AROUND = 500, 25
 _UNSEEN = {0x0A: "\\n", 0x09: "\\t"} | {
     code: f"\\u{code:04x}" for code in (0x00AD, 0x061C, 0x180E, *range(0x200B, 0x2010), *range(0x2060, 0x2065), 0xFEFF)
 }
@@ -90,6 +91,21 @@ def shown_text(text: str, most: int = _SHORT) -> str:
     if lone_surrogate(visible):
         visible = visible.encode("utf-8", "backslashreplace").decode("utf-8")
     return visible if len(visible) <= most else f"{visible[: most - 1]}…"
+
+
+def shown_around(text: str, start: int, end: int, instead: str | None = None) -> str:
+    """Return a part of a text with some of what is around it, as ``shown_text`` does.
+
+    Args:
+        text: The text.
+        start: Where the part begins.
+        end: Where it ends.
+        instead: What is shown in place of the part.
+    """
+    # Masked before they are cut: half of a number is not recognized, and tells as much.
+    before = masked(text[max(0, start - _BESIDE) : start])[-_AROUND:]
+    after = masked(text[end : end + _BESIDE])[:_AROUND]
+    return shown_text(f"{before}{text[start:end] if instead is None else instead}{after}")
 
 
 def _finders(text: str) -> Iterator[tuple[str, Callable[[str], Iterator[tuple[int, int]]]]]:

@@ -39,6 +39,9 @@ CHECKS: Registry[Check] = Registry(
         "contradictions": f"{_HERE}.contradictions:Contradictions",
         "leakage": f"{_HERE}.leakage:Leakage",
         "near_leakage": f"{_HERE}.near_leakage:NearLeakage",
+        "encoding": f"{_HERE}.encoding:Encoding",
+        "control_characters": f"{_HERE}.control_characters:ControlCharacters",
+        "personal_data": f"{_HERE}.personal_data:PersonalData",
     },
 )
 

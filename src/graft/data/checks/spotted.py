@@ -1,0 +1,45 @@
+"""Rows in which a check spotted something, with the first as examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from graft.data.example import MOST_PLACES, Origin
+from graft.data.located import Located
+
+
+@dataclass
+class Spotted:
+    """The places of rows, each once, and lines about the first of them.
+
+    Attributes:
+        rows: The places.
+        evidence: A line for each of the first rows.
+    """
+
+    rows: Located = field(default_factory=Located)
+    evidence: list[str] = field(default_factory=list)
+    _last: Origin | None = None
+
+    def add(self, origin: Origin, said: Callable[[], str]) -> None:
+        """Add a row, unless it was the last one that was added.
+
+        Args:
+            origin: The place.
+            said: Returns what is to be seen there, without personal data; called for the first rows only.
+        """
+        if origin == self._last:
+            return
+        self._last = origin
+        self.rows.add(origin)
+        if len(self.evidence) < MOST_PLACES:
+            self.evidence.append(f"{origin}: {said()}")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def counted_rows(count: int, one: str, many: str) -> str:
+    """Return ``1 row has …`` or ``12 rows have …``."""
+    return f"1 row {one}" if count == 1 else f"{count:,} rows {many}"
