@@ -123,8 +123,8 @@ def test_the_command_line_wins_over_the_file_whatever_the_name(graft, run, tmp_p
     [
         (["evaluate"], "no run or model is given"),
         (["chat"], "give one run or model"),
-        (["show"], "give one run, bundle or model"),
-        (["show", "a", "b"], "give one run, bundle or model"),
+        (["show"], "give one run, bundle, model or prepared data set"),
+        (["show", "a", "b"], "give one run, bundle, model or prepared data set"),
         (["chat", "a", "b"], "give one run or model"),
     ],
 )
@@ -167,7 +167,7 @@ def test_show_a_run_a_model_and_neither(graft, run, tiny_llama, tmp_path):
     assert shown["parameters"] == AutoModelForCausalLM.from_pretrained(tiny_llama).num_parameters()
     assert "llama" in graft("show", tiny_llama)[1]
     code, _, err = graft("show", tmp_path)
-    assert code == 2 and "not a run, a bundle or a model" in err
+    assert code == 2 and "not a run, a bundle, a model or a prepared data set" in err
     code, _, err = graft("show", run, "--jsn")
     assert code == 2 and "unknown option --jsn" in err
 

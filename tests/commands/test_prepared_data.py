@@ -145,6 +145,14 @@ def test_the_sides_of_a_prepared_folder_are_read_as_what_they_are(split, tmp_pat
     assert read(tmp_path / "again" / "changes.jsonl") == []
 
 
+def test_a_prepared_folder_is_described(split, capsys):
+    assert main(["show", str(split)]) == 0
+    out = capsys.readouterr().out
+    assert "24 rows were read, 24 are there now" in out and "test            8 rows" in out and "blanks" in out
+    assert main(["show", str(split), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sides"]["eval"]["rows"] == 8
+
+
 def test_the_log_is_never_read_as_rows(split):
     with pytest.raises(InputError, match="log of graft prepare"):
         load_rows(DataSettings(data_files=str(split / "*.jsonl")))

@@ -28,12 +28,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "rows": shutil.copytree(FIXTURES / "rows", top / "rows"),
         "evaluation": top / "evaluation",
         "empty": top / "empty",
+        "data": shutil.copytree(FIXTURES / "rows", top / "data"),
         "other": top / "other",
         "foreign": top / "foreign",
     }
     for name in ("evaluation", "empty", "other", "foreign"):
         made[name].mkdir()
     shutil.copy(run / "evaluation.json", made["evaluation"])
+    (made["data"] / "manifest.json").write_text('{"kind": "data"}', encoding="utf-8")
     (made["other"] / "notes.txt").write_text("a", encoding="utf-8")
     (made["foreign"] / "manifest.json").write_text('{"name": "an app"}', encoding="utf-8")
     (made["foreign"] / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
@@ -59,6 +61,7 @@ def graft(capsys: pytest.CaptureFixture[str]) -> Graft:
         ("model", FolderKind.MODEL),
         ("adapter", FolderKind.ADAPTER),
         ("rows", FolderKind.DATA_FILES),
+        ("data", FolderKind.DATA),
         ("evaluation", FolderKind.EVALUATION),
         ("empty", FolderKind.EMPTY),
         ("other", FolderKind.OTHER),
@@ -127,13 +130,14 @@ def test_doctor_says_of_a_bundle_what_the_gate_said(folders: dict[str, Path], gr
             )
         ],
         (("show",), "rows", "graft finetune MODEL"),
-        (("show",), "empty", "this is an empty folder, not a run, a bundle or a model"),
-        (("show",), "other", "not a run, a bundle or a model"),
+        (("show",), "empty", "this is an empty folder, not a run, a bundle, a model or a prepared data set"),
+        (("show",), "other", "not a run, a bundle, a model or a prepared data set"),
         *[
             ((command,), name, f"this is {what}, not a model")
             for command in ("chat", "evaluate", "auto-opt")
             for name, what in (
                 ("rows", "a folder with data files"),
+                ("data", "a prepared data set"),
                 ("evaluation", "an evaluation without a run"),
                 ("empty", "an empty folder"),
             )

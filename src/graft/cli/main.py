@@ -24,7 +24,7 @@ COMMANDS = {
     "finetune": "fine-tune a model on your data and compare it with its base",
     "evaluate": "compare the base and the tuned model on held-out rows, or evaluate a model or a server",
     "chat": "chat with a model; switch between base and tuned",
-    "show": "print a run's settings and results",
+    "show": "print a run's settings and results, or what a bundle, a model or prepared data is",
     "run": "run the passes of a workflow file in order",
     "doctor": "find problems in data before training, in a run, or in a bundle, with evidence and remedies",
     "prepare": "clean data, split it, and add rows to it, with a log of every change",

@@ -104,5 +104,6 @@ def what_to_do(kind: FolderKind, path: Path) -> str:
         FolderKind.EVALUATION: show,
         FolderKind.MODEL: f"{show} describes it; {tune} tunes it",
         FolderKind.ADAPTER: f"{show} describes it; {chat} runs it; {tune} continues from it",
+        FolderKind.DATA: f"{show} describes it; {use} trains on it",
         FolderKind.DATA_FILES: f"{use} trains on it",
     }.get(kind, "give the folder that graft finetune or graft auto-opt wrote to --output_path")
