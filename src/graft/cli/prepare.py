@@ -27,10 +27,9 @@ def run(arguments: Arguments) -> int:
     as_json = arguments.flag("json")
     from graft.commands.prepare import prepare_data, settings_class
 
-    named = arguments.options.get("steps")
-    cls = settings_class(named.split(",") if isinstance(named, str) else ())
     arguments.options.update(data_named(arguments.words, USAGE))
-    given = given_settings(arguments, cls)
+    given = given_settings(arguments, settings_class())
+    cls = settings_class(_listed(given.values.get("steps")))
     with Screen(quiet=as_json) as screen:
         done = prepare_data(build(cls, given.values, given.where), screen)
     if as_json:
@@ -39,6 +38,12 @@ def run(arguments: Arguments) -> int:
     else:
         print("\n".join([str(done.output), *described(done.manifest)]))
     return 0
+
+
+def _listed(steps: object) -> list[str]:
+    """The names of steps, as they are typed or stand in a file."""
+    names = steps.split(",") if isinstance(steps, str) else steps if isinstance(steps, list) else []
+    return [str(name).strip() for name in names]
 
 
 def described(manifest: DataManifest) -> list[str]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from graft.commands.data_passes import PREPARE, data_of, data_pass, is_data
 from graft.commands.finetune import finetune
 from graft.config import FinetuneSettings, Settings
+from graft.data.steps import STEPS
 from graft.errors import InputError, did_you_mean
 from graft.methods import METHODS
 from graft.progress import Reporter
@@ -53,9 +55,9 @@ class Finetune:
         self.settings = settings
 
     def run(self, artifact: Path | None, context: Context) -> Path:
-        """A model that an earlier pass left is the base."""
-        update: dict[str, Any] = {"output_path": context.output}
-        if artifact is not None:
+        """A model that an earlier pass left is the base, and a prepared data set is trained on."""
+        update: dict[str, Any] = {"output_path": context.output, **data_of(artifact)}
+        if artifact is not None and not data_of(artifact):
             update |= {"model_name_or_path": str(artifact), "model_revision": None}
         return finetune(self.settings.model_copy(update=update), context.reporter)
 
@@ -66,18 +68,20 @@ def is_tuning(type_name: str) -> bool:
 
 
 def pass_class(type_name: str) -> type[Pass]:
-    """The class that ``type`` names: built in, by entry point ``graft.pass``, or ``path/to/file.py:Name``.
+    """The class that ``type`` names: built in, by entry point ``graft.pass``, or ``path/to/file.py:Name``; or a step.
 
     Raises:
         InputError: when there is none, or it is not a pass.
     """
     name = type_name if ":" in type_name else type_name.lower()
+    if is_data(name) and name not in PASSES.names():
+        return data_pass(name)
     try:
         return PASSES.get("finetune" if is_tuning(name) else name)
     except InputError as error:
         if ":" in name:
             raise
-        there = [*PASSES.names(), *METHODS.names()]
+        there = [*PASSES.names(), *METHODS.names(), PREPARE, *STEPS.names()]
         raise InputError(
             f"unknown pass type {type_name!r}; the types are: {', '.join(there)}, and path/to/file.py:Name",
             remedy=did_you_mean(name, there),

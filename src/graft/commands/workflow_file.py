@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from graft.commands.data_passes import COMMON, is_data
 from graft.commands.passes import Pass, is_tuning, pass_class
 from graft.config import FinetuneSettings, Settings, build, option_names
 from graft.config.types import as_path
@@ -205,6 +206,8 @@ class _Reader:
         place = f"{self.where}: passes.{name}"
         try:
             cls = pass_class(kind)
+            if is_data(kind):
+                return Step(name, cls, build(cls.Config, self._preparing(name, config, common, data, over), place))
             if not is_tuning(kind):
                 return Step(name, cls, build(cls.Config, config, place))
             values = self._tuning(name, kind, config, common, data)
@@ -226,6 +229,19 @@ class _Reader:
         else:
             return kind or name, beside | self._config(given, place)
         return "finetune", {}
+
+    def _preparing(
+        self,
+        name: str,
+        config: dict[str, Any],
+        common: Mapping[str, Any],
+        data: Mapping[str, Mapping[str, Any]],
+        over: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Settings of a data pass: its own over where the data is and how it is read."""
+        found = laid_over(common, self._data(config, data, f"{self.where}: passes.{name}"))
+        shared = laid_over({name: value for name, value in found.items() if name in COMMON}, config)
+        return {**shared, **{name: value for name, value in over.items() if name in COMMON}}
 
     def _tuning(
         self,
