@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from graft._version import __version__
 
 if TYPE_CHECKING:
-    from graft.api import Bundle, Model, Predictor, Run, Scores, evaluate, export_model, finetune, load
+    from graft.api import Bundle, Model, Predictor, Run, Scores, doctor, evaluate, export_model, finetune, load
     from graft.commands.evaluate import evaluate_model
     from graft.data.example import AnswerExample, Example
     from graft.errors import GateError, GraftError, InputError, Interrupted
@@ -30,6 +30,7 @@ _PUBLIC = {
     "Run": "graft.api",
     "Scores": "graft.api",
     "Silent": "graft.progress",
+    "doctor": "graft.api",
     "evaluate": "graft.api",
     "evaluate_model": "graft.commands.evaluate",
     "export_model": "graft.api",
@@ -53,6 +54,7 @@ __all__ = [
     "Scores",
     "Silent",
     "__version__",
+    "doctor",
     "evaluate",
     "evaluate_model",
     "export_model",

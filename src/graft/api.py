@@ -29,6 +29,7 @@ from graft.runs.view import Estimate, RunView
 
 if TYPE_CHECKING:
     from graft.commands.chat import Conversation
+    from graft.data.checks import Finding
 
 Scores = Mapping[str, Mapping[str, Estimate]]
 """Predictor (``base``, ``tuned``, …) to metric to value, with its 95 % interval and the number of rows."""
@@ -274,6 +275,29 @@ _OPENED: Mapping[FolderKind, type[Run] | type[Bundle] | type[Model]] = {
     FolderKind.MODEL: Model,
     FolderKind.ADAPTER: Model,
 }
+
+
+def doctor(data: Files, reporter: Reporter = SILENT, **options: Any) -> list[Finding]:
+    """Look for problems in data. The data is not changed.
+
+    Args:
+        data: a file, several, a folder, or the name of a data set.
+        reporter: shows the progress.
+        options: further settings of ``graft doctor``, such as ``model="smollm2-135m-instruct"``.
+
+    Returns:
+        What was found, the gravest first: ``finding.severity``, ``finding.title``, ``finding.rows``, …
+
+    Raises:
+        InputError: when a setting is wrong, or no row can be read at all.
+    """
+    from graft.commands.doctor import diagnose_data, settings_class
+    from graft.config import build
+
+    named = _plain(data)
+    given = {name: _plain(value) for name, value in options.items()}
+    where = {"data_name" if isinstance(named, str) else "data_files": named}
+    return diagnose_data(build(settings_class(), {**where, **given}), reporter).findings
 
 
 def _plain(value: Any) -> Any:

@@ -71,12 +71,12 @@ def _data(arguments: Arguments, as_json: bool) -> int:
     else:
         heading = f"{data_title(found.data)}: data"
         _print(heading, data_facts(found.data, found.checks), found.findings, "No problems found.")
-        print(_hints(found, settings))
+        print(_last_lines(found, settings))
     return _exit_code(found.findings, settings.fail_on)
 
 
-def _hints(found: Diagnosis, settings: Any) -> str:
-    """What further options would add, in a line each."""
+def _last_lines(found: Diagnosis, settings: Any) -> str:
+    """Where the page is, and what further options would add, in a line each."""
     hints = []
     if settings.model_name_or_path is None:
         hints.append("--model MODEL checks lengths, cuts, and the tokens that are trained, too")
@@ -84,6 +84,8 @@ def _hints(found: Diagnosis, settings: Any) -> str:
         hints.append("--encoder MODEL finds likely wrong labels by their meaning, too")
     if settings.output_path is None:
         hints.append("-o OUT writes a page (doctor.html), all rows (doctor.json), and a review file")
+    else:
+        hints.insert(0, f"report: {settings.output_path / 'doctor.html'}")
     return "\n".join(hints)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from graft.commands.doctor_pages import check_output, write_findings
 from graft.config import DoctorSettings, compose, config_of
 from graft.data.checks import CHECKS, CheckedData, Finding, check_components, run_checks
 from graft.data.sources import find_files
 from graft.errors import Problems
 from graft.planning.checked_data import read_data
-from graft.progress import SILENT, Reporter
+from graft.progress import SILENT, Reporter, enter
 
 if TYPE_CHECKING:
     from graft.planning.checked_tokens import CheckedModel
@@ -32,7 +33,7 @@ def settings_class() -> type[DoctorSettings]:
 
 
 def diagnose_data(settings: DoctorSettings, reporter: Reporter = SILENT) -> Diagnosis:
-    """Read data and check it. Nothing is changed.
+    """Read data and check it; with an ``output_path``, write what was found there. The data is not changed.
 
     Raises:
         InputError: If settings are wrong, with all of them, or no row can be read at all.
@@ -41,7 +42,11 @@ def diagnose_data(settings: DoctorSettings, reporter: Reporter = SILENT) -> Diag
     model = _model(settings, reporter)
     read = settings if model is None else model.settings
     data = read_data(read, settings.against, settings.seed, settings.token, reporter, model)
-    return Diagnosis(data, run_checks(data, names, lambda check: _config(settings, check)), tuple(names))
+    found = Diagnosis(data, run_checks(data, names, lambda check: _config(settings, check)), tuple(names))
+    if settings.output_path is not None:
+        enter(reporter, "writing")
+        write_findings(settings.output_path, found)
+    return found
 
 
 def _checked(settings: DoctorSettings) -> list[str]:
@@ -56,6 +61,9 @@ def _checked(settings: DoctorSettings) -> list[str]:
             CHECKS.get(name)
     if settings.show and settings.model_name_or_path is None:
         problems.add("--show prints rows as a model sees them, and no model is given", remedy="--model MODEL")
+    if settings.output_path is not None:
+        with problems.collecting():
+            check_output(settings.output_path, settings.overwrite)
     if settings.data_files is None and settings.data_name is None:
         problems.add("no data is given", remedy="graft doctor DATA")
     for option, files in _files(settings):

@@ -59,8 +59,8 @@ def _facts(finding: FindingView) -> Iterator[tuple[str, str]]:
         yield "rows", finding.places
     if finding.why:
         yield "why", finding.why
-    for line in finding.evidence:
-        yield "evidence", line
+    for number, line in enumerate(finding.evidence):
+        yield "" if number else "evidence", line
     for number, line in enumerate(finding.remedies):
         yield "or" if number else "remedy", line
     if finding.fix:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from graft.data.baselines import TFIDF, baseline_title
 from graft.files import write_whole
 from graft.report import summary, usage
+from graft.report.bars import bars
 from graft.report.charts import Frame, interval_plot, loss_chart
 from graft.report.confusion import class_rows, commonest_share, matrices, mistakes, with_classes
 from graft.report.finding_view import recorded_view
-from graft.report.format import count, figure, interval_text, metric_of, probability, share, signed, when
-from graft.report.row_changes import Changes, cut, find_changes, marked
+from graft.report.format import count, figure, interval_text, metric_of, probability, signed, when
+from graft.report.row_changes import Changes, find_changes
+from graft.report.templating import render_page
 from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Difference, Estimate, Loss, RunView
 from graft.shared_text import shared
@@ -81,15 +78,6 @@ class LossRow(NamedTuple):
     held_out: str
 
 
-class Bar(NamedTuple):
-    """A label with its rows and share as text, and the length of its bar in percent of the longest."""
-
-    label: str
-    rows: str
-    share: str
-    length: float
-
-
 def write_report(run: Path, view: RunView | None = None) -> Path:
     """Write ``report.html`` into the run folder ``run``, from ``view`` or from the files that are there."""
     path = run / "report.html"
@@ -99,23 +87,7 @@ def write_report(run: Path, view: RunView | None = None) -> Path:
 
 def render(view: RunView) -> str:
     """The page as a string."""
-    style = Markup(files("graft.report").joinpath("templates/report.css").read_text(encoding="utf-8"))
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return _environment().get_template("report.html.j2").render(style=style, style_hash=digest, **_context(view))
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("graft.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"marked": marked, "cut": cut}
-    environment.globals |= {"count": count}
-    return environment
+    return render_page("report.html.j2", **_context(view))
 
 
 def _context(view: RunView) -> dict[str, Any]:
@@ -187,7 +159,7 @@ def _rows(view: RunView) -> dict[str, Any]:
         "changes": changes,
         "change_lists": _change_lists(changes),
         "data_facts": shared(summary.data_facts(view)),
-        "label_counts": _bars(summary.label_counts(view)),
+        "label_counts": bars(summary.label_counts(view)),
         "warnings": shared(list(view.data.summary.warnings)),
         "findings": shared([recorded_view(finding) for finding in view.data.findings]),
     }
@@ -316,8 +288,3 @@ def _change_lists(changes: Changes | None) -> list[dict[str, Any]]:
         }
         for title, name, kind, rows in lists
     ]
-
-
-def _bars(counts: list[tuple[str, int]]) -> list[Bar]:
-    whole, longest = sum(value for _, value in counts) or 1, max((value for _, value in counts), default=1) or 1
-    return [Bar(name, count(value), share(value / whole), 100 * value / longest) for name, value in counts]

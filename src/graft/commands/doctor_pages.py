@@ -1,0 +1,54 @@
+"""What ``graft doctor -o OUT`` writes: a page, and all findings as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graft.errors import InputError
+from graft.files import write_whole
+from graft.runs.folder import check_folder
+from graft.runs.kind import FolderKind, folder_kind
+from graft.runs.links import refuse_links
+
+if TYPE_CHECKING:
+    from graft.commands.doctor import Diagnosis
+
+PAGE, DOCUMENT = "doctor.html", "doctor.json"
+_OF_OTHERS = (FolderKind.RUN, FolderKind.BUNDLE, FolderKind.SEARCH, FolderKind.MODEL, FolderKind.ADAPTER)
+
+
+def check_output(output: Path, overwrite: bool) -> None:
+    """Check that the findings may be written to a folder.
+
+    Raises:
+        InputError: If it is no folder, a run or a model, or has findings already.
+    """
+    check_folder(output)
+    refuse_links(output, (PAGE, DOCUMENT))
+    kind = folder_kind(output)
+    if kind in _OF_OTHERS:
+        raise InputError(f"the output folder is {kind.value}", where=str(output), remedy="choose another --output_path")
+    there = [name for name in (PAGE, DOCUMENT) if (output / name).exists()]
+    if there and not overwrite:
+        remedy = "add --overwrite, or choose another --output_path"
+        raise InputError(
+            f"the output folder has findings already: {', '.join(there)}", where=str(output), remedy=remedy
+        )
+
+
+def write_findings(output: Path, found: Diagnosis) -> None:
+    """Write the page and the document.
+
+    Args:
+        output: The folder, which is made.
+        found: What was looked at, and what was found.
+    """
+    from graft.report.checked_data import data_record
+    from graft.report.data_page import render_data_page
+    from graft.report.findings import document_parts
+
+    page = render_data_page(found.data, found.findings, found.checks)
+    parts = document_parts(data_record(found.data, found.checks), found.findings)
+    write_whole(output / DOCUMENT, "".join(parts), private=True)
+    write_whole(output / PAGE, page, private=True)  # it shows rows
