@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from graft.config import DataSettings
 from graft.data.checks import CheckedData, Side
 from graft.data.columns import ColumnMapping, recognize
+from graft.data.columns.preferences import NAME as CHOSEN
+from graft.data.columns.preferences import PreferencesFound
 from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
 from graft.data.ignored import check_ignored
@@ -15,6 +18,7 @@ from graft.data.pipeline import find_labels
 from graft.data.quality import to_examples
 from graft.data.readers import Row
 from graft.data.sources import load_readable
+from graft.errors import InputError, Problem
 from graft.progress import SILENT, Reporter, enter
 
 if TYPE_CHECKING:
@@ -47,17 +51,34 @@ def read_data(
     faults, mapping = loaded.faults, None
     with faults.collecting():
         check_ignored(loaded.train, settings.ignore_columns)
+    refused: Problem | None = None
     with faults.collecting():
-        mapping = (model.recognize if model is not None else recognize)(loaded.train, settings)
+        mapping, refused = _mapping(loaded.train, settings, recognize if model is None else model.recognize)
     other = _against(settings, against, token, faults)
     train = _side("train", loaded.train, mapping, faults, loaded.source.path)
     judged_by = loaded.eval_source.path if loaded.eval_source else ""
     held_out = None if loaded.eval is None else _side("eval", loaded.eval, mapping, faults, judged_by)
     compared = None if other is None else _side("against", other, mapping, faults, ", ".join(against or ()))
     labels = None if mapping is None or mapping.names is not None else mapping.labels or find_labels(train.examples)
-    data = CheckedData(train, held_out, compared, mapping, faults, labels, seed, reporter=reporter)
+    data = CheckedData(train, held_out, compared, mapping, faults, labels, seed, preferences=refused, reporter=reporter)
     data.tokens = model.tokens_of(data, loaded) if model is not None else None
     return data
+
+
+def _mapping(
+    rows: Sequence[Row], settings: DataSettings, find: Callable[[Sequence[Row], DataSettings], ColumnMapping]
+) -> tuple[ColumnMapping | None, Problem | None]:
+    """How rows are read; of preferences, how their good answers are, and why they are refused.
+
+    Raises:
+        InputError: If the columns are not recognized.
+    """
+    try:
+        return find(rows, settings), None
+    except PreferencesFound as error:
+        with suppress(InputError):
+            return find(rows, settings.model_copy(update={"column_mapping": CHOSEN})), error.problems[0]
+        return None, error.problems[0]
 
 
 def _against(

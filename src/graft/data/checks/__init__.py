@@ -42,6 +42,7 @@ CHECKS: Registry[Check] = Registry(
         "encoding": f"{_HERE}.encoding:Encoding",
         "control_characters": f"{_HERE}.control_characters:ControlCharacters",
         "personal_data": f"{_HERE}.personal_data:PersonalData",
+        "preferences": f"{_HERE}.preferences:Preferences",
     },
 )
 

@@ -109,6 +109,7 @@ class CheckedData:
         seed: Decides what is sampled.
         embed: Makes embeddings; None where no encoder is there.
         tokens: The rows as a model sees them; None without a model.
+        preferences: Why the rows are refused, where they are preferences; the examples are of their good answers.
         reporter: Shows the progress of long checks.
         folder: Where a check may write files for a person to edit (``--output_path``); None: it writes none.
     """
@@ -122,6 +123,7 @@ class CheckedData:
     seed: int = 42
     embed: Embed | None = None
     tokens: Tokens | None = None
+    preferences: Problem | None = None
     reporter: Reporter = SILENT
 
     @property

@@ -32,6 +32,16 @@ VERDICTS = (
     *("preferred", "is_preferred", "is_chosen"),
 )
 """Whether an answer is a good one, as in rows for KTO."""
+WEAK_VERDICTS = (
+    *("feedback", "thumbs", "thumb", "thumbs_up", "vote", "verdict", "judgment", "judgement", "preference", "liked"),
+    *("rating", "score", "reward", "acceptable", "is_acceptable"),
+)
+"""Columns that say it where their values are nothing but verdicts, and some of them bad."""
+RATINGS = (
+    *("rating", "score", "reward", "rank", "quality", "helpfulness", "upvotes", "votes", "overall_score", "pm_score"),
+    *("quality_score", "reward_score", "preference_score", "average_rating", "human_score"),
+)
+"""Numbers that may say how good an answer is."""
 
 MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 KNOWN = frozenset(

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from graft.config import DataSettings
-from graft.data.chat_formats import LISTS, Turn, holds_messages, read_conversation
+from graft.data.chat_formats import LISTS, read_conversation
 from graft.data.columns.answered import refuse_instruction
 from graft.data.columns.base import ColumnMapping, first_of, mapping_by_name
 from graft.data.columns.chats import conversations, messages, prompt_answer
 from graft.data.columns.conversations import Beside, Conversations, context
 from graft.data.columns.instructions import input_output, instruction_output, question_answer
-from graft.data.columns.names import ANSWERS, BESIDE, CHOSEN, VERDICTS, is_rejected
+from graft.data.columns.listed_answers import ListedAnswers, listed_answers
+from graft.data.columns.names import ANSWERS, BESIDE, CHOSEN, VERDICTS, WEAK_VERDICTS, is_rejected
 from graft.data.columns.notes import Notes
+from graft.data.columns.whole_turns import is_whole, last_answer, shared_turns, whole_turns
 from graft.data.example import Example, Origin
 from graft.data.inferred import InferredSetting
 from graft.data.readers import Row
@@ -26,6 +28,8 @@ NAME = "chosen"
 
 _GOOD = {"true", "1", "1.0", "yes", "good", "desirable", "chosen", "preferred", "accepted", "correct", "thumbs_up"}
 _BAD = {"false", "0", "0.0", "-1", "-1.0", "no", "bad", "undesirable", "rejected", "incorrect", "wrong", "thumbs_down"}
+_GOOD |= {"up", "like", "liked", "upvote", "upvoted", "👍"}
+_BAD |= {"down", "dislike", "disliked", "downvote", "downvoted", "👎"}
 _BESIDE_TURNS = (messages, conversations)
 _ANSWERED = (prompt_answer, instruction_output, question_answer, input_output)
 
@@ -39,11 +43,14 @@ def chosen(
     """
     if settings.column_mapping != NAME:
         return None
-    rejected = tuple(name for name in columns if is_rejected(name))
-    left = [name for name in columns if name not in rejected]
+    rejected = rejected_answers(columns, rows)
+    left = [name for name in columns if not is_rejected(name)]
     verdict = verdict_column(left, rows)
     answer = first_of([name for name in left if name != verdict], CHOSEN)
-    if answer is not None:
+    listed = listed_answers(left, rows)
+    if answer is None and listed is not None:
+        mapping = _of_listed([name for name in left if name != listed.column], listed, rows, settings)
+    elif answer is not None:
         mapping = _of_chosen(left, answer, rejected, rows, settings)
     elif verdict is not None:
         mapping = _of_good_rows([name for name in left if name != verdict], verdict, rows, settings)
@@ -53,7 +60,7 @@ def chosen(
         return None
     why = "only answers that are preferred are trained"
     said = [*mapping.inferred, InferredSetting("answers", NAME, why)]
-    optional = (*mapping.optional, *rejected, *_copies(left, answer, rows))
+    optional = (*mapping.optional, *filter(is_rejected, columns), *_copies(left, answer, rows))
     return replace(mapping, optional=optional, inferred=said)
 
 
@@ -70,7 +77,7 @@ def _of_chosen(
     others = {*ANSWERS} - {answer}
     left = [name for name in columns if name not in others]
     mapping = next((found for rule in _ANSWERED if (found := rule(left, rows, settings))), None)
-    if mapping is None and any(_is_whole(row.columns.get(answer)) for row in rows[:1]):
+    if mapping is None and any(is_whole(row.columns.get(answer)) for row in rows[:1]):
         return _of_conversations(left, answer, rejected, settings)
     return mapping
 
@@ -85,13 +92,14 @@ def _of_conversations(
     def convert(row: Mapping[str, Any], origin: Origin) -> list[Example]:
         """Make an example of each answer of the chosen turns that the rejected ones don't have."""
         refuse_instruction(settings, origin)
-        turns = _whole(row[answer], answer, origin)
+        turns = whole_turns(row[answer], answer, origin)
         if before is not None:
             shared = read_conversation(row[before], before, origin).turns
-            turns = turns[_shared(shared, turns) :] if _shared(shared, turns) == len(shared) else turns
+            turns = turns[shared_turns(shared, turns) :] if shared_turns(shared, turns) == len(shared) else turns
         else:
             other = next((row[name] for name in rejected if row.get(name)), None)
-            count = _shared(_whole(other, rejected[0], origin), turns) if other is not None else _last_answer(turns)
+            bad = whole_turns(other, rejected[0], origin) if other is not None else None
+            count = min(last_answer(turns), shared_turns(bad or turns, turns))  # equal ones share their answers, too
             shared, turns = turns[:count], turns[count:]
         if not any(turn.message["role"] == "assistant" for turn in turns):
             raise InputError(f"{answer} has no answer of its own", where=str(origin))
@@ -99,38 +107,6 @@ def _of_conversations(
 
     used = (answer,) if before is None else (before, answer)
     return mapping_by_name("/".join(used), used, convert, optional=BESIDE, notes=notes)
-
-
-def _is_whole(value: Any) -> bool:
-    return holds_messages(value) or (isinstance(value, str) and value.lstrip().startswith("Human:"))
-
-
-def _whole(value: Any, name: str, origin: Origin) -> list[Turn]:
-    """The turns of messages, or of a dialogue as Anthropic writes it."""
-    if isinstance(value, str) and _is_whole(value) and not holds_messages(value):
-        return _dialogue(value)
-    return read_conversation(value, name, origin).turns
-
-
-def _dialogue(text: str) -> list[Turn]:
-    r"""The turns of ``\n\nHuman: … \n\nAssistant: …``."""
-    turns: list[Turn] = []
-    for part in ("\n\n" + text.lstrip()).split("\n\nHuman:")[1:]:
-        asked, *answers = part.split("\n\nAssistant:")
-        turns.append(Turn({"role": "user", "content": asked.strip()}))
-        turns += [Turn({"role": "assistant", "content": answer.strip()}) for answer in answers]
-    return turns
-
-
-def _shared(one: Sequence[Turn], other: Sequence[Turn]) -> int:
-    """The number of turns that both begin with."""
-    same = [left.message == right.message for left, right in zip(one, other, strict=False)]
-    return same.index(False) if False in same else len(same)
-
-
-def _last_answer(turns: Sequence[Turn]) -> int:
-    """Where the answer after the last prompt begins."""
-    return max((place + 1 for place, turn in enumerate(turns) if turn.message["role"] == "user"), default=0)
 
 
 def _of_good_rows(
@@ -143,7 +119,7 @@ def _of_good_rows(
 
     def convert(row: Mapping[str, Any], origin: Origin) -> Sequence[Example]:
         """Make the examples of a row whose answer is a good one."""
-        if _word(row[verdict]) in _GOOD:
+        if is_good(row[verdict]):
             return mapping.convert(row, origin)
         mapping.notes.count("rows_not_preferred", f"rows whose {verdict} says that the answer is bad", origin)
         return []
@@ -151,19 +127,59 @@ def _of_good_rows(
     return replace(mapping, columns=(*mapping.columns, verdict), convert=convert)
 
 
+def _of_listed(
+    columns: Sequence[str], listed: ListedAnswers, rows: Sequence[Row], settings: DataSettings
+) -> ColumnMapping | None:
+    """The mapping of rows with several answers in a list, of which the best is trained."""
+    written = [*(name for name in columns if name not in ANSWERS), "completion"]
+    mapping = _first_fitting(written, rows, settings)
+    if mapping is None:
+        return None
+
+    def convert(row: Mapping[str, Any], origin: Origin) -> Sequence[Example]:
+        """Make the example of the best answer."""
+        best = listed.best(row[listed.column])
+        if best is None:
+            raise InputError(f"{listed.column} is not {listed.what}", where=str(origin), remedy="remove the row")
+        return mapping.convert({**row, "completion": best}, origin)
+
+    used = tuple(listed.column if name == "completion" else name for name in mapping.columns)
+    return replace(mapping, columns=used, convert=convert)
+
+
 def _first_fitting(columns: Sequence[str], rows: Sequence[Row], settings: DataSettings) -> ColumnMapping | None:
     rules = (*_BESIDE_TURNS, *_ANSWERED)
     return next((found for rule in rules if (found := rule(columns, rows, settings))), None)
 
 
-def verdict_column(columns: Iterable[str], rows: Sequence[Row]) -> str | None:
-    """Return the column that says whether an answer is a good one, as in rows for KTO."""
+def rejected_answers(columns: Iterable[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the columns with answers that aren't to be learned; the numbers of ``score_rejected`` are none."""
+    named = [name for name in columns if is_rejected(name)]
+    first = {name: next((v for row in rows if not nothing(v := row.columns.get(name))), None) for name in named}
+    return tuple(name for name in named if not isinstance(first[name], (int, float)))
+
+
+def verdict_column(columns: Iterable[str], rows: Sequence[Row], certain: bool = False) -> str | None:
+    """Return the column that says whether an answer is a good one, as in rows for KTO.
+
+    Args:
+        columns: The columns that may be it.
+        rows: The rows.
+        certain: Whether only names count that mean nothing else.
+    """
     for name in columns:
-        if name.strip().casefold() in VERDICTS:
+        known = name.strip().casefold()
+        if known in VERDICTS or (known in WEAK_VERDICTS and not certain):
             words = {_word(row.columns[name]) for row in rows if row.columns.get(name) is not None}
-            if words and words <= _GOOD | _BAD and not repeats_answer(name, rows):
+            are_verdicts = bool(words) and words <= _GOOD | _BAD and (known in VERDICTS or bool(words & _BAD))
+            if are_verdicts and not repeats_answer(name, rows):
                 return name
     return None
+
+
+def is_good(value: Any) -> bool:
+    """Return whether the value of a verdict column says that the answer is a good one."""
+    return _word(value) in _GOOD
 
 
 def repeats_answer(name: str, rows: Sequence[Row]) -> bool:
@@ -174,6 +190,10 @@ def repeats_answer(name: str, rows: Sequence[Row]) -> bool:
 
 def _word(value: Any) -> str:
     return "_".join(str(value).casefold().split())
+
+
+class PreferencesFound(InputError):
+    """The rows are preferences, and nobody said that their good answers alone are to be trained."""
 
 
 def refuse_preferences(
@@ -188,20 +208,27 @@ def refuse_preferences(
         settings: Templates name what is to be learned, unless rows differ by a verdict.
 
     Raises:
-        InputError: Saying what they are, and how to train on the good ones alone.
+        PreferencesFound: Saying what they are, and how to train on the good ones alone.
     """
     read = {*mapping.columns, *mapping.optional} if mapping is not None else set()
     unread = [name for name in columns if name not in read]
     templates = settings.text_template is not None or settings.prompt_template is not None
     certain = mapping is None or mapping.exhaustive
-    named = [name for name in unread if is_rejected(name)] if certain and not templates else []
+    named = rejected_answers(unread, rows) if certain and not templates else ()
     rejected = next((name for name in named if any(not nothing(row.columns.get(name)) for row in rows)), None)
-    found = rejected or (verdict_column(unread, rows) if mapping is not None and (certain or templates) else None)
+    answers = [name for name in columns if mapping is None or name in mapping.columns]
+    sought = certain and not templates and rejected is None and settings.column_mapping != NAME
+    listed = listed_answers(answers, rows) if sought else None
+    found = rejected or (listed.column if listed is not None else None)
+    if found is None and mapping is not None and (certain or templates):
+        found = verdict_column(unread, rows, mapping.kind.startswith("text"))
     if found is None:
         return
     first = next(row for row in rows if not nothing(row.columns.get(found)))
-    bad = f"{found} holds answers that are not to be learned" if rejected else f"{found} says which answers are good"
-    raise InputError(
+    bad = f"{found} says which answers are good"
+    if rejected or listed is not None:
+        bad = f"{found} holds {listed.what if listed is not None else 'answers that are not to be learned'}"
+    raise PreferencesFound(
         f"these rows are preferences ({listed_names(columns)}): {bad}, and graft does not train on preferences",
         where=str(first.origin),
         remedy=_remedy(columns, rows, settings),
@@ -212,7 +239,7 @@ def _remedy(columns: Sequence[str], rows: Sequence[Row], settings: DataSettings)
     """How to train on the good answers alone."""
     if chosen(columns, rows, settings.model_copy(update={"column_mapping": NAME})) is not None:
         return f"--column_mapping {NAME} trains on the good answers only"
-    answer = first_of(columns, CHOSEN)
+    answer = next((name for name in columns if name.strip().casefold() in CHOSEN), None)
     prompt = next((name for name in columns if name != answer and not is_rejected(name)), None)
     if answer is None or prompt is None:
         return "add the good answers, as the column chosen"
