@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.commands.data_folder import check_apart, checked_output, now, write_folder
+from graft.commands.generation import rows_against, teacher_of, with_prompts, without_secrets
 from graft.config import DataSettings, PrepareSettings, compose, config_of
 from graft.data.faults import Faults
 from graft.data.sources import Loaded, load_readable
-from graft.data.steps import STEPS, ChangeLog, Sides, StepContext, step_components
+from graft.data.steps import STEPS, ChangeLog, Sides, StepContext, Teacher, step_components
 from graft.data.steps.choose import chosen_steps
 from graft.data.steps.unreadable import NAME as UNREADABLE
 from graft.data.steps.unreadable import DroppedRows, is_of_a_row
@@ -62,13 +63,17 @@ def prepare_data(settings: PrepareSettings, reporter: Reporter = SILENT) -> Prep
         names = chosen_steps(settings)
     with problems.collecting():
         output = checked_output(settings)
+    teacher: Teacher | None = None
+    with problems.collecting():
+        teacher = teacher_of(settings, output, reporter)
     problems.raise_if_any()
     log, enough = ChangeLog(), settings.part(DataSettings)
-    loaded = _read(enough, settings.token, names, log, reporter)
+    loaded = with_prompts(settings, lambda found: _read(found, settings.token, names, log, reporter))
     check_apart(output, loaded.files)
-    sides = _apply(names, _sides(loaded), settings, StepContext(None, enough, log, settings.seed, reporter=reporter))
+    context = StepContext(None, enough, log, settings.seed, teacher, rows_against(settings), reporter)
+    sides = _apply(names, _sides(loaded), settings, context)
     enter(reporter, "writing")
-    return Preparation(output, write_folder(output, settings, loaded, names, sides, log, started))
+    return Preparation(output, write_folder(output, without_secrets(settings), loaded, names, sides, log, started))
 
 
 def _read(

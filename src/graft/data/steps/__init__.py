@@ -28,7 +28,10 @@ STEPS: Registry[Step] = Registry(
     Step,
     {
         "unreadable": f"{_HERE}.unreadable:Unreadable",
+        "generate": f"{_HERE}.generate:Generate",
         "blanks": f"{_HERE}.blanks:Blanks",
+        "augment": f"{_HERE}.augment:Augment",
+        "paraphrase": f"{_HERE}.paraphrase:Paraphrase",
     },
 )
 
