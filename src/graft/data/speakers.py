@@ -33,6 +33,15 @@ NAMES: dict[str, tuple[str, ...]] = {
 _ROLES = {name: role for role, names in NAMES.items() for name in names}
 
 
+def known_role(value: Any) -> str | None:
+    """Return the role that ``value`` names; None for an unknown one."""
+    return _ROLES.get(_bare(value)) if isinstance(value, str) else None
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().casefold())
+
+
 def role_of(value: Any, origin: Origin, what: str) -> str:
     """Return the role that ``value`` names.
 
@@ -44,9 +53,10 @@ def role_of(value: Any, origin: Origin, what: str) -> str:
     Raises:
         InputError: For an unknown role, with the known ones and the nearest.
     """
-    name = re.sub(r"[\s_-]+", "_", value.strip().casefold()) if isinstance(value, str) else None
-    if name in _ROLES:
-        return _ROLES[name]
+    known_one = known_role(value)
+    if known_one is not None:
+        return known_one
+    name = _bare(value) if isinstance(value, str) else None
     near = nearest(name, _ROLES) if name else None
     known = "; ".join(f"{role}: {', '.join(names)}" for role, names in NAMES.items())
     raise InputError(

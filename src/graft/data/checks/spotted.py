@@ -22,19 +22,19 @@ class Spotted:
     evidence: list[str] = field(default_factory=list)
     _last: Origin | None = None
 
-    def add(self, origin: Origin, said: Callable[[], str]) -> None:
+    def add(self, origin: Origin, said: str | Callable[[], str]) -> None:
         """Add a row, unless it was the last one that was added.
 
         Args:
             origin: The place.
-            said: Returns what is to be seen there, without personal data; called for the first rows only.
+            said: What is to be seen there, without personal data; or what returns it, called for the first rows only.
         """
         if origin == self._last:
             return
         self._last = origin
         self.rows.add(origin)
         if len(self.evidence) < MOST_PLACES:
-            self.evidence.append(f"{origin}: {said()}")
+            self.evidence.append(f"{origin}: {said if isinstance(said, str) else said()}")
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -15,7 +15,7 @@ from graft.data.steps.base import Change, ChangeLog, Sides, StepContext
 from graft.errors import InputError, Problem
 
 NAME = "unreadable"
-_PLACE = re.compile(r"(.+):(\d+)(?:: .*)?", re.DOTALL)
+_PLACE = re.compile(r"\A(.+):(\d+)(?:: .*)?", re.DOTALL)
 
 
 class DroppedRows(Faults):

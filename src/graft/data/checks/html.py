@@ -1,0 +1,48 @@
+"""HTML that was left in text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from graft.data.checks.base import Finding
+from graft.data.checks.spotted import Spotted, counted_rows
+from graft.data.checks.view import CheckedData, texts_of
+from graft.data.markup import is_about_markup, leftover
+from graft.data.personal import shown_around
+
+
+class Html:
+    """Tags and entities in rows that are not about HTML, and are no code."""
+
+    name = "html"
+    title = "HTML left over"
+
+    def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
+        """Yield a finding for each side."""
+        for side in data.sides:
+            spotted = Spotted()
+            for row in side.rows:
+                texts = list(texts_of(row, data.read_columns()))
+                for place, text in texts:
+                    span = leftover(text)
+                    if span is not None and not is_about_markup(each for _, each in texts):
+                        spotted.add(row.origin, partial(_shown, place, text, *span))
+            if len(spotted):
+                yield Finding(
+                    "html",
+                    "warning",
+                    f"{counted_rows(len(spotted), 'has', 'have')} HTML left over",
+                    spotted.rows,
+                    why="the model learns to write tags and entities, and spends tokens on them",
+                    remedy="remove the tags and decode the entities, unless the model is to read or write HTML",
+                    fix="graft prepare DATA --steps html",
+                    evidence=tuple(spotted.evidence),
+                    figures={"share": round(len(spotted) / len(side.rows), 4)},
+                    side=side.name,
+                )
+
+
+def _shown(place: str, text: str, start: int, end: int) -> str:
+    return f"{place}: {shown_around(text, start, end)}"
