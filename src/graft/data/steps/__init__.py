@@ -29,7 +29,11 @@ STEPS: Registry[Step] = Registry(
     {
         "unreadable": f"{_HERE}.unreadable:Unreadable",
         "generate": f"{_HERE}.generate:Generate",
+        "encoding": f"{_HERE}.encoding:Encoding",
+        "control_characters": f"{_HERE}.control_characters:ControlCharacters",
+        "html": f"{_HERE}.html:Html",
         "blanks": f"{_HERE}.blanks:Blanks",
+        "privacy": f"{_HERE}.privacy:Privacy",
         "augment": f"{_HERE}.augment:Augment",
         "paraphrase": f"{_HERE}.paraphrase:Paraphrase",
     },

@@ -1,12 +1,19 @@
-"""Blanks around texts and lines."""
+"""Blanks around texts, and line ends."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import re
 
+from graft.config import DataSettings
+from graft.data.columns import ColumnMapping
 from graft.data.readers import Row
-from graft.data.steps.base import Change, Sides, StepContext, each_row
+from graft.data.steps.base import Sides, StepContext
+from graft.data.steps.texts import Rewrite, each_text
+
+_VERBATIM = frozenset(("text", "text_template", "rendered text"))
+"""Column mappings by which a model is trained on the very text of a column: there blanks are part of the template."""
+_LINE_END = re.compile(r"\r{1,8}\n")
+_EMPTY_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 class Blanks:
@@ -17,16 +24,34 @@ class Blanks:
     safe = True
 
     def apply(self, sides: Sides, context: StepContext) -> Sides:
-        """Return the rows without such blanks."""
+        """Return the rows without such blanks.
 
-        def change(row: Row, side: str) -> Row:
-            columns: dict[str, Any] = {}
-            for name, value in row.columns.items():
-                columns[name] = value.replace("\r\n", "\n").strip() if isinstance(value, str) else value
-                if columns[name] != value:
-                    context.log.add(
-                        Change(self.name, "changed", row.origin, side, "blanks around it", name, value, columns[name])
-                    )
-            return replace(row, columns=columns)
+        The indentation of the first line stays where further lines are indented, as in code; and where a model is
+        trained on the very text of a column, only line ends change.
 
-        return each_row(sides, change)
+        Raises:
+            InputError: If the columns are not recognized.
+        """
+        mapping = context.mapping(sides["train"])
+        trim: Rewrite = _line_ends if _is_verbatim(mapping, context.settings) else _trimmed
+
+        def rewrite(row: Row) -> Rewrite:
+            return trim
+
+        return each_text(sides, context, self.name, "blanks around it", rewrite)
+
+
+def _is_verbatim(mapping: ColumnMapping, settings: DataSettings) -> bool:
+    return mapping.kind in _VERBATIM or settings.text_template is not None
+
+
+def _line_ends(text: str) -> str:
+    return _LINE_END.sub("\n", text) if "\r" in text else text
+
+
+def _trimmed(text: str) -> str:
+    """The text without blanks and empty lines around it; an indented block keeps its first indentation."""
+    text = _EMPTY_LINES.sub("", _line_ends(text)).rstrip()
+    _, _, rest = text.partition("\n")
+    is_block = any(line[:1] in {" ", "\t"} for line in rest.split("\n")) if text[:1] in {" ", "\t"} else False
+    return text if is_block else text.lstrip()

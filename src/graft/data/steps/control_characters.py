@@ -1,0 +1,32 @@
+"""Characters that nobody sees."""
+
+from __future__ import annotations
+
+from graft.data.readers import Row
+from graft.data.steps.base import Sides, StepContext
+from graft.data.steps.texts import Rewrite, each_text
+from graft.data.unseen import without_unseen
+
+
+class ControlCharacters:
+    """Texts without control characters, and without invisible ones that no script needs at their place."""
+
+    name = "control_characters"
+    title = "remove control characters, and invisible ones that no script needs"
+    safe = True
+
+    def apply(self, sides: Sides, context: StepContext) -> Sides:
+        """Return the rows without them; tabs and line ends stay.
+
+        Raises:
+            InputError: If the columns are not recognized.
+        """
+
+        def rewrite(row: Row) -> Rewrite:
+            return _seen
+
+        return each_text(sides, context, self.name, "it had characters that nobody sees", rewrite)
+
+
+def _seen(text: str) -> str:
+    return text if text.isprintable() else without_unseen(text)
