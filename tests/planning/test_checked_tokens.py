@@ -5,47 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from graft.commands.doctor import diagnose_data, settings_class
-from graft.config import build
+from checked_rows import found, lines
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.planning.plan import plan_run
 from graft.planning.settings import finetune_settings
-from tiny_models import CHATML, tiny_model_folder, wide_model_folder
-from tiny_task_models import tiny_bert_folder, tiny_t5_folder
+from tiny_models import CHATML, tiny_model_folder
 
 STRICT = "{% if messages[0]['content'] == 'bad' %}{{ raise_exception('no bad') }}{% endif %}" + CHATML
 """Refuses a conversation that begins with "bad"."""
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        "llama": tiny_model_folder(folder),
-        "bert": tiny_bert_folder(folder),
-        "t5": tiny_t5_folder(folder),
-        "wide": wide_model_folder(tmp_path_factory.mktemp("wide")),
-    }
-
-
-@pytest.fixture
-def diagnosed(models, tmp_path):
-    def run(rows, model="llama", name="rows", checks="lengths,answers", **settings):
-        file = tmp_path / f"{name}.jsonl"
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        given = {"data_files": str(file), "model_name_or_path": str(models[model]), "checks": checks, **settings}
-        return diagnose_data(build(settings_class(), given))
-
-    return run
-
-
-def found(diagnosis, kind):
-    return [finding for finding in diagnosis.findings if finding.kind == kind]
-
-
-def lines(finding):
-    return [origin.line for origin in finding.rows]
 
 
 def answered(count, long=(), length=100):
@@ -65,9 +33,9 @@ ROWS = {
 
 
 @pytest.mark.parametrize("model", ROWS)
-def test_rows_are_tokenized_as_they_are_trained(diagnosed, models, tmp_path, model):
+def test_rows_are_tokenized_as_they_are_trained(diagnosed, checked_models, tmp_path, model):
     tokens = diagnosed(ROWS[model], model).data.tokens
-    settings = {"model_name_or_path": str(models[model]), "data_files": str(tmp_path / "rows.jsonl")}
+    settings = {"model_name_or_path": str(checked_models[model]), "data_files": str(tmp_path / "rows.jsonl")}
     plan = plan_run(finetune_settings(settings))
     trained = {row.origin.line: row for row in [*plan.rows, *plan.held_out]}
     (side,) = tokens.sides
@@ -75,13 +43,13 @@ def test_rows_are_tokenized_as_they_are_trained(diagnosed, models, tmp_path, mod
     assert (tokens.max_length, tokens.generates) == (plan.encoding.max_length, model != "bert")
 
 
-def test_the_limit_that_holds_all_and_the_one_that_holds_most(diagnosed, models, tmp_path):
+def test_the_limit_that_holds_all_and_the_one_that_holds_most(diagnosed, checked_models, tmp_path):
     rows = answered(300, {7})
     (note,) = found(diagnosed(rows), "lengths")
     longest, most = note.figures["holds_all"], note.figures["holds_99"]
     assert note.severity == "note" and sum(note.figures["histogram"]["counts"]) == 300
     assert note.figures["lost_by_99"] == 1 and most < 40 < 100 < longest
-    settings = {"model_name_or_path": str(models["llama"]), "data_files": str(tmp_path / "rows.jsonl")}
+    settings = {"model_name_or_path": str(checked_models["llama"]), "data_files": str(tmp_path / "rows.jsonl")}
     whole = plan_run(finetune_settings({**settings, "max_length": longest, "on_long": "error"}))
     assert len(whole.rows) + len(whole.held_out) == 300
     with pytest.raises(InputError, match="1 of 300 rows is longer"):
@@ -144,7 +112,7 @@ def test_rows_that_the_template_refuses_are_found_and_the_others_are_there(diagn
     assert [row.origin.line for row in diagnosis.data.tokens.sides[0].rows] == [1, 3, 3]
 
 
-def test_rows_without_a_trained_token_and_answers_that_do_not_end(diagnosed, models, tmp_path_factory):
+def test_rows_without_a_trained_token_and_answers_that_do_not_end(diagnosed, checked_models, tmp_path_factory):
     def edited(**changes):
         path = tiny_model_folder(tmp_path_factory.mktemp("edited"), chat_template=None)
         file = path / "tokenizer_config.json"
@@ -178,7 +146,7 @@ def test_what_hinders_the_training_as_a_whole_is_a_finding(diagnosed):
 
 
 def test_without_a_model_nothing_is_known_of_tokens(diagnosed):
-    diagnosis = diagnosed(answered(20), model_name_or_path=None)
+    diagnosis = diagnosed(answered(20), model=None)
     assert diagnosis.data.tokens is None and diagnosis.findings == []
 
 

@@ -183,17 +183,18 @@ class Renderer:
     def _ended(self, completion: str) -> str:
         """``completion`` with one end token, whatever it ends with."""
         bare = completion.rstrip()
-        return self._once(bare) if bare.endswith(self._ends) else completion + self.end
+        return self._once(bare) if bare.endswith(self.ends) else completion + self.end
 
     @cached_property
-    def _ends(self) -> tuple[str, ...]:
+    def ends(self) -> tuple[str, ...]:
+        """The tokens that may end an answer; one that an answer has already is not written twice."""
         return tuple(end for end in dict.fromkeys((self.turn_end, self.end)) if end)
 
     def _once(self, completion: str) -> str:
         """``completion``, which ends with an end token, with that one alone: an answer may have one of its own."""
-        end = next((end for end in self._ends if completion.endswith(end)), "")
+        end = next((end for end in self.ends if completion.endswith(end)), "")
         before = completion.removesuffix(end).rstrip()
-        return self._once(before) if end and before.endswith(self._ends) else completion
+        return self._once(before) if end and before.endswith(self.ends) else completion
 
     def _cut(self, completion: str) -> str:
         """The completion up to the end of the turn: what a template puts after it is not part of the answer."""

@@ -47,6 +47,9 @@ CHECKS: Registry[Check] = Registry(
         "languages": f"{_HERE}.languages:Languages",
         "control_characters": f"{_HERE}.control_characters:ControlCharacters",
         "personal_data": f"{_HERE}.personal_data:PersonalData",
+        "special_tokens": f"{_HERE}.special_tokens:SpecialTokens",
+        "boundary": f"{_HERE}.boundary:Boundary",
+        "byte_fallback": f"{_HERE}.byte_fallback:ByteFallback",
         "preferences": f"{_HERE}.preferences:Preferences",
     },
 )
