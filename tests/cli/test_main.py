@@ -114,6 +114,14 @@ def test_options_that_contradict_are_answered_before_libraries_are_imported():
     assert "--num_train_epochs 2 would do nothing" in done.stderr
 
 
+def test_data_is_prepared_without_torch(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"text": " a ", "label": "b"}\n', encoding="utf-8")
+    words = ["prepare", str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "out"), "--json"]
+    code = f"import sys; from graft.cli.main import main; print(main({words}), 'torch' in sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.split() == ["0", "False"]
+
+
 def test_fields_that_contradict_are_answered_before_data_and_model_are_sought(capsys):
     words = ["finetune", "no-model", "no-data", "--save_strategy", "no", "--load_best_model_at_end", "true"]
     assert main(words) == 2

@@ -128,3 +128,27 @@ def test_its_check_runs_in_doctor_and_before_training(graft, files):
     assert "1 row is in capital letters" in graft("show", folder / "loud").stdout
     report = (folder / "loud" / "report.html").read_text(encoding="utf-8")
     assert "1 row is in capital letters" in report and str(folder) not in report
+
+
+def test_its_step_prepares_data_by_its_option_and_as_a_pass(graft, files):
+    folder, model = files
+    out = graft("prepare", "--help").stdout
+    assert "cut texts behind some words" in out and "--most_words N" in out and "[shorten]" in out
+    rows = folder / "long.pipes"
+    lines = [
+        f"say {word} once more|{word}" for word in ("one", "two", "three", "four", "five", "six", "seven", "eight")
+    ]
+    rows.write_text("\n".join(["call|echo", *lines]) + "\n", encoding="utf-8")
+    cut = graft("prepare", rows, "-o", folder / "cut", "--most_words", "2").stdout
+    assert "shorten" in cut and "8 changed" in cut
+    first = json.loads((folder / "cut" / "train.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert first == {"call": "say one", "echo": "one"}
+    again = graft("prepare", folder / "cut", "-o", folder / "again", "--most_words", "2", "--json").stdout
+    assert json.loads(again)["changes"]["shorten"] == {}
+    tune = {"type": "lora", "task": "echo", "config": {"max_steps": 1, "evaluate": False}}
+    passes = {"short": {"type": "shorten", "most_words": 2}, "tune": tune}
+    document = {"model_name_or_path": str(model), "data_files": str(rows), "output_dir": str(folder / "shortened")}
+    (folder / "short.yaml").write_text(json.dumps({**document, "passes": passes}), encoding="utf-8")
+    graft("run", "--config", folder / "short.yaml")
+    trained = (folder / "shortened" / "tune" / "data" / "train.jsonl").read_text(encoding="utf-8")
+    assert '"say ' in trained and "once more" not in trained

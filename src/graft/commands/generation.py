@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from graft.commands.open_predictors import TUNED, check_chats, open_model_by_name
 from graft.commands.served import check_body, endpoint_of, masked, say_what_is_sent
 from graft.config import DataSettings, ModelSettings, PrepareSettings, ServerSettings
 from graft.data.example import AnswerExample
@@ -165,6 +164,8 @@ class LocalTeacher:
 
     @cached_property
     def _predictor(self) -> Predictor:
+        from graft.commands.open_predictors import TUNED, check_chats, open_model_by_name  # with torch: 300 MB
+
         model = open_model_by_name(self._name, self._settings.part(ModelSettings), self._reporter)
         check_chats(model.task, self._name)
         found = model.predictors(self._reporter, with_base=False, name=TUNED)

@@ -11,7 +11,7 @@ from graft.runs.run_manifest import SCHEMA_VERSION, SourceRecord
 
 
 class StepRecord(Record):
-    """A step that was run: its name, what it does, its settings, and how many rows it changed, added and dropped.
+    """A step that was run: its name, what it does, its settings, and what it did to how many rows.
 
     The numbers are those of lines of changes.jsonl: a row with changes in two columns has two.
     """
@@ -22,11 +22,12 @@ class StepRecord(Record):
     changed: Count = 0
     added: Count = 0
     dropped: Count = 0
+    moved: Count = 0
 
     @property
     def counts(self) -> dict[str, int]:
         """The numbers of changes that are not zero, by what was done."""
-        counted = {"changed": self.changed, "added": self.added, "dropped": self.dropped}
+        counted = {action: int(getattr(self, action)) for action in ("changed", "added", "dropped", "moved")}
         return {action: count for action, count in counted.items() if count}
 
 

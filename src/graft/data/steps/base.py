@@ -25,7 +25,7 @@ Sides: TypeAlias = dict[str, Sequence[Row]]
 JUDGED = ("eval", "test")
 """The sides that models are judged by: no row is added to them, and none comes to train from them."""
 
-Action: TypeAlias = Literal["changed", "added", "dropped"]
+Action: TypeAlias = Literal["changed", "added", "dropped", "moved"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Change:
         step: The step.
         action: What it did to the row.
         origin: The row, as it was read; of an added row, the one it was made from.
-        side: The side that it is on.
+        side: The side that it is on; of a row that was moved, the one that it is on now.
         why: The reason, in one clause.
         column: What was changed; empty for a whole row.
         before: The text before, where one was changed.
