@@ -19,6 +19,8 @@ WITH_A_TEACHER = {"paraphrase", "generate"}
 """Steps that ask a model; the tests of these run them twice with one."""
 FILES = {"review"}
 """Steps that apply a file of decisions."""
+OF_CLASSES = {"balance", "labels", "suspects"}
+"""Steps that refuse rows without classes."""
 TESTED = sorted(set(STEPS.names()) - WITH_A_TEACHER - FILES)
 SENTENCE = "the film was a very long and rather odd story about two old friends who meet again by the sea"
 WORDS = SENTENCE.split()
@@ -60,6 +62,16 @@ def messy_rows(seed: int) -> list[dict[str, object]]:
     return rows
 
 
+def messy_answers(seed: int) -> list[dict[str, object]]:
+    """Rows with prompts and answers, which a step may leave empty."""
+    chance = random.Random(seed)
+    answers = ("<br>", "\u200b", " <p> </p>", "&nbsp;")
+    return [
+        {"prompt": messy_text(chance), "completion": chance.choice((*answers, *(messy_text(chance) for _ in range(9))))}
+        for _ in range(100)
+    ]
+
+
 def prepared(output, **given):
     prepare_data(build(settings_class(), {"output_path": output, **given}))
     rows = {path.name: path.read_bytes() for path in output.glob("*.jsonl") if path.name != "changes.jsonl"}
@@ -73,9 +85,9 @@ def options_of(names) -> dict[str, object]:
     return given
 
 
-def check_twice(tmp_path, seed: int, given: dict[str, object]) -> int:
+def check_twice(tmp_path, rows: list[dict[str, object]], given: dict[str, object]) -> int:
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in messy_rows(seed)), encoding="utf-8")
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     first, changes = prepared(tmp_path / "once", data_files=path, **given)
     again, more = prepared(tmp_path / "twice", data_name=str(tmp_path / "once"), **given)
     assert more == [] and again == first
@@ -87,16 +99,21 @@ def test_a_step_changes_nothing_more(name, tmp_path):
     for seed in range(3):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        assert check_twice(folder, seed, options_of([name])) > 0
+        assert check_twice(folder, messy_rows(seed), options_of([name])) > 0
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_all_steps_together_change_nothing_more(seed, tmp_path):
-    assert check_twice(tmp_path, seed, options_of(TESTED)) > 20
+    assert check_twice(tmp_path, messy_rows(seed), options_of(TESTED)) > 20
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_all_steps_on_answers_change_nothing_more(seed, tmp_path):
+    assert check_twice(tmp_path, messy_answers(seed), options_of(sorted(set(TESTED) - OF_CLASSES))) > 20
 
 
 def test_several_steps_in_any_choice(tmp_path):
     for seed in range(4):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        check_twice(folder, seed, options_of(random.Random(seed).sample(TESTED, min(4, len(TESTED)))))
+        check_twice(folder, messy_rows(seed), options_of(random.Random(seed).sample(TESTED, min(4, len(TESTED)))))

@@ -1,4 +1,8 @@
-"""The steps of ``graft prepare``. Each is one file and a line here; they run in this order."""
+"""The steps of ``graft prepare``. Each is one file and a line here; they run in this order.
+
+What changes texts comes before what compares them, and what compares rows before what adds copies: else a second run
+would find more to do.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +31,13 @@ STEPS: Registry[Step] = Registry(
     "step",
     Step,
     {
-        "unreadable": f"{_HERE}.unreadable:Unreadable",
         "generate": f"{_HERE}.generate:Generate",
         "encoding": f"{_HERE}.encoding:Encoding",
         "control_characters": f"{_HERE}.control_characters:ControlCharacters",
         "html": f"{_HERE}.html:Html",
-        "blanks": f"{_HERE}.blanks:Blanks",
         "privacy": f"{_HERE}.privacy:Privacy",
+        "blanks": f"{_HERE}.blanks:Blanks",
+        "unreadable": f"{_HERE}.unreadable:Unreadable",
         "augment": f"{_HERE}.augment:Augment",
         "paraphrase": f"{_HERE}.paraphrase:Paraphrase",
     },
