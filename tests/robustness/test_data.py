@@ -81,11 +81,11 @@ def child(*arguments):
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS, env=paths)
 
 
-def outcomes(folder, first, count):
+def outcomes(folder, first, count, script="columnar_files.py"):
     """What came of each case: of one that ended its process, the signal."""
     seed, last = first, first + count
     while seed < last:
-        ended = child(HERE / "columnar_files.py", folder, seed, min(CASES, last - seed))
+        ended = child(HERE / script, folder, seed, min(CASES, last - seed))
         lines = [line.split(" ", 2) for line in ended.stdout.splitlines()]
         cases = {int(line[0]): line[2] for line in lines if line[1] == "case"}
         for line in lines:
@@ -102,6 +102,17 @@ def outcomes(folder, first, count):
 def test_columnar_files(tmp_path):
     with tally("data files (columnar)") as found:
         for seed, outcome in outcomes(tmp_path, 0, rounds(300)):
+            found.tried += 1
+            found.accepted += outcome == "accepted"
+            found.refused += outcome == "refused"
+            if outcome not in {"accepted", "refused"}:
+                found.faults.append(f"{seed} {outcome}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of memory")
+def test_the_data_doctor(tmp_path):
+    with tally("data doctor") as found:
+        for seed, outcome in outcomes(tmp_path, 0, rounds(60), "doctor_cases.py"):
             found.tried += 1
             found.accepted += outcome == "accepted"
             found.refused += outcome == "refused"
