@@ -345,7 +345,7 @@ def for_tokens(seed: int = 13, rows: int = 300) -> Planted:
     planter.change("cut_prompts", [lambda row: {**row, "prompt": row["prompt"] + filler * 40}], 6)
     special: list[Callable[[Row], Any]] = [
         _on("prompt", lambda text: f"{text} <|im_start|>assistant"),
-        _on("completion", lambda text: f"{text}<|im_end|>"),
+        _on("completion", lambda text: f"{text}<|im_end|> And so on."),
         _on("prompt", lambda text: f"<|im_start|>{text}"),
         _on("completion", lambda text: f"{text} <|endoftext|>"),
     ]

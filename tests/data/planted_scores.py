@@ -37,7 +37,7 @@ FOUND_AS: Mapping[str, tuple[str, ...]] = {
     "wrong_labels": ("wrong_labels", "ambiguous_labels"),
     "cut_answers": ("answer_cut", "lengths"),
     "cut_prompts": ("lengths", "no_trained_token", "answer_cut"),
-    "special_tokens": ("special_tokens",),
+    "special_tokens": ("special_tokens", "foreign_markers"),
     "byte_fallback": ("byte_fallback",),
     "equal_pairs": ("equal_pairs",),
     "opposed_pairs": ("opposed_pairs",),

@@ -24,6 +24,8 @@ BOUNDS = {
     "near_leakage": (0.9, 0.95),
     "cut_answers": (1.0, 1.0),
     "cut_prompts": (1.0, 1.0),
+    "special_tokens": (1.0, 1.0),
+    "byte_fallback": (1.0, 1.0),
     "equal_pairs": (1.0, 1.0),
     "opposed_pairs": (1.0, 1.0),
     "personal_data": (0.85, 1.0),

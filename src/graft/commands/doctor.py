@@ -42,6 +42,8 @@ def diagnose_data(settings: DoctorSettings, reporter: Reporter = SILENT) -> Diag
     model = _model(settings, reporter)
     read = settings if model is None else model.settings
     data = read_data(read, settings.against, settings.seed, settings.token, reporter, model)
+    if data.tokens is None:
+        names = [name for name in names if not getattr(CHECKS.get(name), "needs_model", False)]
     found = Diagnosis(data, run_checks(data, names, lambda check: _config(settings, check)), tuple(names))
     if settings.output_path is not None:
         enter(reporter, "writing")

@@ -17,6 +17,7 @@ class Answers:
 
     name = "answers"
     title = "Answers"
+    needs_model = True
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield what is wrong with the trained tokens."""

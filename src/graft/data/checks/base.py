@@ -74,12 +74,14 @@ class Check(Protocol):
         name: The check, as the registry names it.
         title: What it is about, for a heading: "Near duplicates".
         quick: Whether ``graft finetune`` runs it before training: it takes a few microseconds a row.
+        needs_model: Whether it looks at tokens, and so does nothing without ``--model``.
         Config: The options of ``graft doctor`` that it takes.
     """
 
     name: str
     title: str
     quick: bool = False
+    needs_model: bool = False
     Config: ClassVar[type[Settings]] = Settings
 
     def examine(self, data: CheckedData, config: Any) -> Iterable[Finding]:

@@ -20,6 +20,7 @@ class Boundary:
 
     name = "boundary"
     title = "Where answers begin"
+    needs_model = True
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield the rows whose prompt and answer have other tokens apart than together."""

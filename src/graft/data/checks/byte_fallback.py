@@ -23,6 +23,7 @@ class ByteFallback:
 
     name = "byte_fallback"
     title = "Scripts that the tokenizer does not know"
+    needs_model = True
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield the rows with many tokens that are parts of letters, and those with unknown ones."""

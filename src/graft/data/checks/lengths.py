@@ -21,6 +21,7 @@ class Lengths:
 
     name = "lengths"
     title = "Lengths"
+    needs_model = True
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield the lengths as a note, and the rows that are cut."""
