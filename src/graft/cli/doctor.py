@@ -57,8 +57,10 @@ def _holds_data(folder: Path) -> bool:
 
 
 def _data(arguments: Arguments, as_json: bool) -> int:
-    from graft.commands.doctor import diagnose_data, settings_class
+    from graft.cli.console import Console
+    from graft.commands.doctor import diagnose_data, settings_class, shown_rows
     from graft.report.checked_data import data_facts, data_record, data_title
+    from graft.report.shown_rows import print_rows
 
     cls = settings_class()
     arguments.options.update(data_named(arguments.words, USAGE))
@@ -66,11 +68,14 @@ def _data(arguments: Arguments, as_json: bool) -> int:
     settings = build(cls, given.values, given.where)
     with Screen(quiet=as_json, imports=settings.model_name_or_path is not None) as screen:
         found = diagnose_data(settings, screen)
+    rows = shown_rows(found.data, settings.show)
     if as_json:
-        _print_document(data_record(found.data, found.checks), found.findings)
+        shown = {"rows_shown": [row.record() for row in rows]} if settings.show else {}
+        _print_document({**data_record(found.data, found.checks), **shown}, found.findings)
     else:
         heading = f"{data_title(found.data)}: data"
         _print(heading, data_facts(found.data, found.checks), found.findings, "No problems found.")
+        print_rows(rows, Console())
         print(_last_lines(found, settings))
     return _exit_code(found.findings, settings.fail_on)
 

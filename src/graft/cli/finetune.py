@@ -42,9 +42,13 @@ def run(arguments: Arguments) -> int:
             return 0
         planned = plan(settings, screen)
         if dry:
+            from graft.cli.console import Console
             from graft.planning.preview import preview, print_preview
 
-            print(json.dumps(preview(planned), ensure_ascii=False, indent=2)) if as_json else print_preview(planned)
+            if as_json:
+                print(json.dumps(preview(planned), ensure_ascii=False, indent=2))
+            else:
+                print_preview(planned, Console())
             return 0
         for inferred in planned.inferred:
             screen.note(f"{inferred.name} = {_short(inferred.value)}  ({inferred.why})")

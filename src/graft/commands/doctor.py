@@ -16,6 +16,7 @@ from graft.progress import SILENT, Reporter, enter
 
 if TYPE_CHECKING:
     from graft.planning.checked_tokens import CheckedModel
+    from graft.report.shown_rows import ShownRow
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,20 @@ def diagnose_data(settings: DoctorSettings, reporter: Reporter = SILENT) -> Diag
     return found
 
 
+def shown_rows(data: CheckedData, count: int | None) -> list[ShownRow]:
+    """Return the first rows to train on as the model sees them; none without a model.
+
+    Args:
+        data: The data.
+        count: How many rows.
+    """
+    if not count or data.tokens is None:
+        return []
+    from graft.report.shown_rows import shown_rows as shown
+
+    return shown(data.tokens.sides[0].rows, count, data.tokens.preview)
+
+
 def _checked(settings: DoctorSettings) -> list[str]:
     """Return the checks to run.
 
@@ -61,7 +76,7 @@ def _checked(settings: DoctorSettings) -> list[str]:
     for name in (*(settings.checks or ()), *settings.skip_checks):
         with problems.collecting():
             CHECKS.get(name)
-    if settings.show and settings.model_name_or_path is None:
+    if settings.show and settings.model_name_or_path is None and settings.adapter_path is None:
         problems.add("--show prints rows as a model sees them, and no model is given", remedy="--model MODEL")
     if settings.output_path is not None:
         with problems.collecting():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graft.data.token_table import row_lengths
 from graft.planning.estimate import estimate
 from graft.planning.plan import RunPlan
 from graft.planning.quick_checks import HINT, finding_record
+from graft.report.shown_rows import ShownRow, print_rows, shown_rows
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ROWS_SHOWN = 3
 
@@ -37,19 +41,12 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "inferred_settings": [asdict(inference) for inference in plan.inferred],
         "data": plan.data.summary,
         "findings": [finding_record(finding) for finding in plan.data.findings],
-        "first_rows": [_row(plan, index) for index in range(min(ROWS_SHOWN, len(plan.rows)))],
+        "first_rows": [row.record() for row in _rows(plan)],
     }
 
 
-def _row(plan: RunPlan, index: int) -> dict[str, Any]:
-    row = plan.rows[index]
-    prompt, trained = plan.task.preview(row, plan.encoding)
-    return {
-        "origin": str(row.origin),
-        "prompt": prompt,
-        "trained": trained,
-        "tokens": [row.prompt_length, len(row.input_ids) - row.prompt_length],
-    }
+def _rows(plan: RunPlan) -> list[ShownRow]:
+    return shown_rows(plan.rows, ROWS_SHOWN, lambda row: plan.task.preview(row, plan.encoding))
 
 
 def _plain(value: Any) -> str:
@@ -59,8 +56,13 @@ def _plain(value: Any) -> str:
     return repr(value) if isinstance(value, str) else str(value)
 
 
-def print_preview(plan: RunPlan) -> None:
-    """Print the plan on stdout."""
+def print_preview(plan: RunPlan, console: Console | None = None) -> None:
+    """Print the plan on stdout.
+
+    Args:
+        plan: The plan.
+        console: The terminal, for colors.
+    """
     document = preview(plan)
     tokens = document["tokens"]
     rows, kind = document["rows"], document["kind"]
@@ -83,8 +85,4 @@ def print_preview(plan: RunPlan) -> None:
         print(f"{finding.severity:<10} {finding.sentence}")
     if plan.data.findings:
         print(f"           {HINT}")
-    for row in document["first_rows"]:
-        trained = f" in the prompt, {row['tokens'][1]} trained on" if row["tokens"][1] else ""
-        print(f"\n--- {row['origin']}: {row['tokens'][0]} tokens{trained}")
-        print(f"{row['prompt']}⟦{row['trained']}⟧")
-    print("\n⟦…⟧ marks the tokens that the loss is computed on. Nothing was trained.")
+    print_rows(_rows(plan), console, " Nothing was trained.")
