@@ -299,3 +299,19 @@ def test_a_run_judged_by_perplexity_alone_is_said_before_anything_is_sent(run, t
 def test_every_setting_of_a_model_has_an_effect_on_a_server_or_is_refused():
     used = {"model_name_or_path", "token", "chat_template_kwargs"}
     assert {*ModelSettings.model_fields, *BackendSettings.model_fields} <= {*NO_EFFECT, *used}
+
+
+def test_a_run_on_this_machine_writes_the_answers_that_it_was_judged_by(run, moods, tmp_path):
+    prompts = write(tmp_path / "p.jsonl", [{"text": row["text"]} for row in read(moods)])
+    labels = ",".join(sorted(MOODS))
+    words = ["prepare", "--generate", str(prompts), "--generate_labels", labels, "--teacher", str(run)]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 0
+    rows = {row["text"]: row for row in read(tmp_path / "out" / "train.jsonl")}
+    recorded = {line["prompt"]: line["answers"]["tuned"] for line in read(run / "predictions.jsonl")}
+    asked = {prompt.split("\n\n")[-1]: answer for prompt, answer in recorded.items()}
+    common = [text for text in asked if text in rows]
+    assert len(common) > 5 and all(rows[text]["label"] == asked[text] for text in common)
+    assert rows[common[0]]["graft_provenance"]["teacher"] == str(run)
+    before = (tmp_path / "out.answers.jsonl").read_bytes()
+    assert main([*words, "-o", str(tmp_path / "out"), "--overwrite"]) == 0
+    assert (tmp_path / "out.answers.jsonl").read_bytes() == before

@@ -272,3 +272,11 @@ def test_a_killed_run_goes_on_where_it_was(server, prompts, tmp_path):
     server.seen.clear()
     assert main(words) == 0
     assert len(server.bodies()) == 12 - before and len(read(out / "train.jsonl")) == 12
+
+
+def test_a_pass_of_a_workflow_asks_a_teacher(server, prompts, tmp_path):
+    asks = {"type": "generate", "generate": prompts, "generate_labels": LABELS, "endpoint": server.url}
+    flow = tmp_path / "flow.yaml"
+    flow.write_text(json.dumps({"output_path": str(tmp_path / "flow"), "passes": {"ask": asks}}), encoding="utf-8")
+    assert main(["run", "--config", str(flow)]) == 0
+    assert len(read(tmp_path / "flow" / "train.jsonl")) == len(TEXTS)

@@ -65,7 +65,7 @@ class PreparePass:
             others = [name for name, step in STEPS.items() if step.safe and name != self.only]
             update |= {"steps": (self.only,), "skip_steps": tuple(others)}
         settings = self.settings.model_copy(update=update)
-        if settings.data_name is None and settings.data_files is None:
+        if settings.data_name is None and settings.data_files is None and not getattr(settings, "generate", None):
             remedy = "add data_configs or data_files to the workflow"
             raise InputError("there is no data to prepare", where=self.only or PREPARE, remedy=remedy)
         return prepare_data(settings, context.reporter).output

@@ -148,8 +148,8 @@ def _near_judged(asked: Sequence[_Asked], form: PromptForm, sides: Sides, contex
     }
 
 
-def _drop(context: StepContext, origin: Origin, why: str, answer: str = "") -> None:
-    context.log.add(Change(Generate.name, "dropped", origin, "train", why, after=answer))
+def _drop(context: StepContext, origin: Origin, why: str, column: str = "", answer: str = "") -> None:
+    context.log.add(Change(Generate.name, "dropped", origin, "train", why, column, after=answer))
 
 
 def _kept(asked: Sequence[_Asked], written: Sequence[Written], form: PromptForm, context: StepContext) -> Iterator[Row]:
@@ -160,12 +160,13 @@ def _kept(asked: Sequence[_Asked], written: Sequence[Written], form: PromptForm,
         label = form.label(answer.text) if form.labels else None
         why = answer.fault or unclean.get(place, "") or _fault(answer.text, form, label)
         if why:
-            _drop(context, each.row.origin, f"the answer was left out: {why}", answer.text)
+            _drop(context, each.row.origin, f"the answer was left out: {why}", form.column, answer.text)
             continue
         text = label or answer.text
         marked = {"step": Generate.name, **about, "source": str(each.row.origin)}
         columns = {**form.answered(each.row, text, each.example), PROVENANCE: marked}
-        context.log.add(Change(Generate.name, "added", each.row.origin, "train", "answered by the teacher", after=text))
+        said, column = "answered by the teacher", form.column
+        context.log.add(Change(Generate.name, "added", each.row.origin, "train", said, column, after=text))
         yield Row(columns, replace(each.row.origin, added=True))
 
 
