@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from graft.data.example import Origin
 from graft.data.located import Located
+from graft.data.personal import masked
 from graft.errors import MOST_SAID, InputError, Problem, Problems
 
 MOST_KINDS = 20
@@ -53,14 +54,14 @@ class Faults(Problems):
         self.take([Problem(what, str(where), remedy)])
 
     def take(self, problems: Iterable[Problem], where: str = "") -> None:
-        """Count problems, and keep the first of each kind.
+        """Count problems, and keep the first of each kind, with personal data in the values of rows masked.
 
         Args:
             problems: What was found.
             where: The row, for those that name no place.
         """
         for problem in problems:
-            placed = problem if problem.where else replace(problem, where=where)
+            placed = replace(problem, what=masked(problem.what), where=problem.where or where)
             kind = self._kind(problem)
             kind.count += 1
             origin = _origin(placed.where)

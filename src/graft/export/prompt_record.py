@@ -8,6 +8,7 @@ from typing import Any
 
 from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Example
+from graft.data.personal import find
 from graft.documents import NotPermitted, read_object
 from graft.export.source import ExportSource
 from graft.models.base import Base
@@ -102,8 +103,14 @@ def _listed_ends(base: Base) -> set[int | None]:
     return set(listed if isinstance(listed, list) else [listed])
 
 
+MOST_ROWS = 100
+"""In which one without personal data is looked for."""
+
+
 def first_prompt(run: RunFolder, tokenizer: Any) -> list[dict[str, Any]] | str | None:
     """Return the prompt of the first held-out row, or else of the first training row; None where none can be read.
+
+    It is shown to readers of a bundle: rows with personal data are passed over.
 
     It is messages, or the very text that the model reads where messages alone do not give it: from a row with tools or
     variables of the chat template, or without a chat template.
@@ -121,10 +128,12 @@ def first_prompt(run: RunFolder, tokenizer: Any) -> list[dict[str, Any]] | str |
 
 
 def _first_row(run: RunFolder) -> Example | None:
+    """The first row without personal data, which a README shows; most often the first of all, which alone is read."""
     for name in ("eval.jsonl", "train.jsonl"):
         file = run.path / "data" / name
-        with suppress(NotPermitted):
-            rows = read_kept_rows(file, run.manifest.data.kind, most=1) if file.is_file() else []
-            if rows:
-                return rows[0]
+        for most in (1, MOST_ROWS) if file.is_file() else ():
+            with suppress(NotPermitted):
+                for row in read_kept_rows(file, run.manifest.data.kind, most=most):
+                    if not find(row.input_text):
+                        return row
     return None

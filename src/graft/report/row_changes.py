@@ -1,4 +1,4 @@
-"""Rows that tuning fixed and rows that it broke, and how to show their texts."""
+"""Rows that tuning fixed and rows that it broke, and how to show their texts: without personal data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from graft.data.personal import masked
 from graft.data.words import pieces, words
 from graft.report.format import metric_of
 from graft.runs.evaluation_document import PredictionRecord
@@ -71,7 +72,7 @@ def find_changes(view: RunView, before: str = "base", after: str = "tuned") -> C
     scored = [(row, old, new) for row, old, new in pairs if old is not None and new is not None]
     if not scored:
         return None
-    prompts = [row.prompt for row, _, _ in scored]
+    prompts = [masked(row.prompt) for row, _, _ in scored]
     opening, ending = common_affixes(prompts)
     changed = [
         _change(row, metric, sign * (new - old), prompt[len(opening) : len(prompt) - len(ending)], before, after)
@@ -157,6 +158,6 @@ def _change(row: PredictionRecord, metric: MetricInfo, gain: float, prompt: str,
     shown = row.labels if by_label else row.answers or row.labels
     old, new, written = shown.get(before, ""), shown.get(after, ""), row.answers.get(after, "")
     wrote = written if shown is row.labels and written.strip() != new.strip() else ""
-    return Change(
-        _shown_origin(row.origin), prompt.strip(), row.reference, old, new, wrote, gain, tuple(row.references[1:])
-    )
+    reference, old, new, wrote = map(masked, (row.reference, old, new, wrote))
+    others = tuple(map(masked, row.references[1:]))
+    return Change(_shown_origin(row.origin), prompt.strip(), reference, old, new, wrote, gain, others)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from graft.data.example import AnswerExample
+from graft.data.personal import masked
 from graft.documents import read_object
 from graft.errors import GraftError, InputError
 from graft.models.new_tokens import read_record
@@ -158,7 +159,7 @@ def prompt_shape(view: RunView) -> str | list[dict[str, Any]]:
 
 
 def _blanked(texts: list[str]) -> str:
-    opening, ending = common_affixes(texts, enough=1)
+    opening, ending = map(masked, common_affixes(texts, enough=1))
     return f"{opening}{BLANK}{ending}"
 
 
