@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graft.commands.doctor_pages import check_output, write_findings
+from graft.commands.embeddings import find_embeddings
 from graft.config import DoctorSettings, compose, config_of
 from graft.data.checks import CHECKS, CheckedData, Finding, check_components, run_checks
 from graft.data.sources import find_files
@@ -45,6 +46,8 @@ def diagnose_data(settings: DoctorSettings, reporter: Reporter = SILENT) -> Diag
     data = read_data(read, settings.against, settings.seed, settings.token, reporter, model)
     if data.tokens is None:
         names = [name for name in names if not getattr(CHECKS.get(name), "needs_model", False)]
+    if data.labels and "wrong_labels" in names:
+        data.embed = find_embeddings(settings, reporter)
     found = Diagnosis(data, run_checks(data, names, lambda check: _config(settings, check)), tuple(names))
     if settings.output_path is not None:
         enter(reporter, "writing")

@@ -1,10 +1,11 @@
-"""What ``graft doctor -o OUT`` writes: a page, and all findings as JSON."""
+"""What ``graft doctor -o OUT`` writes: a page, all findings as JSON, and a review file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.data.review import REVIEW, write_review
 from graft.errors import InputError
 from graft.files import write_whole
 from graft.runs.folder import check_folder
@@ -25,11 +26,11 @@ def check_output(output: Path, overwrite: bool) -> None:
         InputError: If it is no folder, a run or a model, or has findings already.
     """
     check_folder(output)
-    refuse_links(output, (PAGE, DOCUMENT))
+    refuse_links(output, (PAGE, DOCUMENT, REVIEW))
     kind = folder_kind(output)
     if kind in _OF_OTHERS:
         raise InputError(f"the output folder is {kind.value}", where=str(output), remedy="choose another --output_path")
-    there = [name for name in (PAGE, DOCUMENT) if (output / name).exists()]
+    there = [name for name in (PAGE, DOCUMENT, REVIEW) if (output / name).exists()]
     if there and not overwrite:
         remedy = "add --overwrite, or choose another --output_path"
         raise InputError(
@@ -52,3 +53,4 @@ def write_findings(output: Path, found: Diagnosis) -> None:
     parts = document_parts(data_record(found.data, found.checks), found.findings)
     write_whole(output / DOCUMENT, "".join(parts), private=True)
     write_whole(output / PAGE, page, private=True)  # it shows rows
+    write_review(found.findings, found.data, output)

@@ -86,6 +86,11 @@ def fetch(name: str, reporter: Reporter) -> Path:
     return filled(cache_folder() / "models" / name, fill, lambda folder: _is_ready(folder, model))
 
 
+def is_cached(name: str) -> bool:
+    """Return whether the embedded model ``name`` is in the user's cache, so that opening it downloads nothing."""
+    return _is_ready(cache_folder() / "models" / name, EMBEDDED[name])
+
+
 def _is_ready(folder: Path, model: Embedded) -> bool:
     if model.is_gguf:
         return gguf.is_converted(folder, model.sha256)

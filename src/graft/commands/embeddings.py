@@ -1,0 +1,74 @@
+"""Embeddings for the data doctor, by an encoder that is there: nothing is downloaded unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graft.config import DoctorSettings, ModelSettings
+from graft.models.embedded import is_cached
+from graft.models.folder import Base
+from graft.models.resolve import resolve
+from graft.progress import SILENT, Reporter
+
+ENCODER = "all-minilm-l6-v2"
+LONGEST = 256
+"""Tokens of a text that are read: as many as the default encoder was trained on."""
+
+
+def find_embeddings(settings: DoctorSettings, reporter: Reporter = SILENT) -> Embeddings | None:
+    """Return what embeds texts: the encoder that is named, or the default one if it is in the cache.
+
+    Args:
+        settings: The encoder, and how models are got.
+        reporter: Shows the progress.
+
+    Raises:
+        InputError: If the named encoder is no model.
+    """
+    name = settings.encoder or (ENCODER if is_cached(ENCODER) else None)
+    if name is None:
+        return None
+    named = settings.part(ModelSettings).model_copy(update={"model_name_or_path": name, "model_revision": None})
+    return Embeddings(resolve(named, reporter), reporter)
+
+
+class Embeddings:
+    """Embeds texts with a model that is loaded when it is first needed.
+
+    Args:
+        base: The model.
+        reporter: Shows the progress.
+    """
+
+    def __init__(self, base: Base, reporter: Reporter = SILENT) -> None:
+        self.base, self._reporter = base, reporter
+        self._model: Any = None
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return a row of length 1 for each text, (texts, size).
+
+        Raises:
+            InputError: If the model does not load.
+        """
+        import torch
+
+        from graft.data.spool import in_parts
+        from graft.models.load import load_model, load_tokenizer
+        from graft.tasks.batching import BATCH_ROWS, pad_inputs, tokenize_texts
+        from graft.tasks.feature_extraction import FEATURE_EXTRACTION, embed
+
+        if self._model is None:
+            self._model = load_model(self.base, FEATURE_EXTRACTION.auto_class), load_tokenizer(self.base)
+        model, tokenizer = self._model
+        rows = [row.ids for part in in_parts(texts, 1_000) for row in tokenize_texts(tokenizer, part, LONGEST)]
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        found = np.zeros((len(rows), model.config.hidden_size), np.float32)
+        with torch.inference_mode():
+            for places in in_parts(order, BATCH_ROWS):
+                batch = pad_inputs([rows[place] for place in places], tokenizer.pad_token_id)
+                found[places] = embed(model, **batch).numpy()
+        return found

@@ -1,0 +1,172 @@
+"""review.jsonl: rows that a person looks at, and what is to be done with each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from graft.data.example import Example, Origin
+from graft.data.personal import shown_text
+from graft.documents import lines_of, parse_json, shown
+from graft.errors import InputError, Problems, did_you_mean
+from graft.files import write_whole
+
+if TYPE_CHECKING:
+    from graft.data.checks.base import Finding
+    from graft.data.checks.view import CheckedData
+
+REVIEW = "review.jsonl"
+Decision = Literal["keep", "relabel", "drop"]
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
+LONGEST_TEXT = 2_000
+KEYS = ("file", "line", "text", "label", "suggestion", "score", "action", "new_label", "hash")
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A line of a review.
+
+    Attributes:
+        origin: The row.
+        label: Its label when it was reviewed.
+        action: What is to be done.
+        new_label: The label that it gets, where the action is ``relabel``.
+        hash: That of its text, by which the row is known.
+        where: The line of the review.
+    """
+
+    origin: Origin
+    label: str
+    action: Decision
+    new_label: str
+    hash: str
+    where: str
+
+
+_NEEDED = (("file", str, "text"), ("line", int, "number"), ("label", str, "text"), ("hash", str, "text"))
+
+
+def row_hash(example: Example) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of what the model reads of a row."""
+    return sha256(example.input_text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def write_review(findings: Iterable[Finding], data: CheckedData, folder: Path) -> Path | None:
+    """Write the likely wrong labels for a person to decide; returns the file, or None where there are none.
+
+    Args:
+        findings: What the checks found.
+        data: The data that was checked.
+        folder: Where the file goes.
+    """
+    suspects = [each for finding in findings if finding.kind == "wrong_labels" for each in finding.figures["suspects"]]
+    if not suspects:
+        return None
+    places = {(each["file"], each["line"]) for each in suspects}
+    examples = {
+        (example.origin.file, example.origin.line): example
+        for example in data.train.examples
+        if (example.origin.file, example.origin.line) in places
+    }
+    lines = [_line(each, examples[each["file"], each["line"]]) for each in suspects]
+    path = folder / REVIEW
+    write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), private=True)
+    return path
+
+
+def _line(suspect: Mapping[str, Any], example: Example) -> dict[str, Any]:
+    found = {**suspect, "text": shown_text(example.prompt_text, LONGEST_TEXT), "action": "keep"}
+    return {name: found[name] for name in KEYS if name in found} | {"hash": row_hash(example)}
+
+
+def read_review(path: Path, labels: Sequence[str]) -> list[Reviewed]:
+    """Return the lines of a review.
+
+    Args:
+        path: The file.
+        labels: The classes of the data.
+
+    Raises:
+        InputError: With every line that is damaged, or has an action or a label that there is not.
+    """
+    problems, found = Problems(), []
+    for number, text in lines_of(path):
+        if not text.strip():
+            continue
+        with problems.collecting():
+            found.append(_reviewed(text, f"{path}:{number}", labels))
+    problems.raise_if_any()
+    return found
+
+
+def _reviewed(text: str, where: str, labels: Sequence[str]) -> Reviewed:
+    line = parse_json(text, where, "write the review again: graft doctor DATA -o OUT")
+    if not isinstance(line, dict):
+        raise InputError(f"this line is {shown(line)}; expected an object", where=where)
+    problems = Problems()
+    for name in line:
+        if name not in KEYS:
+            problems.add(f"unknown key {shown(name)}", where, did_you_mean(str(name), KEYS))
+    for name, kind, called in _NEEDED:
+        if not isinstance(line.get(name), kind) or isinstance(line.get(name), bool):
+            problems.add(f"{name!r} must be a {called}, not {shown(line.get(name))}", where)
+    action = line.get("action", "keep")
+    if action not in DECISIONS:
+        near = did_you_mean(str(action), DECISIONS)
+        problems.add(f"unknown action {shown(action)}", where, f"{near} the actions are {', '.join(DECISIONS)}".strip())
+    new = str(line.get("new_label") or line.get("suggestion") or "")
+    if action == "relabel" and new not in labels:
+        near = did_you_mean(str(new), labels)
+        listed = ", ".join(map(shown_text, labels[:20]))
+        problems.add(f"unknown label {shown(new)}", where, f"{near} the labels are {listed}".strip())
+    problems.raise_if_any()
+    decision: Decision = action
+    return Reviewed(Origin(line["file"], line["line"]), line["label"], decision, new, line["hash"], where)
+
+
+def by_row(reviewed: Sequence[Reviewed], examples: Iterable[Example]) -> dict[Origin, Reviewed]:
+    """Return what is to be done with each row that is reviewed.
+
+    A row is looked for at its place; where the file is none of the data's, as after a step has run, by its text.
+
+    Args:
+        reviewed: The review.
+        examples: The rows.
+
+    Raises:
+        InputError: With every line whose row is another now, or if no row of the review is there.
+    """
+    places, hashes = {each.origin: each for each in reviewed}, {each.hash: each for each in reviewed}
+    named, files, changed = {each.origin.file for each in reviewed}, set(), set()
+    found: dict[Origin, Reviewed] = {}
+    for example in examples:
+        files.add(example.origin.file)
+        is_named = example.origin.file in named
+        line = places.get(example.origin) if is_named else hashes.get(row_hash(example))
+        if line is not None and is_named and row_hash(example) != line.hash:
+            changed.add(line.where)
+        elif line is not None:
+            found[example.origin] = line
+    _check_found(reviewed, found, files, changed)
+    return found
+
+
+def _check_found(
+    reviewed: Sequence[Reviewed], found: Mapping[Origin, Reviewed], files: Collection[str], changed: Collection[str]
+) -> None:
+    problems, there = Problems(), {line.where for line in found.values()}
+    for line in reviewed:
+        if line.where in changed:
+            problems.add(f"the row at {line.origin} is another than the one that was reviewed", line.where, _AGAIN)
+        elif line.where not in there and line.origin.file in files:
+            problems.add(f"there is no row at {line.origin}", line.where, _AGAIN)
+    if reviewed and not found and not problems and any(line.action != "drop" for line in reviewed):
+        problems.add("no row of the review is in the data", reviewed[0].where, "give the data that was reviewed")
+    problems.raise_if_any()
+
+
+_AGAIN = "the data has changed: write the review again (graft doctor DATA -o OUT)"

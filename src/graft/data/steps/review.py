@@ -1,0 +1,69 @@
+"""What a person decided in review.jsonl."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from graft.config import Settings, setting
+from graft.data.classes import folded_label
+from graft.data.example import Origin
+from graft.data.readers import Row
+from graft.data.review import Reviewed, by_row, read_review
+from graft.data.steps.base import Change, Sides, StepContext, each_row
+from graft.data.steps.labels import label_column_of, relabeled, written_values
+from graft.errors import InputError
+
+
+class Review:
+    """Rows that are dropped, or get another label, as a review says."""
+
+    name = "review"
+    title = "apply the decisions of a review file"
+    safe = False
+
+    class Config(Settings):
+        """The review."""
+
+        review: Path | None = setting(None, "review.jsonl of graft doctor, with your decisions: keep, relabel, drop")
+
+    def apply(self, sides: Sides, context: StepContext) -> Sides:
+        """Return the rows as the review says.
+
+        Raises:
+            InputError: If the review is damaged, or the rows are others than those that were reviewed.
+        """
+        path = context.config.review
+        if path is None:
+            raise InputError("the step review needs a file", remedy="--review review.jsonl, which graft doctor writes")
+        column = label_column_of(sides, context)
+        if column is None:
+            raise InputError("these rows have no labels to review", where=str(path))
+        rows = list(chain.from_iterable(column.labels(row.columns) for side in sides.values() for row in side))
+        names = sorted({folded_label(label): label for label in reversed(rows)}.values())
+        listed = read_review(path, names)
+        examples = chain.from_iterable(context.examples(side) for side in sides.values() if len(side))
+        decided = by_row(listed, examples)
+        written = written_values(column, chain.from_iterable(sides.values()))
+
+        def change(row: Row, side: str) -> Row | None:
+            found = decided.get(Origin(row.origin.file, row.origin.line))
+            if found is None or found.action == "keep":
+                return row
+            if found.action == "drop":
+                context.log.add(Change(self.name, "dropped", row.origin, side, _why(found)))
+                return None
+            (given,) = column.labels(row.columns)[:1] or ("",)
+            if folded_label(given) == folded_label(found.new_label):
+                return row
+            columns = relabeled(column, row.columns, found.new_label, written)
+            change = Change(self.name, "changed", row.origin, side, _why(found), column.name, given, found.new_label)
+            context.log.add(change)
+            return replace(row, columns=columns)
+
+        return each_row(sides, change)
+
+
+def _why(found: Reviewed) -> str:
+    return f"{Path(found.where).name} says {found.action}"
