@@ -10,6 +10,8 @@ _ABOUT_ENCODINGS = re.compile(
     re.IGNORECASE,
 )
 """A text about encodings shows such characters on purpose."""
+_CYRILLIC_PAIR = re.compile("(?<=[A-Za-z])Г[^\x00-\x7f]|Г[^\x00-\x7f](?=[A-Za-z])")
+"""``garГ§on``: the two bytes of a Western letter read as Windows-1251, which ftfy takes for Cyrillic."""
 
 
 def repaired(text: str) -> str:
@@ -23,6 +25,8 @@ def repaired(text: str) -> str:
     """
     if text.isascii() or _ABOUT_ENCODINGS.search(text):
         return text
+    if "Г" in text:
+        text = _CYRILLIC_PAIR.sub(_western, text)
     from ftfy import fix_encoding
     from ftfy.badness import badness
 
@@ -34,6 +38,13 @@ def repaired(text: str) -> str:
             return text
         text, bad = better, left
     return text
+
+
+def _western(pair: re.Match[str]) -> str:
+    try:
+        return pair[0].encode("cp1251").decode("utf-8")
+    except UnicodeError:
+        return pair[0]
 
 
 def first_difference(before: str, after: str) -> int:

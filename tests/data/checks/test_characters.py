@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from checked_rows import findings, lines, texts
+from written_rows import findings, lines, texts
 
 WRONG = (
     *("Is the cafÃ© open?", "itâ€™s late", "PrÃ³xima parada", "It costs Â£5", "RÃ©sumÃ© of Ã…ngstrÃ¶m", "schÃ¶n"),
-    "Ð\x9fÑ\x80Ð¸Ð²ÐµÑ\x82, Ð¼Ð¸Ñ\x80",
+    *("Ð\x9fÑ\x80Ð¸Ð²ÐµÑ\x82, Ð¼Ð¸Ñ\x80", "dГ©jГ\xa0 vu, garГ§on"),
 )
 RIGHT = (
     *(
@@ -23,7 +23,13 @@ RIGHT = (
         "文字",
         "naïve — “so”",
     ),
-    *("Why is é shown as 'Ã©' when UTF-8 is read as Latin-1?", "decode 'Ã©' correctly", "½ × ¾ © ® ™ °C µm", "Ã"),
+    *(
+        "Why is é shown as 'Ã©' when UTF-8 is read as Latin-1?",
+        "decode 'Ã©' correctly",
+        "Г. Москва № 5",
+        "½ × ¾ © ® ™ °C µm",
+        "Ã",
+    ),
 )
 CONTROLS = ("a\x00b", "bell\x07", "\x1b[31mred\x1b[0m", "next\x85\x9dline", "del\x7f")
 TEXT = ("tab\tand\nline", "return\r\nline", "form\x0cfeed", "nbsp\u00a0here", "soft\u00adhyphen", "emoji 🙂")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from checked_rows import CALM, findings, lines, texts
+from written_rows import CALM, findings, lines, texts
 
 HTML = (
     *("Great!<br /><br />I loved it.", "salt &amp; pepper", "it&#39;s nice", "<p>One</p><p>Two</p>", "a&nbsp;b"),

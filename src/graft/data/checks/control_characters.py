@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from graft.data.checks.base import Finding
 from graft.data.checks.spotted import Spotted, counted_rows
 from graft.data.checks.view import CheckedData, texts_of
+from graft.data.mojibake import repaired
 from graft.data.personal import shown_around
 from graft.data.unseen import controls, invisible
 
@@ -52,9 +53,10 @@ class ControlCharacters:
                 for place, text in texts_of(row, data.read_columns()):
                     if text.isprintable():
                         continue
+                    whole = repaired(text)  # in a wrong encoding half of a letter may be a control character
                     for kind in _KINDS:
-                        for start, end in kind.find(text)[:1]:
-                            spotted[kind.name].add(row.origin, partial(_shown, place, text, start, end))
+                        for start, end in kind.find(whole)[:1]:
+                            spotted[kind.name].add(row.origin, partial(_shown, place, whole, start, end))
             for kind in _KINDS:
                 found = spotted[kind.name]
                 if len(found):
