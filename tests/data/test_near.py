@@ -49,6 +49,7 @@ def test_near_texts_are_together_and_others_are_not():
         ["", "", " ", "\n"],
         ["a"],
         ["ab", "abc", "abcd"],
+        ["room number 1", "room number 12", "room number 2"],
         ["\u4f60\u597d\u4e16\u754c\u8fd9\u662f\u4e00", "\u5b8c\u5168\u4e0d\u540c\u7684\u53e5\u5b50"],
         ["\ud800 half a character", "a whole character"],
     ],

@@ -20,12 +20,14 @@ Message = Mapping[str, Any]
 class Origin:
     """Where a row came from: the file and, counted from 1, its line (or its row, in files without lines).
 
-    ``added`` is whether a program added the row (``graft.data.provenance``): no model is judged by it.
+    ``added`` is whether a program added the row (``graft.data.provenance``): no model is judged by it. ``source`` then
+    is the ``source_key`` of the row that it was made from; empty where it was made from none.
     """
 
     file: str
     line: int
     added: bool = field(default=False, compare=False)
+    source: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"

@@ -1,4 +1,4 @@
-"""Examples with what is compared of them, as numbers: 10⁶ of them take 48 MB of memory, and the rest is on disk."""
+"""Examples with what is compared of them, as numbers: 10⁶ of them take 56 MB of memory, and the rest is on disk."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class ExampleSet(Sequence[Example]):
         references: The hash of each reference.
         targets: The hash of each target: the answer or the label, and the whole message where the answer is one.
         origins: A number for each origin; the examples of one row have the same.
+        sources: 0, and for a row that a program added the hash of what it was made from, or 1.
     """
 
     items: Sequence[Example]
@@ -45,13 +46,14 @@ class ExampleSet(Sequence[Example]):
     references: Hashes
     targets: Hashes
     origins: Hashes
+    sources: Hashes
 
     @classmethod
     def of(cls, examples: Iterable[Example]) -> ExampleSet:
         """Return the set of some examples; a list stays the list it is, and all else is put on disk."""
         spool: Spool[Example] = Spool()
         files: dict[str, int] = {}
-        prompts, inputs, references, targets, origins = columns = [array("Q") for _ in range(5)]
+        prompts, inputs, references, targets, origins, sources = columns = [array("Q") for _ in range(6)]
         for example in examples:
             if not isinstance(examples, list):
                 spool.append(example)
@@ -61,12 +63,13 @@ class ExampleSet(Sequence[Example]):
             references.append(text_hash(example.reference))
             targets.append(text_hash(learned))
             origins.append(files.setdefault(example.origin.file, len(files)) * ROWS_A_FILE + example.origin.line)
+            sources.append((text_hash(example.origin.source) or 1) if example.origin.added else 0)
         items = examples if isinstance(examples, list) else spool
         return cls(items, np.arange(len(items)), *(np.array(column, np.uint64) for column in columns))
 
     def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> ExampleSet:
         """Return the examples at these places, or where a mask is true."""
-        hashes = (self.prompts, self.inputs, self.references, self.targets, self.origins)
+        hashes = (self.prompts, self.inputs, self.references, self.targets, self.origins, self.sources)
         return ExampleSet(self.items, self.places[chosen], *(column[chosen] for column in hashes))
 
     def __len__(self) -> int:
@@ -112,6 +115,11 @@ def content(example: Example) -> Content:
     if isinstance(example, AnswerExample) and example.prompt == "":  # a plain text is both
         read["completion"] = example.completion
     return Content(f"{type(example).__name__} {read!r}", repr(learned))
+
+
+def source_key(example: Example) -> str:
+    """Return what names a row in those that a program made from it: it stays the same in other files."""
+    return f"{text_hash(repr(content(example))):016x}"
 
 
 def _in_order(message: Message) -> Message:

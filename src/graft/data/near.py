@@ -2,9 +2,9 @@
 
 MinHash signatures (Broder 1997, "On the resemblance and containment of documents") in bands find the pairs that may be
 near. The Jaccard index of each such pair is then computed as it is, so that no row is called near that is not. Letter
-case and blanks do not count, nor do shingles that more than half of the texts have, which are those of a template. Of a
-conversation all messages before the last answer are compared; of texts over 20,000 characters the first and the last
-10,000.
+case and blanks do not count, nor does what the texts begin with, nor shingles that more than half of them have, which
+are those of a template. Of a conversation all messages before the last answer are compared; of texts over 20,000
+characters the first and the last 10,000. Texts of less than 14 characters are near no other, unless they are equal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from graft.data.components import Components
 from graft.data.example import Example
 from graft.data.example_set import ExampleSet, Hashes, Places, first_places, prompt_key
-from graft.data.shingles import Bands, band_keys, jaccard, shingles, shortened, template_shingles
+from graft.data.shingles import Bands, band_keys, common_opening, jaccard, shingles, shortened, template_shingles
 from graft.data.spool import Spool
 
 THRESHOLD = 0.8
@@ -133,6 +133,9 @@ class _Texts:
         is_first = self.has_text & (self.firsts == np.arange(len(keys)))
         self._places = np.flatnonzero(is_first)
         self._texts = Spool(_distinct(sets, is_first))
+        opening = common_opening(self._texts)
+        if opening:
+            self._texts = Spool(text.removeprefix(opening) for text in self._texts)
         self._template = template_shingles(self._texts)
         self._shingles = lru_cache(maxsize=16)(self._read)
 

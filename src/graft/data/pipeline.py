@@ -173,6 +173,10 @@ def _held_out(
     """The two sides of the training file, and what was decided in ``said``."""
     chosen = share or usual_share(len(examples))
     train, held = hold_out(examples, chosen, seed, labels)
+    left_out = len(examples) - len(train) - len(held)
+    if left_out:
+        why = "added rows left out: they were made from held-out rows"
+        said.append(InferredSetting("eval_share", round(chosen, 3), f"{left_out:,} {why}"))
     if share is None:
         mix = ", with the same mix of answers" if labels else ""
         said.append(InferredSetting("eval_share", round(chosen, 3), f"{len(held):,} of {len(examples):,} rows{mix}"))

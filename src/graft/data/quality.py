@@ -17,7 +17,7 @@ from graft.data.duplicates import find_duplicates
 from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, TaggedExample, shown_places
 from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
-from graft.data.provenance import PROVENANCE, was_added
+from graft.data.provenance import PROVENANCE, source_of, was_added
 from graft.data.readers import Row
 from graft.data.repeats import find_contradictions, find_leaks
 from graft.data.values import listed_names, nothing, refuse_unreadable
@@ -68,7 +68,9 @@ def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> I
             for name, value in row.columns.items():
                 if type(value) is not str and name in read:
                     refuse_unreadable(value, f"{row.origin}: column {name!r}")
-            origin = replace(row.origin, added=True) if was_added(row.columns) else row.origin
+            origin = row.origin
+            if was_added(row.columns):
+                origin = replace(origin, added=True, source=source_of(row.columns))
             made = mapping.convert(row.columns, origin)
         except GraftError as error:
             faults.take(error.problems, str(row.origin))

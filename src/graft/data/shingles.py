@@ -13,6 +13,8 @@ from graft.data.example_set import Hashes
 
 LENGTH = 5
 """Characters of a shingle; a shorter text is one."""
+FEWEST = 10
+"""Shingles of a text that can be near another one: in a shorter one each character counts ("room 1", "room 12")."""
 LONGEST = 20_000
 """Characters that are compared: of a longer text the first and the last half of these."""
 PERMUTATIONS = 128
@@ -36,9 +38,22 @@ def shingles(text: str) -> set[str]:
 
 
 def jaccard(one: set[str], other: set[str]) -> float:
-    """Return the share of the shingles of two texts that both have; 0 where there are none."""
+    """Return the share of the shingles of two texts that both have; 0 where one has less than ten."""
     both = len(one & other)
-    return both / (len(one) + len(other) - both) if both else 0.0
+    return both / (len(one) + len(other) - both) if min(len(one), len(other)) >= FEWEST else 0.0
+
+
+def common_opening(texts: Sequence[str]) -> str:
+    """Return the words that the texts begin with, such as an instruction; of less than ten texts none.
+
+    It is estimated from 200 of them.
+    """
+    chosen = [texts[place] for place in _sampled(len(texts))]
+    if not chosen:
+        return ""
+    first, last = min(chosen), max(chosen)
+    length = next((place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), 0)
+    return first[: first.rfind(" ", 0, length) + 1]
 
 
 def template_shingles(texts: Sequence[str]) -> frozenset[str]:
@@ -47,9 +62,7 @@ def template_shingles(texts: Sequence[str]) -> frozenset[str]:
     They say nothing about which texts are alike. They are estimated from 200 of the texts, evenly spaced; of less than
     ten texts there are none.
     """
-    if len(texts) < FEWEST_SAMPLED:
-        return frozenset()
-    chosen = np.unique(np.linspace(0, len(texts) - 1, min(SAMPLE, len(texts))).astype(np.int64)).tolist()
+    chosen = _sampled(len(texts))
     counts: Counter[str] = Counter()
     for number, place in enumerate(chosen):
         found = shingles(shortened(texts[place], SAMPLE_LONGEST))
@@ -57,6 +70,13 @@ def template_shingles(texts: Sequence[str]) -> frozenset[str]:
             found = {shingle for shingle in found if shingle in counts}
         counts.update(found)
     return frozenset(shingle for shingle, count in counts.items() if 2 * count > len(chosen))
+
+
+def _sampled(count: int) -> list[int]:
+    """Evenly spaced places: 200 at most, and none of few."""
+    if count < FEWEST_SAMPLED:
+        return []
+    return np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(np.int64)).tolist()  # type: ignore[no-any-return]
 
 
 class Bands(NamedTuple):
@@ -85,7 +105,7 @@ class Bands(NamedTuple):
 
 
 def band_keys(texts: Iterable[str], without: Iterable[str], bands: Bands) -> Iterator[NDArray[np.uint32]]:
-    """Yield the keys of texts, some texts at once: shape (texts, 1 + bands); the first is 0 for one without shingles.
+    """Yield the keys of texts, some texts at once: shape (texts, 1 + bands); the first is 0 for one that is too short.
 
     Args:
         texts: The texts.
@@ -100,7 +120,7 @@ def band_keys(texts: Iterable[str], without: Iterable[str], bands: Bands) -> Ite
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, SEED)
         signatures = np.array(matrix.to_rows(), np.uint64)
         keys = np.zeros((len(part), 1 + bands.keys), np.uint32)
-        keys[:, 0] = np.diff(offsets) > 0
+        keys[:, 0] = np.diff(offsets) >= FEWEST
         for band in range(bands.keys):
             mixed = np.zeros(len(part), np.uint64)
             for value in range(band * bands.rows, (band + 1) * bands.rows):

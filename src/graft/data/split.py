@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 
 from graft.data.components import Components
 from graft.data.example import AnswerExample, Example, TaggedExample
-from graft.data.example_set import ExampleSet, Hashes, Places, first_places
+from graft.data.example_set import ExampleSet, Hashes, Places, first_places, source_key, text_hash
+from graft.data.near import near_clusters
 from graft.errors import InputError, Problems, shorten
 
 FEWEST_ROWS = 4
+MOST_TWINS = 0.1
+"""Groups with a larger share of the rows are not made by near twins: what these have in common is a template."""
+FEW_TWINS = 8
+"""Groups of so many rows are, however few rows there are."""
 
 
 def usual_share(rows: int) -> float:
@@ -60,7 +65,12 @@ def _file(examples: ExampleSet) -> str:
 
 
 class Split(NamedTuple):
-    """Examples to train on, and examples to hold out."""
+    """Examples to train on, and examples to hold out.
+
+    Attributes:
+        train: What is trained on.
+        held_out: What is held out; no row in it was added by a program.
+    """
 
     train: ExampleSet
     held_out: ExampleSet
@@ -70,24 +80,46 @@ def hold_out(examples: ExampleSet, share: float | None, seed: int, labels: Seque
     """Choose the rows to hold out; both sides keep the order of the rows.
 
     Rows with the same prompt stay together, and so do the turns of a conversation. Letter case and blanks don't count,
-    unless prompts differ in nothing else. With ``labels`` each class gives its share, at least one row, and keeps at
-    least one.
+    unless prompts differ in nothing else. Near twins (``graft.data.near``) stay together, too, unless so many are near
+    each other that they must have a template in common. With ``labels`` each class gives its share, at least one row,
+    and keeps at least one. Rows that a program added are not held out; those that were made from held-out rows are on
+    neither side.
 
     Raises:
         InputError: When nothing would be left on one side.
     """
-    wanted = usual_share(len(examples)) if share is None else share
+    was_added = examples.sources != 0
+    wanted = usual_share(int(np.count_nonzero(~was_added))) if share is None else share
+    groups = _groups(examples)
+    sizes = np.bincount(groups.leaders[~was_added], minlength=len(examples))
+    held = _drawn(_strata(examples, Groups(groups.leaders, sizes), labels), sizes, wanted, seed)
+    is_held = held[groups.leaders]
+    split = Split(examples.take(~is_held), examples.take(is_held & ~was_added))
+    if len(split.train) and len(split.held_out):
+        return split
+    what = "all rows have the same prompt, so none can be held out"
+    if len(examples) and was_added.all():
+        what = "a program added all rows, so none can be held out"
+    raise InputError(what, where=_file(examples), remedy="give held-out rows with --eval_data_files")
+
+
+def _groups(examples: ExampleSet) -> Groups:
+    """The examples that must be on one side."""
     alike = len(examples) > 0 and bool((examples.prompts == examples.prompts[0]).all())
     prompts = examples.inputs if alike else examples.prompts
     groups = _inseparable(examples, prompts)
     if groups.sizes.max(initial=0) > len(examples) / 2:  # as where every conversation begins with "Hello"
         groups = _inseparable(examples, prompts, whole_only=True)
-    held = _drawn(_strata(examples, groups, labels), groups.sizes, wanted, seed)
-    is_held = held[groups.leaders]
-    if is_held.any() and not is_held.all():
-        return Split(examples.take(~is_held), examples.take(is_held))
-    remedy = "give held-out rows with --eval_data_files"
-    raise InputError("all rows have the same prompt, so none can be held out", where=_file(examples), remedy=remedy)
+    return groups if alike else _with_twins(examples, groups)
+
+
+def _with_twins(examples: ExampleSet, groups: Groups) -> Groups:
+    """The groups with their near twins; those that would become a large part of all rows stay as they are."""
+    near = near_clusters(examples).leaders
+    together = _united(groups.leaders, near)
+    most = min(len(examples) // 2, max(FEW_TWINS, int(MOST_TWINS * len(examples))))
+    is_large = np.bincount(together, minlength=len(examples))[together] > most
+    return _grouped(_united(groups.leaders, np.where(is_large, np.arange(len(examples)), near)))
 
 
 class Groups(NamedTuple):
@@ -189,8 +221,32 @@ def _inseparable(examples: ExampleSet, prompts: Hashes, whole_only: bool = False
         compared = np.flatnonzero(last[of_row] == places)
     of_prompt = places.copy()
     of_prompt[compared] = compared[first_places(prompts[compared])]
-    components = Components(len(examples))
-    components.unite_all(of_row)
-    components.unite_all(of_prompt)
-    leaders = components.leaders()
-    return Groups(leaders, np.bincount(leaders, minlength=len(examples)))
+    return _grouped(_united(of_row, of_prompt, _sources(examples)))
+
+
+def _sources(examples: ExampleSet) -> Places:
+    """For each example its own place; for an added one that of what it was made from, or else of the first so made."""
+    places = np.arange(len(examples))
+    added = np.flatnonzero(examples.sources > 1)
+    if not len(added):
+        return places
+    first_added = added[first_places(examples.sources[added])]
+    made = {int(examples.sources[place]) for place in added.tolist()}
+    known = (
+        (text_hash(source_key(example)), place) for place, example in enumerate(examples) if not example.origin.added
+    )
+    originals = {key: place for key, place in known if key in made}
+    places[added] = [originals.get(int(examples.sources[first]), int(first)) for first in first_added.tolist()]
+    return places
+
+
+def _united(*firsts: Places) -> Places:
+    """For each place the first that it is connected with, by the places in each of ``firsts``."""
+    components = Components(len(firsts[0]))
+    for first in firsts:
+        components.unite_all(first)
+    return components.leaders()
+
+
+def _grouped(leaders: Places) -> Groups:
+    return Groups(leaders, np.bincount(leaders, minlength=len(leaders)))
