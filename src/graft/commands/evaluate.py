@@ -142,7 +142,7 @@ def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluat
     check_metrics(request.evaluation.metrics, task, label_space, rows.labels, request.evaluation.normalize)
     predictors = model.predictors(reporter, with_base=True, name=BASE)
     default, limit = task.default_metrics(label_space), prompt.max_new_tokens
-    train = kept_training_rows(model.run, rows, reporter)
+    train = kept_training_rows(model.run, reporter)
     result = evaluated(predictors, rows, request.evaluation, reporter, default, recorded_limit=limit, train=train)
     if model.run is not None and TUNED in predictors and BASE not in predictors:
         result.document["notes"].append(_without_base(model.run))

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graft.config import EvaluationSettings
-from graft.data.baselines import MOST_ROWS, baseline_answers
+from graft.data.baselines import baseline_answers
 from graft.data.example import Example, MultiLabelExample
+from graft.data.example_set import ExampleSet
 from graft.errors import InputError
 from graft.evaluation.compare import Evaluation, evaluate
+from graft.evaluation.leaked import leaked_rows
 from graft.evaluation.predict import default_max_new_tokens
-from graft.evaluation.rows import SEED, EvaluationRows
+from graft.evaluation.rows import EvaluationRows
 from graft.inference.predictor import CompletionScore, Predictor, Progress, can_score
 from graft.progress import Reporter, enter
 from graft.runs.folder import RunFolder
-from graft.runs.kept_rows import draw_kept_rows
+from graft.runs.kept_rows import kept_rows
 from graft.runs.prompt_record import PromptRecord
 
 
@@ -27,7 +29,7 @@ def evaluated(
     default: tuple[str, ...] | None,
     pairs: Sequence[tuple[str, str]] | None = None,
     recorded_limit: int | None = None,
-    train: Sequence[Example] | None = None,
+    train: ExampleSet | None = None,
 ) -> Evaluation:
     """Ask each predictor for each row, and compute the metrics.
 
@@ -40,7 +42,8 @@ def evaluated(
         pairs: The differences to compute; see ``evaluate``.
         recorded_limit: The limit of an answer when the model was judged. It holds unless a limit is given, or the
             references of these rows need more.
-        train: What the model was trained on, if that is known: where answers are classes, baselines learn from it.
+        train: What the model was trained on, if that is known: the scores are stated without rows that are in it, too,
+            and where answers are classes, baselines learn from it.
 
     Raises:
         InputError: If there are no rows, or a metric is unknown or does not fit.
@@ -60,6 +63,7 @@ def evaluated(
         reporter=reporter,
         pairs=pairs,
         baselines=baseline_answers(train, rows.examples) if train is not None and has_classes(rows) else None,
+        leaked=leaked_rows(train, rows.examples) if train is not None else None,
     )
 
 
@@ -68,15 +72,15 @@ def has_classes(rows: EvaluationRows) -> bool:
     return bool(rows.labels) or isinstance(rows.examples[0], MultiLabelExample)
 
 
-def kept_training_rows(run: RunFolder | None, rows: EvaluationRows, reporter: Reporter) -> list[Example] | None:
-    """Return rows that a run was trained on, for baselines; None where there are none, or answers are free text."""
+def kept_training_rows(run: RunFolder | None, reporter: Reporter) -> ExampleSet | None:
+    """Return the rows that a run was trained on; None where they are gone, or one is damaged."""
     path = None if run is None else run.path / "data" / "train.jsonl"
-    if run is None or path is None or not rows.examples or not has_classes(rows) or not path.is_file():
+    if run is None or path is None or not path.is_file():
         return None
     try:
-        return draw_kept_rows(path, MOST_ROWS, SEED, run.manifest.data.kind)
+        return ExampleSet.of(kept_rows(path, run.manifest.data.kind))
     except InputError as error:
-        reporter.note(f"no baselines are computed: {error.problems[0]}")
+        reporter.note(f"nothing is compared with the training rows, and no baselines are computed: {error.problems[0]}")
         return None
 
 

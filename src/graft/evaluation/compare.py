@@ -11,6 +11,7 @@ from graft.data.classes import SPELLING, folded_label
 from graft.data.example import Example
 from graft.errors import InputError
 from graft.evaluation.bootstrap import Bootstrap, Interval
+from graft.evaluation.leaked import LeakedRows
 from graft.evaluation.metrics import Metric, Predictions, select_metrics
 from graft.evaluation.metrics.base import Array
 from graft.evaluation.metrics.classes import confusion, per_class
@@ -32,7 +33,8 @@ class Evaluation:
         document: The content of evaluation.json: ``data``, ``labels``, ``max_new_tokens`` (the limit of an answer),
             ``normalize`` (what does not count), ``metrics`` (what each metric says of itself), ``notes``
             (sentences on the answers), ``predictors`` (value, 95 % interval and n of each metric),
-            ``differences`` (paired, from one predictor to another), ``baselines`` (scores to beat), and for classes
+            ``differences`` (paired, from one predictor to another), ``without_leaked`` (both without the rows that
+            the training data has; None where it has none of them), ``baselines`` (scores to beat), and for classes
             ``confusion`` and ``classes``.
         predictions: The lines of predictions.jsonl. ``likelihoods`` are, by predictor, the log-likelihood in nats, the
             tokens, and whether it is the greedy answer, of each of ``labels``, or without labels of the reference.
@@ -54,6 +56,7 @@ def evaluate(
     reporter: Reporter | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
     baselines: Mapping[str, Sequence[str]] | None = None,
+    leaked: LeakedRows | None = None,
 ) -> Evaluation:
     """Compare ``predictors`` on ``rows``.
 
@@ -69,6 +72,7 @@ def evaluate(
         pairs: The differences to compute, as names of predictors, the most important first; None takes those from the
             first predictor to each other.
         baselines: The answers of what is no model to every row, by name (``graft.data.baselines``): scores to beat.
+        leaked: The rows that the training data has, too; the figures are computed without these as well.
 
     Raises:
         InputError: If there are no rows, or a metric is unknown or does not fit.
@@ -96,6 +100,7 @@ def evaluate(
         "metrics": _described(chosen),
         "notes": [*unlike, *_notes(found, chosen, normalize)],
         **_figures(list(found), chosen, statistics, bootstrap, pairs),
+        "without_leaked": _without(leaked, list(found), chosen, statistics, (bootstrap_samples, seed), pairs),
         "baselines": {name: _beaten(answers, rows, chosen, bootstrap) for name, answers in (baselines or {}).items()},
         **_classes(found, chosen, rows),
     }
@@ -174,6 +179,26 @@ def _figures(
             difference = bootstrap.difference(now - then, later - earlier)
             differences.append({"metric": metric.name, "from": before, "to": after, **_rounded(difference)})
     return {"predictors": predictors, "differences": differences}
+
+
+def _without(
+    leaked: LeakedRows | None,
+    names: Sequence[str],
+    metrics: Sequence[Metric],
+    statistics: Statistics,
+    resampling: tuple[int, int],
+    pairs: Sequence[tuple[str, str]] | None,
+) -> dict[str, Any] | None:
+    """Return ``without_leaked`` of evaluation.json: the figures of the rows that are not leaked."""
+    if leaked is None:
+        return None
+    kept = ~leaked.is_leaked
+    count = int(kept.sum())
+    found: dict[str, Any] = {"predictors": {}, "differences": []}
+    if count:
+        rest = {metric: {name: all_[kept] for name, all_ in each.items()} for metric, each in statistics.items()}
+        found = _figures(names, metrics, rest, Bootstrap(count, *resampling), pairs)
+    return {"rows": count, "known": leaked.known, "near": leaked.near, **found}
 
 
 def _beaten(

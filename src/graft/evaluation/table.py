@@ -90,6 +90,26 @@ def verdict(document: Document) -> str:
     )
 
 
+def without_leaked(document: Document) -> str:
+    """Return a sentence on the headline without the rows that the training data has; empty where it has none."""
+    found = document.get("without_leaked")
+    if not found:
+        return ""
+    known, near, rest = found["known"], found["near"], found["rows"]
+    parts = [f"{known:,} with a prompt of the training data"] if known else []
+    parts += [f"{near:,} with a near twin in it"] if near else []
+    count, verb = known + near, "is" if known + near == 1 else "are"
+    what = f"{count:,} of {count + rest:,} rows {verb} not new to the tuned model ({', '.join(parts)})"
+    if not rest:
+        return f"{what}: no row is left to judge by."
+    metric = metric_info(document, metric_names(document)[0])
+    figures = ((name, each[metric.name]["value"]) for name, each in found["predictors"].items())
+    scores = ", ".join(f"{name} {metric.figure(value)}" for name, value in figures)
+    difference = next((d for d in found["differences"] if d["metric"] == metric.name), None)
+    change = f", difference {_difference(metric, difference)}" if difference else ""
+    return f"{what}. Without them: {metric.label} {scores}{change}, n = {rest:,}."
+
+
 def _judgment(metric: MetricInfo, difference: Mapping[str, Any], than: str) -> str:
     if difference["low"] <= 0 <= difference["high"]:
         return f"not measurably different{than.replace(' than ', ' from ', 1)}"

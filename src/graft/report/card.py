@@ -197,6 +197,8 @@ def _scores(view: RunView) -> str:
         rows = count(next((e.n for e in estimates if e), None))
         lines.append(f"| {markdown(metric.heading)} | {' | '.join(cells)} | {gain} | {rows} |")
     lines.append(f"\n{markdown(summary.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
+    leaked = summary.without_leaked(view)
+    lines += [f"\n{markdown(leaked)}"] if leaked else []
     lines += [f"\n{BASELINES}"] if view.baselines else []
     lines += [f"\n{markdown(without_places(note))}" for note in view.evaluation.notes]
     return "## Scores\n\n" + "\n".join(lines)

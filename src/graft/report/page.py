@@ -118,6 +118,7 @@ def _header(view: RunView) -> dict[str, Any]:
 def _scores(view: RunView) -> dict[str, Any]:
     return {
         "judged_on": summary.judged_on(view),
+        "without_leaked": summary.without_leaked(view),
         "hero": _hero(view),
         "plot": interval_plot({**_learned(view), **view.scores}, _metrics(view), commonest_share(view)),
         "plotted": [*_learned(view), *view.predictors],

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from graft.config import FinetuneSettings
-from graft.evaluation.table import verdict
+from graft.evaluation import table
 from graft.models.license import commercial_use
 from graft.report.finding_view import recorded_view
 from graft.report.format import count, duration, figure, listed, megabytes, metric_of, share, took, when
@@ -44,7 +44,7 @@ def sentence(view: RunView) -> str:
         return f"The run is in progress{steps}."
     if view.scores:
         try:
-            return verdict(view.evaluation.document())
+            return table.verdict(view.evaluation.document())
         except (
             LookupError,
             TypeError,
@@ -55,6 +55,11 @@ def sentence(view: RunView) -> str:
     if view.manifest is not None:
         return "The model was tuned but not compared with its base: the run had no evaluation or no held-out rows."
     return "This run has no records: the folder has no manifest and no evaluation."
+
+
+def without_leaked(view: RunView) -> str:
+    """Return a sentence on the scores without rows that are in the training data, too; empty where none is."""
+    return table.without_leaked(view.evaluation.document())
 
 
 def _steps_so_far(view: RunView) -> str:

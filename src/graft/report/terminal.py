@@ -33,6 +33,8 @@ def print_run(run: Path, console: Console) -> None:
     if view.scores:
         console.print()
         _print_scores(view, console)
+    if leaked := summary.without_leaked(view):
+        console.print(Text(leaked))
     if changes := find_changes(view):
         fixed, broken = f"{len(changes.fixed):,} rows", f"{len(changes.broken):,}"
         said = f"fixed {fixed} and broke {broken}" if changes.binary else f"improved {fixed} and worsened {broken}"
@@ -62,6 +64,7 @@ def run_summary(run: Path) -> dict[str, Any]:
         "base": view.manifest.base.document() if view.manifest and view.manifest.base else {},
         "method": view.method,
         "scores": evaluation.get("predictors", {}),
+        "without_leaked": evaluation.get("without_leaked"),
         "baselines": evaluation.get("baselines", {}),
         "differences": evaluation.get("differences", []),
         "fixed": len(changes.fixed) if changes else None,

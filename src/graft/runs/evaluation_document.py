@@ -65,6 +65,24 @@ class EndpointRecord(Record):
     notes: list[str] = Field(default_factory=list)
 
 
+class WithoutLeakedRecord(Record):
+    """The figures without the rows that the model was trained on.
+
+    Attributes:
+        rows: The number of rows that are left.
+        known: The number of rows whose prompt is in the training data.
+        near: The number of rows that have a near twin there: a Jaccard index of 0.8 or more.
+        predictors: As in evaluation.json; empty where no row is left.
+        differences: As in evaluation.json.
+    """
+
+    rows: Count
+    known: Count = 0
+    near: Count = 0
+    predictors: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
+    differences: list[DifferenceRecord] = Field(default_factory=list)
+
+
 class EvaluationDocument(Record):
     """evaluation.json: the metrics of each predictor on the same rows.
 
@@ -77,6 +95,7 @@ class EvaluationDocument(Record):
         notes: Sentences on the answers, such as how many differ from the reference only in letter case.
         predictors: By predictor and metric: the value, its 95 % interval, and the number of rows.
         differences: Paired differences from the first predictor to each other.
+        without_leaked: The figures without rows that the training data has, too, or nearly; None where there are none.
         baselines: Scores to beat, as ``predictors``: of the most common answer in the training rows, and of TF-IDF.
         confusion: By predictor: a row for each label, a column for each answer; a last column for other answers.
         classes: By predictor and class.
@@ -91,6 +110,7 @@ class EvaluationDocument(Record):
     notes: list[str] = Field(default_factory=list)
     predictors: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
     differences: list[DifferenceRecord] = Field(default_factory=list)
+    without_leaked: WithoutLeakedRecord | None = None
     baselines: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
     lower_is_better: list[str] = Field(default_factory=list)
     confusion: dict[str, list[list[Count]]] = Field(default_factory=dict)

@@ -53,7 +53,16 @@ def read_kept_rows(path: Path, kind: str = "", most: int | None = None) -> list[
     Raises:
         InputError: If the file cannot be read, it or its folder is a link, or a row is damaged.
     """
-    return [kept_row(line, f"{path}:{number}", kind) for number, line in islice(_lines(path), most)]
+    return list(islice(kept_rows(path, kind), most))
+
+
+def kept_rows(path: Path, kind: str = "") -> Iterator[Example]:
+    """Yield the rows in a file of a run's data, as ``read_kept_rows`` does, one at a time.
+
+    Raises:
+        InputError: As ``read_kept_rows``, once the damaged row is reached.
+    """
+    return (kept_row(line, f"{path}:{number}", kind) for number, line in _lines(path))
 
 
 def draw_kept_rows(path: Path, count: int, seed: int, kind: str = "") -> list[Example]:
