@@ -8,7 +8,7 @@ import numpy as np
 
 from graft.data.duplicates import row_keys
 from graft.data.example_set import ExampleSet, Hashes, Places, first_places, pair_hashes
-from graft.data.near import THRESHOLD, Twins, near_twins
+from graft.data.near import THRESHOLD, Clusters, Twins, near_twins
 
 
 class Contradictions(NamedTuple):
@@ -30,6 +30,18 @@ def find_contradictions(examples: ExampleSet) -> Contradictions:
     counts = np.bincount(leaders[answers], minlength=len(leaders))
     places = np.flatnonzero((counts[leaders] > 1) & (examples.prompts != 0))
     return Contradictions(places, leaders[places])
+
+
+def near_repeats(examples: ExampleSet, found: Clusters) -> Places:
+    """Return, for each example, the first of its cluster with the same answer; -1 for that itself, and for others.
+
+    Texts without a prompt have no answer that could be another.
+    """
+    places = np.arange(len(examples))
+    is_text = len(examples) > 0 and examples[0].prompt_text == ""
+    answers = np.zeros_like(examples.references) if is_text else examples.references
+    first = first_places(pair_hashes(found.leaders.astype(np.uint64), answers))
+    return np.where((found.twins >= 0) & (first != places), first, -1)
 
 
 class Leaks(NamedTuple):

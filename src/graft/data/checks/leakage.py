@@ -31,13 +31,12 @@ class Leakage:
         train = data.train.examples
         for side in judged(data):
             found = find_leaks(train, side.examples, threshold=None)
-            kinds = (
-                (found.equal, ("is also in the training data", "are also in the training data")),
-                (found.same_prompt, ("has a prompt of the training data", "have prompts of the training data")),
-            )
-            for places, said in kinds:
+            in_train = ("is also in the training data", "are also in the training data")
+            same_prompt = ("has a prompt of the training data", "have prompts of the training data")
+            kinds = ((found.equal, in_train, "duplicates"), (found.same_prompt, same_prompt, "near_duplicates"))
+            for places, said, step in kinds:
                 if (places >= 0).any():
-                    yield leak("leakage", "warning", side, train, places, said, "duplicates")
+                    yield leak("leakage", "warning", side, train, places, said, step)
 
 
 def leak(

@@ -11,8 +11,9 @@ from graft.data.checks.base import Finding, Severity
 from graft.data.checks.duplicates import LARGE_SHARE
 from graft.data.checks.quoted import at, first_rows, many, quoted
 from graft.data.checks.view import CheckedData, Side
-from graft.data.example_set import ExampleSet, Places, first_places, pair_hashes
+from graft.data.example_set import ExampleSet, Places, first_places
 from graft.data.near import THRESHOLD, Clusters, near_clusters
+from graft.data.repeats import near_repeats
 
 
 class NearDuplicates:
@@ -102,9 +103,8 @@ def _by_answer(examples: ExampleSet, found: Clusters) -> tuple[Places, Places]:
 
     Rows that are equal to an earlier one are in neither, nor are those whose prompt is exactly that of an earlier one.
     """
-    is_near = (found.twins >= 0) & (first_places(examples.inputs) == np.arange(len(examples)))
-    is_text = len(examples) > 0 and examples[0].prompt_text == ""
-    answers = np.zeros_like(examples.references) if is_text else examples.references
-    is_first = first_places(pair_hashes(found.leaders.astype(np.uint64), answers)) == np.arange(len(examples))
-    is_leader = found.leaders == np.arange(len(examples))
-    return np.flatnonzero(is_near & ~is_first), np.flatnonzero(is_near & is_first & ~is_leader)
+    places = np.arange(len(examples))
+    is_new = first_places(examples.inputs) == places
+    is_repeat = near_repeats(examples, found) >= 0
+    is_other = (found.twins >= 0) & ~is_repeat & (found.leaders != places)
+    return np.flatnonzero(is_new & is_repeat), np.flatnonzero(is_new & is_other)

@@ -41,6 +41,8 @@ STEPS: Registry[Step] = Registry(
         "labels": f"{_HERE}.labels:Labels",
         "suspects": f"{_HERE}.suspects:DropSuspects",
         "unreadable": f"{_HERE}.unreadable:Unreadable",
+        "duplicates": f"{_HERE}.duplicates:Duplicates",
+        "near_duplicates": f"{_HERE}.near_duplicates:NearDuplicates",
         "augment": f"{_HERE}.augment:Augment",
         "paraphrase": f"{_HERE}.paraphrase:Paraphrase",
     },
