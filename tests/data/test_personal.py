@@ -47,7 +47,7 @@ PLANTED = {
     "private key": (PEM, PEM.replace("\n", "\\n"), PEM.replace("RSA", "OPENSSH")),
 }
 BEHIND_A_WORD = {
-    "phone": ("Tel: 2125551234", "call me at 555-1234"),
+    "phone": ("Tel: 2125551234", "call me at 555-1234", "my number is 2125551234"),
     "id": ("my SSN is 219099999", "Steuer-ID 86095742719", "CPF 52998224725", "BSN: 111222333"),
     "key": ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "https://jo:hunter22@example.org/x"),
 }
@@ -60,7 +60,16 @@ HARMLESS = (
     *("000-12-3456", "123-45-678", "1234 5678 9012 3456", "4111 1111 1111 1112", "1234567812345678", "12345678A"),
     *("3.14159265358979323846", "0.4111111111111111", "DE00 3704 0044 0532 0130 00", "cherry hill nj 08003-1128"),
     *("api_key = os.environ['API_KEY_OF_SERVICE']", "if '-----BEGIN RSA PRIVATE KEY-----' in text:", "a+12345678"),
-    *("2024-01-02 03:04:05", "01/02/2024 - 05/06/2025", "1,234,567,890", "$1234567890", "+1000000", "1990-2000-2010"),
+    *(
+        "2024-01-02 03:04:05",
+        "01/02/2024 - 05/06/2025",
+        "1,234,567,890",
+        "$1234567890",
+        "+1000000",
+        "1990-2000-2010",
+        "8532 7474 6802 8883",
+    ),
+    *("4006381333931", "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----", "Bearer of the token"),
     *("lat 52.5200, lon 13.4050", "UPS 1Z999AA10123456784", "Section 1.1.1.1.1.1.1", "mobile al 36608-9705"),
 )
 

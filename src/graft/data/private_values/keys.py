@@ -17,9 +17,10 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 """``AWS_SECRET_ACCESS_KEY=…``, ``"api_key": "…"``."""
+_BEARER = re.compile(r"\bBearer\s{1,3}([A-Za-z0-9._~+/=-]{20,})")
 _PEM = re.compile(
     r"-----BEGIN ([A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----(?:\\[rn]|\s|['\"+]){0,8}"
-    r"(?:[A-Za-z-]{3,20}: [^\n]{0,100}\s+){0,4}[A-Za-z0-9+/=]{16,}"
+    r"(?:[A-Za-z-]{3,20}: [^\n]{0,100}\s+){0,4}[A-Za-z0-9+/=]{12,}"
 )
 _PEM_REST = re.compile(r"(?:[A-Za-z0-9+/=]|\\[rn]|\s|-(?=----)){0,20000}")
 _FEWEST_CHARACTERS = 8
@@ -33,7 +34,7 @@ def keys(text: str) -> Iterator[Span]:
             yield found.span()
     if "://" in text and "@" in text:
         yield from (found.span() for found in _URL_PASSWORD.finditer(text))
-    for found in _NAMED.finditer(text):
+    for found in (*_NAMED.finditer(text), *_BEARER.finditer(text)):
         if _is_random(found[1]) and any(character.isdigit() for character in found[1]):
             yield found.span(1)
 

@@ -160,8 +160,8 @@ _IDS = (
     _Id(_form(r"756\.\d{4}\.\d{4}\.\d\d|756\d{10}"), _swiss),
     _Id(_form(rf"[1-6]\d{{5}}(?:19|20){_YEAR}{_MONTH}{_DAY}\d{{3}}[\dXx]"), _chinese),
     _Id(_form(rf"{_YEAR}{_MONTH}{_DAY}-[1-8]\d{{6}}"), lambda text: True),
-    _Id(_form(r"[2-9]\d{3} \d{4} \d{4}"), _verhoeff),
-    _Id(_form(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]"), _british),
+    _Id(_form(r"(?<!\d )[2-9]\d{3} \d{4} \d{4}(?! \d)"), _verhoeff),
+    _Id(_form(r"(?:QQ|[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]) ?\d\d ?\d\d ?\d\d ?[A-D]"), _british),
     _Id(_form(r"\d{3}[ -]\d{3}[ -]\d{3}|\d{9}"), luhn, _cue(r"\bsin\b|social insurance")),
 )
 """United States, Germany, Spain, France, Italy, Brazil, Netherlands, Poland, Belgium, Sweden, Switzerland, China,

@@ -16,7 +16,7 @@ _TRUNK = re.compile(r"\(?0[1-9]\d{0,3}\)?(?:[ /-]| - )\d{2,9}(?:[ -]\d{2,5}){0,4
 """030 1234567, 0171/1234567, 020 7946 0958, 06 12 34 56 78: the form of most of Europe, Australia, and others."""
 _CUE = re.compile(
     r"(?:\b(?:tel|phone|telephone|mobile|mobil|cell|fax|call|whatsapp|telefono|tel[eé]fono|m[oó]vil|t[eé]l[eé]phone|portable"
-    r"|telefon|handy|rufnummer|ph)\b|☎|📞)[^\d\n]{0,18}$",
+    r"|telefon|handy|rufnummer|ph|my number|reach (?:me|us)|contact|text (?:me|us)|sms|dial)\b|☎|📞)[^\d\n]{0,18}$",
     re.IGNORECASE,
 )
 _REGIONS = ("US", "GB", "DE", "FR", "NL", "AT", "CH", "BE", "AU", "IT", "ES", "SE", "PL", "BR", "IN", "MX")
