@@ -53,7 +53,7 @@ def served(file: Path, threads: int) -> Iterator[str]:
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path, parameters.n_ctx, parameters.n_parallel = str(file), 4096, 4
-    parameters.cpuparams.n_threads, parameters.verbosity = threads, -1
+    parameters.cpuparams.n_threads, parameters.verbosity, parameters.model_alias = threads, -1, {"teacher"}
     server = xllamacpp.Server(parameters)
     try:
         yield server.listening_address
@@ -124,6 +124,7 @@ def main() -> None:
     )
     parser.add_argument("--taught", type=int, default=2012, help="labeled rows that the teacher is trained on")
     parser.add_argument("--asked", type=int, default=1000, help="texts that it is asked about")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of llama.cpp")
     parser.add_argument("--output", type=Path, help="file for the figures")
     given = parser.parse_args()
     data = files("graft.demo_data")
@@ -134,11 +135,11 @@ def main() -> None:
     unlabeled = write_rows(work / "unlabeled.jsonl", [{"text": row["text"]} for row in texts])
 
     teacher = stages.run("teacher", "finetune", MODEL, taught, "--max_steps", given.steps, "--evaluate", "false")
-    (file,) = stages.run(
-        "gguf", "auto-opt", teacher, "--format", "gguf", "--precision", "float32", "--skip_parity"
-    ).glob("*.gguf")
+    (file,) = stages.run("gguf", "auto-opt", teacher, "--format", "gguf", "--precision", "int8", "--skip_parity").glob(
+        "*.gguf"
+    )
     judged = write_rows(work / "judged.jsonl", judged_rows(teacher, taught))
-    with served(file, int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))) as url:
+    with served(file, given.threads) as url:
         asking = ("--generate", unlabeled, "--generate_labels", LABELS, "--endpoint", url)
         answered = stages.run("answered", "prepare", *asking, "--eval_data_files", judged, "--against", test)
     student = stages.run(

@@ -122,9 +122,9 @@ def test_labels_of_texts_are_asked_as_rows_with_labels_are_trained_and_say_where
         ),
         (
             {"word": "hello"},
-            {"prompt_template": "Shout {word}!"},
+            {"prompt_template": "Shout {word}!", "completion_template": "{shout}"},
             ["Shout hello!"],
-            {"word": "hello", "completion": "SHOUT HELLO!"},
+            {"word": "hello", "shout": "SHOUT HELLO!"},
         ),
     ],
 )
@@ -184,7 +184,7 @@ def test_answers_that_cannot_be_trained_on_are_left_out_with_the_reason(server, 
     for said, why in zip(("cut at 512", "empty", "filter", "refused", "too long", "mojibake"), whys, strict=True):
         assert said in why
     server.write = lambda text: "neither, really"
-    with pytest.raises(InputError, match="no row is left"):
+    with pytest.raises(InputError, match=r"no answer can be trained on: .* none of the labels bad, good \(1\)"):
         generate(
             tmp_path / "two", server, generate=write(tmp_path / "t.jsonl", [{"text": "x"}]), generate_labels=LABELS
         )

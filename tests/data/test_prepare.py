@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from graft.config import DataSettings
-from graft.data.pipeline import prepare
+from graft.data.pipeline import prepare, read_examples
+from graft.data.provenance import PROVENANCE
 from graft.errors import InputError
 
 
@@ -83,3 +84,25 @@ def test_what_is_wrong_on_both_sides_is_said_together(prepared, tmp_path):
     with pytest.raises(InputError) as caught:
         prepared([*ROWS, {"text": "x", "label": ""}], eval_data_files=(str(held),))
     assert [problem.where.rpartition("/")[2] for problem in caught.value.problems] == ["rows.jsonl:61", "held.jsonl:1"]
+
+
+ADDED = {PROVENANCE: {"step": "augment", "source": "rows.jsonl:1"}}
+
+
+def test_rows_that_a_program_added_are_trained_on_and_never_judged_by(prepared):
+    found = prepared([*ROWS, *({**row, "text": f"more {row['text']}"} | ADDED for row in ROWS)])
+    assert not any(example.origin.added for example in found.eval)
+    assert sum(example.origin.added for example in found.train) > 20
+    assert not [inference for inference in found.inferred if inference.name == "columns_not_read"]
+
+
+def test_given_rows_to_judge_by_that_a_program_added_are_refused_unless_it_is_asked_for(prepared, tmp_path):
+    judged = tmp_path / "eval.jsonl"
+    rows = [ROWS[0] | {"text": "one"}, ROWS[1] | {"text": "two"} | ADDED]
+    judged.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(InputError, match="a row of those to judge by was added by graft prepare") as caught:
+        prepared(ROWS, eval_data_files=(str(judged),))
+    assert caught.value.problems[0].where == f"{judged}:2"
+    with pytest.raises(InputError, match="was added by graft prepare"):
+        read_examples(DataSettings(data_files=(str(judged),)))
+    assert len(read_examples(DataSettings(data_files=(str(judged),), ignore_columns=(PROVENANCE,))).examples) == 2

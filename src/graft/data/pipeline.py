@@ -16,6 +16,7 @@ from graft.data.columns import ColumnMapping, recognize
 from graft.data.columns.several import check_used
 from graft.data.example import AnswerExample, Example
 from graft.data.example_set import ExampleSet
+from graft.data.faults import Faults
 from graft.data.ignored import check_ignored
 from graft.data.inferred import InferredSetting
 from graft.data.quality import label_counts, summarize, to_examples, without_duplicates
@@ -134,8 +135,23 @@ def _converted(
         mapping = recognize(loaded.train)
         train = to_examples(loaded.train, mapping, faults)
         held_out = None if loaded.eval is None else to_examples(loaded.eval, mapping, faults)
+        if held_out is not None:
+            _refuse_added(held_out, faults)
     faults.raise_if_any()
     return _Converted(mapping, train, held_out)
+
+
+def _refuse_added(judged: ExampleSet, faults: Faults) -> None:
+    """Add a fault where rows to judge by were added by a program, such as copies and a teacher's answers."""
+    added = np.flatnonzero(judged.sources).tolist()
+    if added:
+        first, count = judged[added[0]].origin, len(added)
+        what = "a row of those" if count == 1 else f"{count:,} rows of those"
+        faults.add(
+            f"{what} to judge by was added by graft prepare: a model is judged by what people wrote",
+            first,
+            "remove such rows",
+        )
 
 
 def _check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: bool, removed: Sequence[str]) -> None:
@@ -234,5 +250,7 @@ def read_examples(
     """
     loaded = replace(load_readable(settings, token, prefer=("test", "validation", "train")), eval=None)
     mapping, found, _ = _converted(loaded, settings, lambda rows: recognize(rows, settings, generation_prompt, labels))
+    _refuse_added(found, faults := Faults())
+    faults.raise_if_any()
     examples = list(found)
     return Read(examples, replace(mapping, labels=_classes(mapping, examples, labels)), loaded.source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -76,7 +77,17 @@ class Generate:
         context.reporter.note(
             f"{len(added):,} of {len(asked):,} answers are kept; changes.jsonl says why not the others"
         )
+        if not added and not train:
+            raise _none_left(context)
         return {**sides, "train": Joined([train, added]) if train else added} if added else sides
+
+
+def _none_left(context: StepContext) -> InputError:
+    """Say why there is nothing to train on: the commonest reasons."""
+    dropped = (change.why for change in context.log.changes if change.step == Generate.name)
+    reasons = [f"{why} ({count:,})" for why, count in Counter(dropped).most_common(3)]
+    what = f"no answer can be trained on: {'; '.join(reasons) or 'there are no prompts'}"
+    return InputError(what, where="--generate", remedy="look at the prompts, --max_new_tokens, and --generate_labels")
 
 
 def settings_of_files(settings: DataSettings, files: Sequence[str]) -> DataSettings:

@@ -194,14 +194,12 @@ def _alone(
         return _texts(text, settings)
     if column is None:
         what = f"these columns are not recognized as prompts: {listed_names(names)}"
-        raise InputError(what, where=WHERE, remedy="name them prompt, messages or text, or give --prompt_template")
+        raise InputError(what, where=WHERE, remedy="name them prompt, messages or text, or give both templates")
     if column in TALKS:
         form = PromptForm(ColumnMapping("messages", (), lambda row, origin: []), column)
         talks = [Row(form._with(row.columns, _UNWRITTEN), row.origin) for row in prompts[:1]]
         return PromptForm(recognize(talks, settings), column, classes)
     filled = _Filled(prompts, column, next(iter(classes), _UNWRITTEN))
-    if settings.prompt_template is not None and settings.completion_template is None:
-        settings = settings.model_copy(update={"completion_template": f"{{{column}}}"})
     return PromptForm(recognize(filled, settings, None, list(classes) or None), column, classes)
 
 
@@ -227,7 +225,9 @@ def _texts(text: str, settings: DataSettings) -> PromptForm:
         InputError: If there is none: then nothing is asked.
     """
     if not settings.instruction and not settings.system_prompt:
-        remedy = "--instruction TEXT, --prompt_template, or --generate_labels A,B for classes"
+        remedy = (
+            "--instruction TEXT, --prompt_template with --completion_template, or --generate_labels A,B for classes"
+        )
         raise InputError("texts alone do not say what is asked of them", where=WHERE, remedy=remedy)
     shape = PromptShape(settings)
 
