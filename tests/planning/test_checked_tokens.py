@@ -10,6 +10,7 @@ from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError
 from graft.planning.plan import plan_run
 from graft.planning.settings import finetune_settings
+from small_runs import tune
 from tiny_models import CHATML, tiny_model_folder
 
 STRICT = "{% if messages[0]['content'] == 'bad' %}{{ raise_exception('no bad') }}{% endif %}" + CHATML
@@ -162,3 +163,20 @@ def test_counts_over_tokens_follow_what_is_taken_of_a_table():
     assert part.counts(two).tolist() == [0, 1, 3] and part.last_tokens.tolist() == [-1, 2, 4]
     assert table.used_tokens().tolist() == [1, 2, 3, 4]
     assert [origin.line for origin in part.located(np.array([True, False, True]))] == [1, 3]
+
+
+def test_a_run_is_read_as_training_would_continue_from_it(diagnosed, checked_models, tmp_path):
+    rows = [{"text": f"{text} {n}", "label": text[:4]} for n in range(30) for text in ("fine day", "poor work")]
+    plain = diagnosed(rows).data.tokens.sides[0].rows
+    run = tune(checked_models["llama"], tmp_path / "rows.jsonl", tmp_path / "run", max_steps=1, instruction="Say it.")
+    tokens = diagnosed(rows, model_name_or_path=str(run)).data.tokens
+    assert "Say it.\n\nfine day 0" in tokens.preview(tokens.sides[0].rows[0])[0]
+    assert tokens.sides[0].rows[0].input_ids != plain[0].input_ids
+
+
+def test_of_preferences_the_good_answers_are_tokenized(diagnosed):
+    diagnosis = diagnosed(
+        [{"prompt": f"p{n}", "chosen": f"c{n}", "rejected": "r"} for n in range(20)], checks="lengths"
+    )
+    tokens = diagnosis.data.tokens
+    assert tokens.preview(tokens.sides[0].rows[3])[1] == "c3<|im_end|>" and diagnosis.data.preferences is not None

@@ -140,7 +140,7 @@ def _refused(data: CheckedData, columns: PreferenceColumns, found: _Preferences)
         why="bad answers would be learned like good ones, so graft finetune refuses the rows",
         remedy="train on the good answers only" if trains else data.preferences.remedy,
         fix=f"--column_mapping {NAME}" if trains else "",
-        evidence=(data.preferences.what,),
+        evidence=(data.preferences.what.partition(": ")[2].partition(", and graft")[0],),
         figures={"chosen": columns.chosen, "rejected": columns.rejected, "verdict": columns.verdict},
         side=found.side,
     )

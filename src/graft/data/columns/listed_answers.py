@@ -85,5 +85,5 @@ def _rating(item: Any, by: str) -> float | None:
     value = item.get(by) if isinstance(item, Mapping) else None
     try:
         return float(value) if value is not None else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
