@@ -170,7 +170,11 @@ def test_paraphrases_of_judged_texts_and_repeated_ones_are_left_out():
         ("we met at noon in the old town", "We met at noon, in the old town!", "nearly the same"),
         ("we met at 12 in the old town", "at 2 the two of us met downtown", "numbers"),
         ("we met Anna in the old town", "we ran into somebody downtown", "'anna'"),
-        ("we met at noon in the old town center", "wir trafen uns mittags in der alten Innenstadt", "language"),
+        (
+            "we met at noon in the old town center and stayed there until the last train went home",
+            "wir trafen uns mittags in der alten Innenstadt und blieben dort bis zum letzten Zug nach Hause",
+            "language",
+        ),
         ("we met at noon in the old town center", "at midday the two of us came together downtown", ""),
     ],
 )
@@ -183,3 +187,26 @@ def test_without_a_teacher_nothing_is_paraphrased():
     context = StepContext(build(ParaphraseSettings, {"paraphrase": 1}), DataSettings())
     with pytest.raises(InputError, match="no model is given"):
         Paraphrase().apply({"train": TONE}, context)
+
+
+def test_paraphrases_that_are_nearly_another_rows_text_or_a_judged_one_are_left_out():
+    rows = made(
+        *(
+            {"text": text, "label": "x"}
+            for text in (
+                "the train to Berlin was late again, so we missed the first part of the concert",
+                "a quiet evening at home with a book and a warm cup of tea on the table",
+            )
+        )
+    )
+    said = iter(
+        [
+            "Such a quiet evening at home with a book and a warm cup of tea on the table",
+            "reading on the sofa while it rained, all calm, until it was time to go to sleep",
+        ]
+    )
+    judged = made({"text": "Reading on the sofa while it rained, all calm, until it was time to sleep", "label": "x"})
+    sides, context, _ = paraphrased(rows, lambda text: Written(next(said)), {"eval": judged})
+    assert len(sides["train"]) == 2
+    whys = [change.why for change in context.log.changes]
+    assert "nearly the text of another row" in whys[0] and "judged" in whys[1]

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from graft.config import DataSettings
 from graft.data.checks.view import texts_of
 from graft.data.columns import TEXTS, ColumnMapping
-from graft.data.example import Example
-from graft.data.example_set import content, text_hash
+from graft.data.example import AnswerExample, Example, Origin
+from graft.data.example_set import ExampleSet, source_key, text_hash
+from graft.data.near import near_twins
 from graft.data.provenance import PROVENANCE, was_added
 from graft.data.readers import Row
 from graft.data.spelling import folded
@@ -35,7 +38,7 @@ class Source:
         text: Its input, without the instruction that the settings put before it.
         place: Where that text is.
         example: What the row is converted to.
-        key: Tells rows apart by what is read and learned from them.
+        key: Its ``source_key``.
     """
 
     row: Row
@@ -101,8 +104,7 @@ class Sources:
         text = _at(row.columns, place)
         if len(made) != 1 or not text.strip() or not made[0].has_target:
             return None
-        key = f"{text_hash(repr(content(made[0]))):016x}"
-        return Source(row, text, place, made[0], key)
+        return Source(row, text, place, made[0], source_key(made[0]))
 
     def _place(self, columns: Mapping[str, Any]) -> Place | None:
         name = self._column(columns)
@@ -159,9 +161,7 @@ class Taken:
     def of(cls, sides: Sides, context: StepContext) -> Taken:
         """Return the texts of the judged sides and of ``--against``."""
         taken = cls()
-        for rows in (*(sides.get(side, ()) for side in JUDGED), context.against):
-            for row in rows:
-                taken._judged.update(_loose(text) for _, text in texts_of(row))
+        taken._judged.update(map(_loose, judged_texts(sides, context)))
         return taken
 
     def add(self, text: str) -> bool:
@@ -175,6 +175,24 @@ class Taken:
         """Return whether all of these are texts of rows that models are judged by."""
         keys = [_loose(text) for text in texts if text.strip()]
         return bool(keys) and all(key in self._judged for key in keys)
+
+
+def judged_texts(sides: Sides, context: StepContext) -> Iterator[str]:
+    """Yield all texts in the rows of the judged sides and of ``--against``."""
+    for rows in (*(sides.get(side, ()) for side in JUDGED), context.against):
+        for row in rows:
+            yield from (text for _, text in texts_of(row))
+
+
+def near_texts(texts: Iterable[str], others: Iterable[str]) -> set[int]:
+    """Return the places of the texts that are nearly one of others."""
+    one, other = (ExampleSet.of(_plain(each)) for each in (texts, others))
+    return set(np.flatnonzero(near_twins(one, other).places >= 0).tolist()) if one and other else set()
+
+
+def _plain(texts: Iterable[str]) -> Iterator[Example]:
+    for number, text in enumerate(texts, 1):
+        yield AnswerExample(({"role": "user", "content": text},), "", Origin("", number))
 
 
 def _loose(text: str) -> int:

