@@ -6,7 +6,11 @@ import pytest
 
 from data_rows import made
 from graft.config import DataSettings, build
+from graft.data.checks import CheckedData, Side, run_checks
+from graft.data.class_rows import ClassRows
+from graft.data.columns import recognize
 from graft.data.provenance import PROVENANCE, was_added
+from graft.data.quality import to_examples
 from graft.data.steps import ChangeLog, StepContext
 from graft.data.steps.augment import Augment, AugmentSettings
 from graft.data.steps.paraphrase import Paraphrase, ParaphraseSettings, fault
@@ -210,3 +214,12 @@ def test_paraphrases_that_are_nearly_another_rows_text_or_a_judged_one_are_left_
     assert len(sides["train"]) == 2
     whys = [change.why for change in context.log.changes]
     assert "nearly the text of another row" in whys[0] and "judged" in whys[1]
+
+
+def test_the_data_doctor_does_not_take_copies_for_rows_of_their_own():
+    rows = list(augmented(TONE, augment="typos", augment_copies=3)[0]["train"])
+    examples = to_examples(rows, recognize(rows, DataSettings()))
+    assert len(examples) == 80 and [example.origin for example in examples.originals()] == [row.origin for row in TONE]
+    data = CheckedData(Side("train", rows, examples), labels=["bad", "good"])
+    assert not [finding for finding in run_checks(data, ["near_duplicates"]) if len(finding.rows) > 20]
+    assert len(ClassRows.of(examples, 1).texts) == 20

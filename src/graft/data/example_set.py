@@ -72,6 +72,10 @@ class ExampleSet(Sequence[Example]):
         hashes = (self.prompts, self.inputs, self.references, self.targets, self.origins, self.sources)
         return ExampleSet(self.items, self.places[chosen], *(column[chosen] for column in hashes))
 
+    def originals(self) -> ExampleSet:
+        """Return the examples without the copies that a program made of others: they are like these on purpose."""
+        return self.take(self.sources <= 1)
+
     def __len__(self) -> int:
         return len(self.places)
 

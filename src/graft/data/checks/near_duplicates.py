@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ class NearDuplicates:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for near duplicates with the same answer, and one for others, for each side with such."""
-        for side in data.sides:
+        for side in (replace(side, examples=side.examples.originals()) for side in data.sides):
             found = near_clusters(side.examples)
             repeats, others = _by_answer(side.examples, found)
             if len(repeats):
