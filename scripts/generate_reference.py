@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from graft.cli import main as command_line
 from graft.cli.help import EVERYWHERE
 from graft.config import (
     ChatSettings,
+    CheckSettings,
     DataSettings,
     EvaluateSettings,
     EvaluationSettings,
@@ -30,19 +32,24 @@ from graft.config import (
     GenerateAdapterSettings,
     HubSettings,
     ModelSettings,
+    PrepareSettings,
+    RowSettings,
     Settings,
     TrainingSettings,
     takers,
 )
+from graft.data.checks import CHECKS
 from graft.data.columns import COLUMN_MAPPINGS
 from graft.data.readers import READERS
+from graft.data.steps import STEPS
 from graft.evaluation.metrics import METRICS
 from graft.export.gguf.families import gguf_family
 from graft.export.target import TARGETS
 from graft.methods import METHODS
 from graft.models.families import FAMILIES, UNLISTED
 from graft.planning.settings import settings_class
-from graft.runs import evaluation_document, manifest
+from graft.registry import Registry
+from graft.runs import bundle_manifest, data_manifest, evaluation_document, manifest, run_manifest
 from graft.tasks import TASKS
 from graft.training.losses import LOSSES
 from graft.training.passed_fields import EFFECTIVE, REFUSED
@@ -96,6 +103,8 @@ def _where_settings_are(name: str) -> str:
         "run": "[Settings](settings.md) lists what a workflow file and the command line take.",
         "evaluate": "Options: [graft evaluate](settings.md#graft-evaluate).",
         "chat": "Options: [graft chat](settings.md#graft-chat).",
+        "doctor": "Options: [graft doctor](settings.md#graft-doctor).",
+        "prepare": "Options: [graft prepare](settings.md#graft-prepare).",
         "auto-opt": "Options: [graft auto-opt](settings.md#graft-auto-opt).",
         "generate-adapter": "Options: [graft generate-adapter](settings.md#graft-generate-adapter).",
     }
@@ -171,6 +180,18 @@ These are refused, unless their value asks for nothing:
 The settings of Model and Comparison, those of Data that say which rows and columns, and:
 
 {settings_table(own_fields(EvaluateSettings, ModelSettings, EvaluationSettings, DataSettings) | _chosen(EvaluateSettings, "max_eval_samples"))}
+
+## graft doctor
+
+For data: the settings of Model and Data, the options of [checks](checks-and-steps.md#checks), and:
+
+{settings_table(CheckSettings.model_fields)}
+
+## graft prepare
+
+The settings of Data that say which rows and columns, the options of [steps](checks-and-steps.md#steps), and:
+
+{settings_table(own_fields(PrepareSettings, RowSettings))}
 
 ## graft chat
 
@@ -322,7 +343,8 @@ is written whole or not at all.
 | `predictions.jsonl` | for each row: prompt, reference, the answers of base and tuned, scores |
 | `report.html`, `README.md` | the page to look at, the model card |
 
-A bundle (`graft auto-opt`) is such a folder, too, with `"kind": "bundle"` in its manifest.
+A bundle (`graft auto-opt`) is such a folder, too, with `"kind": "bundle"` in its manifest, and so is a prepared data set (`graft prepare`),
+with `"kind": "data"`: `train.jsonl`, `eval.jsonl`, `test.jsonl`, `changes.jsonl`, and `config.yaml`.
 
 ## events.jsonl
 
@@ -338,7 +360,7 @@ A run that is resumed appends its events; `seconds` begin again then. A line tha
 Schema version `{manifest.SCHEMA_VERSION}`. A newer minor version adds keys; a newer major version is refused. Folders of
 graft 0.1, which have no version, still open.
 
-{_records(manifest)}
+{_records(run_manifest, bundle_manifest, data_manifest)}
 
 ## evaluation.json and predictions.jsonl
 
@@ -346,20 +368,63 @@ graft 0.1, which have no version, still open.
 """
 
 
-def _records(module: Any) -> str:
+def _records(*modules: Any) -> str:
     parts = []
-    for name, cls in vars(module).items():
-        if inspect.isclass(cls) and issubclass(cls, BaseModel) and cls.__module__ == module.__name__:
+    for module in modules:
+        for name, cls in vars(module).items():
+            if not (inspect.isclass(cls) and issubclass(cls, BaseModel) and cls.__module__ == module.__name__):
+                continue
             rows = [(code(field), code(_type_name(info.annotation))) for field, info in cls.model_fields.items()]
             parts.append(f"### {name}\n\n{summary_of(cls)}\n\n{table(('key', 'type'), rows)}")
     return "\n\n".join(parts)
 
 
 def _type_name(annotation: Any) -> str:
-    text = annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)
-    for prefix in ("typing.", "graft.runs.manifest.", "graft.runs.evaluation_document.", "graft.runs.record."):
-        text = text.replace(prefix, "")
-    return text
+    """A type as it is written, without the bounds of its values."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _type_name(parts[0])
+    if origin is typing.Literal:
+        return f"Literal[{', '.join(map(repr, parts))}]"
+    inner = [_type_name(part) for part in parts]
+    if origin in {typing.Union, types.UnionType}:
+        return " | ".join(inner)
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(inner)}]"
+    return "None" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
+
+
+@page("checks-and-steps", "Checks and steps")
+def checks_and_steps() -> str:
+    checks = [(code(name), check.title, "yes" if check.quick else "no") for name, check in CHECKS.items()]
+    steps = [(code(name), step.title, "yes" if step.safe else "no") for name, step in STEPS.items()]
+    return f"""## Checks
+
+`graft doctor DATA` runs all checks, or those of `--checks`; `graft finetune` runs the quick ones before training.
+
+{table(("check", "what it looks for", "quick"), checks)}
+
+{_options_of(CHECKS)}
+
+## Steps
+
+`graft prepare DATA -o OUT` runs the safe steps without `--skip_steps`, those of `--steps`, and each step with an option that was given, in this
+order. [Prepare data](../how-to/prepare-data.md#clean-split-and-add-rows) shows what they do.
+
+{table(("step", "what it does", "safe"), steps)}
+
+{_options_of(STEPS)}
+"""
+
+
+def _options_of(registry: Registry[Any]) -> str:
+    """A table of the options of each component that has such."""
+    tables = [
+        f"### Options of {code(name)}\n\n{settings_table(found.Config.model_fields)}"
+        for name, found in registry.items()
+        if found.Config.model_fields
+    ]
+    return "\n\n".join(tables)
 
 
 @page("tasks", "Tasks")

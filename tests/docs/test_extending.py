@@ -128,6 +128,17 @@ def test_a_check(
     assert "1 of 36 rows are in capital letters [shouting]" in out and "rows.jsonl:3" in out
 
 
+def test_a_step(models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ROWS[2], "text", "and " * 60)
+    follow("step.md", models, tmp_path, monkeypatch)
+    rows = (tmp_path / "OUT" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(json.loads(rows[2])["text"].split()) == 50 and json.loads(rows[0]) == ROWS[0]
+    changes = [
+        json.loads(line) for line in (tmp_path / "OUT" / "changes.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert [(change["step"], change["origin"]) for change in changes[-1:]] == [("shorten", "rows.jsonl:3")]
+
+
 def test_a_target(models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
