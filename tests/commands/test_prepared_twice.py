@@ -112,6 +112,11 @@ def test_all_steps_on_answers_change_nothing_more(seed, tmp_path):
     assert check_twice(tmp_path, messy_answers(seed), options_of(sorted(set(TESTED) - OF_CLASSES))) > 20
 
 
+def test_rows_are_left_out_with_the_copies_of_them(tmp_path):
+    given = options_of(["augment", "balance"])
+    assert check_twice(tmp_path, messy_rows(0), {**given, "balance": "undersample"}) > 20
+
+
 def test_several_steps_in_any_choice(tmp_path):
     for seed in range(4):
         folder = tmp_path / str(seed)

@@ -47,11 +47,12 @@ def find_duplicates(examples: ExampleSet) -> Duplicates:
     """Return the rows that are equal to an earlier one.
 
     Hashes find the rows that may be equal. Those are read again and compared as they are, in passes that each need
-    a bounded amount of memory.
+    a bounded amount of memory. Rows that a program added repeat none: they may be copies on purpose.
     """
     rows = _rows(examples)
     is_first = np.ones(len(rows.starts), bool)
     pairs = np.array(sorted(_equal_rows(examples, rows)), np.int64).reshape(-1, 2)
+    pairs = pairs[examples.sources[rows.starts[pairs[:, 0]]] == 0]
     is_first[pairs[:, 0]] = False
     repeated, firsts = rows.starts[pairs[:, 0]], rows.starts[pairs[:, 1]]
     return Duplicates(np.repeat(is_first, rows.stops - rows.starts), repeated, firsts)

@@ -76,21 +76,27 @@ class Split(NamedTuple):
     held_out: ExampleSet
 
 
-def hold_out(examples: ExampleSet, share: float | None, seed: int, labels: Sequence[str] | None = None) -> Split:
+def hold_out(
+    examples: ExampleSet,
+    share: float | None,
+    seed: int,
+    labels: Sequence[str] | None = None,
+    together: Hashes | None = None,
+) -> Split:
     """Choose the rows to hold out; both sides keep the order of the rows.
 
     Rows with the same prompt stay together, and so do the turns of a conversation. Letter case and blanks don't count,
     unless prompts differ in nothing else. Near twins (``graft.data.near``) stay together, too, unless so many are near
     each other that they must have a template in common. With ``labels`` each class gives its share, at least one row,
     and keeps at least one. Rows that a program added are not held out; those that were made from held-out rows are on
-    neither side.
+    neither side. Examples with equal hashes in ``together`` stay on one side, but for the hash 0.
 
     Raises:
         InputError: When nothing would be left on one side.
     """
     was_added = examples.sources != 0
     wanted = usual_share(int(np.count_nonzero(~was_added))) if share is None else share
-    groups = _groups(examples)
+    groups = groups_of(examples, together)
     sizes = np.bincount(groups.leaders[~was_added], minlength=len(examples))
     held = _drawn(_strata(examples, Groups(groups.leaders, sizes), labels), sizes, wanted, seed)
     is_held = held[groups.leaders]
@@ -103,8 +109,16 @@ def hold_out(examples: ExampleSet, share: float | None, seed: int, labels: Seque
     raise InputError(what, where=_file(examples), remedy="give held-out rows with --eval_data_files")
 
 
+def groups_of(examples: ExampleSet, together: Hashes | None = None) -> Groups:
+    """Return the examples that must be on one side, as ``hold_out`` says."""
+    groups = _groups(examples)
+    if together is None:
+        return groups
+    of_value = np.where(together == 0, np.arange(len(together)), first_places(together))
+    return _grouped(_united(groups.leaders, of_value))
+
+
 def _groups(examples: ExampleSet) -> Groups:
-    """The examples that must be on one side."""
     alike = len(examples) > 0 and bool((examples.prompts == examples.prompts[0]).all())
     prompts = examples.inputs if alike else examples.prompts
     groups = _inseparable(examples, prompts)

@@ -43,8 +43,10 @@ STEPS: Registry[Step] = Registry(
         "unreadable": f"{_HERE}.unreadable:Unreadable",
         "duplicates": f"{_HERE}.duplicates:Duplicates",
         "near_duplicates": f"{_HERE}.near_duplicates:NearDuplicates",
+        "split": f"{_HERE}.split:Split",
         "augment": f"{_HERE}.augment:Augment",
         "paraphrase": f"{_HERE}.paraphrase:Paraphrase",
+        "balance": f"{_HERE}.balance:Balance",
     },
 )
 

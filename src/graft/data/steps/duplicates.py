@@ -54,5 +54,4 @@ def _equal_to_earlier(examples: ExampleSet) -> Repeated:
     duplicates = find_duplicates(examples)
     twins = np.full(len(examples), -1)
     twins[duplicates.repeated] = duplicates.firsts
-    twins[examples.sources != 0] = -1
     return Repeated(twins, examples, "equal to")
