@@ -53,7 +53,7 @@ def described(manifest: DataManifest) -> list[str]:
     lines = [f"{before:,} rows were read, {sum(manifest.rows.values()):,} are there now:", *rows, "steps:"]
     for step in manifest.steps:
         done = ", ".join(f"{count:,} {action}" for action, count in step.counts.items())
-        lines.append(f"  {step.name:<16} {done or 'nothing to do'}")
+        lines.append(f"  {step.name:<19} {done or 'nothing to do'}")
     return lines
 
 
