@@ -58,13 +58,18 @@ class Embeddings:
 
         from graft.data.spool import in_parts
         from graft.models.load import load_model, load_tokenizer
-        from graft.tasks.batching import BATCH_ROWS, pad_inputs, tokenize_texts
+        from graft.tasks.batching import BATCH_ROWS, pad_inputs
+        from graft.tasks.encoding import model_limit
         from graft.tasks.feature_extraction import FEATURE_EXTRACTION, embed
 
         if self._model is None:
             self._model = load_model(self.base, FEATURE_EXTRACTION.auto_class), load_tokenizer(self.base)
         model, tokenizer = self._model
-        rows = [row.ids for part in in_parts(texts, 1_000) for row in tokenize_texts(tokenizer, part, LONGEST)]
+        limit = min(LONGEST, model_limit(tokenizer, self.base))
+        rows: list[list[int]] = []
+        for part in in_parts(texts, 1_000):
+            rows += tokenizer(list(part), truncation=True, max_length=limit)["input_ids"]
+        rows = [ids or [tokenizer.pad_token_id] for ids in rows]
         order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
         found = np.zeros((len(rows), model.config.hidden_size), np.float32)
         with torch.inference_mode():
