@@ -16,7 +16,7 @@ from graft.data.sources import Loaded, load_rows
 from graft.data.spool import in_parts
 from graft.data.steps.generate import settings_of_files
 from graft.data.steps.teacher import Teacher, Written
-from graft.errors import InputError
+from graft.errors import InputError, Interrupted
 from graft.inference.endpoint import REFUSED, Endpoint, EndpointPredictor
 from graft.inference.kept_answers import KeptAnswers, request_key
 from graft.inference.predictor import Predictor
@@ -181,14 +181,22 @@ class LocalTeacher:
         most, kept = self._settings.max_new_tokens or usual_tokens, KeptAnswers(self._path)
         keys = [self._key(example, most) for example in asked]
         waiting = {key: example for key, example in zip(keys, asked, strict=True) if key not in kept}
-        done = len(set(keys)) - len(waiting)
+        try:
+            self._write(waiting, len(set(keys)), most, kept)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "interrupted", remedy="answers are kept: run the same command again to continue"
+            ) from None
+        return [Written(kept[key].answer.strip(), _why(kept[key], most)) for key in keys]
+
+    def _write(self, waiting: Mapping[str, AnswerExample], total: int, most: int, kept: KeptAnswers) -> None:
+        done = total - len(waiting)
         for part in in_parts(waiting.items(), ROWS_A_PART):
             texts = self._predictor.generate([example for _, example in part], most)
             for (key, example), text in zip(part, texts, strict=True):
                 kept.add(self._record(key, example, text, most))
             done += len(part)
-            self._reporter.advance(f"{self._name}: answering", done, len(set(keys)))
-        return [Written(kept[key].answer.strip(), _why(kept[key], most)) for key in keys]
+            self._reporter.advance(f"{self._name}: answering", done, total)
 
     def _key(self, example: AnswerExample, most: int) -> str:
         body = {"prompt": example.prompt, "tools": example.tools, "kwargs": example.template_kwargs, "max_tokens": most}
