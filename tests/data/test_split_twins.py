@@ -131,5 +131,6 @@ def test_what_is_left_out_is_said(tmp_path):
     found = prepare(DataSettings(data_files=(str(path),)), 42)
     said = [each.why for each in found.inferred if each.name == "eval_share"]
     assert f"{len(found.eval)} added rows left out: they were made from held-out rows" in said
+    assert "12 of 60 rows, with the same mix of answers" in said
     assert not any(example.origin.added for example in found.eval)
     assert np.count_nonzero(found.train.sources == 0) == 60 - len(found.eval)

@@ -187,7 +187,8 @@ def _held_out(
     examples: ExampleSet, share: float | None, seed: int, labels: Sequence[str] | None, said: list[InferredSetting]
 ) -> tuple[ExampleSet, ExampleSet]:
     """The two sides of the training file, and what was decided in ``said``."""
-    chosen = share or usual_share(len(examples))
+    own = int(np.count_nonzero(examples.sources == 0))
+    chosen = share or usual_share(own)
     train, held = hold_out(examples, chosen, seed, labels)
     left_out = len(examples) - len(train) - len(held)
     if left_out:
@@ -195,7 +196,7 @@ def _held_out(
         said.append(InferredSetting("eval_share", round(chosen, 3), f"{left_out:,} {why}"))
     if share is None:
         mix = ", with the same mix of answers" if labels else ""
-        said.append(InferredSetting("eval_share", round(chosen, 3), f"{len(held):,} of {len(examples):,} rows{mix}"))
+        said.append(InferredSetting("eval_share", round(chosen, 3), f"{len(held):,} of {own:,} rows{mix}"))
     # Where most conversations begin alike, their first turns are on both sides: only what comes after is unseen.
     unseen = ~np.isin(held.prompts, train.prompts) | (held.prompts == 0)
     return train, held.take(unseen) if unseen.any() else held
