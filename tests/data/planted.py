@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+WHOLE = 0
+"""The line that stands for the file as a whole."""
 
 
 @dataclass
@@ -189,8 +191,15 @@ def classification(seed: int = 7, rows: int = 1400) -> Planted:
     for kind, changes in FORM.items():
         planter.change(kind, changes, 1 if kind in ("unreadable", "languages", "label_variants") else 2, _long)
     planter.change("rare_class", [_on("label", lambda _: "sarcastic")], 4)
-    _flip(planter, 60)
+    planter.file.beside["rare_class"] = planter.file.places["label_variants"]  # each is a class of its own
     _repeat(planter)
+    return planter.file
+
+
+def flipped(seed: int = 17, rows: int = 1000) -> Planted:
+    """Labeled texts some of which have the opposite label."""
+    planter = Planter("flipped.jsonl", demo_rows()[:rows], seed)
+    _flip(planter, 40)
     return planter.file
 
 
@@ -259,8 +268,7 @@ def imbalanced(seed: int = 3) -> Planted:
     many = [row for row in rows if row["label"] == "positive"][:600]
     few = [row for row in rows if row["label"] == "negative"][:15]
     planter = Planter("imbalanced.jsonl", [*many, *few], seed)
-    planter.file.places["imbalance"] = set(range(601, 616))
-    planter.file.beside["imbalance"] = set(range(1, 601))
+    planter.file.places["imbalance"] = {WHOLE}
     return planter.file
 
 
@@ -379,7 +387,7 @@ def preferences(seed: int = 15, rows: int = 300) -> Planted:
 def all_files() -> list[Planted]:
     """Every file."""
     train = classification()
-    return [train, held_out(train), imbalanced(), templated(), chats(), for_tokens(), preferences()]
+    return [train, held_out(train), imbalanced(), flipped(), templated(), chats(), for_tokens(), preferences()]
 
 
 if __name__ == "__main__":

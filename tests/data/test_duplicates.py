@@ -211,18 +211,6 @@ def test_a_file_named_twice_is_twice_as_many_rows_if_duplicates_are_kept(tmp_pat
     assert not {e.origin for e in found.train} & {e.origin for e in found.eval}
 
 
-def test_held_out_rows_that_are_training_rows_are_named_and_near_ones_apart(prepared, tmp_path):
-    rows = [{"prompt": f"Name {n}?", "completion": f"c{n}"} for n in range(20)]
-    held = [rows[4], {"prompt": "name  5?", "completion": "c5"}, {"prompt": "Name 6?", "completion": "other"}]
-    path = tmp_path / "held.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in [*held, {"prompt": "new", "completion": "c"}]), "utf-8")
-    found = prepared(rows, eval_data_files=(str(path),))
-    assert len(found.train) == 20 and len(found.eval) == 4
-    same, near = found.summary["warnings"]
-    assert "1 held-out row is also in the training data" in same and "held.jsonl:1)" in same
-    assert "2 held-out rows have prompts of the training data" in near and "held.jsonl:2, 3)" in near
-
-
 def test_what_most_conversations_begin_with_is_not_judged(prepared):
     def talk(n):
         hello = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi!"}]

@@ -102,7 +102,7 @@ def prepare(
         held = hold_out(held, share, seed, mapping.labels).held_out[: settings.max_eval_samples]
     if mapping.labels:
         said.append(InferredSetting("labels", mapping.labels, f"{len(mapping.labels)} different answers"))
-    summary = summarize(examples, held, mapping.labels)
+    summary = summarize(examples, mapping.labels)
     removed = 0 if settings.keep_duplicates else repeated
     summary = {"duplicates": removed, **summary, "warnings": [*warnings, *summary["warnings"]]}
     return Prepared(examples, held, mapping, loaded.source, loaded.eval_source, summary, said, loaded.files)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from graft.data.classes import spelling_warnings
 from graft.data.columns import ColumnMapping
 from graft.data.duplicates import find_duplicates
-from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, TaggedExample, shown_places
+from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, shown_places
 from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
 from graft.data.provenance import PROVENANCE, source_of, was_added
 from graft.data.readers import Row
-from graft.data.repeats import find_contradictions, find_leaks
 from graft.data.values import listed_names, nothing, refuse_unreadable
 from graft.errors import GraftError
 
@@ -122,68 +116,12 @@ def without_duplicates(examples: ExampleSet, keep: bool = False) -> Deduplicated
     return Deduplicated(examples.take(found.is_first), count, [said])
 
 
-def summarize(train: ExampleSet, held_out: ExampleSet, labels: Sequence[str] | None) -> dict[str, Any]:
-    """Return label counts, and ``warnings`` as sentences."""
-    warnings = _conflicts(train) + _leaks(train, held_out)
-    found: dict[str, Any] = {}
-    if len(train) and isinstance(train[0], TaggedExample):
-        warnings += spelling_warnings(
-            Counter(tag for example in chain(train, held_out) for tag in _tags(example)), "tags"
-        )
-    if labels:
-        found["labels"] = counts = label_counts(train)
-        held = label_counts(held_out)
-        warnings += spelling_warnings({label: counts.get(label, 0) + held.get(label, 0) for label in (*counts, *held)})
-        unknown = sorted(set(held) - set(counts))
-        if unknown:
-            warnings.append(f"held-out labels that are missing from the training rows: {listed_names(unknown)}")
-        if counts and max(counts.values()) > IMBALANCE * min(counts.values()):
-            rare = min(counts, key=lambda label: counts[label])
-            warnings.append(f"the labels are unbalanced: {rare!r} has {counts[rare]} of {len(train)} rows")
-    return {**found, "warnings": warnings}
-
-
-def _tags(example: Example) -> tuple[str, ...]:
-    return example.tags if isinstance(example, TaggedExample) else ()
+def summarize(train: ExampleSet, labels: Sequence[str] | None) -> dict[str, Any]:
+    """Return label counts, and ``warnings`` as sentences; what checks find is not said here."""
+    return {**({"labels": label_counts(train)} if labels else {}), "warnings": []}
 
 
 def label_counts(examples: ExampleSet) -> dict[str, int]:
     """Return how often each label occurs, the most common first."""
     counts = Counter(example.reference for example in examples)
     return {label: counts[label] for label in sorted(counts, key=lambda label: (-counts[label], label))}
-
-
-def _conflicts(examples: ExampleSet) -> list[str]:
-    """Equal prompts with different answers."""
-    found = find_contradictions(examples)
-    if not len(found.places):
-        return []
-    of_first = found.places[found.leaders == found.leaders.min()]
-    one = int(of_first[0])
-    other = int(of_first[examples.targets[of_first] != examples.targets[one]][0])
-    count = len(np.unique(found.leaders))
-    what = "1 prompt has" if count == 1 else f"{count:,} prompts have"
-    return [f"{what} different answers, such as at {examples[one].origin} and {examples[other].origin}"]
-
-
-def _leaks(train: ExampleSet, held_out: ExampleSet) -> list[str]:
-    """Held-out rows that training has too, and those that are nearly the same."""
-    found = find_leaks(train, held_out, threshold=None)
-    rows = {True: "row is", False: "rows are"}
-    prompts = {True: "row has a prompt", False: "rows have prompts"}
-    higher = "scores will be too high"
-    another = f"of the training data, with another answer, letter case or blanks: {higher}"
-    return [
-        *_at(held_out, found.equal >= 0, rows, f"also in the training data: {higher}"),
-        *_at(held_out, found.same_prompt >= 0, prompts, another),
-    ]
-
-
-def _at(examples: ExampleSet, chosen: NDArray[np.bool_], words: Mapping[bool, str], what: str) -> list[str]:
-    """A sentence on the rows of the chosen examples; none where there are no such."""
-    _, first = np.unique(examples.origins[chosen], return_index=True)
-    places = np.flatnonzero(chosen)[np.sort(first)]
-    if not len(places):
-        return []
-    where = shown_places([examples[place].origin for place in places[:MOST_PLACES].tolist()], len(places))
-    return [f"{len(places):,} held-out {words[len(places) == 1]} {what} ({where})"]

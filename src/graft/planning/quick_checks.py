@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,10 +29,19 @@ def checked(data: Prepared, loaded: Loaded, seed: int, reporter: Reporter) -> Pr
         InputError: With every finding that makes training wrong.
     """
     found = run_checks(_view(data, loaded, seed, reporter), [name for name in CHECKS.names() if CHECKS.get(name).quick])
+    refuse_errors(found)
+    return replace(data, findings=tuple(found))
+
+
+def refuse_errors(found: Sequence[Finding]) -> None:
+    """Check that nothing that was found makes training wrong.
+
+    Raises:
+        InputError: With every finding that does, its rows, and its remedies.
+    """
     wrong = [finding for finding in found if finding.severity == "error"]
     if wrong:
         raise InputError(*map(_problem, wrong))
-    return replace(data, findings=tuple(found))
 
 
 def _view(data: Prepared, loaded: Loaded, seed: int, reporter: Reporter) -> CheckedData:
