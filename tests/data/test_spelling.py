@@ -8,15 +8,19 @@ import pytest
 
 from graft.config import DataSettings, build
 from graft.data.classes import Classes, folded_label, spelling_warnings
+from graft.data.columns import recognize
 from graft.data.columns.labeled import labeled_texts
 from graft.data.columns.tagged import tagged_words
 from graft.data.example import AnswerExample, Origin
 from graft.data.example_set import prompt_key
 from graft.data.pipeline import prepare, read_examples
+from graft.data.sources import load_readable
 from graft.data.spelling import composed, folded, visible
 from graft.data.templates import parse_template
 from graft.data.words import words_to_tag
 from graft.errors import InputError
+from graft.planning.quick_checks import checked
+from graft.progress import SILENT
 
 E_ACUTE = ("caf\u00e9", "cafe\u0301")
 
@@ -63,17 +67,23 @@ def test_labels_in_either_form_of_unicode_are_one_class():
     assert folded_label(" Très  Bien ") == folded_label(normalize("NFD", "très bien"))
 
 
+def variants(given, recognize=recognize):
+    settings = build(DataSettings, given)
+    loaded = load_readable(settings)
+    data = checked(prepare(settings, 1, None, recognize, loaded), loaded, 1, SILENT)
+    (found,) = [finding for finding in data.findings if finding.kind == "label_variants"]
+    return found
+
+
 def test_classes_of_answers_that_differ_only_in_spelling_are_said(tmp_path):
     rows = [{"text": f"t{place}", "answer": ["positive", "negative"][place % 2]} for place in range(30)]
     rows[4]["answer"] = rows[6]["answer"] = "Positive"
     rows[7]["answer"] = rows[9]["answer"] = "negative "
-    given = {"text_template": "{text} => {answer}", **written(tmp_path, rows)}
-    data = prepare(build(DataSettings, given), seed=1)
-    (said,) = [line for line in data.summary["warnings"] if "differ only" in line]
-    assert said == (
-        "classes that differ only in letter case, blanks or the form of Unicode are learned as different ones: "
-        "' negative' (13) and ' negative ' (2); ' positive' (13) and ' Positive' (2); write each in one way"
-    )
+    found = variants({"text_template": "{text} => {answer}", **written(tmp_path, rows)})
+    assert found.severity == "warning" and "learned as different ones" in found.why
+    assert [place.line for place in found.rows] == [5, 7] and '"Positive" (2) may be "positive" (13)' in found.evidence[
+        0
+    ]
 
 
 def test_a_class_of_one_row_is_refused_with_the_one_that_it_is_like(tmp_path):
@@ -87,9 +97,9 @@ def test_a_class_of_one_row_is_refused_with_the_one_that_it_is_like(tmp_path):
 
 def test_tags_that_differ_only_in_case_are_said(tmp_path):
     rows = [{"tokens": [f"w{place}", "in"], "tags": [["B-per", "B-PER"][place == 3], "O"]} for place in range(20)]
-    data = prepare(build(DataSettings, written(tmp_path, rows)), seed=1, recognize=tagged_words)
-    (said,) = [line for line in data.summary["warnings"] if "differ only" in line]
-    assert "tags that differ only" in said and "'B-per' (19) and 'B-PER' (1)" in said
+    found = variants(written(tmp_path, rows), tagged_words)
+    assert found.severity == "warning" and [place.line for place in found.rows] == [4]
+    assert '"B-PER" (1) may be "B-per" (19)' in found.evidence[0]
 
 
 def test_what_is_spelled_in_one_way_is_not_said():

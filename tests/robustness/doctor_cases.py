@@ -35,6 +35,10 @@ NO_SUCH_FILE = (
 )
 
 
+MEMORY = 16 << 30
+"""Bytes of address space; torch, which an encoder needs, maps several."""
+
+
 def _lines(rows: list[Any]) -> bytes:
     return "".join(json.dumps(row, default=str) + "\n" for row in rows).encode("utf-8", "surrogatepass")
 
@@ -125,7 +129,7 @@ def main(folder: Path, first: int, count: int) -> None:
     try:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (columnar_files.MEMORY, columnar_files.MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     except ImportError:  # Windows has no such limits
         pass
     for seed in range(first, first + count):

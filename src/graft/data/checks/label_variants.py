@@ -32,7 +32,10 @@ class LabelVariants:
         sides = [side for side in (data.train, data.eval) if side is not None]
         counts = [Counter(label for row in side.rows for label in column.labels(row.columns)) for side in sides]
         found = find_variants(sum(counts, Counter()))
-        folded = column.kind != "tags"
+        learned = {label.strip() for label in data.labels or ()}  # of labeled texts, spellings are one class already
+        spellings = [variant for variant in found if variant.reason == "spelling"]
+        apart = any({variant.label.strip(), variant.of.strip()} <= learned for variant in spellings)
+        folded = column.kind != "tags" and not apart
         for side, seen in zip(sides, counts, strict=True):
             here = [variant for variant in found if seen[variant.label]]
             spelled = [variant for variant in here if variant.reason == "spelling"]
