@@ -89,6 +89,20 @@ def test_some_numbers_are_found_behind_the_word_that_names_them() -> None:
             assert kind == "key" or not find(text.split()[-1]), text
 
 
+def test_numbers_are_found_beside_other_numbers() -> None:
+    beside = {
+        "212-555-0123 212-555-0124": "[phone] [phone]",
+        "(212) 555-0123 (212) 555-0124": "[phone] [phone]",
+        "room 12 212-555-0123 at 5": "room 12 [phone] at 5",
+        "212-555-0123 5 pm": "[phone] 5 pm",
+        "030 12345678 030 12345679": "[phone] [phone]",
+        "4111 1111 1111 1111 12/26 123": "[card] 12/26 123",
+        "DE89 3704 0044 0532 0130 00 from 12": "[IBAN] from 12",
+        "17 212 555 0123 12 212 99": "17 212 555 0123 12 212 99",
+    }
+    assert {text: masked(text) for text in beside} == beside
+
+
 def test_what_resembles_personal_data_is_left_alone() -> None:
     assert {text: masked(text) for text in HARMLESS if masked(text) != text} == {}
 

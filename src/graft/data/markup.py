@@ -28,6 +28,9 @@ _CODE = re.compile(
 )
 _QUOTED = re.compile(r"```.{0,20000}?(?:```|\Z)|`[^`\n]{1,300}`|^(?: {4}|\t)[^<\n][^\n]*$", re.DOTALL | re.MULTILINE)
 """Code in a text: in backticks, or indented."""
+_ESCAPED_AGAIN = re.compile(r"&(?:amp;){2,}")
+_MOST_PASSES = 20
+"""Tags may be nested in tags, as text that was escaped several times has them."""
 _ABOUT = re.compile(
     r"\b(?:x?html\d?|xml|svg|css|jsx|xslt|markup|web ?pages?|javascript|php|jquery|unescape\w*)\b|>['\"]?\s?tags?\b"
     r"|\btags?\s?['\"]?<|\b(?:character|named) entit",
@@ -87,7 +90,9 @@ def without_markup(text: str) -> str:
     Args:
         text: A text in which ``leftover`` finds something.
     """
-    while leftover(text) is not None:  # again: of &amp;lt;br&amp;gt; the first time leaves &lt;br&gt;
+    for _ in range(_MOST_PASSES):  # of &amp;lt;br&amp;gt; the first leaves &lt;br&gt;
+        if leftover(text) is None:
+            break
         parts, at = [], 0
         for code in _QUOTED.finditer(text):
             parts += [_plain(text[at : code.start()]), code[0]]
@@ -100,6 +105,7 @@ def without_markup(text: str) -> str:
 
 
 def _plain(text: str) -> str:
+    text = _ESCAPED_AGAIN.sub("&amp;", text)
     text = _UNSHOWN.sub(" ", text)
     text = _TAG.sub(_instead, text)
     text = _ENTITY.sub(lambda found: html.unescape(found[0]).replace("\u00a0", " "), text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 from graft.data.private_values.keys import keys, private_keys
@@ -60,10 +62,22 @@ def find(text: str) -> list[Found]:
     """
     taken: list[Found] = []
     for kind, finder in _finders(text):
-        for start, end in finder(text):
-            if all(end <= other.start or other.end <= start for other in taken):
-                taken.append(Found(kind, start, end))
-    return sorted(taken, key=lambda found: found.start)
+        kept, last = [], 0
+        for start, end in sorted(finder(text)):
+            if start >= last and _is_free(taken, start, end):
+                kept.append(Found(kind, start, end))
+                last = end
+        taken = sorted((*taken, *kept), key=_START) if kept else taken
+    return taken
+
+
+_START = attrgetter("start")
+
+
+def _is_free(taken: list[Found], start: int, end: int) -> bool:
+    """Whether a place overlaps none of those that are taken, which are in order."""
+    at = bisect_left(taken, end, key=_START)
+    return not at or taken[at - 1].end <= start
 
 
 def masked(text: str) -> str:

@@ -31,15 +31,18 @@ def invisible(text: str) -> list[tuple[int, int]]:
     Joiners in Persian, Indic scripts and emoji, marks of direction beside Hebrew and Arabic, and zero-width spaces in
     scripts without spaces are text.
     """
-    return [] if text.isascii() else [found.span() for found in _INVISIBLE.finditer(text) if not _is_text(text, found)]
+    if text.isascii():
+        return []
+    both_ways = _RIGHT_TO_LEFT.search(text) is not None
+    return [found.span() for found in _INVISIBLE.finditer(text) if not _is_text(text, found, both_ways)]
 
 
-def _is_text(text: str, found: re.Match[str]) -> bool:
+def _is_text(text: str, found: re.Match[str], both_ways: bool) -> bool:
     character, at = found[0], found.start()
     if character in _JOINERS:
-        return at > 0 and ord(text[at - 1]) >= _FIRST_JOINED
+        return at > 0 and ord(text[at - 1]) >= _FIRST_JOINED and not _INVISIBLE.match(text[at - 1])
     if character in _MARKS:
-        return _RIGHT_TO_LEFT.search(text) is not None
+        return both_ways
     if character == _SPACE:
         return _WITHOUT_SPACES.search(text[max(0, at - 1) : at + 2]) is not None
     if character >= "\U000e0000":

@@ -10,7 +10,9 @@ Span = tuple[int, int]
 _NUMBER = re.compile(
     r"(?<![\w.,=#$€£%+/-])(?<!\d:)(?:\+(?=[1-9])|\(?(?=\d))[\d(][\d ()./-]{4,24}\d(?!\w|%|[.,:/-]\d| \d)"
 )
-_AMERICAN = re.compile(r"(?:1[ .-])?(?:\(([2-9]\d\d)\) ?|([2-9]\d\d)([ .-]))\d{3}[ .-]\d{4}")
+_AMERICAN = re.compile(
+    r"(?<![\w.,=#$€£%+/-])(?:1[ .-])?(?:\(([2-9]\d\d)\) ?|([2-9]\d\d)([ .-]))\d{3}[ .-]\d{4}(?!(?!x\d)\w|%|[.,:/-]\d)"
+)
 """(212) 555-0100, 212-555-0100, 212.555.0100, 212 555 0100."""
 _TRUNK = re.compile(r"\(?0[1-9]\d{0,3}\)?(?:[ /-]| - )\d{2,9}(?:[ -]\d{2,5}){0,4}")
 """030 1234567, 0171/1234567, 020 7946 0958, 06 12 34 56 78: the form of most of Europe, Australia, and others."""
@@ -36,6 +38,11 @@ def phones(text: str) -> Iterator[Span]:
     A number behind ``+`` must be possible in its country. Another must be valid in one, and be written as phones are,
     or follow a word such as "tel": ten digits alone are as likely an order, a time stamp, or an ISBN.
     """
+    for found in _AMERICAN.finditer(text):
+        is_spaced = found[3] == " "  # among other numbers three groups are most often none
+        beside = text[max(0, found.start() - 2) : found.start()].strip() + text[found.end() : found.end() + 2].strip()
+        if _is_american(found) and not (is_spaced and re.search(r"\d", beside)):
+            yield found.span()
     for found in _NUMBER.finditer(text):
         number, before = found[0], text[max(0, found.start() - 30) : found.start()]
         if not sum(map(str.isdigit, number)) >= _FEWEST or _ISBN.search(before):
@@ -47,13 +54,16 @@ def phones(text: str) -> Iterator[Span]:
             yield start, start + end
 
 
-def _length(number: str, cued: bool) -> int:
-    """How many characters of a text are a phone number; 0 for none. Behind one, another number may follow."""
+def _length(text: str, cued: bool) -> int:
+    """How many characters at the beginning of a text are a phone number; 0 for none. Another may follow."""
+    number = text
     while sum(map(str.isdigit, number)) >= _FEWEST:
-        if sum(map(str.isdigit, number)) <= _MOST and _is_phone(number, cued):
+        follows = text[len(number) :].lstrip(" /-")
+        ends = number == text or number.startswith("+") or follows.startswith(("0", "("))
+        if ends and sum(map(str.isdigit, number)) <= _MOST and _is_phone(number, cued):
             return len(number)
         shorter = re.sub(r"[ ()./-]{1,3}\d{0,15}\)?$", "", number)
-        number = shorter if number.startswith("+") and shorter != number else ""
+        number = shorter if shorter != number and not _AMERICAN.fullmatch(shorter) else ""
     return 0
 
 
@@ -66,11 +76,15 @@ def _is_phone(number: str, cued: bool) -> bool:
         return _valid(f"+{number[2:]}", ("ZZ",))
     american = _AMERICAN.fullmatch(number)
     if american:
-        fictional = (american[1] or american[2]) == _FICTIONAL and american[3] != " "
-        return bool(american[1]) or fictional or _valid(number, ("US",))
+        return _is_american(american)
     if _TRUNK.fullmatch(number):
         return _valid(number, _TRUNK_REGIONS)
     return cued and (number.startswith(_FICTIONAL) or _valid(number, _REGIONS))
+
+
+def _is_american(found: re.Match[str]) -> bool:
+    fictional = (found[1] or found[2]) == _FICTIONAL and found[3] != " "
+    return bool(found[1]) or fictional or _valid(found[0], ("US",))
 
 
 def _possible(number: str) -> bool:
