@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from graft._version import __version__
 
 if TYPE_CHECKING:
-    from graft.api import Bundle, Model, Predictor, Run, Scores, doctor, evaluate, export_model, finetune, load
+    from graft.api import Bundle, Model, Predictor, Run, Scores, doctor, evaluate, export_model, finetune, load, prepare
     from graft.commands.evaluate import evaluate_model
     from graft.data.example import AnswerExample, Example
     from graft.errors import GateError, GraftError, InputError, Interrupted
@@ -36,6 +36,7 @@ _PUBLIC = {
     "export_model": "graft.api",
     "finetune": "graft.api",
     "load": "graft.api",
+    "prepare": "graft.api",
 }
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "export_model",
     "finetune",
     "load",
+    "prepare",
 ]
 
 

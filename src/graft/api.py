@@ -29,6 +29,7 @@ from graft.runs.view import Estimate, RunView
 
 if TYPE_CHECKING:
     from graft.commands.chat import Conversation
+    from graft.commands.prepare import Preparation
     from graft.data.checks import Finding
 
 Scores = Mapping[str, Mapping[str, Estimate]]
@@ -298,6 +299,35 @@ def doctor(data: Files, reporter: Reporter = SILENT, **options: Any) -> list[Fin
     given = {name: _plain(value) for name, value in options.items()}
     where = {"data_name" if isinstance(named, str) else "data_files": named}
     return diagnose_data(build(settings_class(), {**where, **given}), reporter).findings
+
+
+def prepare(
+    data: Files, output_path: str | Path, reporter: Reporter = SILENT, overwrite: bool = False, **options: Any
+) -> Preparation:
+    """Write cleaned data, and a log of every change. The data is not changed.
+
+    Args:
+        data: a file, several, a folder, or the name of a data set.
+        output_path: the folder to write; ``graft.finetune`` takes it as ``data``.
+        reporter: shows the progress.
+        overwrite: whether to replace a prepared data set in it.
+        options: further settings of ``graft prepare``, such as ``eval_share=0.1`` or ``steps=["near_duplicates"]``.
+
+    Returns:
+        What was written: ``output``, ``rows`` by side, ``changes`` by step; usable as a path.
+
+    Raises:
+        InputError: when a setting is wrong, or the data cannot be read; nothing is written then.
+    """
+    from graft.commands.prepare import prepare_data, settings_class
+    from graft.config import build
+
+    named = _plain(data)
+    given = {name: _plain(value) for name, value in options.items()}
+    where = {"data_name" if isinstance(named, str) else "data_files": named, "output_path": _plain(output_path)}
+    steps = given.get("steps") or ()
+    cls = settings_class(steps.split(",") if isinstance(steps, str) else steps)
+    return prepare_data(build(cls, {**where, "overwrite": overwrite, **given}), reporter)
 
 
 def _plain(value: Any) -> Any:

@@ -3,9 +3,11 @@
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
+import graft
 from graft.cli.main import main
 from graft.commands.prepare import prepare_data, settings_class
 from graft.config import DataSettings, build
@@ -70,6 +72,19 @@ def test_its_settings_file_does_it_again(rows, tmp_path, capsys):
     assert read_data(tmp_path / "again").seed == 7
     assert (tmp_path / "out" / "train.jsonl").read_bytes() == (tmp_path / "again" / "train.jsonl").read_bytes()
     assert "8 rows were read, 8 are there now" in capsys.readouterr().out
+
+
+def test_python_prepares_data_as_the_command_does(rows, tmp_path):
+    done = graft.prepare(rows, tmp_path / "out", steps=["unreadable"], seed=3)
+    assert done.rows == {"train": 8} and done.changes == {"blanks": {"changed": 8}, **_idle(done)}
+    assert folder_kind(Path(done)) is FolderKind.DATA
+    with pytest.raises(InputError, match="pass --overwrite"):
+        graft.prepare(str(rows), tmp_path / "out")
+    assert graft.prepare([rows], tmp_path / "out", overwrite=True).manifest.seed == 42
+
+
+def _idle(done):
+    return {step: {} for step in done.changes if step != "blanks"}
 
 
 def test_everything_wrong_with_the_names_of_steps_is_said_at_once(rows, tmp_path):

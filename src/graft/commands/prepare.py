@@ -27,6 +27,9 @@ class Preparation:
     output: Path
     manifest: DataManifest
 
+    def __fspath__(self) -> str:
+        return str(self.output)
+
     @property
     def rows(self) -> dict[str, int]:
         """The number of rows of each side."""

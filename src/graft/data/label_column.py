@@ -51,7 +51,9 @@ class LabelColumn:
             columns: The columns of the row.
             change: A label as it is written -> the label that is to be.
         """
-        return {**columns, self.name: _changed(columns.get(self.name), self.separator, change)}
+        if self.name not in columns:
+            return dict(columns)
+        return {**columns, self.name: _changed(columns[self.name], self.separator, change)}
 
 
 def _labels(value: Any, separator: str) -> Iterator[str]:
