@@ -47,6 +47,12 @@ def test_labeled_prompts_are_answered():
     assert baseline_answers(rows[:60], rows[60:])[TFIDF] == [row.completion for row in rows[60:]]
 
 
+def test_many_classes_are_learned():
+    """The loss is a mean over rows: with many classes its gradient is small from the start, and no sign of the end."""
+    rows = [ClassExample(f"w{n % 40} v{n % 7} u{n % 11} x{n}", f"c{n % 40}", Origin("a", 1)) for n in range(1600)]
+    assert baseline_answers(rows[:1200], rows[1200:])[TFIDF] == [row.label for row in rows[1200:]]
+
+
 def test_several_labels_have_a_model_each():
     draw = random.Random(0)
     rows = []

@@ -160,6 +160,16 @@ def test_what_fewer_bits_computed_is_not_called_float32(run: Path) -> None:
     assert not any("float32" in line for line in found(run, "slow").evidence)
 
 
+def test_a_tuned_model_below_tf_idf_is_named(run: Path) -> None:
+    def beaten(document: dict[str, Any]) -> None:
+        figure = {"value": 0.99, "low": 0.98, "high": 1.0, "n": 571}
+        document["baselines"] = {"most_common": {"accuracy": {**figure, "value": 0.3}}, "tfidf": {"accuracy": figure}}
+
+    edit(run, beaten, "evaluation.json")
+    finding = found(run, "poor_results")
+    assert "costs seconds" in finding.title and any("TF-IDF" in line and "0.99" in line for line in finding.evidence)
+
+
 def test_poor_results_and_what_may_be_why(run: Path) -> None:
     def worse(document: dict[str, Any]) -> None:
         for difference in document["differences"]:

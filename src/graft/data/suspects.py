@@ -29,7 +29,10 @@ FEWEST_OF_A_CLASS = 5
 SHARES = (0.05, 0.1, 0.2)
 """Shares of the rows whose removal is tried."""
 MOST_TRIED = 3_500
-"""Rows with which it is tried; each needs dozens of fits."""
+FEWEST_TRIED = 1_000
+OF_CLASSES = 35_000
+"""Rows with which it is tried: at most ``MOST_TRIED``, and of many classes so many over their number, as it takes
+dozens of fits, and a fit takes as long as there are classes."""
 HOPEFUL = 1.0
 """Standard errors of a first cross-validation that make a second one worth its time; both are averaged by row."""
 REPEATED = 1_000
@@ -133,12 +136,13 @@ def measure_gains(rows: ClassRows, seed: int) -> list[Gain]:
     with other folds, which lowers the part of chance that is of the folds.
 
     Args:
-        rows: The rows; of more than ``MOST_TRIED`` so many are sampled.
+        rows: The rows; of many, some are sampled.
         seed: Decides folds and sample.
     """
     features, labels = with_letters(rows.texts), rows.labels
-    if len(labels) > MOST_TRIED:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(labels), MOST_TRIED, replace=False))
+    most = max(FEWEST_TRIED, min(MOST_TRIED, OF_CLASSES // len(rows.names)))
+    if len(labels) > most:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(labels), most, replace=False))
         features, labels = features[chosen], labels[chosen]
     first = _answered(features, labels, len(rows.names), seed)
     gains = _gains(first)

@@ -148,18 +148,21 @@ def _poor(view: RunView) -> Iterator[Finding]:
     commonest = commonest_share(view) if info.has_majority_baseline else None
     tuned = view.scores.get("tuned", {}).get(metric)
     beaten = commonest is not None and tuned is not None and tuned.value <= commonest
-    if gain_low > 0 and not beaten:
+    cheap = view.evaluation.baselines.get(TFIDF, {}).get(metric)
+    below = cheap is not None and tuned is not None and tuned.value <= cheap.value and not info.lower_is_better
+    if gain_low > 0 and not beaten and not below:
         return
     evidence, remedies = [summary.sentence(view)], []
     if beaten and commonest is not None:
         evidence.append(f"always predicting the most frequent label reaches {info.figure(commonest)}")
-    cheap = view.evaluation.baselines.get(TFIDF, {}).get(metric)
-    if cheap is not None and tuned is not None and tuned.value <= cheap.value and not info.lower_is_better:
+    if below and cheap is not None:
         evidence.append(f"TF-IDF with logistic regression, trained in seconds, reaches {info.figure(cheap.value)}")
     for said, remedy in _reasons(view, tuned.n if tuned else None):
         evidence.append(said)
         remedies.append(remedy)
     title = "the tuned model is not measurably better than its base"
+    if gain_low > 0:
+        title = "the tuned model is not better than a baseline that costs seconds"
     yield finding_of("poor_results", title, tuple(evidence), (*dict.fromkeys(remedies), *_USUAL))
 
 
