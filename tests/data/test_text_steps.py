@@ -110,6 +110,8 @@ def test_what_is_trained_word_for_word_keeps_its_blanks() -> None:
     ):
         (row,), _ = stepped([columns], "blanks", **templates)
         assert row == {name: text.replace("\r\n", "\n") for name, text in columns.items()}
+    tagged = {"tokens": ["New ", " York"], "tags": ["B", "I"]}
+    assert stepped([tagged], "blanks") == ([tagged], [])
 
 
 def test_the_log_of_changes_has_no_personal_data() -> None:

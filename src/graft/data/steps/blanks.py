@@ -11,7 +11,10 @@ from graft.data.steps.base import Sides, StepContext
 from graft.data.steps.texts import Rewrite, each_text
 
 _VERBATIM = frozenset(("text", "text_template", "rendered text"))
-"""Column mappings by which a model is trained on the very text of a column: there blanks are part of the template."""
+"""Column mappings by which a model is trained on the very text of a column: there blanks are part of the template.
+
+So it is with words that have tags.
+"""
 _LINE_END = re.compile(r"\r{1,8}\n")
 _EMPTY_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
@@ -42,7 +45,7 @@ class Blanks:
 
 
 def _is_verbatim(mapping: ColumnMapping, settings: DataSettings) -> bool:
-    return mapping.kind in _VERBATIM or settings.text_template is not None
+    return mapping.kind.endswith("tags") or mapping.kind in _VERBATIM or settings.text_template is not None
 
 
 def _line_ends(text: str) -> str:
