@@ -190,12 +190,25 @@ def _recorded(document: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def _distill(document: Mapping[str, Any]) -> str:
+    """The base, the teacher, and the student that learned from the teacher's answers."""
+    models = {"base": "base", "teacher": "tuned", "student": "tuned"}
+    lines = ["| model | accuracy | macro-F1 |", "|---|---|---|"]
+    for name, column in models.items():
+        scores = document["teacher" if name == "base" else name][column]
+        shown = (f"{one['value']:.3f} ({one['low']:.3f}–{one['high']:.3f})" for one in scores.values())
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    rows = f"{document['teacher_rows']:,} rows with labels, {document['student_rows']:,} answers"
+    return "\n".join(lines) + f"\n\n{rows}; teacher and student agree on {document['agreement']:.1%}"
+
+
 _RENDERERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "train": markdown,
     "deploy": _deploy,
     "score": score_table,
     "plan": _plan,
     "recorded": _recorded,
+    "distill": _distill,
 }
 
 _TITLES = {
@@ -204,6 +217,7 @@ _TITLES = {
     "plan": "Planning a run",
     "score": "Scoring labels",
     "deploy": "Exported models",
+    "distill": "Distillation from a served teacher",
 }
 
 
