@@ -147,7 +147,7 @@ def test_what_was_answered_is_kept_and_not_asked_again(server, tmp_path):
     assert problem.where == "a.jsonl:3" and "2 of 4 answers are kept" in problem.remedy
     with path.open("a", encoding="utf-8") as file:
         file.write('{"key": "cut')  # the process was killed while it wrote
-    assert predictor(server, path).generate(rows, 5) == ["A", "B", "C", "D"]
+    assert predictor(server, path, limits={"concurrency": 1}).generate(rows, 5) == ["A", "B", "C", "D"]
     assert [body["messages"][0]["content"] for body in server.bodies()] == ["a", "b", "c", "c", "d"]
     assert predictor(server, path).generate(rows, 5) == ["A", "B", "C", "D"]
     assert len(server.bodies()) == 5

@@ -101,7 +101,9 @@ class _Converted(Sequence[Example]):
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Example]:
-        return (example for row in self._rows for example in self._mapping.convert(row.columns, row.origin))
+        needed = self._mapping.columns
+        rows = (row for row in self._rows if all(row.columns.get(name) is not None for name in needed))
+        return (example for row in rows for example in self._mapping.convert(row.columns, row.origin))
 
     @overload
     def __getitem__(self, index: int) -> Example: ...
