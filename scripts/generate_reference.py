@@ -401,6 +401,7 @@ def checks_and_steps() -> str:
     return f"""## Checks
 
 `graft doctor DATA` runs all checks, or those of `--checks`; `graft finetune` runs the quick ones before training.
+[Check data](../how-to/check-data.md) shows what they print.
 
 {table(("check", "what it looks for", "quick"), checks)}
 
