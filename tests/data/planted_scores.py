@@ -34,7 +34,7 @@ FOUND_AS: Mapping[str, tuple[str, ...]] = {
     "rare_class": ("rare_classes",),
     "imbalance": ("class_imbalance",),
     "label_variants": ("label_variants",),
-    "wrong_labels": ("wrong_labels", "ambiguous_labels"),
+    "wrong_labels": ("wrong_labels",),
     "cut_answers": ("answer_cut", "lengths"),
     "cut_prompts": ("lengths", "no_trained_token", "answer_cut"),
     "special_tokens": ("special_tokens", "foreign_markers"),
@@ -100,6 +100,8 @@ def scores(folder: Path, slow: bool) -> dict[str, Score]:
 def _score(file: Planted, kind: str, named: Mapping[str, set[int]]) -> Score:
     rows = set().union(*(named.get(name, set()) for name in FOUND_AS[kind]))
     right = file.places[kind]
+    if planted.WHOLE not in right:  # what a finding says of all rows names none
+        rows = rows - {planted.WHOLE}
     others = {line for of, lines in file.places.items() if set(FOUND_AS[of]) & set(FOUND_AS[kind]) for line in lines}
     return Score(len(right), len(rows & right), len(rows - others - file.beside.get(kind, set())))
 

@@ -12,8 +12,8 @@ from data.planted_scores import Score, scores
 BOUNDS = {
     "unreadable": (1.0, 1.0),
     "columns": (1.0, 1.0),
-    "encoding": (1.0, 0.8),
-    "control_characters": (0.85, 1.0),
+    "encoding": (1.0, 1.0),
+    "control_characters": (1.0, 1.0),
     "html": (0.9, 1.0),
     "templates": (1.0, 1.0),
     "roles": (1.0, 1.0),

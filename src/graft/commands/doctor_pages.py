@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from graft.data.review import REVIEW, write_review
 from graft.errors import InputError
-from graft.files import write_whole
+from graft.files import write_lines, write_whole
 from graft.runs.folder import check_folder
 from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.links import refuse_links
@@ -51,6 +51,6 @@ def write_findings(output: Path, found: Diagnosis) -> None:
 
     page = render_data_page(found.data, found.findings, found.checks)
     parts = document_parts(data_record(found.data, found.checks), found.findings)
-    write_whole(output / DOCUMENT, "".join(parts), private=True)
+    write_lines(output / DOCUMENT, parts, private=True)
     write_whole(output / PAGE, page, private=True)  # it shows rows
     write_review(found.findings, found.data, output)
