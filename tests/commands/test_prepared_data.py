@@ -205,3 +205,31 @@ def test_nothing_is_left_when_a_step_is_interrupted(rows, tmp_path, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path / "out", data_files=rows, steps=f"{tmp_path / 'own.py'}:Stopped")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["own.py", "rows.jsonl"]
+
+
+def test_files_that_options_name_are_not_replaced(rows, tmp_path):
+    done = prepare(tmp_path / "out", data_files=rows, steps="split", test_share=0.25)
+    before = (done.output / "test.jsonl").read_bytes()
+    with pytest.raises(InputError, match=r"the data is in the output folder: .*test\.jsonl"):
+        prepare(done.output, data_files=rows, overwrite=True, augment="case", against=str(done.output / "test.jsonl"))
+    assert (done.output / "test.jsonl").read_bytes() == before
+
+
+def test_a_dry_run_of_a_workflow_shows_no_secret_of_a_server(rows, tmp_path, capsys):
+    step = {"type": "prepare", "config": {"endpoint": "http://127.0.0.1:9/v1?api_key=QUERYSECRET99"}}
+    step["config"]["endpoint_body"] = json.dumps({"x_api_key": "BODYSECRET77"})
+    document = {"data_files": str(rows), "passes": {"p": step}}
+    (tmp_path / "w.yaml").write_text(json.dumps(document), encoding="utf-8")
+    assert main(["run", "--config", str(tmp_path / "w.yaml"), "--dry_run"]) == 0
+    out = capsys.readouterr().out
+    assert "127.0.0.1:9/v1" in out and "SECRET" not in out
+
+
+def test_findings_do_not_go_into_the_folder_of_the_data_and_a_review_of_other_data_goes(tmp_path, capsys):
+    write(tmp_path / "data" / "rows.jsonl", ROWS)
+    for output in (tmp_path / "data", tmp_path / "data" / "in"):
+        assert main(["doctor", str(tmp_path / "data"), "-o", str(output)]) == 2
+        assert "data" in capsys.readouterr().err and not (output / "doctor.json").exists()
+    write(tmp_path / "found" / "review.jsonl", [{"file": "other.jsonl"}])
+    assert main(["doctor", str(tmp_path / "data"), "-o", str(tmp_path / "found"), "--overwrite"]) == 0
+    assert (tmp_path / "found" / "doctor.html").exists() and not (tmp_path / "found" / "review.jsonl").exists()

@@ -33,15 +33,16 @@ def print_evaluation(document: dict[str, Any]) -> None:
             print(f"\n{name}")
             print_evaluation(each)
         return
-    from graft.data.baselines import baseline_title
-    from graft.evaluation.table import rows, verdict, without_leaked
+    from graft.evaluation.table import rows, to_beat, verdict, without_leaked
     from graft.report.figure_table import print_figures
 
     console = Console()
-    names = [*map(baseline_title, document.get("baselines") or ()), *document["predictors"]]
+    names = list(document["predictors"])
     title = f"{document['data']['rows']:,} rows of {Path(document['data']['path']).name}"
     pairs = list(dict.fromkeys((d["from"], d["to"]) for d in document["differences"]))
     differences = ["difference" if len(pairs) == 1 else f"{before} → {after}" for before, after in pairs]
     print_figures(console, ("metric", *names, *differences), rows(document), title)
-    for sentence in filter(None, (verdict(document), without_leaked(document), *document.get("notes", ()))):
+    for sentence in filter(
+        None, (verdict(document), to_beat(document), without_leaked(document), *document.get("notes", ()))
+    ):
         console.print(sentence, soft_wrap=not console.has_edge, markup=False)

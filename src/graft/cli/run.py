@@ -28,13 +28,18 @@ def run(arguments: Arguments) -> int:
         raise InputError("which workflow?", remedy="graft run --config FILE.yaml [--setup] [--option value …]")
     document = read_file(config, arguments)
     with Screen(quiet=as_json) as screen:
+        from graft.commands.generation import without_secrets
         from graft.commands.run import run_workflow, set_up
         from graft.commands.workflow_file import read_workflow
 
         workflow = read_workflow(document, config, arguments.options)
         if dry:
             written: dict[str, Any] = {"mode": "json", "exclude_unset": True, "exclude": SECRET}
-            shown = [{"pass": step.name, "settings": step.settings.model_dump(**written)} for step in workflow.steps]
+            settings = [without_secrets(step.settings) for step in workflow.steps]
+            shown = [
+                {"pass": step.name, "settings": each.model_dump(**written)}
+                for step, each in zip(workflow.steps, settings, strict=True)
+            ]
             print(json.dumps(shown, ensure_ascii=False, indent=2))
             return 0
         if setup:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from graft._version import __version__
-from graft.config import PrepareSettings, config_of
+from graft.config import PrepareSettings, SourceSettings, config_of
 from graft.data.faults import Faults
 from graft.data.prepared import CHANGES, SPLITS, rows_file
 from graft.data.readers import Row
@@ -44,7 +44,7 @@ def checked_output(settings: PrepareSettings) -> Path:
     output = settings.output_path
     output = output.resolve() if output.is_symlink() else output  # a link stays, and what it leads to is replaced
     check_folder(output)
-    _check_outside(output, settings)
+    check_outside(output, settings)
     kind = folder_kind(output)
     if kind in (FolderKind.MISSING, FolderKind.EMPTY):
         return output
@@ -60,7 +60,12 @@ def checked_output(settings: PrepareSettings) -> Path:
     return output
 
 
-def _check_outside(output: Path, settings: PrepareSettings) -> None:
+def check_outside(output: Path, settings: SourceSettings) -> None:
+    """Check that an output folder is none that rows are read from as a whole, and in none.
+
+    Raises:
+        InputError: If it is.
+    """
     problems = Problems()
     for folder in _folders(settings):
         if output.resolve().is_relative_to(folder.resolve()):
@@ -70,7 +75,7 @@ def _check_outside(output: Path, settings: PrepareSettings) -> None:
     problems.raise_if_any()
 
 
-def _folders(settings: PrepareSettings) -> Iterator[Path]:
+def _folders(settings: SourceSettings) -> Iterator[Path]:
     """The folders that rows are read from as a whole."""
     for name in (settings.data_name, *(settings.data_files or ()), *(settings.eval_data_files or ())):
         with suppress(OSError, RuntimeError, ValueError):  # reading it says what is wrong

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from graft.commands.data_folder import check_outside
 from graft.commands.doctor_pages import check_output, write_findings
 from graft.commands.embeddings import find_embeddings
 from graft.config import DoctorSettings, compose, config_of
@@ -83,6 +84,7 @@ def _checked(settings: DoctorSettings) -> list[str]:
         problems.add("--show prints rows as a model sees them, and no model is given", remedy="--model MODEL")
     if settings.output_path is not None:
         with problems.collecting():
+            check_outside(settings.output_path, settings)
             check_output(settings.output_path, settings.overwrite)
     if settings.data_files is None and settings.data_name is None:
         problems.add("no data is given", remedy="graft doctor DATA")

@@ -53,4 +53,5 @@ def write_findings(output: Path, found: Diagnosis) -> None:
     parts = document_parts(data_record(found.data, found.checks), found.findings)
     write_lines(output / DOCUMENT, parts, private=True)
     write_whole(output / PAGE, page, private=True)  # it shows rows
-    write_review(found.findings, found.data, output)
+    if write_review(found.findings, found.data, output) is None:
+        (output / REVIEW).unlink(missing_ok=True)  # of other data

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from graft.commands.served import check_body, endpoint_of, masked, say_what_is_sent
-from graft.config import DataSettings, ModelSettings, PrepareSettings, ServerSettings
+from graft.config import DataSettings, ModelSettings, PrepareSettings, ServerSettings, Settings
 from graft.data.example import AnswerExample
 from graft.data.readers import Row
 from graft.data.sources import Loaded, load_rows
@@ -61,9 +61,12 @@ def with_prompts(settings: PrepareSettings, read: Callable[[DataSettings], Loade
     return replace(found, files={**found.files, **load_rows(prompts, settings.token).files})
 
 
-def without_secrets(settings: PrepareSettings) -> PrepareSettings:
+S = TypeVar("S", bound=Settings)
+
+
+def without_secrets(settings: S) -> S:
     """Return the settings as they are recorded: without what follows the address, and without keys in requests."""
-    if settings.endpoint is None:
+    if not isinstance(settings, PrepareSettings) or settings.endpoint is None:
         return settings
     update = {"endpoint": ServerUrl.parse(settings.endpoint).base, "endpoint_body": masked(settings.endpoint_body)}
     return settings.model_copy(update={name: update[name] for name in update if name in settings.model_fields_set})

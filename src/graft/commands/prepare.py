@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from graft.data.steps.choose import chosen_steps
 from graft.data.steps.unreadable import NAME as UNREADABLE
 from graft.data.steps.unreadable import DroppedRows, is_of_a_row
 from graft.errors import InputError, Problem, Problems
+from graft.files import expanded, is_there
 from graft.progress import SILENT, Reporter, enter
 from graft.runs.manifest import DataManifest
 
@@ -72,11 +73,19 @@ def prepare_data(settings: PrepareSettings, reporter: Reporter = SILENT) -> Prep
     problems.raise_if_any()
     log, enough = ChangeLog(), settings.part(DataSettings)
     loaded = with_prompts(settings, lambda found: _read(found, settings.token, names, log, reporter))
-    check_apart(output, loaded.files)
+    check_apart(output, [*loaded.files, *_further_files(settings)])
     context = StepContext(None, enough, log, settings.seed, teacher, rows_against(settings), reporter)
     sides = _apply(names, _sides(loaded), settings, context)
     enter(reporter, "writing")
     return Preparation(output, write_folder(output, without_secrets(settings), loaded, names, sides, log, started))
+
+
+def _further_files(settings: PrepareSettings) -> Iterator[str]:
+    """The files besides the data that options name."""
+    for value in settings.model_dump(exclude={"output_path"}, exclude_unset=True).values():
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(each, (str, Path)) and is_there(str(each)):
+                yield str(expanded(str(each)))
 
 
 def _read(

@@ -77,8 +77,10 @@ def fitted(features: Features, labels: Labels, seed: int, inverse_penalty: float
         inverse_penalty: The inverse of the strength of the L2 penalty; scikit-learn's ``C``.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings():
+    # A fit multiplies small matrices thousands of times: with threads of BLAS that wait for each other it takes longer.
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):
         warnings.simplefilter("ignore")  # where the last step ends is near enough to the optimum
         model = LogisticRegression(C=inverse_penalty, max_iter=MOST_STEPS, tol=1e-5, random_state=seed)
         return model.fit(features, labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from graft.data.baselines import baseline_title
 from graft.evaluation.metrics import metric_info
 from graft.runs.metric_info import MetricInfo
 
@@ -14,19 +15,30 @@ Document = Mapping[str, Any]
 
 
 def rows(document: Document) -> list[tuple[str, ...]]:
-    """Return a row for each metric: its label, and a cell for each baseline, each predictor and each difference.
+    """Return a row for each metric: its label, and a cell for each predictor and each difference.
 
     Cells hold the value with its 95 % interval, those of differences also p.
     """
     found = []
     for name in metric_names(document):
         metric = metric_info(document, name)
-        beaten = document.get("baselines") or {}
-        figures = [*(each.get(name) for each in beaten.values()), *(f[name] for f in document["predictors"].values())]
-        cells = [_with_interval(metric, found) if found else "" for found in figures]
+        cells = [_with_interval(metric, figures[name]) for figures in document["predictors"].values()]
         differences = [_difference(metric, d) for d in document["differences"] if d["metric"] == name]
         found.append((metric.label, *cells, *differences))
     return found
+
+
+def to_beat(document: Document) -> str:
+    """Return a sentence with the headline metric of each baseline; an empty text where there are none.
+
+    The table has no columns for them: with four predictors it would be wider than most terminals.
+    """
+    metric = metric_info(document, metric_names(document)[0])
+    baselines = (document.get("baselines") or {}).items()
+    figures = [
+        f"{baseline_title(name)} {_with_interval(metric, f[metric.name])}" for name, f in baselines if metric.name in f
+    ]
+    return f"Scores to beat ({metric.label}): {', '.join(figures)}." if figures else ""
 
 
 def metric_names(document: Document) -> list[str]:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from graft.data.checks.base import Finding
-from graft.data.checks.spotted import Spotted, counted_rows
+from graft.data.checks.spotted import Spotted, counted_rows, severity_of
 from graft.data.checks.view import CheckedData, texts_of
 from graft.data.markup import is_about_markup, leftover
 from graft.data.personal import shown_around
@@ -32,7 +32,7 @@ class Html:
             if len(spotted):
                 yield Finding(
                     "html",
-                    "warning",
+                    severity_of(len(spotted), len(side.rows)),
                     f"{counted_rows(len(spotted), 'has', 'have')} HTML left over",
                     spotted.rows,
                     why="the model learns to write tags and entities, and spends tokens on them",

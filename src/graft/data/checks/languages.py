@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graft.data.checks.base import Finding
-from graft.data.checks.spotted import Spotted, counted_rows
+from graft.data.checks.spotted import Spotted, counted_rows, severity_of
 from graft.data.checks.view import CheckedData, Side
 from graft.data.frames import Frame, frames, is_structured, slots
 from graft.data.language import language_of
@@ -53,7 +53,7 @@ def _detected(
 
 
 def _findings(slot: str, found: Mapping[str, Spotted], counts: Counter[str], step: int, side: str) -> Iterator[Finding]:
-    """Strays are a warning; languages with many rows each may be meant."""
+    """Strays are a warning if they are more than a few; languages with many rows each may be meant."""
     total = counts.total()
     strays = {language for language, count in counts.items() if count < _MINORITY * total}
     several = set(counts) - strays
@@ -66,7 +66,7 @@ def _findings(slot: str, found: Mapping[str, Spotted], counts: Counter[str], ste
         if len(rows):
             yield Finding(
                 kind,
-                "warning" if kind == "other_language" else "note",
+                severity_of(len(rows), total) if kind == "other_language" else "note",
                 f"{counted_rows(len(rows), 'is', 'are')} in another language than most ({most}) in {shown_text(slot)}",
                 rows.rows,
                 why=f"{shares} {looked}",

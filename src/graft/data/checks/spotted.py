@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from graft.data.checks.base import Severity
 from graft.data.example import MOST_PLACES, Origin
 from graft.data.located import Located
 
@@ -38,6 +39,15 @@ class Spotted:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+FEW = 0.005
+"""A share of the rows with a fault that harms only by their number; up to this it is a note."""
+
+
+def severity_of(count: int, total: int) -> Severity:
+    """Return how grave it is that ``count`` of ``total`` rows have a fault that harms only by their number."""
+    return "warning" if count > FEW * total else "note"
 
 
 def counted_rows(count: int, one: str, many: str) -> str:
