@@ -129,6 +129,27 @@ def test_a_review_is_applied_row_by_row_and_only_once(tmp_path):
     assert not again.changes.get("review") and rows_of(tmp_path / "again") == rows_of(tmp_path / "out")
 
 
+def test_a_review_shows_the_text_as_it_is_and_knows_it_when_the_classes_are_others(tmp_path):
+    rows, _ = labeled_rows(150, flips=12)
+    rows = [{"text": row["text"].replace(" ", "\n", 1), "label": row["label"]} for row in rows]
+    rows += [{"text": f"rose {n}", "label": "tools"} for n in range(2)]
+    data, path, lines = reviewed(tmp_path, rows, lambda line: {"action": "drop"})
+    assert all(line["text"] == rows[line["line"] - 1]["text"] for line in lines)
+    prepared(data, tmp_path / "mapped", label_mapping="tools=tool")
+    done = prepared(tmp_path / "mapped" / "train.jsonl", tmp_path / "out", review=str(path))
+    assert done.changes["review"] == {"dropped": len(lines)}
+
+
+def test_a_review_of_conversations_changes_the_last_answer(tmp_path):
+    rows, _ = labeled_rows(150, flips=12)
+    rows = [{"messages": [turn("user", row["text"]), turn("assistant", row["label"])]} for row in rows]
+    data, path, lines = reviewed(tmp_path, rows, lambda line: {"action": "relabel"})
+    assert all(line["text"] == rows[line["line"] - 1]["messages"][0]["content"] for line in lines)
+    prepared(data, tmp_path / "out", review=str(path))
+    now = rows_of(tmp_path / "out")
+    assert [now[line["line"] - 1]["messages"][1]["content"] for line in lines] == [each["suggestion"] for each in lines]
+
+
 def test_a_review_shows_no_personal_data(tmp_path):
     rows, flipped = labeled_rows(150, flips=12)
     for number in flipped:

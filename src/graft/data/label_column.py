@@ -55,6 +55,12 @@ class LabelColumn:
             return dict(columns)
         return {**columns, self.name: _changed(columns[self.name], self.separator, change)}
 
+    def without(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the columns of a row without its labels: of messages, all but the last one."""
+        value = columns.get(self.name)
+        left = {self.name: value[:-1]} if value is not None and _is_messages(value) else {}
+        return {name: each for name, each in columns.items() if name != self.name} | left
+
 
 def _labels(value: Any, separator: str) -> Iterator[str]:
     if _is_messages(value):

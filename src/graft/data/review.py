@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from graft.data.example import Example, Origin
-from graft.data.personal import shown_text
+from graft.data.checks.view import texts_of
+from graft.data.example import Origin
+from graft.data.label_column import LabelColumn, label_column
+from graft.data.personal import masked, shown_text
+from graft.data.readers import Row
 from graft.documents import lines_of, parse_json, shown
 from graft.errors import InputError, Problems, did_you_mean
 from graft.files import write_whole
+from graft.plain_text import mask_secrets
 
 if TYPE_CHECKING:
     from graft.data.checks.base import Finding
     from graft.data.checks.view import CheckedData
 
 REVIEW = "review.jsonl"
+_ROLE = re.compile(r"\]\.(role|from)$")
+"""Where a text is the name of a speaker."""
 Decision = Literal["keep", "relabel", "drop"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 LONGEST_TEXT = 2_000
@@ -50,9 +57,21 @@ class Reviewed:
 _NEEDED = (("file", str, "text"), ("line", int, "number"), ("label", str, "text"), ("hash", str, "text"))
 
 
-def row_hash(example: Example) -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of what the model reads of a row."""
-    return sha256(example.input_text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def row_text(row: Row, column: LabelColumn | None, read: frozenset[str] | None) -> str:
+    """Return what a row has besides its label, as one text without what graft adds, such as a list of the classes.
+
+    Args:
+        row: The row.
+        column: Where its label is, if that is known.
+        read: The columns that are read; None for all.
+    """
+    columns = row.columns if column is None else column.without(row.columns)
+    return "\n\n".join(text for place, text in texts_of(replace(row, columns=columns), read) if not _ROLE.search(place))
+
+
+def row_hash(text: str) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of a row's text; blanks do not count, as steps remove some."""
+    return sha256(" ".join(text.split()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def write_review(findings: Iterable[Finding], data: CheckedData, folder: Path) -> Path | None:
@@ -67,20 +86,23 @@ def write_review(findings: Iterable[Finding], data: CheckedData, folder: Path) -
     if not suspects:
         return None
     places = {(each["file"], each["line"]) for each in suspects}
-    examples = {
-        (example.origin.file, example.origin.line): example
-        for example in data.train.examples
-        if (example.origin.file, example.origin.line) in places
+    column, read = label_column(data), data.read_columns()
+    texts = {
+        (row.origin.file, row.origin.line): row_text(row, column, read)
+        for row in data.train.rows
+        if (row.origin.file, row.origin.line) in places
     }
-    lines = [_line(each, examples[each["file"], each["line"]]) for each in suspects]
+    lines = [_line(each, texts[each["file"], each["line"]]) for each in suspects]
     path = folder / REVIEW
     write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), private=True)
     return path
 
 
-def _line(suspect: Mapping[str, Any], example: Example) -> dict[str, Any]:
-    found = {**suspect, "text": shown_text(example.prompt_text, LONGEST_TEXT), "action": "keep"}
-    return {name: found[name] for name in KEYS if name in found} | {"hash": row_hash(example)}
+def _line(suspect: Mapping[str, Any], text: str) -> dict[str, Any]:
+    visible = mask_secrets(masked(text[: 2 * LONGEST_TEXT]))
+    shortened = visible if len(visible) <= LONGEST_TEXT else f"{visible[:LONGEST_TEXT]}…"
+    found = {**suspect, "text": shortened, "action": "keep", "hash": row_hash(text)}
+    return {name: found[name] for name in KEYS if name in found}
 
 
 def read_review(path: Path, labels: Sequence[str]) -> list[Reviewed]:
@@ -128,14 +150,14 @@ def _reviewed(text: str, where: str, labels: Sequence[str]) -> Reviewed:
     return Reviewed(Origin(line["file"], line["line"]), line["label"], decision, new, line["hash"], where)
 
 
-def by_row(reviewed: Sequence[Reviewed], examples: Iterable[Example]) -> dict[Origin, Reviewed]:
+def by_row(reviewed: Sequence[Reviewed], texts: Iterable[tuple[Origin, str]]) -> dict[Origin, Reviewed]:
     """Return what is to be done with each row that is reviewed.
 
     A row is looked for at its place; where the file is none of the data's, as after a step has run, by its text.
 
     Args:
         reviewed: The review.
-        examples: The rows.
+        texts: The place of each row, and its text (``row_text``).
 
     Raises:
         InputError: With every line whose row is another now, or if no row of the review is there.
@@ -143,14 +165,14 @@ def by_row(reviewed: Sequence[Reviewed], examples: Iterable[Example]) -> dict[Or
     places, hashes = {each.origin: each for each in reviewed}, {each.hash: each for each in reviewed}
     named, files, changed = {each.origin.file for each in reviewed}, set(), set()
     found: dict[Origin, Reviewed] = {}
-    for example in examples:
-        files.add(example.origin.file)
-        is_named = example.origin.file in named
-        line = places.get(example.origin) if is_named else hashes.get(row_hash(example))
-        if line is not None and is_named and row_hash(example) != line.hash:
+    for origin, text in texts:
+        files.add(origin.file)
+        is_named = origin.file in named
+        line = places.get(origin) if is_named else hashes.get(row_hash(text))
+        if line is not None and is_named and row_hash(text) != line.hash:
             changed.add(line.where)
         elif line is not None:
-            found[example.origin] = line
+            found[origin] = line
     _check_found(reviewed, found, files, changed)
     return found
 

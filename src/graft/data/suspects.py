@@ -123,9 +123,9 @@ class Gain:
         return self.after - self.before < HOPEFUL * self.error
 
     def __str__(self) -> str:
-        """``accuracy 0.675 → 0.694 (± 0.004) without the worst 10 %``."""
+        """``cross-validated accuracy of TF-IDF 0.675 → 0.694 (± 0.004) without the worst 10%``."""
         figures = f"{self.before:.3f} → {self.after:.3f} (± {self.error:.3f})"
-        return f"cross-validated accuracy {figures} without the worst {self.share:.0%}"
+        return f"cross-validated accuracy of TF-IDF {figures} without the worst {self.share:.0%}"
 
 
 def measure_gains(rows: ClassRows, seed: int) -> list[Gain]:

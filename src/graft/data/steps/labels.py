@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, overload
+from typing import Annotated, Any, TypeAlias, overload
 
 from pydantic import BeforeValidator
 
@@ -30,6 +30,8 @@ def _as_mapping(value: Any) -> Any:
     return {old.strip(): new.strip() for old, _, new in parts}
 
 
+Written: TypeAlias = dict[str, tuple[str, Any]]
+"""By folded label: the label, and the value of its column."""
 LabelMapping = Annotated[dict[str, str] | str, BeforeValidator(_as_mapping)]
 
 
@@ -157,25 +159,25 @@ def _check_known(given: Mapping[str, str], spelled: Mapping[str, str]) -> None:
     problems.raise_if_any()
 
 
-def relabeled(column: LabelColumn, columns: Mapping[str, Any], new: str, written: Mapping[str, Any]) -> dict[str, Any]:
+def relabeled(column: LabelColumn, columns: Mapping[str, Any], new: str, written: Written) -> dict[str, Any]:
     """Return the columns of a row with another label, written as the rows that have it write it.
 
     Args:
         column: The column with the label.
         columns: The columns of the row.
         new: The name of the class.
-        written: The values of the column by folded label, as other rows have it.
+        written: What ``written_values`` returns.
     """
-    value = written.get(folded_label(new), new)
+    _, value = written.get(folded_label(new), (new, new))
     if isinstance(value, (str, int, float)) and not isinstance(columns.get(column.name), (list, tuple)):
         return {**columns, column.name: value}
     return column.changed(columns, lambda _: new)
 
 
-def written_values(column: LabelColumn, rows: Iterable[Row]) -> dict[str, Any]:
-    """Return how each label is written, by its folded form: as the first row that has it writes it."""
-    found: dict[str, Any] = {}
+def written_values(column: LabelColumn, rows: Iterable[Row]) -> Written:
+    """Return the label and the value of the first row that has it, by the folded label."""
+    found: Written = {}
     for row in rows:
         for label in column.labels(row.columns)[:1]:
-            found.setdefault(folded_label(label), row.columns[column.name])
+            found.setdefault(folded_label(label), (label, row.columns[column.name]))
     return found

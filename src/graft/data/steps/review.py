@@ -10,7 +10,7 @@ from graft.config import Settings, setting
 from graft.data.classes import folded_label
 from graft.data.example import Origin
 from graft.data.readers import Row
-from graft.data.review import Reviewed, by_row, read_review
+from graft.data.review import Reviewed, by_row, read_review, row_text
 from graft.data.steps.base import Change, Sides, StepContext, each_row
 from graft.data.steps.labels import label_column_of, relabeled, written_values
 from graft.errors import InputError
@@ -40,12 +40,12 @@ class Review:
         column = label_column_of(sides, context)
         if column is None:
             raise InputError("these rows have no labels to review", where=str(path))
-        rows = list(chain.from_iterable(column.labels(row.columns) for side in sides.values() for row in side))
-        names = sorted({folded_label(label): label for label in reversed(rows)}.values())
-        listed = read_review(path, names)
-        examples = chain.from_iterable(context.examples(side) for side in sides.values() if len(side))
-        decided = by_row(listed, examples)
         written = written_values(column, chain.from_iterable(sides.values()))
+        listed = read_review(path, sorted(label for label, _ in written.values()))
+        mapping = context.mapping(sides["train"])
+        read = frozenset((*mapping.columns, *mapping.optional))
+        rows = chain.from_iterable(sides.values())
+        decided = by_row(listed, ((row.origin, row_text(row, column, read)) for row in rows))
 
         def change(row: Row, side: str) -> Row | None:
             found = decided.get(Origin(row.origin.file, row.origin.line))
