@@ -25,7 +25,7 @@ def encoder(tmp_path_factory):
 
 
 def test_texts_of_any_length_have_embeddings_of_length_one(encoder):
-    embed = find_embeddings(settings(encoder=str(encoder)))
+    embed = find_embeddings(settings(encoder=str(encoder)), 10**6)
     found = embed(["a", "", "word " * 900, "a"])
     assert found.shape[0] == 4 and np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert np.allclose(found[0], found[3], atol=1e-5)
@@ -33,9 +33,9 @@ def test_texts_of_any_length_have_embeddings_of_length_one(encoder):
 
 def test_nothing_is_downloaded_unasked(tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path))
-    assert find_embeddings(settings()) is None
+    assert find_embeddings(settings(), 10) is None
     with pytest.raises(InputError, match="nowhere"):
-        find_embeddings(settings(encoder=str(tmp_path / "nowhere")))
+        find_embeddings(settings(encoder=str(tmp_path / "nowhere")), 10)
 
 
 def test_the_doctor_embeds_and_writes_a_review_file(encoder, tmp_path):
@@ -56,5 +56,6 @@ def test_the_default_encoder_is_used_where_it_is_there():
 
     fetch(ENCODER, SILENT)
     like, unlike = "What a wonderful day!", "The invoice is due in March."
-    found = find_embeddings(settings())(["What a lovely morning!", like, unlike])
+    assert find_embeddings(settings(), 10**6) is None, "it takes half a gigabyte"
+    found = find_embeddings(settings(), 10)(["What a lovely morning!", like, unlike])
     assert found[0] @ found[1] > found[0] @ found[2] + 0.3

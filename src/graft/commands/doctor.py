@@ -48,7 +48,7 @@ def diagnose_data(settings: DoctorSettings, reporter: Reporter = SILENT) -> Diag
     if data.tokens is None:
         names = [name for name in names if not getattr(CHECKS.get(name), "needs_model", False)]
     if data.labels and "wrong_labels" in names:
-        data.embed = find_embeddings(settings, reporter)
+        data.embed = find_embeddings(settings, len(data.train.rows), reporter)
     found = Diagnosis(data, run_checks(data, names, lambda check: _config(settings, check)), tuple(names))
     if settings.output_path is not None:
         enter(reporter, "writing")

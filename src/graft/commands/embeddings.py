@@ -15,21 +15,24 @@ from graft.models.resolve import resolve
 from graft.progress import SILENT, Reporter
 
 ENCODER = "all-minilm-l6-v2"
+MOST_ROWS = 100_000
+"""Rows up to which an encoder is used unasked: it takes half a gigabyte, which large data is not to need."""
 LONGEST = 256
 """Tokens of a text that are read: as many as the default encoder was trained on."""
 
 
-def find_embeddings(settings: DoctorSettings, reporter: Reporter = SILENT) -> Embeddings | None:
-    """Return what embeds texts: the encoder that is named, or the default one if it is in the cache.
+def find_embeddings(settings: DoctorSettings, rows: int, reporter: Reporter = SILENT) -> Embeddings | None:
+    """Return what embeds texts: the encoder that is named, or for few rows the default one if it is in the cache.
 
     Args:
         settings: The encoder, and how models are got.
+        rows: The number of rows of the data.
         reporter: Shows the progress.
 
     Raises:
         InputError: If the named encoder is no model.
     """
-    name = settings.encoder or (ENCODER if is_cached(ENCODER) else None)
+    name = settings.encoder or (ENCODER if rows <= MOST_ROWS and is_cached(ENCODER) else None)
     if name is None:
         return None
     named = settings.part(ModelSettings).model_copy(update={"model_name_or_path": name, "model_revision": None})
