@@ -43,6 +43,13 @@ def test_near_texts_are_together_and_others_are_not():
     assert found.similarities[[0, 2]] == pytest.approx(jaccard(shingles(LONG), shingles(f"{LONG}!")))
 
 
+def test_an_instruction_makes_no_few_short_texts_near():
+    instruction = "Classify the text as one of: bad, good. Answer with one of these only."
+    texts = ["Great!", "Bad.", "So so", "I love it", "No way", "Hm ok", "Yes!!", "never"]
+    assert clusters(*[f"{instruction}\n\n{text}" for text in texts]) == list(range(8))
+    assert clusters(*[f"{instruction}\n\n{text}" for text in (LONG, f"{LONG}!", "never")]) == [0, 0, 2]
+
+
 @pytest.mark.parametrize(
     "prompts",
     [

@@ -19,9 +19,20 @@ from numpy.typing import NDArray
 from graft.data.components import Components
 from graft.data.example import Example
 from graft.data.example_set import ExampleSet, Hashes, Places, first_places, prompt_key
-from graft.data.shingles import Bands, band_keys, common_opening, jaccard, shingles, shortened, template_shingles
+from graft.data.shingles import (
+    FEWEST_SAMPLED,
+    Bands,
+    band_keys,
+    common_opening,
+    jaccard,
+    shingles,
+    shortened,
+    template_shingles,
+)
+from graft.data.spelling import folded
 from graft.data.spool import Spool
 
+PARAGRAPH = "\n\n"
 THRESHOLD = 0.8
 """From this Jaccard index on two texts are near."""
 MOST_COMPARED = 32
@@ -133,7 +144,7 @@ class _Texts:
         is_first = self.has_text & (self.firsts == np.arange(len(keys)))
         self._places = np.flatnonzero(is_first)
         self._texts = Spool(_distinct(sets, is_first))
-        opening = common_opening(self._texts)
+        opening = common_opening(self._texts) or _common_paragraphs(sets, is_first)
         if opening:
             self._texts = Spool(text.removeprefix(opening) for text in self._texts)
         self._template = template_shingles(self._texts)
@@ -164,11 +175,28 @@ class _Texts:
 
 
 def _distinct(sets: Sequence[ExampleSet], is_first: NDArray[np.bool_]) -> Iterator[str]:
+    return map(_text, _chosen(sets, is_first))
+
+
+def _chosen(sets: Sequence[ExampleSet], chosen: NDArray[np.bool_]) -> Iterator[Example]:
     start = 0
     for examples in sets:
-        chosen = examples.take(is_first[start : start + len(examples)])
-        yield from map(_text, chosen)
+        yield from examples.take(chosen[start : start + len(examples)])
         start += len(examples)
+
+
+def _common_paragraphs(sets: Sequence[ExampleSet], is_first: NDArray[np.bool_]) -> str:
+    """The paragraphs that few prompts begin with, such as an instruction, as ``prompt_key`` has them.
+
+    Words that these have in common may be what makes them near.
+    """
+    if not 1 < int(is_first.sum()) < FEWEST_SAMPLED:
+        return ""
+    texts = [example.input_text for example in _chosen(sets, is_first)]
+    first, last = min(texts), max(texts)
+    length = next((place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), 0)
+    shared = " ".join(folded(first[: max(0, first.rfind(PARAGRAPH, 0, length))]).split())
+    return f"{shared} " if shared else ""
 
 
 def _text(example: Example) -> str:
