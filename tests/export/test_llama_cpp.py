@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 pytest.importorskip("xllamacpp")
 
@@ -136,11 +137,11 @@ def test_a_worse_file_fails_unless_the_drop_is_allowed(run, tmp_path, monkeypatc
     real = gguf_export.write_gguf
 
     def spoilt(model, *given, **named):
-        model.lm_head.weight.data.normal_()
+        model.lm_head.weight.data.normal_(generator=torch.Generator().manual_seed(0))
         real(model, *given, **named)
 
     monkeypatch.setattr(gguf_export, "write_gguf", spoilt)
-    with pytest.raises(GateError, match=r"accuracy 1\.000 in PyTorch"):
+    with pytest.raises(GateError, match=r"accuracy 0\.625 in PyTorch"):
         exported(run, tmp_path / "out", precision="int8")
     allowed = exported(run, tmp_path / "two", precision="int8", max_accuracy_drop=0.99, parity_rows=16)
     assert allowed["status"] == "finished" and allowed["parity"]["rows"] == 16
