@@ -13,6 +13,7 @@ from graft.config import DataSettings
 from graft.data.example import Origin
 from graft.data.readers import Row
 from graft.data.steps import STEPS, Change, StepContext
+from graft.errors import InputError
 
 ORDER = ("encoding", "control_characters", "html", "blanks", "privacy")
 CASES = {
@@ -118,6 +119,32 @@ def test_the_log_of_changes_has_no_personal_data() -> None:
     _, changes = stepped([{"prompt": " write to jo@example.com\x00", "completion": "x"}], *ORDER)
     assert [change.step for change in changes] == ["control_characters", "blanks", "privacy"]
     assert "jo@" not in str([change.record() for change in changes])
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "merged"),
+    [
+        ("privacy", ("jo@example.com", "al@example.com"), "[e-mail]"),
+        ("html", ("<b>R</b>", "<i>R</i>"), "R"),
+        ("html", ("<br>", "<hr>"), ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["class", "several", "tags"])
+def test_labels_that_differ_do_not_become_one(name: str, labels: tuple[str, str], merged: str, kind: str) -> None:
+    value = {"class": lambda label: label, "several": lambda label: [label, "ok"], "tags": lambda label: [label, "O"]}
+    texts = [f"text {n}" if kind != "tags" else ["text", str(n)] for n in range(40)]
+    column, read = ("tags", "tokens") if kind == "tags" else ("label", "text")
+    rows = [{read: text, column: value[kind](labels[n % 2])} for n, text in enumerate(texts)]
+    with pytest.raises(InputError, match=f"one label, {merged!r}, of 2 in the column {column!r}".replace("[", r"\[")):
+        stepped(rows, name)
+    renamed = [{read: text, column: value[kind](("ops", labels[1])[n % 2])} for n, text in enumerate(texts)]
+    (_, changed, *_), changes = stepped(renamed, name)  # one label alone is still told from the others
+    assert changed[column] == value[kind](merged) and len(changes) == 20
+
+
+def test_the_log_of_masks_says_what_kinds_were_masked() -> None:
+    _, (change,) = stepped([{"prompt": "jo@example.com, +49 30 1234567, al@example.com", "completion": "x"}], "privacy")
+    assert change.record()["why"] == "it had personal data: e-mail, phone"
 
 
 @settings(max_examples=150, deadline=None)

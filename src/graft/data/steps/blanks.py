@@ -6,7 +6,6 @@ import re
 
 from graft.config import DataSettings
 from graft.data.columns import ColumnMapping
-from graft.data.readers import Row
 from graft.data.steps.base import Sides, StepContext
 from graft.data.steps.texts import Rewrite, each_text
 
@@ -37,11 +36,7 @@ class Blanks:
         """
         mapping = context.mapping(sides["train"])
         trim: Rewrite = _line_ends if _is_verbatim(mapping, context.settings) else _trimmed
-
-        def rewrite(row: Row) -> Rewrite:
-            return trim
-
-        return each_text(sides, context, self.name, "blanks around it", rewrite)
+        return each_text(sides, context, self.name, "blanks around it", lambda _: trim)
 
 
 def _is_verbatim(mapping: ColumnMapping, settings: DataSettings) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from graft.data.readers import Row
 from graft.data.steps.base import Sides, StepContext
-from graft.data.steps.texts import Rewrite, each_text
+from graft.data.steps.texts import each_text
 from graft.data.unseen import without_unseen
 
 
@@ -21,11 +20,7 @@ class ControlCharacters:
         Raises:
             InputError: If the columns are not recognized.
         """
-
-        def rewrite(row: Row) -> Rewrite:
-            return _seen
-
-        return each_text(sides, context, self.name, "it had characters that nobody sees", rewrite)
+        return each_text(sides, context, self.name, "it had characters that nobody sees", lambda _: _seen)
 
 
 def _seen(text: str) -> str:

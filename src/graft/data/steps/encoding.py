@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from graft.data.mojibake import repaired
-from graft.data.readers import Row
 from graft.data.steps.base import Sides, StepContext
-from graft.data.steps.texts import Rewrite, each_text
+from graft.data.steps.texts import each_text
 
 
 class Encoding:
@@ -21,8 +20,4 @@ class Encoding:
         Raises:
             InputError: If the columns are not recognized.
         """
-
-        def rewrite(row: Row) -> Rewrite:
-            return repaired
-
-        return each_text(sides, context, self.name, "it was decoded with a wrong encoding", rewrite)
+        return each_text(sides, context, self.name, "it was decoded with a wrong encoding", lambda _: repaired)

@@ -21,7 +21,7 @@ class Html:
         """Return the rows with plain text.
 
         Raises:
-            InputError: If the columns are not recognized.
+            InputError: If the columns are not recognized, or labels would become one without their tags.
         """
         mapping = context.mapping(sides["train"])
         read = frozenset((*mapping.columns, *mapping.optional))
@@ -30,7 +30,7 @@ class Html:
             texts = [text for _, text in texts_of(row, read)]
             return None if is_about_markup(texts) else _plain
 
-        return each_text(sides, context, self.name, "it had HTML", rewrite)
+        return each_text(sides, context, self.name, "it had HTML", rewrite, keep_labels_apart=True)
 
 
 def _plain(text: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from graft.data.personal import masked
-from graft.data.readers import Row
+from graft.data.personal import find, masked
 from graft.data.steps.base import Sides, StepContext
-from graft.data.steps.texts import Rewrite, each_text
+from graft.data.steps.texts import each_text
 
 
 class Privacy:
@@ -15,13 +14,13 @@ class Privacy:
     title = "mask personal data and secrets"
 
     def apply(self, sides: Sides, context: StepContext) -> Sides:
-        """Return the rows with masks; the log has none of what they hide.
+        """Return the rows with masks; the log says which kinds were masked, and has none of what they hide.
 
         Raises:
-            InputError: If the columns are not recognized.
+            InputError: If the columns are not recognized, or labels would become one behind a mask.
         """
+        return each_text(sides, context, self.name, _why, lambda _: masked, keep_labels_apart=True)
 
-        def rewrite(row: Row) -> Rewrite:
-            return masked
 
-        return each_text(sides, context, self.name, "it had personal data", rewrite)
+def _why(before: str) -> str:
+    return f"it had personal data: {', '.join(dict.fromkeys(found.kind for found in find(before)))}"
