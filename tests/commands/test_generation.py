@@ -151,9 +151,12 @@ def test_with_data_prompts_are_asked_as_its_rows_and_get_what_it_has_for_a_class
     assert "one of: bad, good." in server.bodies()[0]["messages"][0]["content"]
 
 
-def test_prompts_that_models_are_judged_by_are_not_sent(server, prompts, tmp_path):
+@pytest.mark.parametrize(
+    "columns", [lambda q: {"text": q, "label": "bad"}, lambda q: {"question": q, "choices": ["a"]}]
+)
+def test_prompts_that_models_are_judged_by_are_not_sent(columns, server, prompts, tmp_path):
     judged = write(tmp_path / "eval.jsonl", [{"text": TEXTS[2].upper() + "!", "label": "good"}])
-    against = write(tmp_path / "bench.jsonl", [{"text": TEXTS[5], "label": "bad"}])
+    against = write(tmp_path / "bench.jsonl", [columns(TEXTS[5])])
     doubled = [*({"text": text} for text in TEXTS), {"text": TEXTS[0]}]
     prompts, out = write(tmp_path / "p.jsonl", doubled), tmp_path / "out"
     done = generate(out, server, generate=prompts, generate_labels=LABELS, eval_data_files=judged, against=against)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from graft.commands.served import check_body, endpoint_of, masked, say_what_is_sent
 from graft.config import DataSettings, ModelSettings, PrepareSettings, ServerSettings, Settings
+from graft.data.against import load_against
 from graft.data.example import AnswerExample
 from graft.data.readers import Row
 from graft.data.sources import Loaded, load_rows
@@ -80,7 +81,9 @@ def rows_against(settings: PrepareSettings) -> Sequence[Row]:
     """
     if not settings.against:
         return ()
-    return load_rows(settings_of_files(settings.part(DataSettings), settings.against), settings.token).train
+    loaded = load_against(settings.part(DataSettings), settings.against, settings.token)
+    loaded.faults.raise_if_any()
+    return loaded.train
 
 
 def teacher_of(settings: PrepareSettings, output: Path, reporter: Reporter) -> Teacher | None:

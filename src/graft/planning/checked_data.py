@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from graft.config import DataSettings
+from graft.data.against import load_against, prompts_against
 from graft.data.checks import CheckedData, Side
 from graft.data.columns import ColumnMapping, recognize
 from graft.data.columns.preferences import NAME as CHOSEN
@@ -54,13 +55,18 @@ def read_data(
     refused: Problem | None = None
     with faults.collecting():
         mapping, refused = _mapping(loaded.train, settings, recognize if model is None else model.recognize)
-    other = _against(settings, against, token, faults)
+    other = None if not against else load_against(settings, against, token)
     train = _side("train", loaded.train, mapping, faults, loaded.source.path)
     judged_by = loaded.eval_source.path if loaded.eval_source else ""
     held_out = None if loaded.eval is None else _side("eval", loaded.eval, mapping, faults, judged_by)
-    compared = None if other is None else _side("against", other, mapping, faults, ", ".join(against or ()))
+    uncompared = Faults() if other is None else other.faults
+    compared = None
+    if other is not None:
+        asked = None if mapping is None else prompts_against(other.train, loaded.train, mapping, uncompared)
+        compared = Side("against", other.train, asked or ExampleSet.of([]), ", ".join(against or ()))
     labels = None if mapping is None or mapping.names is not None else mapping.labels or find_labels(train.examples)
     data = CheckedData(train, held_out, compared, mapping, faults, labels, seed, preferences=refused, reporter=reporter)
+    data.uncompared = uncompared
     data.tokens = model.tokens_of(data, loaded) if model is not None else None
     return data
 
@@ -79,18 +85,6 @@ def _mapping(
         with suppress(InputError):
             return find(rows, settings.model_copy(update={"column_mapping": CHOSEN})), error.problems[0]
         return None, error.problems[0]
-
-
-def _against(
-    settings: DataSettings, against: Sequence[str] | None, token: str | None, faults: Faults
-) -> Sequence[Row] | None:
-    """The rows to compare with."""
-    if not against:
-        return None
-    where = {"data_name": None, "data_files": tuple(against), "train_split": None, "eval_split": None}
-    loaded = load_readable(settings.model_copy(update={**where, "eval_data_files": None}), token)
-    faults.take(loaded.faults.found)
-    return loaded.train
 
 
 def _side(name: str, rows: Sequence[Row], mapping: ColumnMapping | None, faults: Faults, source: str) -> Side:

@@ -67,7 +67,7 @@ def test_near_duplicates_with_the_same_answer_are_told_from_those_with_another(f
     findings = found(rows, names=["near_duplicates"])
     assert said(findings) == [("near_duplicates", "warning", "train", [7, 9]), ("near_twins", "note", "train", [8])]
     repeated = findings[0][0]
-    assert repeated.fix == "graft prepare DATA --steps near_duplicates"
+    assert repeated.fix == "graft prepare DATA -o OUT --steps near_duplicates"
     assert "train.jsonl:1" in repeated.evidence[0] and "Jaccard index 0.9" in repeated.evidence[0]
     assert sum(repeated.figures["similarity"]["counts"]) == 2
 
@@ -143,3 +143,79 @@ def test_conversations_are_named_once_though_they_have_several_answers(found):
     chat = turns(TEXTS[0], "yes", TEXTS[1], "no")
     findings = found([chat, turns(TEXTS[2], "maybe"), chat], [chat])
     assert said(findings) == [("duplicates", "warning", "train", [3]), ("leakage", "warning", "eval", [1])]
+
+
+def test_a_near_twin_is_named_and_not_the_exact_copy_of_the_row(found):
+    like = [row(f"{TEXTS[0]}!!"), row(f"{TEXTS[1]}.", "bad")]
+    rows = [*map(row, TEXTS), *like, *like]
+    repeated, others = (finding for finding, _ in found(rows, names=["near_duplicates"]))
+    for finding, twin in ((repeated, "train.jsonl:1"), (others, "train.jsonl:2")):
+        assert [twin in line and "Jaccard index 0." in line for line in finding.evidence] == [True]
+
+
+def test_a_row_that_repeats_a_contradicting_copy_nearly_is_a_repetition_of_it(found):
+    rows = [*map(row, TEXTS), row(TEXTS[0], "bad"), row(f"{TEXTS[0]}!", "bad")]
+    assert said(found(rows, names=["near_duplicates"])) == [("near_duplicates", "warning", "train", [8])]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda text, n: row(text, ("good", "bad")[n % 2]),
+        lambda text, n: {"prompt": text, "completion": f"answer {n}"},
+        lambda text, n: {"instruction": text, "input": "", "output": f"answer {n}"},
+        lambda text, n: {"question": text, "context": " ", "answer": f"answer {n}"},
+    ],
+)
+def test_empty_prompts_are_named_once_and_are_like_no_other_row(found, make):
+    rows = [make(text, n) for n, text in enumerate((*TEXTS, *TEXTS, "", " \n", "", "\t"))]
+    rows = [*rows[:6], *rows[12:]]
+    (finding, lines), *others = found(rows, rows[6:7], names=[*CHECKS[1:], "empty_prompts"])
+    assert (finding.kind, finding.severity, lines) == ("empty_prompts", "warning", [7, 8, 9, 10])
+    assert [(each.kind, each.side) for each, _ in others] == [("empty_prompts", "eval")]
+
+
+def test_an_empty_input_beside_an_instruction_is_no_empty_prompt(found):
+    rows = [{"instruction": text, "input": "", "output": "yes"} for text in TEXTS]
+    assert said(found(rows, names=["empty_prompts"])) == []
+
+
+BENCHMARKS = [
+    lambda text: {"text": text},
+    lambda text: {"question": text, "choices": ["a", "b"], "answer": 1},
+    lambda text: {"prompt": text, "canonical_solution": "x"},
+    lambda text: {"messages": [{"role": "user", "content": text}]},
+    lambda text: {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "yes"}]},
+]
+TRAINED = [
+    row,
+    lambda text: {"prompt": text, "completion": "yes"},
+    lambda text: {"instruction": text, "input": "", "output": "yes"},
+    lambda text: {"text": text},
+    lambda text: {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "yes"}]},
+    lambda text: {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": text},
+            {"role": "assistant", "content": "yes"},
+        ]
+    },
+    lambda text: {"prompt": [{"role": "user", "content": text}], "completion": [{"role": "assistant", "content": "y"}]},
+]
+
+
+@pytest.mark.parametrize("train", TRAINED)
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_a_benchmark_is_compared_whatever_its_columns_are(found, train, benchmark):
+    judged = [benchmark(text) for text in (TEXTS[0], "nothing like it", f"{TEXTS[1]}?")]
+    findings = found([train(text) for text in TEXTS], against=judged, names=[*CHECKS, "unreadable"])
+    assert said(findings) == [("leakage", "warning", "against", [1]), ("near_leakage", "warning", "against", [3])]
+
+
+def test_what_is_wrong_with_a_benchmark_is_said_of_it_and_is_no_error(found):
+    rows = [*map(row, TEXTS)]
+    ((finding, _),) = found(rows, against=[{"id": 1, "score": 2}], names=["unreadable"])
+    assert (finding.kind, finding.severity, finding.side) == ("not_compared", "warning", "against")
+    assert "refuse" not in finding.why and "text" in finding.title
+    findings = found(rows, against=[{"question": TEXTS[0]}, {"question": None}], names=["unreadable", "leakage"])
+    assert said(findings) == [("not_compared", "warning", "against", [2]), ("leakage", "warning", "against", [1])]

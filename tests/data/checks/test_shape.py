@@ -171,3 +171,35 @@ def test_values_of_another_type_are_named(tmp_path: Path) -> None:
 def test_nothing_is_found_in_calm_rows(tmp_path: Path) -> None:
     checks = ("unreadable", "columns", "templates", "conversations", "html", "encoding", "control_characters")
     assert findings(tmp_path, CALM, *checks, "languages", "personal_data") == []
+
+
+def _say(role: str, text: str) -> dict[str, str]:
+    return {"role": role, "content": text}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": [_say("user", "q")], "chosen": [_say("assistant", "a")], "rejected": [_say("assistant", "b")]},
+        {
+            "chosen": [_say("user", "q"), _say("assistant", "a")],
+            "rejected": [_say("user", "q"), _say("assistant", "b")],
+        },
+        {
+            "prompt": "q",
+            "chosen": [_say("user", "q"), _say("assistant", "a")],
+            "rejected": [_say("user", "q"), _say("assistant", "b")],
+            "messages": [_say("user", "q"), _say("assistant", "a")],
+        },
+        {"prompt": [_say("user", "q")], "response_a": "a", "response_b": "b"},
+    ],
+)
+@pytest.mark.parametrize("named", [None, "chosen"])
+def test_answers_beside_turns_are_in_order(row: dict[str, Any], named: str | None, tmp_path: Path) -> None:
+    assert findings(tmp_path, [row] * 3, "conversations", column_mapping=named) == []
+
+
+def test_turns_of_an_answer_that_do_not_follow_those_of_the_prompt_are_out_of_order(tmp_path: Path) -> None:
+    row = {"prompt": [_say("user", "q"), _say("assistant", "a")], "completion": [_say("assistant", "b")]}
+    (finding,) = findings(tmp_path, [row] * 3, "conversations")
+    assert finding.kind == "roles_out_of_order" and finding.figures == {"two turns of the assistant in a row": 3}

@@ -35,6 +35,7 @@ CHECKS: Registry[Check] = Registry(
         "lengths": f"{_HERE}.lengths:Lengths",
         "answers": f"{_HERE}.answers:Answers",
         "duplicates": f"{_HERE}.duplicates:Duplicates",
+        "empty_prompts": f"{_HERE}.empty_prompts:EmptyPrompts",
         "near_duplicates": f"{_HERE}.near_duplicates:NearDuplicates",
         "contradictions": f"{_HERE}.contradictions:Contradictions",
         "leakage": f"{_HERE}.leakage:Leakage",

@@ -67,6 +67,11 @@ def many(count: int, one: str, several: str = "") -> str:
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
+def prepare_command(options: str) -> str:
+    """Return the command that mends rows, as it is typed: ``graft prepare DATA -o OUT --steps html``."""
+    return f"graft prepare DATA -o OUT {options}"
+
+
 class Check(Protocol):
     """Looks for one kind of fault in data.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from graft.data.checks.base import Finding
+from graft.data.checks.base import Finding, prepare_command
 from graft.data.checks.spotted import Spotted, counted_rows
 from graft.data.checks.view import CheckedData, texts_of
 from graft.data.mojibake import repaired
@@ -67,7 +67,7 @@ class ControlCharacters:
                         found.rows,
                         why=kind.why,
                         remedy="remove them",
-                        fix="graft prepare DATA --steps control_characters",
+                        fix=prepare_command("--steps control_characters"),
                         evidence=tuple(found.evidence),
                         side=side.name,
                     )

@@ -12,6 +12,8 @@ from graft.data.chat_formats import LISTS, holds_messages
 from graft.data.checks.base import Finding
 from graft.data.checks.spotted import Spotted, counted_rows
 from graft.data.checks.view import CheckedData, Side
+from graft.data.columns import ColumnMapping
+from graft.data.columns.names import is_rejected
 from graft.data.readers import Row
 from graft.data.speakers import CALL, known_role
 from graft.data.values import nothing
@@ -66,28 +68,43 @@ class Conversations:
 
 def _spotted(side: Side, data: CheckedData) -> tuple[Spotted, Spotted, Counter[str]]:
     order, empty, reasons = Spotted(), Spotted(), Counter[str]()
-    whole = data.mapping is None or data.mapping.kind in _WHOLE
+    whole = data.mapping is not None and data.mapping.kind in _WHOLE
     for row in side.rows:
-        turns = _turns(row, data.read_columns())
-        found = _disorder(turns, whole)
+        talks = _conversations(row, data.mapping)
+        found = list(dict.fromkeys(reason for turns in talks for reason in _disorder(turns, whole)))
         reasons.update(found)
         if found:
-            order.add(row.origin, ", ".join([*found]))
+            order.add(row.origin, ", ".join(found))
+        turns = [turn for talk in talks for turn in talk]
         bare = [number for number, turn in enumerate(turns, 1) if turn.empty]
         if bare:
             empty.add(row.origin, f"turn {bare[0]} of {len(turns)} ({turns[bare[0] - 1].role}) is empty")
     return order, empty, reasons
 
 
-def _turns(row: Row, columns: frozenset[str] | None) -> list[_Turn]:
-    """The turns in the columns that are read, one column behind the other; those of unknown roles are left out."""
-    found = []
-    for name, value in row.columns.items():
-        if (columns is None or name in columns) and not isinstance(value, str) and holds_messages(value):
-            listed = decoded(value)
-            inside = next((listed[name] for name in LISTS if isinstance(listed, dict) and name in listed), listed)
-            found += [turn for each in (inside if isinstance(inside, list) else [inside]) for turn in _turn(each)]
+def _conversations(row: Row, mapping: ColumnMapping | None) -> list[list[_Turn]]:
+    """The conversations of a row: of an answer's turns, those of the prompt before them, unless it repeats these.
+
+    Where the columns are not recognized each is a conversation. Rejected answers are none that is learned.
+    """
+    found: list[list[_Turn]] = []
+    for name in row.columns if mapping is None else mapping.columns:
+        value = row.columns.get(name)
+        if is_rejected(name) or isinstance(value, str) or not holds_messages(value):
+            continue
+        turns = _turns(value)
+        if mapping is not None and found and turns[:1] and turns[0].role in {"assistant", CALL, "tool"}:
+            found[-1] += turns
+        else:
+            found.append(turns)
     return found
+
+
+def _turns(value: Any) -> list[_Turn]:
+    """The turns in a value; those of unknown roles are left out."""
+    listed = decoded(value)
+    inside = next((listed[name] for name in LISTS if isinstance(listed, dict) and name in listed), listed)
+    return [turn for each in (inside if isinstance(inside, list) else [inside]) for turn in _turn(each)]
 
 
 def _turn(message: Any) -> Iterator[_Turn]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from graft.data.checks.base import Finding
+from graft.data.checks.base import Finding, prepare_command
 from graft.data.checks.quoted import at, first_rows, many, quoted
 from graft.data.checks.view import CheckedData, Side
 from graft.data.duplicates import find_duplicates
@@ -45,7 +45,7 @@ class Duplicates:
             remedy="nothing: graft finetune leaves them out, unless --keep_duplicates is given"
             if side.name == "train"
             else "remove them, so that no row counts twice",
-            fix="graft prepare DATA --steps duplicates",
+            fix=prepare_command("--steps duplicates"),
             evidence=tuple(f"{quoted(examples, row)} is equal to {examples[first].origin}" for row, first in pairs),
             figures={"rows": count, "share": round(share, 4)},
             side=side.name,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from graft.data.checks.base import Finding
+from graft.data.checks.base import Finding, prepare_command
 from graft.data.checks.spotted import Spotted, counted_rows
 from graft.data.checks.view import CheckedData, Side, texts_of
 from graft.data.mojibake import first_difference, repaired
@@ -33,7 +33,7 @@ class Encoding:
                     wrong.rows,
                     why="the model learns to write such characters, and does not recognize the words in clean text",
                     remedy="repair the text; where many rows are concerned, correct how the file was made",
-                    fix="graft prepare DATA --steps encoding",
+                    fix=prepare_command("--steps encoding"),
                     evidence=tuple(wrong.evidence),
                     side=side.name,
                 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from graft.data.checks.base import Finding
+from graft.data.checks.base import Finding, prepare_command
 from graft.data.checks.spotted import Spotted, counted_rows, severity_of
 from graft.data.checks.view import CheckedData, texts_of
 from graft.data.markup import is_about_markup, leftover
@@ -37,7 +37,7 @@ class Html:
                     spotted.rows,
                     why="the model learns to write tags and entities, and spends tokens on them",
                     remedy="remove the tags and decode the entities, unless the model is to read or write HTML",
-                    fix="graft prepare DATA --steps html",
+                    fix=prepare_command("--steps html"),
                     evidence=tuple(spotted.evidence),
                     figures={"share": round(len(spotted) / len(side.rows), 4)},
                     side=side.name,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from graft.data.checks.base import Finding
+from graft.data.checks.base import Finding, prepare_command
 from graft.data.checks.view import CheckedData, Side
 from graft.data.classes import SPELLING
 from graft.data.label_column import LabelColumn, label_column
@@ -59,7 +59,7 @@ def _spellings(
         rows,
         why=why if folded else "they are learned as different ones",
         remedy="write each label in one way",
-        fix="graft prepare DATA -o OUT --steps labels",
+        fix=prepare_command("--steps labels"),
         evidence=_listed(found, counts),
         figures=_figures(found, counts),
         side=side.name,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from graft.data.checks.base import Finding, Severity
+from graft.data.checks.base import Finding, Severity, prepare_command
 from graft.data.checks.quoted import at, first_rows, many, quoted
 from graft.data.checks.view import CheckedData, Side
 from graft.data.example_set import ExampleSet, Places
@@ -16,7 +17,9 @@ from graft.data.repeats import find_leaks
 
 def judged(data: CheckedData) -> Iterator[Side]:
     """Yield the sides that must not be in the training data."""
-    return (side for side in (data.eval, data.against) if side is not None and len(side.examples))
+    for side in (data.eval, data.against):
+        if side is not None and len(data.asking(side)):
+            yield replace(side, examples=data.asking(side))
 
 
 class Leakage:
@@ -28,7 +31,7 @@ class Leakage:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for rows that are equal, and one for equal prompts, for each side with such rows."""
-        train = data.train.examples
+        train = data.asking(data.train)
         for side in judged(data):
             found = find_leaks(train, side.examples, threshold=None)
             in_train = ("is also in the training data", "are also in the training data")
@@ -66,7 +69,7 @@ def leak(
         rows,
         why=f"{len(rows) / whole:.1%} of the {whole:,} {named[1]}: scores on them {sure} too high",
         remedy=remedy,
-        fix=f"graft prepare DATA --steps {step}" if given else "",
+        fix=prepare_command(f"--steps {step}") if given else "",
         evidence=tuple(f"{quoted(examples, row)} is trained on as {quoted(train, twin)}" for row, twin in pairs),
         figures={"rows": len(rows), "share": round(len(rows) / whole, 4)},
         side=side.name,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from graft.data.checks.base import Finding, Severity
+from graft.data.checks.base import Finding, Severity, prepare_command
 from graft.data.checks.duplicates import LARGE_SHARE
-from graft.data.checks.quoted import at, first_rows, many, quoted
+from graft.data.checks.quoted import at, many, quoted
 from graft.data.checks.view import CheckedData, Side
 from graft.data.example_set import ExampleSet, Places, first_places
-from graft.data.near import THRESHOLD, Clusters, near_clusters
+from graft.data.near import THRESHOLD, Clusters, compared_places, near_clusters
 from graft.data.repeats import near_repeats
 
 
@@ -26,8 +26,8 @@ class NearDuplicates:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for near duplicates with the same answer, and one for others, for each side with such."""
-        for side in (replace(side, examples=side.examples.originals()) for side in data.sides):
-            found = near_clusters(side.examples)
+        for side in (_compared(data, side) for side in data.sides):
+            found = _clusters(side.examples)
             repeats, others = _by_answer(side.examples, found)
             if len(repeats):
                 yield self._repeated(side, found, repeats)
@@ -35,7 +35,7 @@ class NearDuplicates:
                 yield self._others(side, found, others)
 
     def _repeated(self, side: Side, found: Clusters, chosen: Places) -> Finding:
-        share = len(chosen) / len(first_rows(side.examples))
+        share = len(chosen) / len(side.rows or side.examples)
         verb = "repeats" if len(chosen) == 1 else "repeat"
         return self._finding(
             side,
@@ -46,7 +46,7 @@ class NearDuplicates:
             f"{many(len(chosen), 'row')} nearly {verb} an earlier row, with the same answer",
             "the model learns what they repeat at the cost of the rest",
             "remove them, unless the small difference is what is to be learned",
-            "graft prepare DATA --steps near_duplicates",
+            prepare_command("--steps near_duplicates"),
         )
 
     def _others(self, side: Side, found: Clusters, chosen: Places) -> Finding:
@@ -75,7 +75,7 @@ class NearDuplicates:
         fix: str,
     ) -> Finding:
         examples = side.examples
-        share = len(chosen) / len(first_rows(examples))
+        share = len(chosen) / len(side.rows or examples)
         shown = [(place, found.twins[place], found.similarities[place]) for place in chosen[:5].tolist()]
         counts, edges = np.histogram(found.similarities[chosen], bins=4, range=(THRESHOLD, 1))
         return Finding(
@@ -97,6 +97,22 @@ class NearDuplicates:
             },
             side=side.name,
         )
+
+
+def _compared(data: CheckedData, side: Side) -> Side:
+    """The side with one example of each row that asks something and is no copy that a program made."""
+    examples = data.asking(side).originals()
+    return replace(side, examples=examples.take(compared_places(examples)))
+
+
+def _clusters(examples: ExampleSet) -> Clusters:
+    """What is near each other where each prompt, compared exactly, counts once: no copy of a row is its near twin."""
+    first = first_places(examples.inputs)
+    distinct = np.unique(first)
+    found = near_clusters(examples.take(distinct))
+    at_first = np.searchsorted(distinct, first)
+    twins = np.where(found.twins < 0, -1, distinct[found.twins])[at_first]
+    return Clusters(distinct[found.leaders][at_first], twins, found.similarities[at_first])
 
 
 def _by_answer(examples: ExampleSet, found: Clusters) -> tuple[Places, Places]:

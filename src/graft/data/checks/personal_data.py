@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from graft.data.checks.base import Finding, Severity
+from graft.data.checks.base import Finding, Severity, prepare_command
 from graft.data.checks.spotted import Spotted, counted_rows
 from graft.data.checks.view import CheckedData, Side, texts_of
 from graft.data.personal import SECRETS, Found, find, shown_around
@@ -50,7 +50,7 @@ def _finding(kind: str, name: str, what: str, spotted: Spotted, count: int, side
         spotted.rows,
         why="a model can write what it was trained on, word for word; whoever has the model has these",
         remedy=f"revoke them, and {remedy}" if kind in SECRETS else remedy,
-        fix="graft prepare DATA --steps privacy",
+        fix=prepare_command("--steps privacy"),
         evidence=tuple(spotted.evidence),
         figures={"found": count, "mask": f"[{kind}]"},
         side=side,

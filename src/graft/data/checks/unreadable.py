@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from graft.data.checks.base import Finding
+from graft.data.checks.base import Finding, Severity
 from graft.data.checks.view import CheckedData
 from graft.data.example import MOST_PLACES
 from graft.data.faults import FaultKind
@@ -17,7 +17,7 @@ _LONGEST = 160
 
 
 class Unreadable:
-    """Rows that ``graft finetune`` would refuse."""
+    """Rows that ``graft finetune`` would refuse, and rows of ``--against`` that cannot be compared."""
 
     name = "unreadable"
     title = "Unreadable rows"
@@ -26,16 +26,24 @@ class Unreadable:
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each kind of fault, with the places of all rows that have it."""
         for kind in data.faults.kinds:
-            yield Finding(
-                "unreadable",
-                "error",
-                _title(kind),
-                kind.rows,
-                why="graft finetune refuses data with such rows",
-                remedy=kind.first[0].remedy or "correct or remove these rows",
-                evidence=tuple(_said(problem) for problem in kind.first[:MOST_PLACES]),
-                figures={"faults": kind.count},
-            )
+            yield _finding(kind, "unreadable", "error", "graft finetune refuses data with such rows", "train")
+        for kind in data.uncompared.kinds:
+            why = "these rows of --against are not compared with the training data"
+            yield _finding(kind, "not_compared", "warning", why, "against")
+
+
+def _finding(kind: FaultKind, name: str, severity: Severity, why: str, side: str) -> Finding:
+    return Finding(
+        name,
+        severity,
+        _title(kind),
+        kind.rows,
+        why=why,
+        remedy=kind.first[0].remedy or "correct or remove these rows",
+        evidence=tuple(_said(problem) for problem in kind.first[:MOST_PLACES]),
+        figures={"faults": kind.count},
+        side=side,
+    )
 
 
 def _title(kind: FaultKind) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from graft.data.asked import lacks_prompt
 from graft.data.columns import ColumnMapping
 from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
@@ -105,6 +106,7 @@ class CheckedData:
         against: Further rows that must not be in the training data (``--against``).
         mapping: How the columns are read; None where they are not recognized.
         faults: What is wrong with rows that could not be read or converted.
+        uncompared: Why rows of ``against`` are not compared with the training data.
         labels: The classes, where answers are such.
         seed: Decides what is sampled.
         embed: Makes embeddings; None where no encoder is there.
@@ -125,6 +127,8 @@ class CheckedData:
     tokens: Tokens | None = None
     preferences: Problem | None = None
     reporter: Reporter = SILENT
+    uncompared: Faults = field(default_factory=Faults)
+    _asking: dict[str, ExampleSet] = field(default_factory=dict, repr=False)
 
     @property
     def sides(self) -> Iterator[Side]:
@@ -134,6 +138,14 @@ class CheckedData:
     def read_columns(self) -> frozenset[str] | None:
         """Return the columns that prompts and answers come from; None where all are looked at."""
         return None if self.mapping is None else frozenset((*self.mapping.columns, *self.mapping.optional))
+
+    def asking(self, side: Side) -> ExampleSet:
+        """Return the examples of a side whose prompt is not empty: others are not alike, whatever stands before it."""
+        if side.name not in self._asking:
+            empty = {row.origin for row in side.rows if self.mapping is not None and lacks_prompt(row, self.mapping)}
+            kept = np.fromiter((example.origin not in empty for example in side.examples), bool) if empty else None
+            self._asking[side.name] = side.examples if kept is None else side.examples.take(kept)
+        return self._asking[side.name]
 
 
 def texts_of(row: Row, columns: frozenset[str] | None = None) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from graft.data.checks.base import Finding
+from graft.data.checks.base import Finding, prepare_command
 from graft.data.checks.view import CheckedData
 from graft.data.class_rows import ClassRows
 from graft.data.located import Located
@@ -50,7 +50,7 @@ def _suspects(rows: ClassRows, found: Suspects, count: int, best: Gain, embedded
         f"{best}",
         remedy="look at them: correct or drop those that are wrong, and keep the others"
         + ("; or remove the worst by score" if best.shown else ""),
-        fix="graft prepare DATA -o OUT --drop_suspects true"
+        fix=prepare_command("--drop_suspects true")
         if best.shown
         else "graft doctor DATA -o OUT, edit OUT/review.jsonl, graft prepare DATA --review OUT/review.jsonl -o OUT",
         evidence=tuple(_sentence(rows, found, number) for number in range(min(count, MOST_SHOWN))),

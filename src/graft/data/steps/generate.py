@@ -11,6 +11,7 @@ import numpy as np
 
 from graft.config import DataSettings, Listed, Settings, setting
 from graft.config.types import Paths
+from graft.data.against import prompts_against
 from graft.data.checks import CHECKS, CheckedData, Side, run_checks
 from graft.data.example import AnswerExample, Origin
 from graft.data.example_set import ExampleSet, prompt_key, text_hash
@@ -151,8 +152,12 @@ def _asked(prompts: Sequence[Row], form: PromptForm, sides: Sides, context: Step
 def _near_judged(asked: Sequence[_Asked], form: PromptForm, sides: Sides, context: StepContext) -> set[int]:
     """The places of prompts that are nearly those of rows that models are judged by."""
     judged = [to_examples(sides[side], form.mapping, Faults()) for side in JUDGED if sides.get(side)]
-    if context.against:
-        judged.append(context.examples(context.against))
+    if context.against and asked:
+        first = asked[0]
+        answered = form.answered(first.row, next(iter(form.labels), "…"), first.example)
+        sample = first.row if form.is_text else replace(first.row, columns=answered)
+        judged.append(prompts_against(context.against, [sample], form.mapping, faults := Faults()))
+        faults.raise_if_any()
     prompts = ExampleSet.of([each.example for each in asked])
     return {
         place for rows in judged if asked for place in np.flatnonzero(near_twins(prompts, rows).places >= 0).tolist()
