@@ -85,6 +85,12 @@ def test_labels_of_texts_are_asked_as_rows_with_labels_are_trained_and_say_where
     [
         ({"prompt": "hello you"}, {}, ["hello you"], {"prompt": "hello you", "completion": "HELLO YOU"}),
         (
+            {"prompt": "hello", "history": [["a", "b"]]},
+            {"ignore_columns": "history"},
+            ["hello"],
+            {"prompt": "hello", "completion": "HELLO"},
+        ),
+        (
             {"prompt": "hello"},
             {"system_prompt": "Be kind."},
             ["Be kind.", "hello"],

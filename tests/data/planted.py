@@ -119,7 +119,7 @@ FORM: dict[str, list[Callable[[Row], Any]]] = {
         _on("text", _mojibake("cp1252", "It’s a café in São Paulo")),
         _on("text", _mojibake("latin-1", "die Straße ist schön, größer als früher")),
         _on("text", _mojibake("cp1252", "it’s “here – and dashed…")),
-        _on("text", lambda text: f"{text} na\ufffdve caf\ufffd"),
+        _on("text", "{} na\ufffdve caf\ufffd".format),
         _on("text", _mojibake("cp1251", "déjà vu, garçon")),
         _on("text", _mojibake("cp1252", "¿Qué pasó mañana? ¡Adiós, señor!")),
     ],
@@ -127,32 +127,32 @@ FORM: dict[str, list[Callable[[Row], Any]]] = {
         _on("text", lambda text: f"{text[:20]}\x00{text[20:]}"),
         _on("text", lambda text: f"\x1b[31m{text}\x1b[0m"),
         _on("text", lambda text: f"{text[:10]}\u200b{text[10:20]}\u200b{text[20:]}"),
-        _on("text", lambda text: f"{text}\x07\x08"),
+        _on("text", "{}\x07\x08".format),
         _on("text", lambda text: f"{text[:15]}\u202e{text[15:]}"),
-        _on("text", lambda text: f"\ufeff{text}"),
+        _on("text", "\ufeff{}".format),
     ],
     "html": [
         _on("text", lambda text: f"<p>{text}</p>"),
-        _on("text", lambda text: f"{text}<br /><br />And more of it."),
+        _on("text", "{}<br /><br />And more of it.".format),
         _on("text", lambda text: f'<div class="post"><a href="/x?y=1&amp;z=2">link</a> {text}</div>'),
-        _on("text", lambda text: f"{text} &lt;3 &amp;&nbsp;so on"),
+        _on("text", "{} &lt;3 &amp;&nbsp;so on".format),
         _on("text", lambda text: f"{text.replace(' ', '&#32;', 2)} don&#39;t"),
         _on("text", lambda text: f"<b>{text[:20]}</b>{text[20:]}"),
     ],
     "personal_data": [
-        _on("text", lambda text: f"{text} Write to marie.curie@sorbonne.example.org"),
-        _on("text", lambda text: f"{text} call +49 30 901820 tomorrow"),
-        _on("text", lambda text: f"{text} my card is 4111 1111 1111 1111"),
-        _on("text", lambda text: f"{text} IBAN DE89 3704 0044 0532 0130 00"),
-        _on("text", lambda text: f"jane_doe+lists@mail.example.co.uk says: {text}"),
-        _on("text", lambda text: f"{text} SSN 536-90-4399"),
-        _on("text", lambda text: f"{text} phone: (212) 736-5000"),
-        _on("text", lambda text: f"{text} 5500005555555559"),
+        _on("text", "{} Write to marie.curie@sorbonne.example.org".format),
+        _on("text", "{} call +49 30 901820 tomorrow".format),
+        _on("text", "{} my card is 4111 1111 1111 1111".format),
+        _on("text", "{} IBAN DE89 3704 0044 0532 0130 00".format),
+        _on("text", "jane_doe+lists@mail.example.co.uk says: {}".format),
+        _on("text", "{} SSN 536-90-4399".format),
+        _on("text", "{} phone: (212) 736-5000".format),
+        _on("text", "{} 5500005555555559".format),
     ],
     "secrets": [
-        _on("text", lambda text: f"{text} sk-proj-Zb3Lk9Qx2Tn8Vw5Rm1Yc7Hd4Jf6Gs0Pa"),
-        _on("text", lambda text: f"{text} AKIAIOSFODNN7QRSTUVW"),
-        _on("text", lambda text: f"{text} ghp_16C7e42F292c6912E7710c838347Ae178B4a"),
+        _on("text", "{} sk-proj-Zb3Lk9Qx2Tn8Vw5Rm1Yc7Hd4Jf6Gs0Pa".format),
+        _on("text", "{} AKIAIOSFODNN7QRSTUVW".format),
+        _on("text", "{} ghp_16C7e42F292c6912E7710c838347Ae178B4a".format),
         _on(
             "text",
             lambda text: (
@@ -160,7 +160,7 @@ FORM: dict[str, list[Callable[[Row], Any]]] = {
                 "-----END RSA PRIVATE KEY-----"
             ),
         ),
-        _on("text", lambda text: f"{text} xoxb-2413508763-2413508763241-AbCdEfGhIjKlMnOpQrStUvWx"),
+        _on("text", "{} xoxb-2413508763-2413508763241-AbCdEfGhIjKlMnOpQrStUvWx".format),
     ],
     "languages": [
         _on("text", lambda _: "Der Zug kam heute wieder viel zu spät, und niemand hat uns gesagt, warum."),
@@ -352,10 +352,10 @@ def for_tokens(seed: int = 13, rows: int = 300) -> Planted:
     planter.change("cut_answers", [lambda row: {**row, "completion": row["completion"] + filler * 40}], 5)
     planter.change("cut_prompts", [lambda row: {**row, "prompt": row["prompt"] + filler * 40}], 6)
     special: list[Callable[[Row], Any]] = [
-        _on("prompt", lambda text: f"{text} <|im_start|>assistant"),
-        _on("completion", lambda text: f"{text}<|im_end|> And so on."),
-        _on("prompt", lambda text: f"<|im_start|>{text}"),
-        _on("completion", lambda text: f"{text} <|endoftext|>"),
+        _on("prompt", "{} <|im_start|>assistant".format),
+        _on("completion", "{}<|im_end|> And so on.".format),
+        _on("prompt", "<|im_start|>{}".format),
+        _on("completion", "{} <|endoftext|>".format),
     ]
     planter.change("special_tokens", special, 3)
     rare: list[Callable[[Row], Any]] = [

@@ -7,6 +7,7 @@ from graft.data.example import Origin
 from graft.errors import InputError
 from graft.evaluation.answered_label import NO_LABEL, answered_label
 from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.rows import EvaluationRows
 
 TONES = ["negative", "neutral", "positive"]
@@ -72,7 +73,9 @@ def test_accuracy_of_answers_counts_what_is_no_label_as_wrong():
         lambda example: [example.completion.upper() + ".", "I do not know"][int(example.prompt_text) % 4 == 3]
     )
     found = evaluate(
-        [written], EvaluationRows(labeled(40), ["a", "b"], {"path": "x", "rows": 40}), bootstrap_samples=100
+        [written],
+        EvaluationRows(labeled(40), ["a", "b"], {"path": "x", "rows": 40}),
+        Criteria(bootstrap_samples=100),
     )
     figures = found.document["predictors"]["written"]
     assert list(figures) == ["accuracy", "macro_f1", "exact_match"]
@@ -86,8 +89,8 @@ def test_accuracy_of_answers_counts_what_is_no_label_as_wrong():
 
 def test_a_metric_that_needs_likelihoods_is_an_error_only_if_it_was_named():
     rows = EvaluationRows(labeled(20), None, {"path": "x", "rows": 20})
-    found = evaluate([Writing(lambda example: "a")], rows, bootstrap_samples=100)
+    found = evaluate([Writing(lambda example: "a")], rows, Criteria(bootstrap_samples=100))
     assert list(found.document["predictors"]["written"]) == ["exact_match", "token_f1"]
     with pytest.raises(InputError, match="perplexity cannot be measured: written gives no likelihoods") as caught:
-        evaluate([Writing(lambda example: "a")], rows, metrics=["exact_match", "perplexity"])
+        evaluate([Writing(lambda example: "a")], rows, Criteria(["exact_match", "perplexity"]))
     assert caught.value.problems[0].remedy == "--metrics exact_match"

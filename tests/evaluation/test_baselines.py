@@ -8,8 +8,10 @@ import pytest
 
 from graft.data.baselines import MOST_COMMON, TFIDF, baseline_answers
 from graft.data.example import AnswerExample, ClassExample, MultiLabelExample, Origin, labels_text
+from graft.data.example_set import ExampleSet
 from graft.data.text_classifier import LONGEST, Unshared
 from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.table import rows as table_rows
 from graft.evaluation.table import to_beat
@@ -93,8 +95,7 @@ def test_the_figures_stand_beside_those_of_the_models():
     train = [ClassExample(text, label, Origin("a", 1)) for text, label in texts(80)]
     judged = [ClassExample(text, label, Origin("b", n)) for n, (text, label) in enumerate(texts(20, 1), 1)]
     rows = EvaluationRows(judged, ["fruit", "tool"], {"path": "b", "rows": 20})
-    answers = baseline_answers(train, judged)
-    found = evaluate([Guess()], rows, bootstrap_samples=50, baselines=answers).document
+    found = evaluate([Guess()], rows, Criteria(bootstrap_samples=50), train=ExampleSet.of(train)).document
     assert found["baselines"][MOST_COMMON] == found["predictors"]["guess"]
     assert found["baselines"][TFIDF]["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 20}
     assert validate(EvaluationDocument, found, "").baselines[TFIDF]["macro_f1"].value == 1.0

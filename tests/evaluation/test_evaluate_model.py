@@ -11,6 +11,7 @@ import graft
 from graft.errors import InputError
 from graft.evaluation import table
 from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.table import metric_references
 from graft.export.parity import gate
@@ -138,7 +139,7 @@ def test_a_metric_file_of_ones_own_goes_the_whole_way_with_title_digits_and_dire
     examples = [graft.AnswerExample(prompt, "four", graft_origin(n)) for n, prompt in enumerate(messages)]
     rows = EvaluationRows(examples, None, {"path": "x", "rows": 40})
     base, tuned = Answering("base", lambda example: "TOO LONG"), Answering("tuned", lambda example: "five5")
-    found = evaluate([base, tuned], rows, metrics=[f"{path}:EXCESS", f"{path}:Shouting"]).document
+    found = evaluate([base, tuned], rows, Criteria([f"{path}:EXCESS", f"{path}:Shouting"])).document
     assert found["metrics"]["excess"]["direction"] == "lower" and found["metrics"]["excess"]["title"] == "excess length"
     assert metric_references(found) == [f"{path.resolve()}:EXCESS", f"{path.resolve()}:Shouting"]
     assert table.rows(found) == [
@@ -146,12 +147,12 @@ def test_a_metric_file_of_ones_own_goes_the_whole_way_with_title_digits_and_dire
         ("shouted rows", "1 (1–1)", "0 (0–0)", "−1 (−1 to −1), p < 0.01"),
     ]
     assert table.verdict(found).startswith("The tuned model is better: excess length 4.0 → 1.0 (")
-    again = evaluate([tuned, base], rows, metrics=[f"{path}:EXCESS"]).document
+    again = evaluate([tuned, base], rows, Criteria([f"{path}:EXCESS"])).document
     assert table.verdict(again).startswith("The base model is worse: ")
     with pytest.raises(InputError, match="'up'"):
-        evaluate([base], rows, metrics=[f"{path}:wrong"])
+        evaluate([base], rows, Criteria([f"{path}:wrong"]))
     with pytest.raises(InputError, match=r"metric flat have the shape \(40,\) for 40 rows"):
-        evaluate([base], rows, metrics=[f"{path}:FLAT"])
+        evaluate([base], rows, Criteria([f"{path}:FLAT"]))
 
 
 def test_the_parity_gate_of_a_metric_of_ones_own_knows_what_is_worse(tmp_path):
@@ -160,8 +161,8 @@ def test_the_parity_gate_of_a_metric_of_ones_own_knows_what_is_worse(tmp_path):
     examples = [graft.AnswerExample(({"role": "user", "content": str(n)},), "four", graft_origin(n)) for n in range(40)]
     rows = EvaluationRows(examples, None, {"path": "x", "rows": 40})
     long, short = Answering("long", lambda example: "TOO LONG"), Answering("short", lambda example: "five5")
-    worse = gate(evaluate([short, long], rows, metrics=[f"{path}:EXCESS"]).document, None)
-    better = gate(evaluate([long, short], rows, metrics=[f"{path}:EXCESS"]).document, None)
+    worse = gate(evaluate([short, long], rows, Criteria([f"{path}:EXCESS"])).document, None)
+    better = gate(evaluate([long, short], rows, Criteria([f"{path}:EXCESS"])).document, None)
     assert not worse["passed"] and better["passed"]
     assert (worse["drop"], better["drop"]) == (3.0, -0.75)  # without a scale, relative to the value before
 
@@ -203,7 +204,9 @@ def test_base_and_tuned_are_compared_row_by_row():
         for n in range(40)
     ]
     base, tuned = Known("base", [n < 20 for n in range(40)]), Known("tuned", [n < 30 for n in range(40)])
-    found = evaluate([base, tuned], EvaluationRows(examples, ["a", "b"], {"path": "x", "rows": 40, "sha256": None}))
+    found = evaluate(
+        [base, tuned], EvaluationRows(examples, ["a", "b"], {"path": "x", "rows": 40, "sha256": None}), Criteria()
+    )
     accuracy = {name: figures["accuracy"] for name, figures in found.document["predictors"].items()}
     assert (accuracy["base"]["value"], accuracy["tuned"]["value"]) == (0.5, 0.75)
     difference = found.document["differences"][0]
@@ -218,7 +221,7 @@ def test_a_held_out_label_that_training_never_saw_counts_as_wrong():
     examples = [
         graft.AnswerExample(({"role": "user", "content": str(n)},), "abc"[n % 3], graft_origin(n)) for n in range(30)
     ]
-    found = evaluate([Known("base", [True] * 30)], EvaluationRows(examples, ["a", "b"], {"path": "x"}))
+    found = evaluate([Known("base", [True] * 30)], EvaluationRows(examples, ["a", "b"], {"path": "x"}), Criteria())
     assert found.document["labels"] == ["a", "b", "c"]
 
 
@@ -236,7 +239,7 @@ def test_an_answer_may_be_a_quarter_longer_in_tokens_than_the_longest_reference(
     asked.tokenizer = tiny_model_tokenizer()
     tokens = len(asked.tokenizer(examples[1].completion, add_special_tokens=False).input_ids)
     rows = EvaluationRows(examples, None, {"path": "x"})
-    evaluate([CachedPredictor(asked) if kept else asked], rows, metrics=["exact_match"])
+    evaluate([CachedPredictor(asked) if kept else asked], rows, Criteria(["exact_match"]))
     assert asked.bound == int(1.25 * tokens) + 8
 
 

@@ -12,8 +12,10 @@ from graft.cli.results import print_evaluation, print_result
 from graft.commands.evaluate import evaluate_model
 from graft.data.example import AnswerExample, Origin
 from graft.data.example_set import ExampleSet
+from graft.errors import InputError
 from graft.evaluation import table
 from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.leaked import leaked_rows
 from graft.evaluation.rows import EvaluationRows
 from graft.report.terminal import run_summary
@@ -40,12 +42,12 @@ class Answering:
         return [self.answer(example) for example in examples]
 
 
-def judged(rows, leaked=None):
+def judged(rows, train=None):
     base = Answering("base", lambda example: "four" if example.origin.line % 5 == 0 else "no")
     tuned = Answering("tuned", lambda example: "four" if example.origin.line < 12 or example.origin.line % 2 else "no")
     found = EvaluationRows(rows, None, {"path": "x", "rows": len(rows)})
-    options = {"metrics": ["exact_match", "bleu"], "bootstrap_samples": 100, "leaked": leaked}
-    return evaluate([base, tuned], found, **options).document
+    criteria = Criteria(["exact_match", "bleu"], bootstrap_samples=100)
+    return evaluate([base, tuned], found, criteria, train=train).document
 
 
 def test_the_scores_are_those_of_the_other_rows_alone():
@@ -54,7 +56,7 @@ def test_the_scores_are_those_of_the_other_rows_alone():
     leaked = leaked_rows(train, rows)
     assert leaked is not None and (leaked.known, leaked.near) == (6, 5)
     assert np.flatnonzero(leaked.is_leaked).tolist() == list(range(11))
-    found, alone = judged(rows, leaked), judged(rows[11:])
+    found, alone = judged(rows, train), judged(rows[11:])
     without = found["without_leaked"]
     assert (without["rows"], without["known"], without["near"]) == (29, 6, 5)
     assert without["predictors"] == alone["predictors"] and without["differences"] == alone["differences"]
@@ -66,14 +68,19 @@ def test_the_scores_are_those_of_the_other_rows_alone():
 
 def test_where_nothing_leaks_nothing_is_said():
     rows = examples(TEXTS[:20])
-    assert leaked_rows(ExampleSet.of(examples(TEXTS[20:])), rows) is None
-    assert leaked_rows(ExampleSet.of([]), rows) is None
-    assert table.without_leaked(judged(rows)) == ""
+    for train in (ExampleSet.of(examples(TEXTS[20:])), ExampleSet.of([]), None):
+        found = judged(rows, train)
+        assert found["without_leaked"] is None and table.without_leaked(found) == ""
+
+
+def test_no_rows_are_an_error_also_with_training_rows():
+    with pytest.raises(InputError, match="there are no rows to evaluate on"):
+        judged([], ExampleSet.of(examples(TEXTS)))
 
 
 def test_where_all_rows_leak_none_is_left_to_judge_by():
     rows = examples(TEXTS[:5])
-    found = judged(rows, leaked_rows(ExampleSet.of(examples(TEXTS)), rows))
+    found = judged(rows, ExampleSet.of(examples(TEXTS)))
     assert found["without_leaked"] == {"rows": 0, "known": 5, "near": 0, "predictors": {}, "differences": []}
     assert table.without_leaked(found).endswith("no row is left to judge by.")
 

@@ -7,6 +7,7 @@ from graft.cli.results import print_evaluation
 from graft.data.example import AnswerExample, Origin
 from graft.errors import InputError
 from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.metrics import Predictions, get_metric, select_metrics
 from graft.evaluation.normalization import missing_steps, near_misses, normalized
 from graft.evaluation.rows import EvaluationRows
@@ -112,7 +113,7 @@ def judged(pairs, **options):
     ]
     source = {"path": "rows.jsonl", "rows": len(pairs), "sha256": ""}
     base = RecordedPredictor("base", None, examples, [answer for _, answer in pairs], [{} for _ in pairs])
-    return evaluate([base], EvaluationRows(examples, None, source), metrics=["exact_match"], **options)
+    return evaluate([base], EvaluationRows(examples, None, source), Criteria(["exact_match"], **options))
 
 
 def test_an_evaluation_records_and_shows_it(tmp_path, capsys):
@@ -143,7 +144,7 @@ def test_references_that_are_a_class_but_for_their_spelling_are_said():
     ]
     base = RecordedPredictor("base", None, examples, ["positive", "positive", "negative"], [{}] * 3)
     rows = EvaluationRows(examples, ["negative", "positive"], {"path": "r.jsonl", "rows": 3, "sha256": ""})
-    assert evaluate([base], rows, metrics=["exact_match"]).document["notes"] == [
+    assert evaluate([base], rows, Criteria(["exact_match"])).document["notes"] == [
         "1 of 3 references differ from a class only in letter case, blanks or the form of Unicode: "
         "'Positive ' for 'positive'",
         "1 of 3 answers of base differs from the reference only in case: --normalize case",

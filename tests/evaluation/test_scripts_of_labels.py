@@ -7,6 +7,7 @@ import pytest
 
 from graft.data.example import AnswerExample, Origin
 from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.metrics import Predictions, get_metric
 from graft.evaluation.metrics.classes import confusion
 from graft.evaluation.rows import EvaluationRows
@@ -86,7 +87,7 @@ def test_classes_in_either_form_of_unicode(language):
     ]
     rows = EvaluationRows(examples, [bad, good], {"path": "r.jsonl", "rows": 4, "sha256": ""})
     metrics = ["accuracy", "macro_f1", "exact_match"]
-    found = evaluate([Choosing(examples, choices, [bad, good])], rows, metrics=metrics).document
+    found = evaluate([Choosing(examples, choices, [bad, good])], rows, Criteria(metrics)).document
     assert found["labels"] == [bad, good] and found["notes"] == []
     # 3 of 4 are right; F1 is 2 * 1 / (1 + 2) of the one class and 2 * 2 / (3 + 2) of the other.
     values = {name: figures["value"] for name, figures in found["predictors"]["base"].items()}

@@ -5,6 +5,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from graft.data.example import AnswerExample, Origin
 from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.metrics import Predictions, get_metric
 from graft.evaluation.predict import default_max_new_tokens
 from graft.evaluation.rows import EvaluationRows
@@ -72,7 +73,7 @@ def test_an_evaluation_takes_them_from_the_examples(tmp_path):
     ]
     base = RecordedPredictor("base", None, examples, [answer for _, answer in ROWS], [{}] * 3)
     rows = EvaluationRows(examples, None, {"path": "r.jsonl", "rows": 3, "sha256": ""})
-    result = evaluate([base], rows, metrics=["exact_match", "bleu"])
+    result = evaluate([base], rows, Criteria(["exact_match", "bleu"]))
     assert result.document["predictors"]["base"]["exact_match"]["value"] == pytest.approx(1 / 3)
     write_evaluation(RunFolder(tmp_path), result)
     lines = read_predictions(tmp_path)

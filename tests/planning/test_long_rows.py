@@ -9,27 +9,20 @@ from graft.errors import InputError
 from graft.planning.plan import plan_run
 from graft.planning.preview import preview, print_preview
 from graft.planning.settings import finetune_settings
-from tiny_models import tiny_model_folder, wide_model_folder
-from tiny_task_models import tiny_bert_folder, tiny_t5_folder
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        "llama": tiny_model_folder(folder),
-        "bert": tiny_bert_folder(folder),
-        "t5": tiny_t5_folder(folder),
-    }
+from tiny_models import tiny_model_folder
 
 
 @pytest.fixture
-def planned(models, tmp_path):
+def planned(checked_models, tmp_path):
     def run(rows, model="llama", held_out=None, **settings):
         for name, listed in (("rows", rows), ("held", held_out or [])):
             text = "".join(json.dumps(row) + "\n" for row in listed)
             (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
-        given = {"model_name_or_path": str(models[model]), "data_files": str(tmp_path / "rows.jsonl"), **settings}
+        given = {
+            "model_name_or_path": str(checked_models[model]),
+            "data_files": str(tmp_path / "rows.jsonl"),
+            **settings,
+        }
         if held_out:
             given["eval_data_files"] = str(tmp_path / "held.jsonl")
         return plan_run(finetune_settings(given))
@@ -134,9 +127,9 @@ def test_held_out_rows_that_are_too_long_are_not_judged(planned):
     assert "2 of 402 rows are longer" in said and "no rows are left to hold out" in said
 
 
-@pytest.fixture(scope="module")
-def wide(tmp_path_factory):
-    return str(wide_model_folder(tmp_path_factory.mktemp("wide")))
+@pytest.fixture
+def wide(checked_models):
+    return str(checked_models["wide"])
 
 
 def test_a_limit_that_is_not_the_users_is_raised_up_to_what_the_model_reads(planned, wide):

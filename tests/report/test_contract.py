@@ -8,6 +8,7 @@ from pathlib import Path
 
 from graft.data.example import ClassExample, Example, Origin
 from graft.evaluation.compare import evaluate
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.rows import EvaluationRows
 from graft.inference.predictor import CompletionScore, Progress
 from graft.report import run_summary, write_card, write_report
@@ -40,7 +41,7 @@ def test_page_and_card_of_a_real_evaluation(tmp_path: Path) -> None:
     base = Rule("base", lambda prompt: "no")
     tuned = Rule("tuned", lambda prompt: "yes" if "good" in prompt else "no")
     source = {"path": "a.jsonl", "rows": len(examples), "sha256": "0" * 64}
-    found = evaluate([base, tuned], EvaluationRows(examples, ["no", "yes"], source), bootstrap_samples=100)
+    found = evaluate([base, tuned], EvaluationRows(examples, ["no", "yes"], source), Criteria(bootstrap_samples=100))
     (tmp_path / "evaluation.json").write_text(json.dumps(found.document), encoding="utf-8")
     lines = "".join(json.dumps(row) + "\n" for row in found.predictions)
     (tmp_path / "predictions.jsonl").write_text(lines, encoding="utf-8")

@@ -1,26 +1,21 @@
-"""Parquet and Arrow files and folders of ``datasets``, damaged and odd, read one after the other in one process.
-
-``python columnar_files.py FOLDER FIRST COUNT`` prints a line before each case, which is the last one if it ends the
-process, and one with what came of it.
-"""
+"""Parquet and Arrow files and folders of ``datasets``, damaged and odd: ``columnar_files.py FOLDER FIRST COUNT``."""
 
 import datetime
 import decimal
 import json
 import random
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from child_cases import run_cases
 from data_files import damaged, rows_of
 from pyarrow import ipc, parquet
 
 from graft.config import DataSettings
 from graft.data.pipeline import read_examples
 from graft.data.rows import as_row
-from graft.errors import GraftError
 
 MEMORY = 3 << 30
 """Bytes of address space, of which pyarrow's libraries take about a third."""
@@ -128,43 +123,15 @@ def written(folder: Path, seed: int) -> tuple[Path, str]:
     return path, f"{name} {what} {how}"
 
 
-def _read(path: Path) -> str:
-    try:
-        found = read_examples(DataSettings(data_name=str(path)))
-        for example in found.examples:
-            json.dumps(as_row(example), ensure_ascii=False).encode()
-    except GraftError as error:
-        return "refused" if str(error).strip() and len(str(error)) < 20_000 else f"fault: {str(error)[:200]!r}"
-    except Exception as error:
-        return f"fault: {type(error).__name__}: {str(error)[:200]}"
-    return "accepted"
+def read(path: Path) -> None:
+    """Read the examples, and write them as a run does.
 
-
-def main(folder: Path, first: int, count: int) -> None:
-    """Read cases by their seeds."""
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    except ImportError:  # Windows has no such limits
-        pass
-    for seed in range(first, first + count):
-        try:
-            path, how = written(folder, seed)
-        except (
-            ValueError,
-            TypeError,
-            NotImplementedError,
-            UnicodeError,
-            OverflowError,
-            pa.ArrowException,
-            RecursionError,
-        ):
-            print(seed, "skipped", flush=True)  # no such table, or not in this format
-            continue
-        print(seed, "case", how, flush=True)
-        print(seed, _read(path).replace("\n", " "), flush=True)
+    Raises:
+        GraftError: If the file is refused.
+    """
+    for example in read_examples(DataSettings(data_name=str(path))).examples:
+        json.dumps(as_row(example), ensure_ascii=False).encode()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    run_cases(written, read, MEMORY)

@@ -5,35 +5,22 @@ from __future__ import annotations
 import io
 import json
 import random
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import columnar_files
-import pyarrow as pa
+from child_cases import run_cases
 from data_files import ODD, SHAPES, TEXT_FORMATS, damaged, odd_row, rows_of
 from rich.console import Console
 
 from graft.commands.doctor import diagnose_data, settings_class
 from graft.config import build
 from graft.data.example import Origin
-from graft.errors import GraftError
 from graft.report.checked_data import data_facts, data_record
 from graft.report.data_page import render_data_page
 from graft.report.findings import document_parts
 from graft.report.findings_text import print_facts, print_findings
-
-NO_SUCH_FILE = (
-    ValueError,
-    TypeError,
-    NotImplementedError,
-    UnicodeError,
-    OverflowError,
-    pa.ArrowException,
-    RecursionError,
-)
-
 
 MEMORY = 16 << 30
 """Bytes of address space; torch, which an encoder needs, maps several."""
@@ -110,37 +97,14 @@ def examine(path: Path, against: Path | None = None) -> None:
     assert "</html>" in render_data_page(found.data, found.findings, found.checks)
 
 
-def _outcome(path: Path) -> str:
-    try:
-        examine(path, path if path.is_file() and path.stat().st_size % 5 == 0 else None)
-    except GraftError as error:
-        return "refused" if str(error).strip() and len(str(error)) < 20_000 else f"fault: {str(error)[:200]!r}"
-    except Exception as error:
-        last = error.__traceback__
-        while last is not None and last.tb_next is not None:
-            last = last.tb_next
-        place = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last is not None else ""
-        return f"fault: {type(error).__name__}: {str(error)[:200]} at {place}"
-    return "accepted"
+def examine_one(path: Path) -> None:
+    """Examine data, and one file in five against itself.
 
-
-def main(folder: Path, first: int, count: int) -> None:
-    """Examine cases by their seeds."""
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    except ImportError:  # Windows has no such limits
-        pass
-    for seed in range(first, first + count):
-        try:
-            path, how = written(folder, seed)
-        except NO_SUCH_FILE:
-            print(seed, "skipped", flush=True)  # no such table, or not in this format
-            continue
-        print(seed, "case", how.replace("\n", " "), flush=True)
-        print(seed, _outcome(path).replace("\n", " "), flush=True)
+    Raises:
+        GraftError: If it is refused.
+    """
+    examine(path, path if path.is_file() and path.stat().st_size % 5 == 0 else None)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    run_cases(written, examine_one, MEMORY)

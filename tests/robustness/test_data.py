@@ -81,7 +81,7 @@ def child(*arguments):
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS, env=paths)
 
 
-def outcomes(folder, first, count, script="columnar_files.py"):
+def outcomes(folder, first, count, script):
     """What came of each case: of one that ended its process, the signal."""
     seed, last = first, first + count
     while seed < last:
@@ -98,26 +98,22 @@ def outcomes(folder, first, count, script="columnar_files.py"):
             yield seed - 1, f"exit {ended.returncode} at {lines[-1:]}: {ended.stderr[-300:]}"
 
 
+CHILDREN = {"data files (columnar)": ("columnar_files.py", 300), "data doctor": ("doctor_cases.py", 60)}
+"""The classes of inputs that processes of their own read: the script, and the number of rounds."""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of memory")
-def test_columnar_files(tmp_path):
-    with tally("data files (columnar)") as found:
-        for seed, outcome in outcomes(tmp_path, 0, rounds(300)):
+@pytest.mark.parametrize("what", CHILDREN)
+def test_in_a_process_of_its_own(what, tmp_path):
+    script, number = CHILDREN[what]
+    with tally(what) as found:
+        for seed, outcome in outcomes(tmp_path, 0, rounds(number), script):
             found.tried += 1
             found.accepted += outcome == "accepted"
             found.refused += outcome == "refused"
             if outcome not in {"accepted", "refused"}:
                 found.faults.append(f"{seed} {outcome}")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no limits of memory")
-def test_the_data_doctor(tmp_path):
-    with tally("data doctor") as found:
-        for seed, outcome in outcomes(tmp_path, 0, rounds(60), "doctor_cases.py"):
-            found.tried += 1
-            found.accepted += outcome == "accepted"
-            found.refused += outcome == "refused"
-            if outcome not in {"accepted", "refused"}:
-                found.faults.append(f"{seed} {outcome}")
+    assert found.accepted and found.refused
 
 
 READ_EACH = """

@@ -23,10 +23,10 @@ from graft.config import DataSettings, ModelSettings
 from graft.data.columns import shape_prompt
 from graft.data.example import AnswerExample, Message, Origin
 from graft.errors import InputError
-from graft.export.bundle import is_bundle
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 from graft.inference.predictor import Predictor, ShowsAnswers
 from graft.progress import Reporter
+from graft.runs.kind import is_bundle
 from graft.runs.manifest import read_bundle
 from graft.runs.prompt_record import PromptRecord
 from graft.runs.trust import refuse_code

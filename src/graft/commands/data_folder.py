@@ -7,7 +7,6 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from graft.errors import InputError, Problems
 from graft.files import write_lines, write_whole
 from graft.runs.folder import check_folder
 from graft.runs.kind import FolderKind, folder_kind
-from graft.runs.manifest import MANIFEST, DataManifest, update_manifest
+from graft.runs.manifest import MANIFEST, DataManifest, timestamp, update_manifest
 from graft.runs.staged import LOCK, sibling_of
 
 CONFIG = "config.yaml"
@@ -133,7 +132,7 @@ def write_folder(
             command="prepare",
             status="finished",
             started=started,
-            finished=now(),
+            finished=timestamp(),
             settings=settings.model_dump(mode="json", exclude=SECRET),
             seed=settings.seed,
             sources=_sources(loaded),
@@ -190,8 +189,3 @@ def _step(name: str, settings: PrepareSettings, log: ChangeLog) -> dict[str, Any
     given = config_of(settings, step.Config).model_dump(mode="json", exclude=SECRET)
     counts = {str(action): count for action, count in log.counts[name].items()}
     return {"name": name, "title": step.title, "settings": given, **counts}
-
-
-def now() -> str:
-    """Return the time as manifests have it."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -31,7 +31,6 @@ from graft.errors import InputError, Problems
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import loses_base, record, record_where_possible, write_evaluation
-from graft.export.bundle import is_bundle
 from graft.files import remove_stale, saying_what_failed
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
 from graft.inference.server_url import is_url
@@ -43,6 +42,7 @@ from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent, enter
 from graft.report import write_pages
 from graft.runs.folder import RunFolder, check_evaluation_folder
+from graft.runs.kind import is_bundle
 from graft.runs.links import refuse_links
 from graft.runs.prompt_record import PromptRecord
 from graft.tasks.base import check_metrics

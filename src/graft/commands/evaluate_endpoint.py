@@ -10,7 +10,7 @@ from typing import Any
 from graft.commands.endpoint_rows import as_prompts, text_of_messages
 from graft.commands.evaluation import evaluated
 from graft.commands.open_predictors import BASE, PREVIOUS, TUNED
-from graft.commands.served import api_of, check_body, check_json, endpoint_of, masked, say_what_is_sent
+from graft.commands.served import api_of, check_body, check_json, endpoint_of, mask_secret_fields, say_what_is_sent
 from graft.config import DataSettings, EndpointSettings, EvaluateSettings, EvaluationSettings, ModelSettings
 from graft.errors import InputError, Problems
 from graft.evaluation.answered_label import NO_LABEL
@@ -266,7 +266,7 @@ def _record(
         url=endpoint.server.base,
         model=predictor.model,
         api=", ".join(predictor.interfaces),
-        body=masked({**variables, **endpoint.body}),
+        body=mask_secret_fields({**variables, **endpoint.body}),
         cut=cut,
         no_label=none,
         prompt_tokens=_sum([record.prompt_tokens for record in answered]),

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graft.config import EvaluationSettings
-from graft.data.baselines import baseline_answers
-from graft.data.example import Example, MultiLabelExample
+from graft.data.example import Example
 from graft.data.example_set import ExampleSet
 from graft.errors import InputError
 from graft.evaluation.compare import Evaluation, evaluate
-from graft.evaluation.leaked import leaked_rows
+from graft.evaluation.criteria import Criteria
 from graft.evaluation.predict import default_max_new_tokens
 from graft.evaluation.rows import EvaluationRows
 from graft.inference.predictor import CompletionScore, Predictor, Progress, can_score
@@ -42,8 +41,7 @@ def evaluated(
         pairs: The differences to compute; see ``evaluate``.
         recorded_limit: The limit of an answer when the model was judged. It holds unless a limit is given, or the
             references of these rows need more.
-        train: What the model was trained on, if that is known: the scores are stated without rows that are in it, too,
-            and where answers are classes, baselines learn from it.
+        train: The training rows, if they are known; see ``evaluate``.
 
     Raises:
         InputError: If there are no rows, or a metric is unknown or does not fit.
@@ -53,23 +51,9 @@ def evaluated(
     limit = settings.max_new_tokens
     if limit is None and recorded_limit is not None and rows.examples:
         limit = max(recorded_limit, default_max_new_tokens(rows.written, asked[0].tokenizer))
-    return evaluate(
-        asked,
-        rows,
-        metrics=default if settings.metrics is None else settings.metrics,
-        normalize=settings.normalize,
-        bootstrap_samples=settings.bootstrap_samples,
-        max_new_tokens=limit,
-        reporter=reporter,
-        pairs=pairs,
-        baselines=baseline_answers(train, rows.examples) if train is not None and has_classes(rows) else None,
-        leaked=leaked_rows(train, rows.examples) if train is not None else None,
-    )
-
-
-def has_classes(rows: EvaluationRows) -> bool:
-    """Return whether an answer is a class, or several labels."""
-    return bool(rows.labels) or isinstance(rows.examples[0], MultiLabelExample)
+    metrics = default if settings.metrics is None else settings.metrics
+    criteria = Criteria(metrics, settings.normalize, limit, settings.bootstrap_samples)
+    return evaluate(asked, rows, criteria, reporter, pairs=pairs, train=train)
 
 
 def kept_training_rows(run: RunFolder | None, reporter: Reporter) -> ExampleSet | None:

@@ -14,6 +14,7 @@ from graft.export.manifest import write_bundle_manifest
 from graft.export.source import ExportSource, open_base, open_source, source_of_base
 from graft.export.target import TARGETS, Choice, choose_target, chosen, export_settings
 from graft.progress import Reporter, Silent, enter
+from graft.runs.kind import is_bundle
 from graft.runs.links import refuse_links
 from graft.runs.manifest import read_bundle
 
@@ -105,7 +106,7 @@ def _add_adapters(given: GenerateAdapterSettings, reporter: Reporter) -> Path:
 
     folder = given.output_path or Path(given.base_model_path or "")
     named_base = given.base_model_path if given.output_path is not None else None
-    if not bundle.is_bundle(folder):
+    if not is_bundle(folder):
         remedy = "graft generate-adapter --add NAME=PATH BUNDLE"
         raise InputError("this folder is not a bundle", where=str(folder), remedy=remedy)
     refuse_links(folder)

@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from graft.commands.served import check_body, endpoint_of, masked, say_what_is_sent
+from graft.commands.served import check_body, endpoint_of, mask_secret_fields, say_what_is_sent
 from graft.config import DataSettings, ModelSettings, PrepareSettings, ServerSettings, Settings
 from graft.data.against import load_against
 from graft.data.example import AnswerExample
 from graft.data.readers import Row
-from graft.data.sources import Loaded, load_rows
+from graft.data.sources import Loaded, load_rows, settings_of_files
 from graft.data.spool import in_parts
-from graft.data.steps.generate import settings_of_files
 from graft.data.steps.teacher import Teacher, Written
 from graft.errors import InputError, Interrupted
 from graft.inference.endpoint import REFUSED, Endpoint, EndpointPredictor
@@ -69,7 +68,10 @@ def without_secrets(settings: S) -> S:
     """Return the settings as they are recorded: without what follows the address, and without keys in requests."""
     if not isinstance(settings, PrepareSettings) or settings.endpoint is None:
         return settings
-    update = {"endpoint": ServerUrl.parse(settings.endpoint).base, "endpoint_body": masked(settings.endpoint_body)}
+    update = {
+        "endpoint": ServerUrl.parse(settings.endpoint).base,
+        "endpoint_body": mask_secret_fields(settings.endpoint_body),
+    }
     return settings.model_copy(update={name: update[name] for name in update if name in settings.model_fields_set})
 
 
@@ -122,7 +124,7 @@ class ServedTeacher:
 
     def about(self) -> Mapping[str, Any]:
         """Return its name, the server's address, and the further fields of requests, without secrets."""
-        body = masked(self._endpoint.body)
+        body = mask_secret_fields(self._endpoint.body)
         given = {"max_new_tokens": self._settings.max_new_tokens, "endpoint_body": body}
         used = {name: value for name, value in given.items() if value}
         return {"teacher": self._model, "endpoint": self._endpoint.server.base, **used}

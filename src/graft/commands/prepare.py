@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graft.commands.data_folder import check_apart, checked_output, now, write_folder
+from graft.commands.data_folder import check_apart, checked_output, write_folder
 from graft.commands.generation import rows_against, teacher_of, with_prompts, without_secrets
 from graft.config import DataSettings, PrepareSettings, compose, config_of
 from graft.data.faults import Faults
@@ -18,7 +18,7 @@ from graft.data.steps.unreadable import DroppedRows, is_of_a_row
 from graft.errors import InputError, Problem, Problems
 from graft.files import expanded, is_there
 from graft.progress import SILENT, Reporter, enter
-from graft.runs.manifest import DataManifest
+from graft.runs.manifest import DataManifest, timestamp
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def prepare_data(settings: PrepareSettings, reporter: Reporter = SILENT) -> Prep
         InputError: If a setting is wrong, or the data cannot be read; nothing is written then.
         GraftError: If the folder cannot be written.
     """
-    started, problems, names, output = now(), Problems(), list[str](), Path()
+    started, problems, names, output = timestamp(), Problems(), list[str](), Path()
     with problems.collecting():
         names = chosen_steps(settings)
     with problems.collecting():

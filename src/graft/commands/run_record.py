@@ -8,7 +8,6 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from graft.planning.quick_checks import finding_record
 from graft.runs.evaluation_document import read_metrics
 from graft.runs.folder import RunFolder
 from graft.runs.kind import is_run
-from graft.runs.manifest import read_run
+from graft.runs.manifest import read_run, timestamp
 
 if TYPE_CHECKING:
     from graft.training.loop import TrainResult
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 def record_start(run: RunFolder, plan: RunPlan) -> None:
     """Write the settings, the rows and the manifest of a run that begins, or goes on."""
     run.write_text("config.yaml", _config(plan))
-    run.update_manifest(graft=__version__, command="finetune", status="running", started=_now())
+    run.update_manifest(graft=__version__, command="finetune", status="running", started=timestamp())
     run.write_text("data/train.jsonl", _lines(plan.data.train))
     run.write_text("data/eval.jsonl", _lines(plan.data.eval))
     settings, base, encoding = plan.settings, plan.base, plan.encoding
@@ -122,7 +121,7 @@ def record_training(run: RunFolder, result: TrainResult, trainable: int, paramet
 
 def end_of(status: str, error: str | None = None) -> dict[str, Any]:
     """The fields of the manifest that say how and when a run ended."""
-    return {"status": status, "finished": _now(), **({"error": mask_secrets(error)} if error else {})}
+    return {"status": status, "finished": timestamp(), **({"error": mask_secrets(error)} if error else {})}
 
 
 def _config(plan: RunPlan) -> str:
@@ -164,7 +163,3 @@ def _lines(examples: Iterable[Example]) -> str:
 
 def _sha256(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

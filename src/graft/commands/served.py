@@ -77,10 +77,13 @@ def say_what_is_sent(model: str, server: ServerUrl, what: str, reporter: Reporte
     reporter.note(f"asking {model}: {what} leave this machine{open_text}, for {server.base}")
 
 
-def masked(value: Any, is_secret: bool = False) -> Any:
-    """The value without passwords and keys, which the names of fields tell."""
+def mask_secret_fields(value: Any, is_secret: bool = False) -> Any:
+    """Return a value without passwords and keys, which are told by the names of their fields."""
     if isinstance(value, Mapping):
-        return {name: masked(inner, is_secret or bool(SECRET_NAME.search(name))) for name, inner in value.items()}
+        return {
+            name: mask_secret_fields(inner, is_secret or bool(SECRET_NAME.search(name)))
+            for name, inner in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [masked(inner, is_secret) for inner in value]
+        return [mask_secret_fields(inner, is_secret) for inner in value]
     return "***" if is_secret and value is not None and not isinstance(value, bool) else value

@@ -32,7 +32,7 @@ from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
 from graft.data.quality import normalized
 from graft.data.readers import Row
-from graft.data.sources import Loaded, load_readable
+from graft.data.sources import Loaded, load_readable, settings_of_files
 from graft.data.values import listed_names
 from graft.errors import GraftError
 
@@ -52,8 +52,7 @@ def load_against(settings: DataSettings, files: Sequence[str], token: str | None
     Raises:
         InputError: If no row can be read at all.
     """
-    other = {"data_name": None, "data_files": tuple(files), "train_split": None, "eval_split": None}
-    return load_readable(settings.model_copy(update={**other, "eval_data_files": None, "ignore_columns": None}), token)
+    return load_readable(settings_of_files(settings, files), token)
 
 
 def prompts_against(rows: Sequence[Row], train: Sequence[Row], mapping: ColumnMapping, faults: Faults) -> ExampleSet:

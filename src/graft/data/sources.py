@@ -114,6 +114,12 @@ def load_rows(settings: DataSettings, token: str | None = None, prefer: Sequence
     return loaded
 
 
+def settings_of_files(settings: DataSettings, files: Sequence[str]) -> DataSettings:
+    """Return the settings for reading other files in the same way."""
+    other = {"data_name": None, "data_files": tuple(files), "train_split": None, "eval_split": None}
+    return settings.model_copy(update={**other, "eval_data_files": None})
+
+
 def load_readable(
     settings: DataSettings,
     token: str | None = None,

@@ -38,6 +38,11 @@ class TokenizedExample:
     merged: bool = False
 
     @property
+    def parts(self) -> tuple[list[int], list[int]]:
+        """The tokens of the prompt and those after it: source and target of a sequence, or the two texts of a pair."""
+        return self.input_ids[: self.prompt_length], self.input_ids[self.prompt_length :]
+
+    @property
     def has_answer(self) -> bool:
         """Whether there are tokens left to train on."""
         return self.target is not None or len(self.input_ids) > max(1, self.prompt_length)

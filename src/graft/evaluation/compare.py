@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
+from graft.data.baselines import baseline_answers
 from graft.data.classes import SPELLING, folded_label
 from graft.data.example import Example
+from graft.data.example_set import ExampleSet
 from graft.errors import InputError
-from graft.evaluation.bootstrap import Bootstrap, Interval
-from graft.evaluation.leaked import LeakedRows
+from graft.evaluation.bootstrap import Bootstrap
+from graft.evaluation.criteria import Criteria
+from graft.evaluation.figures import Statistics, figures_of, statistics_of
+from graft.evaluation.leaked import leaked_rows
 from graft.evaluation.metrics import Metric, Predictions, select_metrics
-from graft.evaluation.metrics.base import Array
 from graft.evaluation.metrics.classes import confusion, per_class
 from graft.evaluation.normalization import near_misses
 from graft.evaluation.predict import default_max_new_tokens, predict
-from graft.evaluation.rows import SEED, EvaluationRows
+from graft.evaluation.rows import EvaluationRows
 from graft.inference.predictor import Predictor, can_score
-from graft.progress import Reporter, Silent
-
-Statistics = Mapping[str, Mapping[str, Array]]
-"""By metric and predictor, the statistics of all rows."""
+from graft.progress import SILENT, Reporter
 
 
 @dataclass(frozen=True)
@@ -47,32 +47,23 @@ class Evaluation:
 def evaluate(
     predictors: Sequence[Predictor],
     rows: EvaluationRows,
+    criteria: Criteria,
+    reporter: Reporter = SILENT,
     *,
-    metrics: Sequence[str] | None = None,
-    normalize: Sequence[str] = (),
-    bootstrap_samples: int = 1000,
-    max_new_tokens: int | None = None,
-    seed: int = SEED,
-    reporter: Reporter | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
-    baselines: Mapping[str, Sequence[str]] | None = None,
-    leaked: LeakedRows | None = None,
+    train: ExampleSet | None = None,
 ) -> Evaluation:
     """Compare ``predictors`` on ``rows``.
 
     Args:
-        predictors: The models, with distinct names. Differences are from the first to each other.
+        predictors: The models, with distinct names.
         rows: The rows to evaluate on.
-        metrics: The metrics by name; None takes those that fit the data.
-        normalize: What does not count in texts that are compared (``graft.evaluation.normalization``).
-        bootstrap_samples: The number of resamples for the intervals.
-        max_new_tokens: The maximum number of tokens in a generated answer; None derives it from the references.
-        seed: Seed of the bootstrap.
+        criteria: The metrics, and how they are computed.
         reporter: Shows the progress.
         pairs: The differences to compute, as names of predictors, the most important first; None takes those from the
             first predictor to each other.
-        baselines: The answers of what is no model to every row, by name (``graft.data.baselines``): scores to beat.
-        leaked: The rows that the training data has, too; the figures are computed without these as well.
+        train: The training rows, if they are known: the scores are also computed without the rows that are among
+            them, and where answers are classes, baselines learn from them.
 
     Raises:
         InputError: If there are no rows, or a metric is unknown or does not fit.
@@ -83,28 +74,25 @@ def evaluate(
     if rows.labels:
         unseen = sorted(set(rows.references) - set(rows.labels))
         rows = replace(rows, labels=[*rows.labels, *unseen])
-    chosen = _measurable(
-        select_metrics(metrics, rows.references, rows.labels, normalize), predictors, metrics is not None
-    )
-    longest = max_new_tokens or default_max_new_tokens(rows.written, predictors[0].tokenizer)
-    found = {p.name: predict(p, rows, chosen, longest, reporter or Silent()) for p in predictors}
-    statistics = {
-        metric.name: {name: metric.checked_statistics(one) for name, one in found.items()} for metric in chosen
-    }
-    bootstrap = Bootstrap(len(rows.examples), bootstrap_samples, seed)
+    asked = select_metrics(criteria.metrics, rows.references, rows.labels, criteria.normalize)
+    metrics = _measurable(asked, predictors, criteria.metrics is not None)
+    longest = criteria.max_new_tokens or default_max_new_tokens(rows.written, predictors[0].tokenizer)
+    found = {p.name: predict(p, rows, metrics, longest, reporter) for p in predictors}
+    statistics = statistics_of(metrics, found)
+    bootstrap = criteria.bootstrap(len(rows.examples))
     document = {
         "data": rows.source,
         "labels": rows.labels or None,
         "max_new_tokens": longest,
-        "normalize": list(normalize),
-        "metrics": _described(chosen),
-        "notes": [*unlike, *_notes(found, chosen, normalize)],
-        **_figures(list(found), chosen, statistics, bootstrap, pairs),
-        "without_leaked": _without(leaked, list(found), chosen, statistics, (bootstrap_samples, seed), pairs),
-        "baselines": {name: _beaten(answers, rows, chosen, bootstrap) for name, answers in (baselines or {}).items()},
-        **_classes(found, chosen, rows),
+        "normalize": list(criteria.normalize),
+        "metrics": _described(metrics),
+        "notes": [*unlike, *_notes(found, metrics, criteria.normalize)],
+        **figures_of(metrics, statistics, bootstrap, pairs),
+        "without_leaked": _without_leaked(train, rows, metrics, statistics, criteria, pairs),
+        "baselines": _baselines(train, rows, metrics, bootstrap),
+        **_classes(found, metrics, rows),
     }
-    return Evaluation(document, _prediction_lines(rows.examples, found, chosen, statistics))
+    return Evaluation(document, _prediction_lines(rows.examples, found, metrics, statistics))
 
 
 def _measurable(metrics: Sequence[Metric], predictors: Sequence[Predictor], named: bool) -> list[Metric]:
@@ -157,39 +145,16 @@ def _notes(predictions: Mapping[str, Predictions], metrics: Sequence[Metric], no
     return [sentence for sentence in said if sentence]
 
 
-def _figures(
-    names: Sequence[str],
+def _without_leaked(
+    train: ExampleSet | None,
+    rows: EvaluationRows,
     metrics: Sequence[Metric],
     statistics: Statistics,
-    bootstrap: Bootstrap,
-    pairs: Sequence[tuple[str, str]] | None,
-) -> dict[str, Any]:
-    """Return ``predictors`` and ``differences`` of evaluation.json."""
-    predictors: dict[str, dict[str, Any]] = {name: {} for name in names}
-    differences: list[dict[str, Any]] = []
-    first, *others = names
-    pairs = [(first, name) for name in others] if pairs is None else pairs
-    for metric in metrics:
-        values = {name: bootstrap.values(metric, found) for name, found in statistics[metric.name].items()}
-        for name, (value, samples) in values.items():
-            figures = _rounded(bootstrap.interval(value, samples))
-            predictors[name][metric.name] = {**figures, "n": len(statistics[metric.name][name])}
-        for before, after in pairs:
-            (then, earlier), (now, later) = values[before], values[after]
-            difference = bootstrap.difference(now - then, later - earlier)
-            differences.append({"metric": metric.name, "from": before, "to": after, **_rounded(difference)})
-    return {"predictors": predictors, "differences": differences}
-
-
-def _without(
-    leaked: LeakedRows | None,
-    names: Sequence[str],
-    metrics: Sequence[Metric],
-    statistics: Statistics,
-    resampling: tuple[int, int],
+    criteria: Criteria,
     pairs: Sequence[tuple[str, str]] | None,
 ) -> dict[str, Any] | None:
-    """Return ``without_leaked`` of evaluation.json: the figures of the rows that are not leaked."""
+    """Return ``without_leaked`` of evaluation.json: the figures of the rows that the training data does not have."""
+    leaked = None if train is None else leaked_rows(train, rows.examples)
     if leaked is None:
         return None
     kept = ~leaked.is_leaked
@@ -197,26 +162,23 @@ def _without(
     found: dict[str, Any] = {"predictors": {}, "differences": []}
     if count:
         rest = {metric: {name: all_[kept] for name, all_ in each.items()} for metric, each in statistics.items()}
-        found = _figures(names, metrics, rest, Bootstrap(count, *resampling), pairs)
+        found = figures_of(metrics, rest, criteria.bootstrap(count), pairs)
     return {"rows": count, "known": leaked.known, "near": leaked.near, **found}
 
 
-def _beaten(
-    answers: Sequence[str], rows: EvaluationRows, metrics: Sequence[Metric], bootstrap: Bootstrap
+def _baselines(
+    train: ExampleSet | None, rows: EvaluationRows, metrics: Sequence[Metric], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """The figures of a baseline, in the metrics that need no likelihoods."""
-    found = Predictions(rows.references, answers, answers, rows.labels, alternatives=rows.alternatives)
-    figures: dict[str, Any] = {}
-    for metric in metrics:
-        if metric.needs != "likelihood":
-            value, samples = bootstrap.values(metric, metric.checked_statistics(found))
-            figures[metric.name] = {**_rounded(bootstrap.interval(value, samples)), "n": len(answers)}
-    return figures
-
-
-def _rounded(interval: Interval) -> dict[str, float]:
-    found = {name: round(getattr(interval, name), 6) for name in ("value", "low", "high")}
-    return found if interval.p is None else {**found, "p": round(interval.p, 6)}
+    """Return ``baselines`` of evaluation.json: scores to beat, in the metrics that need no likelihoods."""
+    if train is None or not rows.has_classes:
+        return {}
+    answered = {
+        name: Predictions(rows.references, answers, answers, rows.labels, alternatives=rows.alternatives)
+        for name, answers in baseline_answers(train, rows.examples).items()
+    }
+    compared = [metric for metric in metrics if metric.needs != "likelihood"] if answered else []
+    found: dict[str, Any] = figures_of(compared, statistics_of(compared, answered), bootstrap, ())["predictors"]
+    return found
 
 
 def _classes(predictions: Mapping[str, Predictions], metrics: Sequence[Metric], rows: EvaluationRows) -> dict[str, Any]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graft.evaluation.compare import Evaluation, evaluate
-from graft.evaluation.rows import EvaluationRows
-from graft.inference.predictor import Predictor
-from graft.progress import Reporter
+from graft.evaluation.bootstrap import Bootstrap
+from graft.evaluation.rows import SEED
 
 
 @dataclass(frozen=True)
@@ -17,25 +15,18 @@ class Criteria:
 
     Attributes:
         metrics: The metrics by name; None for those that fit the rows.
-        normalize: The differences to ignore between answers and references.
+        normalize: The differences to ignore between answers and references (``graft.evaluation.normalization``).
         max_new_tokens: The maximum number of tokens in an answer; None derives it from the references.
+        bootstrap_samples: The number of resamples for the intervals.
+        seed: Seed of the resamples.
     """
 
     metrics: Sequence[str] | None = None
     normalize: Sequence[str] = ()
     max_new_tokens: int | None = None
+    bootstrap_samples: int = 1000
+    seed: int = SEED
 
-    def evaluate(self, predictors: Sequence[Predictor], rows: EvaluationRows, reporter: Reporter) -> Evaluation:
-        """Compare ``predictors`` on ``rows``.
-
-        Raises:
-            InputError: If a metric is unknown or does not fit the rows.
-        """
-        return evaluate(
-            predictors,
-            rows,
-            metrics=self.metrics,
-            normalize=self.normalize,
-            max_new_tokens=self.max_new_tokens,
-            reporter=reporter,
-        )
+    def bootstrap(self, rows: int) -> Bootstrap:
+        """Return the resamples of so many rows."""
+        return Bootstrap(rows, self.bootstrap_samples, self.seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graft.data.example import Example
+from graft.data.example import Example, MultiLabelExample
 from graft.data.example_set import ExampleSet
 from graft.data.spelling import composed
 from graft.data.split import sample
@@ -37,6 +37,11 @@ class EvaluationRows:
         same = {label: label for label in self.labels or ()}
         found = (example.reference for example in self.examples)
         return [same.get(text) or labels.get(composed(text), text) for text in found]
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether an answer is a class, or several labels."""
+        return bool(self.labels) or isinstance(self.examples[0], MultiLabelExample)
 
     @property
     def alternatives(self) -> list[tuple[str, ...]] | None:

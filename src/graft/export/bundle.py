@@ -10,7 +10,7 @@ from typing import Any
 
 from graft.errors import GraftError, InputError
 from graft.files import FREE_SPACE
-from graft.runs.kind import FolderKind, folder_kind
+from graft.runs.kind import is_bundle
 from graft.runs.manifest import BundleManifest, update_manifest
 from graft.runs.staged import sibling_of
 
@@ -58,11 +58,6 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise InputError(
             "this folder already holds a bundle", where=str(output), remedy="pass --overwrite to replace it"
         )
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether ``path`` is an exported bundle."""
-    return folder_kind(path) is FolderKind.BUNDLE
 
 
 def write_manifest(folder: Path, **values: Any) -> None:

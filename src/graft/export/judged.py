@@ -13,6 +13,7 @@ from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Example, PairExample
 from graft.data.tokenize import prompt_token_ids
 from graft.engine import generate
+from graft.evaluation.compare import evaluate
 from graft.evaluation.criteria import Criteria
 from graft.evaluation.predict import default_max_new_tokens
 from graft.evaluation.rows import EvaluationRows
@@ -73,7 +74,7 @@ class Judged:
         """
         examples = self.rows.examples
         found: dict[str, Any] = {"rows": len(examples)}
-        result = self.criteria.evaluate([self.predictor, exported], self.rows, reporter)
+        result = evaluate([self.predictor, exported], self.rows, self.criteria, reporter)
         if not self.answers:
             pairs = zip(self.predictor.generate(examples, 1), exported.generate(examples, 1), strict=True)
             found["answers_equal"] = [sum(alike(one, other) for one, other in pairs), len(examples)]
@@ -132,7 +133,7 @@ def judged(source: ExportSource, model: Any, rows: EvaluationRows, reporter: Rep
         answers = [plain_process.answer(model, ids, limit, **options) for ids in tokens]
     count = ROWS_OF_LOGITS if answers else len(tokens)
     outputs = [plain_process.output(model, ids) for ids in tokens[:count]]
-    criteria.evaluate([predictor], rows, reporter)
+    evaluate([predictor], rows, criteria, reporter)
     if not answers:
         predictor.generate(rows.examples, 1)
     predictor.release_model()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from pathlib import Path
 
 from graft._version import __version__
@@ -12,6 +11,7 @@ from graft.export.prompt_record import prompt_record
 from graft.export.source import ExportSource
 from graft.export.target import Built, Choice
 from graft.hardware.machine import machine
+from graft.runs.manifest import timestamp
 from graft.runs.paths import portable_path
 
 
@@ -32,7 +32,7 @@ def write_bundle_manifest(folder: Path, choice: Choice, source: ExportSource, bu
         title=choice.target.title,
         format=choice.target.format,
         status="finished" if built.passed else "failed",
-        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        finished=timestamp(),
         base={
             "name": base.name,
             "path": portable_path(base.path, folder),

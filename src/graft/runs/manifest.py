@@ -7,6 +7,7 @@ no version, into one of today.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +57,7 @@ __all__ = [
     "read_data",
     "read_manifest",
     "read_run",
+    "timestamp",
     "update_manifest",
 ]
 
@@ -68,6 +70,11 @@ MANIFESTS: dict[str, type[RunManifest] | type[BundleManifest] | type[DataManifes
     "data": DataManifest,
 }
 M = TypeVar("M", RunManifest, BundleManifest, DataManifest)
+
+
+def timestamp() -> str:
+    """Return the time, as manifests have it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -66,7 +66,7 @@ class FeatureExtraction(Task):
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         """Return the two texts with a bar between them, and the target: from 0 (the same) to 1 (different)."""
-        first, second = _split(row)
+        first, second = row.parts
         decode = encoding.tokenizer.decode
         return f"{decode(first)} | {decode(second)}", f"different: {row.target:g}"
 
@@ -105,13 +105,9 @@ class FeatureExtraction(Task):
 FEATURE_EXTRACTION = FeatureExtraction()
 
 
-def _split(row: TokenizedExample) -> tuple[list[int], list[int]]:
-    return row.input_ids[: row.prompt_length], row.input_ids[row.prompt_length :]
-
-
 def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
     """Return the first texts, then the second ones, (2 rows, longest); ``labels`` (rows) is 1 where the two differ."""
-    pairs = [_split(row) for row in rows]
+    pairs = [row.parts for row in rows]
     texts = [first for first, _ in pairs] + [second for _, second in pairs]
     return {**pad_inputs(texts, pad_token_id), "labels": torch.tensor([float(row.target) for row in rows])}
 

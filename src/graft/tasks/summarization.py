@@ -75,7 +75,7 @@ class Summarization(Task):
 
     def preview(self, row: TokenizedExample, encoding: Encoding) -> tuple[str, str]:
         """Return source and target, decoded with their special tokens."""
-        source, target = _split(row)
+        source, target = row.parts
         return encoding.tokenizer.decode(source), encoding.tokenizer.decode(target)
 
     def objective(self, label_space: LabelSpace) -> Objective:
@@ -128,13 +128,9 @@ def _ended(encoding: Encoding, texts: Sequence[str]) -> Iterator[Tokenized]:
             yield Tokenized([*ids[: longest - 1], end], max(0, len(ids) + cut + 1 - longest))
 
 
-def _split(row: TokenizedExample) -> tuple[list[int], list[int]]:
-    return row.input_ids[: row.prompt_length], row.input_ids[row.prompt_length :]
-
-
 def collate(rows: Sequence[TokenizedExample], pad_token_id: int) -> Batch:
     """Return inputs and ``labels`` (rows, longest target), -100 on padding."""
-    pairs = [_split(row) for row in rows]
+    pairs = [row.parts for row in rows]
     return {
         **pad_inputs([source for source, _ in pairs], pad_token_id),
         "labels": pad([target for _, target in pairs], IGNORED),
@@ -163,7 +159,7 @@ class Seq2SeqPredictor(TaskPredictor):
         rows = list(_encoded(examples, [""] * len(examples), self.encoding))
         answers = [""] * len(rows)
         for places, batch in self.batches(rows, progress):
-            inputs = self.inputs([_split(row)[0] for row in batch])
+            inputs = self.inputs([row.parts[0] for row in batch])
             written = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
             for place, ids in zip(places, written, strict=True):
                 answers[place] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()

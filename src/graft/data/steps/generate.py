@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graft.config import DataSettings, Listed, Settings, setting
+from graft.config import Listed, Settings, setting
 from graft.config.types import Paths
 from graft.data.against import prompts_against
 from graft.data.checks import CHECKS, CheckedData, Side, run_checks
@@ -20,7 +20,7 @@ from graft.data.near import near_twins
 from graft.data.provenance import PROVENANCE
 from graft.data.quality import to_examples
 from graft.data.readers import Row
-from graft.data.sources import load_rows
+from graft.data.sources import load_rows, settings_of_files
 from graft.data.spool import Joined, Spool
 from graft.data.steps.added import Taken
 from graft.data.steps.base import JUDGED, Change, Sides, StepContext
@@ -89,12 +89,6 @@ def _none_left(context: StepContext) -> InputError:
     reasons = [f"{why} ({count:,})" for why, count in Counter(dropped).most_common(3)]
     what = f"no answer can be trained on: {'; '.join(reasons) or 'there are no prompts'}"
     return InputError(what, where="--generate", remedy="look at the prompts, --max_new_tokens, and --generate_labels")
-
-
-def settings_of_files(settings: DataSettings, files: Sequence[str]) -> DataSettings:
-    """Return the settings for reading other files in the same way."""
-    other = {"data_name": None, "data_files": tuple(files), "train_split": None, "eval_split": None}
-    return settings.model_copy(update={**other, "eval_data_files": None, "ignore_columns": None})
 
 
 def _teacher(context: StepContext) -> Teacher:

@@ -10,7 +10,7 @@ from typing import Any
 from graft.config import BundleSettings
 from graft.data.chat_template import Renderer
 from graft.data.example import AnswerExample, Origin
-from graft.evaluation.compare import Evaluation
+from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.criteria import Criteria
 from graft.evaluation.rows import EvaluationRows
 from graft.export.cached_predictions import RecordedEvaluation, criteria_of_run, recorded_evaluation
@@ -48,7 +48,7 @@ class Judged:
     def evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
         """Compare ``predictors`` on the rows, by what the model was judged by."""
         assert self.rows is not None
-        return self.criteria.evaluate(predictors, self.rows, reporter)
+        return evaluate(predictors, self.rows, self.criteria, reporter)
 
 
 def ask_judged(source: ExportSource, options: BundleSettings, reporter: Reporter) -> tuple[Judged, Any]:
@@ -108,7 +108,7 @@ def _kept(
 ) -> CachedPredictor:
     """What the evaluation asks, asked of ``model``, which may leave memory then."""
     found = CachedPredictor(_torch(name, model, source))
-    criteria.evaluate([found], rows, reporter)
+    evaluate([found], rows, criteria, reporter)
     found.release_model()
     return found
 

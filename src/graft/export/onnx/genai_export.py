@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from graft.config import ExportSettings, OnnxGenaiConfig
 from graft.data.chat_template import Renderer
 from graft.data.sources import sha256_of
+from graft.evaluation.compare import evaluate
 from graft.evaluation.criteria import Criteria
 from graft.evaluation.rows import EvaluationRows
 from graft.export import bundle
@@ -179,7 +180,7 @@ class GenaiExport:
     def _answers(self, name: str, model: Any, rows: EvaluationRows) -> CachedPredictor:
         """What the evaluation asks, asked of ``model``, which can be merged or leave memory then."""
         found = CachedPredictor(self._torch(name, model))
-        self._criteria(rows).evaluate([found], rows, self.reporter)
+        evaluate([found], rows, self._criteria(rows), self.reporter)
         found.release_model()
         return found
 

@@ -15,7 +15,7 @@ from graft.data.example import AnswerExample, Example, expect
 from graft.data.tokenize import prompt_token_ids
 from graft.engine import generate
 from graft.errors import GraftError
-from graft.evaluation.compare import Evaluation
+from graft.evaluation.compare import Evaluation, evaluate
 from graft.evaluation.criteria import Criteria
 from graft.evaluation.predict import default_max_new_tokens
 from graft.evaluation.rows import EvaluationRows
@@ -110,7 +110,7 @@ class ParityCheck:
         return exact_verdict(found, self.reference.greatest_logit) if exact else numbers_verdict(found)
 
     def _evaluate(self, predictors: Sequence[Predictor], reporter: Reporter) -> Evaluation:
-        return self.criteria.evaluate(predictors, self.rows, reporter)
+        return evaluate(predictors, self.rows, self.criteria, reporter)
 
 
 def _with_few_equal(parity: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""The figures of an evaluation: values with their intervals, and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graft.evaluation.bootstrap import Bootstrap, Interval
+from graft.evaluation.metrics import Metric, Predictions
+from graft.evaluation.metrics.base import Array
+
+Statistics = Mapping[str, Mapping[str, Array]]
+"""By metric and predictor, the statistics of all rows."""
+
+
+def statistics_of(metrics: Sequence[Metric], predictions: Mapping[str, Predictions]) -> Statistics:
+    """Return what each metric counts in the rows of each predictor."""
+    return {
+        metric.name: {name: metric.checked_statistics(found) for name, found in predictions.items()}
+        for metric in metrics
+    }
+
+
+def figures_of(
+    metrics: Sequence[Metric],
+    statistics: Statistics,
+    bootstrap: Bootstrap,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> dict[str, Any]:
+    """Return ``predictors`` and ``differences`` of evaluation.json.
+
+    Args:
+        metrics: The metrics.
+        statistics: The statistics of each.
+        bootstrap: The resamples of these rows.
+        pairs: The differences to compute, as names of predictors; None takes those from the first to each other.
+    """
+    predictors: dict[str, dict[str, Any]] = {}
+    differences: list[dict[str, Any]] = []
+    for metric in metrics:
+        values = {name: bootstrap.values(metric, found) for name, found in statistics[metric.name].items()}
+        for name, (value, samples) in values.items():
+            figures = _rounded(bootstrap.interval(value, samples))
+            predictors.setdefault(name, {})[metric.name] = {**figures, "n": len(statistics[metric.name][name])}
+        first, *others = values
+        for before, after in [(first, name) for name in others] if pairs is None else pairs:
+            (then, earlier), (now, later) = values[before], values[after]
+            difference = bootstrap.difference(now - then, later - earlier)
+            differences.append({"metric": metric.name, "from": before, "to": after, **_rounded(difference)})
+    return {"predictors": predictors, "differences": differences}
+
+
+def _rounded(interval: Interval) -> dict[str, float]:
+    found = {name: round(getattr(interval, name), 6) for name in ("value", "low", "high")}
+    return found if interval.p is None else {**found, "p": round(interval.p, 6)}
