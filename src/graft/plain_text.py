@@ -32,6 +32,7 @@ KEY_FORMS = (
     ),
     *(r"pypi-[A-Za-z0-9_-]{30,}", r"shpat_[A-Za-z0-9]{30,}", r"dop_v1_[a-f0-9]{60,}", r"gsk_[A-Za-z0-9]{30,}"),
     *(r"nvapi-[A-Za-z0-9_-]{30,}", r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}", r"hvs\.[A-Za-z0-9_-]{20,}"),
+    r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/]{20,}",
     *(r"dckr_pat_[A-Za-z0-9_-]{20,}", r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)?"),
 )
 """The keys of well-known services, as they are given out: by their first characters and their length."""
@@ -41,7 +42,7 @@ _SECRETS = (
     (re.compile(r"(?<=[a-z0-9+.-]://)[^\s/@?#'\"<>]+@", re.IGNORECASE), f"{MASK}@"),
     (
         re.compile(
-            r"([?&;](?:[a-z0-9_-]*(?:token|signature|secret|password|passwd|api[_-]?key|credential)|sig|key|auth)=)"
+            r"([?&;](?:[a-z0-9_-]*(?:token|signature|secret|password|passwd|(?:api|account)[_-]?key|credential)|sig|key|auth)=)"
             r"[^&;\s'\"<>#)\]]+",
             re.IGNORECASE,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -119,6 +120,24 @@ def test_the_log_of_changes_has_no_personal_data() -> None:
     _, changes = stepped([{"prompt": " write to jo@example.com\x00", "completion": "x"}], *ORDER)
     assert [change.step for change in changes] == ["control_characters", "blanks", "privacy"]
     assert "jo@" not in str([change.record() for change in changes])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("html", "<b>jo</b>@example.com"),
+        ("html", "<td>j</td>jo@example.com"),
+        ("html", "jo&amp;amp;#64;example.com"),
+        ("control_characters", "jo\u200b@example.com"),
+        ("control_characters", "\x00<i>jo</i>@example.com"),
+        ("control_characters", "4111\x00 1111 1111 11\u206011"),
+        ("blanks", " jo&commat;example.com"),
+    ],
+)
+def test_the_log_shows_nothing_that_a_change_uncovers(name: str, text: str) -> None:
+    _, (change,) = stepped([{"prompt": text, "completion": "x"}], name)
+    record = str(change.record())
+    assert not re.search(r"example|4111|11\b", record) and re.search(r"\[(e-mail|card)\]", record), record
 
 
 @pytest.mark.parametrize(

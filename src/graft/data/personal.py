@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
+from graft.data.private_values.domains import ENDINGS
 from graft.data.private_values.keys import keys, private_keys
 from graft.data.private_values.national_ids import ids
 from graft.data.private_values.payment import cards, ibans
 from graft.data.private_values.phones import phones
+from graft.data.private_values.veils import in_plain_form, replaced, without_veils
 from graft.plain_text import escape_controls, lone_surrogate, mask_secrets
 
 KINDS = ("private key", "key", "e-mail", "IBAN", "card", "id", "phone")
@@ -22,25 +24,19 @@ SECRETS = frozenset(("private key", "key"))
 
 _DIGITS = re.compile(r"[0-9](?:[ ().\-/]{0,3}[0-9]){6}")
 _DIGIT = re.compile(r"[0-9]")
-_LETTERED = re.compile(r"[A-Z][A-Z] ?[0-9][0-9]")
+_LETTERED = re.compile(r"[A-Z][A-Z] ?[0-9][0-9]|[a-z][a-z][0-9][0-9]")
 """IBANs and identity numbers with fewer than seven digits in a row."""
 _LONG = re.compile(r"\b[A-Za-z0-9+/_.-]{15}")
 """What a key has, and few words of a text."""
 _ADDRESS = re.compile(r"\w@\w")
-_EMAIL = re.compile(r"(?<![\w.%+'-])[\w%+-][\w.%+'-]{0,63}@((?:[^\W_][\w-]{0,62}\.){1,8})([A-Za-z]{2,13})(?![\w@-])")
-_NAMES = (
-    "com org net edu gov mil int info biz name pro mobi jobs museum travel coop aero app dev xyz online site shop tech "
-    "cloud email store blog life live world today company agency digital health academy bank work works solutions "
-    "services group team space website page link news media club global systems software network studio design "
-    "example test invalid local localhost lan internal corp home"
-)
-_ENDINGS = frozenset(_NAMES.split())
-"""Top-level domains of e-mail addresses besides those of two letters: ``y = x@self.weight`` is no address."""
+_EMAIL = re.compile(r"(?<![\w.%+'-])[\w%+-][\w.%+'-]{0,63}@((?:[^\W_][\w-]{0,62}\.){1,8})([A-Za-z]{2,18})(?![\w@-])")
 _ADDRESS_OF_HOST = re.compile(r":[\w~/]")
 """``git@github.com:owner/name``."""
 _WINDOW = 20_000
 _SHORT = 80
-_BESIDE, _AROUND = 500, 25
+_AROUND = 25
+_REACH, _EDGE = 200, 100
+"""Characters on each side of what was found that are looked at again; at the outer ones a number may be cut."""
 _UNSEEN = {0x0A: "\\n", 0x09: "\\t"} | {
     code: f"\\u{code:04x}" for code in (0x00AD, 0x061C, 0x180E, *range(0x200B, 0x2010), *range(0x2060, 0x2065), 0xFEFF)
 }
@@ -57,38 +53,90 @@ class Found(NamedTuple):
 def find(text: str) -> list[Found]:
     """Return the personal data and secrets in a text, in order; none overlaps another.
 
+    Blanks, dashes, and digits of other forms are read as those of ASCII, and tags within words, entities, and
+    characters that nobody sees are looked through: ``<b>jo</b>&#64;example.com`` is an address.
+
     Args:
         text: A text of a row.
     """
+    plain = in_plain_form(text)
+    taken = _settled(plain)
+    bare = without_veils(plain)
+    if bare is None:
+        return taken
+    for found in _settled(bare.text):
+        start, end = bare.original(found.start, found.end)
+        beside = _overlapped(taken, start, end)
+        if all(start <= each.start and each.end <= end for each in taken[beside]):
+            taken[beside] = [Found(found.kind, start, end)]
+    return taken
+
+
+def _settled(text: str) -> list[Found]:
+    """What is in a text, and what is found only once what stands beside it is masked, as in a row of numbers."""
+    taken = _scanned(text)
+    windows = _around(taken, len(text))
+    while windows:
+        new = [found for start, end in windows for found in _within(text, taken, start, end)]
+        for found in new:
+            taken[_overlapped(taken, found.start, found.end)] = [found]
+        windows = _around(new, len(text))
+    return taken
+
+
+def _around(found: Sequence[Found], length: int) -> list[tuple[int, int]]:
+    """The parts of a text of this length around what was found."""
+    windows: list[tuple[int, int]] = []
+    for each in sorted(found, key=_START):
+        start, end = max(0, each.start - _REACH), min(length, each.end + _REACH)
+        if windows and start <= windows[-1][1]:
+            windows[-1] = (windows[-1][0], max(end, windows[-1][1]))
+        else:
+            windows.append((start, end))
+    return windows
+
+
+def _within(text: str, taken: list[Found], start: int, end: int) -> Iterator[Found]:
+    """What is found in a part of a text besides what is taken, which is masked there."""
+    masks = taken[_overlapped(taken, start, end)]
+    if masks:
+        start, end = min(start, masks[0].start), max(end, masks[-1].end)
+    part = replaced(text, _masks(masks), start, end)
+    first, last = start and start + _EDGE, end if end == len(text) else end - _EDGE
+    for found in _scanned(part.text):
+        each = Found(found.kind, *part.original(found.start, found.end))
+        if first <= each.start and each.end <= last and each not in masks:
+            yield each
+
+
+def _scanned(text: str) -> list[Found]:
     taken: list[Found] = []
     for kind, finder in _finders(text):
         kept, last = [], 0
         for start, end in sorted(finder(text)):
-            if start >= last and _is_free(taken, start, end):
+            if start >= last and not taken[_overlapped(taken, start, end)]:
                 kept.append(Found(kind, start, end))
                 last = end
         taken = sorted((*taken, *kept), key=_START) if kept else taken
     return taken
 
 
-_START = attrgetter("start")
+_START, _END = attrgetter("start"), attrgetter("end")
 
 
-def _is_free(taken: list[Found], start: int, end: int) -> bool:
-    """Whether a place overlaps none of those that are taken, which are in order."""
-    at = bisect_left(taken, end, key=_START)
-    return not at or taken[at - 1].end <= start
+def _overlapped(taken: list[Found], start: int, end: int) -> slice:
+    """Those of what is taken, in order, that overlap a part; where none does, the place between them."""
+    first = bisect_right(taken, start, key=_END)
+    return slice(first, max(first, bisect_left(taken, end, key=_START)))
+
+
+def _masks(places: Iterable[Found]) -> Iterator[tuple[int, int, str]]:
+    return ((found.start, found.end, f"[{found.kind}]") for found in places)
 
 
 def masked(text: str) -> str:
     """Return a text with ``[e-mail]``, ``[phone]``, … in place of personal data and secrets."""
-    while places := find(text):  # again, as of two numbers side by side one may be found only now
-        parts, at = [], 0
-        for found in places:
-            parts += [text[at : found.start], f"[{found.kind}]"]
-            at = found.end
-        text = "".join((*parts, text[at:]))
-    return text
+    return replaced(text, _masks(find(text))).text
 
 
 def shown_text(text: str, most: int = _SHORT) -> str:
@@ -107,19 +155,19 @@ def shown_text(text: str, most: int = _SHORT) -> str:
     return visible if len(visible) <= most else f"{visible[: most - 1]}…"
 
 
-def shown_around(text: str, start: int, end: int, instead: str | None = None) -> str:
+def shown_around(text: str, start: int, end: int) -> str:
     """Return a part of a text with some of what is around it, as ``shown_text`` does.
 
     Args:
         text: The text.
         start: Where the part begins.
         end: Where it ends.
-        instead: What is shown in place of the part.
     """
-    # Masked before they are cut: half of a number is not recognized, and tells as much.
-    before = masked(text[max(0, start - _BESIDE) : start])[-_AROUND:]
-    after = masked(text[end : end + _BESIDE])[:_AROUND]
-    return shown_text(f"{before}{text[start:end] if instead is None else instead}{after}")
+    # The whole is masked before it is cut: half of a number or of a key is not recognized, and tells as much.
+    hidden = replaced(text, _masks(find(text)))
+    first = bisect_right(hidden.ends, start)
+    last = max(first, bisect_left(hidden.starts, end))
+    return shown_text(hidden.text[max(0, first - _AROUND) : last + _AROUND])
 
 
 def _finders(text: str) -> Iterator[tuple[str, Callable[[str], Iterator[tuple[int, int]]]]]:
@@ -140,6 +188,6 @@ def _finders(text: str) -> Iterator[tuple[str, Callable[[str], Iterator[tuple[in
 def _emails(text: str) -> Iterator[tuple[int, int]]:
     for found in _EMAIL.finditer(text):
         domain, ending = found[1], found[2].lower()
-        known = ending in _ENDINGS or len(ending) == 2
+        known = ending in ENDINGS or len(ending) == 2
         if known and not domain[0].isdigit() and not _ADDRESS_OF_HOST.match(text, found.end()):
             yield found.span()

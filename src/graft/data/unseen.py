@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(r"(?:\x1b\[[0-9;?]{0,20}[A-Za-z])|[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f]")
-"""C0 and C1 but tabs, line ends, form feeds, which source code has, and NEL; a terminal's color codes as one."""
-_INVISIBLE = re.compile("[\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
+_CONTROLS = r"\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f"
+"""C0 and C1 but tabs, line ends, form feeds, which source code has, and NEL."""
+_ZERO_WIDTH = "\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f"
+COLOR_CODE = r"\x1b\[[0-9;?]{0,20}[A-Za-z]"
+"""A terminal's, which is removed as one."""
+UNSEEN = f"{_CONTROLS}{_ZERO_WIDTH}\u00ad"
+"""All of them, for a set in an expression, and the soft hyphen; whether or not a script needs them."""
+_CONTROL = re.compile(rf"(?:{COLOR_CODE})|[{_CONTROLS}]")
+_INVISIBLE = re.compile(f"[{_ZERO_WIDTH}]")
 _MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069"
 """Directions, which text has where scripts from right to left and others meet."""
 _JOINERS = "\u200c\u200d"

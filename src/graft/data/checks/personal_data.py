@@ -68,4 +68,4 @@ def _spotted(side: Side, columns: frozenset[str] | None) -> tuple[dict[str, Spot
 
 
 def _shown(place: str, text: str, found: Found) -> str:
-    return f"{place}: {shown_around(text, found.start, found.end, f'[{found.kind}]')}"
+    return f"{place}: {shown_around(text, found.start, found.end)}"

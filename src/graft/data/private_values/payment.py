@@ -20,7 +20,11 @@ _ISSUERS = re.compile(
 
 Visa's of 13 digits are no longer issued, and one in ten bar codes (EAN-13) of a country has their form.
 """
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+_IBAN = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])", re.A | re.I
+)
+_FEWEST_DIGITS = 10
+"""Of an IBAN in small letters: words of four letters are not one."""
 _LENGTHS = {
     **dict.fromkeys(("NO",), 15),
     **dict.fromkeys(("BE",), 16),
@@ -55,8 +59,9 @@ def cards(text: str) -> Iterator[Span]:
 def ibans(text: str) -> Iterator[Span]:
     """Yield where IBANs are: the length of the country, and 1 modulo 97 (ISO 13616)."""
     for found in _IBAN.finditer(text):
-        span = _iban(found[0])
-        if span:
+        span = _iban(found[0].upper())
+        iban = found[0][:span]
+        if span and (iban.isupper() or sum(map(str.isdigit, iban)) >= _FEWEST_DIGITS):
             yield found.start(), found.start() + span
 
 

@@ -12,7 +12,7 @@ from graft.data.columns import ColumnMapping, recognize
 from graft.data.example import Origin
 from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
-from graft.data.personal import masked
+from graft.data.personal import find, masked
 from graft.data.quality import to_examples
 from graft.data.readers import Row
 from graft.data.spool import Spool
@@ -54,9 +54,10 @@ class Change:
 
     def record(self) -> dict[str, str]:
         """Return the line as it is written, without personal data; what was changed only where it is a column."""
-        of_column = (
-            {"column": self.column, "before": masked(self.before), "after": masked(self.after)} if self.column else {}
-        )
+        before, after = masked(self.before), masked(self.after)
+        if len(find(self.after)) > len(find(self.before)):  # what the change uncovered can be read in the text before
+            before = after
+        of_column = {"column": self.column, "before": before, "after": after} if self.column else {}
         about = {"step": self.step, "action": self.action, "origin": str(self.origin), "side": self.side}
         return {**about, **of_column, "why": masked(self.why)}
 

@@ -1,0 +1,36 @@
+"""Top-level domains that e-mail addresses are at."""
+
+from __future__ import annotations
+
+_NAMES = (
+    "com org net edu gov mil int info biz name pro mobi jobs museum travel coop aero asia cat post tel "
+    "academy accountant accountants actor adult agency airforce apartments app army art associates attorney auction "
+    "audio auto autos baby band bank bar barcelona bargains bayern beauty beer berlin best bet bible bike bingo bio "
+    "black blog blue boats bond boston boutique broker brussels builders business buzz cab cafe camera camp capetown "
+    "capital cards care career careers cars casa cash casino catering center charity chat cheap christmas church city "
+    "claims cleaning click clinic clothing cloud club coach codes coffee college cologne community company computer "
+    "condos construction consulting contact contractors cooking cool country coupons courses credit creditcard "
+    "cricket cruises dance date dating deals degree delivery democrat dental dentist desi design dev diamonds diet "
+    "digital direct directory discount doctor dog domains download durban earth eco education email energy engineer "
+    "engineering enterprises equipment estate events exchange expert exposed express fail faith family fans farm "
+    "fashion feedback film finance financial fish fishing fitness flights florist flowers football forex forsale "
+    "forum foundation fun fund furniture futbol fyi gallery games garden gent gift gifts gives glass global gmbh gold "
+    "golf graphics gratis green gripe group guide guitars guru hamburg haus health healthcare help helsinki hockey "
+    "holdings holiday horse hospital host hosting house immo immobilien industries ink institute insurance insure "
+    "international investments irish istanbul jetzt jewelry joburg kaufen kitchen kiwi koeln land lat law lawyer lease "
+    "legal life lighting limited limo live loan loans lol london love ltd luxe luxury madrid maison management market "
+    "marketing markets mba media melbourne memorial men menu miami moda moe money mortgage moscow movie nagoya network "
+    "news ngo ninja nrw nyc okinawa one ong online organic osaka page paris partners parts party pet pharmacy photo "
+    "photography photos pics pictures pink pizza place plumbing plus poker porn press productions promo properties "
+    "property pub quebec racing realestate realty recipes red rehab reise reisen rent rentals repair report republican "
+    "rest restaurant review reviews rich rio rip rocks rodeo ruhr run saarland sale salon sarl school schule science "
+    "scot security select services sexy shiksha shoes shop shopping show singles site ski soccer social software solar "
+    "solutions soy space sport srl store stream studio study style supplies supply support surf surgery swiss sydney "
+    "systems taipei tattoo tax taxi team tech technology tennis theater tienda tips tires tirol today tokyo tools top "
+    "tours town toys trade trading training tube university uno vacations vegas ventures versicherung vet viajes video "
+    "villas vin vip vision vlaanderen vodka vote voting voyage wales wang watch webcam website wed wedding wien wiki "
+    "win wine work works world wtf xxx xyz yachts yoga yokohama zone link "
+    "example test invalid local localhost lan internal corp home"
+)
+ENDINGS = frozenset(_NAMES.split())
+"""Besides those of two letters; of IANA's list those that are not a company's: ``y = x@self.weight`` is no address."""
