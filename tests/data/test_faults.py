@@ -7,8 +7,10 @@ import pytest
 from pyarrow import parquet
 
 from graft.config import DataSettings
+from graft.data.checks import run_checks
 from graft.data.pipeline import prepare, read_examples
 from graft.errors import InputError
+from graft.planning.checked_data import read_data
 
 GOOD = '{"prompt": "a%d", "completion": "b%d"}'
 
@@ -78,3 +80,21 @@ def test_what_differs_in_every_row_is_counted_as_one(tmp_path):
     rows = [json.dumps({"messages": [{"role": f"r{chr(97 + n % 26)}{n}", "content": "x"}]}) for n in range(400)]
     said = faults_of(written(tmp_path / "rows.jsonl", *rows))
     assert len(said) == 21 and said[-1].startswith("and 380 more")
+
+
+UNANSWERED = '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant"}]}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "title"),
+    [
+        (["null", "[1]", "3", '"x"'], "4 rows: Expected a JSON object with named columns"),
+        ([UNANSWERED] * 2, "message 2 (assistant) has no content"),
+        (['{"prompt": "p"}', '{"prompt": "q"}'], "missing column: completion"),
+    ],
+)
+def test_the_title_of_a_kind_says_what_is_wrong(tmp_path, lines, title):
+    good = [GOOD % (n, n) for n in range(5)] if "messages" not in lines[0] else []
+    data = read_data(DataSettings(data_files=(str(written(tmp_path / "rows.jsonl", *good, *lines)),)), None, 42, None)
+    (finding,) = run_checks(data, ["unreadable"])
+    assert title.lower() in finding.title.lower() and len(finding.rows) == len(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import numpy as np
@@ -189,3 +190,44 @@ def test_the_curve_rises_where_rows_are_few_for_many_words(tmp_path):
     data = read(write_rows(tmp_path / "rows.jsonl", rows))
     curve = measure(ClassRows.of(data.train.examples, 42), 42)
     assert curve[0].accuracy < curve[1].accuracy < curve[2].accuracy and curve[2].gain > 2 * curve[2].gain_error
+
+
+@pytest.mark.parametrize("form", ["positive ", " positive", "positive\t", "positive\n", "Positive "])
+def test_blanks_around_a_label_are_a_form_of_it(tmp_path, form):
+    rows = [{"text": f"text {n} here", "label": ("positive", "negative")[n % 2]} for n in range(40)]
+    rows += [{"text": f"more {n}", "label": form} for n in range(2)]
+    (found,) = checked(write_rows(tmp_path / "rows.jsonl", rows), "label_variants")
+    assert (found.severity, lines(found)) == ("note", {41, 42})
+    assert found.title.startswith("2 rows have labels that differ from another only in ")
+    assert json.dumps(form) in found.evidence[0] and '"positive" (20)' in found.evidence[0]
+
+
+@pytest.mark.parametrize(("form", "of"), [("not-ok", "not ok"), ("it's a $tools", "it's a $tool")])
+def test_a_proposed_mapping_survives_the_shell_and_the_option(tmp_path, form, of):
+    rows = [{"text": f"text {n} here", "label": (of, "fine")[n % 2]} for n in range(40)]
+    (found,) = checked(write_rows(tmp_path / "a.jsonl", [*rows, {"text": "x", "label": form}]), "label_variants")
+    assert shlex.split(found.fix)[-2:] == ["--label_mapping", f"{form}={of}"] and "the rarest has 1 row" in found.why
+
+
+@pytest.mark.parametrize("label", ["not-ok, really", "not-ok=really"])
+def test_a_mapping_that_cannot_be_typed_goes_into_a_file(tmp_path, label):
+    rows = [{"text": f"text {n} here", "label": ("not ok really", "fine")[n % 2]} for n in range(40)]
+    (found,) = checked(write_rows(tmp_path / "a.jsonl", [*rows, {"text": "x", "label": label}]), "label_variants")
+    assert found.fix == "graft prepare DATA -o OUT --label_mapping mapping.json" and "mapping.json" in found.remedy
+    assert found.figures["mapping"] == {label: "not ok really"}
+
+
+def test_a_mistyped_label_is_no_rare_class(tmp_path):
+    rows, _ = labeled_rows(60)
+    rows += [{"text": "a plum", "label": "frut"}, {"text": "a rose", "label": "flower"}]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    found = {each.kind: each for each in checked(path, "classes", "label_variants")}
+    assert lines(found["rare_classes"]) == {62} and lines(found["label_variants"]) == {61}
+    assert "frut" not in str(found.get("class_imbalance", ""))
+
+
+@pytest.mark.parametrize("columns", [("text", "label"), ("prompt", "completion")])
+def test_a_single_class_is_an_error(tmp_path, columns):
+    rows = [dict(zip(columns, (f"text {n}", "good"), strict=True)) for n in range(30)]
+    (found,) = checked(write_rows(tmp_path / "rows.jsonl", rows), "classes")
+    assert (found.kind, found.severity) == ("one_answer", "error") and "'good'" in found.title

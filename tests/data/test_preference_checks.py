@@ -151,3 +151,36 @@ def test_ratings_are_a_warning_and_rewards_a_note(diagnosed):
 )
 def test_what_is_no_preference(diagnosed, row):
     assert kinds(diagnosed([row] * 3)) == {}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "p", "response_0": "a", "response_1": "b", "better_response_id": 1, "is_response_0_safe": True},
+        {"history": "p", "human_ref_A": "a", "human_ref_B": "b", "labels": 1, "score_A": 3, "score_B": 2},
+        {"prompt": "p", "response_a": "a", "response_b": "b", "winner": "model_a", "model_a": "x", "model_b": "y"},
+        {"conversation_a": [say("a")], "conversation_b": [say("b")], "winner": "tie"},
+    ],
+)
+def test_two_answers_and_which_is_better_are_preferences(diagnosed, row):
+    (finding,) = diagnosed([row] * 3).findings
+    assert (finding.kind, finding.severity, len(finding.rows)) == ("preferences", "error", 3)
+    assert "template" not in str(finding.remedies) and "better answer" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"context": "c", "ask": "q", "answerA": "a", "answerB": "b", "answerC": "c", "label": 1},
+        {"goal": "g", "option_1": "a", "option_2": "b", "label": 0},
+        {"one": "p", "text_a": "a", "text_b": "b", "label": 0},
+    ],
+)
+def test_choices_and_pairs_are_no_preferences(diagnosed, row):
+    assert "preferences" not in kinds(diagnosed([row] * 3))
+
+
+def test_a_preference_without_a_bad_answer_is_named(diagnosed):
+    row = PAIRS["texts"]
+    found = kinds(diagnosed([row("p1", "a", "b"), row("p2", "a", None), row("p3", "a", "b")]))
+    assert found == {"preferences": [1, 3], "incomplete_pairs": [2]}

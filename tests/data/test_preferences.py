@@ -93,7 +93,6 @@ def test_rows_with_rejected_answers_alone_and_of_unknown_columns():
         {"question": "q", "response_j": "good", "response_k": "bad", "qid": 1},
         {"prompt": "q", "good": "good", "bad": "bad"},
         {"prompt": "q", "wrong_answer": "bad"},
-        {"prompt": "q", "response_0": "good", "response_1": "bad", "better_response_id": 0},
     ],
 )
 def test_no_answer_is_proposed_that_may_be_a_bad_one(row):

@@ -16,8 +16,8 @@ FEWEST_SAID = 3
 """Of a kind, when there are many."""
 LONGEST_NUMBER = 12
 """Digits of the number of a line."""
-_VALUES = re.compile(r"[:(‹«\"'`…].*|\d[\d,.]*", re.DOTALL)
-"""What differs between faults of one kind: numbers, and what stands behind a colon, a bracket or a quotation mark."""
+_VALUES = re.compile(r", got .*|[:(‹«\"'`…].*|\d[\d,.]*", re.DOTALL)
+"""What differs between faults of one kind: numbers, and what follows a colon, a bracket, a quotation mark or "got"."""
 
 
 @dataclass
@@ -35,6 +35,13 @@ class FaultKind:
     count: int = 0
     first: list[Problem] = field(default_factory=list)
     rows: Located = field(default_factory=Located)
+
+    @property
+    def said(self) -> str:
+        """What is wrong, in words: the name where it is a clause by itself, else the first fault as it is."""
+        first = self.first[0].what
+        is_clause = first.startswith(self.name) and len(self.name.split()) > 2
+        return self.name if is_clause or not self.name else first
 
 
 class Faults(Problems):
@@ -94,7 +101,7 @@ class Faults(Problems):
     def _shortened(self, kind: FaultKind, most: int) -> list[Problem]:
         problems = kind.first[:most]
         more = kind.count - len(problems)
-        of_kind = f" of this kind: {kind.name}" if len(self._kinds) > 1 and kind.name else " like these"
+        of_kind = f" of this kind: {kind.said}" if len(self._kinds) > 1 and kind.name else " like these"
         return [*problems, Problem(f"and {more:,} more{of_kind}")] if more else problems
 
     def _kind(self, problem: Problem) -> FaultKind:

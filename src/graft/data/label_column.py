@@ -41,7 +41,11 @@ class LabelColumn:
     kind: Kind = "class"
 
     def labels(self, columns: Mapping[str, Any]) -> list[str]:
-        """Return the labels of a row as they are written."""
+        """Return the labels of a row, without blanks around them."""
+        return [label.strip() for label in self.written(columns)]
+
+    def written(self, columns: Mapping[str, Any]) -> list[str]:
+        """Return the labels of a row as they are written; those between separators without blanks around them."""
         return list(_labels(columns.get(self.name), self.separator))
 
     def changed(self, columns: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
@@ -64,15 +68,15 @@ class LabelColumn:
 
 def _labels(value: Any, separator: str) -> Iterator[str]:
     if _is_messages(value):
-        yield as_text(value[-1][_content(value[-1])]).strip()
+        yield as_text(value[-1][_content(value[-1])])
         return
     listed = decoded(value) if isinstance(value, str) else value
     if isinstance(listed, (list, tuple)):
-        yield from (as_text(each).strip() for each in listed if isinstance(each, (str, int, float)))
+        yield from (as_text(each) for each in listed if isinstance(each, (str, int, float)))
     elif isinstance(value, str) and separator:
         yield from (part.strip() for part in value.split(separator) if part.strip())
     elif isinstance(value, (str, int, float)):
-        yield as_text(value).strip()
+        yield as_text(value)
 
 
 def _changed(value: Any, separator: str, change: Callable[[str], str]) -> Any:

@@ -39,8 +39,7 @@ def check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: b
     if len(examples) < FEWEST_ROWS:
         count = "only 1 row" if len(examples) == 1 else f"only {len(examples)} rows"
         problems.add(f"{count}: at least {FEWEST_ROWS} are needed, a few hundred are typical", _file(examples), remedy)
-    alike = len(examples) > 1 and bool((examples.references == examples.references[0]).all())
-    if alike and all(_is_answer(example) for example in examples):
+    if has_one_answer(examples):
         shown = examples[0].reference[:60]
         problems.add(
             f"every answer is {shown!r}, so there is nothing to learn", _file(examples), "add rows with other answers"
@@ -52,6 +51,12 @@ def check_learnable(examples: ExampleSet, labels: Sequence[str] | None, whole: b
             problems.add(what, str(examples[place].origin), remedy)
         shorten(problems, "labels like these")
     problems.raise_if_any()
+
+
+def has_one_answer(examples: ExampleSet) -> bool:
+    """Return whether all of several answers, or classes, are the same: then there is nothing to learn."""
+    alike = len(examples) > 1 and bool((examples.references == examples.references[0]).all())
+    return alike and all(_is_answer(example) for example in examples)
 
 
 def _is_answer(example: Example) -> bool:

@@ -9,9 +9,11 @@ from typing import Any
 from graft.data.checks.base import Finding
 from graft.data.checks.view import CheckedData, Side
 from graft.data.label_column import Kind, LabelColumn, label_column, label_kind, labels_by_row
+from graft.data.label_variants import find_variants
 from graft.data.located import Located
 from graft.data.personal import shown_text
 from graft.data.quality import IMBALANCE
+from graft.data.split import has_one_answer
 
 FEW_ROWS = 10
 """A class with fewer rows is rare: hardly anything is learned of it, and hardly any row judges it."""
@@ -19,7 +21,7 @@ MOST_SHOWN = 5
 
 
 class Classes:
-    """Classes with few rows, far fewer than others, or none in the training data."""
+    """A single class, and classes with few rows, far fewer than others, or none in the training data."""
 
     name = "classes"
     title = "Classes"
@@ -27,16 +29,20 @@ class Classes:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield what is wrong with the numbers of rows by class; nothing where answers are free text."""
+        if has_one_answer(data.train.examples):
+            yield _one(data.train)
+            return
         column = label_column(data)
         kind = label_kind(data, column)
         if kind is None:
             return
         counts = _counts(data.train, column)
-        rare = {label: count for label, count in counts.items() if count < FEW_ROWS}
+        joined = _joined(counts) if column is not None else counts
+        rare = {label: count for label, count in joined.items() if count < FEW_ROWS}
         if rare:
             yield _rare(data.train, column, rare, kind)
         if kind == "class":
-            yield from _imbalance(counts)
+            yield from _imbalance(joined)
         if data.eval is not None:
             yield from _unknown(data.eval, column, counts)
 
@@ -47,6 +53,26 @@ def _counts(side: Side, column: LabelColumn | None) -> Counter[str]:
     for _, labels in labels_by_row(side, column):
         counts.update(set(labels))
     return counts
+
+
+def _joined(counts: Counter[str]) -> Counter[str]:
+    """The counts with those of a label that may be another's added to it: ``label_variants`` says what to do."""
+    joined = Counter(counts)
+    for variant in find_variants(counts):
+        joined[variant.of] += joined.pop(variant.label)
+    return joined
+
+
+def _one(side: Side) -> Finding:
+    shown = shown_text(side.examples[0].reference)
+    return Finding(
+        "one_answer",
+        "error",
+        f"all {len(side.examples):,} answers are {shown!r}",
+        why="there is nothing to learn, and graft finetune refuses the data",
+        remedy="add rows with other answers",
+        side=side.name,
+    )
 
 
 def _rare(side: Side, column: LabelColumn | None, rare: Mapping[str, int], kind: Kind) -> Finding:

@@ -43,6 +43,8 @@ class Preferences:
             found = PreferenceColumns.of(columns, first) if _are_preferences(data, columns) else None
             if found is not None:
                 yield from _examined(data, side, found)
+            elif side.name == "train" and data.preferences is not None:
+                yield _refused(data, Located(row.origin for row in side.rows))
             elif side.name == "train":
                 yield from _no_preferences(data, columns, first)
 
@@ -57,7 +59,18 @@ def _are_preferences(data: CheckedData, columns: Sequence[str]) -> bool:
 def _examined(data: CheckedData, side: Side, columns: PreferenceColumns) -> Iterator[Finding]:
     found = _Preferences(side, columns)
     if data.preferences is not None:
-        yield _refused(data, columns, found)
+        yield _refused(data, found.rows, columns, side.name)
+    if found.incomplete:
+        lack = many(len(found.incomplete), "preference lacks", "preferences lack")
+        yield Finding(
+            "incomplete_pairs",
+            "warning",
+            f"{lack} {'a good or a bad answer' if columns.verdict is None else 'an answer or a verdict'}",
+            found.incomplete,
+            why="what is there tells good answers from bad ones in no way",
+            remedy="fill in the answers, or remove these rows",
+            side=side.name,
+        )
     if columns.verdict is not None:
         yield from _verdicts(found)
         return
@@ -75,6 +88,7 @@ class _Preferences:
     Attributes:
         side: The side.
         rows: Where they are.
+        incomplete: Where rows are that lack an answer, or cannot be read.
         prompts: The hash of each prompt.
         chosen: The hash of each good answer, or of the answer that a verdict is on.
         rejected: The hash of each bad answer.
@@ -83,11 +97,12 @@ class _Preferences:
     """
 
     def __init__(self, side: Side, columns: PreferenceColumns) -> None:
-        self.side, self.rows = side.name, Located()
+        self.side, self.rows, self.incomplete = side.name, Located(), Located()
         hashes, longer, good = [array("Q") for _ in range(3)], array("q"), array("b")
         for row in side.rows:
             found = columns.read(row.columns, row.origin)
             if found is None:
+                self.incomplete.add(row.origin)
                 continue
             self.rows.add(row.origin)
             for column, text in zip(hashes, (found.prompt, found.chosen, found.rejected), strict=True):
@@ -127,22 +142,27 @@ def _joined(*parts: Hashes) -> Hashes:
     return mixed
 
 
-def _refused(data: CheckedData, columns: PreferenceColumns, found: _Preferences) -> Finding:
+def _refused(
+    data: CheckedData, rows: Located, columns: PreferenceColumns | None = None, side: str = "train"
+) -> Finding:
+    """What is said of rows that are refused; without ``columns``, of those whose good answers are in no one column."""
     assert data.preferences is not None
     trains = data.mapping is not None
-    form = "a good and a bad answer" if columns.verdict is None else f"a verdict in {listed_names([columns.verdict])}"
-    are = many(len(found.rows), "row is a preference", "rows are preferences")
+    form = "two answers, and which is better"
+    if columns is not None:
+        form = f"a verdict in {listed_names([columns.verdict])}" if columns.verdict else "a good and a bad answer"
+    are = many(len(rows), "row is a preference", "rows are preferences")
     return Finding(
         "preferences",
         "error",
         f"{are} ({form}), and graft does not train on preferences yet",
-        found.rows,
-        why="bad answers would be learned like good ones, so graft finetune refuses the rows",
+        rows,
+        why="bad answers would be trained on as if they were good, so graft finetune refuses the rows",
         remedy="train on the good answers only" if trains else data.preferences.remedy,
         fix=f"--column_mapping {NAME}" if trains else "",
         evidence=(data.preferences.what.partition(": ")[2].partition(", and graft")[0],),
-        figures={"chosen": columns.chosen, "rejected": columns.rejected, "verdict": columns.verdict},
-        side=found.side,
+        figures={name: getattr(columns, name) for name in ("chosen", "rejected", "verdict")} if columns else {},
+        side=side,
     )
 
 
@@ -188,7 +208,7 @@ def _no_preferences(data: CheckedData, columns: Sequence[str], rows: Sequence[Ro
             "ratings",
             "warning",
             f"{listed_names(rated)} may say how good the answers are, and all of them are trained alike",
-            why="bad answers would be learned like good ones",
+            why="bad answers would be trained on as if they were good",
             remedy="keep the rows with good answers; or, if it means something else, leave it out",
             fix=f"--ignore_columns {','.join(rated)}",
         )

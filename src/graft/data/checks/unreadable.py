@@ -50,7 +50,8 @@ def _title(kind: FaultKind) -> str:
     """What is wrong, with the number of rows where there are several."""
     if kind.count == 1:
         return shown_text(kind.first[0].what, _LONGEST)
-    return f"{kind.count:,} rows: {shown_text(kind.name, _LONGEST) or 'faults of other kinds'}"
+    alike = "rows" if kind.said == kind.name else "rows like this one"
+    return f"{kind.count:,} {alike}: {shown_text(kind.said, _LONGEST) or 'faults of other kinds'}"
 
 
 def _said(problem: Problem) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from graft.config import DataSettings
 from graft.data.chat_formats import LISTS, read_conversation
@@ -30,6 +31,12 @@ _GOOD = {"true", "1", "1.0", "yes", "good", "desirable", "chosen", "preferred", 
 _BAD = {"false", "0", "0.0", "-1", "-1.0", "no", "bad", "undesirable", "rejected", "incorrect", "wrong", "thumbs_down"}
 _GOOD |= {"up", "like", "liked", "upvote", "upvoted", "👍"}
 _BAD |= {"down", "dislike", "disliked", "downvote", "downvoted", "👎"}
+_NUMBERED = re.compile(r"(.+?)[_ -]?(?:[0-9]|[a-hA-H])")
+_NUMBERED_ANSWERS = {
+    *("answer", "completion", "conversation", "generation", "human_ref", "output", "reply", "response", "summary"),
+}
+"""Columns that there are two of, to be compared; ``option_1`` and ``text_a`` are no answers."""
+_COMPARES = re.compile(r"(^|_)(better|best|winner|preferred|preference|chosen|choice|safer|labels?|vote|verdict)(_|$)")
 _BESIDE_TURNS = (messages, conversations)
 _ANSWERED = (prompt_answer, instruction_output, question_answer, input_output)
 
@@ -192,6 +199,27 @@ def _word(value: Any) -> str:
     return "_".join(str(value).casefold().split())
 
 
+class ComparedAnswers(NamedTuple):
+    """The columns of two answers, and of what says which of them is better: ``response_a, response_b, winner``."""
+
+    one: str
+    other: str
+    verdict: str
+
+
+def compared_answers(columns: Iterable[str]) -> ComparedAnswers | None:
+    """Return the columns of two answers that a third one compares; None where there are no such."""
+    named = list(columns)
+    pairs: dict[str, list[str]] = {}
+    for name in named:
+        parts = _NUMBERED.fullmatch(name.strip())
+        if parts is not None and parts[1].casefold() in _NUMBERED_ANSWERS:
+            pairs.setdefault(parts[1].casefold(), []).append(name)
+    one, other = next((pair for pair in pairs.values() if len(pair) == 2), (None, None))
+    verdict = next((name for name in named if _COMPARES.search(name.strip().casefold())), None)
+    return ComparedAnswers(one, other, verdict) if one and other and verdict else None
+
+
 class PreferencesFound(InputError):
     """The rows are preferences, and nobody said that their good answers alone are to be trained."""
 
@@ -222,10 +250,15 @@ def refuse_preferences(
     found = rejected or (listed.column if listed is not None else None)
     if found is None and mapping is not None and (certain or templates):
         found = verdict_column(unread, rows, mapping.kind.startswith("text"))
+    compared = compared_answers(columns) if mapping is None and found is None else None
+    if compared is not None:
+        found = compared.verdict
     if found is None:
         return
-    first = next(row for row in rows if not nothing(row.columns.get(found)))
+    first = next((row for row in rows if not nothing(row.columns.get(found))), rows[0])
     bad = f"{found} says which answers are good"
+    if compared is not None:
+        bad = f"{compared.verdict} says whether {compared.one} or {compared.other} is better"
     if rejected or listed is not None:
         bad = f"{found} holds {listed.what if listed is not None else 'answers that are not to be learned'}"
     raise PreferencesFound(
@@ -241,6 +274,8 @@ def _remedy(columns: Sequence[str], rows: Sequence[Row], settings: DataSettings)
         return f"--column_mapping {NAME} trains on the good answers only"
     answer = next((name for name in columns if name.strip().casefold() in CHOSEN), None)
     prompt = next((name for name in columns if name != answer and not is_rejected(name)), None)
+    if answer is None and compared_answers(columns) is not None:
+        return "write the better answer of each row to a column chosen, and omit the others"
     if answer is None or prompt is None:
         return "add the good answers, as the column chosen"
     return f'train on the good answers only: --prompt_template "{{{prompt}}}" --completion_template "{{{answer}}}"'
