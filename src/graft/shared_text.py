@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -31,10 +31,23 @@ def without_places(text: str) -> str:
         is_place = isinstance(whole, PureWindowsPath) or text.startswith("~/") or _is_top(whole.parts[1:2])
         if is_place and len(whole.parts) > 2 and "\n" not in text and not re.search(r"\s[~/]", text):
             return mask_secrets(whole.name or text)
-    for folder in (Path.cwd(), Path.home()):  # whose names may have blanks in them
+    return mask_secrets(_WINDOWS.sub(r"\1", _POSIX.sub(_last_part, without_folders(text))))
+
+
+def without_folders(text: str, places: Iterable[str] = ()) -> str:
+    """Return ``text`` without the folders of ``places``, the working directory, and the home folder.
+
+    Other paths stay: of a text that quotes rows of the user's, these are part of the rows.
+
+    Args:
+        text: The text.
+        places: Files and folders that graft read.
+    """
+    named = {folder for place in map(Path, places) if place.is_absolute() for folder in (place, place.parent)}
+    for folder in (*sorted(named, key=lambda each: -len(str(each))), Path.cwd(), Path.home()):  # names may have blanks
         if folder != Path(folder.anchor):
             text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "").replace(str(folder), folder.name)
-    return mask_secrets(_WINDOWS.sub(r"\1", _POSIX.sub(_last_part, text)))
+    return text
 
 
 def _last_part(found: re.Match[str]) -> str:

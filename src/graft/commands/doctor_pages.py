@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from graft.data.review import REVIEW, write_review
 from graft.errors import InputError
-from graft.files import write_lines, write_whole
+from graft.files import TEMPORARY, saying_what_failed, write_lines, write_whole
 from graft.runs.folder import check_folder
 from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.links import refuse_links
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from graft.commands.doctor import Diagnosis
 
 PAGE, DOCUMENT = "doctor.html", "doctor.json"
+FILES = (PAGE, DOCUMENT, REVIEW)
 _OF_OTHERS = (FolderKind.RUN, FolderKind.BUNDLE, FolderKind.SEARCH, FolderKind.MODEL, FolderKind.ADAPTER)
 
 
@@ -26,11 +28,11 @@ def check_output(output: Path, overwrite: bool) -> None:
         InputError: If it is no folder, a run or a model, or has findings already.
     """
     check_folder(output)
-    refuse_links(output, (PAGE, DOCUMENT, REVIEW))
+    refuse_links(output, FILES)
     kind = folder_kind(output)
     if kind in _OF_OTHERS:
         raise InputError(f"the output folder is {kind.value}", where=str(output), remedy="choose another --output_path")
-    there = [name for name in (PAGE, DOCUMENT, REVIEW) if (output / name).exists()]
+    there = [name for name in FILES if (output / name).exists()]
     if there and not overwrite:
         remedy = "add --overwrite, or choose another --output_path"
         raise InputError(
@@ -39,7 +41,7 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 
 def write_findings(output: Path, found: Diagnosis) -> None:
-    """Write the page and the document.
+    """Write the page, the document, and the review file where there is something to review: all of them, or none.
 
     Args:
         output: The folder, which is made.
@@ -49,9 +51,26 @@ def write_findings(output: Path, found: Diagnosis) -> None:
     from graft.report.data_page import render_data_page
     from graft.report.findings import document_parts
 
-    page = render_data_page(found.data, found.findings, found.checks)
-    parts = document_parts(data_record(found.data, found.checks), found.findings)
-    write_lines(output / DOCUMENT, parts, private=True)
-    write_whole(output / PAGE, page, private=True)  # it shows rows
-    if write_review(found.findings, found.data, output) is None:
-        (output / REVIEW).unlink(missing_ok=True)  # of other data
+    with saying_what_failed(output):
+        output.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".doctor-", suffix=TEMPORARY, dir=output) as name:
+            staged = Path(name)
+            parts = document_parts(data_record(found.data, found.checks), found.findings)
+            write_lines(staged / DOCUMENT, parts, private=True)
+            write_whole(staged / PAGE, render_data_page(found.data, found.findings, found.checks), private=True)
+            write_review(found.findings, found.data, staged)
+            _replace(output, staged)
+
+
+def _replace(output: Path, staged: Path) -> None:
+    """Move the new files in place of the old ones, whose modes they take.
+
+    The old ones are removed first: a process that is killed here leaves no page of one data beside a review of other.
+    """
+    for name in FILES:
+        if (output / name).exists():
+            if (staged / name).exists():
+                (staged / name).chmod((output / name).stat().st_mode & 0o777)
+            (output / name).unlink()
+    for path in staged.iterdir():
+        path.replace(output / path.name)

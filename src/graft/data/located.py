@@ -43,6 +43,11 @@ class Located(Sequence[Origin]):
             return [self._origin(code) for code in self._codes[index]]
         return self._origin(self._codes[index])
 
+    @property
+    def files(self) -> Sequence[str]:
+        """The files that the rows are in."""
+        return self._names
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Located) and list(self) == list(other)
 

@@ -139,6 +139,18 @@ def masked(text: str) -> str:
     return replaced(text, _masks(find(text))).text
 
 
+def visible_text(text: str) -> str:
+    """Return a text from data for a page or a document: masked, with control characters visible; its lines stay."""
+    return _visible(masked(text))
+
+
+def _visible(text: str) -> str:
+    visible = escape_controls(text)
+    if lone_surrogate(visible):
+        visible = visible.encode("utf-8", "backslashreplace").decode("utf-8")
+    return visible
+
+
 def shown_text(text: str, most: int = _SHORT) -> str:
     """Return a text of a row for a message: masked, on one line, with control characters visible, and shortened.
 
@@ -149,9 +161,7 @@ def shown_text(text: str, most: int = _SHORT) -> str:
     hidden = mask_secrets(masked(text[:_WINDOW]))
     if len(text) > _WINDOW:  # the last word may be the first half of an address
         hidden = hidden[: -_WINDOW // 10]
-    visible = escape_controls(hidden[: most + 1].translate(_UNSEEN))
-    if lone_surrogate(visible):
-        visible = visible.encode("utf-8", "backslashreplace").decode("utf-8")
+    visible = _visible(hidden[: most + 1].translate(_UNSEEN))
     return visible if len(visible) <= most else f"{visible[: most - 1]}…"
 
 

@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from graft.data.personal import shown_text
 from graft.documents import DEEPEST
 from graft.errors import InputError
 
@@ -120,10 +121,11 @@ NAMES_SHOWN = 40
 
 
 def listed_names(names: Iterable[object]) -> str:
-    """Return names from a file, such as labels: the first 40, each shortened, and how many there are besides."""
-    shown = [name if len(name) <= 80 else f"{name[:80]}…" for name in map(str, names)]
-    more = len(shown) - NAMES_SHOWN
-    return ", ".join(shown[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+    """Return names from a file, such as labels: the first 40 as ``shown_text`` shows them, and how many more."""
+    listed = list(names)
+    more = len(listed) - NAMES_SHOWN
+    shown = ", ".join(shown_text(str(name)) for name in listed[:NAMES_SHOWN])
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def without_padding(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graft.data.checks import CheckedData, Side
@@ -17,9 +17,17 @@ def data_title(data: CheckedData) -> str:
     return data.train.source or "data"
 
 
-def data_facts(data: CheckedData, checks: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the rows of each side, how they are read, their labels, and what was checked, as texts."""
-    facts = [("rows", f"{_rows(side):,} {SIDES[side.name]}{_source(side)}") for side in data.sides]
+def data_facts(
+    data: CheckedData, checks: Sequence[str], source_name: Callable[[str], str] = str
+) -> list[tuple[str, str]]:
+    """Return the rows of each side, how they are read, their labels, and what was checked, as texts.
+
+    Args:
+        data: What was looked at.
+        checks: The names of the checks that ran.
+        source_name: The files of a side, as they were named -> what is shown of them.
+    """
+    facts = [("rows", f"{_rows(side):,} {SIDES[side.name]}{source_name(_source(side))}") for side in data.sides]
     if data.mapping is None:
         facts.append(("columns", "not recognized"))
     else:

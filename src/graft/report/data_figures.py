@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.data.checks import CheckedData, texts_of
+from graft.data.personal import shown_text
 from graft.data.token_table import row_lengths
 
 BINS = 40
@@ -70,4 +71,4 @@ def _figure(title: str, unit: str, lengths: NDArray[Any]) -> Figure:
     beyond = int((lengths >= edges[-1]).sum())
     said = f"median {int(np.median(lengths)):,}, longest {longest:,} {unit}"
     said += f"; the {beyond:,} rows beyond {int(edges[-1]):,} are in the last bar" if beyond else ""
-    return Figure(title, unit, counts.tolist(), edges.astype(float).tolist(), said)
+    return Figure(shown_text(title), unit, counts.tolist(), edges.astype(float).tolist(), said)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
 
 from graft.data.checks import SEVERITIES, CheckedData, Finding
+from graft.data.personal import shown_text
 from graft.report.bars import Bar, bars
 from graft.report.checked_data import data_facts, data_title
 from graft.report.data_figures import Figure, distributions
@@ -17,7 +19,7 @@ from graft.report.finding_view import FindingView, found_view
 from graft.report.findings import counted, severity_counts
 from graft.report.histogram import histograms
 from graft.report.templating import render_page
-from graft.shared_text import shared, without_places
+from graft.shared_text import shared, without_folders, without_places
 
 TONES = {"error": "bad", "warning": "waiting", "note": "note"}
 MOST_BARS = 30
@@ -41,15 +43,15 @@ def render_data_page(data: CheckedData, findings: Sequence[Finding], checks: Seq
         findings: What was found, the gravest first.
         checks: The names of the checks that ran.
     """
-    rows = excerpts(data, findings)
-    shown = [_shown(finding, number, rows) for number, finding in enumerate(findings)]
+    rows, places = excerpts(data, findings), _places(data, findings)
+    shown = [_shown(finding, number, rows, places) for number, finding in enumerate(findings)]
     return render_page(
         "doctor.html.j2",
         title=without_places(data_title(data)),
         verdict=counted(findings) or "No problems found",
         status=_status(findings),
         tally=[(severity, TONES[severity], count) for severity, count in severity_counts(findings).items()],
-        facts=shared(data_facts(data, checks)),
+        facts=data_facts(data, checks, without_places),
         groups=[(severity, [each for each in shown if each.view.severity == severity]) for severity in SEVERITIES],
         distributions=[(figure, _drawn(figure, number)) for number, figure in enumerate(distributions(data))],
         labels=_labels(data),
@@ -64,9 +66,17 @@ def _status(findings: Sequence[Finding]) -> tuple[str, str]:
     return words[gravest], {"error": "bad", "warning": "waiting"}.get(gravest or "", "good")
 
 
-def _shown(finding: Finding, number: int, rows: Mapping[str, Excerpt]) -> Shown:
+def _places(data: CheckedData, findings: Sequence[Finding]) -> set[str]:
+    """The files and folders of the rows, as they are named."""
+    named = {place for side in data.sides for place in side.source.split(", ")}
+    return named.union(*(finding.rows.files for finding in findings))
+
+
+def _shown(finding: Finding, number: int, rows: Mapping[str, Excerpt], places: Iterable[str]) -> Shown:
+    found = found_view(finding)
+    title, *evidence = (without_folders(text, places) for text in (found.title, *found.evidence))  # they quote rows
     return Shown(
-        shared(found_view(finding)),
+        replace(shared(found), title=title, evidence=tuple(evidence)),
         [rows[key] for place in finding.rows[:5] if (key := f"{finding.side} {place}") in rows],
         [(name, _histogram(found, f"finding-{number}-{n}", name)) for n, (name, found) in enumerate(_charts(finding))],
         [(name, bars(counts)[:MOST_BARS]) for name, counts in _tables(finding)],
@@ -85,7 +95,15 @@ def _tables(finding: Finding) -> Iterator[tuple[str, list[tuple[str, int]]]]:
     """The figures of a finding that count something by name."""
     for name, value in finding.figures.items():
         if isinstance(value, Mapping) and len(value) > 1 and all(type(count) is int for count in value.values()):
-            yield _words(name), sorted(((str(key), count) for key, count in value.items()), key=lambda pair: -pair[1])
+            yield _words(name), _counts(value)
+
+
+def _counts(by_name: Mapping[Any, int]) -> list[tuple[str, int]]:
+    """Names as they are shown, the most frequent first; those that are one behind a mask are counted together."""
+    shown: Counter[str] = Counter()
+    for name, count in by_name.items():
+        shown[shown_text(str(name))] += count
+    return shown.most_common()
 
 
 def _words(name: str) -> str:
@@ -104,4 +122,4 @@ def _drawn(figure: Figure, number: int) -> list[Markup]:
 def _labels(data: CheckedData) -> list[Bar]:
     from graft.data.quality import label_counts
 
-    return bars(list(label_counts(data.train.examples).items())) if data.labels else []
+    return bars(_counts(label_counts(data.train.examples))) if data.labels else []

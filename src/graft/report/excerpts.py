@@ -56,4 +56,4 @@ def _texts(row: Row | Example, columns: frozenset[str] | None) -> list[tuple[str
         texts = iter([("prompt", row.input_text), ("answer", row.reference)])
     else:
         texts = texts_of(row, columns)
-    return [(name, shown_text(text, LONGEST)) for name, text in islice(texts, MOST_TEXTS)]
+    return [(shown_text(name), shown_text(text, LONGEST)) for name, text in islice(texts, MOST_TEXTS)]

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any
 
 from graft.data.checks import SEVERITIES, Finding, Severity
+from graft.data.personal import visible_text
 
 MANY = 10_000
 """Places that are written at a time."""
@@ -85,13 +86,23 @@ def finding_record(finding: Finding) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> Any:
-    """Return a value as JSON has it: numbers of numpy as Python's, those that are not finite as null."""
+    """Return a value as JSON has it: numbers of numpy as Python's, those that are not finite as null, texts masked."""
     if hasattr(value, "tolist"):  # of numpy
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {str(name): as_json(part) for name, part in value.items()}
+        return _mapping_as_json(value)
     if isinstance(value, (list, tuple, set, frozenset)):
         return [as_json(part) for part in value]
     if isinstance(value, float):
         return value if isfinite(value) else None
-    return value if value is None or isinstance(value, (str, int)) else str(value)
+    return value if value is None or isinstance(value, int) else visible_text(str(value))
+
+
+def _mapping_as_json(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """A mapping as JSON has it; the counts of names that are one behind a mask are added up."""
+    found: dict[str, Any] = {}
+    for name, part in value.items():
+        shown, new = visible_text(str(name)), as_json(part)
+        is_count = type(new) is int and type(found.get(shown)) is int
+        found[shown] = found[shown] + new if is_count else new
+    return found

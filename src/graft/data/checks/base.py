@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from graft.config import Settings
 from graft.data.located import Located
+from graft.data.personal import visible_text
 
 if TYPE_CHECKING:
     from graft.data.checks.view import CheckedData
@@ -23,7 +24,8 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 class Finding:
     """Something that is wrong with data, with a run, or with a bundle, or worth knowing of it.
 
-    No text of a finding holds personal data or a secret: quote rows with ``shown_text``.
+    No text of a finding holds personal data or a secret: quote rows with ``shown_text``. ``run_checks`` masks the
+    names of columns and labels; ``figures`` have them as they are, for programs, and are masked where they are written.
 
     Attributes:
         kind: Its name for programs, such as ``near_duplicates``; one check may find several kinds.
@@ -60,6 +62,19 @@ class Finding:
     def remedies(self) -> tuple[str, ...]:
         """All that can be done, the likeliest first."""
         return tuple(filter(None, (self.remedy, self.fix, *self.further)))
+
+
+def visible(finding: Finding) -> Finding:
+    """Return a finding whose texts have no personal data: the names of columns and labels are in many of them."""
+    return replace(
+        finding,
+        title=visible_text(finding.title),
+        why=visible_text(finding.why),
+        remedy=visible_text(finding.remedy),
+        fix=visible_text(finding.fix),
+        evidence=tuple(map(visible_text, finding.evidence)),
+        further=tuple(map(visible_text, finding.further)),
+    )
 
 
 def many(count: int, one: str, several: str = "") -> str:
