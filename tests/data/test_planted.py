@@ -23,7 +23,7 @@ BOUNDS = {
     "near_duplicates": (0.9, 0.95),
     "contradictions": (1.0, 1.0),
     "leakage": (1.0, 1.0),
-    "label_variants": (1.0, 0.85),
+    "label_variants": (1.0, 1.0),
     "rare_class": (0.75, 1.0),
     "imbalance": (1.0, 1.0),
     "near_leakage": (0.9, 0.95),

@@ -28,6 +28,9 @@ CASES = {
         "a\x00b\x1b[31mred\x1b[0m": "abred",
         "zero\u200bwidth \ufeffmark": "zerowidth mark",
         "tab\tline\n": None,
+        "one\rtwo\u2028three\x0cfour\r\n": "one\ntwo\nthree\nfour\r\n",
+        "soft\u00adhyphen": "softhyphen",
+        "page one\n\x0c\npage two": None,
         "می\u200cخواهم 👨\u200d👩": None,
     },
     "html": {
@@ -35,6 +38,7 @@ CASES = {
         "<p>One</p><p>Two</p>": "One\n\nTwo",
         "a &amp;lt;br&amp;gt; b": "a\n b",
         "hid&#8203;den": "hidden",
+        "go &rarr; there<p>now": "go → there\nnow",
         '{"a": "x &quot; y"}': None,
         "def f():\n    return '<br />'\n": None,
         "Which HTML tag is <br />?": None,

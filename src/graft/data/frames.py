@@ -13,7 +13,10 @@ from graft.data.speakers import known_role
 
 SHARE = 0.8
 """Of the texts, for a part to be the usual one."""
+NEARLY = 0.95
+"""The share of rows with an instruction from which on all are expected to have one."""
 _CUTS = re.compile(r"[:\n]|[.!?](?=\s)")
+_BLANKS = re.compile(r"\s{1,20}")
 _MOST_PARTS = 6
 _LONGEST = 300
 """Characters at either end in which a fixed part is looked for."""
@@ -40,19 +43,26 @@ class Frame:
         suffix: How most end.
         markers: Beginnings of lines that most have.
         bare: Whether most are in no template.
+        tail: The blanks that most end with; None where they differ.
+        expected: Whether it is an instruction that nearly all rows have, whatever it says.
     """
 
     prefix: str = ""
     suffix: str = ""
     markers: frozenset[str] = frozenset()
     bare: bool = False
+    tail: str | None = None
+    expected: bool = False
 
     def lacking(self, text: str) -> str | None:
         """Return which part a text lacks, in words; None if it has all."""
         if not text.startswith(self.prefix):
             return f"does not begin with {self.prefix!r}"
-        if not text.rstrip().endswith(self.suffix):
+        bare = text.rstrip()
+        if not bare.endswith(self.suffix):
             return f"does not end with {self.suffix!r}"
+        if self.suffix and self.tail is not None and text[len(bare) :] != self.tail:
+            return f"ends with {self.suffix + text[len(bare) :]!r}, and most with {self.suffix + self.tail!r}"
         framed = _FRAMED.match(text) if self.bare else None
         if framed:
             return f"begins with {framed[0].strip()!r}"
@@ -60,7 +70,7 @@ class Frame:
         return f"has no {missing[0]!r}" if missing else None
 
     def __bool__(self) -> bool:
-        return bool(self.prefix or self.suffix or self.markers or self.bare)
+        return bool(self.prefix or self.suffix or self.markers or self.bare or self.expected)
 
 
 @dataclass
@@ -69,6 +79,7 @@ class _Counts:
     prefixes: Counter[str] = field(default_factory=Counter)
     suffixes: Counter[str] = field(default_factory=Counter)
     markers: Counter[str] = field(default_factory=Counter)
+    tails: Counter[str] = field(default_factory=Counter)
     framed: int = 0
 
     def add(self, text: str, is_instruction: bool) -> None:
@@ -80,12 +91,13 @@ class _Counts:
             self.prefixes.update(_beginnings(text))
             self.suffixes.update(_endings(text.rstrip()))
             self.markers.update(_markers(text))
-        for counter in (self.prefixes, self.suffixes, self.markers):
+            self.tails[text[len(text.rstrip()) :]] += 1
+        for counter in (self.prefixes, self.suffixes, self.markers, self.tails):
             if len(counter) > _MOST_COUNTED:  # what is rare by now is not the usual part
                 for name, _ in counter.most_common()[_MOST_COUNTED // 10 :]:
                     del counter[name]
 
-    def frame(self) -> Frame:
+    def frame(self, expected: bool = False) -> Frame:
         """The longest parts that most texts have."""
         usual = [
             max((part for part, n in counter.items() if n >= SHARE * self.texts), key=len, default="")
@@ -93,7 +105,8 @@ class _Counts:
         ]
         common = {part for part, n in self.markers.items() if n >= SHARE * self.texts}
         bare = 0 < self.framed <= (1 - SHARE) * self.texts and not any(usual)
-        return Frame(usual[0], usual[1], frozenset(common), bare)
+        tail = next((tail for tail, n in self.tails.items() if n >= SHARE * self.texts), None)
+        return Frame(usual[0], usual[1], frozenset(common), bare, tail, expected)
 
 
 def frames(rows: Sequence[Row], columns: frozenset[str] | None) -> dict[str, Frame]:
@@ -104,10 +117,12 @@ def frames(rows: Sequence[Row], columns: frozenset[str] | None) -> dict[str, Fra
         columns: The columns to look at; None for all.
     """
     counts: defaultdict[str, _Counts] = defaultdict(_Counts)
+    number = 0
     for row in islice(rows, None, None, 1 + len(rows) // _MOST_COUNTED):
+        number += 1
         for slot, text in slots(row.columns, columns):
             counts[slot].add(text, slot.rpartition(".")[2] in _INSTRUCTIONS)
-    found = {slot: each.frame() for slot, each in counts.items()}
+    found = {slot: each.frame(slot in _INSTRUCTIONS and each.texts >= NEARLY * number) for slot, each in counts.items()}
     return {slot: frame for slot, frame in found.items() if frame}
 
 
@@ -147,7 +162,14 @@ def _first_of_roles(name: str, messages: list[object]) -> Iterator[tuple[str, st
 def _beginnings(text: str) -> set[str]:
     """The beginnings of a text up to a line end, a colon, or the end of a sentence; more follows each."""
     ends = [found.end() for found, _ in zip(_CUTS.finditer(text, 0, _LONGEST), range(_MOST_PARTS), strict=False)]
-    return {part for end in ends if end < len(text) and _is_fixed(part := text[:end].rstrip("\n"))}
+    parts = {text[:end].rstrip("\n") for end in ends if end < len(text)}
+    return {whole for part in parts if _is_fixed(part) for whole in (part, part + _blanks(text, len(part)))}
+
+
+def _blanks(text: str, start: int) -> str:
+    """The blanks from a place on, if more follows."""
+    found = _BLANKS.match(text, start)
+    return found[0] if found and found.end() < len(text) else ""
 
 
 def _endings(text: str) -> set[str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable
+from html.entities import html5
 
-_BLOCKS = "p|div|li|ul|ol|h[1-6]|table|tr|blockquote|center|hr|pre"
-_INLINE = "br|a|b|i|u|em|strong|span|font|img|td|th|tt|big|small|sup|sub|strike|code|nobr|wbr"
+_BLOCKS = (
+    "p|div|li|ul|ol|h[1-6]|table|thead|tbody|tr|blockquote|center|hr|pre|section|article|header|footer|nav|aside|figure"
+    "|form|dl|dt|dd"
+)
+_INLINE = "br|a|b|i|u|em|strong|span|font|img|td|th|tt|big|small|sup|sub|strike|code|nobr|wbr|iframe|label|button"
 _ATTRIBUTES = r"(?:\s[^<>]{0,500})?"
 _TAG = re.compile(rf"<(/?)({_BLOCKS}|{_INLINE})({_ATTRIBUTES})\s?/?>", re.IGNORECASE)
 _UNSHOWN = re.compile(r"<(script|style)\b[^<>]{0,300}>.{0,20000}?</\1\s?>|<!--.{0,2000}?-->", re.IGNORECASE | re.DOTALL)
-_ENTITY = re.compile(
-    r"&(?:nbsp|amp|lt|gt|quot|apos|[lr][sd]quo|hellip|[mn]dash|copy|reg|trade|bull|middot|deg|euro|pound|[lr]aquo"
-    r"|[aeiouAEIOU](?:acute|grave|circ|uml)|[nN]tilde|szlig|[cC]cedil|#\d{2,6}|#x[0-9A-Fa-f]{2,5});"
-)
+_ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,31};|#\d{2,6};|#x[0-9A-Fa-f]{2,5};)")
 _ALONE = re.compile(r"(?:br|hr|img|wbr)", re.IGNORECASE)
 """Tags without an end tag."""
 _ATTRIBUTE = re.compile(
@@ -64,22 +65,37 @@ def leftover(text: str) -> tuple[int, int] | None:
     if "<" not in text and "&" not in text:
         return None
     bare = _QUOTED.sub(lambda found: " " * len(found[0]), text)
-    entity = _ENTITY.search(bare)
+    entity = next(filter(_is_known, _ENTITY.finditer(bare)), None)
     tag = _first_tag(bare)
     spans = [found.span() for found in (entity, tag, _UNSHOWN.search(bare)) if found]
     return min(spans) if spans else None
 
 
 def _first_tag(text: str) -> re.Match[str] | None:
-    """The first tag that is one for certain: alone, with attributes, or with its end tag."""
+    """The first tag that is one for certain: alone, with attributes, with its end tag, or on the edge of a word."""
     found = list(_TAG.finditer(text))
     closed = {tag[2].lower() for tag in found if tag[1]}
     opened = {tag[2].lower() for tag in found if not tag[1]}
     for tag in found:
         name = tag[2].lower()
-        if _ALONE.fullmatch(name) or (name in closed and name in opened) or _ATTRIBUTE.search(tag[3]):
+        is_paired = name in closed and name in opened
+        if _ALONE.fullmatch(name) or is_paired or _ATTRIBUTE.search(tag[3]) or _is_edge(tag):
             return tag
     return None
+
+
+def _is_edge(tag: re.Match[str]) -> bool:
+    """Whether a tag without its other half stands before or behind text: ``<b>so``, ``so</b>``, ``So.<p>``.
+
+    ``Vec<b> x`` is code, and ``FROM <table> WHERE`` has a name to fill in.
+    """
+    before, after = tag.string[: tag.start()][-1:], tag.string[tag.end() :][:1]
+    is_block = re.fullmatch(_BLOCKS, tag[2], re.IGNORECASE) is not None
+    if tag[1]:
+        return bool(before) and (is_block or not (before.isspace() or after.isalnum()))
+    if is_block and before in {"", "\n", ".", "!", "?", ">"}:
+        return True
+    return after.isalnum() and before not in {"<", "("} and (is_block or not before.isalnum())
 
 
 def without_markup(text: str) -> str:
@@ -108,9 +124,17 @@ def _plain(text: str) -> str:
     text = _ESCAPED_AGAIN.sub("&amp;", text)
     text = _UNSHOWN.sub(" ", text)
     text = _TAG.sub(_instead, text)
-    text = _ENTITY.sub(lambda found: html.unescape(found[0]).replace("\u00a0", " "), text)
+    text = _ENTITY.sub(_character, text)
     text = re.sub(r"[ \t]{1,200}\n", "\n", text)
     return re.sub(r"\n{3,200}", "\n\n", text)
+
+
+def _is_known(entity: re.Match[str]) -> bool:
+    return entity[1][0] == "#" or entity[1] in html5
+
+
+def _character(entity: re.Match[str]) -> str:
+    return html.unescape(entity[0]).replace("\u00a0", " ") if _is_known(entity) else entity[0]
 
 
 def _instead(tag: re.Match[str]) -> str:

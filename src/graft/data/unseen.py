@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 
 _CONTROLS = r"\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f"
-"""C0 and C1 but tabs, line ends, form feeds, which source code has, and NEL."""
-_ZERO_WIDTH = "\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f"
+"""C0 and C1 but tabs, line ends, form feeds, and NEL."""
+_ZERO_WIDTH = "\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f"
 COLOR_CODE = r"\x1b\[[0-9;?]{0,20}[A-Za-z]"
 """A terminal's, which is removed as one."""
-UNSEEN = f"{_CONTROLS}{_ZERO_WIDTH}\u00ad"
-"""All of them, for a set in an expression, and the soft hyphen; whether or not a script needs them."""
-_CONTROL = re.compile(rf"(?:{COLOR_CODE})|[{_CONTROLS}]")
+UNSEEN = f"{_CONTROLS}{_ZERO_WIDTH}"
+"""All of them, for a set in an expression; whether or not a script needs them."""
+_LINE_ENDS = r"\r(?!\r*\n)|(?<!\n)\x0c|\x0c(?!\n|\Z)|[\u2028\u2029]"
+"""Line ends that programs do not agree on, and form feeds but those on a line of their own, as source code has them."""
+_BREAKS = "\r\x0c\u2028\u2029"
+_CONTROL = re.compile(rf"(?:{COLOR_CODE})|[{_CONTROLS}]|{_LINE_ENDS}")
 _INVISIBLE = re.compile(f"[{_ZERO_WIDTH}]")
 _MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069"
 """Directions, which text has where scripts from right to left and others meet."""
@@ -27,7 +30,7 @@ _BLACK_FLAG = "\U0001f3f4"
 
 
 def controls(text: str) -> list[tuple[int, int]]:
-    """Return where control characters are, but tabs and line ends."""
+    """Return where control characters are, and line ends that are none everywhere; not tabs and usual line ends."""
     return [found.span() for found in _CONTROL.finditer(text)]
 
 
@@ -57,11 +60,11 @@ def _is_text(text: str, found: re.Match[str], both_ways: bool) -> bool:
 
 
 def without_unseen(text: str) -> str:
-    """Return a text without the characters that ``controls`` and ``invisible`` find."""
+    """Return a text without the characters that ``controls`` and ``invisible`` find; unusual line ends become usual."""
     while places := [*controls(text), *invisible(text)]:  # again: removing one may leave another without its letter
         parts, at = [], 0
         for start, end in sorted(places):
-            parts.append(text[at:start])
+            parts += [text[at:start], "\n" if text[start] in _BREAKS else ""]
             at = end
         text = "".join((*parts, text[at:]))
     return text

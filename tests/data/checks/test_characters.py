@@ -31,9 +31,20 @@ RIGHT = (
         "Ã",
     ),
 )
-CONTROLS = ("a\x00b", "bell\x07", "\x1b[31mred\x1b[0m", "next\x85\x9dline", "del\x7f")
-TEXT = ("tab\tand\nline", "return\r\nline", "form\x0cfeed", "nbsp\u00a0here", "soft\u00adhyphen", "emoji 🙂")
+CONTROLS = (
+    "a\x00b",
+    "bell\x07",
+    "\x1b[31mred\x1b[0m",
+    "next\x85\x9dline",
+    "del\x7f",
+    "lone\rreturn",
+    "a\u2028b",
+    "c\u2029d",
+    "form\x0cfeed",
+)
+TEXT = ("tab\tand\nline", "return\r\nline", "page one\n\x0c\npage two", "nbsp\u00a0here", "emoji 🙂")
 INVISIBLE = (
+    "soft\u00adhyphen",
     "zero\u200bwidth",
     "\ufeffmark",
     "a\u200db",

@@ -12,10 +12,21 @@ from written_rows import CALM, findings, lines, texts
 HTML = (
     *("Great!<br /><br />I loved it.", "salt &amp; pepper", "it&#39;s nice", "<p>One</p><p>Two</p>", "a&nbsp;b"),
     *('see <a href="http://x.y">this</a> now', "<b>bold</b> words", "x<!-- c -->y", "I love <span class='a-size'>it"),
+    *(
+        "&rarr; there",
+        "it is &frac12; full",
+        "Bien s&ucirc;r",
+        "One.<p>Two",
+        "the end</p>",
+        "<b>bold words",
+        "so bad</i>",
+    ),
+    *("<section>x</section>", "<iframe src='x'></iframe>", "<button>go</button>", "<li>item one"),
     *("&quot;so good&quot;", "A price tag of &pound;5", "<script>alert(1)</script>hi"),
 )
 NO_HTML = (
     *("Write HTML with <p> and </p>", "def f():\n    return '<br />'\n", "if a < b and c > d", "Vec<b> x", "List<a>"),
+    *("SELECT * FROM <table> WHERE x", "insert <a> and <b> there", "a &nothing; b"),
     *("use `<br />` there", "<think>hm</think>", "AT&T; R&D", "x &y; z", "</s> end", "<|im_start|>", "#include <a.h>"),
     *(
         "How do I escape &amp; in XML?",
@@ -68,6 +79,10 @@ def test_many_rows_in_other_languages_are_a_note(tmp_path: Path) -> None:
         ("Context: a town\nQuestion: {}\nSay it short.", "Context: a town\nQ: {}\nSay it short."),
         ("{}", "### Instruction:\n{}"),
         ("{}", "Question: {}"),
+        ("Question: {}\nAnswer:", "Question:{}\nAnswer:"),
+        ("Question: {}\nAnswer:", "Question: {}\nAnswer: "),
+        ("Question: {}\nAnswer:", "Question: {}\n\nAnswer:\n"),
+        ("Answer in one word. {}", "Answer in one word.\n{}"),
     ],
 )
 def test_rows_with_another_template_are_named(usual: str, other: str, tmp_path: Path) -> None:
@@ -203,3 +218,16 @@ def test_turns_of_an_answer_that_do_not_follow_those_of_the_prompt_are_out_of_or
     row = {"prompt": [_say("user", "q"), _say("assistant", "a")], "completion": [_say("assistant", "b")]}
     (finding,) = findings(tmp_path, [row] * 3, "conversations")
     assert finding.kind == "roles_out_of_order" and finding.figures == {"two turns of the assistant in a row": 3}
+
+
+def test_an_empty_instruction_where_nearly_all_have_one_is_named(tmp_path: Path) -> None:
+    rows = [{"instruction": f"Do task {n} now", "input": f"thing {n}", "output": f"done {n}"} for n in range(60)]
+    assert findings(tmp_path, rows, "templates") == []
+    (finding,) = findings(tmp_path, [*rows, {"instruction": "", "input": "thing", "output": "x"}], "templates")
+    assert [origin.line for origin in finding.rows] == [61] and "no instruction" in finding.evidence[0]
+
+
+def test_a_few_texts_that_are_long_enough_tell_no_usual_language(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Nr {n}", "completion": "ok"} for n in range(50)]
+    rows += [{"prompt": text, "completion": "ok"} for text in (CALM[0]["prompt"], *FOREIGN[:2])]
+    assert findings(tmp_path, rows, "languages") == []

@@ -43,8 +43,8 @@ def _found(tokens: Tokens, side: TokenizedSide) -> Finding:
         "warning" if len(places) >= MANY * len(side.rows) else "note",
         f"in {many(len(rows), 'row')} a token would span the end of the prompt and the beginning of the answer",
         rows,
-        why="graft tokenizes both apart, as they meet when the model answers, but the model has seldom seen such a "
-        f"beginning of a word ({len(places) / len(side.rows):.1%} of the answers)",
+        why="graft tokenizes prompt and answer separately, as at inference; the answer then starts with a token "
+        f"that is rare in pretraining ({len(places) / len(side.rows):.1%} of the answers)",
         remedy=remedy,
         evidence=tuple(f"{side.rows[int(n)].origin}: {p!r} + {a!r}" for n, (p, a) in zip(places, ends, strict=False)),
         side=side.name,

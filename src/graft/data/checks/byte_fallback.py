@@ -65,7 +65,7 @@ def _unknown(tokens: Tokens, side: TokenizedSide) -> Iterator[Finding]:
             shares > MOST_UNKNOWN,
             "unknown_tokens",
             f"in which more than {MOST_UNKNOWN:.0%} of the tokens are {tokenizer.unk_token}",
-            f"the model cannot read what they stand for; up to {shares.max():.0%} of a row's tokens are such",
+            f"the model cannot read what they stand for; up to {shares.max():.0%} of a row's tokens are unknown",
             "use a model that knows these letters, or replace them",
         )
 

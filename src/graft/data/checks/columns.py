@@ -57,7 +57,8 @@ def _other_columns(side: Side, usual: tuple[str, ...], read: frozenset[str]) -> 
             "warning" if touched else "note",
             f"{counted_rows(len(spotted), 'has', 'have')} other columns than most",
             spotted.rows,
-            why=f"{listed_names(touched)} is read, and is not in all rows alike"
+            why=f"{listed_names(touched)} {'is' if len(touched) == 1 else 'are'} read, but some rows lack "
+            f"{'it' if len(touched) == 1 else 'them'}"
             if touched
             else "none of the columns in which they differ is read",
             remedy="check that rows of several sources were not mixed; name the columns alike",

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from graft.data.checks.base import Finding
-from graft.data.checks.quoted import at, many, opening
+from graft.data.checks.base import Finding, many
+from graft.data.checks.quoted import at, opening
 from graft.data.checks.view import CheckedData, Side
 from graft.data.example_set import ExampleSet, Places
 from graft.data.personal import shown_text

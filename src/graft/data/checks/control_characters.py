@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from graft.data.checks.base import Finding, prepare_command
-from graft.data.checks.spotted import Spotted, counted_rows
+from graft.data.checks.spotted import Spotted, around, counted_rows
 from graft.data.checks.view import CheckedData, texts_of
 from graft.data.mojibake import repaired
-from graft.data.personal import shown_around
 from graft.data.unseen import controls, invisible
 
 
@@ -56,7 +55,7 @@ class ControlCharacters:
                     whole = repaired(text)  # in a wrong encoding half of a letter may be a control character
                     for kind in _KINDS:
                         for start, end in kind.find(whole)[:1]:
-                            spotted[kind.name].add(row.origin, partial(_shown, place, whole, start, end))
+                            spotted[kind.name].add(row.origin, partial(around, place, whole, start, end))
             for kind in _KINDS:
                 found = spotted[kind.name]
                 if len(found):
@@ -71,7 +70,3 @@ class ControlCharacters:
                         evidence=tuple(found.evidence),
                         side=side.name,
                     )
-
-
-def _shown(place: str, text: str, start: int, end: int) -> str:
-    return f"{place}: {shown_around(text, start, end)}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from graft.data.checks.base import Finding, prepare_command
-from graft.data.checks.quoted import at, first_rows, many, quoted
+from graft.data.checks.base import Finding, many, prepare_command
+from graft.data.checks.quoted import at, first_rows, quoted
 from graft.data.checks.view import CheckedData, Side
 from graft.data.duplicates import find_duplicates
 
@@ -42,7 +42,7 @@ class Duplicates:
             f"{many(count, 'row')} {'repeats' if count == 1 else 'repeat'} an earlier row",
             at(examples, found.repeated),
             why=f"{share:.1%} of the rows: each would count several times",
-            remedy="nothing: graft finetune leaves them out, unless --keep_duplicates is given"
+            remedy="none needed: graft finetune drops them unless --keep_duplicates is given"
             if side.name == "train"
             else "remove them, so that no row counts twice",
             fix=prepare_command("--steps duplicates"),

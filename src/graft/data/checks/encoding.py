@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from graft.data.checks.base import Finding, prepare_command
-from graft.data.checks.spotted import Spotted, counted_rows
+from graft.data.checks.spotted import Spotted, around, counted_rows
 from graft.data.checks.view import CheckedData, Side, texts_of
 from graft.data.mojibake import first_difference, repaired
 from graft.data.personal import shown_around
@@ -60,14 +60,10 @@ def _spotted(side: Side, columns: frozenset[str] | None) -> tuple[Spotted, Spott
             if better != text:
                 wrong.add(row.origin, partial(_both, place, text, better))
             if LOST in text:
-                lost.add(row.origin, partial(_around, place, text, text.index(LOST)))
+                lost.add(row.origin, partial(around, place, text, text.index(LOST), text.index(LOST) + 1))
     return wrong, lost
 
 
 def _both(place: str, text: str, better: str) -> str:
     at = first_difference(text, better)
     return f"{place}: {shown_around(text, at, at)} → {shown_around(better, at, at)}"
-
-
-def _around(place: str, text: str, at: int) -> str:
-    return f"{place}: {shown_around(text, at, at + 1)}"

@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any
 
 from graft.data.checks.base import Finding, prepare_command
-from graft.data.checks.spotted import Spotted, counted_rows, severity_of
+from graft.data.checks.spotted import Spotted, around, counted_rows, severity_of
 from graft.data.checks.view import CheckedData, texts_of
 from graft.data.markup import is_about_markup, leftover
-from graft.data.personal import shown_around
 
 
 class Html:
@@ -28,7 +27,7 @@ class Html:
                 for place, text in texts:
                     span = leftover(text)
                     if span is not None and not is_about_markup(each for _, each in texts):
-                        spotted.add(row.origin, partial(_shown, place, text, *span))
+                        spotted.add(row.origin, partial(around, place, text, *span))
             if len(spotted):
                 yield Finding(
                     "html",
@@ -42,7 +41,3 @@ class Html:
                     figures={"share": round(len(spotted) / len(side.rows), 4)},
                     side=side.name,
                 )
-
-
-def _shown(place: str, text: str, start: int, end: int) -> str:
-    return f"{place}: {shown_around(text, start, end)}"

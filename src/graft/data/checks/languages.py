@@ -15,6 +15,8 @@ from graft.data.personal import shown_text
 
 MOST_ROWS = 50_000
 """Of more, every n-th is looked at: a text takes 75 µs."""
+FEWEST = 5
+"""Texts of a column that are long enough: of fewer, no language is that of most."""
 _MINORITY = 0.05
 """The share below which the texts in a language look like strays."""
 
@@ -32,7 +34,7 @@ class Languages:
             step = 1 + len(side.rows) // MOST_ROWS
             for slot, found in _detected(side, data.read_columns(), usual, step).items():
                 counts = Counter({language: len(spotted) for language, spotted in found.items()})
-                if len(counts) > 1:
+                if len(counts) > 1 and counts.total() >= FEWEST:
                     yield from _findings(slot, found, counts, step, side.name)
 
 

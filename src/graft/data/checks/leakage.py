@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from graft.data.checks.base import Finding, Severity, prepare_command
-from graft.data.checks.quoted import at, first_rows, many, quoted
+from graft.data.checks.base import Finding, Severity, many, prepare_command
+from graft.data.checks.quoted import at, first_rows, quoted
 from graft.data.checks.view import CheckedData, Side
 from graft.data.example_set import ExampleSet, Places
 from graft.data.repeats import find_leaks

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from graft.data.checks.base import Finding, Severity, prepare_command
+from graft.data.checks.base import Finding, Severity, many, prepare_command
 from graft.data.checks.duplicates import LARGE_SHARE
-from graft.data.checks.quoted import at, many, quoted
+from graft.data.checks.quoted import at, quoted
 from graft.data.checks.view import CheckedData, Side
 from graft.data.example_set import ExampleSet, Places, first_places
 from graft.data.near import THRESHOLD, Clusters, compared_places, near_clusters

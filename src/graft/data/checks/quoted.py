@@ -33,9 +33,3 @@ def quoted(examples: ExampleSet, place: int) -> str:
     example = examples[place]
     text = (example.prompt_text or example.reference).removeprefix(opening(examples))
     return f"{example.origin} “{shown_text(text)}”"
-
-
-def many(count: int, *words: str) -> str:
-    """Return ``1 row`` or ``12 rows``."""
-    word = words[0] if count == 1 else words[-1] if len(words) > 1 else f"{words[0]}s"
-    return f"{count:,} {word}"

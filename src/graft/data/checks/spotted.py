@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from graft.data.checks.base import Severity
 from graft.data.example import MOST_PLACES, Origin
 from graft.data.located import Located
+from graft.data.personal import shown_around
 
 
 @dataclass
@@ -48,6 +49,11 @@ FEW = 0.005
 def severity_of(count: int, total: int) -> Severity:
     """Return how grave it is that ``count`` of ``total`` rows have a fault that harms only by their number."""
     return "warning" if count > FEW * total else "note"
+
+
+def around(place: str, text: str, start: int, end: int) -> str:
+    """Return where a text is, and what stands from ``start`` to ``end`` and around it, personal data masked."""
+    return f"{place}: {shown_around(text, start, end)}"
 
 
 def counted_rows(count: int, one: str, many: str) -> str:

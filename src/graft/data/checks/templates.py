@@ -30,7 +30,7 @@ class Templates:
                 texts = dict(slots(row.columns, data.read_columns()))
                 for slot, frame in usual.items():
                     text = texts.get(slot, "")
-                    lacking = frame.lacking(text) if text else _without(slot, texts)
+                    lacking = frame.lacking(text) if text else _without(slot, frame, texts)
                     if lacking is not None:
                         spotted[slot].add(row.origin, ": ".join(map(shown_text, filter(None, (lacking, text)))))
             for slot, found in spotted.items():
@@ -38,8 +38,10 @@ class Templates:
                     yield _finding(slot, usual[slot], found, len(side.rows), side.name)
 
 
-def _without(slot: str, texts: Mapping[str, str]) -> str | None:
-    """What is said of a conversation without a system message, where most have the same."""
+def _without(slot: str, frame: Frame, texts: Mapping[str, str]) -> str | None:
+    """What is said of a row, or a conversation, without the instruction or the system message that most have."""
+    if frame.expected:
+        return f"has no {slot}"
     column, _, role = slot.rpartition(".")
     others = any(other.startswith(f"{column}.") for other in texts)
     return f"has no {role} message" if column and others and role in {"system", "developer"} else None
@@ -47,7 +49,9 @@ def _without(slot: str, texts: Mapping[str, str]) -> str | None:
 
 def _finding(slot: str, frame: Frame, spotted: Spotted, rows: int, side: str) -> Finding:
     parts = (frame.prefix, frame.suffix, *sorted(frame.markers))
-    shown = ", ".join(dict.fromkeys(shown_text(part) for part in parts if part)) or "no template"
+    shown = ", ".join(dict.fromkeys(shown_text(part) for part in parts if part)) or (
+        "one" if frame.expected else "no template"
+    )
     return Finding(
         "templates",
         "warning",
