@@ -292,13 +292,13 @@ def doctor(data: Files, reporter: Reporter = SILENT, **options: Any) -> list[Fin
     Raises:
         InputError: when a setting is wrong, or no row can be read at all.
     """
-    from graft.commands.doctor import diagnose_data, settings_class
+    from graft.commands.doctor import check_settings, diagnose_data, settings_class
     from graft.config import build
 
     named = _plain(data)
     given = {name: _plain(value) for name, value in options.items()}
     where = {"data_name" if isinstance(named, str) else "data_files": named}
-    return diagnose_data(build(settings_class(), {**where, **given}), reporter).findings
+    return diagnose_data(build(settings_class(), {**where, **given}, check=check_settings), reporter).findings
 
 
 def prepare(
@@ -319,7 +319,7 @@ def prepare(
     Raises:
         InputError: when a setting is wrong, or the data cannot be read; nothing is written then.
     """
-    from graft.commands.prepare import prepare_data, settings_class
+    from graft.commands.prepare import check_settings, prepare_data, settings_class
     from graft.config import build
 
     named = _plain(data)
@@ -327,7 +327,7 @@ def prepare(
     where = {"data_name" if isinstance(named, str) else "data_files": named, "output_path": _plain(output_path)}
     steps = given.get("steps") or ()
     cls = settings_class(steps.split(",") if isinstance(steps, str) else steps)
-    return prepare_data(build(cls, {**where, "overwrite": overwrite, **given}), reporter)
+    return prepare_data(build(cls, {**where, "overwrite": overwrite, **given}, check=check_settings), reporter)
 
 
 def _plain(value: Any) -> Any:

@@ -94,6 +94,8 @@ def _reading(path: Path, remedy: str) -> Iterator[int]:
         shared = f"ask its owner to let the group read it: chmod -R g+rX {shlex.quote(str(path.parent))}"
         what, todo = f"cannot read this file: {error.strerror}", shared if os.name == "posix" else ""
         raise NotPermitted(what, where=str(path), remedy=todo) from None
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path)) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read this file: {reason}", where=str(path)) from None

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, MethodType
 from typing import Any, Generic, TypeVar, cast
 
-from graft.errors import InputError, did_you_mean
+from graft.errors import GraftError, InputError, did_you_mean, is_full_disk
 from graft.files import expanded
 
 T = TypeVar("T")
@@ -137,6 +137,48 @@ def place_in_extension(error: BaseException) -> str:
     return place
 
 
+@contextmanager
+def naming_extension(noun: str, name: str, extension: object) -> Iterator[None]:
+    """Name an extension that raises something unexpected within the block, unless it is built in.
+
+    Args:
+        noun: What it is: "step".
+        name: Its name.
+        extension: The extension.
+
+    Raises:
+        GraftError: With the place in the extension where one is known, else with its file or its package.
+    """
+    try:
+        yield
+    except GraftError:
+        raise
+    except Exception as error:  # whatever an extension may raise
+        place = place_in_extension(error) or _home(extension)
+        if not place or is_full_disk(error):
+            raise
+        what = f"the {noun} {name} failed: {type(error).__name__}: {error}"
+        raise GraftError(what, where=place, remedy="correct it; --debug shows the traceback") from error
+
+
+def _home(extension: object) -> str:
+    """The user's file or the package that an extension is from; an empty string for graft's own."""
+    module = type(extension).__module__
+    if module.startswith(_OF_FILE):
+        return str(getattr(sys.modules.get(module), "__file__", module))
+    package = _packages.get(module.partition(".")[0])
+    return f"the package {package}" if package else ""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def optional(method: F) -> F:
+    """Mark a method of a protocol that extensions may lack: those that do get the protocol's own."""
+    method.optional = True  # type: ignore[attr-defined]
+    return method
+
+
 class Registry(Generic[T]):
     """The extensions of one kind (``method``, ``metric``, …).
 
@@ -237,7 +279,7 @@ class Registry(Generic[T]):
             raise InputError(what, remedy="name an object, or a class that takes no arguments") from error
 
     def _misfits(self, extension: Any) -> list[str]:
-        """What ``extension`` lacks. An attribute to which the protocol gives a value is set to it."""
+        """What ``extension`` lacks. It gets the protocol's attributes with a value, and methods marked ``optional``."""
         if self.protocol is None:
             return [] if callable(extension) else [f"a {type(extension).__name__} cannot be called"]
         if self._classes and not isinstance(extension, type):
@@ -246,7 +288,10 @@ class Registry(Generic[T]):
         for member in members(self.protocol):
             declared = getattr(self.protocol, member, _MISSING)
             have = getattr(extension, member, _MISSING)
-            if callable(declared) and not isinstance(declared, type):
+            if have is _MISSING and callable(declared) and getattr(declared, "optional", False):
+                with suppress(AttributeError, TypeError):
+                    setattr(extension, member, declared if self._classes else MethodType(declared, extension))
+            elif callable(declared) and not isinstance(declared, type):
                 if not callable(have):
                     lacking.append(member)
                 else:

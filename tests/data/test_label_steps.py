@@ -13,6 +13,7 @@ from graft.data.review import REVIEW, write_review
 from graft.errors import InputError
 from graft.planning.checked_data import read_data
 from label_rows import WORDS, labeled_rows, write_rows
+from notes import Notes
 
 
 def prepared(data, output, **given):
@@ -176,7 +177,7 @@ def test_a_review_of_other_rows_is_refused(tmp_path):
     data, path, lines = reviewed(tmp_path, rows, lambda line: {"action": "relabel"})
     changed = [{**row, "text": row["text"] + " now"} for row in rows]
     write_rows(data, changed)
-    with pytest.raises(InputError, match="is another than the one that was reviewed") as caught:
+    with pytest.raises(InputError, match="has changed since the review") as caught:
         prepared(data, tmp_path / "out", review=str(path))
     assert len(caught.value.problems) == len(lines)
     write_rows(data, rows[:1])
@@ -211,3 +212,32 @@ def test_without_a_gain_suspects_stay_and_the_figures_are_said(tmp_path):
     with pytest.raises(InputError, match="only among rows with classes"):
         prepared(data, tmp_path / "out", drop_suspects=True)
     assert not (tmp_path / "out").exists() and WORDS
+
+
+def test_a_review_is_folded_like_labels_and_decides_once_on_each_row(tmp_path):
+    rows, _ = labeled_rows(150, flips=12)
+    data, path, lines = reviewed(tmp_path, rows, lambda line: {"action": "relabel", "new_label": " Fruit "})
+    prepared(data, tmp_path / "out", review=str(path))
+    assert all(rows_of(tmp_path / "out")[line["line"] - 1]["label"] == "fruit" for line in lines)
+    again = read_lines(path)
+    write_rows(path, [*again, {**again[0], "action": "drop"}, {**again[1], "line": 7_000}])
+    with pytest.raises(InputError) as caught:
+        prepared(data, tmp_path / "twice", review=str(path))
+    said = [str(problem) for problem in caught.value.problems]
+    assert len(said) == 2 and f"decided twice: here and at {path}:1" in said[0] and "no row at" in said[1]
+
+
+def test_a_review_that_drops_one_of_two_rows_with_the_same_text_leaves_the_other_when_it_runs_again(tmp_path):
+    rows, _ = labeled_rows(150, flips=12)
+    data, path, lines = reviewed(tmp_path, rows, lambda line: {"action": "drop"})
+    twin = {**rows[lines[0]["line"] - 1], "label": lines[0]["suggestion"]}
+    write_rows(data, [*rows, twin])
+    first = prepared(data, tmp_path / "out", review=str(path), skip_steps="duplicates")
+    notes = Notes()
+    given = {"data_files": str(tmp_path / "out" / "train.jsonl"), "output_path": str(tmp_path / "again")}
+    options = build(settings_class(), {**given, "review": str(path), "skip_steps": "duplicates"})
+    again = prepare_data(options, notes)
+    assert again.rows == first.rows and twin in rows_of(tmp_path / "again")
+    assert any(
+        f"{len(lines)} of {len(lines)} lines of the review are about rows that are not" in text for text in notes.texts
+    )

@@ -58,14 +58,14 @@ def _holds_data(folder: Path) -> bool:
 
 def _data(arguments: Arguments, as_json: bool) -> int:
     from graft.cli.console import Console
-    from graft.commands.doctor import diagnose_data, settings_class, shown_rows
+    from graft.commands.doctor import check_settings, diagnose_data, settings_class, shown_rows
     from graft.report.checked_data import data_facts, data_record, data_title
     from graft.report.shown_rows import print_rows
 
     cls = settings_class()
     arguments.options.update(data_named(arguments.words, USAGE))
     given = given_settings(arguments, cls)
-    settings = build(cls, given.values, given.where)
+    settings = build(cls, given.values, given.where, check_settings)
     with Screen(quiet=as_json, imports=settings.model_name_or_path is not None) as screen:
         found = diagnose_data(settings, screen)
     rows = shown_rows(found.data, settings.show)

@@ -25,13 +25,14 @@ def run(arguments: Arguments) -> int:
         InputError: When a setting is unknown or out of bounds, or the data cannot be read.
     """
     as_json = arguments.flag("json")
-    from graft.commands.prepare import prepare_data, settings_class
+    from graft.commands.prepare import check_settings, prepare_data, settings_class
 
     arguments.options.update(data_named(arguments.words, USAGE))
     given = given_settings(arguments, settings_class())
     cls = settings_class(_listed(given.values.get("steps")))
-    with Screen(quiet=as_json) as screen:
-        done = prepare_data(build(cls, given.values, given.where), screen)
+    settings = build(cls, given.values, given.where, check_settings)
+    with Screen(quiet=as_json, imports=settings.teacher is not None and settings.endpoint is None) as screen:
+        done = prepare_data(settings, screen)
     if as_json:
         document = {"output_path": str(done.output), "rows": done.rows, "changes": done.changes}
         print(json.dumps(document, ensure_ascii=False, indent=2))

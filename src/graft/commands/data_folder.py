@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from graft._version import __version__
-from graft.config import PrepareSettings, SourceSettings, config_of
+from graft.config import PrepareSettings, Settings, SourceSettings, config_of
 from graft.data.faults import Faults
 from graft.data.prepared import CHANGES, SPLITS, rows_file
 from graft.data.readers import Row
-from graft.data.sources import Loaded, sha256_of
+from graft.data.sources import Loaded, find_files, sha256_of
 from graft.data.steps import STEPS, ChangeLog, Sides
 from graft.data.values import Unreadable
 from graft.documents import dump_yaml
@@ -80,6 +80,25 @@ def _folders(settings: SourceSettings) -> Iterator[Path]:
         with suppress(OSError, RuntimeError, ValueError):  # reading it says what is wrong
             if name and Path(name).expanduser().is_dir():
                 yield Path(name).expanduser()
+
+
+def check_files(settings: Settings, *options: str) -> None:
+    """Check that the files that some options name are there.
+
+    Args:
+        settings: The settings; an option that they do not have names none.
+        options: The options.
+
+    Raises:
+        InputError: With all that are missing.
+    """
+    problems = Problems()
+    for option in options:
+        files = getattr(settings, option, None)
+        if files is not None:
+            with problems.collecting():
+                find_files(files, f"--{option}")
+    problems.raise_if_any()
 
 
 def check_apart(output: Path, files: Iterable[str]) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graft.commands.data_folder import check_outside
+from graft.commands.data_folder import check_files, check_outside
 from graft.commands.doctor_pages import check_output, write_findings
 from graft.commands.embeddings import find_embeddings
 from graft.config import DoctorSettings, compose, config_of
 from graft.data.checks import CHECKS, CheckedData, Finding, check_components, run_checks
-from graft.data.sources import find_files
 from graft.errors import Problems
 from graft.planning.checked_data import read_data
 from graft.progress import SILENT, Reporter, enter
@@ -41,7 +39,7 @@ def diagnose_data(settings: DoctorSettings, reporter: Reporter = SILENT) -> Diag
     Raises:
         InputError: If settings are wrong, with all of them, or no row can be read at all.
     """
-    names = _checked(settings)
+    names = check_settings(settings)
     model = _model(settings, reporter)
     read = settings if model is None else model.settings
     data = read_data(read, settings.against, settings.seed, settings.token, reporter, model)
@@ -70,7 +68,7 @@ def shown_rows(data: CheckedData, count: int | None) -> list[ShownRow]:
     return shown(data.tokens.sides[0].rows, count, data.tokens.preview)
 
 
-def _checked(settings: DoctorSettings) -> list[str]:
+def check_settings(settings: DoctorSettings) -> list[str]:
     """Return the checks to run.
 
     Raises:
@@ -88,23 +86,13 @@ def _checked(settings: DoctorSettings) -> list[str]:
             check_output(settings.output_path, settings.overwrite)
     if settings.data_files is None and settings.data_name is None:
         problems.add("no data is given", remedy="graft doctor DATA")
-    for option, files in _files(settings):
-        with problems.collecting():
-            find_files(files, option)
+    with problems.collecting():
+        check_files(settings, "data_files", "eval_data_files", "against")
     names = [name for name in settings.checks or CHECKS.names() if name not in settings.skip_checks]
     if not names:
         problems.add("no check is left to run", "--skip_checks", f"the checks are {', '.join(CHECKS.names())}")
     problems.raise_if_any()
     return names
-
-
-def _files(settings: DoctorSettings) -> list[tuple[str, Sequence[str]]]:
-    named = {
-        "--data_files": settings.data_files,
-        "--eval_data_files": settings.eval_data_files,
-        "--against": settings.against,
-    }
-    return [(option, files) for option, files in named.items() if files is not None]
 
 
 def _model(settings: DoctorSettings, reporter: Reporter) -> CheckedModel | None:

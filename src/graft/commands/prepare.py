@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from graft.commands.data_folder import check_apart, checked_output, write_folder
+from graft.commands.data_folder import check_apart, check_files, checked_output, write_folder
 from graft.commands.generation import rows_against, teacher_of, with_prompts, without_secrets
 from graft.config import DataSettings, PrepareSettings, compose, config_of
+from graft.data.columns import recognize
 from graft.data.faults import Faults
+from graft.data.quality import check_rows
+from graft.data.readers import Row
 from graft.data.sources import Loaded, load_readable
-from graft.data.steps import STEPS, ChangeLog, Sides, StepContext, Teacher, step_components
+from graft.data.spool import Spool
+from graft.data.steps import STEPS, ChangeLog, Sides, Step, StepContext, Teacher, step_components
 from graft.data.steps.choose import chosen_steps
 from graft.data.steps.unreadable import NAME as UNREADABLE
 from graft.data.steps.unreadable import DroppedRows, is_of_a_row
 from graft.errors import InputError, Problem, Problems
 from graft.files import expanded, is_there
 from graft.progress import SILENT, Reporter, enter
+from graft.registry import naming_extension
 from graft.runs.manifest import DataManifest, timestamp
 
 
@@ -62,22 +68,44 @@ def prepare_data(settings: PrepareSettings, reporter: Reporter = SILENT) -> Prep
         InputError: If a setting is wrong, or the data cannot be read; nothing is written then.
         GraftError: If the folder cannot be written.
     """
-    started, problems, names, output = timestamp(), Problems(), list[str](), Path()
-    with problems.collecting():
-        names = chosen_steps(settings)
-    with problems.collecting():
-        output = checked_output(settings)
-    teacher: Teacher | None = None
-    with problems.collecting():
-        teacher = teacher_of(settings, output, reporter)
-    problems.raise_if_any()
+    started, (names, output, teacher) = timestamp(), _checked(settings, reporter)
     log, enough = ChangeLog(), settings.part(DataSettings)
     loaded = with_prompts(settings, lambda found: _read(found, settings.token, names, log, reporter))
     check_apart(output, [*loaded.files, *_further_files(settings)])
+    sides = _sides(loaded)
+    _refuse_unreadable(loaded.faults, {} if UNREADABLE in names else sides, enough)
     context = StepContext(None, enough, log, settings.seed, teacher, rows_against(settings), reporter)
-    sides = _apply(names, _sides(loaded), settings, context)
+    sides = _apply(names, sides, settings, context)
     enter(reporter, "writing")
     return Preparation(output, write_folder(output, without_secrets(settings), loaded, names, sides, log, started))
+
+
+def check_settings(settings: PrepareSettings) -> None:
+    """Check what can be known before anything is read or sent.
+
+    Raises:
+        InputError: With everything that is wrong with the settings, and with the files that they name.
+    """
+    _checked(settings, SILENT)
+
+
+def _checked(settings: PrepareSettings, reporter: Reporter) -> tuple[list[str], Path, Teacher | None]:
+    """The steps to run, the output folder, and what writes texts."""
+    problems, output = Problems(), Path()
+    teacher: Teacher | None = None
+    names = chosen_steps(settings, problems)
+    for name in names:
+        step = STEPS.get(name)
+        with problems.collecting(), naming_extension("step", name, step):
+            step.check(config_of(settings, step.Config))
+    with problems.collecting():
+        output = checked_output(settings)
+    with problems.collecting():
+        teacher = teacher_of(settings, output, reporter)
+    with problems.collecting():
+        check_files(settings, "data_files", "eval_data_files", "against", "generate")
+    problems.raise_if_any()
+    return names, output, teacher
 
 
 def _further_files(settings: PrepareSettings) -> Iterator[str]:
@@ -91,17 +119,47 @@ def _further_files(settings: PrepareSettings) -> Iterator[str]:
 def _read(
     settings: DataSettings, token: str | None, names: Sequence[str], log: ChangeLog, reporter: Reporter
 ) -> Loaded:
-    """The rows; those that cannot be read end the work, or are dropped by the step for it."""
+    """The rows that can be read; the step for it drops the others."""
     enter(reporter, "reading")
-    loaded = load_readable(settings, token, faults=DroppedRows(log) if UNREADABLE in names else Faults())
-    if any(map(is_of_a_row, loaded.faults.found)):
-        left = Problem("nothing was written: rows that cannot be read are not dropped unasked", remedy=_DROP)
-        raise InputError(*loaded.faults.said(), left)
-    loaded.faults.raise_if_any()
-    return loaded
+    return load_readable(settings, token, faults=DroppedRows(log) if UNREADABLE in names else Faults())
 
 
-_DROP = f"correct them, or drop them, with a line each in changes.jsonl: --steps {UNREADABLE}"
+def _refuse_unreadable(faults: Faults, sides: Mapping[str, Sequence[Row]], settings: DataSettings) -> None:
+    """Refuse rows that no run can be trained on or judged by.
+
+    Args:
+        faults: What is wrong with rows that could not even be parsed.
+        sides: The rows to check; none where a step drops them.
+        settings: How they are read.
+
+    Raises:
+        InputError: Naming all of them.
+    """
+    if sides.get("train"):
+        with suppress(InputError):  # steps say that the columns are not recognized, where they need them
+            mapping = recognize(sides["train"], settings)
+            for rows in sides.values():
+                check_rows(rows, mapping, faults)
+    if any(map(is_of_a_row, faults.found)):
+        left = f"nothing was written: unreadable rows are dropped only with --steps {UNREADABLE}"
+        raise InputError(*faults.said(), Problem(left, remedy="correct these rows, or add that step to drop them"))
+    faults.raise_if_any()
+
+
+def _applied(step: Step, sides: Sides, context: StepContext) -> Sides:
+    """The sides after a step.
+
+    Raises:
+        TypeError: If the step returns something else.
+    """
+    returned: object = step.apply(sides, context)
+    if not isinstance(returned, dict) or not all(isinstance(rows, Iterable) for rows in returned.values()):
+        raise TypeError(f"apply returned a {type(returned).__name__}, not rows by side")
+    found = {side: rows if isinstance(rows, Sequence) else Spool(rows) for side, rows in returned.items()}
+    for side, rows in found.items():
+        if rows and not isinstance(rows[0], Row):
+            raise TypeError(f"apply returned a {type(rows[0]).__name__} as a row of the side {side!r}")
+    return found
 
 
 def _sides(loaded: Loaded) -> Sides:
@@ -119,10 +177,11 @@ def _apply(names: Sequence[str], sides: Sides, settings: PrepareSettings, contex
     for number, step in enumerate(steps):
         context.reporter.advance("steps", number, len(steps), step.title)
         context.config = config_of(settings, step.Config)
-        sides = step.apply(sides, context)
+        with naming_extension("step", names[number], step):
+            sides = _applied(step, sides, context)
     context.reporter.advance("steps", len(steps), len(steps))
     if not sides.get("train"):
         dropped = {step: counts["dropped"] for step, counts in context.log.counts.items() if counts["dropped"]}
         said = ", ".join(f"{step} dropped {count:,}" for step, count in dropped.items())
-        raise InputError(f"no row is left to train on: {said}", remedy="leave out a step with --skip_steps")
+        raise InputError(f"no row is left to train on: {said}", remedy="omit a step: --skip_steps")
     return {side: rows for side, rows in sides.items() if rows}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -72,13 +72,22 @@ def option_names(cls: type[Settings]) -> dict[str, str]:
     return names
 
 
-def build(cls: type[Settings], given: Mapping[str, Any], where: str | Callable[[str], str] = "") -> Any:
+def build(
+    cls: type[Settings],
+    given: Mapping[str, Any],
+    where: str | Callable[[str], str] = "",
+    check: Callable[[Any], object] | None = None,
+) -> Any:
     """Validate ``given`` (names or aliases to values) into ``cls``.
 
-    ``where`` is the file with the settings, or maps each name to its file; "" means the command line.
+    Args:
+        cls: The settings.
+        given: The values.
+        where: The file with the settings, or a function that returns the file of a name; "" means the command line.
+        check: Looks at the settings further, also at the valid ones beside those that are not.
 
     Raises:
-        InputError: with all unknown names, duplicate names, and invalid values.
+        InputError: with all unknown names, duplicate names, and invalid values, and with what ``check`` raises.
     """
     problems = Problems()
     names = option_names(cls)
@@ -96,27 +105,36 @@ def build(cls: type[Settings], given: Mapping[str, Any], where: str | Callable[[
             problems.add(f"{shown} and {other} are the same setting, given with different values", place)
         else:
             values[names[key]], typed[names[key]] = value, (shown, place)
-    problems.found.extend(_invalid(cls, values, typed))
+    wrong = _invalid(cls, values, typed)
+    problems.found.extend(wrong.values())
+    if check is not None:
+        with problems.collecting():
+            check(cls(**{field: value for field, value in values.items() if field not in wrong}))
     problems.raise_if_any()
     return cls(**values)
 
 
-def _invalid(cls: type[Settings], values: Mapping[str, Any], typed: Mapping[str, tuple[str, str]]) -> Iterator[Problem]:
+def _invalid(
+    cls: type[Settings], values: Mapping[str, Any], typed: Mapping[str, tuple[str, str]]
+) -> dict[str, Problem]:
+    """What is wrong with the value of each field, where something is."""
     # What is typed without a value is True, which pydantic would take for the number 1.
     wrong = {field: "" for field, value in values.items() if value is True and not _is_flag(cls.model_fields[field])}
     try:
         cls(**values)
     except ValidationError as error:
         wrong |= {str(detail["loc"][0]): _own_words(detail) for detail in error.errors()}
+    found: dict[str, Problem] = {}
     for field in filter(wrong.__contains__, values):
         name, place = typed[field]
         info = cls.model_fields[field]
         if wrong[field]:
-            yield Problem(f"{name} {wrong[field]}", place)
+            found[field] = Problem(f"{name} {wrong[field]}", place)
             continue
         kind = f"{in_words(info.annotation)} {bounds(info)}".strip()
         what = f"{name} {refusal(kind, values[field], takes_several(info.annotation))}"
-        yield Problem(what, place, _meant(values[field], names_of(info.annotation)))
+        found[field] = Problem(what, place, _meant(values[field], names_of(info.annotation)))
+    return found
 
 
 def _has_lone_surrogate(value: Any) -> bool:

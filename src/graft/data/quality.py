@@ -12,7 +12,7 @@ from graft.data.duplicates import find_duplicates
 from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, shown_places
 from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
-from graft.data.provenance import PROVENANCE, source_of, was_added
+from graft.data.provenance import PROVENANCE, provenance_of
 from graft.data.readers import Row
 from graft.data.values import listed_names, nothing, refuse_unreadable
 from graft.errors import GraftError
@@ -45,6 +45,18 @@ def to_examples(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults | No
     return examples
 
 
+def check_rows(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> None:
+    """Find what is wrong with rows, and keep none of their examples.
+
+    Args:
+        rows: The rows.
+        mapping: How they are read.
+        faults: Takes the rows without a column that is read, those with an empty answer, and what else is wrong.
+    """
+    for _ in _converted(rows, mapping, faults):
+        pass
+
+
 def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> Iterator[Example]:
     read = frozenset((*mapping.columns, *mapping.optional))
     for row in rows:
@@ -62,9 +74,9 @@ def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> I
             for name, value in row.columns.items():
                 if type(value) is not str and name in read:
                     refuse_unreadable(value, f"{row.origin}: column {name!r}")
-            origin = row.origin
-            if was_added(row.columns):
-                origin = replace(origin, added=True, source=source_of(row.columns))
+            origin, added = row.origin, provenance_of(row.columns)
+            if added is not None:
+                origin = replace(origin, added=True, source=added.of)
             made = mapping.convert(row.columns, origin)
         except GraftError as error:
             faults.take(error.problems, str(row.origin))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from graft.data.checks.view import texts_of
+from graft.data.classes import folded_label
 from graft.data.example import Origin
 from graft.data.label_column import LabelColumn, label_column
 from graft.data.personal import masked, shown_text
@@ -105,27 +107,30 @@ def _line(suspect: Mapping[str, Any], text: str) -> dict[str, Any]:
     return {name: found[name] for name in KEYS if name in found}
 
 
-def read_review(path: Path, labels: Sequence[str]) -> list[Reviewed]:
+def read_review(path: Path, problems: Problems) -> list[Reviewed]:
     """Return the lines of a review.
 
     Args:
         path: The file.
-        labels: The classes of the data.
+        problems: Takes every line that is damaged, has an action that there is not, or decides on a row again.
 
     Raises:
-        InputError: With every line that is damaged, or has an action or a label that there is not.
+        InputError: If the file cannot be read.
     """
-    problems, found = Problems(), []
+    found: dict[Origin, Reviewed] = {}
     for number, text in lines_of(path):
         if not text.strip():
             continue
         with problems.collecting():
-            found.append(_reviewed(text, f"{path}:{number}", labels))
-    problems.raise_if_any()
-    return found
+            line = _reviewed(text, f"{path}:{number}")
+            first = found.setdefault(line.origin, line)
+            if first is not line:
+                what = f"the row at {line.origin} is decided twice: here and at {first.where}"
+                problems.add(what, line.where, "remove one of the two lines")
+    return list(found.values())
 
 
-def _reviewed(text: str, where: str, labels: Sequence[str]) -> Reviewed:
+def _reviewed(text: str, where: str) -> Reviewed:
     line = parse_json(text, where, "write the review again: graft doctor DATA -o OUT")
     if not isinstance(line, dict):
         raise InputError(f"this line is {shown(line)}; expected an object", where=where)
@@ -140,55 +145,87 @@ def _reviewed(text: str, where: str, labels: Sequence[str]) -> Reviewed:
     if action not in DECISIONS:
         near = did_you_mean(str(action), DECISIONS)
         problems.add(f"unknown action {shown(action)}", where, f"{near} the actions are {', '.join(DECISIONS)}".strip())
-    new = str(line.get("new_label") or line.get("suggestion") or "")
-    if action == "relabel" and new not in labels:
-        near = did_you_mean(str(new), labels)
-        listed = ", ".join(map(shown_text, labels[:20]))
-        problems.add(f"unknown label {shown(new)}", where, f"{near} the labels are {listed}".strip())
     problems.raise_if_any()
     decision: Decision = action
+    new = str(line.get("new_label") or line.get("suggestion") or "")
     return Reviewed(Origin(line["file"], line["line"]), line["label"], decision, new, line["hash"], where)
 
 
-def by_row(reviewed: Sequence[Reviewed], texts: Iterable[tuple[Origin, str]]) -> dict[Origin, Reviewed]:
-    """Return what is to be done with each row that is reviewed.
-
-    A row is looked for at its place; where the file is none of the data's, as after a step has run, by its text.
+def with_labels(reviewed: Iterable[Reviewed], labels: Mapping[str, str], problems: Problems) -> list[Reviewed]:
+    """Return the lines with each new label as the data write it.
 
     Args:
         reviewed: The review.
-        texts: The place of each row, and its text (``row_text``).
-
-    Raises:
-        InputError: With every line whose row is another now, or if no row of the review is there.
+        labels: The classes of the data by their folded names.
+        problems: Takes the lines with a new label that is none of them.
     """
-    places, hashes = {each.origin: each for each in reviewed}, {each.hash: each for each in reviewed}
-    named, files, changed = {each.origin.file for each in reviewed}, set(), set()
-    found: dict[Origin, Reviewed] = {}
-    for origin, text in texts:
-        files.add(origin.file)
-        is_named = origin.file in named
-        line = places.get(origin) if is_named else hashes.get(row_hash(text))
-        if line is not None and is_named and row_hash(text) != line.hash:
-            changed.add(line.where)
-        elif line is not None:
-            found[origin] = line
-    _check_found(reviewed, found, files, changed)
+    found = []
+    for line in reviewed:
+        label = labels.get(folded_label(line.new_label))
+        if line.action == "relabel" and label is None:
+            names = sorted(labels.values())
+            listed, near = ", ".join(map(shown_text, names[:20])), did_you_mean(line.new_label, names)
+            what = f"unknown label {shown(line.new_label)}"
+            problems.add(what, line.where, f"{near} the labels are {listed}".strip())
+        found.append(replace(line, new_label=label or line.new_label))
     return found
 
 
+def by_row(
+    reviewed: Sequence[Reviewed], rows: Iterable[tuple[Origin, str, str]], labels: Container[str], problems: Problems
+) -> dict[Origin, Reviewed]:
+    """Return what is to be done with each row that is reviewed.
+
+    A row is looked for at its place; where the file is none of the data's, as after a step has run, by its text and,
+    if that is one of the data's, its label.
+
+    Args:
+        reviewed: The review.
+        rows: The place of each row, its text (``row_text``), and its label.
+        labels: The folded labels that rows have.
+        problems: Takes every line whose row is another now, and whether no row of the review is there.
+    """
+    places, hashes = {each.origin: each for each in reviewed}, defaultdict[str, list[Reviewed]](list)
+    for each in reviewed:
+        hashes[each.hash].append(each)
+    named, files, changed = {each.origin.file for each in reviewed}, set(), set()
+    found: dict[Origin, Reviewed] = {}
+    for origin, text, label in rows:
+        files.add(origin.file)
+        if origin.file not in named:
+            line = _by_text(hashes.get(row_hash(text), ()), folded_label(label), labels)
+        else:
+            line = places.get(origin)
+            if line is not None and row_hash(text) != line.hash:
+                changed.add(line.where)
+                continue
+        if line is not None:
+            found[origin] = line
+    _check_found(reviewed, found, files, changed, problems)
+    return found
+
+
+def _by_text(lines: Sequence[Reviewed], label: str, labels: Container[str]) -> Reviewed | None:
+    """The line of a row with some text; the label tells rows with the same text apart, unless it was a number."""
+    given = ((line, folded_label(line.label)) for line in lines)
+    return next((line for line, folded in given if folded == label or folded not in labels), None)
+
+
 def _check_found(
-    reviewed: Sequence[Reviewed], found: Mapping[Origin, Reviewed], files: Collection[str], changed: Collection[str]
+    reviewed: Sequence[Reviewed],
+    found: Mapping[Origin, Reviewed],
+    files: Container[str],
+    changed: Container[str],
+    problems: Problems,
 ) -> None:
-    problems, there = Problems(), {line.where for line in found.values()}
+    there, before = {line.where for line in found.values()}, len(problems.found)
     for line in reviewed:
         if line.where in changed:
-            problems.add(f"the row at {line.origin} is another than the one that was reviewed", line.where, _AGAIN)
+            problems.add(f"the row at {line.origin} has changed since the review", line.where, _AGAIN)
         elif line.where not in there and line.origin.file in files:
             problems.add(f"there is no row at {line.origin}", line.where, _AGAIN)
-    if reviewed and not found and not problems and any(line.action != "drop" for line in reviewed):
+    if not found and len(problems.found) == before and any(line.action != "drop" for line in reviewed):
         problems.add("no row of the review is in the data", reviewed[0].where, "give the data that was reviewed")
-    problems.raise_if_any()
 
 
 _AGAIN = "the data has changed: write the review again (graft doctor DATA -o OUT)"

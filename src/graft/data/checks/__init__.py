@@ -8,7 +8,7 @@ from typing import Any
 from graft.config import Component, Settings
 from graft.data.checks.base import SEVERITIES, Check, Finding, Severity, visible
 from graft.data.checks.view import CheckedData, Embed, Side, TokenizedSide, Tokens, texts_of
-from graft.registry import Registry
+from graft.registry import Registry, naming_extension
 
 __all__ = [
     "CHECKS",
@@ -86,5 +86,6 @@ def run_checks(
     for number, name in enumerate(sorted(chosen, key=lambda name: order.index(name) if name in order else len(order))):
         check = CHECKS.get(name)
         data.reporter.advance("checks", number, len(chosen), check.title)
-        found += map(visible, check.examine(data, config_of(check)))
+        with naming_extension("check", name, check):
+            found += map(visible, check.examine(data, config_of(check)))
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))

@@ -1,7 +1,7 @@
 """The steps of ``graft prepare``. Each is one file and a line here; they run in this order.
 
 What changes texts comes before what compares them, and what compares rows before what adds copies: else a second run
-would find more to do.
+would find more to do. A review is about rows as they are read; its errors are found before a teacher is asked.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ STEPS: Registry[Step] = Registry(
     "step",
     Step,
     {
-        "generate": f"{_HERE}.generate:Generate",
         "review": f"{_HERE}.review:Review",
+        "generate": f"{_HERE}.generate:Generate",
         "encoding": f"{_HERE}.encoding:Encoding",
         "control_characters": f"{_HERE}.control_characters:ControlCharacters",
         "html": f"{_HERE}.html:Html",

@@ -15,7 +15,7 @@ from graft.data.columns import TEXTS, ColumnMapping
 from graft.data.example import AnswerExample, Example, Origin
 from graft.data.example_set import ExampleSet, source_key, text_hash
 from graft.data.near import near_twins
-from graft.data.provenance import PROVENANCE, was_added
+from graft.data.provenance import PROVENANCE, provenance_of, was_added
 from graft.data.readers import Row
 from graft.data.spelling import folded
 from graft.data.steps.base import JUDGED, Sides, StepContext
@@ -211,9 +211,9 @@ def sources_of(rows: Iterable[Row], sources: Sources, taken: Taken) -> Iterator[
 def made_before(rows: Iterable[Row], step: str) -> Iterator[tuple[str, int, Row]]:
     """Yield each row that a step added in an earlier run, with the key of its source and the number of the copy."""
     for row in rows:
-        if was_added(row.columns) and row.columns[PROVENANCE]["step"] == step:
-            found = row.columns[PROVENANCE]
-            yield str(found.get("of", "")), int(found.get("copy", 0)), row
+        found = provenance_of(row.columns)
+        if found is not None and found.step == step:
+            yield found.of, found.copy, row
 
 
 def input_of(row: Row, sources: Sources) -> str:

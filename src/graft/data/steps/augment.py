@@ -13,7 +13,8 @@ from graft.data.spool import Joined, Spool
 from graft.data.steps.added import Source, Sources, Taken, check_train, input_of, made_before, sources_of
 from graft.data.steps.base import Change, Sides, StepContext
 from graft.data.text_changes import CHANGES
-from graft.errors import InputError, Problems, did_you_mean
+from graft.documents import lines_of
+from graft.errors import Problems, did_you_mean
 
 TEMPLATES, PLACE = "templates", "{text}"
 KINDS = (*CHANGES, TEMPLATES)
@@ -40,11 +41,19 @@ class Augment:
     safe = False
     Config = AugmentSettings
 
+    def check(self, config: AugmentSettings) -> None:
+        """Check the kinds and the file of templates.
+
+        Raises:
+            InputError: With everything that is wrong with both.
+        """
+        _checked(config)
+
     def apply(self, sides: Sides, context: StepContext) -> Sides:
         """Return the sides with the copies behind the rows to train on.
 
         Raises:
-            InputError: If a kind is unknown, the file of templates cannot be used, or rows of this kind have no copies.
+            InputError: If rows of this kind have no copies.
         """
         kinds, templates = _checked(context.config)
         rows = sides["train"]
@@ -137,16 +146,13 @@ def _read(path: Path) -> list[str]:
     Raises:
         InputError: If it cannot be read, or a line does not have the text once.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the templates cannot be read: {error}", where=str(path)) from None
-    problems = Problems()
-    for number, line in enumerate(lines, 1):
+    problems, found = Problems(), []
+    for number, line in lines_of(path, remedy="write a template a line, as UTF-8"):
         if line.strip() and line.count(PLACE) != 1:
-            problems.add(f"a template needs {PLACE} once: {line[:80]!r}", f"{path}:{number}")
-    found = [line.replace("\\n", "\n") for line in lines if line.strip()]
-    if not found:
+            problems.add(f"a template must contain {PLACE} once: {line.strip()[:80]!r}", f"{path}:{number}")
+        elif line.strip():
+            found.append(line.rstrip("\r\n").replace("\\n", "\n"))
+    if not found and not problems:
         problems.add("there are no templates in this file", str(path), f"a line such as: How does this sound? {PLACE}")
     problems.raise_if_any()
     return found

@@ -18,6 +18,7 @@ from graft.data.readers import Row
 from graft.data.spool import Spool
 from graft.data.steps.teacher import Teacher
 from graft.progress import SILENT, Reporter
+from graft.registry import optional
 
 Sides: TypeAlias = dict[str, Sequence[Row]]
 """The rows by side: ``train``, and where there are such ``eval`` and ``test``. Order counts."""
@@ -130,6 +131,17 @@ class Step(Protocol):
     title: str
     safe: bool = False
     Config: ClassVar[type[Settings]] = Settings
+
+    @optional
+    def check(self, config: Any) -> None:
+        """Check the options before anything is read or sent, such as whether a file that they name can be used.
+
+        Args:
+            config: A ``Config``.
+
+        Raises:
+            InputError: With everything that is wrong with them.
+        """
 
     def apply(self, sides: Sides, context: StepContext) -> Sides:
         """Return the rows as they are to be; large data goes through ``Spool``.

@@ -10,43 +10,46 @@ from graft.data.steps import STEPS
 from graft.errors import Problems, did_you_mean
 
 
-def chosen_steps(settings: StepSettings) -> list[str]:
+def chosen_steps(settings: StepSettings, problems: Problems) -> list[str]:
     """Return the names of the steps to run, in their order; those of files come last.
 
     An option that one step takes asks for the step. One that several take does not say which.
 
-    Raises:
-        InputError: Naming every step that does not exist, is named twice, or would not run anyway, and every option of
-            a step that does not run.
+    Args:
+        settings: Those that are named, and the options of steps.
+        problems: Takes every step that does not exist, is named twice, or would not run anyway, and every option of a
+            step that does not run.
     """
-    problems, order = Problems(), [*STEPS.builtin, *STEPS.installed()]
-    for option, names in (("--steps", settings.steps), ("--skip_steps", settings.skip_steps)):
-        _check_names(names, option, order, problems)
-    problems.raise_if_any()
-    asked = [*settings.steps, *_by_options(settings)]
+    order = [*STEPS.builtin, *STEPS.installed()]
+    named = _known(settings.steps, "--steps", order, problems)
+    skipped = _known(settings.skip_steps, "--skip_steps", order, problems)
+    asked = [*named, *_by_options(settings)]
     safe = [name for name in order if STEPS.get(name).safe]
-    for name in settings.skip_steps:
-        if name in settings.steps:
+    for name in skipped:
+        if name in named:
             problems.add(f"the step {name!r} is in --steps, too", "--skip_steps", "omit it from one of the two")
         elif name not in safe:
             what = f"the step {name!r} runs only if it is asked for, so there is nothing to skip"
             problems.add(what, "--skip_steps", "omit it; the steps that run by themselves are: " + ", ".join(safe))
     wanted = {*safe, *asked} - set(settings.skip_steps)
     _check_options(settings, wanted, problems)
-    problems.raise_if_any()
     return [name for name in dict.fromkeys([*order, *asked]) if name in wanted]
 
 
-def _check_names(names: Sequence[str], option: str, order: Sequence[str], problems: Problems) -> None:
+def _known(names: Sequence[str], option: str, order: Sequence[str], problems: Problems) -> list[str]:
+    """The names for which there is a step."""
+    known = []
     for name, count in Counter(names).items():
-        if ":" in name:
-            with problems.collecting():
-                STEPS.get(name)
-        elif name not in order:
-            what = f"there is no step called {name!r}; there are: {', '.join(order)}"
-            problems.add(what, option, did_you_mean(name, order))
         if count > 1:
             problems.add(f"the step {name!r} is named {count} times", option, "name it once: each step runs once")
+        if ":" not in name and name not in order:
+            what = f"there is no step called {name!r}; there are: {', '.join(order)}"
+            problems.add(what, option, did_you_mean(name, order))
+            continue
+        with problems.collecting():
+            STEPS.get(name)
+            known.append(name)
+    return known
 
 
 def _given(settings: StepSettings) -> Iterator[tuple[str, list[str]]]:

@@ -61,11 +61,20 @@ class Generate:
     safe = False
     Config = GenerateSettings
 
+    def check(self, config: GenerateSettings) -> None:
+        """Check that there are prompts.
+
+        Raises:
+            InputError: If none are given.
+        """
+        if not config.generate:
+            raise InputError("no prompts are given", where="--generate", remedy="--generate prompts.jsonl")
+
     def apply(self, sides: Sides, context: StepContext) -> Sides:
         """Return the sides with the rows behind those to train on.
 
         Raises:
-            InputError: If prompts or teacher are missing, or the prompts cannot be read or do not fit the data.
+            InputError: If there is no teacher, or the prompts cannot be read or do not fit the data.
             GraftError: If the teacher fails; its answers so far are kept.
         """
         config, teacher = context.config, _teacher(context)
@@ -95,10 +104,8 @@ def _teacher(context: StepContext) -> Teacher:
     """The teacher.
 
     Raises:
-        InputError: If there is none, or there are no prompts.
+        InputError: If there is none.
     """
-    if not context.config.generate:
-        raise InputError("no prompts are given", where="--generate", remedy="--generate prompts.jsonl")
     if context.teacher is None:
         remedy = "--endpoint URL --teacher NAME, or --teacher RUN_OR_MODEL"
         raise InputError("no teacher is given that answers the prompts", where="--generate", remedy=remedy)

@@ -49,6 +49,14 @@ class Labels:
             None, "labels to rename, as OLD=NEW,… or a JSON or YAML file with a mapping"
         )
 
+    def check(self, config: Config) -> None:
+        """Check the mapping.
+
+        Raises:
+            InputError: If its file cannot be read, or it is none.
+        """
+        read_mapping(config.label_mapping)
+
     def apply(self, sides: Sides, context: StepContext) -> Sides:
         """Return the rows with labels as most rows write them, or as the mapping says.
 
