@@ -168,9 +168,8 @@ def test_a_row_that_repeats_a_contradicting_copy_nearly_is_a_repetition_of_it(fo
     ],
 )
 def test_empty_prompts_are_named_once_and_are_like_no_other_row(found, make):
-    rows = [make(text, n) for n, text in enumerate((*TEXTS, *TEXTS, "", " \n", "", "\t"))]
-    rows = [*rows[:6], *rows[12:]]
-    (finding, lines), *others = found(rows, rows[6:7], names=[*CHECKS[1:], "empty_prompts"])
+    rows = [make(text, n) for n, text in enumerate((*TEXTS, "", " \n", "", "\t"))]
+    (finding, lines), *others = found(rows, rows[6:7], names=[*CHECKS, "empty_prompts"])
     assert (finding.kind, finding.severity, lines) == ("empty_prompts", "warning", [7, 8, 9, 10])
     assert [(each.kind, each.side) for each, _ in others] == [("empty_prompts", "eval")]
 
@@ -219,3 +218,19 @@ def test_what_is_wrong_with_a_benchmark_is_said_of_it_and_is_no_error(found):
     assert "refuse" not in finding.why and "text" in finding.title
     findings = found(rows, against=[{"question": TEXTS[0]}, {"question": None}], names=["unreadable", "leakage"])
     assert said(findings) == [("not_compared", "warning", "against", [2]), ("leakage", "warning", "against", [1])]
+
+
+def test_of_a_benchmark_only_what_it_asks_matters(found):
+    odd = {"question": "<p>one</p> caf\u00c3\u00a9\x00", "choices": [1]}
+    odd = [odd, odd, {**odd, "id": 1}, {"question": "jo<br>", "text": "<b>x</b>", "choices": ["a"]}]
+    names = [
+        *CHECKS,
+        "html",
+        "encoding",
+        "control_characters",
+        "columns",
+        "conversations",
+        "label_variants",
+        "templates",
+    ]
+    assert said(found([*map(row, TEXTS)], against=odd, names=names)) == []

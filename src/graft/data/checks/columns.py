@@ -27,7 +27,7 @@ class Columns:
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for rows with other columns, and one for each column with several types."""
         read = data.read_columns() or frozenset()
-        for side in data.sides:
+        for side in data.own_sides:
             usual = _usual(side.rows)
             yield from _other_columns(side, usual, read)
             yield from _other_types(side, read or frozenset(usual))

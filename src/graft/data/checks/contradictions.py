@@ -31,7 +31,7 @@ class Contradictions:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each side with such rows."""
-        for side in data.sides:
+        for side in data.own_sides:
             found = self._in(replace(side, examples=data.asking(side)))
             if found is not None:
                 yield found

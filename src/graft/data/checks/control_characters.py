@@ -46,7 +46,7 @@ class ControlCharacters:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each kind and each side."""
-        for side in data.sides:
+        for side in data.own_sides:
             spotted = {kind.name: Spotted() for kind in _KINDS}
             for row in side.rows:
                 for place, text in texts_of(row, data.read_columns()):

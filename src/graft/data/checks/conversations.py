@@ -38,7 +38,7 @@ class Conversations:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each of both, and each side. Unknown roles are unreadable."""
-        for side in data.sides:
+        for side in data.own_sides:
             order, empty, reasons = _spotted(side, data)
             if len(order):
                 yield Finding(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from graft.data.checks.base import Finding, many, prepare_command
@@ -23,8 +24,8 @@ class Duplicates:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each side with such rows."""
-        for side in data.sides:
-            found = self._in(side)
+        for side in data.own_sides:
+            found = self._in(replace(side, examples=data.asking(side)))
             if found is not None:
                 yield found
 

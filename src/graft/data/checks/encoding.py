@@ -23,7 +23,7 @@ class Encoding:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each of both, and each side."""
-        for side in data.sides:
+        for side in data.own_sides:
             wrong, lost = _spotted(side, data.read_columns())
             if len(wrong):
                 yield Finding(

@@ -20,7 +20,7 @@ class Html:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each side."""
-        for side in data.sides:
+        for side in data.own_sides:
             spotted = Spotted()
             for row in side.rows:
                 texts = list(texts_of(row, data.read_columns()))

@@ -33,7 +33,7 @@ class LabelVariants:
         column = label_column(data)
         if column is None:
             return
-        sides = [side for side in (data.train, data.eval) if side is not None]
+        sides = list(data.own_sides)
         counts = [Counter(label for row in side.rows for label in column.written(row.columns)) for side in sides]
         found = find_variants(sum(counts, Counter()))
         learned = [folded_label(label) for label in data.labels or ()]  # of labeled texts, they are one class already

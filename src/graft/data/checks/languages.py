@@ -30,7 +30,7 @@ class Languages:
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each column, or role, of each side that has texts in several languages."""
         usual = frames(data.train.rows, data.read_columns())
-        for side in data.sides:
+        for side in data.own_sides:
             step = 1 + len(side.rows) // MOST_ROWS
             for slot, found in _detected(side, data.read_columns(), usual, step).items():
                 counts = Counter({language: len(spotted) for language, spotted in found.items()})

@@ -26,7 +26,7 @@ class NearDuplicates:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for near duplicates with the same answer, and one for others, for each side with such."""
-        for side in (_compared(data, side) for side in data.sides):
+        for side in (_compared(data, side) for side in data.own_sides):
             found = _clusters(side.examples)
             repeats, others = _by_answer(side.examples, found)
             if len(repeats):

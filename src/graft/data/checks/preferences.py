@@ -37,7 +37,7 @@ class Preferences:
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield what the rows are, and what is wrong with them as preferences."""
-        for side in (data.train, *filter(None, (data.eval,))):
+        for side in data.own_sides:
             first = list(islice(side.rows, LOOKED_AT))
             columns = list(dict.fromkeys(name for row in first for name in row.columns))
             found = PreferenceColumns.of(columns, first) if _are_preferences(data, columns) else None

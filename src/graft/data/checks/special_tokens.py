@@ -45,9 +45,8 @@ class SpecialTokens:
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield the rows with special tokens of the model, and those with markers of other models."""
         markers = _Markers.of(data.tokens)
-        for side in data.sides:
-            if side.name != "against":
-                yield from _examined(side, markers)
+        for side in data.own_sides:
+            yield from _examined(side, markers)
 
 
 class _Text(NamedTuple):

@@ -24,7 +24,7 @@ class Templates:
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each column, or role, of each side; what is usual is what the training rows have."""
         usual = frames(data.train.rows, data.read_columns()) if len(data.train.rows) >= _FEWEST else {}
-        for side in data.sides if usual else ():
+        for side in data.own_sides if usual else ():
             spotted = {slot: Spotted() for slot in usual}
             for row in side.rows:
                 texts = dict(slots(row.columns, data.read_columns()))

@@ -135,6 +135,11 @@ class CheckedData:
         """The sides that there are."""
         return (side for side in (self.train, self.eval, self.against) if side is not None)
 
+    @property
+    def own_sides(self) -> Iterator[Side]:
+        """The sides that are trained on or judged by: of ``against`` it only matters what it asks."""
+        return (side for side in (self.train, self.eval) if side is not None)
+
     def read_columns(self) -> frozenset[str] | None:
         """Return the columns that prompts and answers come from; None where all are looked at."""
         return None if self.mapping is None else frozenset((*self.mapping.columns, *self.mapping.optional))

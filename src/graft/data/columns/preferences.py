@@ -275,7 +275,7 @@ def _remedy(columns: Sequence[str], rows: Sequence[Row], settings: DataSettings)
     answer = next((name for name in columns if name.strip().casefold() in CHOSEN), None)
     prompt = next((name for name in columns if name != answer and not is_rejected(name)), None)
     if answer is None and compared_answers(columns) is not None:
-        return "write the better answer of each row to a column chosen, and omit the others"
+        return "write the better answer of each row to a column named chosen, and omit the others"
     if answer is None or prompt is None:
         return "add the good answers, as the column chosen"
     return f'train on the good answers only: --prompt_template "{{{prompt}}}" --completion_template "{{{answer}}}"'
