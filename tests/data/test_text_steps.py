@@ -132,6 +132,7 @@ def test_the_log_of_changes_has_no_personal_data() -> None:
         ("html", "<b>jo</b>@example.com"),
         ("html", "<td>j</td>jo@example.com"),
         ("html", "jo&amp;amp;#64;example.com"),
+        ("html", "jo<img src='x'>@example.com"),  # found only in the text after
         ("control_characters", "jo\u200b@example.com"),
         ("control_characters", "\x00<i>jo</i>@example.com"),
         ("control_characters", "4111\x00 1111 1111 11\u206011"),
@@ -168,6 +169,11 @@ def test_labels_that_differ_do_not_become_one(name: str, labels: tuple[str, str]
 def test_the_log_of_masks_says_what_kinds_were_masked() -> None:
     _, (change,) = stepped([{"prompt": "jo@example.com, +49 30 1234567, al@example.com", "completion": "x"}], "privacy")
     assert change.record()["why"] == "it had personal data: e-mail, phone"
+
+
+def test_the_log_masks_the_names_of_columns() -> None:
+    change = Change("html", "changed", Origin("rows.jsonl", 1), "train", "it had HTML", "jo@example.com", "<br>", "")
+    assert change.record()["column"] == "[e-mail]"
 
 
 @settings(max_examples=150, deadline=None)

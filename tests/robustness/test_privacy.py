@@ -179,6 +179,8 @@ SECRETS = (
     "graft finetune x/y --token SECRET -o out",
     "graft finetune x/y --hf_token=SECRET",
     "sk-SECRETSECRETSECRET",
+    "AccountName=jo;AccountKey=SECRETSECRET==;EndpointSuffix=example.org",
+    "https://hooks.slack.com/services/T0SECRET1/B0SECRET2/SECRETSECRETSECRETSECRET",
     "remembered-SECRET-value",
 )
 HARMLESS = (

@@ -58,7 +58,7 @@ class Change:
         before, after = masked(self.before), masked(self.after)
         if len(find(self.after)) > len(find(self.before)):  # what the change uncovered can be read in the text before
             before = after
-        of_column = {"column": self.column, "before": before, "after": after} if self.column else {}
+        of_column = {"column": masked(self.column), "before": before, "after": after} if self.column else {}
         about = {"step": self.step, "action": self.action, "origin": str(self.origin), "side": self.side}
         return {**about, **of_column, "why": masked(self.why)}
 
