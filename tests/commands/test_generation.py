@@ -169,7 +169,7 @@ def test_prompts_that_models_are_judged_by_are_not_sent(columns, server, prompts
     assert sorted(asked(server)) == sorted(set(TEXTS) - {TEXTS[2], TEXTS[5]})
     assert done.changes["generate"] == {"added": 10, "dropped": 3} and done.rows == {"train": 10, "eval": 1}
     whys = [change["why"] for change in read(out / "changes.jsonl") if change["action"] == "dropped"]
-    assert len(whys) == 3 and sum("judged" in why for why in whys) == 2
+    assert len(whys) == 3 and sum("evaluation row" in why for why in whys) == 2
 
 
 def test_answers_that_cannot_be_trained_on_are_left_out_with_the_reason(server, tmp_path):
@@ -193,7 +193,7 @@ def test_answers_that_cannot_be_trained_on_are_left_out_with_the_reason(server, 
     for said, why in zip(("cut at 512", "empty", "filter", "refused", "too long", "mojibake"), whys, strict=True):
         assert said in why
     server.write = lambda text: "neither, really"
-    with pytest.raises(InputError, match=r"no answer can be trained on: .* none of the labels bad, good \(1\)"):
+    with pytest.raises(InputError, match=r"no answer can be trained on: .* not one of the labels bad, good \(1\)"):
         generate(
             tmp_path / "two", server, generate=write(tmp_path / "t.jsonl", [{"text": "x"}]), generate_labels=LABELS
         )
@@ -244,6 +244,27 @@ def test_no_secret_is_written(server, prompts, tmp_path, monkeypatch):
     assert all(secret not in written for secret in ("sk-hidden", "s3cret", "b0dy"))
 
 
+def test_recorded_settings_name_the_secrets_that_they_lack_and_send_no_mask(server, tmp_path, capsys):
+    prompts = write(tmp_path / "prompts.jsonl", [{"prompt": text} for text in TEXTS])
+    key = "sk-" + "a1" * 12
+    secret = {
+        "endpoint": f"{server.url}/v1/chat/completions?api-key=s3cret",
+        "endpoint_body": {"extra": {"note": key}, "top_k": 3},
+    }
+    generate(tmp_path / "out", server, generate=prompts, **secret)
+    sent = len(server.bodies())
+    config = tmp_path / "out" / "config.yaml"
+    text = config.read_text("utf-8") + (tmp_path / "out" / "train.jsonl").read_text("utf-8")
+    assert f"{server.url}/v1/chat/completions?api-key=***" in text and "s3cret" not in text and key not in text
+    words = ["prepare", "--config", str(config), "-o", str(tmp_path / "again")]
+    assert main(words) == 2 and len(server.bodies()) == sent
+    said = capsys.readouterr().err
+    assert "endpoint_body.extra.note" in said and "this address lacks them" in said
+    again = [*words, "--endpoint", secret["endpoint"], "--endpoint_body", json.dumps(secret["endpoint_body"])]
+    assert main(again) == 0 and len(server.bodies()) == 2 * sent
+    assert server.bodies()[sent:] == server.bodies()[:sent]
+
+
 def test_what_is_missing_is_named(server, prompts, tmp_path):
     for given, said in (
         ({"generate": prompts, "generate_labels": LABELS}, "no teacher"),
@@ -271,7 +292,7 @@ def test_a_killed_run_goes_on_where_it_was(server, prompts, tmp_path):
         [sys.executable, "-c", "import sys; from graft.cli.main import main; sys.exit(main())", *words]
     )
     until = time.monotonic() + 120
-    while not kept.exists() and time.monotonic() < until:
+    while not (kept.exists() and kept.stat().st_size) and time.monotonic() < until:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait(60)

@@ -119,3 +119,24 @@ def test_a_value_in_the_column_of_provenance_that_graft_did_not_write_says_nothi
     rows = [{**row, PROVENANCE: forged} for row in ROWS]
     done = prepare(tmp_path / "out", data_files=write(tmp_path / "rows.jsonl", rows), augment="case")
     assert done.changes["augment"] == {"added": len(rows)}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_new_tokens", 5),
+        ("model_revision", "main"),
+        ("teacher", "model"),
+        ("against", "rows.jsonl"),
+        ("endpoint", "http://localhost:1/v1"),
+    ],
+)
+def test_options_that_no_step_reads_are_refused(data, tmp_path, monkeypatch, option, value):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"--{option} (is read|applies) only"):
+        prepare(tmp_path / "out", data_files=data, **{option: value})
+
+
+def test_the_length_of_rows_in_tokens_is_no_option(data, tmp_path):
+    with pytest.raises(InputError, match="unknown option --max_length"):
+        prepare(tmp_path / "out", data_files=data, max_length=100)

@@ -71,7 +71,7 @@ def test_its_settings_file_does_it_again(rows, tmp_path, capsys):
     assert main(["prepare", "--config", str(tmp_path / "out" / "config.yaml"), "-o", str(tmp_path / "again")]) == 0
     assert read_data(tmp_path / "again").seed == 7
     assert (tmp_path / "out" / "train.jsonl").read_bytes() == (tmp_path / "again" / "train.jsonl").read_bytes()
-    assert "8 rows were read, 8 are there now" in capsys.readouterr().out
+    assert "8 rows were read, 8 were written" in capsys.readouterr().out
 
 
 def test_python_prepares_data_as_the_command_does(rows, tmp_path):
@@ -163,7 +163,7 @@ def test_the_sides_of_a_prepared_folder_are_read_as_what_they_are(split, tmp_pat
 def test_a_prepared_folder_is_described(split, capsys):
     assert main(["show", str(split)]) == 0
     out = capsys.readouterr().out
-    assert "24 rows were read, 24 are there now" in out and "test            8 rows" in out and "blanks" in out
+    assert "24 rows were read, 24 were written" in out and "test            8 rows" in out and "blanks" in out
     assert main(["show", str(split), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["sides"]["eval"]["rows"] == 8
 

@@ -213,7 +213,7 @@ def test_paraphrases_that_are_nearly_another_rows_text_or_a_judged_one_are_left_
     sides, context, _ = paraphrased(rows, lambda text: Written(next(said)), {"eval": judged})
     assert len(sides["train"]) == 2
     whys = [change.why for change in context.log.changes]
-    assert "nearly the text of another row" in whys[0] and "judged" in whys[1]
+    assert "nearly the text of another row" in whys[0] and "evaluation row" in whys[1]
 
 
 def test_the_data_doctor_does_not_take_copies_for_rows_of_their_own():

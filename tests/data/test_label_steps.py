@@ -73,6 +73,15 @@ def test_a_mapping_renames_labels(tmp_path, form):
     assert not again.changes.get("labels")
 
 
+def test_entries_of_a_mapping_that_rename_nothing_are_named(tmp_path):
+    rows, _ = labeled_rows(60)
+    notes, data = Notes(), write_rows(tmp_path / "rows.jsonl", rows)
+    given = {"data_files": str(data), "output_path": str(tmp_path / "out"), "label_mapping": "frut=fruit,tool=tools"}
+    done = prepare_data(build(settings_class(), given), notes)
+    assert done.changes["labels"]["changed"] == labels_of(tmp_path / "out").count("tools")
+    assert notes.texts == ["--label_mapping: no row has these labels, which would be renamed: frut"]
+
+
 def test_a_mapping_of_labels_that_no_row_has_is_refused_with_the_nearest(tmp_path):
     data = write_rows(tmp_path / "rows.jsonl", labeled_rows(60)[0])
     with pytest.raises(InputError, match=r"no row has the label 'frut'.*\n.*did you mean fruit.*\n.*'gone'"):
@@ -197,7 +206,11 @@ def test_suspects_are_left_out_where_that_gains_and_only_once(tmp_path):
     gone = {int(line["origin"].rpartition(":")[2]) for line in read_lines(tmp_path / "out" / "changes.jsonl")}
     assert len(gone & flipped) > 0.9 * len(gone) and done.rows["train"] == 450 - len(gone)
     again = prepared(tmp_path / "out" / "train.jsonl", tmp_path / "again", drop_suspects=True)
-    assert again.rows == done.rows
+    notes = Notes()
+    given = {"data_files": str(tmp_path / "again" / "train.jsonl"), "output_path": str(tmp_path / "third")}
+    third = prepare_data(build(settings_class(), {**given, "drop_suspects": True}), notes)
+    assert third.rows == again.rows == done.rows and not third.changes.get("suspects")
+    assert "suspects: this step already ran on these rows; nothing more was removed" in notes.texts
 
 
 def hash_of(text):

@@ -51,7 +51,7 @@ def described(manifest: DataManifest) -> list[str]:
     """Return lines on the rows of a prepared data set, and on what its steps did."""
     rows = [f"  {side:<6} {count:>10,} rows" for side, count in manifest.rows.items()]
     before = sum(source.rows or 0 for source in manifest.sources.values())
-    lines = [f"{before:,} rows were read, {sum(manifest.rows.values()):,} are there now:", *rows, "steps:"]
+    lines = [f"{before:,} rows were read, {sum(manifest.rows.values()):,} were written:", *rows, "steps:"]
     for step in manifest.steps:
         done = ", ".join(f"{count:,} {action}" for action, count in step.counts.items())
         lines.append(f"  {step.name:<19} {done or 'nothing to do'}")
@@ -69,7 +69,7 @@ def _lists() -> dict[str, dict[str, str]]:
 
     safe = {name: step.title for name, step in STEPS.items() if step.safe}
     others = {name: step.title for name, step in STEPS.items() if not step.safe}
-    return {"safe steps, which run unless they are skipped": safe, "steps that are asked for": others}
+    return {"safe steps, which run unless they are skipped": safe, "steps that run on request": others}
 
 
 COMMAND = Command("prepare", run, usage=USAGE, settings=_settings, options=(CONFIG,), lists=_lists)

@@ -177,8 +177,8 @@ def _lines(rows: Iterable[Row], faults: Faults) -> Iterator[str]:
         except TypeError:
             for name, value in row.columns.items():
                 if _has_no_text(value):
-                    what = f"the column {name!r} has a value that is no text, number or list of these"
-                    faults.add(what, row.origin, f"leave it out: --ignore_columns {name}")
+                    what = f"the column {name!r} has a value that is not text, a number, or a list of these"
+                    faults.add(what, row.origin, f"omit it: --ignore_columns {name}")
 
 
 def _has_no_text(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from graft.data.readers import Row
 from graft.data.sources import Loaded, load_rows, settings_of_files
 from graft.data.spool import in_parts
 from graft.data.steps.teacher import Teacher, Written
-from graft.errors import InputError, Interrupted
+from graft.errors import Interrupted, Problems
 from graft.inference.endpoint import REFUSED, Endpoint, EndpointPredictor
 from graft.inference.kept_answers import KeptAnswers, request_key
 from graft.inference.predictor import Predictor
@@ -65,11 +65,14 @@ S = TypeVar("S", bound=Settings)
 
 
 def without_secrets(settings: S) -> S:
-    """Return the settings as they are recorded: without what follows the address, and without keys in requests."""
+    """Return the settings as they are recorded: with a mask for what follows the address, and for keys in requests.
+
+    Masked settings are refused where they are read again, by name.
+    """
     if not isinstance(settings, PrepareSettings) or settings.endpoint is None:
         return settings
     update = {
-        "endpoint": ServerUrl.parse(settings.endpoint).base,
+        "endpoint": ServerUrl.parse(settings.endpoint).recorded,
         "endpoint_body": mask_secret_fields(settings.endpoint_body),
     }
     return settings.model_copy(update={name: update[name] for name in update if name in settings.model_fields_set})
@@ -92,16 +95,43 @@ def teacher_of(settings: PrepareSettings, output: Path, reporter: Reporter) -> T
     """Return what writes texts, before anything is loaded or sent; None where nothing is named.
 
     Raises:
-        InputError: If the settings of a server are wrong, or are given without one.
+        InputError: If the settings of a server are wrong, or settings of a server or a model are given without one.
     """
-    given = [name for name in ServerSettings.model_fields if name in settings.model_fields_set]
-    if settings.endpoint is not None:
-        check_body(settings.endpoint_body)
-        return ServedTeacher(endpoint_of(ServerUrl.parse(settings.endpoint), settings, {}), settings, output, reporter)
-    if given:
-        options = ", ".join(f"--{name}" for name in given)
-        raise InputError(f"{options} applies only to a server", remedy="add --endpoint URL, or omit it")
+    problems, endpoint = Problems(), settings.endpoint
+    _check_used(settings, ServerSettings.model_fields, endpoint is not None, "a server", "--endpoint URL", problems)
+    is_local = endpoint is None and settings.teacher is not None
+    _check_used(settings, ("model_revision",), is_local, "a teacher on this machine", "--teacher HUB_ID", problems)
+    writes = endpoint is not None or is_local
+    _check_used(settings, ("max_new_tokens",), writes, "a teacher", "--teacher NAME", problems)
+    server: Endpoint | None = None
+    if endpoint is not None:
+        with problems.collecting():
+            check_body(settings.endpoint_body)
+        with problems.collecting():
+            server = endpoint_of(ServerUrl.parse(endpoint), settings, {})
+    problems.raise_if_any()
+    if server is not None:
+        return ServedTeacher(server, settings, output, reporter)
     return LocalTeacher(settings.teacher, settings, output, reporter) if settings.teacher is not None else None
+
+
+def _check_used(
+    settings: PrepareSettings, names: Iterable[str], is_used: bool, what: str, add: str, problems: Problems
+) -> None:
+    """Find options that are given and would have no effect.
+
+    Args:
+        settings: The settings.
+        names: The options.
+        is_used: Whether they have an effect.
+        what: What they apply to.
+        add: The option that names one.
+        problems: Takes them.
+    """
+    given = [f"--{name}" for name in names if name in settings.model_fields_set]
+    if given and not is_used:
+        applies = "applies" if len(given) == 1 else "apply"
+        problems.add(f"{', '.join(given)} {applies} only to {what}", remedy=f"add {add}, or omit it")
 
 
 class ServedTeacher:
@@ -130,14 +160,14 @@ class ServedTeacher:
         return {"teacher": self._model, "endpoint": self._endpoint.server.base, **used}
 
     def write(self, asked: Sequence[AnswerExample], usual_tokens: int) -> Sequence[Written]:
-        """Ask the server for what is not kept."""
+        """Ask the server for what is not kept; arguments and errors are those of ``Teacher``."""
         enter(self._reporter, "generating")
         most, kept = self._settings.max_new_tokens or usual_tokens, KeptAnswers(self._path)
         predictor = EndpointPredictor(self._model, self._model, self._endpoint, kept, refusals=MOST_REFUSED)
         new = {key for example in asked if (key := predictor.request(example, most).key) not in kept}
         if new:
             say_what_is_sent(self._model, self._endpoint.server, f"{len(new):,} prompts", self._reporter)
-            self._reporter.note(f"answers are kept in {self._path}: the same command goes on where it was stopped")
+            self._reporter.note(f"answers are kept in {self._path}: run the same command again to resume")
         texts = predictor.generate(asked, most, _progress(self._reporter, self._model))
         limit = self._endpoint.limit(most)
         return [Written(text, _why(record, limit)) for text, record in zip(texts, predictor.answered, strict=True)]
@@ -184,7 +214,7 @@ class LocalTeacher:
         return {"teacher": self._name}
 
     def write(self, asked: Sequence[AnswerExample], usual_tokens: int) -> Sequence[Written]:
-        """Let the model write what is not kept."""
+        """Let the model write what is not kept; arguments and errors are those of ``Teacher``."""
         enter(self._reporter, "generating")
         most, kept = self._settings.max_new_tokens or usual_tokens, KeptAnswers(self._path)
         keys = [self._key(example, most) for example in asked]
@@ -192,9 +222,7 @@ class LocalTeacher:
         try:
             self._write(waiting, len(set(keys)), most, kept)
         except KeyboardInterrupt:
-            raise Interrupted(
-                "interrupted", remedy="answers are kept: run the same command again to continue"
-            ) from None
+            raise Interrupted("interrupted", remedy="answers are kept: run the same command again to resume") from None
         return [Written(kept[key].answer.strip(), _why(kept[key], most)) for key in keys]
 
     def _write(self, waiting: Mapping[str, AnswerExample], total: int, most: int, kept: KeptAnswers) -> None:

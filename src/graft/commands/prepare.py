@@ -12,6 +12,7 @@ from graft.commands.generation import rows_against, teacher_of, with_prompts, wi
 from graft.config import DataSettings, PrepareSettings, compose, config_of
 from graft.data.columns import recognize
 from graft.data.faults import Faults
+from graft.data.prepared import is_prepared
 from graft.data.quality import check_rows
 from graft.data.readers import Row
 from graft.data.sources import Loaded, load_readable
@@ -24,7 +25,7 @@ from graft.errors import InputError, Problem, Problems
 from graft.files import expanded, is_there
 from graft.progress import SILENT, Reporter, enter
 from graft.registry import naming_extension
-from graft.runs.manifest import DataManifest, timestamp
+from graft.runs.manifest import DataManifest, read_data, timestamp
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def prepare_data(settings: PrepareSettings, reporter: Reporter = SILENT) -> Prep
     sides = _sides(loaded)
     _refuse_unreadable(loaded.faults, {} if UNREADABLE in names else sides, enough)
     context = StepContext(None, enough, log, settings.seed, teacher, rows_against(settings), reporter)
+    context.steps_before = _steps_before(loaded.files)
     sides = _apply(names, sides, settings, context)
     enter(reporter, "writing")
     return Preparation(output, write_folder(output, without_secrets(settings), loaded, names, sides, log, started))
@@ -104,8 +106,35 @@ def _checked(settings: PrepareSettings, reporter: Reporter) -> tuple[list[str], 
         teacher = teacher_of(settings, output, reporter)
     with problems.collecting():
         check_files(settings, "data_files", "eval_data_files", "against", "generate")
+    _check_read(settings, names, problems)
     problems.raise_if_any()
     return names, output, teacher
+
+
+ASKING = ("generate", "paraphrase")
+ADDING = (*ASKING, "augment")
+"""Steps that ask the teacher, and those that compare what they add with ``--against``."""
+
+
+def _check_read(settings: PrepareSettings, names: Sequence[str], problems: Problems) -> None:
+    """Find options that no step reads; what a third party's step reads is not known."""
+    if not set(names) <= set(STEPS.builtin):
+        return
+    readers = {"endpoint": ASKING, "teacher": ASKING, "against": ADDING}
+    for option, steps in readers.items():
+        if option in settings.model_fields_set and getattr(settings, option) and set(steps).isdisjoint(names):
+            problems.add(
+                f"--{option} is read only by the steps {', '.join(steps)}, and none of them runs", remedy=_READ
+            )
+
+
+_READ = "add the option of one, such as --generate FILE or --paraphrase N, or omit it"
+
+
+def _steps_before(files: Iterable[str]) -> frozenset[str]:
+    """The steps that ran over prepared rows when these were written."""
+    folders = {folder for file in files if is_prepared(folder := Path(file).parent)}
+    return frozenset(step.name for folder in folders for step in read_data(folder).steps)
 
 
 def _further_files(settings: PrepareSettings) -> Iterator[str]:

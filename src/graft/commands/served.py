@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graft.config import ServerSettings
@@ -12,6 +12,7 @@ from graft.errors import InputError, Problems
 from graft.inference.endpoint import FIXED, Endpoint
 from graft.inference.http import Limits
 from graft.inference.server_url import Api, ServerUrl, api_key
+from graft.plain_text import MASK, mask_secrets
 from graft.progress import Reporter
 
 SECRET_NAME = re.compile(r"key|token(?!s|iz|_id)|secret|passw|authorization|credential", re.IGNORECASE)
@@ -38,11 +39,16 @@ def check_body(body: Mapping[str, Any]) -> None:
     """Check the further fields of requests.
 
     Raises:
-        InputError: If they cannot be sent, or set what the rows and the answers depend on.
+        InputError: If they cannot be sent, set what the rows and the answers depend on, or are masked: settings that
+            were recorded have no secrets.
     """
     problems = Problems()
     with problems.collecting():
         check_json("endpoint_body", body)
+    hidden = list(_hidden(body, "endpoint_body"))
+    if hidden:
+        remedy = "give all fields again, with these values: --endpoint_body NAME=VALUE,…"
+        problems.add(f"secrets are not recorded, so these fields have no value here: {', '.join(hidden)}", "", remedy)
     fixed = sorted(FIXED & set(body))
     if fixed:
         problems.add(f"--endpoint_body cannot set {', '.join(fixed)}: the rows and the answers depend on it")
@@ -77,8 +83,20 @@ def say_what_is_sent(model: str, server: ServerUrl, what: str, reporter: Reporte
     reporter.note(f"asking {model}: {what} leave this machine{open_text}, for {server.base}")
 
 
+def _hidden(value: Any, place: str) -> Iterator[str]:
+    """The fields that ``mask_secret_fields`` has masked."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _hidden(inner, f"{place}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value):
+            yield from _hidden(inner, f"{place}[{number}]")
+    elif value == MASK:
+        yield place
+
+
 def mask_secret_fields(value: Any, is_secret: bool = False) -> Any:
-    """Return a value without passwords and keys, which are told by the names of their fields."""
+    """Return a value without passwords and keys, which the names of fields and the forms of keys tell."""
     if isinstance(value, Mapping):
         return {
             name: mask_secret_fields(inner, is_secret or bool(SECRET_NAME.search(name)))
@@ -86,4 +104,5 @@ def mask_secret_fields(value: Any, is_secret: bool = False) -> Any:
         }
     if isinstance(value, (list, tuple)):
         return [mask_secret_fields(inner, is_secret) for inner in value]
-    return "***" if is_secret and value is not None and not isinstance(value, bool) else value
+    is_secret = is_secret or (isinstance(value, str) and mask_secrets(value) != value)
+    return MASK if is_secret and value is not None and not isinstance(value, bool) else value

@@ -118,6 +118,11 @@ class RowSettings(Settings):
     pair_label: Literal["similar", "different"] = setting(
         "similar", "meaning of a larger pair label: the texts are more similar, or more different"
     )
+
+
+class LengthSettings(Settings):
+    """How long rows may be."""
+
     max_length: int | None = setting(
         None,
         "maximum row length in tokens (default: inferred from the data, up to 1024 and the model's limit)",
@@ -138,7 +143,7 @@ class SourceSettings(RowSettings):
     )
 
 
-class DataSettings(SourceSettings):
+class DataSettings(LengthSettings, SourceSettings):
     """Training rows and held-out rows."""
 
     eval_share: float | None = setting(

@@ -25,7 +25,7 @@ class CheckSettings(GateSettings):
         None, "files with rows that must not be in the training data, such as those of a benchmark"
     )
     checks: Listed | None = setting(None, "checks to run (default: all)")
-    skip_checks: Listed = setting((), "checks to leave out")
+    skip_checks: Listed = setting((), "checks to skip")
     encoder: str | None = setting(
         None, "encoder whose embeddings find likely wrong labels (default: all-minilm-l6-v2, if it was downloaded)"
     )

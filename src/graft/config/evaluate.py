@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from graft.config.base import setting
-from graft.config.common import BackendSettings, EvaluationSettings, ModelSettings, RowSettings
+from graft.config.common import BackendSettings, EvaluationSettings, LengthSettings, ModelSettings, RowSettings
 from graft.config.served import ServerSettings
 
 
@@ -17,7 +17,9 @@ class EndpointSettings(ServerSettings):
     )
 
 
-class EvaluateSettings(EndpointSettings, RowSettings, EvaluationSettings, ModelSettings, BackendSettings):
+class EvaluateSettings(
+    EndpointSettings, LengthSettings, RowSettings, EvaluationSettings, ModelSettings, BackendSettings
+):
     """All settings of ``graft evaluate``."""
 
     max_eval_samples: int | None = setting(None, "maximum number of rows, sampled with the same mix of classes", gt=0)

@@ -14,7 +14,7 @@ class StepSettings(Settings):
     """Which steps run, and where the rows go."""
 
     steps: Listed = setting((), "steps to run besides the safe ones; an option of a step asks for it, too")
-    skip_steps: Listed = setting((), "safe steps to leave out")
+    skip_steps: Listed = setting((), "safe steps to skip")
     output_path: Path | None = setting(None, "folder for the rows, changes.jsonl, and manifest.json", "output_dir", "o")
     overwrite: bool = setting(False, "replace the prepared data in the output folder")
     seed: int = setting(42, "random seed", ge=0, lt=2**32)

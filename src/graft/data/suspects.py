@@ -174,7 +174,16 @@ def _gains(right: NDArray[np.float64]) -> list[Gain]:
 def answered_right(
     features: Features, labels: Labels, train: Labels, test: Labels, classes: int, seed: int
 ) -> NDArray[np.bool_]:
-    """Whether a model that learns from ``train`` answers each row of ``test`` as it is labeled."""
+    """Return whether a model that learns from some rows answers each of others as it is labeled, (test rows,).
+
+    Args:
+        features: The features of all rows, (rows, size).
+        labels: The class of each row as a number.
+        train: The places of the rows to learn from.
+        test: The places of the rows to answer.
+        classes: The number of classes.
+        seed: The seed of the fit.
+    """
     if len(np.unique(labels[train])) < 2:
         return _equal(labels[test], labels[train][0])
     model = fitted(features[train], labels[train], seed)

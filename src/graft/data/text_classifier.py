@@ -107,6 +107,12 @@ def out_of_fold(features: Features, labels: Labels, classes: int, seed: int) -> 
     """Return the probability of each class for each text, by a model that has not seen the text: (texts, classes).
 
     The penalty is a strong one: with a weak one a model learns wrong labels, too, and is surer than it may be.
+
+    Args:
+        features: The features, (texts, size).
+        labels: The class of each text as a number.
+        classes: The number of classes.
+        seed: Decides the folds and the fits.
     """
     found = np.zeros((len(labels), classes))
     for train, test in splits(labels, seed):

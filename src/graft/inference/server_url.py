@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from graft.errors import InputError
+from graft.plain_text import MASK
 
 Api = Literal["chat", "completions"]
 _PATHS: Mapping[str, Api] = {"/chat/completions": "chat", "/completions": "completions"}
@@ -42,7 +43,7 @@ class ServerUrl:
         """Read an address as people have it: ``http://host:port``, the same with ``/v1``, or a whole path.
 
         Raises:
-            InputError: If it names no host, or holds a password.
+            InputError: If it names no host, holds a password, or has been masked (``recorded``).
         """
         try:
             parts = urlsplit(text.strip())
@@ -54,12 +55,23 @@ class ServerUrl:
         if parts.username is not None or parts.password is not None:
             remedy = "put the key into an environment variable, and give its name: --api_key_env NAME"
             raise InputError("this address holds a user name or a password", where=host, remedy=remedy)
+        if MASK in parts.query:
+            remedy = "give the whole address again: --endpoint URL"
+            raise InputError("secrets are not recorded, so this address lacks them", where=_bare(text), remedy=remedy)
         path, api = _without_interface(parts)
         return cls(urlunsplit((parts.scheme, parts.netloc, path, "", "")), host, parts.query, api)
 
     def at(self, path: str) -> str:
         """Return the whole address of ``path``, such as ``/models``."""
         return f"{self.base}{path}" + (f"?{self.query}" if self.query else "")
+
+    @property
+    def recorded(self) -> str:
+        """The address as it is recorded: without the values that follow a question mark."""
+        path = next((path for path, api in _PATHS.items() if api == self.api), "")
+        pairs = (pair.partition("=") for pair in self.query.split("&") if pair)
+        hidden = "&".join(f"{name}={MASK}" if sign else MASK for name, sign, _ in pairs)
+        return f"{self.base}{path}" + (f"?{hidden}" if hidden else "")
 
     @property
     def is_local(self) -> bool:

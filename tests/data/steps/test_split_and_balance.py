@@ -150,8 +150,8 @@ def test_rows_of_frequent_classes_are_left_out_by_the_seed(labeled, tmp_path):
     assert sides(tmp_path, data_files=labeled, balance="undersample", seed=9) != found
 
 
-def test_weights_and_answers_that_are_no_classes_are_refused(labeled, tmp_path):
-    with pytest.raises(InputError, match="--loss class-weighted"):
+def test_other_ways_and_answers_that_are_no_classes_are_refused(labeled, tmp_path):
+    with pytest.raises(InputError, match="oversample or undersample"):
         sides(tmp_path, data_files=labeled, balance="weights")
     answers = write(tmp_path / "answers.jsonl", [{"prompt": text, "completion": text} for text in texts(40)])
     with pytest.raises(InputError, match="only rows with classes"):

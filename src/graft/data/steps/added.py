@@ -172,7 +172,7 @@ class Taken:
         return not known
 
     def is_judged(self, texts: Iterable[str]) -> bool:
-        """Return whether all of these are texts of rows that models are judged by."""
+        """Return whether all of these are texts of evaluation rows."""
         keys = [_loose(text) for text in texts if text.strip()]
         return bool(keys) and all(key in self._judged for key in keys)
 

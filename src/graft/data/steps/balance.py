@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_validator
 
 from graft.config import Settings, setting
 from graft.data.aligned import classes_of, with_places
@@ -26,22 +25,15 @@ Places = NDArray[np.int64]
 class BalanceSettings(Settings):
     """How classes get the same number of rows."""
 
-    balance: Literal["oversample", "undersample", "weights"] | None = setting(
+    balance: Literal["oversample", "undersample"] | None = setting(
         None,
-        "give each class the same number of training rows: repeat rows of rare classes (oversample), or leave out rows "
+        "give each class the same number of training rows: repeat rows of rare classes (oversample), or drop rows "
         "of frequent ones (undersample); to weight them instead, train with --loss class-weighted",
     )
 
-    @field_validator("balance")
-    @classmethod
-    def _resampling(cls, value: str | None) -> str | None:
-        if value == "weights":
-            raise ValueError("is 'weights', which are no matter of the rows; train with --loss class-weighted")
-        return value
-
 
 class Balance:
-    """Training rows of rare classes are repeated, or those of frequent ones are left out. Judged rows stay."""
+    """Training rows of rare classes are repeated, or those of frequent ones are dropped. Evaluation rows stay."""
 
     name = "balance"
     title = "give each class the same number of training rows"

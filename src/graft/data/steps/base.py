@@ -24,7 +24,7 @@ Sides: TypeAlias = dict[str, Sequence[Row]]
 """The rows by side: ``train``, and where there are such ``eval`` and ``test``. Order counts."""
 
 JUDGED = ("eval", "test")
-"""The sides that models are judged by: no row is added to them, and none comes to train from them."""
+"""The evaluation sides: no row is added to them, and none comes to train from them."""
 
 Action: TypeAlias = Literal["changed", "added", "dropped", "moved"]
 
@@ -88,6 +88,7 @@ class StepContext:
         teacher: Writes answers, a model or a server; None where none is given.
         against: Rows that no added row may repeat, such as those of a benchmark.
         reporter: Shows the progress.
+        steps_before: The steps that ran when the rows were written, if ``graft prepare`` wrote them.
     """
 
     config: Any
@@ -97,6 +98,7 @@ class StepContext:
     teacher: Teacher | None = None
     against: Sequence[Row] = ()
     reporter: Reporter = SILENT
+    steps_before: frozenset[str] = frozenset()
 
     def mapping(self, rows: Sequence[Row]) -> ColumnMapping:
         """Return how the columns of rows are read.
@@ -123,7 +125,7 @@ class Step(Protocol):
     Attributes:
         name: The step, as the registry names it.
         title: What it does, in one clause: "remove rows that are equal to an earlier one".
-        safe: Whether it runs unless it is left out.
+        safe: Whether it runs unless it is skipped.
         Config: The options of ``graft prepare`` that it takes; giving one asks for the step.
     """
 
@@ -153,7 +155,7 @@ class Step(Protocol):
 
 
 def each_row(sides: Sides, change: Callable[[Row, str], Row | None]) -> Sides:
-    """Return the sides with each row changed; None leaves it out.
+    """Return the sides with each row changed; None drops it.
 
     Args:
         sides: The rows.

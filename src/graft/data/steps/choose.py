@@ -29,7 +29,7 @@ def chosen_steps(settings: StepSettings, problems: Problems) -> list[str]:
         if name in named:
             problems.add(f"the step {name!r} is in --steps, too", "--skip_steps", "omit it from one of the two")
         elif name not in safe:
-            what = f"the step {name!r} runs only if it is asked for, so there is nothing to skip"
+            what = f"the step {name!r} runs only on request, so there is nothing to skip"
             problems.add(what, "--skip_steps", "omit it; the steps that run by themselves are: " + ", ".join(safe))
     wanted = {*safe, *asked} - set(settings.skip_steps)
     _check_options(settings, wanted, problems)

@@ -13,14 +13,14 @@ from graft.data.steps.repeated import Repeated, examples_of_sides, without_repea
 
 
 class Duplicates:
-    """Of equal rows the first stays, and of those that models are judged by none is in train.
+    """Of equal rows the first stays, and no evaluation row is in train.
 
     Rows are compared as ``graft finetune`` compares them: by all that is read and learned. Rows that a program added
     stay: they may be copies on purpose.
     """
 
     name = "duplicates"
-    title = "remove rows that are equal to an earlier one, or to one that models are judged by"
+    title = "remove rows that are equal to an earlier one, or to an evaluation row"
     safe = True
     Config = Settings
 

@@ -49,7 +49,7 @@ class GenerateSettings(Settings):
         None, "number of prompts that are read, from the first on (default: all)", gt=0
     )
     generate_labels: Listed | None = setting(
-        None, "labels that answers must be; others are left out (default: those of the data)"
+        None, "labels that answers must be; others are dropped (default: those of the data)"
     )
 
 
@@ -85,7 +85,7 @@ class Generate:
         written = teacher.write([each.example for each in asked], TOKENS_OF_LABELS if form.labels else TOKENS)
         added = Spool(_kept(asked, written, form, context))
         context.reporter.note(
-            f"{len(added):,} of {len(asked):,} answers are kept; changes.jsonl says why not the others"
+            f"kept {len(added):,} of {len(asked):,} answers; changes.jsonl gives the reason for each of the others"
         )
         if not added and not train:
             raise _none_left(context)
@@ -121,7 +121,7 @@ class _Asked:
 
 
 def _asked(prompts: Sequence[Row], form: PromptForm, sides: Sides, context: StepContext) -> list[_Asked]:
-    """The prompts to send: each once, none that a training row has, and none that models are judged by.
+    """The prompts to send: each once, none that a training row has, and none of an evaluation row.
 
     Raises:
         InputError: Naming the rows that cannot be asked.
@@ -137,7 +137,7 @@ def _asked(prompts: Sequence[Row], form: PromptForm, sides: Sides, context: Step
             continue
         key = text_hash(prompt_key(example))
         if taken.is_judged(form.texts(row)):
-            _drop(context, row.origin, "models are judged by this prompt, so it is not asked")
+            _drop(context, row.origin, "it is the prompt of an evaluation row, so it is not asked")
         elif key in there and key not in known:
             _drop(context, row.origin, "the prompt repeats an earlier one, so it is asked once")
         elif key not in there:
@@ -146,12 +146,12 @@ def _asked(prompts: Sequence[Row], form: PromptForm, sides: Sides, context: Step
     faults.raise_if_any()
     near = _near_judged(asked, form, sides, context)
     for place in near:
-        _drop(context, asked[place].row.origin, "models are judged by nearly this prompt, so it is not asked")
+        _drop(context, asked[place].row.origin, "it is nearly the prompt of an evaluation row, so it is not asked")
     return [each for place, each in enumerate(asked) if place not in near]
 
 
 def _near_judged(asked: Sequence[_Asked], form: PromptForm, sides: Sides, context: StepContext) -> set[int]:
-    """The places of prompts that are nearly those of rows that models are judged by."""
+    """The places of prompts that are nearly those of evaluation rows."""
     judged = [to_examples(sides[side], form.mapping, Faults()) for side in JUDGED if sides.get(side)]
     if context.against and asked:
         first = asked[0]
@@ -177,7 +177,7 @@ def _kept(asked: Sequence[_Asked], written: Sequence[Written], form: PromptForm,
         label = form.label(answer.text) if form.labels else None
         why = answer.fault or unclean.get(place, "") or _fault(answer.text, form, label)
         if why:
-            _drop(context, each.row.origin, f"the answer was left out: {why}", form.column, answer.text)
+            _drop(context, each.row.origin, f"the answer was dropped: {why}", form.column, answer.text)
             continue
         text = label or answer.text
         marked = {"step": Generate.name, **about, "source": str(each.row.origin)}
@@ -191,7 +191,7 @@ def _fault(text: str, form: PromptForm, label: str | None) -> str:
     if not text.strip():
         return "it is empty"
     if form.labels and label is None:
-        return f"it is none of the labels {', '.join(list(form.labels)[:10])}"
+        return f"it is not one of the labels {', '.join(list(form.labels)[:10])}"
     if not form.labels and _REFUSAL.match(text.strip()):
         return "the teacher refused to answer"
     return ""

@@ -71,6 +71,10 @@ class Labels:
             return sides
         counts = Counter(label for rows in sides.values() for row in rows for label in column.labels(row.columns))
         names = _names(counts, given)
+        unmatched = sorted(set(given) - set(map(folded_label, counts)))
+        if unmatched:
+            listed = ", ".join(map(shown_text, unmatched))
+            context.reporter.note(f"--label_mapping: no row has these labels, which would be renamed: {listed}")
 
         def change(row: Row, side: str) -> Row:
             columns = column.changed(row.columns, lambda label: names.get(label, label))

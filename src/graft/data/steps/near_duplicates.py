@@ -28,7 +28,7 @@ class NearDuplicates:
     """
 
     name = "near_duplicates"
-    title = "remove training rows that are nearly equal to an earlier one, or to one that models are judged by"
+    title = "remove training rows that are nearly equal to an earlier one, or to an evaluation row"
     safe = False
     Config = NearDuplicatesSettings
 

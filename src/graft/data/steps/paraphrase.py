@@ -78,7 +78,7 @@ class Paraphrase:
         written = context.teacher.write([each.example for each in asked], TOKENS)
         added = Spool(_kept(asked, written, taken, sides, context))
         context.reporter.note(
-            f"{len(added):,} of {len(asked):,} paraphrases are kept; changes.jsonl says why not the others"
+            f"kept {len(added):,} of {len(asked):,} paraphrases; changes.jsonl gives the reason for each of the others"
         )
         return {**sides, "train": Joined([rows, added])} if added else sides
 
@@ -123,15 +123,15 @@ def _kept(
         source = each.source
         why = answer.fault or fault(source.text, text, source.answer_words)
         if not why and number in near_judged:
-            why = "it is nearly a text that models are judged by"
+            why = "it is nearly the text of an evaluation row"
         if not why and number in near:
             why = "it is nearly the text of another row"
         if not why and taken.is_judged([text]):
-            why = "it is a text that models are judged by"
+            why = "it is the text of an evaluation row"
         if not why and not taken.add(text):
             why = "another row has this text"
         place, before = str(source.place[0]), source.text
-        said = f"the paraphrase was left out: {why}" if why else WAYS[each.number]
+        said = f"the paraphrase was dropped: {why}" if why else WAYS[each.number]
         action: Action = "dropped" if why else "added"
         context.log.add(Change(Paraphrase.name, action, source.row.origin, "train", said, place, before, text))
         if not why:

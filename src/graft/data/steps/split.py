@@ -46,7 +46,7 @@ class Split:
     """A side that is there stays as it is. The seed decides what is drawn; both sides keep the order of the rows."""
 
     name = "split"
-    title = "take rows to judge by from those to train on, with no near twin on the other side"
+    title = "take evaluation rows from the training rows, with no near twin on the other side"
     safe = False
     Config = SplitSettings
 
@@ -77,7 +77,7 @@ class Split:
 
 
 def _wanted(config: SplitSettings, sides: Sides) -> dict[str, float | int | None]:
-    """The sides that are asked for and are not there, each with its share, its number of rows, or None."""
+    """The sides that are requested and are not there, each with its share, its number of rows, or None."""
     test = config.test_share or config.test_rows
     asked: dict[str, float | int | None] = {"eval": config.eval_share or config.eval_rows}
     asked |= {"test": test} if test else {}

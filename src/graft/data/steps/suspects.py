@@ -1,9 +1,6 @@
-"""Rows whose label is likely wrong, left out by score: only where that is shown to help."""
+"""Rows whose label is likely wrong, removed by score: only where that is shown to help."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 from graft.config import Settings, setting
 from graft.data.class_rows import ClassRows
@@ -18,28 +15,28 @@ _REVIEW = "graft doctor DATA -o OUT writes the worst for you to decide (review.j
 
 
 class DropSuspects:
-    """Training rows with likely wrong labels are left out, as many as a cross-validated gain is shown for."""
+    """Training rows with likely wrong labels are removed, as many as a cross-validated gain is shown for."""
 
     name = "suspects"
-    title = "leave out training rows with likely wrong labels, where that is shown to help"
+    title = "remove training rows with likely wrong labels, where that is shown to help"
     safe = False
 
     class Config(Settings):
         """Whether it is asked for."""
 
         drop_suspects: bool = setting(
-            False, "leave out training rows with likely wrong labels; refused unless cross-validation shows a gain"
+            False, "remove training rows with likely wrong labels; refused unless cross-validation shows a gain"
         )
 
     def apply(self, sides: Sides, context: StepContext) -> Sides:
         """Return the rows without the worst suspects.
 
         Raises:
-            InputError: If the rows have no classes, or leaving rows out is not shown to help; with the figures.
+            InputError: If the rows have no classes, or removing rows is not shown to help; with the figures.
         """
         train = sides["train"]
-        if _has_run(train):
-            context.reporter.note("suspects: these rows are what the step left before; nothing more is left out")
+        if self.name in context.steps_before:
+            context.reporter.note("suspects: this step already ran on these rows; nothing more was removed")
             return sides
         mapping, examples = context.mapping(train), context.examples(train)
         labels = None if mapping.names is not None else mapping.labels or find_labels(examples)
@@ -52,10 +49,10 @@ class DropSuspects:
         best = best_gain(gains)
         if not best.shown:
             figures = "; ".join(map(str, gains))
-            what = f"leaving out rows by score is not shown to help: {figures}"
+            what = f"removing rows by score is not shown to help: {figures}"
             raise InputError(what, where="--drop_suspects", remedy=f"omit it; {_REVIEW}")
         if rows.sampled:
-            context.reporter.note(f"suspects: {len(rows.texts):,} of {rows.total:,} rows were looked at")
+            context.reporter.note(f"suspects: {len(rows.texts):,} of {rows.total:,} rows were examined")
         count = round(best.share * len(rows.texts))
         worst = dict(zip(found.places[:count].tolist(), range(count), strict=False))
         scores = {
@@ -72,20 +69,3 @@ class DropSuspects:
             return None
 
         return each_row(sides, change)
-
-
-def _has_run(rows: object) -> bool:
-    """Whether the rows are in a folder whose changes.jsonl says that this step left some out."""
-    first = next(iter(rows), None)  # type: ignore[call-overload]
-    path = Path(first.origin.file).parent / "changes.jsonl" if first is not None else Path()
-    if not path.is_file():
-        return False
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return any('"step": "suspects"' in line for line in lines if _is_object(line))
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
