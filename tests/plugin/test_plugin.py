@@ -133,7 +133,7 @@ def test_its_check_runs_in_doctor_and_before_training(graft, files):
 def test_its_step_prepares_data_by_its_option_and_as_a_pass(graft, files):
     folder, model = files
     out = graft("prepare", "--help").stdout
-    assert "cut texts behind some words" in out and "--most_words N" in out and "[shorten]" in out
+    assert "truncate texts after some words" in out and "--most_words N" in out and "[shorten]" in out
     rows = folder / "long.pipes"
     lines = [
         f"say {word} once more|{word}" for word in ("one", "two", "three", "four", "five", "six", "seven", "eight")

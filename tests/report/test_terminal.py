@@ -44,6 +44,15 @@ def test_says_what_matters(tmp_path: Path) -> None:
         assert words in text
 
 
+def test_scores_to_beat_are_a_sentence(tmp_path: Path) -> None:
+    run = sample_run.classification(tmp_path)
+    document = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    document["baselines"] = {"tfidf": {"accuracy": {"value": 0.4321, "low": 0.4, "high": 0.46, "n": 571}}}
+    (run / "evaluation.json").write_text(json.dumps(document), encoding="utf-8")
+    text = printed(run)
+    assert "Scores to beat (accuracy): TF-IDF 0.432 (0.400–0.460)." in text and text.count("TF-IDF") == 1
+
+
 def test_markup_in_names_is_text(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"task_name": "[red]x[/nonsense]", "status": "finished"}))
     assert "[red]x[/nonsense]" in printed(tmp_path)

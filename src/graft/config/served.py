@@ -1,4 +1,4 @@
-"""Settings of servers that are asked for answers, and of teachers."""
+"""Settings of servers that answer prompts, and of teachers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graft.config.types import Pairs, Paths
 
 
 class ServerSettings(Settings):
-    """How a server is asked."""
+    """How requests are sent to a server."""
 
     endpoint_api: Literal["chat", "completions"] | None = setting(
         None, "API of the server: chat (messages) or completions (plain text) (default: depends on the prompts)"
@@ -17,8 +17,8 @@ class ServerSettings(Settings):
     endpoint_body: Pairs = setting(
         {}, 'additional fields of each request: reasoning_effort=low, or JSON; null removes a field: "seed=null"'
     )
-    endpoint_concurrency: int = setting(4, "requests to a server at a time", gt=0, le=256)
-    endpoint_timeout: float = setting(120.0, "seconds for one request to a server", gt=0, le=86400)
+    endpoint_concurrency: int = setting(4, "maximum number of concurrent requests to a server", gt=0, le=256)
+    endpoint_timeout: float = setting(120.0, "timeout of a request to a server, in seconds", gt=0, le=86400)
     endpoint_retries: int = setting(5, "retries after a temporary failure (429, 5xx, a broken connection)", ge=0, le=20)
     api_key_env: str | None = setting(
         None,
@@ -27,13 +27,15 @@ class ServerSettings(Settings):
 
 
 class TeacherSettings(ServerSettings):
-    """What writes rows that are added: a server, or a model on this machine."""
+    """The teacher that writes new rows: a server, or a model on this machine."""
 
     endpoint: str | None = setting(None, "address of an OpenAI-compatible server that writes rows: http://HOST:PORT/v1")
     teacher: str | None = setting(
-        None, "model that writes rows: its name on the server of --endpoint; without one a run, a folder, or a Hub ID"
+        None, "model that writes rows: with --endpoint its name on the server, otherwise a run, a folder, or a Hub ID"
     )
     max_new_tokens: int | None = setting(
-        None, "maximum number of tokens of a text that is written (default: 512; 32 for labels)", gt=0
+        None, "maximum number of tokens in a generated text (default: 512; 32 for labels)", gt=0
     )
-    against: Paths | None = setting(None, "files with rows that no added row may repeat, such as those of a benchmark")
+    against: Paths | None = setting(
+        None, "files with rows that added rows must not repeat, such as those of a benchmark"
+    )

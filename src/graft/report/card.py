@@ -175,12 +175,6 @@ def _how_to_use(view: RunView) -> str:
     return f"## How to use it\n\n{code}On the command line, with graft:\n\n{fenced(commands, 'bash')}"
 
 
-BASELINES = (
-    "Scores to beat: the most common answer of the training rows, and TF-IDF of words with logistic regression, "
-    "trained on them in seconds."
-)
-
-
 def _scores(view: RunView) -> str:
     if not view.scores:
         return ""
@@ -199,7 +193,7 @@ def _scores(view: RunView) -> str:
     lines.append(f"\n{markdown(summary.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
     leaked = summary.without_leaked(view)
     lines += [f"\n{markdown(leaked)}"] if leaked else []
-    lines += [f"\n{BASELINES}"] if view.baselines else []
+    lines += [f"\n{summary.BASELINES}"] if view.baselines else []
     lines += [f"\n{markdown(without_places(note))}" for note in view.evaluation.notes]
     return "## Scores\n\n" + "\n".join(lines)
 

@@ -125,6 +125,7 @@ def _scores(view: RunView) -> dict[str, Any]:
         "commonest": commonest_share(view),
         "baseline": any(metric.has_majority_baseline for metric in _metrics(view)),
         "columns": [*view.baselines, *view.predictors],
+        "baselines": summary.BASELINES,
         "scores": [_score_row(view, metric) for metric in view.metric_names],
     }
 

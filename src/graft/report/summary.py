@@ -57,6 +57,17 @@ def sentence(view: RunView) -> str:
     return "This run has no records: the folder has no manifest and no evaluation."
 
 
+BASELINES = (
+    "Scores to beat: the most common answer of the training rows, and TF-IDF of words with logistic regression, "
+    "trained on them in seconds."
+)
+
+
+def to_beat(view: RunView) -> str:
+    """Return a sentence with the headline metric of each baseline; empty where there are none."""
+    return table.to_beat(view.evaluation.document()) if view.baselines else ""
+
+
 def without_leaked(view: RunView) -> str:
     """Return a sentence on the scores without rows that are in the training data, too; empty where none is."""
     return table.without_leaked(view.evaluation.document())

@@ -33,8 +33,8 @@ def print_run(run: Path, console: Console) -> None:
     if view.scores:
         console.print()
         _print_scores(view, console)
-    if leaked := summary.without_leaked(view):
-        console.print(Text(leaked))
+    for sentence in filter(None, (summary.to_beat(view), summary.without_leaked(view))):
+        console.print(Text(sentence))
     if changes := find_changes(view):
         fixed, broken = f"{len(changes.fixed):,} rows", f"{len(changes.broken):,}"
         said = f"fixed {fixed} and broke {broken}" if changes.binary else f"improved {fixed} and worsened {broken}"
@@ -82,10 +82,10 @@ def _print_scores(view: RunView, console: Console) -> None:
     rows: list[tuple[str | Text, ...]] = []
     for name in view.metric_names:
         metric = metric_of(view, name)
-        estimates = [values.get(name) for values in (*view.baselines.values(), *view.scores.values())]
+        estimates = [values.get(name) for values in view.scores.values()]
         cells = [_cell(metric, found) for found in (*estimates, view.difference(name))]
         rows.append((metric.heading, *cells, count(next((each.n for each in estimates if each), None))))
-    print_figures(console, ("metric", *view.baselines, *view.predictors, "difference", "rows"), rows)
+    print_figures(console, ("metric", *view.predictors, "difference", "rows"), rows)
 
 
 def _cell(metric: MetricInfo, found: Estimate | Difference | None) -> Text:

@@ -19,7 +19,7 @@ class Boundary:
     """Rows in which a token would span the end of the prompt, so that the model sees an unusual beginning."""
 
     name = "boundary"
-    title = "Where answers begin"
+    title = "Beginnings of answers"
     needs_model = True
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ class ByteFallback:
     """Rows whose script the tokenizer does not know: many tokens are parts of letters, or unknown ones."""
 
     name = "byte_fallback"
-    title = "Scripts that the tokenizer does not know"
+    title = "Scripts unknown to the tokenizer"
     needs_model = True
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:

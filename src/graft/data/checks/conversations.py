@@ -34,7 +34,7 @@ class Conversations:
     """Roles out of order, and turns without content."""
 
     name = "conversations"
-    title = "Turns of conversations"
+    title = "Conversation turns"
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each of both, and each side. Unknown roles are unreadable."""

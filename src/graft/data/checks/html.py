@@ -16,7 +16,7 @@ class Html:
     """Tags and entities in rows that are not about HTML, and are no code."""
 
     name = "html"
-    title = "HTML left over"
+    title = "Leftover HTML"
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each side."""

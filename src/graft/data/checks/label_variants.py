@@ -25,7 +25,7 @@ class LabelVariants:
     """One label in several forms."""
 
     name = "label_variants"
-    title = "Variants of labels"
+    title = "Label variants"
     quick = True
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:

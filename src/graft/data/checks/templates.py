@@ -19,7 +19,7 @@ class Templates:
     """Prompts and answers that were written with another template than most."""
 
     name = "templates"
-    title = "Templates that differ"
+    title = "Inconsistent templates"
 
     def examine(self, data: CheckedData, config: Any) -> Iterator[Finding]:
         """Yield a finding for each column, or role, of each side; what is usual is what the training rows have."""

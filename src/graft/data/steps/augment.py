@@ -28,9 +28,11 @@ class AugmentSettings(Settings):
     augment: Listed | None = setting(
         None, "add copies of training rows with a changed input: case, typos, word_dropout, templates, or several"
     )
-    augment_copies: int = setting(1, "changed copies of a training row", ge=1, le=100)
+    augment_copies: int = setting(1, "number of changed copies of each training row", ge=1, le=100)
     augment_share: float = setting(1.0, "share of the training rows that get copies", gt=0, le=1)
-    augment_templates: Path | None = setting(None, "file with a template a line, such as: How does this sound? {text}")
+    augment_templates: Path | None = setting(
+        None, "file with one template per line, such as: How does this sound? {text}"
+    )
 
 
 class Augment:

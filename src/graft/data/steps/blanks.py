@@ -22,7 +22,7 @@ class Blanks:
     """Texts without blanks around them, and with line ends as ``\\n``."""
 
     name = "blanks"
-    title = "remove blanks around texts, and write line ends in one way"
+    title = "trim texts and normalize line ends"
     safe = True
 
     def apply(self, sides: Sides, context: StepContext) -> Sides:

@@ -11,7 +11,7 @@ class ControlCharacters:
     """Texts without control characters, and without invisible ones that no script needs at their place."""
 
     name = "control_characters"
-    title = "remove control characters, and invisible ones that no script needs"
+    title = "remove control characters, and invisible characters that no script needs"
     safe = True
 
     def apply(self, sides: Sides, context: StepContext) -> Sides:

@@ -43,11 +43,9 @@ class GenerateSettings(Settings):
     """The prompts, and what answers may be."""
 
     generate: Paths | None = setting(
-        None, "files with prompts (prompt, messages, or text) whose answers --teacher writes; they are trained on"
+        None, "files with prompts (prompt, messages, or text) that --teacher answers; the new rows are training rows"
     )
-    generate_limit: int | None = setting(
-        None, "number of prompts that are read, from the first on (default: all)", gt=0
-    )
+    generate_limit: int | None = setting(None, "maximum number of prompts to read (default: all)", gt=0)
     generate_labels: Listed | None = setting(
         None, "labels that answers must be; others are dropped (default: those of the data)"
     )
@@ -57,7 +55,7 @@ class Generate:
     """Rows from prompts, with the answers of a teacher, which are checked."""
 
     name = "generate"
-    title = "add rows from prompts, with answers that a teacher writes"
+    title = "add rows: prompts with answers written by a teacher"
     safe = False
     Config = GenerateSettings
 

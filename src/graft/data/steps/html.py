@@ -15,7 +15,7 @@ class Html:
     """Texts without tags, with entities as characters; not in rows that are code or about HTML."""
 
     name = "html"
-    title = "remove HTML tags and decode entities, but in code and in texts about HTML"
+    title = "remove HTML tags and decode entities, except in code and in texts about HTML"
 
     def apply(self, sides: Sides, context: StepContext) -> Sides:
         """Return the rows with plain text.

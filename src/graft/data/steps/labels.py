@@ -39,7 +39,7 @@ class Labels:
     """Labels that differ in letter case, blanks or the form of Unicode are written in one way, others as mapped."""
 
     name = "labels"
-    title = "write each label in one way"
+    title = "unify the spelling of each label"
     safe = True
 
     class Config(Settings):

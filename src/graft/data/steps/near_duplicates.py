@@ -16,7 +16,7 @@ class NearDuplicatesSettings(Settings):
     """How near rows are."""
 
     near_threshold: float = setting(
-        THRESHOLD, "least Jaccard index of the character 5-grams of two prompts that are near duplicates", gt=0, le=1
+        THRESHOLD, "minimum Jaccard index of the character 5-grams of two near duplicates", gt=0, le=1
     )
 
 

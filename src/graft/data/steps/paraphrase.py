@@ -46,7 +46,7 @@ class ParaphraseSettings(Settings):
     """How many paraphrases there are."""
 
     paraphrase: int | None = setting(
-        None, "add copies of training rows in other words, so many of each, written by --teacher", ge=1, le=len(WAYS)
+        None, "number of paraphrases to add for each training row, written by --teacher", ge=1, le=len(WAYS)
     )
 
 
@@ -54,7 +54,7 @@ class Paraphrase:
     """Copies of training rows in other words, written by a model and checked; the answers are not changed."""
 
     name = "paraphrase"
-    title = "add copies of training rows in other words, written by a model"
+    title = "add paraphrases of training rows, written by a model"
     safe = False
     Config = ParaphraseSettings
 

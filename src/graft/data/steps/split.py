@@ -27,11 +27,11 @@ class SplitSettings(Settings):
     eval_share: float | None = setting(
         None, "share of the rows for the eval side (default: 0.1 to 0.2, depending on their number)", gt=0, lt=1
     )
-    test_share: float | None = setting(None, "share of the rows for the test side (default: there is none)", gt=0, lt=1)
-    eval_rows: int | None = setting(None, "number of rows for the eval side, in place of a share", gt=0)
-    test_rows: int | None = setting(None, "number of rows for the test side, in place of a share", gt=0)
+    test_share: float | None = setting(None, "share of the rows for the test side (default: no test side)", gt=0, lt=1)
+    eval_rows: int | None = setting(None, "number of rows for the eval side, instead of a share", gt=0)
+    test_rows: int | None = setting(None, "number of rows for the test side, instead of a share", gt=0)
     group_column: str | None = setting(None, "column whose equal values must be on one side, such as the author")
-    time_column: str | None = setting(None, "column with times or numbers: the newest rows are judged")
+    time_column: str | None = setting(None, "column with times or numbers; the newest rows become evaluation rows")
 
     @field_validator("eval_rows", "test_rows")
     @classmethod

@@ -9,14 +9,14 @@ from graft.data.steps import Change, each_row
 class ShortenConfig(Settings):
     """Options of ``Shorten``."""
 
-    most_words: int = setting(5, "words of a text that are kept", gt=0)
+    most_words: int = setting(5, "number of words to keep of a text", gt=0)
 
 
 class Shorten:
     """Cuts the texts of rows."""
 
     name = "shorten"
-    title = "cut texts behind some words"
+    title = "truncate texts after some words"
     safe = False
     Config = ShortenConfig
 
