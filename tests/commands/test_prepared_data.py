@@ -95,7 +95,7 @@ def test_everything_wrong_with_the_names_of_steps_is_said_at_once(rows, tmp_path
         "no step called 'blank'" in said and "did you mean blanks?" in said and "'unreadable' is named 2 times" in said
     )
     assert "no step called 'nothing'" in said and "no output folder is given" in said
-    with pytest.raises(InputError, match="'unreadable' runs only if it is asked for"):
+    with pytest.raises(InputError, match="'unreadable' runs only on request"):
         prepare(tmp_path / "out", data_files=rows, skip_steps="unreadable")
     with pytest.raises(InputError, match="'blanks' is in --steps, too"):
         prepare(tmp_path / "out", data_files=rows, steps="blanks", skip_steps="blanks")

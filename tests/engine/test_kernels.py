@@ -1,6 +1,7 @@
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 
@@ -190,3 +191,11 @@ def test_a_compiler_that_fails_is_done_without(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert "was not compiled" in done.stderr
     assert not list(tmp_path.rglob("*.so"))
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
+def test_the_c_driver_links_the_library_of_c_plus_plus(tmp_path):
+    code = "import logging; logging.basicConfig(level=20)\nfrom graft.engine.kernels import kernels; assert kernels()"
+    environment = {**os.environ, "CXX": "gcc", "GRAFT_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

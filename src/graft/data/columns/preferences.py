@@ -31,7 +31,7 @@ _GOOD = {"true", "1", "1.0", "yes", "good", "desirable", "chosen", "preferred", 
 _BAD = {"false", "0", "0.0", "-1", "-1.0", "no", "bad", "undesirable", "rejected", "incorrect", "wrong", "thumbs_down"}
 _GOOD |= {"up", "like", "liked", "upvote", "upvoted", "👍"}
 _BAD |= {"down", "dislike", "disliked", "downvote", "downvoted", "👎"}
-_NUMBERED = re.compile(r"(.+?)[_ -]?(?:[0-9]|[a-hA-H])")
+_NUMBERS = frozenset("0123456789abcdefghABCDEFGH")
 _NUMBERED_ANSWERS = {
     *("answer", "completion", "conversation", "generation", "human_ref", "output", "reply", "response", "summary"),
 }
@@ -212,9 +212,10 @@ def compared_answers(columns: Iterable[str]) -> ComparedAnswers | None:
     named = list(columns)
     pairs: dict[str, list[str]] = {}
     for name in named:
-        parts = _NUMBERED.fullmatch(name.strip())
-        if parts is not None and parts[1].casefold() in _NUMBERED_ANSWERS:
-            pairs.setdefault(parts[1].casefold(), []).append(name)
+        stem, number = name.strip()[:-1].casefold(), name.strip()[-1:]
+        stem = stem[:-1] if stem.endswith(("_", " ", "-")) else stem
+        if number in _NUMBERS and stem in _NUMBERED_ANSWERS:
+            pairs.setdefault(stem, []).append(name)
     one, other = next((pair for pair in pairs.values() if len(pair) == 2), (None, None))
     verdict = next((name for name in named if _COMPARES.search(name.strip().casefold())), None)
     return ComparedAnswers(one, other, verdict) if one and other and verdict else None

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 SWITCH = "GRAFT_KERNELS"
 """The environment variable: 0 turns the kernels off; a processor's name (haswell) compiles them for that one."""
 FLAGS = ("-O3", "-std=c++17", "-fopenmp", "-fno-math-errno", "-shared", "-fPIC")
+STANDARD_LIBRARY = "-lc++" if sys.platform == "darwin" else "-lstdc++"
+"""Named, as ``CXX`` may be the C driver (gcc, clang): that compiles C++, but does not link its library."""
 TIMEOUT = 120
 """Seconds that the compiler may take."""
 
@@ -152,7 +154,8 @@ def _compiled(compiler: str) -> Path:
     texts = _sources()
     target = os.environ.get(SWITCH, "")
     command = [compiler, *FLAGS, f"-march={target if target not in ('', '1') else 'native'}"]
-    key = hashlib.sha256("\n".join([*texts, *texts.values(), *command, _processor()]).encode()).hexdigest()[:16]
+    built_from = [*texts, *texts.values(), *command, STANDARD_LIBRARY, _processor()]
+    key = hashlib.sha256("\n".join(built_from).encode()).hexdigest()[:16]
     library = private_folder(cache_folder() / "kernels") / f"{key}.so"
     if not is_private(library):  # it is not there, or another user could have put it there
         _compile(command, texts, library)
@@ -168,7 +171,7 @@ def _compile(command: list[str], texts: dict[str, str], library: Path) -> None:
             (folder / path).write_text(text, encoding="utf-8")
         sources = [str(folder / path) for path in texts if path.endswith(".cpp")]
         temporary = folder / "kernels.so"
-        whole = [*command, *sources, "-o", str(temporary)]
+        whole = [*command, *sources, "-o", str(temporary), STANDARD_LIBRARY]
         done = subprocess.run(whole, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         if done.returncode:
             raise OSError(f"{command[0]}: {done.stderr.strip().splitlines()[-1:] or done.returncode}")
