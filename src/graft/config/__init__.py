@@ -32,6 +32,7 @@ from graft.config.finetune import (
     TrainingSettings,
 )
 from graft.config.prepare import PrepareSettings, StepSettings
+from graft.config.search import StudySettings
 from graft.config.served import ServerSettings, TeacherSettings
 from graft.config.types import Listed, Pairs, Template, split_paths
 
@@ -65,6 +66,7 @@ __all__ = [
     "Settings",
     "SourceSettings",
     "StepSettings",
+    "StudySettings",
     "TeacherSettings",
     "Template",
     "TokenSettings",

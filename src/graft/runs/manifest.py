@@ -30,6 +30,7 @@ from graft.runs.run_manifest import (
     TaskRecord,
     TrainingRecord,
 )
+from graft.runs.search_manifest import SearchManifest, TrialRecord, read_trials
 from graft.runs.upgrade import upgrade_manifest
 
 __all__ = [
@@ -48,28 +49,33 @@ __all__ = [
     "Manifest",
     "ParityRecord",
     "RunManifest",
+    "SearchManifest",
     "SourceRecord",
     "StepRecord",
     "TaskRecord",
     "TrainingRecord",
+    "TrialRecord",
     "parity_reason",
     "read_bundle",
     "read_data",
     "read_manifest",
     "read_run",
+    "read_search",
+    "read_trials",
     "timestamp",
     "update_manifest",
 ]
 
 MANIFEST = "manifest.json"
 
-Manifest = RunManifest | BundleManifest | DataManifest
-MANIFESTS: dict[str, type[RunManifest] | type[BundleManifest] | type[DataManifest]] = {
+Manifest = RunManifest | BundleManifest | DataManifest | SearchManifest
+MANIFESTS: dict[str, type[RunManifest] | type[BundleManifest] | type[DataManifest] | type[SearchManifest]] = {
     "run": RunManifest,
     "bundle": BundleManifest,
     "data": DataManifest,
+    "search": SearchManifest,
 }
-M = TypeVar("M", RunManifest, BundleManifest, DataManifest)
+M = TypeVar("M", RunManifest, BundleManifest, DataManifest, SearchManifest)
 
 
 def timestamp() -> str:
@@ -116,6 +122,15 @@ def read_data(folder: Path) -> DataManifest:
     return _of_kind(DataManifest, folder)
 
 
+def read_search(folder: Path) -> SearchManifest:
+    """Read the manifest of a search folder.
+
+    Raises:
+        InputError: As ``read_manifest``; or if the folder is of another kind.
+    """
+    return _of_kind(SearchManifest, folder)
+
+
 def _of_kind(kind: type[M], folder: Path) -> M:
     found = read_manifest(folder)
     if not isinstance(found, kind):
@@ -150,7 +165,7 @@ def update_manifest(folder: Path, kind: type[M], **values: Any) -> M:
 
     Args:
         folder: The folder.
-        kind: ``RunManifest``, ``BundleManifest``, or ``DataManifest``.
+        kind: ``RunManifest``, ``BundleManifest``, ``DataManifest``, or ``SearchManifest``.
         values: Fields of it; records, dataclasses as dictionaries, or plain values.
 
     Returns:

@@ -1,0 +1,1 @@
+"""The search for settings: the space, the strategies, the study. What a trial runs is given by the caller."""

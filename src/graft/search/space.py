@@ -1,0 +1,69 @@
+"""The settings that a search varies."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A setting that is searched.
+
+    Attributes:
+        name: The setting, by its own name.
+        kind: float and int have bounds, choice has values.
+        low: The lowest value.
+        high: The highest value.
+        log: Whether it is searched on a logarithmic scale.
+        step: The distance of neighboring values; None: any between the bounds.
+        values: The values of a choice.
+    """
+
+    name: str
+    kind: Literal["float", "int", "choice"]
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    step: float | None = None
+    values: tuple[Any, ...] = ()
+
+    def sample(self, random_numbers: random.Random) -> Any:
+        """Return a random value."""
+        if self.kind == "choice":
+            return random_numbers.choice(self.values)
+        if self.step is not None:
+            count = math.floor((self.high - self.low) / self.step + 1e-9)
+            return self._typed(self.low + self.step * random_numbers.randint(0, count))
+        if self.log:
+            low = self.low - (0.5 if self.kind == "int" else 0)
+            high = self.high + (0.5 if self.kind == "int" else 0)
+            return self._typed(math.exp(random_numbers.uniform(math.log(low), math.log(high))))
+        if self.kind == "int":
+            return random_numbers.randint(int(self.low), int(self.high))
+        return random_numbers.uniform(self.low, self.high)
+
+    def _typed(self, value: float) -> Any:
+        bounded = min(max(value, self.low), self.high)
+        return round(bounded) if self.kind == "int" else bounded
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a workflow file has it."""
+        if self.kind == "choice":
+            return {"type": "choice", "values": list(self.values)}
+        scale: dict[str, Any] = {"log": True} if self.log else {}
+        scale |= {} if self.step is None else {"step": self.step}
+        return {"type": self.kind, "low": self._typed(self.low), "high": self._typed(self.high), **scale}
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The dimensions in the order in which they were given."""
+
+    dimensions: tuple[Dimension, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a workflow file has it: by name."""
+        return {dimension.name: dimension.document() for dimension in self.dimensions}
