@@ -208,6 +208,34 @@ def test_code_that_was_typed_may_be_recorded(monkeypatch, tmp_path):
         check_file({"loss": "own.py:f", "metrics": ["other:f"]}, "c.yaml", False, {"loss": "own.py:f"})
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"search_strategy": "{}:C"},
+        {"sampler": {"type": "{}:C", "num_trials": 4}},
+        {"search_space": {"method": ["lora", "{}:C"]}},
+        {"search_space": {"loss": {"type": "choice", "values": ["focal", "{}:f"]}}},
+        {"search_space": {"trainer.loss": {"space": "choice", "categories": ["{}:f"]}}},
+        {"search_space": "lora_r=8|16, loss=focal|{}:f"},
+    ],
+    ids=str,
+)
+def test_a_search_in_a_file_does_not_consent_to_code_and_a_typed_one_does(place, planted):
+    code, trace = planted
+    document = json.loads(json.dumps(place).replace("{}", str(code)))
+    with pytest.raises(InputError, match=r"names code to run.*planted\.py:"):
+        check_file(document, "search.yaml", trusted=False)
+    assert check_file(document, "search.yaml", trusted=True)[1]
+    typed = typed_code([], {"search_space": f"lora_r=8|16, loss=focal|{code}:f"})
+    with only_consented(typed):
+        assert LOSSES.get(f"{code}:f") and trace.exists()
+
+
+def test_a_template_in_a_searched_text_is_no_code():
+    document = {"search_space": "prompt_template=User: {a}|Q: {b}, lora_r=8|16"}
+    assert check_file(document, "search.yaml", trusted=False)[1] == []
+
+
 def test_a_command_that_reads_named_code_from_a_run_carries_the_flag():
     assert consent_words({"loss": "own.py:f"}) == consent_words({"trust_remote_code": True}) == ("--trust_remote_code",)
     assert consent_words({"loss": "focal", "system_prompt": "a:b", "data_files": ["c:d"]}) == ()

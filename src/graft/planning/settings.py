@@ -88,6 +88,11 @@ _REGISTRIES: Mapping[str, Callable[[], Registry[Any]]] = {"method": _methods, "t
 """By the option that chooses one; imported when they are needed, since tasks import numpy."""
 
 
+def component_registries() -> Mapping[str, Callable[[], Registry[Any]]]:
+    """Return where the components are that an option chooses: the method, the task, the loss."""
+    return _REGISTRIES
+
+
 def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], str] = "") -> FinetuneSettings:
     """Settings of ``graft finetune``, of its components, and ``transformers.TrainingArguments``, in one mapping.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -17,6 +18,7 @@ from graft.config import (
     FinetuneSettings,
     HubSettings,
     PrepareSettings,
+    StudySettings,
     option_names,
 )
 from graft.errors import InputError, Problems
@@ -61,12 +63,14 @@ FLAG = "trust_remote_code"
 def code_settings() -> Mapping[str, str]:
     """Return each setting that can name code, by its name and aliases."""
     found = {"type": "type", "metric_for_best_model": "metric_for_best_model"}
-    for cls in (FinetuneSettings, EvaluateSettings, ExportSettings, DoctorSettings, PrepareSettings):
+    for cls in (FinetuneSettings, EvaluateSettings, ExportSettings, DoctorSettings, PrepareSettings, StudySettings):
         found |= {name: setting for name, setting in option_names(cls).items() if setting in _NAME_CODE}
     return found
 
 
-_NAME_CODE = frozenset({"method", "loss", "task", "column_mapping", "metrics", "format", "checks", "steps"})
+_NAME_CODE = frozenset(
+    {"method", "loss", "task", "column_mapping", "metrics", "format", "checks", "steps", "search_strategy"}
+)
 
 
 def named_code(document: Any) -> Iterator[str]:
@@ -76,11 +80,36 @@ def named_code(document: Any) -> Iterator[str]:
             yield from named_code(each)
     elif isinstance(document, Mapping):
         for name, value in document.items():
-            if str(name).replace("-", "_") in code_settings():
-                texts = value if isinstance(value, (list, tuple)) else [value]
-                parts = (part.strip() for text in texts if isinstance(text, str) for part in text.split(","))
+            setting = str(name).replace("-", "_").rpartition(".")[2]
+            if setting in code_settings():
+                parts = (part for text in _texts(value) for part in _parts(text))
                 yield from (part for part in parts if ":" in part)
+            elif setting in _SPACES and isinstance(value, str):
+                pairs = (part.partition("=") for part in re.split(r",\s*(?=[A-Za-z_][\w.-]*\s*=)", value))
+                yield from named_code([{name.strip(): values} for name, _, values in pairs])
             yield from named_code(value)
+
+
+_SPACES = frozenset(name for name, setting in option_names(StudySettings).items() if setting == "search_space")
+_CHOICES = frozenset({"values", "choices", "categories", "options", "grid_search"})
+"""Where the choices of a setting stand in a search space."""
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts in a setting: itself, those of a list, and the choices of a search space."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        yield from chain.from_iterable(map(_texts, value))
+    elif isinstance(value, Mapping):
+        chosen = (each for name, each in value.items() if str(name).lower() in _CHOICES)
+        yield from chain.from_iterable(map(_texts, chosen))
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield the parts of a list, of the choices of a search space, and of ``NAME=VALUES``."""
+    for part in re.split(r"[,|]", text):
+        yield from (part.strip(), *([part.partition("=")[2].strip()] if "=" in part else []))
 
 
 def asks_for_trust(document: Any) -> bool:
@@ -129,7 +158,7 @@ def typed_code(words: Sequence[str], options: Mapping[str, Any]) -> list[str]:
     """
     values = [value if isinstance(value, list) else [value] for value in options.values()]
     texts = [text for text in (*words, *chain(*values)) if isinstance(text, str) and ":" in text]
-    return [part.strip() for text in texts for part in (text, *text.split(",")) if ":" in part]
+    return [part.strip() for text in texts for part in (text, *_parts(text)) if ":" in part]
 
 
 def check_file(

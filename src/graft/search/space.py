@@ -19,6 +19,7 @@ class Dimension:
         high: The highest value.
         log: Whether it is searched on a logarithmic scale.
         step: The distance of neighboring values; None: any between the bounds.
+        num: The number of values that a grid takes of the range; None: all of whole numbers, and of those by ``step``.
         values: The values of a choice.
     """
 
@@ -28,6 +29,7 @@ class Dimension:
     high: float = 0.0
     log: bool = False
     step: float | None = None
+    num: int | None = None
     values: tuple[Any, ...] = ()
 
     def sample(self, random_numbers: random.Random) -> Any:
@@ -55,6 +57,7 @@ class Dimension:
             return {"type": "choice", "values": list(self.values)}
         scale: dict[str, Any] = {"log": True} if self.log else {}
         scale |= {} if self.step is None else {"step": self.step}
+        scale |= {} if self.num is None else {"num": self.num}
         return {"type": self.kind, "low": self._typed(self.low), "high": self._typed(self.high), **scale}
 
 
