@@ -2,7 +2,9 @@ from collections import Counter
 
 import pytest
 
+from graft.errors import GraftError, InputError
 from graft.search.space import Dimension, SearchSpace
+from graft.search.strategies import STRATEGIES, propose, strategy_settings
 from graft.search.strategies.random import RandomSearch
 
 SPACE = SearchSpace(
@@ -34,3 +36,60 @@ def test_draws_are_within_bounds_and_on_their_scale():
 def test_a_draw_depends_on_the_seed_and_the_number_alone():
     assert drawn(20)[7:] == drawn(20)[7:] and drawn(20, 1) != drawn(20, 2)
     assert drawn(3) == drawn(20)[:3]
+
+
+OWN = """
+class Halving:
+    name = "halving"
+    help = "half of the last trial"
+
+    def __init__(self, settings):
+        pass
+
+    def propose(self, space, number, seed, past, greater_is_better):
+        return {dimension.name: dimension.high / 2**number for dimension in space.dimensions}
+
+
+class Wrong(Halving):
+    def propose(self, space, number, seed, past, greater_is_better):
+        return {"other": 1}
+
+
+class Failing(Halving):
+    def propose(self, space, number, seed, past, greater_is_better):
+        return 1 / 0
+
+
+class Nothing:
+    pass
+"""
+
+
+def test_a_strategy_of_ones_own_is_a_class_in_a_file(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(OWN, encoding="utf-8")
+    cls = STRATEGIES.get(f"{file}:Halving")
+    search, space = cls(cls.Config()), SearchSpace((Dimension("learning_rate", "float", 1e-5, 1e-3),))
+    assert search.size(space) is None and search.generation is None and search.needs == ()
+    assert propose(search, space, 1, 1, (), False) == {"learning_rate": 5e-4}
+    with pytest.raises(GraftError, match=r"proposes \{'other': 1\} for trial 3\n.*exactly: learning_rate"):
+        propose(STRATEGIES.get(f"{file}:Wrong")(None), space, 3, 1, (), False)
+    with pytest.raises(GraftError, match=r"own\.py:\d+: the strategy halving failed: ZeroDivisionError"):
+        propose(STRATEGIES.get(f"{file}:Failing")(None), space, 3, 1, (), False)
+    with pytest.raises(InputError, match=r"Nothing is not a strategy: it lacks name, help, propose"):
+        STRATEGIES.get(f"{file}:Nothing")
+    with pytest.raises(InputError, match="did you mean random"):
+        STRATEGIES.get("randm")
+
+
+def test_what_a_file_says_of_the_strategy():
+    assert strategy_settings("grid") == {"search_strategy": "grid"} and strategy_settings(None) == {}
+    chapter = {"type": "random", "num_trials": 20}
+    assert strategy_settings(chapter) == {"search_strategy": "random", "num_trials": 20}
+    olive = {"execution_order": "joint", "sampler": "tpe", "max_samples": 5, "n_startup_trials": 3}
+    assert strategy_settings(olive) == {"search_strategy": "tpe", "num_trials": 5, "n_startup_trials": 3}
+    with pytest.raises(InputError) as caught:
+        strategy_settings({"type": ["tpe"], "num_trials": 5, "n_trials": 6}, "search.yaml")
+    assert [problem.what.split(" ")[0] for problem in caught.value.problems] == ["type", "n_trials"]
+    with pytest.raises(InputError, match=r"search\.yaml: search_strategy: .* not \[1\]"):
+        strategy_settings([1], "search.yaml")

@@ -37,8 +37,7 @@ class Dimension:
         if self.kind == "choice":
             return random_numbers.choice(self.values)
         if self.step is not None:
-            count = math.floor((self.high - self.low) / self.step + 1e-9)
-            return self._typed(self.low + self.step * random_numbers.randint(0, count))
+            return self.point(random_numbers.randint(0, (self.count() or 1) - 1))
         if self.log:
             low = self.low - (0.5 if self.kind == "int" else 0)
             high = self.high + (0.5 if self.kind == "int" else 0)
@@ -46,6 +45,35 @@ class Dimension:
         if self.kind == "int":
             return random_numbers.randint(int(self.low), int(self.high))
         return random_numbers.uniform(self.low, self.high)
+
+    def count(self) -> int | None:
+        """Return the number of its values in a grid; None where there is no end of them."""
+        if self.kind == "choice":
+            return len(self.values)
+        if self.num is not None:
+            return len(self._spaced())
+        if self.step is not None:
+            return math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        if self.kind == "int":
+            return int(self.high - self.low) + 1
+        return 1 if self.low == self.high else None
+
+    def point(self, place: int) -> Any:
+        """Return the value of a grid at a place from 0, in ascending order of a range."""
+        if self.kind == "choice":
+            return self.values[place]
+        if self.num is not None:
+            return self._spaced()[place]
+        return self._typed(self.low + (1 if self.step is None else self.step) * place)
+
+    def _spaced(self) -> list[Any]:
+        """``num`` values on the scale, both bounds among them; fewer where whole numbers repeat."""
+        shares = [place / ((self.num or 2) - 1) for place in range(self.num or 2)]
+        if self.log:
+            values = [self.low * (self.high / self.low) ** share for share in shares]
+        else:
+            values = [self.low + (self.high - self.low) * share for share in shares]
+        return list(dict.fromkeys(map(self._typed, values)))
 
     def _typed(self, value: float) -> Any:
         bounded = min(max(value, self.low), self.high)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from graft.config import Settings
+from graft.registry import optional
 from graft.runs.search_manifest import TrialRecord
 from graft.search.space import SearchSpace
 
@@ -32,13 +33,14 @@ class Strategy(Protocol):
 
     def __init__(self, settings: Any) -> None: ...
 
+    @optional
     def size(self, space: SearchSpace) -> int | None:
         """Return the number of different trials; None where there is no end of them.
 
         Raises:
             InputError: If the strategy cannot search this space.
         """
-        ...
+        return None
 
     def propose(
         self, space: SearchSpace, number: int, seed: int, past: Sequence[TrialRecord], greater_is_better: bool
