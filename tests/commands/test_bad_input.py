@@ -305,6 +305,15 @@ def test_a_method_that_is_not_there(refused, written):
     assert "there is no method called 'lora2'" in err and "did you mean lora?" in err
 
 
+@pytest.mark.parametrize("wrong", [["--method", "lora2"], ["--lora_r", "-3"], ["--lora_rnk", "8"]])
+def test_options_are_refused_before_libraries_are_loaded(written, tmp_path, wrong):
+    words = ["finetune", "no-such-model", str(written(jsonl(ROWS))), "-o", str(tmp_path / "out"), *wrong]
+    code = f"import sys; from graft.cli.main import main; sys.exit(main({words!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and wrong[0].lstrip("-") in done.stderr
+    assert "loading" not in done.stderr
+
+
 def test_the_output_folder_is_in_use(tiny_llama, written, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()

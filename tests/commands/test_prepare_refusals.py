@@ -1,6 +1,7 @@
 """``graft prepare`` and ``graft doctor``: what is refused before anything is read, sent, or written, and how."""
 
 import json
+import re
 
 import pytest
 
@@ -19,6 +20,21 @@ RETURNS_NONE = """
 class Step:
     name, title = "own", "do nothing"
     def apply(self, sides, context): pass
+
+class Other(Step):
+    def apply(self, sides, context): return OTHER[self.case](list(sides["train"]))
+
+OTHER = {
+    "text": lambda rows: {"train": "abc"},
+    "later": lambda rows: {"train": [rows[0], 3]},
+    "generated": lambda rows: {"train": (row.columns for row in rows)},
+    "none": lambda rows: {"train": None},
+    "sides": lambda rows: {"training": rows},
+    "number": lambda rows: {"train": rows, 1: rows},
+    "empty": lambda rows: {"train": []},
+}
+for case in OTHER:
+    globals()[case] = type(case, (Other,), {"name": case, "case": case})
 
 class Check:
     name, title = "own", "Nothing"
@@ -96,9 +112,28 @@ def test_settings_and_names_of_checks_are_refused_together(data, tmp_path, capsy
     assert all(part in said for part in ("'htlm'", "'dupes'", "--show", "none: no such file"))
 
 
-@pytest.mark.parametrize("name", ["Step", "Checked"])
-def test_a_step_that_fails_is_named_and_graft_is_not(data, own, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Step", "returned None, not rows by side"),
+        ("text", "returned a value of type str as a row of the side 'train'"),
+        ("later", "returned a value of type int as a row of the side 'train'"),
+        ("generated", "returned a value of type dict as a row of the side 'train'"),
+        ("none", "returned None as the rows of the side 'train'"),
+        ("sides", "returned the sides 'training'; expected train"),
+        ("number", "returned the sides 'train', 1; expected train"),
+        ("empty", "no row is left to train on"),
+    ],
+)
+def test_a_step_that_returns_no_rows_is_named(data, own, tmp_path, name, said):
     step = f"{own}:{name}"
+    with pytest.raises(InputError, match=re.escape(said)) as caught:
+        prepare(tmp_path / "out", data_files=data, steps=[step])
+    assert step in str(caught.value) and not (tmp_path / "out").exists()
+
+
+def test_a_step_that_fails_is_named_and_graft_is_not(data, own, tmp_path):
+    step = f"{own}:Checked"
     with pytest.raises(GraftError, match=r"the step .* failed") as caught:
         prepare(tmp_path / "out", data_files=data, steps=[step])
     assert caught.value.problems[0].where.startswith(str(own)) and not (tmp_path / "out").exists()

@@ -76,10 +76,12 @@ def test_a_mapping_renames_labels(tmp_path, form):
 def test_entries_of_a_mapping_that_rename_nothing_are_named(tmp_path):
     rows, _ = labeled_rows(60)
     notes, data = Notes(), write_rows(tmp_path / "rows.jsonl", rows)
-    given = {"data_files": str(data), "output_path": str(tmp_path / "out"), "label_mapping": "frut=fruit,tool=tools"}
+    mapping = "frut=fruit,animl=fruit,tool=tools"
+    given = {"data_files": str(data), "output_path": str(tmp_path / "out"), "label_mapping": mapping}
     done = prepare_data(build(settings_class(), given), notes)
     assert done.changes["labels"]["changed"] == labels_of(tmp_path / "out").count("tools")
-    assert notes.texts == ["--label_mapping: no row has these labels, which would be renamed: frut"]
+    listed = "animl (did you mean animal?), frut"  # not fruit, which frut becomes
+    assert notes.texts == [f"--label_mapping: no row has these labels, which would be renamed: {listed}"]
 
 
 def test_a_mapping_of_labels_that_no_row_has_is_refused_with_the_nearest(tmp_path):
@@ -234,6 +236,11 @@ def test_a_review_is_folded_like_labels_and_decides_once_on_each_row(tmp_path):
     assert all(rows_of(tmp_path / "out")[line["line"] - 1]["label"] == "fruit" for line in lines)
     again = read_lines(path)
     write_rows(path, [*again, {**again[0], "action": "drop"}, {**again[1], "line": 7_000}])
+    write_rows(tmp_path / "moved.jsonl", [*again, {**again[0], "file": "gone.jsonl", "hash": "0" * 16}])
+    notes, given = Notes(), {"data_files": str(data), "review": str(tmp_path / "moved.jsonl")}
+    prepare_data(build(settings_class(), {**given, "output_path": str(tmp_path / "moved")}), notes)
+    said = "lines of the review are about rows that are not in the data"
+    assert notes.texts[0] == f"{tmp_path / 'moved.jsonl'}:{len(again) + 1}: 1 of {len(again) + 1} {said}"
     with pytest.raises(InputError) as caught:
         prepared(data, tmp_path / "twice", review=str(path))
     said = [str(problem) for problem in caught.value.problems]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
+from pathlib import Path
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import Command
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
-from graft.errors import InputError
+from graft.errors import InputError, Interrupted
+from graft.progress import Reporter
+from graft.shell import command
 
 DEMO = {"model_name_or_path": "smollm2-135m-instruct", "max_steps": 80, "max_eval_samples": 64, "evaluate": False}
 
@@ -29,15 +32,35 @@ def run(arguments: Arguments) -> int:
         as_file(data / "tone-train.jsonl") as train,
         as_file(data / "tone-test.jsonl") as test,
     ):
-        from graft.commands.evaluate import evaluate_model
         from graft.commands.finetune import finetune
 
         screen.note("The tone of tweets (vaderSentiment, MIT): positive, negative or neutral, in one word.")
         given = {**DEMO, "data_files": str(train), "output_path": output, "overwrite": overwrite}
         folder = finetune(given, screen)
-        evaluate_model(folder, test, reporter=screen)
+        judge(folder, test, screen)
     print_result(folder, as_json)
     return 0
+
+
+def judge(run: Path, test: Path, reporter: Reporter) -> None:
+    """Compare a finished run with its base on the test rows.
+
+    Args:
+        run: The run.
+        test: The file with the test rows.
+        reporter: Shows the progress.
+
+    Raises:
+        Interrupted: If the user stops it, with the command that does it again.
+    """
+    from graft.commands.evaluate import evaluate_model
+
+    try:
+        evaluate_model(run, test, reporter=reporter)
+    except KeyboardInterrupt:
+        again = command("graft", "evaluate", run, "--data_files", test)
+        what = f"interrupted during the evaluation; the training is finished, and the tuned model is in {run}"
+        raise Interrupted(what, remedy=f"to evaluate it: {again}") from None
 
 
 COMMAND = Command(

@@ -31,8 +31,9 @@ SETTINGS: tuple[type[Settings], ...] = tuple(base for base in FinetuneSettings._
 def run(arguments: Arguments) -> int:
     """Tune a model and print the result, or with ``--dry_run`` the plan; decisions by graft are shown as notes."""
     as_json, dry = arguments.flag("json"), arguments.flag("dry_run")
-    with Screen(quiet=as_json) as screen:
+    with Screen(quiet=as_json, imports=False) as screen:
         settings = read_settings(arguments)
+        screen.importing()
         from graft.commands.finetune import already_finished, carry_out, plan
         from graft.planning.quick_checks import HINT
 

@@ -38,7 +38,7 @@ class Screen(Events):
 
     Args:
         quiet: Whether nothing is shown to people.
-        imports: Whether the command imports libraries that take seconds.
+        imports: Whether the command imports libraries that take seconds at once.
     """
 
     def __init__(self, quiet: bool = False, imports: bool = True) -> None:
@@ -48,9 +48,14 @@ class Screen(Events):
         super().__init__(SILENT if for_programs else self.terminal, _print_line if for_programs else None)
 
     def __enter__(self) -> Screen:
-        if self._imports and "torch" not in sys.modules:  # which takes seconds to import
-            self.phase("importing")
+        if self._imports:
+            self.importing()
         return self
+
+    def importing(self) -> None:
+        """Say that libraries will be imported, if they are not there yet."""
+        if "torch" not in sys.modules:  # which takes seconds to import
+            self.phase("importing")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from graft.commands.generation import rows_against, teacher_of, with_prompts, wi
 from graft.config import DataSettings, PrepareSettings, compose, config_of
 from graft.data.columns import recognize
 from graft.data.faults import Faults
-from graft.data.prepared import is_prepared
+from graft.data.prepared import SPLITS, is_prepared
 from graft.data.quality import check_rows
 from graft.data.readers import Row
 from graft.data.sources import Loaded, load_readable
@@ -175,20 +176,52 @@ def _refuse_unreadable(faults: Faults, sides: Mapping[str, Sequence[Row]], setti
     faults.raise_if_any()
 
 
-def _applied(step: Step, sides: Sides, context: StepContext) -> Sides:
+def _applied(name: str, step: Step, sides: Sides, context: StepContext) -> Sides:
     """The sides after a step.
 
     Raises:
-        TypeError: If the step returns something else.
+        InputError: If a third party's step returns something else than rows by side.
     """
-    returned: object = step.apply(sides, context)
-    if not isinstance(returned, dict) or not all(isinstance(rows, Iterable) for rows in returned.values()):
-        raise TypeError(f"apply returned a {type(returned).__name__}, not rows by side")
-    found = {side: rows if isinstance(rows, Sequence) else Spool(rows) for side, rows in returned.items()}
-    for side, rows in found.items():
-        if rows and not isinstance(rows[0], Row):
-            raise TypeError(f"apply returned a {type(rows[0]).__name__} as a row of the side {side!r}")
+    returned = step.apply(sides, context)
+    if name in STEPS.builtin:
+        return returned
+    try:
+        return _as_sides(returned)
+    except TypeError as error:
+        remedy = "let apply return a dict with the sides that it is given, and a sequence of Row for each"
+        raise InputError(f"the step returned {error}", where=name, remedy=remedy) from error
+
+
+def _as_sides(returned: object) -> Sides:
+    """What a step returned, as sides.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if not isinstance(returned, dict):
+        raise TypeError(f"{_kind(returned)}, not rows by side")
+    unknown = [side for side in returned if side not in SPLITS]
+    if unknown or "train" not in returned:
+        listed = ", ".join(map(repr, returned)) or "none"
+        raise TypeError(f"the sides {listed}; expected train, and eval and test where there are such rows")
+    found: dict[str, Sequence[Row]] = {}
+    for side, rows in returned.items():
+        if not isinstance(rows, Iterable):
+            raise TypeError(f"{_kind(rows)} as the rows of the side {side!r}")
+        found[side] = rows if isinstance(rows, Sequence) else Spool(_only_rows(side, rows))
+        deque(_only_rows(side, found[side]), maxlen=0)
     return found
+
+
+def _only_rows(side: str, rows: Iterable[object]) -> Iterator[Row]:
+    for row in rows:
+        if not isinstance(row, Row):
+            raise TypeError(f"{_kind(row)} as a row of the side {side!r}")
+        yield row
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def _sides(loaded: Loaded) -> Sides:
@@ -202,15 +235,18 @@ def _apply(names: Sequence[str], sides: Sides, settings: PrepareSettings, contex
     Raises:
         InputError: If a step refuses the rows, or no row is left to train on.
     """
-    steps = [STEPS.get(name) for name in names]
+    steps, emptied = [STEPS.get(name) for name in names], ""
     for number, step in enumerate(steps):
         context.reporter.advance("steps", number, len(steps), step.title)
         context.config = config_of(settings, step.Config)
         with naming_extension("step", names[number], step):
-            sides = _applied(step, sides, context)
+            before, sides = sides, _applied(names[number], step, sides, context)
+        if before.get("train") and not sides.get("train"):
+            emptied = names[number]
     context.reporter.advance("steps", len(steps), len(steps))
     if not sides.get("train"):
         dropped = {step: counts["dropped"] for step, counts in context.log.counts.items() if counts["dropped"]}
         said = ", ".join(f"{step} dropped {count:,}" for step, count in dropped.items())
+        said = said or (f"the step {emptied} returned none" if emptied else "the data has none")
         raise InputError(f"no row is left to train on: {said}", remedy="omit a step: --skip_steps")
     return {side: rows for side, rows in sides.items() if rows}

@@ -120,11 +120,24 @@ def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], st
     settings: FinetuneSettings | None = None
     with problems.collecting():
         settings = build(cls, own, where)
+    with problems.collecting():
+        _check_method(own)
     problems.raise_if_any()
     assert settings is not None
     if ":" not in settings.method:
         return settings
     return settings.model_copy(update={"method": absolute_reference(settings.method)})
+
+
+def _check_method(given: Mapping[str, Any]) -> None:
+    """Check the name of the method, without importing it; one in a file is loaded where it is needed.
+
+    Raises:
+        InputError: If no method has this name.
+    """
+    name = given.get("method")
+    if isinstance(name, str) and ":" not in name and name not in METHODS.names():
+        METHODS.get(name)
 
 
 def _lifted(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Labels:
         names = _names(counts, given)
         unmatched = sorted(set(given) - set(map(folded_label, counts)))
         if unmatched:
-            listed = ", ".join(map(shown_text, unmatched))
+            listed = ", ".join(_with_nearest(old, given[old], counts) for old in unmatched)
             context.reporter.note(f"--label_mapping: no row has these labels, which would be renamed: {listed}")
 
         def change(row: Row, side: str) -> Row:
@@ -161,6 +161,12 @@ def _names(counts: Counter[str], given: Mapping[str, str]) -> dict[str, str]:
     _check_known(given, spelled)
     names = {label: spelled[folded_label(label)] for label in counts}
     return {label: given.get(folded_label(label), name) for label, name in names.items()}
+
+
+def _with_nearest(old: str, new: str, labels: Iterable[str]) -> str:
+    """A label that no row has, with the nearest one that rows have, besides the one that it would become."""
+    near = did_you_mean(old, [label for label in labels if folded_label(label) != folded_label(new)])
+    return f"{shown_text(old)} ({shown_text(near)})" if near else shown_text(old)
 
 
 def _check_known(given: Mapping[str, str], spelled: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from graft.config import Settings, setting
 from graft.data.classes import folded_label
 from graft.data.example import Origin
 from graft.data.label_column import LabelColumn
+from graft.data.located import Located
 from graft.data.readers import Row
 from graft.data.review import Reviewed, by_row, read_review, row_text, with_labels
 from graft.data.steps.base import Change, Sides, StepContext, each_row
@@ -59,10 +60,11 @@ class Review:
         decided = by_row(listed, found, names, problems)
         problems.found.sort(key=lambda problem: int(problem.where.rpartition(":")[2]))
         problems.raise_if_any()
-        missing = len({line.where for line in listed} - {line.where for line in decided.values()})
+        there = {line.where for line in decided.values()}
+        missing = Located(_place(line.where) for line in listed if line.where not in there)
         if missing:
-            said = f"{missing:,} of {len(listed):,} lines of the review are about rows that are not in the data"
-            context.reporter.note(f"{path.name}: {said}")
+            said = f"{len(missing):,} of {len(listed):,} lines of the review are about rows that are not in the data"
+            context.reporter.note(f"{missing}: {said}")
 
         def change(row: Row, side: str) -> Row | None:
             found = decided.get(Origin(row.origin.file, row.origin.line))
@@ -80,6 +82,11 @@ class Review:
             return replace(row, columns=columns)
 
         return each_row(sides, change)
+
+
+def _place(where: str) -> Origin:
+    file, _, line = where.rpartition(":")
+    return Origin(file, int(line))
 
 
 def _label(row: Row, column: LabelColumn) -> str:
