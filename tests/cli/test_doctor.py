@@ -102,6 +102,30 @@ def test_torch_is_not_imported(rows: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_rows_of_one_file_are_named_without_its_folder_and_commands_with_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "some data"
+    folder.mkdir()
+    lines = [json.dumps({"text": f"<p>row {n}</p> at x.jsonl:{n}", "label": "ab"[n % 2]}) for n in range(20)]
+    for name in ("x.jsonl", "other.jsonl"):
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = said(capsys, "some data/x.jsonl", "--checks", "html")
+    assert out.startswith("some data/x.jsonl: data") and out.count("some data") == 2
+    assert "rows      x.jsonl:1, 2" in out and "evidence  x.jsonl:1: text: <p>row 0</p> at x.jsonl:0" in out
+    assert "fix       graft prepare 'some data/x.jsonl' -o OUT --steps html\n" in out
+    _, out, _ = said(capsys, "some data/x.jsonl", "--checks", "html", "--json")
+    [found] = json.loads(out)["findings"]
+    assert found["rows"][0] == "some data/x.jsonl:1" and found["evidence"][0].startswith("some data/x.jsonl:1: ")
+    _, out, _ = said(capsys, "some data/x.jsonl", "--eval_data_files", "some data/other.jsonl", "--checks", "leakage")
+    assert "rows      some data/other.jsonl:1" in out and "is trained on as some data/x.jsonl:1" in out
+    long = "y" * 70 + ".jsonl"
+    (folder / "x.jsonl").rename(long)
+    _, out, _ = said(capsys, long, "--checks", "html")
+    assert "fix       graft prepare DATA -o OUT --steps html\n" in out
+
+
 def finding(**more: Any) -> Finding:
     places = Located(Origin("rows.jsonl", line) for line in range(1, 100))
     return Finding("near_duplicates", "warning", "99 rows are nearly equal", places, **more)

@@ -200,12 +200,15 @@ def test_what_is_shown_around_a_place_is_masked_as_the_whole_text_is() -> None:
     key = PEM.replace("abcd1234", "abcd1234efgh5678\n" * 100)
     text = f"my key: {key}\x00 <b>jo</b>@example.com said {'so ' * 20}"
     at = text.index("\x00")
-    assert shown_around(text, at, at + 1) == "my key: [private key]\\x00 <b>[e-mail] said so so s"
+    assert shown_around(text, at, at + 1) == "my key: [private key]\\x00 <b>[e-mail] said so so s…"
     assert (
         shown_around(text, at + 20, at + 21)
         == shown_around(text, at + 8, at + 9)
-        == "y key: [private key]\\x00 <b>[e-mail] said so so so so so so s"
+        == "…y key: [private key]\\x00 <b>[e-mail] said so so so so so so s…"
     )
+    assert shown_around("a" * 60, 30, 31) == f"…{'a' * 51}…" and shown_around("ab " * 20, 30, 31).count("…") < 2
+    assert shown_around(f"{'a' * 24} b {'c' * 24}", 25, 26) == f"{'a' * 24} b {'c' * 24}"
+    assert shown_around(f"{'x' * 9} {'a' * 24} b {'c' * 24} d", 35, 36) == f"{'a' * 24} b {'c' * 24}"
     assert shown_around("abc", 1, 1) == "abc" and shown_around("", 0, 0) == ""
 
 

@@ -62,7 +62,8 @@ def test_the_scores_are_those_of_the_other_rows_alone():
     assert without["predictors"] == alone["predictors"] and without["differences"] == alone["differences"]
     assert found["predictors"] == judged(rows)["predictors"] and alone["without_leaked"] is None
     said = table.without_leaked(found)
-    assert said.startswith("11 of 40 rows are not new to the tuned model (6 with a prompt of the training data, 5 with")
+    parts = "6 have a prompt of the training rows, 5 have a near duplicate in the training rows"
+    assert said.startswith(f"11 of 40 rows are not new to the tuned model ({parts}). ")
     assert "Without them: exact match base" in said and said.endswith("n = 29.")
 
 

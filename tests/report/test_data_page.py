@@ -33,6 +33,7 @@ def test_the_page_has_every_finding(out: Path) -> None:
     for finding in document["findings"]:
         assert f">{finding['kind']}" in page, finding
     assert "Not ready for training" in page and "rows.jsonl:1" in page
+    assert page.count("<dt>Rows</dt>") == 1 and "<dt>Compared with</dt><dd>3 rows (against.jsonl)</dd>" in page
     assert all(len(finding["rows"]) == finding["count"] for finding in document["findings"])
 
 

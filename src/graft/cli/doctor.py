@@ -60,6 +60,7 @@ def _data(arguments: Arguments, as_json: bool) -> int:
     from graft.cli.console import Console
     from graft.commands.doctor import check_settings, diagnose_data, settings_class, shown_rows
     from graft.report.checked_data import data_facts, data_record, data_title
+    from graft.report.named_findings import named_findings
     from graft.report.shown_rows import print_rows
 
     cls = settings_class()
@@ -74,7 +75,8 @@ def _data(arguments: Arguments, as_json: bool) -> int:
         _print_document({**data_record(found.data, found.checks), **shown}, found.findings)
     else:
         heading = f"{data_title(found.data)}: data"
-        _print(heading, data_facts(found.data, found.checks), found.findings, "No problems found.")
+        findings = named_findings(found.data, found.findings)
+        _print(heading, data_facts(found.data, found.checks), findings, "No problems found.")
         print_rows(rows, Console())
         print(_last_lines(found, settings))
     return _exit_code(found.findings, settings.fail_on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
 from graft.data.example import MOST_PLACES, Origin, shown_places
@@ -47,6 +47,18 @@ class Located(Sequence[Origin]):
     def files(self) -> Sequence[str]:
         """The files that the rows are in."""
         return self._names
+
+    def by_name(self, names: Mapping[str, str]) -> Located:
+        """Return the same places with other names of their files.
+
+        Args:
+            names: The name of a file -> another one; others stay.
+        """
+        found = Located()
+        found._names = [names.get(name, name) for name in self._names]
+        found._files = {name: number for number, name in enumerate(found._names)}
+        found._codes = self._codes[:]
+        return found
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Located) and list(self) == list(other)

@@ -166,7 +166,7 @@ def shown_text(text: str, most: int = _SHORT) -> str:
 
 
 def shown_around(text: str, start: int, end: int) -> str:
-    """Return a part of a text with some of what is around it, as ``shown_text`` does.
+    """Return a part of a text with some of what is around it, as ``shown_text`` does; "…" stands for half a word.
 
     Args:
         text: The text.
@@ -177,7 +177,15 @@ def shown_around(text: str, start: int, end: int) -> str:
     hidden = replaced(text, _masks(find(text)))
     first = bisect_right(hidden.ends, start)
     last = max(first, bisect_left(hidden.starts, end))
-    return shown_text(hidden.text[max(0, first - _AROUND) : last + _AROUND])
+    begin, until = max(0, first - _AROUND), last + _AROUND
+    shown = shown_text(hidden.text[begin:until])
+    cut = _cuts_word(hidden.text, until) and not shown.endswith("…")
+    return f"{'…' if _cuts_word(hidden.text, begin) else ''}{shown}{'…' if cut else ''}"
+
+
+def _cuts_word(text: str, place: int) -> bool:
+    """Whether a text that is cut at a place is cut within a word."""
+    return 0 < place < len(text) and not text[place - 1].isspace() and not text[place].isspace()
 
 
 def _finders(text: str) -> Iterator[tuple[str, Callable[[str], Iterator[tuple[int, int]]]]]:

@@ -108,8 +108,8 @@ def without_leaked(document: Document) -> str:
     if not found:
         return ""
     known, near, rest = found["known"], found["near"], found["rows"]
-    parts = [f"{known:,} with a prompt of the training data"] if known else []
-    parts += [f"{near:,} with a near twin in it"] if near else []
+    kinds = ((known, "a prompt of the training rows"), (near, "a near duplicate in the training rows"))
+    parts = [f"{number:,} {'has' if number == 1 else 'have'} {what}" for number, what in kinds if number]
     count, verb = known + near, "is" if known + near == 1 else "are"
     what = f"{count:,} of {count + rest:,} rows {verb} not new to the tuned model ({', '.join(parts)})"
     if not rest:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from graft.data.checks import CheckedData, Side
+from graft.data.checks.base import many
 from graft.data.values import listed_names
 
 SIDES = {"train": "to train on", "eval": "to judge by", "against": "to compare with"}
@@ -18,7 +20,10 @@ def data_title(data: CheckedData) -> str:
 
 
 def data_facts(
-    data: CheckedData, checks: Sequence[str], source_name: Callable[[str], str] = str
+    data: CheckedData,
+    checks: Sequence[str],
+    source_name: Callable[[str], str] = str,
+    titles: Mapping[str, str] = MappingProxyType({}),
 ) -> list[tuple[str, str]]:
     """Return the rows of each side, how they are read, their labels, and what was checked, as texts.
 
@@ -26,8 +31,9 @@ def data_facts(
         data: What was looked at.
         checks: The names of the checks that ran.
         source_name: The files of a side, as they were named -> what is shown of them.
+        titles: What the rows of a side are called, where that says what they are for.
     """
-    facts = [("rows", f"{_rows(side):,} {SIDES[side.name]}{source_name(_source(side))}") for side in data.sides]
+    facts = [_side_fact(side, source_name(_source(side)), titles.get(side.name)) for side in data.sides]
     if data.mapping is None:
         facts.append(("columns", "not recognized"))
     else:
@@ -49,6 +55,12 @@ def data_record(data: CheckedData, checks: Sequence[str]) -> dict[str, Any]:
         "labels": data.labels,
         "checks": list(checks),
     }
+
+
+def _side_fact(side: Side, source: str, title: str | None) -> tuple[str, str]:
+    if title is not None:
+        return title, f"{many(_rows(side), 'row')}{source}"
+    return "rows", f"{_rows(side):,} {SIDES[side.name]}{source}"
 
 
 def _rows(side: Side) -> int:

@@ -22,6 +22,7 @@ from graft.report.templating import render_page
 from graft.shared_text import shared, without_folders, without_places
 
 TONES = {"error": "bad", "warning": "waiting", "note": "note"}
+SIDE_TITLES = {"eval": "judged by", "against": "compared with"}
 MOST_BARS = 30
 
 
@@ -51,7 +52,7 @@ def render_data_page(data: CheckedData, findings: Sequence[Finding], checks: Seq
         verdict=counted(findings) or "No problems found",
         status=_status(findings),
         tally=[(severity, TONES[severity], count) for severity, count in severity_counts(findings).items()],
-        facts=data_facts(data, checks, without_places),
+        facts=data_facts(data, checks, without_places, SIDE_TITLES),
         groups=[(severity, [each for each in shown if each.view.severity == severity]) for severity in SEVERITIES],
         distributions=[(figure, _drawn(figure, number)) for number, figure in enumerate(distributions(data))],
         labels=_labels(data),

@@ -113,7 +113,6 @@ class CheckedData:
         tokens: The rows as a model sees them; None without a model.
         preferences: Why the rows are refused, where they are preferences; the examples are of their good answers.
         reporter: Shows the progress of long checks.
-        folder: Where a check may write files for a person to edit (``--output_path``); None: it writes none.
     """
 
     train: Side
