@@ -31,6 +31,7 @@ COMMANDS = {
     "demo": "fine-tune, evaluate and report on a small data set of tweets",
     "auto-opt": "export a model to ONNX, GGUF, or a model folder and compare its answers with PyTorch",
     "generate-adapter": "export several adapters for one ONNX base",
+    "models": "list base models side by side: size, license, languages, memory, exports",
     "devices": "print this machine's hardware, its speed, and the defaults graft would choose",
 }
 SAME = {"optimize": "auto-opt"}

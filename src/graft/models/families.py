@@ -17,10 +17,12 @@ class Family:
     Attributes:
         packed: packed batches give the same loss and gradients as padded ones.
         nested_rope: the configuration holds one set of rotary parameters per kind of attention.
+        whole_layers: with LoRA, the kernels compute a decoder layer in one call in each direction.
     """
 
     packed: bool = True
     nested_rope: bool = False
+    whole_layers: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -28,13 +30,13 @@ FAMILIES: dict[str, Family] = {
     "gemma2": Family(),
     "gemma3_text": Family(nested_rope=True),
     "gpt2": Family(),
-    "llama": Family(),
-    "mistral": Family(),
+    "llama": Family(whole_layers=True),
+    "mistral": Family(whole_layers=True),
     "phi": Family(),
     "phi3": Family(),
-    "qwen2": Family(),
-    "qwen3": Family(),
-    "smollm3": Family(),
+    "qwen2": Family(whole_layers=True),
+    "qwen3": Family(whole_layers=True),
+    "smollm3": Family(whole_layers=True),
 }
 """By ``model_type``, in alphabetical order."""
 

@@ -11,7 +11,7 @@ from graft.errors import GraftError, InputError, reason_of, refusing
 from graft.models.cache import cache_folder, filled
 from graft.models.folder import Base, is_whole, open_folder
 from graft.models.gguf_scan import REMEDY, check_shape, scan
-from graft.models.license import UNKNOWN
+from graft.models.license_terms import UNKNOWN
 from graft.models.load import quiet, refuse_missing, set_padding
 from graft.models.tokenizer_paths import refuse_named_files
 from graft.models.weights import sha256_of

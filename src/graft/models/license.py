@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-UNKNOWN = "unknown"
+from graft.models.license_terms import UNKNOWN, terms_of
 
 # Families whose license is the same for every size, by what their names look like.
 _FAMILIES = (
@@ -16,10 +17,12 @@ _FAMILIES = (
     (r"llama-?3\.1", "llama3.1"),
     (r"llama-?3(?![.\d])", "llama3"),
     (r"llama-?2(?![.\d])|code-?llama", "llama2"),
+    (r"gemma-?4(?!\d)", "apache-2.0"),
     (r"gemma-?[123](?![.\d]*\d)|(^|/)gemma-", "gemma"),
     (r"smollm", "apache-2.0"),
     (r"tinyllama", "apache-2.0"),
-    (r"(^|/)(distil)?gpt2|dialogpt|(^|/)phi-[234]", "mit"),
+    (r"(^|/)distilgpt2", "apache-2.0"),
+    (r"(^|/)gpt2|dialogpt|(^|/)phi-[234]", "mit"),
 )
 
 _LICENSE_TEXTS = (
@@ -37,17 +40,32 @@ def find_license(folder: Path, config: dict[str, Any], name: str = "") -> str:
 
 def _from_card(folder: Path) -> str | None:
     """The ``license`` of the front matter of README.md, as the hub wants it."""
-    card = folder / "README.md"
-    if not card.is_file():
-        return None
-    front = re.match(r"\ufeff?---[ \t]*\n(.*?)\n---", _beginning(card, 100_000), re.DOTALL)
-    if front is None:
-        return None
-    lines = dict(re.findall(r"^(license|license_name)\s*:[ \t]*['\"]?([^'\"\n#]+)", front[1], re.MULTILINE))
-    found = lines.get("license", UNKNOWN).strip().lower()
+    front = front_matter(folder)
+    found = ", ".join(front_matter_values(front, "license")) or UNKNOWN
     if found == "other":
-        found = lines.get("license_name", found).strip().lower()
+        found = ", ".join(front_matter_values(front, "license_name")) or found
     return found if found != UNKNOWN else None
+
+
+def front_matter(folder: Path) -> str:
+    """Return the front matter of README.md, the model card; an empty string where there is none."""
+    card = folder / "README.md"
+    found = re.match(r"\ufeff?---[ \t]*\n(.*?)\n---", _beginning(card, 100_000), re.DOTALL) if card.is_file() else None
+    return found[1] if found is not None else ""
+
+
+def front_matter_values(text: str, key: str) -> list[str]:
+    """Return what a card's front matter has for ``key``, in lower case: one text, or a list of them in either form."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        name, colon, value = line.partition(":")
+        if name.rstrip() != key or not colon:
+            continue
+        value = value.partition("#")[0].strip()
+        below = takewhile(lambda item: item.startswith("-"), (item.strip() for item in lines[number:]))
+        listed = value.strip("[]").split(",") if value else [item[1:] for item in below]
+        return [found for one in listed if (found := one.strip().strip("'\"").lower())]
+    return []
 
 
 def _from_text(folder: Path) -> str | None:
@@ -74,20 +92,4 @@ def _from_name(name: str, config: dict[str, Any]) -> str | None:
 
 def commercial_use(license: str | None) -> str:
     """One sentence: whether the license allows commercial use. A pointer, not legal advice."""
-    license = (license or UNKNOWN).lower()
-    if license in ("apache-2.0", "mit", "cc0-1.0", "unlicense", "cc-by-4.0", "isc") or license.startswith("bsd"):
-        return "commercial use is allowed; keep the notice"
-    if license.startswith("llama"):
-        return (
-            "commercial use is allowed below 700 million monthly users, under Meta's acceptable-use policy; "
-            "the name must begin with Llama and 'Built with Llama' must be shown (from Llama 3 on)"
-        )
-    if license == "gemma":
-        return "commercial use is allowed under Google's prohibited-use policy, which must be passed on"
-    if "openrail" in license:
-        return "commercial use is allowed under the license's use restrictions, which must be passed on"
-    if re.search(r"(^|[-_])nc([-_.]|$)|research|non-?commercial", license):
-        return "no commercial use"
-    if license == UNKNOWN:
-        return "the license is unknown: ask the model's authors before any commercial use"
-    return f"read the license ({license}) before any commercial use"
+    return terms_of(license).sentence

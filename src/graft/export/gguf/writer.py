@@ -53,11 +53,18 @@ def _parsed(config: dict[str, Any]) -> Any:
     return AutoConfig.for_model(config["model_type"], **settings)
 
 
+def config_problem(config: dict[str, Any], family: GgufFamily) -> str | None:
+    """Return what llama.cpp would compute differently of a model of this configuration; None if nothing."""
+    return "; ".join(_differences(_parsed(config), family)) or None
+
+
+def _differences(config: Any, family: GgufFamily) -> list[str]:
+    rope = rope_problem(config, family)
+    return [*family.problems(config), *([rope] if rope else [])]
+
+
 def _check_config(config: Any, family: GgufFamily, where: str = "") -> None:
-    found = [*family.problems(config)]
-    if rope := rope_problem(config, family):
-        found.append(rope)
-    if found:
+    if found := _differences(config, family):
         raise InputError(
             f"llama.cpp does not compute what this {config.model_type} model does: {'; '.join(found)}",
             where=where,
