@@ -11,11 +11,11 @@ from graft.cli.command import Command
 from graft.cli.progress import Screen
 from graft.errors import InputError, Problems
 
-USAGE = "graft show RUN_OR_BUNDLE_OR_MODEL_OR_DATA [--json]"
+USAGE = "graft show RUN_OR_BUNDLE_OR_SEARCH_OR_MODEL_OR_DATA [--json]"
 
 
 def run(arguments: Arguments) -> int:
-    """Print what a run, a bundle, a model or a prepared data set is.
+    """Print what a run, a bundle, a search, a model or a prepared data set is.
 
     Raises:
         InputError: If the name is none of them.
@@ -25,7 +25,7 @@ def run(arguments: Arguments) -> int:
     for name in arguments.options:
         problems.add(f"unknown option --{name}", remedy=USAGE)
     if len(arguments.words) != 1:
-        problems.add("give one run, bundle, model or prepared data set", remedy=USAGE)
+        problems.add("give one run, bundle, search, model or prepared data set", remedy=USAGE)
     problems.raise_if_any()
     from graft.runs.kind import FolderKind, folder_kind, what_to_do
 
@@ -36,12 +36,14 @@ def run(arguments: Arguments) -> int:
         _show_run(folder, as_json)
     elif kind is FolderKind.BUNDLE:
         _show_bundle(folder, as_json)
+    elif kind is FolderKind.SEARCH:
+        _show_search(folder, as_json)
     elif kind is FolderKind.DATA:
         _show_data(folder, as_json)
     elif kind in (FolderKind.MODEL, FolderKind.ADAPTER, FolderKind.FILE, FolderKind.MISSING):
         _show_model(name, as_json)
     else:
-        what = f"this is {kind.value}, not a run, a bundle, a model or a prepared data set"
+        what = f"this is {kind.value}, not a run, a bundle, a search, a model or a prepared data set"
         raise InputError(what, where=name, remedy=what_to_do(kind, folder))
     return 0
 
@@ -64,6 +66,16 @@ def _show_bundle(folder: Path, as_json: bool) -> None:
         print(json.dumps(bundle_summary(folder), ensure_ascii=False, indent=2, default=str))
     else:
         print_bundle(folder, Console())
+
+
+def _show_search(folder: Path, as_json: bool) -> None:
+    from graft.cli.console import Console
+    from graft.report.search_terminal import print_search, search_summary
+
+    if as_json:
+        print(json.dumps(search_summary(folder), ensure_ascii=False, indent=2))
+    else:
+        print_search(folder, Console())
 
 
 def _show_data(folder: Path, as_json: bool) -> None:
@@ -97,5 +109,5 @@ def _shown(value: Any) -> str:
 COMMAND = Command(
     "show",
     run,
-    usage="graft show RUN_OR_BUNDLE_OR_MODEL_OR_DATA",
+    usage="graft show RUN_OR_BUNDLE_OR_SEARCH_OR_MODEL_OR_DATA",
 )

@@ -72,7 +72,7 @@ def _refuse_other_folders(path: Path) -> None:
     if (path / "config.json").exists():
         return
     kind = folder_kind(path)
-    if kind in (FolderKind.EVALUATION, FolderKind.DATA, FolderKind.DATA_FILES, FolderKind.EMPTY):
+    if kind in (FolderKind.SEARCH, FolderKind.EVALUATION, FolderKind.DATA, FolderKind.DATA_FILES, FolderKind.EMPTY):
         raise InputError(f"this is {kind.value}, not a model", where=str(path), remedy=what_to_do(kind, path))
     if kind is FolderKind.BUNDLE:
         raise InputError("this is an exported bundle, not a model", where=str(path), remedy=what_to_do(kind, path))

@@ -42,14 +42,14 @@ def print_run(run: Path, console: Console) -> None:
     if view.closed:
         console.print(Text(f"note: {view.closed}", style="yellow"))
     for title, pairs in (("Data", summary.data_facts(view)), ("Training", summary.training_facts(view))):
-        _section(console, title, pairs)
+        print_facts(console, title, pairs)
     for warning in summary.warnings(view):
         console.print(Text(f"warning: {warning}", style="yellow"))
     needs = dependence(view)
     if needs is not None:
         _, what, remedies = needs
         console.print(Text(f"note: {what}\n" + "\n".join(f"  {remedy}" for remedy in remedies), style="yellow"))
-    _section(console, "Files", _files(run))
+    print_facts(console, "Files", _files(run))
 
 
 def run_summary(run: Path) -> dict[str, Any]:
@@ -97,7 +97,8 @@ def _cell(metric: MetricInfo, found: Estimate | Difference | None) -> Text:
     return cell.append(f" ({interval})", style="not bold dim") if interval else cell
 
 
-def _section(console: Console, title: str, pairs: summary.Facts) -> None:
+def print_facts(console: Console, title: str, pairs: summary.Facts) -> None:
+    """Print names with their values under a title; nothing without any."""
     if not pairs:
         return
     console.print()

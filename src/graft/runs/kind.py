@@ -11,7 +11,8 @@ from graft.data.readers import endings
 from graft.documents import read_object
 from graft.errors import InputError
 from graft.runs.manifest import MANIFEST
-from graft.shell import command
+from graft.runs.search_manifest import WINNER
+from graft.shell import command, path_word
 
 
 class FolderKind(Enum):
@@ -101,6 +102,7 @@ def what_to_do(kind: FolderKind, path: Path) -> str:
     return {
         FolderKind.RUN: show,
         FolderKind.BUNDLE: f"{show} describes it; {chat} runs it",
+        FolderKind.SEARCH: f"give its winner: {path_word(path / WINNER)}; {show} describes the search",
         FolderKind.EVALUATION: show,
         FolderKind.MODEL: f"{show} describes it; {tune} tunes it",
         FolderKind.ADAPTER: f"{show} describes it; {chat} runs it; {tune} continues from it",

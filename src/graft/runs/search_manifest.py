@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class TrialRecord(Record):
         seconds: The wall-clock time of the trial.
         weights: The SHA-256 of the tuned weights at ``best_step``; none of trials that were pruned.
         untouched: The score on rows that no trial is selected by; of the first trial and of the winner.
+        untouched_rows: By row of these, in their order: the sum of the losses of its tokens, and their number; of
+            another metric the row's score, and 1.
         worker: What ran it: ``local``, or the name of a worker.
         error: Why it failed.
     """
@@ -42,10 +44,11 @@ class TrialRecord(Record):
     value: float | None = None
     best_step: Count | None = None
     steps: Count = 0
-    history: list[tuple[Count, float]] = Field(default_factory=list, strict=False)
+    history: list[Annotated[tuple[Count, float], Field(strict=False)]] = Field(default_factory=list)
     seconds: float = 0.0
     weights: str | None = None
     untouched: float | None = None
+    untouched_rows: list[Annotated[tuple[float, Count], Field(strict=False)]] = Field(default_factory=list)
     worker: str = "local"
     error: str | None = None
 
