@@ -59,6 +59,17 @@ def test_what_a_value_means(text, value):
     assert parse_yaml(f"a: {text}", "c.yaml") == {"a": value}
 
 
+def test_keys_know_their_places_and_those_of_their_values():
+    found = parse_yaml("a:\n  b: [1]\n  'c' : {d: &x 5, e: *x}\n<<: {f: 1}\n", "c.yaml")
+    f, a = found
+    b, c = found["a"]
+    d, e = found["a"]["c"]
+    assert [each.at for each in (a, b, c, d, e, f)] == [(1, 1), (2, 3), (3, 3), (3, 10), (3, 19), (4, 6)]
+    assert [each.value_at for each in (a, b, c, d, e, f)] == [(2, 3), (2, 6), (3, 9), (3, 13), (3, 22), (4, 9)]
+    assert {each.file for each in (a, f)} == {"c.yaml"} and a == "a"
+    assert parse_yaml(dump_yaml(found), "c.yaml") == found
+
+
 def test_not_a_number_is_a_number():
     assert math.isnan(parse_yaml("a: .nan", "c.yaml")["a"])
 
@@ -73,10 +84,10 @@ def test_references_and_merged_mappings():
 def test_every_name_that_is_given_twice_and_every_tag_is_said_together():
     said = refused("a: 1\nb:\n  c: 1\n  c: 2\na: 2\nd: !!binary aGk=\ne: !!python/object:os.system x\n")
     for expected in (
-        "c.yaml:4: 'c' is given twice, first on line 3",
-        "c.yaml:5: 'a' is given twice, first on line 1",
-        "c.yaml:6: the tag !!binary is not supported",
-        "c.yaml:7: the tag !!python/object:os.system is not supported",
+        "c.yaml:4:3: 'c' is given twice, first on line 3",
+        "c.yaml:5:1: 'a' is given twice, first on line 1",
+        "c.yaml:6:4: the tag !!binary is not supported",
+        "c.yaml:7:4: the tag !!python/object:os.system is not supported",
     ):
         assert expected in said
 
@@ -84,21 +95,21 @@ def test_every_name_that_is_given_twice_and_every_tag_is_said_together():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("? [x]\n: 1", "c.yaml:1: a list or a mapping cannot be a key"),
-        ("a: 1\n~: 1", "c.yaml:2: this key is empty"),
-        ("&a x: 1\n*a : 2", "c.yaml:2: "),
-        ("a: &a [*a]", "c.yaml:1: the alias *a has no complete anchor"),
-        ("a: 1\n---\nb: 2\n", "c.yaml:2: a second document begins here"),
-        ("n: " + "9" * 5000, "c.yaml:1: a number with 5,000 digits"),
+        ("? [x]\n: 1", "c.yaml:1:3: a list or a mapping cannot be a key"),
+        ("a: 1\n~: 1", "c.yaml:2:1: this key is empty"),
+        ("&a x: 1\n*a : 2", "c.yaml:2:"),
+        ("a: &a [*a]", "c.yaml:1:8: the alias *a has no complete anchor"),
+        ("a: 1\n---\nb: 2\n", "c.yaml:2:1: a second document begins here"),
+        ("n: " + "9" * 5000, "c.yaml:1:4: a number with 5,000 digits"),
         ("[" * 100_000, "nested more than 64 levels"),
         ("{a: " * 1000, "nested more than 64 levels"),
         ("- " * 1000, "nested more than 64 levels"),
         ("a: 1\nb: [1", "c.yaml:2"),
-        ("a: 1\nb: \0", "c.yaml:2: this is not YAML: the character U+0000 is not allowed"),
-        ('a: "\\ud83d"', "c.yaml:1: a lone surrogate"),
+        ("a: 1\nb: \0", "c.yaml:2:4: this is not YAML: the character U+0000 is not allowed"),
+        ('a: "\\ud83d"', "c.yaml:1:4: a lone surrogate"),
         ('a: "\\U00110000"', "this is not YAML"),
-        ("a: 1\na: 2\nb: c: d\n", "c.yaml:2: 'a' is given twice"),
-        ("a: 1\na: 2\nb: c: d\n", "c.yaml:3: this is not YAML"),
+        ("a: 1\na: 2\nb: c: d\n", "c.yaml:2:1: 'a' is given twice"),
+        ("a: 1\na: 2\nb: c: d\n", "c.yaml:3:5: this is not YAML"),
         ("<<: 3", "<< requires a mapping"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The error tree: GraftError > InputError > MissingExtra; GateError; Interrupted."""
+"""The error tree (GraftError > InputError > MissingExtra; GateError; Interrupted), and places in files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,50 @@ class Problem:
         place = f"{self.where}: " if self.where else ""
         remedy = f"\n    {self.remedy}" if self.remedy else ""
         return f"{place}{self.what}{remedy}"
+
+
+class Key(str):
+    """A name in a settings file that knows its place; a text like any other in every other way.
+
+    Attributes:
+        file: The file.
+        at: The line and the column of the name, from 1.
+        value_at: Those of its value.
+    """
+
+    def __new__(cls, text: str, file: str, at: tuple[int, int], value_at: tuple[int, int] | None = None) -> Key:
+        made = super().__new__(cls, text)
+        made.file, made.at, made.value_at = file, at, value_at or at
+        return made
+
+    file: str
+    at: tuple[int, int]
+    value_at: tuple[int, int]
+
+    def __deepcopy__(self, memo: object) -> Key:
+        return self
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+
+def renamed(name: str, to: str) -> str:
+    """Return ``to`` with the place of ``name``."""
+    return Key(to, name.file, name.at, name.value_at) if isinstance(name, Key) else to
+
+
+def located(where: str, name: object, of_value: bool = False) -> str:
+    """Return ``FILE:LINE:COLUMN`` of a name in a file; ``where`` itself if the place is not known.
+
+    Args:
+        where: The file, and the section in it; empty for the command line.
+        name: The name, as it was read.
+        of_value: Whether its value is meant.
+    """
+    if not where or not isinstance(name, Key):
+        return where
+    line, column = name.value_at if of_value else name.at
+    return f"{name.file}:{line}:{column}"
 
 
 class GraftError(Exception):

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from graft.errors import Problems
+from graft.errors import Key, Problems
 
 DEEPEST = 64
 """The maximum nesting depth of lists and mappings."""
@@ -35,7 +35,7 @@ class _Open:
     values: Any
     anchor: str | None
     size_before: int
-    key: str | None = None
+    key: Key | None = None
     merged: list[Any] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
 
@@ -44,7 +44,8 @@ def parse(text: str, where: str, remedy: str) -> Any:
     """Return the value of a YAML document.
 
     Differences from YAML 1.1: ``1e-4`` is a number; dates, ``190:20:30``, ``0x1F``, ``010`` and ``1_000`` are text;
-    keys are text; in a list, ``yes``, ``no``, ``on`` and ``off`` are also text.
+    keys are text; in a list, ``yes``, ``no``, ``on`` and ``off`` are also text. Keys know their places
+    (``graft.errors.Key``).
 
     Args:
         text: The document.
@@ -66,6 +67,7 @@ class _Dumper(yaml.SafeDumper):
     """Quotes strings that ``parse`` reads as numbers although YAML 1.1 does not."""
 
 
+_Dumper.add_representer(Key, lambda dumper, key: dumper.represent_str(str(key)))
 _Dumper.add_implicit_resolver("graft:number", re.compile(f"(?:{_NUMBER.pattern})$"), list("-+.0123456789"))
 
 
@@ -94,10 +96,11 @@ class _Reader:
             return
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            line = min(mark.line, text.count("\n")) + 1 if mark else None
+            line = f"{min(mark.line, text.count(chr(10))) + 1}:{mark.column + 1}" if mark else None
             said = ": ".join(filter(None, (error.context, error.problem)))
         except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
+            before = text[: error.position]
+            line = f"{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"
             said = f"the character U+{error.character:04X} is not allowed"
         except (yaml.YAMLError, ValueError) as error:  # ValueError: an escape beyond Unicode
             line, said = None, str(error)
@@ -110,6 +113,7 @@ class _Reader:
             if self.documents > 1:
                 self._stop(event, "a second document begins here", "keep only one document in the file")
         elif isinstance(event, yaml.AliasEvent):
+            self._place_value(event)
             self._add(event, self._referred(event))
         elif isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
@@ -125,13 +129,15 @@ class _Reader:
             self._stop(event, f"lists and mappings are nested more than {DEEPEST} levels", self.remedy)
         if self._expects_key():
             self._stop(event, "a list or a mapping cannot be a key", "write `name: value`")
+        self._place_value(event)
         values: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
         self.open.append(_Open(values, event.anchor, self.size))
 
     def _end(self, event: Any) -> None:
         ended = self.open.pop()
         for below in ended.merged:
-            ended.values = {**below, **ended.values}
+            more = {name: value for name, value in below.items() if name not in ended.values}
+            ended.values = {**more, **ended.values}  # not the other way round: names keep their places
         if ended.anchor:
             self.anchors[ended.anchor] = (ended.values, 1 + self.size - ended.size_before)
         self._add(event, ended.values)
@@ -142,6 +148,7 @@ class _Reader:
         if self._expects_key():
             self._name(event)
             return
+        self._place_value(event)
         value = self._value(event) if event.implicit[0] else self._text(event)
         if event.anchor:
             self.anchors[event.anchor] = (value, 1)
@@ -150,7 +157,7 @@ class _Reader:
     def _name(self, event: Any) -> None:
         """Take the key of the next value of a mapping."""
         inner, plain = self.open[-1], event.implicit[0]
-        inner.key = name = self._text(event)
+        inner.key = name = Key(self._text(event), self.where, _place(event))
         if plain and name in _NOTHING:
             self._said(event, "this key is empty", "write `name: value`")
         if plain and name == _MERGE:
@@ -158,7 +165,12 @@ class _Reader:
         if name in inner.lines:
             what = f"{name[:60]!r} is given twice, first on line {inner.lines[name]}"
             self._said(event, what, "remove one of the two")
-        inner.lines[name] = _line(event)
+        inner.lines[name] = _place(event)[0]
+
+    def _place_value(self, event: Any) -> None:
+        """Note where the value of the open mapping's key begins."""
+        if self.open and self.open[-1].key is not None:
+            self.open[-1].key.value_at = _place(event)
 
     def _add(self, event: Any, value: Any) -> None:
         """Add a complete value to the open list or mapping, or keep it as the document's."""
@@ -236,15 +248,17 @@ class _Reader:
             self._stop(event, what, "shorten the file")
 
     def _said(self, event: Any, what: str, remedy: str) -> None:
-        self.problems.add(what, f"{self.where}:{_line(event)}", remedy)
+        line, column = _place(event)
+        self.problems.add(what, f"{self.where}:{line}:{column}", remedy)
 
     def _stop(self, event: Any, what: str, remedy: str) -> None:
         self._said(event, what, remedy)
         self.problems.raise_if_any()
 
 
-def _line(event: Any) -> int:
-    return int(event.start_mark.line) + 1
+def _place(event: Any) -> tuple[int, int]:
+    """Line and column, from 1."""
+    return int(event.start_mark.line) + 1, int(event.start_mark.column) + 1
 
 
 def _leading_zero(text: str) -> bool:

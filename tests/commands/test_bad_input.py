@@ -294,9 +294,9 @@ def test_an_option_without_its_value(refused, written):
 def test_a_file_of_settings_names_its_lines_keys(refused, written):
     config = written("max_step: 3\nlearning_rate: fast\nlora_r: 0.5\n", "c.yaml")
     err = refused(written(jsonl(ROWS)), "--config", str(config), "--seed", "-1")
-    assert "c.yaml: unknown setting max_step" in err and "did you mean max_steps?" in err
-    assert "c.yaml: learning_rate must be a number" in err and "'fast'" in err
-    assert "c.yaml: lora_r must be a whole number above 0, not 0.5" in err
+    assert "c.yaml:1:1: unknown setting max_step" in err and "did you mean max_steps?" in err
+    assert "c.yaml:2:16: learning_rate must be a number" in err and "'fast'" in err
+    assert "c.yaml:3:9: lora_r must be a whole number above 0, not 0.5" in err
     assert "error: --seed must be a whole number" in err
 
 

@@ -101,7 +101,7 @@ def test_evaluates_options_are_checked_like_all_others(graft, run, rows_file, tm
     code, out, err = graft("evaluate", run, *words)
     assert code == 2 and out == ""
     assert "unknown option --data_file" in err and "did you mean data_files?" in err
-    assert "c.yaml: unknown setting bootstrap_sample" in err
+    assert "c.yaml:2:1: unknown setting bootstrap_sample" in err
     assert "--bootstrap_samples must be a whole number of at least 100, not '7'" in err
 
 

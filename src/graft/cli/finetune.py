@@ -86,9 +86,7 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
     given = laid_over(values, typed)
     problems = Problems()
     with problems.collecting():
-        settings = finetune_settings(given, lambda name: "" if name in typed else _shown(config))
-        check_consistent(settings)
-        return settings
+        return finetune_settings(given, lambda name: "" if name in typed else _shown(config), check_consistent)
     with problems.collecting():
         _look_at_data(given)
     raise InputError(*problems.found)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from graft.commands.data_passes import PREPARE, data_of, data_pass, is_data
-from graft.commands.finetune import finetune
 from graft.config import FinetuneSettings, Settings
 from graft.data.steps import STEPS
 from graft.errors import InputError, did_you_mean
@@ -56,6 +55,8 @@ class Finetune:
 
     def run(self, artifact: Path | None, context: Context) -> Path:
         """A model that an earlier pass left is the base, and a prepared data set is trained on."""
+        from graft.commands.finetune import finetune
+
         update: dict[str, Any] = {"output_path": context.output, **data_of(artifact)}
         if artifact is not None and not data_of(artifact):
             update |= {"model_name_or_path": str(artifact), "model_revision": None}

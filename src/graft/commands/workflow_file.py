@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +12,13 @@ from graft.commands.passes import Pass, is_tuning, pass_class
 from graft.config import FinetuneSettings, Settings, build, option_names
 from graft.config.types import as_path
 from graft.documents import shown
-from graft.errors import InputError, Problems, did_you_mean
+from graft.errors import InputError, Problems, did_you_mean, located, renamed
 from graft.planning.settings import by_setting, finetune_settings, laid_over, settings_class
 from graft.training.consistency import check_consistent
 
 MODEL_TYPES = frozenset({"pytorchmodel", "hfmodel", "huggingfacemodel"})
 MODEL = {"model_path": "model_name_or_path", "model_name": "model_name_or_path", "task": "task"}
+MODEL_LOADING = {"revision": "model_revision", "token": "token"}
 LOAD = {
     "data_name": "data_name",
     "data_files": "data_files",
@@ -25,7 +26,7 @@ LOAD = {
     "subset": "data_config_name",
 }
 EVAL = {"data_files": "eval_data_files", "split": "eval_split"}
-PREPARE = {
+PREPARING = {
     "text_template": "text_template",
     "max_seq_len": "max_length",
     "max_length": "max_length",
@@ -54,23 +55,30 @@ class Workflow:
     output: Path | None
 
 
-def read_workflow(document: Mapping[str, Any], where: str, over: Mapping[str, Any] = NOTHING_ELSE) -> Workflow:
-    """The workflow that a file describes; ``over`` are settings that win over the file's.
+Check = Callable[[FinetuneSettings], object]
+
+
+def read_workflow(
+    document: Mapping[str, Any],
+    where: str,
+    over: Mapping[str, Any] = NOTHING_ELSE,
+    check: Check = check_consistent,
+) -> Workflow:
+    """The workflow that a file describes.
+
+    Args:
+        document: The file.
+        where: Its name.
+        over: Settings that win over the file's.
+        check: Looks at the settings of each pass that tunes, before an earlier pass takes hours.
 
     Raises:
         InputError: with everything unknown or out of place in it.
     """
     if not _has_sections(document):
-        settings = _consistent(laid_over(document, over), where)
+        settings = finetune_settings(laid_over(document, over), where, check)
         return Workflow((Step("finetune", pass_class("finetune"), settings),), settings.output_path)
-    return _Reader(where).workflow(document, over)
-
-
-def _consistent(values: Mapping[str, Any], where: str) -> FinetuneSettings:
-    """The settings of a pass, checked before an earlier pass takes hours."""
-    settings = finetune_settings(values, where)
-    check_consistent(settings)
-    return settings
+    return _Reader(where, check).workflow(document, over)
 
 
 def flat_settings(document: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -97,34 +105,43 @@ class _Parts(NamedTuple):
 class _Reader:
     """Reads a workflow file, and collects everything wrong in it."""
 
-    def __init__(self, where: str) -> None:
-        self.where, self.problems = where, Problems()
+    def __init__(self, where: str, check: Check = check_consistent) -> None:
+        self.where, self.check, self.problems = where, check, Problems()
+        self.types: dict[str, str] = {}
+        """The key ``type`` of each pass that has one."""
 
     def workflow(self, document: Mapping[str, Any], over: Mapping[str, Any]) -> Workflow:
         """The workflow in ``document``; the settings in ``over`` win over the file's."""
         over = by_setting(over, document)
         common, data, passes = self._parts(document)
         if not passes:
-            self.problems.add("there are no passes", self.where, "passes: {lora: {type: LoRA}}")
+            self.problems.add("there are no passes", self._at(document, "passes"), "passes: {lora: {type: LoRA}}")
+            with self.problems.collecting():
+                finetune_settings(laid_over(laid_over(common, data.get("", {})), over), self.where, self.check)
         steps = [self._step(name, *given, common, data, over) for name, given in passes.items()]
-        output = self._output(over.get("output_path", common.get("output_path")), steps)
+        output = self._output(over.get("output_path", common.get("output_path")), steps, document)
+        self.problems.found = list(dict.fromkeys(self.problems.found))  # of what several passes share
         self.problems.raise_if_any()
         return Workflow(tuple(step for step in steps if step), output)
 
-    def _output(self, given: Any, steps: Sequence[Step | None]) -> Path | None:
+    def _output(self, given: Any, steps: Sequence[Step | None], document: Mapping[str, Any]) -> Path | None:
         """The folder of the workflow: the one given for all of it, or by its only pass."""
         output = None
         try:
             output = as_path(given, output=True) if isinstance(given, (str, Path)) else None
         except ValueError as error:
-            self.problems.add(f"output_path {error}", self.where)
+            self.problems.add(f"output_path {error}", self._at(document, "output_path"))
         if given is not None and not isinstance(given, (str, Path)):
-            self.problems.add(f"output_path must be a path, not {shown(given)}", self.where)
+            what, where = f"output_path must be a path, not {shown(given)}", self._at(document, "output_path")
+            if all(problem.where != where for problem in self.problems.found):  # a pass has said it
+                self.problems.add(what, where)
         of_passes = {step.name: getattr(step.settings, "output_path", None) for step in steps if step is not None}
         others = {name: path for name, path in of_passes.items() if path not in {None, output}}
         if others and len(steps) > 1:
             what = f"{', '.join(others)} cannot set an output folder: each pass has its own folder in the workflow's"
-            self.problems.add(what, self.where, "set output_path at the top of the file")
+            passes = self._mapping(document.get("passes"), "passes", document)
+            where = self._at(passes, next(iter(others)))
+            self.problems.add(what, where, "set output_path at the top of the file")
         return output if len(steps) > 1 else next(iter(others.values()), output)
 
     def flat(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,23 +150,23 @@ class _Reader:
         name, (kind, config) = next(iter(passes.items()), ("finetune", ("finetune", {})))
         if len(passes) > 1 or not is_tuning(kind):
             what = f"graft finetune runs one tuning pass, but this file has: {', '.join(passes)}"
-            self.problems.add(what, self.where, "use graft run --config")
+            self.problems.add(what, self._at(document, "passes"), "use graft run --config")
         values = self._tuning(name, kind, config, common, data)
         self.problems.raise_if_any()
         return values
 
     def _parts(self, document: Mapping[str, Any]) -> _Parts:
-        entries = self._mapping(document.get("passes"), "passes")
-        passes = {name: self._pass(name, entry) for name, entry in entries.items()}
-        training = self._mapping(document.get("training_config"), "training_config")
+        entries = self._mapping(document.get("passes"), "passes", document)
+        passes = {name: self._pass(name, entries) for name in entries}
+        training = self._mapping(document.get("training_config"), "training_config", document)
         components = [training, *({"method": kind.lower()} for kind, _ in passes.values())]
         top = {name: value for name, value in document.items() if name not in SECTIONS or name == "output_path"}
         common = by_setting(self._known_alone(top, components), *components)
-        common |= self._model(document.get("model", document.get("input_model")))
+        common |= self._model(document)
         if document.get("workflow_id"):
             common["task_name"] = str(document["workflow_id"])
         common = laid_over(common, by_setting(training, common, *components))
-        return _Parts(common, self._data_configs(document.get("data_configs")), passes)
+        return _Parts(common, self._data_configs(document), passes)
 
     def _known_alone(self, top: Mapping[str, Any], components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What stands at the top of the file without what is unknown there."""
@@ -161,26 +178,29 @@ class _Reader:
             self._unknown(name, "", [*SECTIONS, *known])
         return {name: value for name, value in top.items() if name not in unknown}
 
-    def _model(self, given: Any) -> dict[str, Any]:
+    def _model(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        section = "model" if "model" in document else "input_model"
+        given = document.get(section)
         if given is None or isinstance(given, str):
-            return {"model_name_or_path": given} if given else {}
-        model = self._mapping(given, "model")
+            return {renamed(_key(document, section), "model_name_or_path"): given} if given else {}
+        model = self._mapping(given, section, document)
         kind = str(model.get("type", "HfModel"))
         if kind.lower() not in MODEL_TYPES:
             what = f"graft cannot tune a model of type {kind!r}"
-            self.problems.add(what, f"{self.where}: model", "use type: PyTorchModel or HfModel")
+            self.problems.add(what, self._at(model, "type", "model"), "use type: PyTorchModel or HfModel")
         flat = {**{k: v for k, v in model.items() if k not in {"type", "config"}}, **self._config(model, "model")}
-        loading = self._mapping(flat.pop("load_kwargs", None), "model.load_kwargs")
-        of_the_hub = {"revision": "model_revision", "token": "token"}
-        return self._renamed({**flat, **loading}, {**MODEL, **of_the_hub}, "model")
+        loading = self._mapping(flat.get("load_kwargs"), "model.load_kwargs", flat)
+        flat.pop("load_kwargs", None)
+        return self._renamed({**flat, **loading}, {**MODEL, **MODEL_LOADING}, "model")
 
-    def _data_configs(self, given: Any) -> dict[str, dict[str, Any]]:
+    def _data_configs(self, document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """By name; the first one's name is also ``""``."""
+        given = document.get("data_configs")
         entries = given if isinstance(given, list) else [given] if given else []
         found: dict[str, dict[str, Any]] = {}
         for number, entry in enumerate(entries):
             place = f"data_configs[{number}]"
-            config = self._mapping(entry, place)
+            config = self._mapping(entry, place, document, "data_configs")
             load = self._section(config, "load_dataset_config", place)
             prepare = self._section(config, "pre_process_data_config", place)
             loader = self._section(config, "dataloader_config", place)
@@ -188,7 +208,7 @@ class _Reader:
             for name in set(config) - set(known):
                 self._unknown(name, place, known)
             read = self._renamed(load, LOAD, f"{place}.load_dataset_config")
-            read |= self._renamed(prepare, PREPARE, f"{place}.pre_process_data_config")
+            read |= self._renamed(prepare, PREPARING, f"{place}.pre_process_data_config")
             read |= self._renamed(loader, LOADER, f"{place}.dataloader_config")
             found[str(config.get("name", number))] = read
             found.setdefault("", read)
@@ -205,28 +225,37 @@ class _Reader:
     ) -> Step | None:
         place = f"{self.where}: passes.{name}"
         try:
-            cls = pass_class(kind)
+            cls = self._class(name, kind)
             if is_data(kind):
                 return Step(name, cls, build(cls.Config, self._preparing(name, config, common, data, over), place))
             if not is_tuning(kind):
                 return Step(name, cls, build(cls.Config, config, place))
             values = self._tuning(name, kind, config, common, data)
-            return Step(name, cls, _consistent(laid_over(values, over), place))
+            return Step(name, cls, finetune_settings(laid_over(values, over), place, self.check))
         except InputError as error:
             self.problems.found.extend(error.problems)
             return None
 
-    def _pass(self, name: str, entry: Any) -> tuple[str, dict[str, Any]]:
+    def _class(self, name: str, kind: str) -> type[Pass]:
+        try:
+            return pass_class(kind)
+        except InputError as error:
+            where = located(f"{self.where}: passes.{name}", self.types.get(name, name), of_value=name in self.types)
+            raise InputError(*[replace(problem, where=problem.where or where) for problem in error.problems]) from None
+
+    def _pass(self, name: str, entries: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """A pass's type, which its name may be, and its settings, whether in ``config`` or beside ``type``."""
         place = f"passes.{name}"
-        given = self._mapping(entry, place)
+        given = self._mapping(entries[name], place, entries, name)
         beside = {key: value for key, value in given.items() if key not in {"type", "config"}}
         kind = given.get("type")
         if kind is None and ":" in name:  # a name is no place for code
-            self.problems.add(f"{place} has no type", self.where, "type: path/to/file.py:Name")
+            self.problems.add(f"{place} has no type", self._at(entries, name), "type: path/to/file.py:Name")
         elif kind is not None and not isinstance(kind, str):
-            self.problems.add(f"{place}.type must be text, not {shown(kind)}", self.where, "type: LoRA")
+            self.problems.add(f"{place}.type must be text, not {shown(kind)}", self._at(given, "type"), "type: LoRA")
         else:
+            if kind:
+                self.types[name] = _key(given, "type")
             return kind or name, beside | self._config(given, place)
         return "finetune", {}
 
@@ -252,16 +281,21 @@ class _Reader:
         data: Mapping[str, Mapping[str, Any]],
     ) -> dict[str, Any]:
         """Settings of a tuning pass: its own over the data's over what holds for all."""
-        config |= self._mapping(config.pop("training_args", None), f"passes.{name}.training_args")
+        config |= self._mapping(config.get("training_args"), f"passes.{name}.training_args", config)
+        config.pop("training_args", None)
         values = laid_over(common, self._data(config, data, f"{self.where}: passes.{name}"))
         method = {} if kind.lower() == "finetune" else {"method": kind.lower()}
         return {**laid_over(values, config), **method}
 
     def _data(self, config: dict[str, Any], data: Mapping[str, Mapping[str, Any]], place: str) -> dict[str, Any]:
         """What the pass trains on and is judged by, of the data configurations it names."""
-        train, held_out = (self._name(config, f"{side}_data_config", place) for side in ("train", "eval"))
+        keys = {side: _key(config, f"{side}_data_config") for side in ("train", "eval")}
+        train, held_out = (self._name(config, key, place) for key in keys.values())
+        named = {held_out: keys["eval"], train: keys["train"]}
         for name in {train, held_out} - {""} - set(data):
-            self.problems.add(f"unknown data configuration {name!r}", place, did_you_mean(name, data))
+            self.problems.add(
+                f"unknown data configuration {name!r}", located(place, named[name], True), did_you_mean(name, data)
+            )
         found = dict(data.get(train, {}))
         other = data.get(held_out, {}) if held_out else {}
         back = {setting: name for name, setting in LOAD.items()}
@@ -272,17 +306,17 @@ class _Reader:
         given = config.pop(key, None)
         if isinstance(given, (str, int)) or given is None:
             return "" if given is None else str(given)
-        self.problems.add(f"{key} must be the name of a data configuration, not {shown(given)}", place)
+        what = f"{key} must be the name of a data configuration, not {shown(given)}"
+        self.problems.add(what, located(place, key, of_value=True))
         return ""
 
     def _section(self, config: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
-        section = self._mapping(config.get(name), f"{place}.{name}")
-        inner = self._mapping(section.pop("params", None), f"{place}.{name}.params")
-        section.pop("type", None)
-        return {**section, **inner}
+        section = self._mapping(config.get(name), f"{place}.{name}", config)
+        inner = self._mapping(section.get("params"), f"{place}.{name}.params", section)
+        return {**{key: value for key, value in section.items() if key not in {"params", "type"}}, **inner}
 
     def _config(self, given: Mapping[str, Any], place: str) -> dict[str, Any]:
-        return self._mapping(given.get("config"), f"{place}.config")
+        return self._mapping(given.get("config"), f"{place}.config", given)
 
     def _renamed(self, given: Mapping[str, Any], names: Mapping[str, str], place: str) -> dict[str, Any]:
         """``given`` by the settings that ``names`` stand for, which may be called by any of their own names, too."""
@@ -296,20 +330,34 @@ class _Reader:
             elif field in found and found[field] != value:
                 self.problems.add(
                     f"{name} is another name of {field}, and both are given with different values",
-                    f"{self.where}: {place}",
+                    located(f"{self.where}: {place}", name),
                 )
             elif value is not None:
-                found[field] = value
+                found[renamed(name, field)] = value
         return found
 
-    def _mapping(self, given: Any, place: str) -> dict[str, Any]:
+    def _mapping(
+        self, given: Any, place: str, inside: Mapping[str, Any] = NOTHING_ELSE, name: str = ""
+    ) -> dict[str, Any]:
+        """A section, which must be a mapping; it is the value of ``name``, else of the last part of ``place``."""
         if given is None:
             return {}
         if not isinstance(given, dict):
-            self.problems.add(f"{place} must be a mapping, not {shown(given)}", self.where)
+            where = self._at(inside, name or place.rpartition(".")[2])
+            self.problems.add(f"{place} must be a mapping, not {shown(given)}", where)
             return {}
-        return {str(name): value for name, value in given.items()}
+        return {name if isinstance(name, str) else str(name): value for name, value in given.items()}
+
+    def _at(self, inside: Mapping[str, Any], name: str, section: str = "") -> str:
+        """Where in the file the value of a name is."""
+        where = f"{self.where}: {section}" if section else self.where
+        return located(where, _key(inside, name), of_value=True)
 
     def _unknown(self, name: object, place: str, names: Mapping[str, Any] | Sequence[str]) -> None:
         where = f"{self.where}: {place}" if place else self.where
-        self.problems.add(f"unknown key {str(name)!r}", where, did_you_mean(str(name), names))
+        self.problems.add(f"unknown key {str(name)!r}", located(where, name), did_you_mean(str(name), names))
+
+
+def _key(inside: Mapping[str, Any], name: str) -> str:
+    """A name as it was read, with its place."""
+    return next((key for key in inside if key == name), name)

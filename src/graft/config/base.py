@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from graft.config.describe import bounds, in_words, names_of, options_of, refusal, takes_several
 from graft.config.types import as_path
 from graft.documents import shown
-from graft.errors import Problem, Problems, did_you_mean
+from graft.errors import Problem, Problems, did_you_mean, located
 from graft.plain_text import lone_surrogate
 
 
@@ -99,12 +99,12 @@ def build(
         shown = name if place else f"--{name}"
         if key not in names:
             what = f"unknown setting {shown}" if place else f"unknown option {shown}"
-            problems.add(what, place, did_you_mean(key, names))
+            problems.add(what, located(place, name), did_you_mean(key, names))
         elif names[key] in values and values[names[key]] != value:
             other = typed[names[key]][0]
-            problems.add(f"{shown} and {other} are the same setting, given with different values", place)
+            problems.add(f"{shown} and {other} are the same setting, given with different values", located(place, name))
         else:
-            values[names[key]], typed[names[key]] = value, (shown, place)
+            values[names[key]], typed[names[key]] = value, (shown, located(place, name, of_value=True))
     wrong = _invalid(cls, values, typed)
     problems.found.extend(wrong.values())
     if check is not None:

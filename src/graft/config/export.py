@@ -5,24 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
-
 from graft.config.base import Settings, setting
 from graft.config.common import ModelSettings
-from graft.config.types import Paths
+from graft.config.types import Paths, renaming
 
 FORMATS = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
 PLACEMENTS = {"merge": "merged", "switch": "hot-swappable", "switchable": "hot-swappable"}
 
 
-def _renamed(names: dict[str, str]) -> BeforeValidator:
-    return BeforeValidator(lambda value: names.get(value, value) if isinstance(value, str) else value)
-
-
-ExportPrecision = Annotated[Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"], _renamed(FORMATS)]
+ExportPrecision = Annotated[Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"], renaming(FORMATS)]
 """The number format of exported weights; ``fp32``, ``bf16`` and ``fp16`` are also accepted."""
 
-AdapterPlacement = Annotated[Literal["auto", "merged", "hot-swappable"], _renamed(PLACEMENTS)]
+AdapterPlacement = Annotated[Literal["auto", "merged", "hot-swappable"], renaming(PLACEMENTS)]
 """Where an adapter goes; ``merge`` and ``switch`` are also accepted."""
 
 

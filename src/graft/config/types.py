@@ -155,14 +155,28 @@ Template = Annotated[str, BeforeValidator(_unescaped)]
 Pairs = Annotated[Mapping[str, Any], BeforeValidator(_pairs)]
 
 
-def _format(value: Any) -> Any:
-    """Replace common abbreviations of number formats."""
-    short = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "no": "float32"}
-    return short.get(value, value) if isinstance(value, str) else value
+def renaming(names: Mapping[str, str]) -> BeforeValidator:
+    """Return a validator that replaces abbreviations; ``abbreviations_of`` finds them."""
+
+    def rename(value: Any) -> Any:
+        return names.get(value, value) if isinstance(value, str) else value
+
+    rename.abbreviations = tuple(names)  # type: ignore[attr-defined]
+    return BeforeValidator(rename)
 
 
-Precision = Annotated[Literal["auto", "float32", "bfloat16", "float16"], BeforeValidator(_format)]
-OnLong = Annotated[
-    Literal["truncate", "drop", "error"], BeforeValidator(lambda value: "error" if value == "raise" else value)
-]
-Engine = Annotated[Literal["exact", "int8", "bfloat16", "plain", "auto", "packed"], BeforeValidator(_format)]
+def abbreviations_of(annotation: Any) -> tuple[str, ...]:
+    """Return the texts that a type accepts in place of its values."""
+    found: list[str] = []
+    for part in (*getattr(annotation, "__metadata__", ()), *get_args(annotation)):
+        found += getattr(getattr(part, "func", None), "abbreviations", ())
+        found += abbreviations_of(part)
+    return tuple(dict.fromkeys(found))
+
+
+_FORMATS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "no": "float32"}
+"""Common abbreviations of number formats."""
+
+Precision = Annotated[Literal["auto", "float32", "bfloat16", "float16"], renaming(_FORMATS)]
+OnLong = Annotated[Literal["truncate", "drop", "error"], renaming({"raise": "error"})]
+Engine = Annotated[Literal["exact", "int8", "bfloat16", "plain", "auto", "packed"], renaming(_FORMATS)]

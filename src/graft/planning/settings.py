@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from graft.config import Component, FinetuneSettings, Settings, build, compose, option_names
-from graft.errors import InputError, Problems
+from graft.errors import InputError, Key, Problems, located, renamed
 from graft.methods import METHODS
 from graft.registry import Registry, absolute_reference, installed_names
+
+S = TypeVar("S", bound=Settings)
 
 
 def settings_class(*given: Mapping[str, Any]) -> type[FinetuneSettings]:
@@ -93,12 +97,17 @@ def component_registries() -> Mapping[str, Callable[[], Registry[Any]]]:
     return _REGISTRIES
 
 
-def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], str] = "") -> FinetuneSettings:
+def finetune_settings(
+    values: Mapping[str, Any],
+    where: str | Callable[[str], str] = "",
+    check: Callable[[FinetuneSettings], object] | None = None,
+) -> FinetuneSettings:
     """Settings of ``graft finetune``, of its components, and ``transformers.TrainingArguments``, in one mapping.
 
     Args:
         values: settings by any of their names, to values as they are written.
         where: the file they stand in, or a function that says for each name in which (see ``build``).
+        check: looks at the settings further; what it refuses gets the place of the first option that it names.
 
     Raises:
         InputError: when anything is unknown or out of bounds; all of it at once.
@@ -112,16 +121,19 @@ def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], st
     if extra:
         from graft.training.arguments import check_fields
 
-        with problems.collecting():
-            check_fields(extra, set(known), where if callable(where) else lambda name: where)
+        valid = {}
+        for name, value in extra.items():
+            with problems.collecting():
+                check_fields({name: value}, set(known), where if callable(where) else lambda name: where)
+                valid[name] = value
         given = own.get("training_arguments") or {}
         if isinstance(given, Mapping):  # whatever else it is, is refused below
-            own["training_arguments"] = {**given, **extra}
+            own["training_arguments"] = {**given, **valid}
     settings: FinetuneSettings | None = None
     with problems.collecting():
-        settings = build(cls, own, where)
+        settings = build(cls, own, where, check and (lambda made: placed(check, made, values, where)))
     with problems.collecting():
-        _check_method(own)
+        _check_method(own, known, where)
     problems.raise_if_any()
     assert settings is not None
     if ":" not in settings.method:
@@ -129,15 +141,51 @@ def finetune_settings(values: Mapping[str, Any], where: str | Callable[[str], st
     return settings.model_copy(update={"method": absolute_reference(settings.method)})
 
 
-def _check_method(given: Mapping[str, Any]) -> None:
+def _check_method(given: Mapping[str, Any], known: Mapping[str, str], where: str | Callable[[str], str]) -> None:
     """Check the name of the method, without importing it; one in a file is loaded where it is needed.
 
     Raises:
         InputError: If no method has this name.
     """
-    name = given.get("method")
-    if isinstance(name, str) and ":" not in name and name not in METHODS.names():
-        METHODS.get(name)
+    for key, name in given.items():
+        if known[key.replace("-", "_")] != "method" or not isinstance(name, str) or ":" in name:
+            continue
+        if name not in METHODS.names():
+            place = located(where(key) if callable(where) else where, key, of_value=True)
+            try:
+                METHODS.get(name)
+            except InputError as error:
+                raise InputError(*[replace(problem, where=place) for problem in error.problems]) from None
+
+
+def placed(
+    check: Callable[[S], object],
+    settings: S,
+    values: Mapping[str, Any],
+    where: str | Callable[[str], str],
+) -> None:
+    """Run ``check``, and say where in a file the first setting is that a problem names.
+
+    Raises:
+        InputError: What ``check`` raises, with places.
+    """
+    try:
+        check(settings)
+    except InputError as error:
+        passed = values.get("training_arguments")
+        keys = {name.replace("-", "_"): name for name in (*values, *(passed if isinstance(passed, Mapping) else ()))}
+        known = option_names(type(settings))
+        keys |= {known[name]: key for name, key in keys.items() if name in known}
+        found = []
+        for problem in error.problems:
+            named = next((keys[name] for name in _OPTION.findall(problem.what) if name in keys), None)
+            place = (where(named) if callable(where) else where) if named is not None else ""
+            at = located(place, named) if isinstance(named, Key) else ""
+            found.append(replace(problem, where=problem.where or at))
+        raise InputError(*found) from None
+
+
+_OPTION = re.compile(r"--(\w+)")
 
 
 def _lifted(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
@@ -179,5 +227,6 @@ def by_setting(given: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str
     for name, value in given.items():
         key = str(name).replace("-", "_")
         canonical = known.get(key, str(name))
-        found[canonical if canonical not in found and (canonical == name or canonical not in given) else name] = value
+        ours = canonical not in found and (canonical == name or canonical not in given)
+        found[renamed(name, canonical) if ours else name] = value
     return found

@@ -20,10 +20,10 @@ from graft.methods.base import Method
 from graft.models.load import Kind
 from graft.tasks.encoding import Encoding
 from graft.tasks.label_space import LabelSpace
-from graft.training.objective import Objective
 
 if TYPE_CHECKING:
     from graft.tasks.snippet import Usage
+    from graft.training.objective import Objective
 
 TEMPLATES = frozenset({"text_template", "prompt_template", "completion_template", "column_mapping"})
 """Settings that say which columns are the prompt and which the answer."""

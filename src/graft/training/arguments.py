@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from graft.config import IN_WORDS, TrainingSettings, in_words, one_of, option_names, refusal, takes_several
-from graft.errors import InputError, Problems, did_you_mean
+from graft.errors import InputError, Problems, did_you_mean, located
+from graft.training.argument_fields import argument_fields
 from graft.training.passed_fields import FORMER, FORMER_SWITCHES, OFF, PASSED_FIELDS, RENAMED, PassedField
 
 if TYPE_CHECKING:
@@ -20,16 +21,14 @@ if TYPE_CHECKING:
 
     from graft.training.schedule import TrainingPlan
 
+MOST_NAMES = 12
+"""The maximum number of names that an error lists."""
+
 
 @functools.cache
 def _defaults() -> Mapping[str, Any]:
     """Every field of the installed ``TrainingArguments`` with its default."""
-    from transformers import TrainingArguments
-
-    return {
-        field.name: [] if callable(field.default_factory) else field.default
-        for field in dataclasses.fields(TrainingArguments)
-    }
+    return {name: field.default for name, field in argument_fields().items()}
 
 
 @functools.cache
@@ -56,7 +55,7 @@ def check_fields(
     values: dict[str, Any] = {}
     for name, value in given.items():
         with problems.collecting():
-            values |= _checked(name, value, where(name), known)
+            values |= _checked(name, value, located(where(name), name), known)
     problems.raise_if_any()
     return values
 
@@ -94,11 +93,9 @@ def _checked(name: str, value: Any, place: str, known: set[str]) -> dict[str, An
 
 def _of_setting(field: str, value: Any, shown: str, place: str) -> Any:
     """The value of a field that is a setting of graft's own; a field that nobody knows is refused."""
-    from transformers import __version__
-
     if field in option_names(TrainingSettings):
         return value
-    what = f"{shown} is a field of transformers {__version__} that this version of graft does not know"
+    what = f"{shown} is a field of transformers {version('transformers')} that this version of graft does not know"
     raise InputError(what, where=place, remedy="omit it, or install another version of graft or of transformers")
 
 
@@ -109,9 +106,7 @@ def _refusal(passed: PassedField, shown: str, value: Any, place: str) -> InputEr
 
 @functools.cache
 def _types() -> Mapping[str, Any]:
-    from transformers import TrainingArguments
-
-    return typing.get_type_hints(TrainingArguments)
+    return {name: field.annotation for name, field in argument_fields().items()}
 
 
 def _validated(annotation: Any, value: Any, shown: str, place: str) -> Any:
@@ -123,7 +118,10 @@ def _validated(annotation: Any, value: Any, shown: str, place: str) -> Any:
     from pydantic import TypeAdapter
 
     names = _names(annotation)
-    kind = one_of(names) if names else in_words(annotation)
+    kind = in_words(annotation)
+    if names:
+        more = [f"another of {len(names)} names"] if len(names) > MOST_NAMES else []
+        kind = one_of([*(names[:3] if more else names), *more])
     parsed = _parsed(value)
     if parsed is False and "no" in names:
         parsed = "no"  # as YAML 1.1 reads a bare no

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graft.config import FinetuneSettings
 from graft.data.tokenize import TokenizedExample
@@ -14,7 +14,9 @@ from graft.progress import Reporter
 from graft.training.losses import DEFAULT, LOSSES
 from graft.training.losses.base import given_arguments
 from graft.training.losses.load import load_loss
-from graft.training.objective import Objective
+
+if TYPE_CHECKING:
+    from graft.training.objective import Objective
 
 DISTILLATION = "distillation"
 
