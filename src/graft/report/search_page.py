@@ -12,7 +12,7 @@ from graft.report.best_settings import best_yaml
 from graft.report.format import duration, interval_text, probability, when
 from graft.report.page import STATUSES
 from graft.report.search_charts import beyond, costs, history
-from graft.report.search_importance import FEWEST, importance
+from graft.report.search_importance import Importance, importance
 from graft.report.search_luck import AgainstBase, Luck, against_base, luck, luck_in_words, sureness
 from graft.report.search_parallel import parallel
 from graft.report.search_table import trials_csv
@@ -98,6 +98,7 @@ def render_search(view: SearchView) -> str:
         date=when(manifest.finished or manifest.started),
         error=shared(manifest.error or ""),
         commands=_commands(view),
+        statuses=view.counts,
         tally=[(name, {"failed": "bad"}.get(name, ""), count) for name, count in view.counts.items()],
         facts=shared(facts(view)),
         figure=view.metric.figure,
@@ -116,8 +117,7 @@ def render_search(view: SearchView) -> str:
         history=history(view),
         beyond=beyond(view),
         parallel=parallel(view),
-        importance=importance(view),
-        FEWEST=FEWEST,
+        importance=importance(view) if view.status != "running" else Importance(why_not="the search is running"),
         costs=costs(view),
         names=view.names,
         orders=shared(_orders(view)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 
 from markupsafe import Markup
 
@@ -103,9 +104,10 @@ class _Drawing:
         room = (self.width - 2 * MARGIN) / max(len(ticks), 1)
         every = max(1, -(-int(5 * LETTER) // max(int(room), 1)))
         letters = max(3, int(room * every / LETTER) - 1)
+        shown = _distinct([tick.words for tick in ticks], letters)
         found = []
-        for tick in ticks[::every]:
-            words, x = cut(tick.words, letters), self.x(tick.place)
+        for tick, words in list(zip(ticks, shown, strict=True))[::every]:
+            x = self.x(tick.place)
             half = len(words) * LETTER / 2
             anchor = "start" if x - half < 2 else "end" if x + half > self.width - 2 else "middle"
             found.append(svg.text(x, y, words, "tick", anchor))
@@ -157,3 +159,11 @@ class _Drawing:
             svg.text(middle, y + VALUE, shown, "value", "middle"),
             class_="reading",
         )
+
+
+def _distinct(names: Sequence[str], letters: int) -> list[str]:
+    """Return the names in so many letters; of long ones without what all begin with."""
+    if all(len(name) <= letters for name in names) or len(names) < 2:
+        return list(names)
+    shared = sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False)))
+    return [cut(f"…{name[shared:]}" if shared > 2 and name[shared:] else name, letters) for name in names]
