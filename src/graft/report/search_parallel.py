@@ -103,7 +103,7 @@ class _Drawing:
         """The words of the marks: cut to their room; where there are too many, only some of them."""
         room = (self.width - 2 * MARGIN) / max(len(ticks), 1)
         every = max(1, -(-int(5 * LETTER) // max(int(room), 1)))
-        letters = max(3, int(room * every / LETTER) - 1)
+        letters = max(3, int(room * every / (1.15 * LETTER)) - 1)
         shown = _distinct([tick.words for tick in ticks], letters)
         found = []
         for tick, words in list(zip(ticks, shown, strict=True))[::every]:
@@ -162,8 +162,16 @@ class _Drawing:
 
 
 def _distinct(names: Sequence[str], letters: int) -> list[str]:
-    """Return the names in so many letters; of long ones without what all begin with."""
+    """Return the names in so many letters; of long ones without what all begin and end with."""
     if all(len(name) <= letters for name in names) or len(names) < 2:
         return list(names)
-    shared = sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False)))
-    return [cut(f"…{name[shared:]}" if shared > 2 and name[shared:] else name, letters) for name in names]
+    ahead = _common(names)
+    behind = min(_common([name[::-1] for name in names]), min(map(len, names)) - ahead)
+    if max(ahead, behind) < 3:
+        return [cut(name, letters) for name in names]
+    return [f"…{name[ahead : len(name) - behind]}"[: max(3, letters - 1)] for name in names]
+
+
+def _common(names: Sequence[str]) -> int:
+    """The number of letters that all names begin with."""
+    return sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False)))

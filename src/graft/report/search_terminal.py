@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
 from graft.report.figure_table import print_figures
@@ -23,6 +26,9 @@ MOST = 5
 """Trials that are printed, the best ones; trials.csv has all."""
 LONGEST = 30
 """Letters of a value."""
+UNBOUNDED = 100_000
+NARROW = 64
+"""Columns of a terminal in which a table has no room."""
 
 
 def print_search(folder: Path, console: Console) -> None:
@@ -79,16 +85,46 @@ def _trial(trial: TrialRecord | None) -> dict[str, Any] | None:
 
 
 def _print_trials(view: SearchView, console: Console) -> None:
+    """The best trials, with a column for each setting, or where these are too wide with one for all."""
     shown = view.ranked[:MOST]
     shown += [trial for trial in view.trials if trial.number == 0 and trial not in shown]
     rows = [_row(view, trial) for trial in shown]
-    print_figures(console, ("", view.metric.label, "status", *view.names, "steps", "time"), rows)
+    headings = ("trial", view.metric.label, "status", *view.names, "steps", "time")
+    wide = _table(headings, rows)
+    if Measurement.get(console, console.options.update(max_width=UNBOUNDED), wide).maximum <= console.width:
+        console.print(wide)
+    elif console.width < NARROW:
+        print_figures(console, headings, [(f"trial {first}", *others) for first, *others in rows])
+    else:
+        console.print(
+            _table((*headings[:3], "settings"), [(*row[:3], _joined(view, row)) for row in rows], folded=True)
+        )
     rest = len(view.trials) - len(shown)
     if rest > 0:
         console.print(Text(f"and {rest:,} more, all in {TABLE}", style="dim"))
 
 
-def _row(view: SearchView, trial: TrialRecord) -> tuple[str | Text, ...]:
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], folded: bool = False) -> Table:
+    """The trials as a table; ``folded``: the last column has several lines."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place, heading in enumerate(headings):
+        is_last = folded and place == len(headings) - 1
+        is_text = heading == "status" or is_last
+        table.add_column(Text(heading), justify="left" if is_text else "right", overflow="fold", no_wrap=not is_last)
+    for row in rows:
+        table.add_row(*(Text(cell, style="bold" if place == 1 else "") for place, cell in enumerate(row)))
+    return table
+
+
+def _joined(view: SearchView, row: Sequence[str]) -> str:
+    """The settings of a row by name, its steps and its time."""
+    pairs = zip(view.names, row[3 : 3 + len(view.names)], strict=True)
+    steps, time = row[-2:]
+    cost = [f"{steps} steps" if steps else "", time]
+    return ", ".join([*(f"{name} {value}" for name, value in pairs if value), *filter(None, cost)])
+
+
+def _row(view: SearchView, trial: TrialRecord) -> tuple[str, ...]:
     is_winner = view.winner is not None and trial.number == view.winner.number
     status = "best" if is_winner else f"equal to {trial.same_as}" if trial.status == "duplicate" else trial.status
     if trial.number == 0:
@@ -97,4 +133,4 @@ def _row(view: SearchView, trial: TrialRecord) -> tuple[str | Text, ...]:
     settings = (cut(written(trial.settings[name]), LONGEST) if name in trial.settings else "" for name in view.names)
     steps = f"{trial.steps:,}" if trial.steps else ""
     time = duration(trial.seconds) if trial.seconds else ""
-    return (f"trial {trial.number}", Text(value, style="bold"), status, *settings, steps, time)
+    return (str(trial.number), value, status, *settings, steps, time)
