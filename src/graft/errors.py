@@ -28,19 +28,21 @@ class Key(str):
     """A name in a settings file that knows its place; a text like any other in every other way.
 
     Attributes:
-        file: The file.
-        at: The line and the column of the name, from 1.
+        file: The file; or what was typed in place of a line in one.
+        at: The line and the column of the name, from 1; None of what was typed.
         value_at: Those of its value.
     """
 
-    def __new__(cls, text: str, file: str, at: tuple[int, int], value_at: tuple[int, int] | None = None) -> Key:
+    def __new__(
+        cls, text: str, file: str, at: tuple[int, int] | None = None, value_at: tuple[int, int] | None = None
+    ) -> Key:
         made = super().__new__(cls, text)
         made.file, made.at, made.value_at = file, at, value_at or at
         return made
 
     file: str
-    at: tuple[int, int]
-    value_at: tuple[int, int]
+    at: tuple[int, int] | None
+    value_at: tuple[int, int] | None
 
     def __deepcopy__(self, memo: object) -> Key:
         return self
@@ -64,8 +66,8 @@ def located(where: str, name: object, of_value: bool = False) -> str:
     """
     if not where or not isinstance(name, Key):
         return where
-    line, column = name.value_at if of_value else name.at
-    return f"{name.file}:{line}:{column}"
+    place = name.value_at if of_value else name.at
+    return name.file if place is None else f"{name.file}:{place[0]}:{place[1]}"
 
 
 class GraftError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -52,7 +53,8 @@ _SECRETS = (
     (re.compile(r"((?:authorization|x-api-key)['\"]?\s*[:=]\s*['\"]?)(?!Bearer|Basic)[^\s'\",}]+", re.I), rf"\1{MASK}"),
     (re.compile(r"(--(?:hf[_-])?(?:token|api[_-]key)[ =])\S+"), rf"\1{MASK}"),
 )
-_known: set[str] = set()
+_known: dict[str, str] = {}
+"""Secrets to mask, each with the environment variable that holds it; an empty text where none does."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -69,10 +71,28 @@ def escape_controls(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def remember_secret(value: str | None) -> None:
-    """Let ``mask_secrets`` mask ``value`` from now on."""
+def remember_secret(value: str | None, variable: str = "") -> None:
+    """Let ``mask_secrets`` mask ``value`` from now on.
+
+    Args:
+        value: The secret.
+        variable: The environment variable that a settings file took it from; ``mask_variables`` masks it in records.
+    """
     if value and len(value) >= _SHORTEST:
-        _known.add(value)
+        _known[value] = variable or _known.get(value, "")
+
+
+def secrets_of_variables() -> dict[str, str]:
+    """Return the secrets that settings files took from the environment, each with its variable."""
+    return {value: variable for value, variable in _known.items() if variable}
+
+
+def mask_variables(text: str) -> str:
+    """Return a JSON document with ``***`` in place of secrets that settings files took from the environment."""
+    for value in secrets_of_variables():
+        for form in (value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
+            text = text.replace(form, MASK)
+    return text
 
 
 def mask_secrets(text: str) -> str:

@@ -9,6 +9,7 @@ from docs.pages import PAGES, blocks
 from graft.cli.main import main
 from graft.commands.workflow_file import read_workflow
 from graft.commands.workflow_schema import workflow_schema
+from graft.config import interpolated
 from graft.documents import parse_yaml
 from graft.errors import InputError
 from graft.planning.settings import settings_class
@@ -83,7 +84,7 @@ def test_what_graft_accepts_is_valid(text):
 
 @pytest.mark.parametrize("text", [text for text in ACCEPTED if ".py:" not in text and "search_space" not in text])
 def test_and_it_is_accepted(text):
-    document = parse_yaml(text, "w.yaml")
+    document = interpolated(parse_yaml(text, "w.yaml"), "w.yaml")
     passes = {} if "passes" in document or "training_config" not in document else {"passes": {"lora": {}}}
     assert read_workflow({**document, **passes}, "w.yaml").steps
 

@@ -252,6 +252,9 @@ def test_dry_run_shows_the_settings_and_does_nothing(walkthrough, tmp_path, caps
     secret = ("--token", "hf_secret")
     assert main(["run", str(walkthrough), "--dry_run", "--output_path", str(tmp_path / "no"), *secret]) == 0
     out = capsys.readouterr().out
+    assert out.startswith("1. lora (LoRA)\n   ") and "\n   lora_alpha: 32.0\n" in out and "hf_secret" not in out
+    assert main(["run", str(walkthrough), "--dry_run", "--json", "--output_path", str(tmp_path / "no"), *secret]) == 0
+    out = capsys.readouterr().out
     (shown,) = json.loads(out)
     assert shown["pass"] == "lora" and shown["settings"]["lora_alpha"] == 32
     assert shown["settings"]["lora_r"] == 16 and shown["settings"]["method"] == "lora"  # given, though the defaults

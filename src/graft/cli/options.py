@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graft.cli.arguments import Arguments
-from graft.config import Settings, option_names
+from graft.config import Settings, interpolated, option_names
 from graft.documents import read_yaml
 from graft.errors import InputError
 from graft.files import expanded
@@ -40,13 +40,21 @@ def given_settings(arguments: Arguments, cls: type[Settings]) -> Given:
     return Given({**below, **above}, lambda name: str(config) if name in below else "")
 
 
-def read_file(path: str, arguments: Arguments) -> dict[str, Any]:
+def read_file(
+    path: str, arguments: Arguments, change: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Return the settings in a YAML file without code that options replace, and print which code will run.
+
+    Args:
+        path: The file.
+        arguments: What was typed.
+        change: Changes what the file contains, before values that refer to others are replaced.
 
     Raises:
         InputError: if the file is not YAML, or names code and ``--trust_remote_code`` was not given.
     """
     document = read_yaml(expanded(path))
+    document = interpolated(document if change is None else change(document), path)
     known = {**code_settings(), FLAG: FLAG}
     replaced = {known[name] for name in arguments.options if name in known}
     document = {name: value for name, value in document.items() if known.get(name.replace("-", "_")) not in replaced}

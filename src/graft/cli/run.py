@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import Command
@@ -12,8 +12,15 @@ from graft.cli.options import read_file
 from graft.cli.progress import Screen
 from graft.cli.results import print_result
 from graft.config import SECRET
+from graft.documents import dump_yaml
 from graft.errors import InputError
+from graft.plain_text import mask_secrets, mask_variables
 from graft.runs.kind import is_run
+
+if TYPE_CHECKING:
+    from graft.commands.workflow_file import Workflow
+
+REMEDY = "graft run --config FILE.yaml [--setup] [--option value …] [section.name=value …]"
 
 
 def run(arguments: Arguments) -> int:
@@ -24,28 +31,42 @@ def run(arguments: Arguments) -> int:
     """
     as_json, dry, setup = arguments.flag("json"), arguments.flag("dry_run"), arguments.flag("setup")
     config = arguments.take("config") or (arguments.words.pop(0) if arguments.words else None)
-    if config is None or not isinstance(config, str) or arguments.words:
-        raise InputError("which workflow?", remedy="graft run --config FILE.yaml [--setup] [--option value …]")
-    document = read_file(config, arguments)
-    with Screen(quiet=as_json) as screen:
-        from graft.commands.generation import without_secrets
-        from graft.commands.run import run_workflow, set_up
-        from graft.commands.workflow_file import read_workflow
+    if config is None or not isinstance(config, str):
+        raise InputError("which workflow?", remedy=REMEDY)
+    from graft.commands.workflow_overrides import overridden, read_overrides
 
-        workflow = read_workflow(document, config, arguments.options)
-        if dry:
-            written: dict[str, Any] = {"mode": "json", "exclude_unset": True, "exclude": SECRET}
-            settings = [without_secrets(step.settings) for step in workflow.steps]
-            shown = [
-                {"pass": step.name, "settings": each.model_dump(**written)}
-                for step, each in zip(workflow.steps, settings, strict=True)
-            ]
-            print(json.dumps(shown, ensure_ascii=False, indent=2))
-            return 0
+    overrides, over = read_overrides(arguments.words, arguments.options)
+    arguments.options = over
+    document = read_file(config, arguments, lambda found: overridden(found, overrides, over))
+    from graft.commands.workflow_file import read_workflow
+
+    workflow = read_workflow(document, config, over)
+    if dry:
+        _print_passes(workflow, as_json)
+        return 0
+    with Screen(quiet=as_json) as screen:
+        from graft.commands.run import run_workflow, set_up
+
         if setup:
             set_up(workflow, screen)
         left = run_workflow(workflow, screen, Path(config).stem)
     return _print(left, as_json)
+
+
+def _print_passes(workflow: Workflow, as_json: bool) -> None:
+    """Print the passes with their settings, without secrets: as YAML, or as JSON."""
+    from graft.commands.generation import without_secrets
+
+    written: dict[str, Any] = {"mode": "json", "exclude_unset": True, "exclude": SECRET}
+    settings = [without_secrets(step.settings).model_dump(**written) for step in workflow.steps]
+    if as_json:
+        passes = zip(workflow.steps, settings, strict=True)
+        shown = [{"pass": step.name, "type": step.kind, "settings": each} for step, each in passes]
+        print(mask_variables(json.dumps(shown, ensure_ascii=False, indent=2)))
+        return
+    for number, (step, each) in enumerate(zip(workflow.steps, settings, strict=True), 1):
+        lines = mask_secrets(dump_yaml(each)).rstrip().splitlines() if each else []
+        print("\n".join([f"{number}. {step.name} ({step.kind})", *(f"   {line}" for line in lines)]))
 
 
 def _print(left: list[Path], as_json: bool) -> int:
@@ -61,11 +82,12 @@ def _print(left: list[Path], as_json: bool) -> int:
 COMMAND = Command(
     "run",
     run,
-    usage="graft run --config FILE.yaml [--setup] [--dry_run] [--option value …]",
+    usage="graft run FILE.yaml [section.name=value …] [--setup] [--dry_run] [--option value …]",
     options=(
         ("--config FILE.yaml", "the workflow, or a run's config.yaml"),
         ("--setup", "install what the passes need"),
         ("--dry_run", "print the passes with their settings and stop"),
         ("--option value", "any setting of graft finetune; it overrides the file"),
+        ("section.name=value", "another value of the file, read as YAML: passes.lora.r=8"),
     ),
 )

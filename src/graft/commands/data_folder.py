@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from graft._version import __version__
-from graft.config import PrepareSettings, Settings, SourceSettings, config_of
+from graft.config import PrepareSettings, Settings, SourceSettings, config_of, recordable
 from graft.data.faults import Faults
 from graft.data.prepared import CHANGES, SPLITS, rows_file
 from graft.data.readers import Row
@@ -194,7 +194,7 @@ def _json(value: Any) -> str:
 def _config(settings: PrepareSettings) -> str:
     """config.yaml: what was given, and the seed. ``graft prepare --config`` does the same again."""
     given = settings.model_dump(mode="json", exclude={*SECRET, "overwrite"}, exclude_defaults=True)
-    return dump_yaml({**given, "seed": settings.seed})
+    return dump_yaml(recordable({**given, "seed": settings.seed}))
 
 
 def _sources(loaded: Loaded) -> dict[str, Any]:

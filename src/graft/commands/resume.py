@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.commands.moved import PLACES, is_gone, new_places
-from graft.config import SECRET, FinetuneSettings
+from graft.config import SECRET, FinetuneSettings, interpolated
 from graft.data.inferred import InferredSetting
 from graft.documents import REMEDY, read_yaml
 from graft.errors import InputError, Problems
@@ -125,7 +125,7 @@ def _recorded(run: Path, given: FinetuneSettings) -> FinetuneSettings | None:
     path = run / "config.yaml"
     if not path.is_file():
         return None
-    document = read_yaml(path, REMEDY)
+    document = interpolated(read_yaml(path, REMEDY), str(path), recorded=True)
     typed = given.model_dump(include=given.model_fields_set)
     document, _ = check_file(document, str(path), given.trust_remote_code, typed)
     return finetune_settings(document, str(path))

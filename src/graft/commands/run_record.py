@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft._version import __version__
-from graft.config import SECRET
+from graft.config import SECRET, recordable
 from graft.data.example import Example
 from graft.data.rows import as_row
 from graft.documents import dump_yaml
@@ -133,7 +133,7 @@ def _config(plan: RunPlan) -> str:
         recorded["precision"] = plan.training.precision
     if any(inferred.name == "max_length" for inferred in plan.inferred):  # it depends on the memory that was free
         recorded["max_length"] = plan.encoding.max_length
-    return dump_yaml({**recorded, "seed": settings.seed})
+    return dump_yaml(recordable({**recorded, "seed": settings.seed}))
 
 
 def _data(plan: RunPlan) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class Step:
     name: str
     cls: type[Pass]
     settings: Settings
+    kind: str = "finetune"
+    """Its type, as it was written."""
 
 
 @dataclass(frozen=True)
@@ -227,11 +229,13 @@ class _Reader:
         try:
             cls = self._class(name, kind)
             if is_data(kind):
-                return Step(name, cls, build(cls.Config, self._preparing(name, config, common, data, over), place))
+                return Step(
+                    name, cls, build(cls.Config, self._preparing(name, config, common, data, over), place), kind
+                )
             if not is_tuning(kind):
-                return Step(name, cls, build(cls.Config, config, place))
+                return Step(name, cls, build(cls.Config, config, place), kind)
             values = self._tuning(name, kind, config, common, data)
-            return Step(name, cls, finetune_settings(laid_over(values, over), place, self.check))
+            return Step(name, cls, finetune_settings(laid_over(values, over), place, self.check), kind)
         except InputError as error:
             self.problems.found.extend(error.problems)
             return None

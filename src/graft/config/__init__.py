@@ -31,6 +31,7 @@ from graft.config.finetune import (
     TokenSettings,
     TrainingSettings,
 )
+from graft.config.interpolation import interpolated, paths_of, recordable
 from graft.config.prepare import PrepareSettings, StepSettings
 from graft.config.search import StudySettings
 from graft.config.served import ServerSettings, TeacherSettings
@@ -75,9 +76,12 @@ __all__ = [
     "compose",
     "config_of",
     "in_words",
+    "interpolated",
     "one_of",
     "option_names",
     "options_of",
+    "paths_of",
+    "recordable",
     "refusal",
     "setting",
     "split_paths",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graft.documents import REMEDY, lines_of, parse_json, shown
 from graft.errors import InputError, Problem
+from graft.plain_text import mask_variables
 
 EXPECTED = {
     "string_type": "a string",
@@ -133,7 +134,7 @@ def plain_values(values: dict[str, Any]) -> dict[str, Any]:
 
 def dump(document: Any) -> str:
     """Return the JSON text of a record or a plain value, as all files of a run folder are written."""
-    return json.dumps(document, ensure_ascii=False, indent=2, default=_plain) + "\n"
+    return mask_variables(json.dumps(document, ensure_ascii=False, indent=2, default=_plain)) + "\n"
 
 
 def _plain(value: Any) -> Any:
