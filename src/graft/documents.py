@@ -183,11 +183,11 @@ def read_yaml(path: Path, remedy: str = NO_YAML) -> dict[str, Any]:
     return found or {}
 
 
-def dump_yaml(values: Mapping[str, Any]) -> str:
-    """Return a YAML document that ``read_yaml`` reads as ``values``."""
+def dump_yaml(values: Mapping[str, Any], in_order: bool = False) -> str:
+    """Return a YAML document that ``read_yaml`` reads as ``values``; sorted by keys, or ``in_order``."""
     from graft.yaml_text import dump
 
-    return dump(dict(values))
+    return dump(dict(values), in_order)
 
 
 def shown(value: Any) -> str:

@@ -58,8 +58,15 @@ def parse(text: str, where: str, remedy: str) -> Any:
     return _Reader(where, remedy).document(text)
 
 
-def dump(values: Any) -> str:
-    """Return YAML that ``parse`` reads as ``values``: a string such as ``1e-4`` is quoted."""
+def dump(values: Any, in_order: bool = False) -> str:
+    """Return YAML that ``parse`` reads as ``values``: a string such as ``1e-4`` is quoted.
+
+    Args:
+        values: What to write.
+        in_order: Whether keys keep their order.
+    """
+    if in_order:
+        return str(yaml.dump(values, Dumper=_OrderedDumper, sort_keys=False, allow_unicode=True, width=10**6))
     return str(yaml.dump(values, Dumper=_Dumper, sort_keys=True, allow_unicode=True))
 
 
@@ -69,6 +76,16 @@ class _Dumper(yaml.SafeDumper):
 
 _Dumper.add_representer(Key, lambda dumper, key: dumper.represent_str(str(key)))
 _Dumper.add_implicit_resolver("graft:number", re.compile(f"(?:{_NUMBER.pattern})$"), list("-+.0123456789"))
+
+
+class _OrderedDumper(_Dumper):
+    """Writes texts of several lines in one, for people."""
+
+
+_OrderedDumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None),
+)
 
 
 class _Reader:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import Command
 from graft.cli.options import read_file
+from graft.documents import read_yaml
 from graft.errors import InputError, Problem, did_you_mean
 from graft.files import expanded, write_whole
 
@@ -18,13 +20,13 @@ WORKFLOWS = ("run", "finetune")
 
 
 def run(arguments: Arguments) -> int:
-    """Print the schema of settings files, or what is wrong in one.
+    """Print the schema of settings files, what is wrong in one, or one in the short form.
 
     Raises:
         InputError: If the words make no command, or something is wrong in the file.
     """
     as_json = arguments.flag("json")
-    verbs = {"schema": _schema, "check": _check}
+    verbs = {"schema": _schema, "check": _check, "convert": _convert}
     verb = arguments.words.pop(0) if arguments.words else ""
     if verb not in verbs:
         what = f"unknown word {verb!r} after graft config" if verb else "what about settings files?"
@@ -132,6 +134,35 @@ def _settings(document: Mapping[str, Any], file: str, command: str) -> str:
     return f"nothing is wrong: settings of graft {command}"
 
 
+def _convert(arguments: Arguments, as_json: bool) -> int:
+    """Print a file in the short form, or write it; what is not converted is said on stderr, too.
+
+    Raises:
+        InputError: If the file cannot be read, or its sections are wrong.
+    """
+    output = arguments.take("output_path", None)
+    file = arguments.words[0] if arguments.words else ""
+    _no_more(arguments, 1)
+    if not file:
+        raise InputError("which file?", remedy="graft config convert FILE.yaml [-o OUT.yaml]")
+    from graft.commands.workflow_convert import converted
+
+    made = converted(read_yaml(expanded(file)), file)
+    if output is not None:
+        path = expanded(str(output))
+        if path.exists():
+            raise InputError("this file exists", where=str(output), remedy="remove it, or choose another name")
+        write_whole(path, made.text)
+    if as_json:
+        document = {"file": file, "output_path": output, "text": made.text, "not_converted": made.notes}
+        print(json.dumps(document, ensure_ascii=False, indent=2))
+    else:
+        for note in made.notes:
+            print(f"not converted: {note}", file=sys.stderr)
+        print(made.text if output is None else output, end="" if output is None else "\n")
+    return 0
+
+
 def _print(file: str, problems: Sequence[Problem]) -> None:
     """Print a document with each problem and its place."""
     from graft.commands.settings_check import place_of
@@ -163,7 +194,8 @@ COMMAND = Command(
     options=(
         ("schema [COMMAND]", "print the JSON Schema of workflow files, or of the --config file of a command"),
         ("check FILE", "say everything that is wrong in a file, with line and column; no model is loaded"),
+        ("convert FILE", "print a file with Olive's sections, or another tool's names, in graft's short form"),
         ("--command NAME", "check: the command that reads the file (default: run)"),
-        ("--output_path FILE", "schema: write it into this file [also -o]"),
+        ("--output_path FILE", "schema, convert: write into this file [also -o]"),
     ),
 )

@@ -26,7 +26,7 @@ COMMANDS = {
     "chat": "chat with a model; switch between base and tuned",
     "show": "print a run's settings and results, or what a bundle, a model or prepared data is",
     "run": "run the passes of a workflow file in order",
-    "config": "the language of settings and workflow files: a schema for editors, and a check",
+    "config": "the language of settings and workflow files: a schema, a check, a converter",
     "doctor": "find problems in data before training, in a run, or in a bundle, with evidence and remedies",
     "prepare": "clean data, split it, and add rows to it, with a log of every change",
     "demo": "fine-tune, evaluate and report on a small data set of tweets",

@@ -12,7 +12,7 @@ from graft.commands.passes import Pass, is_tuning, pass_class
 from graft.config import FinetuneSettings, Settings, build, option_names
 from graft.config.types import as_path
 from graft.documents import shown
-from graft.errors import InputError, Problems, did_you_mean, located, renamed
+from graft.errors import InputError, Problem, Problems, did_you_mean, located, renamed
 from graft.planning.settings import by_setting, finetune_settings, laid_over, settings_class
 from graft.training.consistency import check_consistent
 
@@ -35,6 +35,7 @@ PREPARING = {
 }
 LOADER = {"batch_size": "per_device_train_batch_size"}
 SECTIONS = ("model", "input_model", "data_configs", "passes", "training_config", "workflow_id", "output_path")
+_UNKNOWN = "unknown key "
 NOTHING_ELSE: Mapping[str, Any] = {}
 
 
@@ -90,6 +91,19 @@ def flat_settings(document: Mapping[str, Any], where: str) -> dict[str, Any]:
         InputError: when it is a workflow of something else.
     """
     return _Reader(where).flat(document) if _has_sections(document) else dict(document)
+
+
+def short_form(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[Problem]]:
+    """What a file says, without sections for the model and the data; and what graft does not know in it.
+
+    Returns:
+        Settings by their own names: of a file with one pass that tunes all of them, else those that hold for all
+        passes, and ``passes``. Keys have the places that their values come from.
+
+    Raises:
+        InputError: When something else is wrong with the sections.
+    """
+    return _Reader(where).short(document)
 
 
 def _has_sections(document: Mapping[str, Any]) -> bool:
@@ -157,6 +171,35 @@ class _Reader:
         self.problems.raise_if_any()
         return values
 
+    def short(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        """The settings and the passes, and the unknown keys."""
+        common, data, passes = self._parts(document)
+        named = any(key.endswith("_data_config") for _, config in passes.values() for key in config)
+        default = {} if named else data.get("", {})
+        made: dict[str, Any] = {}
+        for name, (kind, config) in passes.items():
+            place, settings = f"{self.where}: passes.{name}", dict(config)
+            if is_tuning(kind):
+                extra = self._mapping(settings.pop("training_args", None), f"passes.{name}.training_args", config)
+                settings = laid_over(settings, extra)
+            if is_tuning(kind) or is_data(kind):
+                own = self._data(settings, data, place) if named else {}
+                settings = laid_over(own, settings)
+                names = {"method": kind.lower()} if is_tuning(kind) and kind.lower() != "finetune" else {}
+                settings = by_setting(settings, names) if is_tuning(kind) else settings
+            made[name] = {"type": kind, **settings}
+        wrong = [problem for problem in self.problems.found if not problem.what.startswith(_UNKNOWN)]
+        if wrong:
+            raise InputError(*wrong)
+        unknown = list(self.problems.found)
+        together = laid_over(common, default)
+        only = next(iter(made.values()), {"type": "finetune"})
+        if len(made) > 1 or not is_tuning(only["type"]):
+            return {**together, "passes": made}, unknown
+        kind = only.pop("type").lower()
+        method = {} if kind == "finetune" else {"method": kind}
+        return {**laid_over(together, only), **method}, unknown
+
     def _parts(self, document: Mapping[str, Any]) -> _Parts:
         entries = self._mapping(document.get("passes"), "passes", document)
         passes = {name: self._pass(name, entries) for name in entries}
@@ -166,7 +209,7 @@ class _Reader:
         common = by_setting(self._known_alone(top, components), *components)
         common |= self._model(document)
         if document.get("workflow_id"):
-            common["task_name"] = str(document["workflow_id"])
+            common[renamed(_key(document, "workflow_id"), "task_name")] = str(document["workflow_id"])
         common = laid_over(common, by_setting(training, common, *components))
         return _Parts(common, self._data_configs(document), passes)
 
@@ -359,7 +402,7 @@ class _Reader:
 
     def _unknown(self, name: object, place: str, names: Mapping[str, Any] | Sequence[str]) -> None:
         where = f"{self.where}: {place}" if place else self.where
-        self.problems.add(f"unknown key {str(name)!r}", located(where, name), did_you_mean(str(name), names))
+        self.problems.add(f"{_UNKNOWN}{str(name)!r}", located(where, name), did_you_mean(str(name), names))
 
 
 def _key(inside: Mapping[str, Any], name: str) -> str:
