@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "compare the base and the tuned model on held-out rows, or evaluate a model or a server",
     "chat": "chat with a model; switch between base and tuned",
     "show": "print a run's settings and results, or what a bundle, a model or prepared data is",
+    "init": "look at data and write a workflow file for it",
     "run": "run the passes of a workflow file in order",
     "config": "the language of settings and workflow files: a schema, a check, a converter",
     "doctor": "find problems in data before training, in a run, or in a bundle, with evidence and remedies",

@@ -106,7 +106,7 @@ def models(names: Sequence[str] = (), wanted: Wanted | None = None) -> ModelList
     found: list[ModelFacts] = [catalog_facts(model) for model in read_catalog()] if not names else []
     for name in names:
         with problems.collecting():
-            found.append(_facts_of(name))
+            found.append(facts_of(name))
     _check_wanted(wanted, found, problems)
     problems.raise_if_any()
     described = [describe(facts) for facts in found]
@@ -125,7 +125,12 @@ def describe(facts: ModelFacts) -> DescribedModel:
     return DescribedModel(facts, terms_of(facts.license), needs, exports)
 
 
-def _facts_of(name: str) -> ModelFacts:
+def facts_of(name: str) -> ModelFacts:
+    """Return what is known of a model by its path, or its name in the catalog.
+
+    Raises:
+        InputError: If there is none, or its files are damaged.
+    """
     path = Path(name).expanduser()
     kind = folder_kind(path)
     if kind is FolderKind.FILE and path.suffix.lower() == ".gguf":

@@ -31,6 +31,7 @@ from graft.config.finetune import (
     TokenSettings,
     TrainingSettings,
 )
+from graft.config.init import InitSettings
 from graft.config.interpolation import interpolated, paths_of, recordable
 from graft.config.prepare import PrepareSettings, StepSettings
 from graft.config.search import StudySettings
@@ -55,6 +56,7 @@ __all__ = [
     "GenerateAdapterSettings",
     "GgufConfig",
     "HubSettings",
+    "InitSettings",
     "Listed",
     "LossSettings",
     "MethodSettings",
