@@ -93,3 +93,11 @@ def test_what_a_file_says_of_the_strategy():
     assert [problem.what.split(" ")[0] for problem in caught.value.problems] == ["type", "n_trials"]
     with pytest.raises(InputError, match=r"search\.yaml: search_strategy: .* not \[1\]"):
         strategy_settings([1], "search.yaml")
+
+
+def test_a_share_of_the_space_is_a_value_on_its_scale():
+    rate, rank, steps, batch = SPACE.dimensions
+    assert rate.at(0.0) == pytest.approx(1e-5) and rate.at(0.5) == pytest.approx(1e-4) and rate.at(0.9999) < 1e-3
+    assert [rank.at(share) for share in (0.0, 0.49, 0.5, 0.999)] == [8, 32, 40, 64]
+    assert [steps.at(share) for share in (0.0, 0.999)] == [1, 4] and batch.at(0.4) == 16
+    assert [Dimension("a", "int", 1, 4).at(share) for share in (0.0, 0.25, 0.5, 0.75, 0.999)] == [1, 2, 3, 4, 4]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,13 +39,25 @@ class Dimension:
             return random_numbers.choice(self.values)
         if self.step is not None:
             return self.point(random_numbers.randint(0, (self.count() or 1) - 1))
-        if self.log:
-            low = self.low - (0.5 if self.kind == "int" else 0)
-            high = self.high + (0.5 if self.kind == "int" else 0)
-            return self._typed(math.exp(random_numbers.uniform(math.log(low), math.log(high))))
-        if self.kind == "int":
+        if self.kind == "int" and not self.log:
             return random_numbers.randint(int(self.low), int(self.high))
-        return random_numbers.uniform(self.low, self.high)
+        return self._within(random_numbers.uniform, self.low, self.high)
+
+    def at(self, share: float) -> Any:
+        """Return the value at a share of the space, from 0 to below 1, on its scale: what a uniform number becomes."""
+        if self.kind == "choice" or self.step is not None:
+            count = self.count() or 1
+            return self.point(min(int(share * count), count - 1))
+        if self.kind == "int" and not self.log:
+            return self._typed(math.floor(self.low + share * (self.high - self.low + 1)))
+        return self._within(lambda low, high: low + share * (high - low), self.low, self.high)
+
+    def _within(self, between: Callable[[float, float], float], low: float, high: float) -> Any:
+        """The value of a number between the bounds; with log, between their logarithms."""
+        if not self.log:
+            return self._typed(between(low, high))
+        half = 0.5 if self.kind == "int" else 0.0
+        return self._typed(math.exp(between(math.log(low - half), math.log(high + half))))
 
     def count(self) -> int | None:
         """Return the number of its values in a grid; None where there is no end of them."""
