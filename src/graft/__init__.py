@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 from graft._version import __version__
 
 if TYPE_CHECKING:
-    from graft.api import Bundle, Model, Predictor, Run, Scores, doctor, evaluate, export_model, finetune, load, prepare
+    from graft.api import (
+        Bundle,
+        Model,
+        Predictor,
+        Run,
+        Scores,
+        doctor,
+        evaluate,
+        export_model,
+        finetune,
+        load,
+        prepare,
+        search_settings,
+    )
     from graft.commands.evaluate import evaluate_model
     from graft.data.example import AnswerExample, Example
     from graft.errors import GateError, GraftError, InputError, Interrupted
@@ -37,6 +50,7 @@ _PUBLIC = {
     "finetune": "graft.api",
     "load": "graft.api",
     "prepare": "graft.api",
+    "search_settings": "graft.api",
 }
 
 __all__ = [
@@ -62,6 +76,7 @@ __all__ = [
     "finetune",
     "load",
     "prepare",
+    "search_settings",
 ]
 
 

@@ -203,6 +203,31 @@ def finetune(
     return Run(run_finetune(finetune_settings(given), reporter))
 
 
+def search_settings(settings: Mapping[str, Any] | None = None, /, reporter: Reporter = SILENT, **options: Any) -> Run:
+    """Search settings: run trials over one base, and train the best of them as a run.
+
+    Args:
+        settings: settings of ``graft search`` by any of their names: those of ``graft finetune``, which hold for all
+            trials, ``search_space``, ``search_strategy``, ``num_trials``, …
+        reporter: shows the progress.
+        options: settings as keywords; they override ``settings``.
+
+    Returns:
+        The winner's run, in the folder ``best`` of the search; all trials are in the folder above it.
+
+    Raises:
+        InputError: when the settings, the space, the data or the model are invalid; nothing is written.
+        Interrupted: after Ctrl-C; ``resume=True`` continues the search.
+        GraftError: when no trial was completed, or the winner's training failed.
+    """
+    from graft.commands.search import search
+    from graft.commands.search_settings import over
+    from graft.runs.search_manifest import WINNER
+
+    given = over(settings or {}, {name: _plain(value) for name, value in options.items()})
+    return Run(search(given, reporter) / WINNER)
+
+
 def evaluate(
     model: str | os.PathLike[str],
     data_files: Files | None = None,

@@ -75,7 +75,7 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
     values: dict[str, Any] = read_configs(config, arguments)
     typed = dict(arguments.options)
     for name, word in zip(("model_name_or_path", "data"), arguments.words, strict=False):
-        typed.update(_positional(name, word))
+        typed.update(positional(name, word))
     if len(arguments.words) > 2:
         raise InputError(
             f"too many arguments: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT"
@@ -86,13 +86,14 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
     given = laid_over(values, typed)
     problems = Problems()
     with problems.collecting():
-        return finetune_settings(given, lambda name: "" if name in typed else _shown(config), check_consistent)
+        return finetune_settings(given, lambda name: "" if name in typed else shown_files(config), check_consistent)
     with problems.collecting():
         _look_at_data(given)
     raise InputError(*problems.found)
 
 
-def _shown(config: Any) -> str:
+def shown_files(config: Any) -> str:
+    """The names of the files after ``--config``, for messages."""
     return ", ".join(map(str, config)) if isinstance(config, list) else str(config or "")
 
 
@@ -130,7 +131,8 @@ def _look_at_data(given: Mapping[str, Any]) -> None:
             load_rows(settings)
 
 
-def _positional(name: str, word: str) -> dict[str, Any]:
+def positional(name: str, word: str) -> dict[str, Any]:
+    """A word without an option: the model, then the data."""
     return {name: word} if name == "model_name_or_path" else data_option(word)
 
 

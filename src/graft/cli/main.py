@@ -28,6 +28,7 @@ COMMANDS = {
     "init": "look at data and write a workflow file for it",
     "run": "run the passes of a workflow file in order",
     "config": "the language of settings and workflow files: a schema, a check, a converter",
+    "search": "search settings: trials over one base, pruned early, and a run with the best of them",
     "doctor": "find problems in data before training, in a run, or in a bundle, with evidence and remedies",
     "prepare": "clean data, split it, and add rows to it, with a log of every change",
     "demo": "fine-tune, evaluate and report on a small data set of tweets",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.commands.advice import diverged, interrupted, resume_line, warn_of_learning_rate, write_remedies
 from graft.commands.failures import as_graft_error
-from graft.commands.monitor import make_monitor
+from graft.commands.model_training import prepared_model, training_request
 from graft.commands.resume import check_resumable, finished_run, resumed
 from graft.commands.run_record import end_of, record_start, record_training, write_chat_template
-from graft.config import FinetuneSettings, config_of
+from graft.config import FinetuneSettings
 from graft.errors import GraftError, Interrupted
 from graft.events import Events
 from graft.interruption import postponed
@@ -20,7 +20,6 @@ from graft.methods import METHODS
 from graft.methods.adapter_folder import base_format
 from graft.methods.base import trainable_parameters
 from graft.models.base import complete_adapter, link, save_new_tokens
-from graft.planning.continuing import load_parent
 from graft.planning.plan import RunPlan, plan_run
 from graft.planning.settings import finetune_settings
 from graft.progress import SILENT, Reporter, enter
@@ -29,7 +28,7 @@ from graft.runs.folder import RunFolder
 from graft.runs.trust import consent_words
 from graft.shell import command
 from graft.tasks.base import default_learning_rate
-from graft.tasks.load import load_for, new_heads, write_config
+from graft.tasks.load import write_config
 
 if TYPE_CHECKING:
     from graft.training.loop import TrainResult
@@ -92,8 +91,15 @@ def already_finished(settings: FinetuneSettings, reporter: Reporter = SILENT) ->
     return run.path
 
 
-def carry_out(plan: RunPlan, reporter: Reporter = SILENT) -> Path:
+def carry_out(
+    plan: RunPlan, reporter: Reporter = SILENT, trained: Callable[[RunFolder, Any], None] = lambda run, model: None
+) -> Path:
     """Train, save and evaluate as ``plan`` says; returns the run folder.
+
+    Args:
+        plan: The run.
+        reporter: Shows the progress.
+        trained: Called with the run and the tuned model after it was saved.
 
     Raises:
         Interrupted: after Ctrl-C, SIGTERM or SIGHUP.
@@ -104,11 +110,12 @@ def carry_out(plan: RunPlan, reporter: Reporter = SILENT) -> Path:
     with run.lock(), events.into(run.path), _recorded_end(run, plan):
         record_start(run, plan)
         reporter.phase("loading")
-        model = _prepared_model(plan)
+        model = prepared_model(plan)
         parameters = trainable_parameters(model)
         result = _train(run, model, plan, reporter)
         reporter.phase("writing")
         _save(run, model, plan, result, parameters)
+        trained(run, model)
         if plan.settings.evaluate and plan.data.eval:
             from graft.commands.evaluate import compare_run
 
@@ -117,43 +124,15 @@ def carry_out(plan: RunPlan, reporter: Reporter = SILENT) -> Path:
     return plan.output
 
 
-def _prepared_model(plan: RunPlan) -> Any:
-    """The base model or the earlier run, made ready by the method: what is tuned requires gradients."""
-    import transformers
-
-    transformers.set_seed(plan.settings.seed)
-    method = METHODS.get(plan.settings.method)
-    if plan.parent is not None:
-        model = load_parent(plan.parent, plan.task, plan.encoding, plan.settings.seed, trainable=True)
-        if plan.parent.opened.adapter is not None:
-            return model
-    else:
-        model = load_for(plan.task, plan.encoding, plan.base, plan.settings.seed)
-    return method.prepare(model, config_of(plan.settings, method.Config), plan.settings.seed, new_heads(model))
-
-
 def _train(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> TrainResult:
     """Train ``model`` in place, and report what a user should know of it."""
-    from graft.training.loop import TrainRequest, train
-    from graft.training.losses.distillation import load_teacher
+    from graft.training.loop import train
 
     tuned, total = trainable_parameters(model)
     reporter.note(f"{plan.settings.method}: {tuned:,} of {total:,} parameters are trained ({tuned / total:.2%})")
     default = default_learning_rate(plan.task, METHODS.get(plan.settings.method))
     warn_of_learning_rate(run, plan, default, reporter)
-    request = TrainRequest(
-        model=model,
-        pad_token_id=plan.tokenizer.pad_token_id,
-        rows=plan.rows,
-        held_out=plan.monitored,
-        settings=plan.settings,
-        schedule=plan.training,
-        run=run,
-        loss=plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
-        objective=plan.objective,
-        monitor=make_monitor(plan, model),
-        extended_from=plan.extensions[-1].from_step if plan.extensions else None,
-    )
+    request = training_request(run, model, plan)
     enter(reporter, "step")
     result = train(request, reporter)
     write_remedies(run, plan, reporter)

@@ -16,7 +16,7 @@ GENERATED_ROWS = 64
 """Held-out rows that are answered at each evaluation; writing takes far longer than reading."""
 
 
-def make_monitor(plan: RunPlan, model: Any) -> Callable[[], dict[str, float]] | None:
+def make_monitor(plan: RunPlan, model: Any, untouched: bool = False) -> Callable[[], dict[str, float]] | None:
     """Return what measures the metric of ``--metric_for_best_model``; None for the held-out loss.
 
     The rows are drawn with the same mix of classes: at most 256, or 64 where the model writes its answers.
@@ -24,12 +24,14 @@ def make_monitor(plan: RunPlan, model: Any) -> Callable[[], dict[str, float]] | 
     Args:
         plan: the run.
         model: the model in training, as the predictor asks it.
+        untouched: whether to measure on the held-out rows that are not monitored.
     """
     training = plan.training
     if training.metric == "loss":
         return None
     given = str(passed(plan.settings)["metric_for_best_model"]).removeprefix("eval_")
-    rows = EvaluationRows(list(plan.data.eval), plan.data.mapping.labels, {}, plan.data.mapping.kind)
+    examples = plan.untouched_examples if untouched else plan.monitored_examples
+    rows = EvaluationRows(examples, plan.data.mapping.labels, {}, plan.data.mapping.kind)
     metric = get_metric(given).fit(rows.references, plan.settings.normalize)
     writes = metric.needs == "generation" and not plan.encoding.label_space.names
     rows = rows.sampled(GENERATED_ROWS if writes else MONITORED_ROWS)

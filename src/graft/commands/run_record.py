@@ -55,13 +55,7 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
         | {"python": platform.python_version(), "graft": __version__},
         seed=settings.seed,
         machine=machine(),
-        base={
-            "name": _name_of(run, base),
-            "path": _place_of(run, base),
-            "sha256": base.sha256,
-            "tokenizer_sha256": tokenizer_sha256(base.path),
-            "license": base.license,
-        },
+        base={**base_record(run, base), "name": _name_of(run, base)},
         continued_from=_parent(run, plan),
         chat_template_sha256=chat_template_sha256(plan.tokenizer),
         extensions=[extension.document() for extension in plan.extensions],
@@ -69,6 +63,17 @@ def record_start(run: RunFolder, plan: RunPlan) -> None:
         finished=None,
         error=None,
     )
+
+
+def base_record(run: RunFolder, base: Base) -> dict[str, Any]:
+    """Return what a manifest says of a base."""
+    return {
+        "name": base.name,
+        "path": _place_of(run, base),
+        "sha256": base.sha256,
+        "tokenizer_sha256": tokenizer_sha256(base.path),
+        "license": base.license,
+    }
 
 
 def write_chat_template(plan: RunPlan, folder: Path) -> None:
@@ -110,7 +115,7 @@ def _from_run(run: RunFolder, place: Path) -> str:
 
 def record_training(run: RunFolder, result: TrainResult, trainable: int, parameters: int) -> None:
     """Write what came of the training: its figures, the numbers of parameters, the adapter's hash."""
-    figures = {name: value for name, value in asdict(result).items() if name != "interrupted"}
+    figures = {name: value for name, value in asdict(result).items() if name not in {"interrupted", "stopped"}}
     if result.rows_per_second is None:  # nothing was left to train: the figures are those of the training before
         kept = run.manifest.training
         figures |= {name: getattr(kept, name) for name in ("rows_per_second", "tokens_per_second", "seconds")}

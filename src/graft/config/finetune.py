@@ -69,6 +69,9 @@ class TrainingSettings(Settings):
     weight_decay: float = setting(0.0, "AdamW's weight decay", ge=0)
     logging_steps: float | None = setting(None, "steps between log lines", gt=0)
     eval_steps: float | None = setting(None, "steps between evaluations of the held-out loss", gt=0)
+    monitored_rows: int | None = setting(
+        None, "held-out rows that the held-out loss is watched on while training (default: at most 256)", gt=0
+    )
     save_steps: float | None = setting(None, "steps between checkpoints", gt=0)
     save_total_limit: int = setting(2, "number of checkpoints to keep in addition to the best", gt=0)
     early_stopping_patience: int = setting(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from graft.config import FinetuneSettings, config_of
+from graft.config import FinetuneSettings, LossSettings, TrainingSettings, config_of, takers
 from graft.data.inferred import InferredSetting
 from graft.data.pipeline import Prepared, prepare
 from graft.data.sources import Loaded, load_readable
@@ -68,6 +68,33 @@ def read_inputs(settings: FinetuneSettings, reporter: Reporter) -> Inputs:
     tokenizer = tokenizer or _tokenizer(base, parent, settings)
     said = [*(parent.inferred if parent is not None else ()), *inferred]
     return Inputs(base, tokenizer, task, data, said, settings, parent)
+
+
+def rows_key(settings: FinetuneSettings) -> str:
+    """Return a text that is equal for settings of which ``read_inputs`` and the tokens are the same."""
+    of_training = {
+        name
+        for name in type(settings).model_fields
+        if any(component.option in {"method", "loss"} for component in takers(type(settings), name))
+    }
+    free = (set(TrainingSettings.model_fields) | set(LossSettings.model_fields) | of_training) - {"seed"}
+    if not (settings.new_tokens or settings.new_special_tokens):  # which not every method trains
+        free.add("method")
+    return settings.model_dump_json(exclude=free)
+
+
+def check_again(settings: FinetuneSettings, inputs: Inputs) -> None:
+    """Check further settings with the same ``rows_key``.
+
+    Raises:
+        InputError: As ``read_inputs``.
+    """
+    problems = Problems()
+    _check_settings(settings, problems)
+    eval_source = inputs.data.eval_source
+    with problems.collecting():
+        check_used(settings, inputs.task, eval_source.path if eval_source else "")
+    problems.raise_if_any()
 
 
 def _tokenizer(base: Base, parent: Parent | None, settings: FinetuneSettings) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from graft.config import FinetuneSettings
+from graft.data.example import Example
 from graft.data.inferred import InferredSetting
 from graft.data.pipeline import Prepared
 from graft.data.token_table import TokenTable, row_lengths
@@ -20,7 +21,7 @@ from graft.methods import METHODS
 from graft.models.base import Base
 from graft.planning.continuing import Parent, head_of, missing_classes
 from graft.planning.inputs import Inputs, read_inputs
-from graft.planning.long_rows import fit_rows
+from graft.planning.long_rows import FittedRows, fit_rows
 from graft.planning.new_tokens import check_embeddings, said_of
 from graft.progress import SILENT, Reporter
 from graft.runs.manifest import ExtensionRecord
@@ -93,7 +94,39 @@ class RunPlan:
     @property
     def monitored(self) -> list[TokenizedExample]:
         """The held-out rows whose loss is watched while training."""
-        return list(self.held_out[:MONITORED_ROWS])
+        return list(self.held_out[: self.settings.monitored_rows or MONITORED_ROWS])
+
+    @property
+    def monitored_examples(self) -> list[Example]:
+        """The held-out examples that a metric may be watched on while training."""
+        return list(self.data.eval if self.settings.monitored_rows is None else self._split_held_out()[0])
+
+    @property
+    def untouched_examples(self) -> list[Example]:
+        """The held-out examples of which no row is monitored."""
+        return self._split_held_out()[1]
+
+    def _split_held_out(self) -> tuple[list[Example], list[Example]]:
+        """The held-out examples of which a row is monitored, and the others."""
+        seen = {row.origin for row in self.monitored}
+        return (
+            [example for example in self.data.eval if example.origin in seen],
+            [example for example in self.data.eval if example.origin not in seen],
+        )
+
+    @property
+    def untouched(self) -> list[TokenizedExample]:
+        """The held-out rows that are not monitored; those of a conversation are either monitored together or not."""
+        seen = {row.origin for row in self.monitored}
+        return [row for row in self.held_out[len(self.monitored) :] if row.origin not in seen]
+
+
+@dataclass(frozen=True)
+class PlannedRows:
+    """The model, the task, and the tokenized rows: what is decided first, and takes longest."""
+
+    inputs: Inputs
+    fitted: FittedRows
 
 
 def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan:
@@ -102,12 +135,33 @@ def plan_run(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan
     Raises:
         InputError: With all that is wrong with the settings, the data and the model together.
     """
+    planned = plan_rows(settings, reporter)
+    return plan_training(planned.inputs.settings, planned, reporter)
+
+
+def plan_rows(settings: FinetuneSettings, reporter: Reporter = SILENT) -> PlannedRows:
+    """Read the data, find the model, and tokenize.
+
+    Raises:
+        InputError: As ``plan_run``.
+    """
     inputs = read_inputs(settings, reporter)
-    settings = inputs.settings
-    encoding = _encoding(settings, inputs)
-    fitted = fit_rows(settings, inputs, encoding)
+    fitted = fit_rows(inputs.settings, inputs, _encoding(inputs.settings, inputs))
+    check_embeddings(inputs.base, fitted.encoding.tokenizer, fitted.sides)
+    return PlannedRows(inputs, fitted)
+
+
+def plan_training(settings: FinetuneSettings, planned: PlannedRows, reporter: Reporter = SILENT) -> RunPlan:
+    """Decide what was left open of a training on ``planned``; it may be used for several.
+
+    Args:
+        settings: Those that the rows were planned for, or others that make the same rows (``rows_key``).
+
+    Raises:
+        InputError: As ``plan_run``.
+    """
+    inputs, fitted = planned.inputs, planned.fitted
     encoding, (rows, held_out) = fitted.encoding, fitted.sides
-    check_embeddings(inputs.base, encoding.tokenizer, (rows, held_out))
     objective = inputs.task.objective(encoding.label_space)
     vocabulary = inputs.base.embedding_rows or len(encoding.tokenizer)
     loss = choose_loss(settings, rows, encoding.tokenizer, vocabulary, reporter, objective)

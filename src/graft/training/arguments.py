@@ -31,6 +31,12 @@ def _defaults() -> Mapping[str, Any]:
     return {name: field.default for name, field in argument_fields().items()}
 
 
+def default_of(field: str) -> Any:
+    """Return the default of a field of ``TrainingArguments``; None where there is no such field."""
+    value = _defaults().get(field)
+    return getattr(value, "value", value)
+
+
 @functools.cache
 def field_names() -> set[str]:
     """Every name that may be given besides graft's own settings: fields of ``TrainingArguments``, and former ones."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -170,6 +170,54 @@ class BestCheckpoint(TrainerCallback):
 
     def _best(self, values: list[tuple[int, float]]) -> int:
         return min(range(len(values)), key=lambda index: self.sign * values[index][1])
+
+
+class StopHook(TrainerCallback):
+    """Lets the caller of a training follow what is monitored, and end the training by it.
+
+    Args:
+        stop: step, value -> whether to end here; None: never.
+        probes: steps at which the value is measured for ``stop`` alone: neither the log, nor the choice of the best
+            step, nor early stopping know of it, and the weights are those of a training without it.
+        on_best: called with the model and the step at each new best value.
+        metric: what is monitored, as evaluations log it.
+        greater_is_better: its direction.
+    """
+
+    def __init__(
+        self,
+        stop: Callable[[int, float], bool] | None,
+        probes: Collection[int],
+        on_best: Callable[[Any, int], None] | None,
+        metric: str,
+        greater_is_better: bool,
+    ) -> None:
+        self.stop, self.probes, self.on_best = stop, frozenset(probes), on_best
+        self.metric, self.sign = metric, -1.0 if greater_is_better else 1.0
+        self.trainer: Any = None
+        self.stopped = False
+        self._best: float | None = None
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Measure at a probe, unless this step is evaluated or the training ends here anyway."""
+        if state.global_step in self.probes and not control.should_evaluate and not control.should_training_stop:
+            self._ask(state.global_step, self.trainer.probe()[self.metric], control)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
+    ) -> None:
+        """Pass on a new best value, and ask whether to end."""
+        value = float(metrics[self.metric])
+        if self._best is None or self.sign * value < self.sign * self._best:
+            self._best = value
+            if self.on_best is not None:
+                self.on_best(self.trainer.model, state.global_step)
+        self._ask(state.global_step, value, control)
+
+    def _ask(self, step: int, value: float, control: TrainerControl) -> None:
+        if self.stop is not None and self.stop(step, value):
+            control.should_training_stop = True
+            self.stopped = True
 
 
 class LastLog(TrainerCallback):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.health import AGAINST_DIVERGENCE, HealthWarning
 from graft.training.arguments import make_arguments, passed
-from graft.training.callbacks import BestCheckpoint, HealthMonitor, LastLog, MetricsWriter
+from graft.training.callbacks import BestCheckpoint, HealthMonitor, LastLog, MetricsWriter, StopHook
 from graft.training.checkpoints import is_whole, remove_incomplete, step_of, whole_checkpoints
 from graft.training.collate import make_collate, make_loss
 from graft.training.ending import AlreadyTrained, EvaluationInterrupted, InterruptHandler, ResumeHandler
@@ -52,6 +52,9 @@ class TrainRequest:
         objective: what a task with a head computes its loss on; None for text generation.
         monitor: measures ``schedule.metric`` of the model at each evaluation; None for the held-out loss.
         extended_from: the step from which the run was made longer; None when it was not.
+        stop: called with the step and what is monitored after each evaluation; true ends the training there.
+        probes: steps at which ``stop`` is called besides: what is monitored is measured, and nothing else is changed.
+        on_best: called with the model and the step at each new best value.
     """
 
     model: Any
@@ -65,6 +68,9 @@ class TrainRequest:
     objective: Objective | None = None
     monitor: Monitor | None = None
     extended_from: int | None = None
+    stop: Callable[[int, float], bool] | None = None
+    probes: Collection[int] = ()
+    on_best: Callable[[Any, int], None] | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -85,6 +91,7 @@ class TrainResult:
         diverged: why the training was stopped; the model then holds the weights of ``kept_step``, or unusable ones
             when that is None.
         kernels_missing: why the engine ran on the CPU without its compiled kernels.
+        stopped: whether ``stop`` of the request ended the training.
     """
 
     steps: int
@@ -102,6 +109,7 @@ class TrainResult:
     kernels_missing: str | None = None
     metric: str = "loss"
     best_value: float | None = None
+    stopped: bool = False
 
 
 def train(request: TrainRequest, reporter: Reporter = SILENT) -> TrainResult:
@@ -155,6 +163,8 @@ class _Training:
         )
         self.interrupt = InterruptHandler(reporter, saves)
         self.health = HealthMonitor(run.append_metrics, reporter)
+        monitored = f"eval_{schedule.metric}", schedule.greater_is_better
+        self.stop = StopHook(request.stop, request.probes, request.on_best, *monitored)
         metrics, resume = MetricsWriter(run.append_metrics, reporter), ResumeHandler(self.best)
         self.trainer = GraftTrainer(
             model=request.model,
@@ -162,7 +172,7 @@ class _Training:
             train_dataset=TokenizedRows(request.rows),
             eval_dataset=TokenizedRows(request.held_out) if request.held_out else None,
             # A divergence overrules an interrupt: it keeps no checkpoint.
-            callbacks=[metrics, self.interrupt, self.health, self.best, LastLog(), resume],
+            callbacks=[metrics, self.interrupt, self.health, self.best, self.stop, LastLog(), resume],
             parts=self._parts(
                 make_collate(engine.is_packed, request.pad_token_id, request.objective, not self.noise), reporter
             ),
@@ -175,7 +185,7 @@ class _Training:
             monitor=request.monitor,
             reporter=reporter,
         )
-        metrics.trainer = self.health.trainer = resume.trainer = self.trainer
+        metrics.trainer = self.health.trainer = resume.trainer = self.stop.trainer = self.trainer
         self.trainer.remove_callback(PrinterCallback)
 
     def _parts(self, collate: Collate, reporter: Reporter) -> Parts:
@@ -236,6 +246,7 @@ class _Training:
             kernels_missing=self.engine.kernels_missing,
             metric=self.request.schedule.metric,
             best_value=state.best_metric,
+            stopped=self.stop.stopped,
         )
 
     def _load_last_good(self, warning: HealthWarning) -> int | None:

@@ -191,7 +191,26 @@ class GraftTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """The held-out loss in nats a trained token, over all rows, whatever the batches.
+        """Measure, log, and tell the callbacks.
+
+        Raises:
+            EvaluationInterrupted: When the user asks to stop meanwhile.
+        """
+        metrics = self._measured(metric_key_prefix, eval_dataset)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self._train_again()
+        return metrics
+
+    @torch.no_grad()
+    def probe(self) -> dict[str, float]:
+        """Measure as ``evaluate``, without a log line and without telling the callbacks."""
+        metrics = self._measured("eval")
+        self._train_again()
+        return metrics
+
+    def _measured(self, prefix: str, eval_dataset: Any = None) -> dict[str, float]:
+        """The held-out loss in nats a trained token, over all rows, whatever the batches; and what is monitored.
 
         Raises:
             EvaluationInterrupted: When the user asks to stop meanwhile.
@@ -218,16 +237,17 @@ class GraftTrainer(Trainer):
             total, tokens, start = total + found[0], tokens + found[1], start + len(chosen)
         seconds = time.perf_counter() - started
         metrics = {
-            f"{metric_key_prefix}_loss": total / max(tokens, 1),
-            f"{metric_key_prefix}_rows_per_second": len(rows) / max(seconds, 1e-9),
+            f"{prefix}_loss": total / max(tokens, 1),
+            f"{prefix}_rows_per_second": len(rows) / max(seconds, 1e-9),
         }
         if self.monitor is not None:
-            metrics |= {f"{metric_key_prefix}_{name}": value for name, value in self.monitor().items()}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        model.train()
-        enter(self.reporter, "step")
+            metrics |= {f"{prefix}_{name}": value for name, value in self.monitor().items()}
         return metrics
+
+    def _train_again(self) -> None:
+        assert self.model is not None
+        self.model.train()
+        enter(self.reporter, "step")
 
     def _held_out_loss(self, model: torch.nn.Module, rows: list[TokenizedExample]) -> tuple[float, int] | None:
         """The loss of ``rows`` and the number of their trained tokens; None if the rows do not fit in memory."""
