@@ -130,8 +130,8 @@ def test_doctor_says_of_a_bundle_what_the_gate_said(folders: dict[str, Path], gr
             )
         ],
         (("show",), "rows", "graft finetune MODEL"),
-        (("show",), "empty", "this is an empty folder, not a run, a bundle, a model or a prepared data set"),
-        (("show",), "other", "not a run, a bundle, a model or a prepared data set"),
+        (("show",), "empty", "this is an empty folder, not a run, a bundle, a search, a model or a prepared data set"),
+        (("show",), "other", "not a run, a bundle, a search, a model or a prepared data set"),
         *[
             ((command,), name, f"this is {what}, not a model")
             for command in ("chat", "evaluate", "auto-opt")

@@ -30,6 +30,7 @@ def run(arguments: Arguments) -> int:
         InputError: when not exactly one file is named, or it is not a valid workflow.
     """
     as_json, dry, setup = arguments.flag("json"), arguments.flag("dry_run"), arguments.flag("setup")
+    force = _forced(arguments.take("force"))
     config = arguments.take("config") or (arguments.words.pop(0) if arguments.words else None)
     if config is None or not isinstance(config, str):
         raise InputError("which workflow?", remedy=REMEDY)
@@ -49,7 +50,7 @@ def run(arguments: Arguments) -> int:
 
         if setup:
             set_up(workflow, screen)
-        left = run_workflow(workflow, screen, Path(config).stem)
+        left = run_workflow(workflow, screen, Path(config).stem, config, force)
     return _print(left, as_json)
 
 
@@ -69,6 +70,13 @@ def _print_passes(workflow: Workflow, as_json: bool) -> None:
         print("\n".join([f"{number}. {step.name} ({step.kind})", *(f"   {line}" for line in lines)]))
 
 
+def _forced(given: Any) -> tuple[str, ...]:
+    """The passes to run again; ``--force`` alone, which is True, stands for all."""
+    names = given if isinstance(given, list) else [] if given is None else [given]
+    parts = (part.strip() for name in names for part in str(name).split(","))
+    return tuple(part.lower() if part.lower() == "true" else part for part in parts if part)
+
+
 def _print(left: list[Path], as_json: bool) -> int:
     runs = [path for path in left if is_run(path)]
     if len(left) == 1 and runs:
@@ -82,10 +90,11 @@ def _print(left: list[Path], as_json: bool) -> int:
 COMMAND = Command(
     "run",
     run,
-    usage="graft run FILE.yaml [section.name=value …] [--setup] [--dry_run] [--option value …]",
+    usage="graft run FILE.yaml [section.name=value …] [--setup] [--force [PASS]] [--dry_run] [--option value …]",
     options=(
         ("--config FILE.yaml", "the workflow, or a run's config.yaml"),
         ("--setup", "install what the passes need"),
+        ("--force [PASS]", "run all passes again, or this one, whatever was kept"),
         ("--dry_run", "print the passes with their settings and stop"),
         ("--option value", "any setting of graft finetune; it overrides the file"),
         ("section.name=value", "another value of the file, read as YAML: passes.lora.r=8"),

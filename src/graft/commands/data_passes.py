@@ -46,6 +46,10 @@ class PreparePass:
 
     Config: ClassVar[type[Settings]] = PrepareSettings
     needs: ClassVar[tuple[tuple[str, str], ...]] = ()
+    takes: ClassVar[tuple[str, ...]] = ("nothing", "data", "run", "model", "bundle", "search", "something")
+    instead: ClassVar[tuple[str, ...]] = ()
+    leaves: ClassVar[str] = "data"
+    resumes: ClassVar[bool] = False
     only: ClassVar[str] = ""
     """The one step that runs; empty for those that ``graft prepare`` runs."""
 

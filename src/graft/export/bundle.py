@@ -13,6 +13,7 @@ from graft.files import FREE_SPACE
 from graft.runs.kind import is_bundle
 from graft.runs.manifest import BundleManifest, update_manifest
 from graft.runs.staged import sibling_of
+from graft.runs.workflow_manifest import KEPT
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def check_output(output: Path, overwrite: bool) -> None:
     """
     if output.is_file():
         raise InputError("the output folder is a file", where=str(output))
-    if not output.exists() or not any(output.iterdir()):
+    if not output.exists() or not any(entry.name != KEPT for entry in output.iterdir()):
         return
     if not is_bundle(output):
         raise InputError(

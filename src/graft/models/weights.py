@@ -129,9 +129,9 @@ def sha256_of(files: Sequence[Path]) -> str:
 
 
 def _remembered_sha256(file: Path) -> str:
-    """Large files are hashed once: the hash is kept by path, size and time of change."""
+    """Large files are hashed once: the hash is kept by path, size, time of change and inode."""
     status = file.stat()
-    key = f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+    key = f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
     memory = cache_folder() / "hashes" / hashlib.sha256(key.encode()).hexdigest()
     if is_private(memory) and len(known := memory.read_text(encoding="utf-8")) == 64:
         return known

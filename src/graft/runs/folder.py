@@ -19,6 +19,7 @@ from graft.runs.kind import FolderKind, expect_kind, folder_kind
 from graft.runs.links import refuse_links
 from graft.runs.manifest import MANIFEST, RunManifest, read_run, update_manifest
 from graft.runs.record import dump, validate
+from graft.runs.workflow_manifest import KEPT
 
 LOCK = ".lock"
 PATIENCE = 0.5
@@ -120,9 +121,9 @@ class RunFolder:
                 where=place,
                 remedy="pass --overwrite to replace it or --resume to continue it, or choose another --output_path",
             )
-        if kind in (FolderKind.BUNDLE, FolderKind.SEARCH, FolderKind.DATA):
+        if kind in (FolderKind.BUNDLE, FolderKind.SEARCH, FolderKind.DATA, FolderKind.WORKFLOW):
             raise InputError(f"the output folder is {kind.value}", where=place, remedy="choose another --output_path")
-        others = sorted(there - {".lock"})
+        others = sorted(there - {LOCK, KEPT})
         if others and kind is not FolderKind.RUN and not (resume and "config.yaml" in there):
             raise InputError(
                 f"the output folder has files that do not belong to a run: {', '.join(others[:5])}",

@@ -22,6 +22,7 @@ class FolderKind(Enum):
     BUNDLE = "an exported bundle"
     SEARCH = "a search folder"
     DATA = "a prepared data set"
+    WORKFLOW = "the folder of a workflow"
     EVALUATION = "an evaluation without a run"
     MODEL = "a model folder"
     ADAPTER = "an adapter folder"
@@ -32,7 +33,13 @@ class FolderKind(Enum):
     MISSING = "not there"
 
 
-_RECORDED = {"run": FolderKind.RUN, "bundle": FolderKind.BUNDLE, "search": FolderKind.SEARCH, "data": FolderKind.DATA}
+_RECORDED = {
+    "run": FolderKind.RUN,
+    "bundle": FolderKind.BUNDLE,
+    "search": FolderKind.SEARCH,
+    "data": FolderKind.DATA,
+    "workflow": FolderKind.WORKFLOW,
+}
 
 
 def folder_kind(path: Path) -> FolderKind:
@@ -108,4 +115,5 @@ def what_to_do(kind: FolderKind, path: Path) -> str:
         FolderKind.ADAPTER: f"{show} describes it; {chat} runs it; {tune} continues from it",
         FolderKind.DATA: f"{show} describes it; {use} trains on it",
         FolderKind.DATA_FILES: f"{use} trains on it",
+        FolderKind.WORKFLOW: "give the folder of one of its passes, which is in it",
     }.get(kind, "give the folder that graft finetune or graft auto-opt wrote to --output_path")

@@ -32,6 +32,7 @@ from graft.runs.run_manifest import (
 )
 from graft.runs.search_manifest import SearchManifest, TrialRecord, read_trials
 from graft.runs.upgrade import upgrade_manifest
+from graft.runs.workflow_manifest import PassRecord, WorkflowManifest
 
 __all__ = [
     "MANIFEST",
@@ -48,6 +49,7 @@ __all__ = [
     "MachineRecord",
     "Manifest",
     "ParityRecord",
+    "PassRecord",
     "RunManifest",
     "SearchManifest",
     "SourceRecord",
@@ -55,6 +57,7 @@ __all__ = [
     "TaskRecord",
     "TrainingRecord",
     "TrialRecord",
+    "WorkflowManifest",
     "parity_reason",
     "read_bundle",
     "read_data",
@@ -62,20 +65,22 @@ __all__ = [
     "read_run",
     "read_search",
     "read_trials",
+    "read_workflow_manifest",
     "timestamp",
     "update_manifest",
 ]
 
 MANIFEST = "manifest.json"
 
-Manifest = RunManifest | BundleManifest | DataManifest | SearchManifest
-MANIFESTS: dict[str, type[RunManifest] | type[BundleManifest] | type[DataManifest] | type[SearchManifest]] = {
+Manifest = RunManifest | BundleManifest | DataManifest | SearchManifest | WorkflowManifest
+MANIFESTS: dict[str, type[Manifest]] = {
     "run": RunManifest,
     "bundle": BundleManifest,
     "data": DataManifest,
     "search": SearchManifest,
+    "workflow": WorkflowManifest,
 }
-M = TypeVar("M", RunManifest, BundleManifest, DataManifest, SearchManifest)
+M = TypeVar("M", RunManifest, BundleManifest, DataManifest, SearchManifest, WorkflowManifest)
 
 
 def timestamp() -> str:
@@ -131,6 +136,15 @@ def read_search(folder: Path) -> SearchManifest:
     return _of_kind(SearchManifest, folder)
 
 
+def read_workflow_manifest(folder: Path) -> WorkflowManifest:
+    """Read the manifest of a workflow's folder.
+
+    Raises:
+        InputError: As ``read_manifest``; or if the folder is of another kind.
+    """
+    return _of_kind(WorkflowManifest, folder)
+
+
 def _of_kind(kind: type[M], folder: Path) -> M:
     found = read_manifest(folder)
     if not isinstance(found, kind):
@@ -165,7 +179,7 @@ def update_manifest(folder: Path, kind: type[M], **values: Any) -> M:
 
     Args:
         folder: The folder.
-        kind: ``RunManifest``, ``BundleManifest``, ``DataManifest``, or ``SearchManifest``.
+        kind: ``RunManifest``, or that of another kind of folder.
         values: Fields of it; records, dataclasses as dictionaries, or plain values.
 
     Returns:

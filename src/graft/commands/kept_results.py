@@ -1,0 +1,265 @@
+"""What the passes of a workflow have left before: what of it holds, what has changed, and what is replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from graft._version import __version__
+from graft.commands.content import content_of, entries_of
+from graft.commands.result_keys import Inputs, inputs_of
+from graft.commands.workflow_file import Step
+from graft.documents import read_object
+from graft.errors import InputError
+from graft.files import cannot_write, remove, write_whole
+from graft.runs.folder import LOCK, BusyError
+from graft.runs.manifest import MANIFEST, PassRecord, WorkflowManifest, read_manifest, timestamp
+from graft.runs.record import dump, validate
+from graft.runs.workflow_manifest import KEPT
+from graft.shell import command
+
+MOST_SAID = 3
+"""Changes that are named before the rest is counted."""
+
+
+class Results:
+    """The results in a workflow's folder, and their record.
+
+    Args:
+        folder: The folder.
+        names: The passes of the workflow. With several, each has a folder of its own.
+        file: The workflow file.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], file: str | None = None) -> None:
+        self.folder, self.names, self.file = folder, names, file
+        self.several = len(names) > 1
+        self._path = folder / (MANIFEST if self.several else KEPT)
+        before = self._read()
+        records = {record.name: record for record in (*before.former, *before.passes)}
+        self._records = {name: records[name] for name in names if name in records}
+        self._former = [record for name, record in records.items() if name not in names]
+        self._started = timestamp()
+
+    def _read(self) -> WorkflowManifest:
+        if not self._path.is_file():
+            return WorkflowManifest()
+        if not self.several:
+            return validate(WorkflowManifest, read_object(self._path), str(self._path))
+        found = read_manifest(self.folder)
+        if not isinstance(found, WorkflowManifest):
+            what = f"the output folder is that of a {found.kind}, and each pass of this workflow needs a folder in it"
+            raise InputError(what, where=str(self.folder), remedy="choose another output_path")
+        return found
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; that of a single pass is held by whoever works in it.
+
+        Raises:
+            BusyError: If another process holds it.
+        """
+        if not self.several:
+            yield
+            return
+        lock = FileLock(self.folder / LOCK)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0.5)
+        except Timeout:
+            remedy = "wait for that process or stop it, or choose another output_path"
+            raise BusyError("another graft process runs this workflow", where=str(self.folder), remedy=remedy) from None
+        except OSError as error:
+            raise cannot_write(self.folder / LOCK, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def output(self, name: str) -> Path:
+        """The folder of a pass."""
+        return self.folder / name if self.several else self.folder
+
+    def state(self, name: str) -> str:
+        """What the next pass depends on: the key of a finished pass and its result, which no key tells of a server."""
+        record = self._records[name]
+        return hashlib.sha256(f"{record.key} {record.result}".encode()).hexdigest()
+
+    def artifact(self, name: str) -> Path:
+        """What a finished pass left for the next one."""
+        return self.folder / (self._records[name].artifact or "")
+
+    def why(self, step: Step, inputs: Inputs, forced: bool = False) -> list[str] | None:
+        """Why a pass has to run; nothing if its result holds, and an empty list if it has none yet."""
+        record = self._records.get(step.name)
+        if record is None:
+            return []
+        changes = list(changed(record, inputs))
+        if changes:
+            return changes
+        if record.status != "finished":
+            return [{"failed": "it failed"}.get(record.status, "it was interrupted")]
+        if forced:
+            return ["--force"]
+        if record.result != self._content(step.name, self.artifact(step.name)):
+            there = self.artifact(step.name).exists() and self.output(step.name).exists()
+            return ["its result was changed" if there else "its result is no longer there"]
+        return None
+
+    def may_resume(self, step: Step, inputs: Inputs) -> bool:
+        """Whether the pass was interrupted with equal inputs, so that it can go on."""
+        record = self._records.get(step.name)
+        return record is not None and record.status != "finished" and inputs.same_as(record)
+
+    def begin(self, step: Step, inputs: Inputs, resume: bool) -> None:
+        """Record that a pass runs; what it left before is removed unless it resumes.
+
+        Raises:
+            InputError: If its folder holds files of somebody else.
+        """
+        output, record = self.output(step.name), self._records.get(step.name)
+        if not resume and record is not None:
+            self._clear(output, record)
+        elif record is None and entries_of(output):
+            if not self.several or getattr(step.settings, "overwrite", False):
+                return  # the pass says whether it may replace what is there
+            what = f"the folder of the pass {step.name} holds files that this workflow did not write"
+            raise InputError(what, where=str(output), remedy="move them away, or choose another output_path")
+        began: dict[str, Any] = {"started": timestamp(), "output": step.name if self.several else "."}
+        self._put(PassRecord(name=step.name, status="running", **_fields(inputs), **began), "running")
+
+    def _clear(self, output: Path, record: PassRecord) -> None:
+        others = sorted(set(entries_of(output)) - set(record.entries)) if record.status == "finished" else []
+        if others:
+            what = f"the folder of the pass {record.name} has files that it did not write: {', '.join(others[:5])}"
+            raise InputError(what, where=str(output), remedy="move them away: the pass has to run again")
+        if self.several:
+            remove(output)
+        else:
+            for entry in entries_of(output):
+                remove(output / entry)
+
+    def finish(self, step: Step, inputs: Inputs, artifact: Path, seconds: float) -> None:
+        """Record what a pass has left."""
+        after = inputs_of(step.cls, step.settings, inputs.before)
+        inputs = inputs.with_commits(after.content)
+        before = self._records.get(step.name)
+        ended: dict[str, Any] = {
+            "started": before.started if before else None,
+            "finished": timestamp(),
+            "seconds": round(seconds, 2),
+            "output": step.name if self.several else ".",
+            "artifact": self._relative(artifact),
+            "result": self._content(step.name, artifact),
+            "entries": entries_of(self.output(step.name)),
+        }
+        last = step.name == self.names[-1]
+        record = PassRecord(name=step.name, status="finished", **_fields(inputs), **ended)
+        self._put(record, "finished" if last else "running")
+
+    def _content(self, name: str, artifact: Path) -> str:
+        """The SHA-256 of what a pass left, and of its own folder where that is another."""
+        output = self.output(name)
+        places = [artifact] if artifact.resolve() == output.resolve() else [artifact, output]
+        return hashlib.sha256(" ".join(str(content_of(place)) for place in places).encode()).hexdigest()
+
+    def _relative(self, artifact: Path) -> str:
+        """Relative to the folder, which may be moved, for what is in it."""
+        place, folder = artifact.resolve(), self.folder.resolve()
+        return place.relative_to(folder).as_posix() if place.is_relative_to(folder) else str(place)
+
+    def end(self, name: str, status: str, error: str | None = None) -> None:
+        """Record that a pass ended without a result."""
+        record = self._records.get(name)
+        if record is not None and record.status == "running":
+            ended = {"status": status, "error": error, "finished": timestamp()}
+            self._put(record.model_copy(update={k: v for k, v in ended.items() if v is not None}), status, error)
+
+    def close(self) -> None:
+        """Record that all passes are finished, where none had to run."""
+        if self.several:
+            self._write("finished")
+
+    def _put(self, record: PassRecord, status: str, error: str | None = None) -> None:
+        self._records[record.name] = record
+        self._write(status, error)
+
+    def _write(self, status: str, error: str | None = None) -> None:
+        at = None if status == "running" else timestamp()
+        document = {
+            "kind": "workflow",
+            "schema_version": WorkflowManifest().schema_version,
+            "graft": __version__,
+            "command": command("graft", *sys.argv[1:]),
+            "file": self.file,
+            "status": status,
+            "error": error,
+            "started": self._started,
+            "finished": at,
+            "passes": [self._records[name].document() for name in self.names if name in self._records],
+            "former": [record.document() for record in self._former],
+        }
+        write_whole(self._path, dump({name: value for name, value in document.items() if value is not None}))
+
+
+def changed(record: PassRecord, inputs: Inputs) -> Iterator[str]:
+    """What differs from the inputs that a pass had before, for people."""
+    if inputs.same_as(record):
+        return
+    found = list(_changes(record, inputs)) or ["its inputs changed"]
+    yield from found[:MOST_SAID]
+    if len(found) > MOST_SAID:
+        yield f"and {len(found) - MOST_SAID} more"
+
+
+def _changes(record: PassRecord, inputs: Inputs) -> Iterator[str]:
+    if record.type != inputs.type:
+        yield f"its type changed from {record.type.rpartition(':')[2]} to {inputs.type.rpartition(':')[2]}"
+    for name in dict.fromkeys((*record.settings, *inputs.settings)):
+        then, now = record.content.get(name), inputs.content.get(name)
+        if (then or now) and then != now and then is not None:
+            yield f"the content of {name} changed ({_short(inputs.settings.get(name))})"
+        elif not (then and now) and (then or now or record.settings.get(name) != inputs.settings.get(name)):
+            yield _of_setting(name, record.settings, inputs.settings)
+    if record.before != inputs.before:
+        yield "the pass before it ran again" if record.before and inputs.before else "the passes before it changed"
+    for name, now in inputs.code.items():
+        if record.code.get(name) != now:
+            yield f"the code of {name} changed"
+    for name in dict.fromkeys((*record.versions, *inputs.versions)):
+        if record.versions.get(name) != inputs.versions.get(name):
+            yield f"{name} {record.versions.get(name, 'none')} → {inputs.versions.get(name, 'none')}"
+
+
+def _of_setting(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if name not in then:
+        return f"{name} is {_short(now[name])} now"
+    if name not in now:
+        return f"{name} is no longer given ({_short(then[name])} before)"
+    return f"{name} changed {_short(then[name])} → {_short(now[name])}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return _short(value[0])
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _fields(inputs: Inputs) -> dict[str, Any]:
+    return {
+        "type": inputs.type,
+        "settings": dict(inputs.settings),
+        "content": dict(inputs.content),
+        "before": inputs.before,
+        "code": dict(inputs.code),
+        "versions": dict(inputs.versions),
+        "key": inputs.key,
+    }
