@@ -27,7 +27,7 @@ from graft.runs.kind import FolderKind, folder_kind
 from graft.tasks.base import Task
 from graft.tasks.select import task_for_data
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}")
 CHECKED = ("near_duplicates", "encoding", "html", "control_characters", "personal_data")
 """The checks besides the quick ones: a step of ``graft prepare`` mends what they find."""
 LOOKED_AT = 200
