@@ -49,7 +49,7 @@ from graft.methods import METHODS
 from graft.models.families import FAMILIES, UNLISTED
 from graft.planning.settings import settings_class
 from graft.registry import Registry
-from graft.runs import bundle_manifest, data_manifest, evaluation_document, manifest, run_manifest
+from graft.runs import bundle_manifest, data_manifest, evaluation_document, manifest, run_manifest, search_manifest
 from graft.tasks import TASKS
 from graft.training.losses import LOSSES
 from graft.training.passed_fields import EFFECTIVE, REFUSED
@@ -344,7 +344,8 @@ is written whole or not at all.
 | `report.html`, `README.md` | the page to look at, the model card |
 
 A bundle (`graft auto-opt`) is such a folder, too, with `"kind": "bundle"` in its manifest, and so is a prepared data set (`graft prepare`),
-with `"kind": "data"`: `train.jsonl`, `eval.jsonl`, `test.jsonl`, `changes.jsonl`, and `config.yaml`.
+with `"kind": "data"`: `train.jsonl`, `eval.jsonl`, `test.jsonl`, `changes.jsonl`, and `config.yaml`. A search (`graft search`) has `"kind": "search"`,
+its trials in `trials.jsonl`, and the winner's run in `best/`: [Search settings](../how-to/search.md).
 
 ## events.jsonl
 
@@ -360,7 +361,7 @@ A run that is resumed appends its events; `seconds` begin again then. A line tha
 Schema version `{manifest.SCHEMA_VERSION}`. A newer minor version adds keys; a newer major version is refused. Folders of
 graft 0.1, which have no version, still open.
 
-{_records(run_manifest, bundle_manifest, data_manifest)}
+{_records(run_manifest, bundle_manifest, data_manifest, search_manifest)}
 
 ## evaluation.json and predictions.jsonl
 
