@@ -78,6 +78,12 @@ def only_consented(references: Iterable[str] | None) -> Iterator[None]:
         _consents.pop()
 
 
+def consented() -> tuple[str, ...] | None:
+    """Return the references that may be loaded now, for another process; None: any."""
+    allowed = _consents[-1]
+    return None if allowed is None else tuple(sorted(allowed))
+
+
 def _refuse_without_consent(reference: str) -> None:
     allowed = _consents[-1]
     if allowed is None or (_OWN.fullmatch(reference) and ".py:" not in reference):
