@@ -19,9 +19,11 @@ from graft.errors import GraftError, Interrupted
 from graft.events import Events
 from graft.interruption import postponed
 from graft.progress import SILENT, Reporter, enter
+from graft.runs.manifest import read_search
 from graft.runs.search_manifest import TrialRecord
 from graft.search.board import FileBoard
 from graft.search.journal import Journal
+from graft.search.space_reading import component_choices
 from graft.search.study import Backend, InProcess, Study, best_of
 
 __all__ = ["carry_out", "plan", "search"]
@@ -65,11 +67,13 @@ def carry_out(plan: SearchPlan, reporter: Reporter = SILENT) -> Path:
     """
     folder = SearchFolder.create(plan)
     events = Events.of(reporter)
-    with folder.lock(), events.into(folder.path), _recorded_end(folder, plan):
+    with folder.lock(), events.into(folder.path), _recorded_end(folder, plan), contextlib.ExitStack() as stack:
         folder.record_start(plan)
+        threads = _threads(folder, plan)
+        stack.enter_context(_threads_of_torch(threads))
         study = study_of(plan, Journal(folder.path))
         progress = StudyReporter(events, plan.num_trials, plan.greater_is_better)
-        backend = _backend(plan, folder.path, progress)
+        backend = _backend(plan, folder.path, threads, progress)
         try:
             records = _trials(study, backend, folder, progress)
         finally:
@@ -109,13 +113,49 @@ def _trials(study: Study, backend: Backend, folder: SearchFolder, progress: Stud
     return [record for record in study.journal.read() if record.number < study.num_trials]
 
 
-def _backend(plan: SearchPlan, folder: Path, progress: StudyReporter) -> Backend:
+def _backend(plan: SearchPlan, folder: Path, threads: int, progress: StudyReporter) -> Backend:
     """This process, or the workers that were asked for."""
     from graft.commands.search_trials import TrialRunner
 
-    board, searched = FileBoard(folder), plan.searched
-    runner = TrialRunner(searched.cls, plan.shared, board, searched.study.prune, progress, planned=plan.trials)
+    board, searched, study = FileBoard(folder), plan.searched, plan.searched.study
+    if study.workers > 1 or study.ray is not None:
+        from graft.search.backends import make_backend
+
+        choices = component_choices(study.search_space)
+        given = {"shared": plan.shared, "choices": choices, "prune": study.prune}
+        make = ("graft.commands.search_trials:make_runner", given)
+        return make_backend(study, make, board, folder, threads=threads, reporter=progress, needed_mb=_needed_mb(plan))
+    runner = TrialRunner(searched.cls, plan.shared, board, study.prune, progress, planned=plan.trials)
     return InProcess(progress.numbered(runner))
+
+
+def _needed_mb(plan: SearchPlan) -> float:
+    """The memory of a worker, as the first trial's is estimated."""
+    from graft.planning.estimate import estimate
+
+    return float(estimate(plan.first).memory_mb)
+
+
+def _threads(folder: SearchFolder, plan: SearchPlan) -> int:
+    """The threads of each trial, recorded: a search that is resumed with another number of workers keeps them."""
+    from graft.search.backends.workers import trial_threads
+
+    threads = read_search(folder.path).threads or trial_threads(plan.searched.study.workers)
+    folder.update(threads=threads)
+    return threads
+
+
+@contextlib.contextmanager
+def _threads_of_torch(threads: int) -> Iterator[None]:
+    """Let this process, which trains the winner, use as many threads as its trial, so that both are bit-equal."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _nothing_completed(records: list[TrialRecord]) -> GraftError:

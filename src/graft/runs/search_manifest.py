@@ -56,6 +56,7 @@ class TrialRecord(Record):
 class SearchManifest(Record):
     """The manifest of a search folder.
 
+    ``threads`` are those of each trial, on which roundings depend: the same for all trials, wherever they run.
     ``settings`` are those that all trials share; ``space`` and ``strategy`` say what was searched, and how. ``metric``
     is what trials are compared by, on ``selection_rows`` held-out rows; ``untouched_rows`` others are kept for the
     winner.
@@ -74,6 +75,7 @@ class SearchManifest(Record):
     strategy: str = "random"
     num_trials: Count = 0
     seed: Count | None = None
+    threads: Count = 0
     metric: str = "loss"
     greater_is_better: bool = False
     selection_rows: Count = 0
