@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from graft.engine.benchmark import ENGINES, _machine_key, engine_rates, measure_engines, slowdown
+from graft.engine.benchmark import ENGINES, engine_rates, machine_key, measure_engines, slowdown
 from graft.progress import Silent
 from graft.training.engine_choice import EngineChoice
 
@@ -17,7 +17,7 @@ class Notes(Silent):
 
 
 def write_rates(folder, **rates):
-    path = folder / "benchmarks" / f"engines-{_machine_key()}.json"
+    path = folder / "benchmarks" / f"engines-{machine_key()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(rates), encoding="utf-8")
 
@@ -36,9 +36,9 @@ def test_rates_are_measured_once_for_a_machine(tmp_path, monkeypatch):
     rates = engine_rates(reporter)
     assert len(reporter.notes) == 1 and "measuring" in reporter.notes[0]
     assert engine_rates(reporter) == rates and len(reporter.notes) == 1
-    key = _machine_key()
+    key = machine_key()
     monkeypatch.setenv("GRAFT_KERNELS", "0")
-    assert _machine_key() != key
+    assert machine_key() != key
 
 
 @pytest.mark.parametrize(("engine", "notes"), [("int8", ["9.0 times as long"]), ("bfloat16", []), ("exact", [])])

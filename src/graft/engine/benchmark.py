@@ -52,7 +52,7 @@ def engine_rates(reporter: Reporter = SILENT) -> dict[str, float]:
     Args:
         reporter: Told that something is measured, when it is.
     """
-    path = cache_folder() / "benchmarks" / f"engines-{_machine_key()}.json"
+    path = cache_folder() / "benchmarks" / f"engines-{machine_key()}.json"
     cached = _cached(path)
     if cached is not None:
         return cached
@@ -131,8 +131,8 @@ def _same_random_numbers() -> Iterator[None]:
         yield
 
 
-def _machine_key() -> str:
-    """What the rates depend on."""
+def machine_key() -> str:
+    """What measurements of this machine depend on: processor, threads, kernels, versions."""
     known = [cpu_name(), *isa(), str(os.cpu_count()), str(torch.get_num_threads()), torch.__version__, __version__]
     known += [os.environ.get(SWITCH, ""), kernels_missing() or ""]
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from graft.engine.kernels import Kernels, kernels, structs
+from graft.engine.kernels import Kernels, computes, kernels, structs
 
 ONEDNN_ROWS = 64
 """With fewer rows a call of oneDNN costs more than it saves."""
@@ -82,7 +82,8 @@ def matmul(
     library = _packing_kernels(x, weight)
     if library:
         return packed_gemm("gemm_f32", library, x, weight, into=into, lora=lora, residual=residual)
-    if _linear is None or x.dtype != torch.float32 or x.device.type != "cpu" or len(x) < ONEDNN_ROWS:
+    by_onednn = _linear is not None and x.dtype == torch.float32 and x.device.type == "cpu" and computes()
+    if not by_onednn or len(x) < ONEDNN_ROWS:
         y = torch.mm(x, weight.t()) if into is None else into.addmm_(x, weight.t())
     elif into is None:
         y = _linear.default(x.contiguous(), weight, None, "none", [], "")

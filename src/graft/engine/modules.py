@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from graft.engine.linear import Linear
 from graft.engine.norm import rms_norm_reference
 
 Forward = Callable[..., Any]
+
+_recomputing: ContextVar[bool] = ContextVar("recomputing", default=False)
+"""Whether a checkpointed layer computes now, whose class would checkpoint it again."""
 
 _FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3", "SmolLM3")
 
@@ -172,6 +176,8 @@ def _decoder_forward(layer: Any) -> Forward:
 
     def forward(hidden_states: torch.Tensor, *args: Any, targets: torch.Tensor | None = None, **kwargs: Any) -> Any:
         """hidden_states (1, T, d) -> (1, T, d), or (1, N, d) in the last layer for N ``targets``."""
+        if _checkpoints(layer) and torch.is_grad_enabled() and not _recomputing.get():
+            return _checkpointed(layer, forward, hidden_states, *args, targets=targets, **kwargs)
         module, x = layer.self_attn, hidden_states
         chosen = targets if _is_last(layer) else None
         if args or not _is_replaced(module) or has_hooks(module) or not _packs(module, x, kwargs):
@@ -192,6 +198,25 @@ def _decoder_forward(layer: Any) -> Forward:
 
     forward.takes_targets = True  # type: ignore[attr-defined]
     return forward
+
+
+def _checkpoints(layer: Any) -> bool:
+    """Whether the layer's activations are recomputed: its class's own forward does so, and this one takes its place."""
+    return bool(getattr(layer, "gradient_checkpointing", False) and layer.training)
+
+
+def _checkpointed(layer: Any, forward: Forward, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """``forward``, by the function that transformers has set to recompute its activations in the backward pass."""
+
+    def once(x: torch.Tensor) -> Any:
+        """The layer without checkpointing: in the forward pass, and again in the backward pass."""
+        token = _recomputing.set(True)
+        try:
+            return forward(x, *args, **kwargs)
+        finally:
+            _recomputing.reset(token)
+
+    return layer._gradient_checkpointing_func(once, x)
 
 
 def _described_layer(layer: Any, dtype: torch.dtype) -> DecoderLayer | None:

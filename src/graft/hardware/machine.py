@@ -130,6 +130,22 @@ class Resources:
         return found
 
 
+class Load:
+    """What other programs use of the processor from now on."""
+
+    def __init__(self) -> None:
+        self._began, self._own = psutil.cpu_times(), sum(psutil.Process().cpu_times()[:2])
+
+    def of_others(self) -> float:
+        """The share of all cores, from 0 to 1, that others used since this was made."""
+        now, own = psutil.cpu_times(), sum(psutil.Process().cpu_times()[:2])
+        passed = {name: getattr(now, name) - getattr(self._began, name) for name in now._fields}
+        passed = {name: value for name, value in passed.items() if not name.startswith("guest")}
+        idle = passed.get("idle", 0.0) + passed.get("iowait", 0.0)
+        whole = sum(passed.values())
+        return round(min(1.0, max(0.0, whole - idle - (own - self._own)) / whole), 3) if whole > 0 else 0.0
+
+
 def peak_memory_mb() -> float:
     """The peak of this process's resident memory, in MB."""
     status = Path("/proc/self/status")

@@ -1,75 +1,270 @@
-"""The time and the memory that a run will take, estimated before training."""
+"""The memory and the time that a run will take, estimated before any weight is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import math
 from dataclasses import dataclass
-from typing import Any
 
-from graft.engine.packing import common_prefix
-from graft.hardware.benchmark import training_rates
+from graft.data.token_table import row_lengths
+from graft.errors import InputError
+from graft.hardware.machine import memory_mb
 from graft.methods import METHODS
+from graft.planning.batches import held_out_batches, size_of, training_batches
+from graft.planning.footprint import Footprint, Subject, footprint, state_bytes
+from graft.planning.operations import Path, operations
 from graft.planning.plan import RunPlan
+from graft.planning.shape import ModelShape
+from graft.planning.speed import BUSY, Seconds, Speed, measured_speed, path_of
+from graft.training.engine_choice import EngineChoice
 from graft.training.schedule import token_megabytes
 
+log = logging.getLogger(__name__)
 RUNTIME_MB = 700
-"""Python, torch and the tokenizer."""
-BESIDES = 1.3
-"""The time of a step over that of its layers: the head, the optimizer and the held-out loss are the rest."""
+"""About what Python, torch and the tokenizer take, where no process is measured."""
+SAMPLED = 200
+"""Held-out rows whose sizes stand for all."""
+
+TRAINING_LIBRARIES_MB = 30
+"""What a training imports and makes besides what a plan has in memory already: accelerate, the Trainer, checkpoints."""
+GAPS = {True: 1.1, False: 1.5}
+"""The heap's size over that of its tensors, by whether whole layers are computed: small pieces lie between the tensors
+of single operations, and gaps between them are not always filled. Measured on Linux with glibc 2.36."""
+HOLES = 1.0
+"""Of float32 weights that were converted to int4, the share that stays on the heap as gaps."""
+CACHED_TOKENS, SCORED_TARGETS = 8192, 1024
+"""The most tokens in the cache of a generation, and the most targets that are scored at once."""
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Peaks of the resident memory in MB, Python and its libraries included.
+
+    Attributes:
+        loading: While the weights are read, converted and prepared.
+        training: In a step: weights, copies, activations, gradients, and the optimizer's states.
+        comparison: While base and tuned model answer the held-out rows; None without a comparison.
+    """
+
+    loading: int
+    training: int
+    comparison: int | None
+
+    @property
+    def peak(self) -> int:
+        """The most of the whole run."""
+        return max(self.loading, self.training, self.comparison or 0)
+
+
+def subject_of(plan: RunPlan) -> Subject:
+    """Whose memory and time ``plan`` takes."""
+    return Subject(plan.base, plan.task, plan.encoding, plan.settings, plan.training.precision, plan.loss)
+
+
+def plan_footprint(plan: RunPlan) -> Footprint:
+    """The footprint of the largest batch of ``plan``."""
+    packed = plan.objective is None and plan.settings.engine != "plain"
+    batch = training_batches(plan, packed).largest
+    held_out = held_out_batches(plan, packed).largest if plan.monitored else ()
+    return footprint(subject_of(plan), batch, held_out)
+
+
+def memory_of(plan: RunPlan, found: Footprint, runtime_mb: float | None = None) -> MemoryEstimate:
+    """The peaks of the phases.
+
+    Args:
+        plan: The run.
+        found: What ``plan_footprint`` counted.
+        runtime_mb: What Python, the libraries and the data take; measured of this process when None.
+    """
+    runtime = (memory_mb().used_by_process if runtime_mb is None else runtime_mb) + TRAINING_LIBRARIES_MB
+    states = state_bytes(plan.settings) * found.trained
+    accumulated = 4 * found.trained if plan.training.accumulation > 1 else 0
+    gaps = GAPS[found.whole_layers]
+    step = states + accumulated + found.copies + gaps * (found.step - found.copies)
+    training = found.weights + max(step, states + gaps * found.evaluation)
+    loading = max(found.base, found.weights) + _in_files(plan)
+    if found.weights < found.base:  # what was converted to int4 leaves gaps, too
+        loading += found.weights
+        training += HOLES * (found.base - found.weights)
+    comparison = _comparison(plan, found) if plan.settings.evaluate and plan.data.eval else None
+    parts = (None if part is None else round(runtime + part / 2**20) for part in (loading, training, comparison))
+    return MemoryEstimate(*parts)  # type: ignore[arg-type]
+
+
+def _in_files(plan: RunPlan) -> int:
+    """Bytes of weight files that are mapped while they are converted to float32; files in float32 are used in place."""
+    files = (file for pattern in ("*.safetensors", "pytorch_model*.bin") for file in plan.base.path.glob(pattern))
+    size = sum(file.stat().st_size for file in files)
+    shape = ModelShape.of(plan.base.text_config)
+    return size if size < 3 * shape.parameters else 0
+
+
+def _comparison(plan: RunPlan, found: Footprint) -> int:
+    """Bytes while held-out rows are answered and scored: the cache of a generation, or the logits that are scored."""
+    weights = found.weights + found.copies + (found.base if METHODS.get(plan.settings.method).trains_base else 0)
+    if plan.objective is not None:
+        return weights + found.evaluation
+    shape = ModelShape.of(plan.base.text_config)
+    rows = list(plan.held_out[:64])
+    longest = max(len(row.input_ids) for row in rows)
+    targets = sum(len(row.input_ids) - max(1, row.prompt_length) for row in plan.held_out[:SCORED_TARGETS])
+    cache = min(CACHED_TOKENS, len(rows) * longest) * shape.cache_numbers * 4
+    scored = 2 * min(SCORED_TARGETS, targets) * shape.vocabulary * 4
+    return weights + max(cache, scored)
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """Seconds of the phases, as fast as the machine was when it was measured.
+
+    Attributes:
+        step: Of an optimizer step.
+        training: Of all steps.
+        held_out: Of the evaluations between them.
+        comparison: Of base and tuned model answering the held-out rows.
+        busy: The share of the processor that other programs used during the measurement.
+    """
+
+    step: Seconds
+    training: Seconds
+    held_out: Seconds
+    comparison: Seconds
+    busy: float
+
+    @property
+    def minutes(self) -> float:
+        """Of training, with its evaluations."""
+        return (self.training.wall + self.held_out.wall) / 60
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """The peak of the memory in MB, and the minutes of training."""
+    """What a run takes.
+
+    Attributes:
+        memory_mb: The peak of the memory in MB.
+        minutes: Those of training and its evaluations; those of the comparison are not in it.
+        comparison_minutes: Those of the comparison afterwards.
+        trained: The number of trained parameters.
+        parameters: The number of all parameters.
+        engine: The engine that runs.
+        padded_because: Why batches are padded; None where they are packed, or padding was asked for.
+        busy: What to say of a measurement that other programs disturbed; None for none.
+        memory: The peaks of the phases.
+    """
 
     memory_mb: int
     minutes: float
+    comparison_minutes: float
+    trained: int
+    parameters: int
+    engine: str
+    padded_because: str | None
+    busy: str | None
+    memory: MemoryEstimate
 
 
-def estimate(plan: RunPlan) -> RunEstimate:
-    """Estimate memory and time from a measurement of this machine, which takes a second.
+def estimate(plan: RunPlan, again: bool = False) -> RunEstimate:
+    """Estimate memory and time, by a count over tensors without content and a measurement of this machine.
 
-    A token costs 4 operations per weight of the layers if these are frozen, and 6 if they are trained (Kaplan et al.
-    2020, section 2.1); the prefix that the rows of a batch share is computed once.
+    Args:
+        plan: The run.
+        again: Whether to measure although there is a measurement.
     """
-    config = plan.base.text_config
-    weights, whole = layer_weights(config), METHODS.get(plan.settings.method).trains_base
-    tokens = _batch_tokens(plan)
-    hidden, inner = _hidden(config), _inner(config)
-    rate = training_rates(hidden, inner, seconds=0.5)["float32"] * 1e9
-    batches = plan.training.steps * plan.training.accumulation
-    seconds = BESIDES * batches * tokens * weights * (6 if whole else 4) / rate
-    held = 4 * (weights + 2 * _vocabulary(config) * hidden / (2 if config.get("tie_word_embeddings", True) else 1))
-    memory = RUNTIME_MB + held * (4 if whole else 1) / 1e6 + tokens * token_megabytes(config)
-    return RunEstimate(round(memory), round(seconds / 60, 1))
+    runtime = memory_mb().used_by_process
+    found = counted_or_guessed(plan)
+    memory, spent = memory_of(plan, found, runtime), time_of(plan, found, again)
+    return RunEstimate(
+        memory_mb=memory.peak,
+        minutes=round(spent.minutes, 1),
+        comparison_minutes=round(spent.comparison.wall / 60, 1),
+        trained=found.trained,
+        parameters=found.parameters,
+        engine=found.engine.name,
+        padded_because=found.engine.padded_because,
+        busy=busy_words(spent.busy),
+        memory=memory,
+    )
 
 
-def layer_weights(config: Mapping[str, Any]) -> int:
-    """Return the number of weights in all decoder layers: grouped attention, and a gated MLP (a plain one in GPT-2)."""
-    hidden, inner = _hidden(config), _inner(config)
-    heads = int(config.get("num_attention_heads") or config.get("n_head") or 1)
-    head = int(config.get("head_dim") or hidden // heads)
-    groups = int(config.get("num_key_value_heads") or heads)
-    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 12)
-    matrices = 3 if "intermediate_size" in config else 2
-    return layers * (2 * hidden * head * (heads + groups) + matrices * hidden * inner)
+def busy_words(busy: float) -> str | None:
+    """What to say of a measurement while other programs used the share ``busy`` of the processor."""
+    if busy <= BUSY:
+        return None
+    return f"measured while other programs used {busy:.0%} of the processor: a quiet machine is faster"
 
 
-def _batch_tokens(plan: RunPlan) -> float:
-    """The mean number of tokens computed in a batch."""
-    size = plan.training.batch_size
-    rows = [row.input_ids for row in plan.rows[: 4 * size]]
-    shared = common_prefix(rows, min(len(row) for row in rows) - 1) if len(rows) > 1 else 0
-    return shared + size * (plan.tokens / len(plan.rows) - shared)
+def counted_or_guessed(plan: RunPlan) -> Footprint:
+    """The footprint, counted; guessed from the sizes in the configuration where the model's code needs its weights."""
+    try:
+        return plan_footprint(plan)
+    except InputError:
+        raise
+    except Exception as error:  # of any model's code, an extension's method, or a user's loss
+        log.info("the memory of %s is guessed from its sizes: %s", plan.base.name, error)
+        return _guessed(plan)
 
 
-def _hidden(config: Mapping[str, Any]) -> int:
-    return int(config.get("hidden_size") or config.get("n_embd") or config.get("d_model") or 768)
+def _guessed(plan: RunPlan) -> Footprint:
+    shape, whole = ModelShape.of(plan.base.text_config), METHODS.get(plan.settings.method).trains_base
+    weights, longest = 4 * shape.parameters, int(row_lengths(plan.rows).max())
+    step = plan.training.batch_size * longest * token_megabytes(plan.base.text_config) * 2**20
+    return Footprint(
+        base=weights,
+        weights=weights,
+        trained=shape.parameters if whole else shape.parameters // 50,
+        parameters=shape.parameters,
+        copies=0,
+        step=int(step + 4 * shape.parameters * whole),
+        evaluation=0,
+        whole_layers=False,
+        workspaces=0,
+        targets_last=False,
+        engine=EngineChoice("plain"),
+    )
 
 
-def _inner(config: Mapping[str, Any]) -> int:
-    return int(config.get("intermediate_size") or config.get("n_inner") or config.get("d_ff") or 4 * _hidden(config))
+def time_of(plan: RunPlan, found: Footprint, again: bool = False) -> TimeEstimate:
+    """The seconds that ``plan`` takes.
+
+    Args:
+        plan: The run.
+        found: Its footprint.
+        again: Whether to measure although there is a measurement.
+    """
+    subject, packed = subject_of(plan), found.engine.is_packed
+    batches = training_batches(plan, packed)
+    speed = measured_speed(subject, found, batches.usual, again)
+    shape, path = ModelShape.of(plan.base.text_config), path_of(subject, found)
+    training = plan.training
+    batch = speed.training.times(operations(shape, batches.mean, path))
+    step = batch.times(training.accumulation).plus(speed.updating.times(found.trained))
+    held_out = _nothing()
+    if plan.monitored:
+        held = held_out_batches(plan, packed)
+        once = speed.reading.times(operations(shape, held.mean, path, training=False) * held.count)
+        held_out = once.times(math.ceil(training.steps / training.eval_steps))
+    return TimeEstimate(step, step.times(training.steps), held_out, _comparing(plan, speed, shape, path), speed.busy)
 
 
-def _vocabulary(config: Mapping[str, Any]) -> int:
-    return int(config.get("vocab_size") or 32_000)
+def _comparing(plan: RunPlan, speed: Speed, shape: ModelShape, path: Path) -> Seconds:
+    """Both models read the held-out rows; without a head they score the labels and write answers, too."""
+    if not (plan.settings.evaluate and plan.data.eval):
+        return _nothing()
+    rows = plan.held_out[:SAMPLED]
+    scale = 2 * len(plan.held_out) / len(rows)
+    one_by_one = [size_of([row], path.packed) for row in rows]
+    reading = sum(operations(shape, size, path, training=False) for size in one_by_one)
+    if speed.writing is None:
+        return speed.reading.times(scale * reading)
+    labels = len(plan.data.mapping.labels or ())
+    answer = sum(size.targets for size in one_by_one)
+    scored = labels * answer / max(1.0, sum(size.tokens for size in one_by_one)) * reading
+    weights = shape.layers * shape.layer + shape.hidden * shape.vocabulary
+    written = speed.writing.times(scale * 2 * weights * answer * (0 if labels else 1))
+    return speed.reading.times(scale * (reading + scored)).plus(written)
+
+
+def _nothing() -> Seconds:
+    return Seconds(0.0, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from graft.errors import InputError
 from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base
+from graft.planning.batch_memory import batch_megabytes
 from graft.planning.continuing import Parent, head_of, missing_classes
 from graft.planning.inputs import Inputs, read_inputs
 from graft.planning.long_rows import FittedRows, fit_rows
@@ -165,7 +167,7 @@ def plan_training(settings: FinetuneSettings, planned: PlannedRows, reporter: Re
     objective = inputs.task.objective(encoding.label_space)
     vocabulary = inputs.base.embedding_rows or len(encoding.tokenizer)
     loss = choose_loss(settings, rows, encoding.tokenizer, vocabulary, reporter, objective)
-    training = _training(settings, inputs, rows)
+    training = _training(settings, inputs, encoding, rows)
     training = replace(training, **_monitored(settings, inputs, encoding))
     try_plan(settings, training, bool(len(held_out)))
     output = settings.output_path or _free_output(settings)
@@ -199,13 +201,14 @@ def _encoding(settings: FinetuneSettings, inputs: Inputs) -> Encoding:
     return Encoding(inputs.tokenizer, label_space, length, settings.loss_on)
 
 
-def _training(settings: FinetuneSettings, inputs: Inputs, rows: TokenTable) -> TrainingPlan:
+def _training(settings: FinetuneSettings, inputs: Inputs, encoding: Encoding, rows: TokenTable) -> TrainingPlan:
     """Steps, batches, rates and precision."""
     rate = default_learning_rate(inputs.task, METHODS.get(settings.method))
     lengths = np.sort(rows.lengths)
     usual = int(lengths[int(0.95 * (len(lengths) - 1))])
     config = inputs.base.text_config
-    training = make_plan(settings, rate, len(rows), usual, config, memory_available_mb())
+    counted = partial(batch_megabytes, settings, inputs, encoding, rows)
+    training = make_plan(settings, rate, len(rows), usual, config, memory_available_mb(), counted)
     precision, why = choose_precision(settings, config, _device(settings))
     return replace(training, precision=precision, inferred=[*training.inferred, *why])
 

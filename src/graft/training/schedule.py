@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,7 @@ def make_plan(
     row_tokens: int,
     model_config: Mapping[str, Any],
     memory_mb: float,
+    batch_megabytes: Callable[[int], float] | None = None,
 ) -> TrainingPlan:
     """Fill in what ``settings`` leaves open.
 
@@ -63,13 +64,22 @@ def make_plan(
         row_tokens: tokens of a long row (the 95th percentile).
         model_config: the model's config.json.
         memory_mb: free memory on this machine.
+        batch_megabytes: counts what a batch of so many rows takes; asked where a bound does not fit in the memory.
 
     Raises:
         InputError: where no batch would be left of an epoch.
     """
     said: list[InferredSetting] = []
     given = passed(settings)
-    batch, accumulation = _batch(settings, rows, row_tokens, model_config, memory_mb, said)
+    bound = row_tokens * token_megabytes(model_config)
+
+    def fits(size: int) -> bool:
+        """Whether a batch of ``size`` rows takes at most half of the memory."""
+        if size * bound <= memory_mb / 2:
+            return True
+        return batch_megabytes is not None and batch_megabytes(size) <= memory_mb / 2
+
+    batch, accumulation = _batch(settings, rows, fits, said)
     batches = _batches(rows, batch, bool(given.get("dataloader_drop_last")))
     per_epoch = max(1, math.ceil(batches / accumulation))
     if settings.gradient_accumulation_steps > batches:
@@ -127,12 +137,7 @@ def _save_strategy(settings: TrainingSettings, given: Mapping[str, Any], said: l
 
 
 def _batch(
-    settings: TrainingSettings,
-    rows: int,
-    row_tokens: int,
-    model_config: Mapping[str, Any],
-    memory_mb: float,
-    said: list[InferredSetting],
+    settings: TrainingSettings, rows: int, fits: Callable[[int], bool], said: list[InferredSetting]
 ) -> tuple[int, int]:
     accumulation = settings.gradient_accumulation_steps
     if settings.per_device_train_batch_size is not None:
@@ -141,7 +146,7 @@ def _batch(
     while wanted > 1 and rows / wanted < 10:
         wanted //= 2
     fitting = wanted
-    while fitting > 1 and fitting * row_tokens * token_megabytes(model_config) > memory_mb / 2:
+    while fitting > 1 and not fits(fitting):
         fitting //= 2
     why = "gives at least ten steps per epoch" if wanted < LARGEST_BATCH else "the default for small data sets"
     said.append(
@@ -158,7 +163,9 @@ def _batch(
 
 
 def token_megabytes(model_config: Mapping[str, Any]) -> float:
-    """Activations kept for the backward pass, in MB a token: about 14 hidden and 8 intermediate vectors a layer."""
+    """A bound of the activations kept for the backward pass, in MB a token: that of padded batches, about 14 hidden and
+    8 intermediate vectors a layer. The engine keeps a third of it, which ``graft.planning.footprint`` counts.
+    """
     hidden = int(model_config.get("hidden_size") or model_config.get("n_embd") or 768)
     inner = int(model_config.get("intermediate_size") or model_config.get("n_inner") or 4 * hidden)
     layers = int(model_config.get("num_hidden_layers") or model_config.get("n_layer") or 12)

@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from graft.engine.kernels.build import SWITCH, Kernels, kernels, kernels_for, kernels_missing
+from graft.engine.kernels.build import SWITCH, Kernels, computes, kernels, kernels_for, kernels_missing, only_shapes
 
-__all__ = ["SWITCH", "Kernels", "kernels", "kernels_for", "kernels_missing"]
+__all__ = ["SWITCH", "Kernels", "computes", "kernels", "kernels_for", "kernels_missing", "only_shapes"]

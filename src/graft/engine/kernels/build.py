@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -88,9 +90,43 @@ class Kernels:
         function(*arguments)
 
 
+class _OnlyShapes(Kernels):
+    """The kernels for tensors without content: it is reported what would be called, and nothing is computed."""
+
+    def __init__(self, kernels: Kernels, called: Callable[[str, Sequence[Any]], None]) -> None:
+        self._library, self._called = kernels._library, called
+
+    def __call__(self, name: str, dtype: torch.dtype | None, *arguments: Any) -> None:
+        self._called(name, arguments)
+
+
+_only_shapes: ContextVar[Callable[[str, Sequence[Any]], None] | None] = ContextVar("only_shapes", default=None)
+
+
+@contextlib.contextmanager
+def only_shapes(called: Callable[[str, Sequence[Any]], None]) -> Iterator[None]:
+    """Within the context no kernel computes, so that memory can be counted over tensors without content.
+
+    Args:
+        called: Is told the name and the arguments of each call.
+    """
+    token = _only_shapes.set(called)
+    try:
+        yield
+    finally:
+        _only_shapes.reset(token)
+
+
+def computes() -> bool:
+    """Whether tensors have content, and kernels compute."""
+    return _only_shapes.get() is None
+
+
 def kernels() -> Kernels | None:
     """The kernels, compiled at the first call (some seconds) and cached for the user; None where there are none."""
-    return None if os.environ.get(SWITCH) == "0" else _loaded()[0]
+    found = None if os.environ.get(SWITCH) == "0" else _loaded()[0]
+    called = _only_shapes.get()
+    return found if found is None or called is None else _OnlyShapes(found, called)
 
 
 def kernels_missing() -> str | None:
