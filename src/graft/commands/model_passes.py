@@ -73,11 +73,12 @@ class FinetunePass(ModelPass):
         if context.resume and is_run(context.output):
             update["resume"] = True
         elif context.resume:  # killed before there was anything to go on from
-            _empty(context.output)
+            emptied(context.output)
         return finetune(self.settings.model_copy(update=update), context.reporter)
 
 
-def _empty(folder: Path) -> None:
+def emptied(folder: Path) -> None:
+    """Remove what a killed pass left in its folder."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

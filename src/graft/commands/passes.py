@@ -111,6 +111,7 @@ PASSES: Registry[type[Pass]] = Registry(
     Pass,
     {
         "finetune": "graft.commands.model_passes:FinetunePass",
+        "search": "graft.commands.search_pass:SearchPass",
         "evaluate": "graft.commands.model_passes:EvaluatePass",
         "merge": "graft.commands.model_passes:MergePass",
         "export": "graft.commands.model_passes:ExportPass",

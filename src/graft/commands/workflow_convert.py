@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from graft.commands.passes import is_tuning
-from graft.commands.workflow_file import SECTIONS, short_form
+from graft.commands.workflow_file import SEARCH, SECTIONS, short_form
 from graft.config import interpolated, option_names, recordable
 from graft.documents import dump_yaml, shortened
 from graft.errors import InputError, Key, did_you_mean, located, renamed
@@ -101,7 +101,7 @@ def _without_unknown(
 ) -> dict[str, Any]:
     from graft.training.arguments import field_names
 
-    known = {*option_names(settings_class(values, *given)), *field_names(), *ours}
+    known = {*option_names(settings_class(values, *given)), *field_names(), *SEARCH, *ours}
     for name in values:
         if name.replace("-", "_") not in known and isinstance(name, Key) and name.at is not None:
             left[name.at] = did_you_mean(name.replace("-", "_"), known)

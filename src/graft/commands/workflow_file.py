@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from graft.commands.data_passes import COMMON, is_data
 from graft.commands.passes import Pass, is_tuning, pass_class
-from graft.config import FinetuneSettings, Settings, build, option_names
+from graft.commands.search_settings import search_settings
+from graft.config import FinetuneSettings, Settings, StudySettings, build, option_names
 from graft.config.types import as_path
 from graft.documents import shown
 from graft.errors import InputError, Problem, Problems, did_you_mean, located, renamed
@@ -34,7 +35,9 @@ PREPARING = {
     "max_samples": "max_train_samples",
 }
 LOADER = {"batch_size": "per_device_train_batch_size"}
-SECTIONS = ("model", "input_model", "data_configs", "passes", "training_config", "workflow_id", "output_path")
+SEARCH = ("search_strategy", "search_space")
+"""Sections of a search."""
+SECTIONS = ("model", "input_model", "data_configs", "passes", "training_config", "workflow_id", "output_path", *SEARCH)
 _UNKNOWN = "unknown key "
 NOTHING_ELSE: Mapping[str, Any] = {}
 
@@ -107,7 +110,8 @@ def short_form(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any],
 
 
 def _has_sections(document: Mapping[str, Any]) -> bool:
-    return any(isinstance(document.get(section), (dict, list)) for section in SECTIONS[:5])
+    sections = any(isinstance(document.get(section), (dict, list)) for section in SECTIONS[:5])
+    return sections or any(section in document for section in SEARCH)
 
 
 class _Parts(NamedTuple):
@@ -130,11 +134,20 @@ class _Reader:
         """The workflow in ``document``; the settings in ``over`` win over the file's."""
         over = by_setting(over, document)
         common, data, passes = self._parts(document)
+        searched = self._searched(document, passes, over)
+        if searched and not passes:
+            passes = {"search": ("finetune", {})}
         if not passes:
             self.problems.add("there are no passes", self._at(document, "passes"), "passes: {lora: {type: LoRA}}")
             with self.problems.collecting():
                 finetune_settings(laid_over(laid_over(common, data.get("", {})), over), self.where, self.check)
-        steps = [self._step(name, *given, common, data, over) for name, given in passes.items()]
+        over = {name: value for name, value in over.items() if name not in searched}
+        steps = [
+            self._search(name, *given, common, data, over, searched)
+            if (searched and is_tuning(given[0])) or given[0].lower() == "search"
+            else self._step(name, *given, common, data, over)
+            for name, given in passes.items()
+        ]
         output = self._output(over.get("output_path", common.get("output_path")), steps, document)
         self.problems.found = list(dict.fromkeys(self.problems.found))  # of what several passes share
         self.problems.raise_if_any()
@@ -162,6 +175,10 @@ class _Reader:
 
     def flat(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of the only pass, which tunes."""
+        searched = next((key for key in document if key in SEARCH), None)
+        if searched is not None:
+            what = f"{searched} is a section of graft search and graft run, and graft finetune trains once"
+            self.problems.add(what, located(self.where, searched), "graft search --config, or graft run --config")
         common, data, passes = self._parts(document)
         name, (kind, config) = next(iter(passes.items()), ("finetune", ("finetune", {})))
         if len(passes) > 1 or not is_tuning(kind):
@@ -193,6 +210,7 @@ class _Reader:
             raise InputError(*wrong)
         unknown = list(self.problems.found)
         together = laid_over(common, default)
+        together |= {name: value for name, value in document.items() if name in SEARCH}
         only = next(iter(made.values()), {"type": "finetune"})
         if len(made) > 1 or not is_tuning(only["type"]):
             return {**together, "passes": made}, unknown
@@ -282,6 +300,56 @@ class _Reader:
         except InputError as error:
             self.problems.found.extend(error.problems)
             return None
+
+    def _searched(
+        self, document: Mapping[str, Any], passes: Mapping[str, tuple[str, Any]], over: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The sections of a search, with the settings of one that are typed; the pass that tunes becomes the search."""
+        found: dict[str, Any] = {name: value for name, value in document.items() if name in SEARCH}
+        if not found:
+            return {}
+        tuning = [name for name, (kind, _) in passes.items() if is_tuning(kind) or kind.lower() == "search"]
+        if passes and len(tuning) != 1:
+            what = "search_space and search_strategy need one pass that tunes, and this file has "
+            remedy = "keep one; or give the sections to a pass of type search"
+            self.problems.add(what + (", ".join(tuning) or "none"), self._at(document, next(iter(found))), remedy)
+        own = option_names(StudySettings).items()
+        names = {name for name, field in own if field not in FinetuneSettings.model_fields}
+        return {**found, **{name: value for name, value in over.items() if name.replace("-", "_") in names}}
+
+    def _search(
+        self,
+        name: str,
+        kind: str,
+        config: dict[str, Any],
+        common: Mapping[str, Any],
+        data: Mapping[str, Mapping[str, Any]],
+        over: Mapping[str, Any],
+        searched: Mapping[str, Any],
+    ) -> Step | None:
+        """The pass that searches: what a pass that tunes would be given holds for all trials."""
+        place = f"{self.where}: passes.{name}"
+        try:
+            method = "finetune" if kind.lower() == "search" else kind
+            shared = laid_over(self._tuning(name, method, config, common, data), over)
+            searched = {**{key: shared.pop(key) for key in list(shared) if key in SEARCH}, **searched}
+            space = searched.get("search_space")
+            if not (isinstance(space, Mapping) and {"method", "loss", "task"} & set(space)):
+                with self.problems.collecting():
+                    finetune_settings(shared, place, self.check)
+            settings = search_settings({**shared, **searched}, place)
+            return Step(name, pass_class("search"), settings, "search")
+        except InputError as error:
+            where = self._strategy_place(searched)
+            self.problems.found.extend(replace(each, where=each.where or where) for each in error.problems)
+            return None
+
+    def _strategy_place(self, searched: Mapping[str, Any]) -> str:
+        """Where the strategy is named."""
+        given = searched.get("search_strategy")
+        if isinstance(given, Mapping) and "type" in given:
+            return self._at(given, "type")
+        return self._at(searched, "search_strategy")
 
     def _class(self, name: str, kind: str) -> type[Pass]:
         try:

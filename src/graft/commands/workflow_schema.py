@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graft.commands.data_passes import PREPARE
-from graft.commands.passes import PASSES, pass_class
+from graft.commands.passes import ALIASES, PASSES, pass_class
 from graft.commands.settings_schema import (
     TEXTS,
     any_case,
@@ -155,6 +155,7 @@ def _passes(cls: type[FinetuneSettings]) -> dict[str, Any]:
     methods = METHODS.names()
     known = {name: _tuning(cls, name) for name in (*methods, "finetune")}
     known |= {name: {"$ref": f"#/$defs/{name}_pass"} for name in _others()}
+    known |= {alias: known[name] for alias, name in ALIASES.items() if name in known}
     names = [*(_SPELLED.get(name, name) for name in methods), "finetune", *_others()]
     kind = {
         "description": "a method, which tunes; prepare or one of its steps; another pass; or path/to/file.py:Name",

@@ -9,7 +9,7 @@ from typing import Any
 
 from graft.config import Settings, TrainingSettings, build, option_names, options_of
 from graft.documents import parse_json, shortened, shown
-from graft.errors import InputError, Problems, did_you_mean
+from graft.errors import InputError, Key, Problems, did_you_mean, located
 from graft.planning.settings import component_registries
 from graft.search.space import Dimension, SearchSpace
 from graft.search.space_entry import EXAMPLE, Entry, Wrong, read_entry
@@ -101,7 +101,7 @@ def _pairs(given: Any) -> list[tuple[str, Any]]:
     if not isinstance(given, Mapping):
         what = "there is nothing to search" if given is None else f"search_space must be a mapping, not {shown(given)}"
         raise InputError(what, remedy=f"learning_rate: {EXAMPLE}")
-    return [(str(name), value) for name, value in given.items()]
+    return [(name if isinstance(name, str) else str(name), value) for name, value in given.items()]
 
 
 class _Reader:
@@ -135,6 +135,8 @@ class _Reader:
         return SearchSpace(tuple(dimension for dimension in found.values() if dimension is not None))
 
     def _place(self, name: str) -> str:
+        if self.where and isinstance(name, Key):
+            return located(self.where, name)
         name = shortened(name)
         inner = f".{name}" if name else ""
         return f"{self.where}: search_space{inner}" if self.where else f"--search_space{f' {name}' if name else ''}"

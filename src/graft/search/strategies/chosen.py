@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graft.documents import shown
-from graft.errors import GraftError, InputError, Problems
+from graft.errors import GraftError, InputError, Problems, located, renamed
 from graft.registry import naming_extension
 from graft.runs.search_manifest import TrialRecord
 from graft.search.space import SearchSpace
@@ -41,13 +41,19 @@ def strategy_settings(given: Any, where: str = "") -> dict[str, Any]:
         key = str(name).replace("-", "_")
         setting = "search_strategy" if key in _TYPE else "num_trials" if key in _TRIALS else key
         if setting in found and found[setting] != value:
-            problems.add(f"{name} is given twice, by different names and with different values", place, "keep one")
+            problems.add(
+                f"{name} is given twice, by different names and with different values", located(place, name), "keep one"
+            )
         elif key == "execution_order" and value == "joint":
             continue  # Olive's word for what every search here does
         elif setting == "search_strategy" and not isinstance(value, str):
-            problems.add(f"{name} must be the name of a strategy, not {shown(value)}", place, "type: random")
+            problems.add(
+                f"{name} must be the name of a strategy, not {shown(value)}",
+                located(place, name, of_value=True),
+                "type: random",
+            )
         else:
-            found[setting] = value
+            found[renamed(name, setting) if isinstance(name, str) else setting] = value
     problems.raise_if_any()
     return found
 
