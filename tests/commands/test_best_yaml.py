@@ -34,6 +34,7 @@ def test_the_winner_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (again / weights).read_bytes() == (Path(best) / weights).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_search_leaves_pages_and_the_winner_is_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

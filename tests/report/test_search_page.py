@@ -28,6 +28,7 @@ from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.manifest import TrialRecord, read_trials
 from report import sample_search
 from report.test_browser import CHROMIUM, browse, measure
+from report.test_hostile import ATTACKS
 from report.test_page import outline, words
 
 Sample = Callable[[Path], Path]
@@ -216,6 +217,26 @@ def test_csv_has_all_trials_with_all_digits_and_no_formulas(tmp_path: Path) -> N
     assert numbers and all(float(cell) < 0 for cell in numbers)
     assert not any(cell.startswith(("=", "+", "@", "\t", "\r")) for cell in cells)
     assert any(row["lora_target_modules"] == '["q_proj", "v_proj"]' for row in rows)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_hostile_texts_stay_text(attack: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = f"name{attack}"
+    space = {name: {"type": "choice", "values": [attack, "other"]}, "b": {"type": attack, "low": attack, "high": None}}
+    trials = [
+        TrialRecord(number=number, settings={name: attack, "b": attack}, value=float(number), seconds=1.0)
+        for number in range(3)
+    ]
+    trials.append(TrialRecord(number=3, settings={name: attack}, status="failed", error=f"{attack}\n{attack}"))
+    records = {"strategy": attack, "error": attack, "base": {"name": attack}, "metric": f"m{attack}"}
+    sample_search.write(tmp_path, trials, space=space, **records)
+    parsed = outline(page_of(tmp_path))
+    assert not {"script", "img", "a href"} & {tag for tag, _ in parsed.tags}
+    assert all(not set(attributes) & {"onload", "onerror", "src"} for _, attributes in parsed.tags)
+    assert [attributes["href"] for tag, attributes in parsed.tags if tag == "a" and attributes["href"][:1] != "#"] == []
+    assert main(["show", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed and "\u202e" not in printed
 
 
 def test_secrets_of_errors_are_masked(tmp_path: Path) -> None:
