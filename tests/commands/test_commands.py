@@ -167,7 +167,7 @@ def test_show_a_run_a_model_and_neither(graft, run, tiny_llama, tmp_path):
     assert shown["parameters"] == AutoModelForCausalLM.from_pretrained(tiny_llama).num_parameters()
     assert "llama" in graft("show", tiny_llama)[1]
     code, _, err = graft("show", tmp_path)
-    assert code == 2 and "not a run, a bundle, a model or a prepared data set" in err
+    assert code == 2 and "not a run, a bundle, a search, a model or a prepared data set" in err
     code, _, err = graft("show", run, "--jsn")
     assert code == 2 and "unknown option --jsn" in err
 
