@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.commands.workflow_file import EVAL, LOAD, LOADER, MODEL, PREPARE, SECTIONS, read_workflow
+from graft.commands.workflow_file import EVAL, LOAD, LOADER, MODEL, PREPARING, SECTIONS, read_workflow
 from graft.config import FinetuneSettings, option_names, options_of
 from graft.planning.settings import settings_class
 
@@ -49,7 +49,7 @@ def test_at_the_top_in_training_config_and_in_a_pass(alias, field, dashed):
 
 @pytest.mark.parametrize(
     ("section", "names"),
-    [("load_dataset_config", LOAD), ("pre_process_data_config", PREPARE), ("dataloader_config", LOADER)],
+    [("load_dataset_config", LOAD), ("pre_process_data_config", PREPARING), ("dataloader_config", LOADER)],
 )
 def test_in_each_section_of_the_data(section, names):
     for alias, field in ALIASES:
