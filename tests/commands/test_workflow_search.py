@@ -117,3 +117,19 @@ def test_a_workflow_searches(tiny_llama, tone, tmp_path, capsys):
     assert main(["run", "--config", str(path), *words, "--evaluate", "false", "--output_path", str(out)]) == 0
     assert json.loads((out / "manifest.json").read_text(encoding="utf-8"))["kind"] == "search"
     assert (out / "best" / "manifest.json").is_file() and (out / "best.yaml").is_file()
+
+
+@pytest.mark.parametrize("strategy", ["{type: randm, num_trials: 0}", "randm", "{type: random, n_startup_trials: 3}"])
+def test_graft_search_says_the_places_that_config_check_says(tmp_path, monkeypatch, capsys, strategy):
+    monkeypatch.chdir(tmp_path)
+    space = "search_space: {lora_rr: [8, 16], monitored_rows: [3, 4]}\n"
+    Path("s.yaml").write_text(f"lora_alpha: 3\nsearch_strategy: {strategy}\n{space}", encoding="utf-8")
+    assert main(["search", "M", "D", "--config", "s.yaml"]) == 2
+    searched = capsys.readouterr().err
+    assert "loading libraries" not in searched
+    assert main(["config", "check", "s.yaml"]) == 2
+    checked = capsys.readouterr().err
+    said = [line for line in searched.splitlines() if line.startswith("error: ")]
+    assert said and all(line.startswith("error: s.yaml:") and line in checked for line in said)
+    assert any(line.startswith("error: s.yaml:2:") for line in said)
+    assert any("monitored_rows cannot be searched" in line for line in said)

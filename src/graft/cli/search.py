@@ -26,8 +26,9 @@ USAGE = "graft search MODEL DATA -o OUT --search_space 'learning_rate=1e-5..1e-3
 def run(arguments: Arguments) -> int:
     """Search, and print the trials and the winner, or with ``--dry_run`` the space and the first trials."""
     as_json, dry = arguments.flag("json"), arguments.flag("dry_run")
-    with Screen(quiet=as_json) as screen:
+    with Screen(quiet=as_json, imports=False) as screen:
         settings = read_settings(arguments)
+        screen.importing()
         from graft.commands.search import carry_out, plan
 
         planned = plan(settings, screen)
@@ -67,9 +68,8 @@ def _from_files(given: Any, arguments: Arguments) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for path in given if isinstance(given, list) else [given] if given else []:
         document = read_file(str(path), arguments)
-        sections: dict[str, Any] = {
-            name: document.pop(name) for name in ("search_strategy", "search_space") if name in document
-        }
+        names = [name for name in document if name in {"search_strategy", "search_space"}]  # each with its place
+        sections: dict[str, Any] = {name: document.pop(name) for name in names}
         rest = flat_settings(document, str(path)) if document else {}
         values = over(values, {**rest, **sections})
     return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import create_model
 from graft.config import Component, FinetuneSettings, build, compose, config_of, one_of, option_names, takers
 from graft.config.search import StudySettings
 from graft.documents import read_yaml
-from graft.errors import InputError, Problems, need_extra
+from graft.errors import InputError, Key, Problems, located, need_extra, renamed
 from graft.files import expanded
 from graft.planning.settings import finetune_settings, laid_over, settings_class
 from graft.search.space import SearchSpace
@@ -72,7 +73,7 @@ def search_settings(values: Mapping[str, Any], where: Where = "") -> StudySettin
     trials: FinetuneSettings | None = None
     given: Any = None
     with problems.collecting():
-        study = build(study_class(values), of_study, place, _check_strategy)
+        study = build(study_class(values), of_study, place, lambda made: _check_strategy(made, of_study, place))
     with problems.collecting():
         trials = finetune_settings(rest, place)
     named = next((name for name in of_study if known[name.replace("-", "_")] == "search_space"), "search_space")
@@ -102,20 +103,44 @@ def _flat(values: Mapping[str, Any], where: Callable[[str], str], problems: Prob
     for name in [name for name in values if name.replace("-", "_") in names]:
         with problems.collecting():
             settings = strategy_settings(found.pop(name), where(name))
-            found = {**settings, **found}
+            found = {**{_named_at(name, key): value for key, value in settings.items()}, **found}
     return found
 
 
-def _check_strategy(settings: Any) -> None:
+def _named_at(section: str, name: str) -> str:
+    """A setting's name, with the place of the section where it has none of its own."""
+    return name if isinstance(name, Key) else renamed(section, name)
+
+
+def _check_strategy(settings: Any, given: Mapping[str, Any], where: Callable[[str], str]) -> None:
+    """Check that there is such a strategy, and that it takes the options, each with its place in a file.
+
+    Raises:
+        InputError: If there is none, it needs what is not installed, or an option is another strategy's.
+    """
+    name = next((name for name in given if name == "search_strategy"), "search_strategy")
+    place = located(where(name), name, of_value=True)
+    try:
+        strategy = _strategy(settings)
+    except InputError as error:
+        raise type(error)(*[replace(each, where=each.where or place) for each in error.problems]) from None
+    problems = Problems()
+    for option in (name for name in given if name.replace("-", "_") not in option_names(StudySettings)):
+        taking = one_of(component.name for component in takers(type(settings), option.replace("-", "_")))
+        if option.replace("-", "_") not in option_names(strategy.Config) and taking:
+            what = f"--{option} would do nothing: --search_strategy is {settings.search_strategy}"
+            remedy = f"omit it, or --search_strategy {taking}"
+            problems.add(what, located(where(option), option), remedy)
+    problems.raise_if_any()
+
+
+def _strategy(settings: Any) -> Any:
+    """The strategy that was chosen, if what it needs is installed."""
     strategy = STRATEGIES.get(settings.search_strategy)
     for extra, module in strategy.needs:
         if find_spec(module) is None:
             raise need_extra(extra, module)
-    given = settings.model_fields_set - set(StudySettings.model_fields)
-    for name in sorted(given - set(strategy.Config.model_fields)):
-        others = one_of(component.name for component in takers(type(settings), name))
-        what = f"--{name} would do nothing: --search_strategy is {settings.search_strategy}"
-        raise InputError(what, remedy=f"omit it, or --search_strategy {others}")
+    return strategy
 
 
 def _set(settings: Any) -> dict[str, Any]:

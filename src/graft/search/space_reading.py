@@ -20,7 +20,7 @@ _ROWS = "all trials are compared on the same held-out rows"
 _SCORE = "all trials are compared by the same score, measured at the same steps"
 _ONCE = "it holds for the whole search"
 FIXED: Mapping[str, str] = {
-    **dict.fromkeys(("eval_split", "eval_data_files", "eval_share", "max_eval_samples"), _ROWS),
+    **dict.fromkeys(("eval_split", "eval_data_files", "eval_share", "max_eval_samples", "monitored_rows"), _ROWS),
     **dict.fromkeys(("metrics", "metric_for_best_model", "greater_is_better", "normalize", "eval_steps"), _SCORE),
     **dict.fromkeys(("eval_strategy", "eval_delay", "eval_on_start", "max_new_tokens", "bootstrap_samples"), _SCORE),
     **dict.fromkeys(("output_path", "resume", "overwrite", "task_name", "copy_base", "evaluate"), _ONCE),
