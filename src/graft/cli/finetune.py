@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -24,13 +25,16 @@ from graft.config import (
 from graft.errors import InputError, Problems
 from graft.files import is_there
 
+if TYPE_CHECKING:
+    from graft.data.inferred import InferredSetting
+
 SETTINGS: tuple[type[Settings], ...] = tuple(base for base in FinetuneSettings.__bases__ if issubclass(base, Settings))
 """The groups of settings, as ``--help`` shows them."""
 
 
 def run(arguments: Arguments) -> int:
     """Tune a model and print the result, or with ``--dry_run`` the plan; decisions by graft are shown as notes."""
-    as_json, dry = arguments.flag("json"), arguments.flag("dry_run")
+    as_json, dry, auto = arguments.flag("json"), arguments.flag("dry_run"), arguments.flag("auto")
     with Screen(quiet=as_json, imports=False) as screen:
         settings = read_settings(arguments)
         screen.importing()
@@ -41,7 +45,13 @@ def run(arguments: Arguments) -> int:
         if finished is not None:
             print_result(finished, as_json)
             return 0
+        advised: list[InferredSetting] = []
+        if auto:
+            from graft.commands.planner import advised_settings
+
+            settings, advised = advised_settings(settings, screen)
         planned = plan(settings, screen)
+        planned = replace(planned, inferred=[*planned.inferred, *advised])
         if dry:
             from graft.cli.console import Console
             from graft.planning.preview import preview, print_preview
@@ -146,5 +156,9 @@ COMMAND = Command(
     run,
     usage="graft finetune MODEL DATA -o OUT [--option value …]",
     settings=lambda: SETTINGS,
-    options=(CONFIG, ("--dry_run", "print the plan and the first training rows; write nothing")),
+    options=(
+        CONFIG,
+        ("--dry_run", "print the plan and the first training rows; write nothing"),
+        ("--auto", "choose method, engine and batch as graft plan advises, where they are not given"),
+    ),
 )

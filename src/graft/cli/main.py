@@ -22,6 +22,7 @@ from graft.registry import Registry, only_consented, place_in_extension
 
 COMMANDS = {
     "finetune": "fine-tune a model on your data and compare it with its base",
+    "plan": "estimate memory, time and deployment by each method before training, and what fits",
     "evaluate": "compare the base and the tuned model on held-out rows, or evaluate a model or a server",
     "chat": "chat with a model; switch between base and tuned",
     "show": "print a run's settings and results, or what a bundle, a model or prepared data is",

@@ -54,6 +54,14 @@ def _in_turns(works: dict[str, Callable[[], Any]], seconds: float, device: str, 
     return {name: round(rate, 1) for name, rate in best.items()}
 
 
+def memory_bandwidth(seconds: float = 0.3) -> float:
+    """Bytes per second that a product of a large float32 matrix with a vector reads: the bound of writing a token."""
+    import torch
+
+    matrix, vector = torch.ones(4096, 8192), torch.ones(8192)
+    return _rate(lambda: matrix @ vector, seconds, "cpu") * matrix.nbytes
+
+
 def training_rates(
     hidden: int = 576, inner: int = 1536, seconds: float = 0.8, device: str = "cpu", formats: tuple[str, ...] = ()
 ) -> dict[str, float]:
