@@ -16,7 +16,7 @@ from graft.planning.settings import placed
 from graft.planning.unused import check_used
 from graft.training.consistency import check_consistent
 
-_PLACE = re.compile(r"(.*):(\d+):(\d+)", re.DOTALL)
+_PLACE = re.compile(r"\A(.*):(\d+):(\d+)", re.DOTALL)
 
 
 class Place(NamedTuple):

@@ -13,7 +13,7 @@ from graft.documents import parse_yaml
 from graft.errors import InputError, Key, Problems, did_you_mean
 from graft.planning.settings import settings_class
 
-_OVERRIDE = re.compile(r"([A-Za-z_][\w-]*(?:\.[^\s.=\[\]]+|\[\d+\])*)=(.*)", re.DOTALL)
+_OVERRIDE = re.compile(r"\A([A-Za-z_][\w-]*(?:\.[^\s.=\[\]]+|\[\d+\])*)=(.*)", re.DOTALL)
 SECTIONS = ("passes", "model", "input_model", "data_configs", "training_config", "search_space", "search_strategy")
 
 

@@ -11,7 +11,7 @@ from graft.errors import InputError
 EXAMPLE = "'learning_rate=1e-5..1e-3 log, lora_r=8..64 step 8, batch_size=8|16|32'"
 _NEXT = re.compile(r",\s*(?=[A-Za-z_][\w.-]*\s*=)")
 _NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-_RANGE = re.compile(rf"({_NUMBER})\s*\.\.\s*({_NUMBER})((?:\s+.*)?)", re.DOTALL)
+_RANGE = re.compile(rf"\A({_NUMBER})\s*\.\.\s*({_NUMBER})((?:\s+.*)?)", re.DOTALL)
 _COUNTS = {"step": "step", "num": "num"}
 
 
@@ -24,11 +24,12 @@ def entries(text: str) -> list[tuple[str, Any]]:
         InputError: If a part has no ``=``.
     """
     parts = [part.strip() for part in _NEXT.split(text.strip()) if part.strip()]
-    wrong = [part for part in parts if not re.match(r"[^=|]+=", part)]
+    found = [part.partition("=") for part in parts]
+    wrong = [part for part, (name, sign, _) in zip(parts, found, strict=True) if not sign or not name or "|" in name]
     if wrong:
         what = f"--search_space has {shown(wrong[0])}, which is not of the form NAME=VALUES"
         raise InputError(what, remedy=f"such as {EXAMPLE}")
-    return [(name.strip(), values.strip()) for name, _, values in (part.partition("=") for part in parts)]
+    return [(name.strip(), values.strip()) for name, _, values in found]
 
 
 def entry(text: str) -> Any:
