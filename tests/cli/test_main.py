@@ -18,7 +18,7 @@ def test_every_command_has_help(name, capsys):
     assert main([name, "--help"]) == 0
     out = capsys.readouterr().out
     assert f"usage: graft {name}" in out
-    takes_a_file = name not in {"show", "demo", "devices", "models"}
+    takes_a_file = name not in {"show", "demo", "devices", "models", "runs"}
     assert ("--config" in out) == takes_a_file
 
 

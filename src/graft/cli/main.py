@@ -35,6 +35,7 @@ COMMANDS = {
     "demo": "fine-tune, evaluate and report on a small data set of tweets",
     "auto-opt": "export a model to ONNX, GGUF, or a model folder and compare its answers with PyTorch",
     "generate-adapter": "export several adapters for one ONNX base",
+    "runs": "list runs, bundles, searches, data and workflows below a folder with their size; free what is not needed",
     "models": "list base models side by side: size, license, languages, memory, exports",
     "devices": "print this machine's hardware, its speed, and the defaults graft would choose",
 }

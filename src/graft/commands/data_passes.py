@@ -50,6 +50,7 @@ class PreparePass:
     instead: ClassVar[tuple[str, ...]] = ()
     leaves: ClassVar[str] = "data"
     resumes: ClassVar[bool] = False
+    reads_all: ClassVar[bool] = False
     only: ClassVar[str] = ""
     """The one step that runs; empty for those that ``graft prepare`` runs."""
 

@@ -1,4 +1,4 @@
-"""Passes of a workflow that make and judge models: finetune, evaluate, merge, export, generate-adapter."""
+"""Passes of a workflow that make and judge models, and the one that reports on all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from graft.commands.benchmark import BenchmarkSettings
 from graft.commands.data_passes import data_of
 from graft.config import EvaluateSettings, FinetuneSettings, GenerateAdapterSettings, Settings, setting
 from graft.config.types import Pairs
@@ -36,6 +37,7 @@ class ModelPass:
     instead: ClassVar[tuple[str, ...]] = ("model_name_or_path",)
     leaves: ClassVar[str] = "bundle"
     resumes: ClassVar[bool] = False
+    reads_all: ClassVar[bool] = False
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -190,3 +192,43 @@ class GenerateAdapterPass(ModelPass):
         if self.settings.base_model_path is None and run is not None and is_run(run):
             update["base_model_path"] = str(run / "model")
         return generate_adapter(self.settings.model_copy(update=update), context.reporter)
+
+
+class BenchmarkPass(ModelPass):
+    """Measures speed, load time and memory of the model on this machine; leaves it as it is for the next pass."""
+
+    Config = BenchmarkSettings
+    takes = (*MODELS, "bundle")
+    leaves = "same"
+
+    def run(self, artifact: Path | None, context: Context) -> Path:
+        """Measure the model that the settings name, or that of the pass before."""
+        from graft.commands.benchmark import benchmark, in_words
+
+        document = benchmark(self._model(artifact), self.settings, context.output)
+        context.reporter.note(in_words(document))
+        return artifact if artifact is not None else context.output
+
+
+class ReportSettings(Settings):
+    """Settings of the report."""
+
+    title: str | None = setting(None, "heading of the page (default: the name of the workflow's folder)")
+
+
+class ReportPass(ModelPass):
+    """Writes one page about all passes before it; leaves the artifact as it is for the next pass."""
+
+    Config = ReportSettings
+    takes = ("data", *MODELS, "bundle")
+    instead = ()
+    leaves = "same"
+    reads_all: ClassVar[bool] = True
+
+    def run(self, artifact: Path | None, context: Context) -> Path:
+        """Write ``report.html`` and ``report.json``."""
+        from graft.commands.workflow_report import check_workflow, write_workflow_report
+
+        page = write_workflow_report(check_workflow(context.workflow), context.output, self.settings.title)
+        context.reporter.note(f"report: {page}")
+        return artifact if artifact is not None else context.output

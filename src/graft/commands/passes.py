@@ -87,6 +87,7 @@ class Pass(Protocol):
         instead: Settings that name its input: where one is given, it can take any artifact and can be the first pass.
         leaves: The kind of artifact that it leaves; ``same`` where it leaves what it took.
         resumes: Whether it can go on with what a killed process left in its folder.
+        reads_all: Whether it reads what all passes before it have written, and so runs again if one of them did.
     """
 
     Config: ClassVar[type[Settings]] = Settings
@@ -95,6 +96,7 @@ class Pass(Protocol):
     instead: ClassVar[tuple[str, ...]] = ()
     leaves: ClassVar[str] = "something"
     resumes: ClassVar[bool] = False
+    reads_all: ClassVar[bool] = False
 
     def __init__(self, settings: Any) -> None: ...
 
@@ -116,6 +118,8 @@ PASSES: Registry[type[Pass]] = Registry(
         "merge": "graft.commands.model_passes:MergePass",
         "export": "graft.commands.model_passes:ExportPass",
         "generate-adapter": "graft.commands.model_passes:GenerateAdapterPass",
+        "benchmark": "graft.commands.model_passes:BenchmarkPass",
+        "report": "graft.commands.model_passes:ReportPass",
     },
     classes=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 import subprocess
@@ -13,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 from graft.commands.kept_results import Results
-from graft.commands.passes import Context, check_order, missing
+from graft.commands.passes import SAME, Context, check_order, missing
 from graft.commands.result_keys import Inputs, inputs_of
 from graft.commands.workflow_file import Step, Workflow
 from graft.errors import GraftError, Interrupted, Problem, Problems, did_you_mean
@@ -58,19 +59,29 @@ def run_workflow(
     _check(workflow, force)
     results = Results(workflow.output or Path("runs") / name, names, file)
     left: list[Path] = []
+    artifact: Path | None = None
+    maker: str | None = None
     with results.locked():
         for number, step in enumerate(workflow.steps, 1):
-            before = names[number - 2] if number > 1 else None
-            inputs = inputs_of(step.cls, step.settings, results.state(before) if before else None)
+            inputs = inputs_of(step.cls, step.settings, _before(step, names[: number - 1], maker, results))
             why = results.why(step, inputs, EVERY in force or step.name in force)
             if why is None:
                 reporter.note(f"pass {step.name}: kept (nothing changed)")
             else:
                 _tell(number, step, workflow, why, reporter)
-                _run(step, inputs, results, left[-1] if left else None, reporter)
+                _run(step, inputs, results, artifact, reporter)
             left.append(results.artifact(step.name))
+            if step.cls.leaves != SAME:
+                artifact, maker = left[-1], step.name
         results.close()
     return left
+
+
+def _before(step: Step, names: Sequence[str], maker: str | None, results: Results) -> str | None:
+    """The state of the pass that left the artifact; of a pass that reads all others' files, that of all of them."""
+    if step.cls.reads_all:
+        return hashlib.sha256(" ".join(map(results.state, names)).encode()).hexdigest() if names else None
+    return results.state(maker) if maker is not None else None
 
 
 def _check(workflow: Workflow, force: Collection[str]) -> None:
