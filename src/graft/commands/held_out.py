@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+from graft.commands.model_training import with_teacher
 from graft.commands.monitor import make_monitor
 from graft.planning.plan import RunPlan
 
@@ -18,7 +19,7 @@ def untouched_score(plan: RunPlan, model: Any) -> dict[str, Any]:
     if not plan.untouched:
         return {}
     if plan.training.metric == "loss":
-        rows = _losses(plan, model)
+        rows = _losses(with_teacher(plan), model)
         return {"untouched": sum(loss for loss, _ in rows) / sum(count for _, count in rows), "untouched_rows": rows}
     monitor = make_monitor(plan, model, untouched=True)
     assert monitor is not None

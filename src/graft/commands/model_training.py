@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from graft.commands.monitor import make_monitor
@@ -40,6 +41,23 @@ def prepared_model(plan: RunPlan, loaded: Any = None) -> Any:
     return method.prepare(model, config_of(plan.settings, method.Config), plan.settings.seed, new_heads(model))
 
 
+def with_teacher(plan: RunPlan, model: Any = None) -> RunPlan:
+    """Return ``plan`` with the teacher of its distillation, where it has one that is not there yet.
+
+    Args:
+        plan: The run.
+        model: The teacher's model; None to load it.
+
+    Raises:
+        InputError: If it does not load.
+    """
+    from graft.training.losses.distillation import load_teacher
+
+    if plan.loss.teacher is None or plan.loss.teacher_model is not None:
+        return plan
+    return replace(plan, loss=plan.loss.with_teacher(model or load_teacher(plan.loss.teacher)))
+
+
 def training_request(run: RunFolder, model: Any, plan: RunPlan, **more: Any) -> TrainRequest:
     """Return what trains ``model`` as ``plan`` says; ``more`` are further fields of it.
 
@@ -47,7 +65,6 @@ def training_request(run: RunFolder, model: Any, plan: RunPlan, **more: Any) -> 
         InputError: If the teacher of a distillation does not load.
     """
     from graft.training.loop import TrainRequest
-    from graft.training.losses.distillation import load_teacher
 
     return TrainRequest(
         model=model,
@@ -57,7 +74,7 @@ def training_request(run: RunFolder, model: Any, plan: RunPlan, **more: Any) -> 
         settings=plan.settings,
         schedule=plan.training,
         run=run,
-        loss=plan.loss.with_teacher(load_teacher(plan.loss.teacher)) if plan.loss.teacher else plan.loss,
+        loss=with_teacher(plan).loss,
         objective=plan.objective,
         monitor=make_monitor(plan, model),
         extended_from=plan.extensions[-1].from_step if plan.extensions else None,

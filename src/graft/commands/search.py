@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.commands.failures import as_graft_error
+from graft.commands.search_compared import compared_on
 from graft.commands.search_folder import SearchFolder
 from graft.commands.search_plan import SearchPlan, plan_search
 from graft.commands.search_progress import StudyReporter
@@ -65,6 +66,8 @@ def carry_out(plan: SearchPlan, reporter: Reporter = SILENT) -> Path:
         Interrupted: After Ctrl-C, SIGTERM or SIGHUP.
         GraftError: As ``search``.
     """
+    from graft.training.memory import free_memory
+
     folder = SearchFolder.create(plan)
     events = Events.of(reporter)
     with folder.lock(), events.into(folder.path), _recorded_end(folder, plan), contextlib.ExitStack() as stack:
@@ -82,6 +85,7 @@ def carry_out(plan: SearchPlan, reporter: Reporter = SILENT) -> Path:
         if winner is None:
             raise _nothing_completed(records)
         plan.trials.forget()
+        free_memory()
         train_winner(plan, folder, winner, events)
     return folder.path
 
@@ -122,10 +126,18 @@ def _backend(plan: SearchPlan, folder: Path, threads: int, progress: StudyReport
         from graft.search.backends import make_backend
 
         choices = component_choices(study.search_space)
-        given = {"shared": plan.shared, "choices": choices, "prune": study.prune}
+        given = {
+            "shared": plan.shared,
+            "choices": choices,
+            "prune": study.prune,
+            "compared": compared_on(plan.first),
+        }
         make = ("graft.commands.search_trials:make_runner", given)
         return make_backend(study, make, board, folder, threads=threads, reporter=progress, needed_mb=_needed_mb(plan))
-    runner = TrialRunner(searched.cls, plan.shared, board, study.prune, progress, planned=plan.trials)
+    compared = compared_on(plan.first)
+    runner = TrialRunner(
+        searched.cls, plan.shared, board, study.prune, progress, planned=plan.trials, compared=compared
+    )
     return InProcess(progress.numbered(runner))
 
 

@@ -92,6 +92,7 @@ def plan_search(settings: StudySettings, reporter: Reporter) -> SearchPlan:
     rows = searched.shared.get("monitored_rows") or max(1, min(MONITORED_ROWS, len(first.held_out) // 2))
     shared = {**searched.shared, "monitored_rows": rows, **_pins(first, names)}
     first = replace(first, settings=first.settings.model_copy(update={"monitored_rows": rows}))
+    _check_values(searched, shared, first, trials)
     defaults = {name: value for name in names if (value := resolved(first, name)) is not None}
     ordered = {each.name: defaults[each.name] for each in searched.space.dimensions if each.name in defaults}
     size = searched.strategy.size(searched.space)
@@ -115,6 +116,19 @@ def _check(searched: Searched, first: RunPlan) -> None:
         if first.training.metric == "loss" and (of_loss or dimension.name in _LOSSES):
             what = f"the held-out losses of trials with another {dimension.name} are not of one kind"
             problems.add(what, "search_space", "compare answers: --metric_for_best_model accuracy, or another metric")
+    problems.raise_if_any()
+
+
+def _check_values(searched: Searched, shared: Mapping[str, Any], first: RunPlan, trials: PlannedTrials) -> None:
+    """Check that the trials are compared on the same tokens, or rows.
+
+    Raises:
+        InputError: With the settings of which they are not.
+    """
+    from graft.commands.search_compared import check_values
+
+    problems = Problems()
+    check_values(searched, shared, first, trials, problems)
     problems.raise_if_any()
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from graft.commands.failures import as_graft_error
 from graft.commands.held_out import untouched_score
-from graft.commands.model_training import prepared_model, training_request
+from graft.commands.model_training import prepared_model, training_request, with_teacher
+from graft.commands.search_compared import check_compared
 from graft.commands.search_settings import trial_values
 from graft.config import FinetuneSettings
 from graft.errors import GraftError, Interrupted
@@ -42,12 +43,13 @@ def make_runner(given: Mapping[str, Any], board: Board, reporter: Reporter = SIL
 
     Args:
         given: Plain values: ``shared``, the settings of all trials; ``choices``, the components that may be chosen;
-            ``prune``; ``worker``, the name in the records.
+            ``prune``; ``compared``, what the scores are taken over; ``worker``, the name in the records.
         board: Where trials post their scores.
         reporter: Shows the progress.
     """
     cls = settings_class(given["shared"], *given["choices"])
-    return TrialRunner(cls, given["shared"], board, bool(given["prune"]), reporter, given.get("worker", "local"))
+    worker, compared = given.get("worker", "local"), given.get("compared")
+    return TrialRunner(cls, given["shared"], board, bool(given["prune"]), reporter, worker, compared=compared)
 
 
 class PlannedTrials:
@@ -119,6 +121,26 @@ class LoadedBase:
         free_memory()
 
 
+class LoadedTeacher:
+    """The teacher of a distillation, which no training changes."""
+
+    def __init__(self) -> None:
+        self._opened: Any = None
+        self._model: Any = None
+
+    def given_to(self, plan: RunPlan) -> RunPlan:
+        """Return ``plan`` with its teacher loaded; the last one is kept for the next trials.
+
+        Raises:
+            InputError: If it does not load.
+        """
+        if plan.loss.teacher != self._opened:
+            self._opened = self._model = None
+            self._model = with_teacher(plan).loss.teacher_model
+            self._opened = plan.loss.teacher
+        return with_teacher(plan, self._model)
+
+
 class TrialRunner:
     """Runs trials one after the other.
 
@@ -130,6 +152,7 @@ class TrialRunner:
         reporter: Shows the progress.
         worker: The name of this process in the records.
         planned: Plans the trials.
+        compared: What the score of the first trial is taken over (``compared_on``), and of each has to be.
     """
 
     def __init__(
@@ -141,10 +164,12 @@ class TrialRunner:
         reporter: Reporter = SILENT,
         worker: str = "local",
         planned: PlannedTrials | None = None,
+        compared: str | None = None,
     ) -> None:
         self.cls, self.shared, self.board, self.prune = cls, dict(shared), board, prune
         self.reporter, self.worker = reporter, worker
-        self.planned, self.base = planned or PlannedTrials(), LoadedBase()
+        self.planned, self.base, self.teacher = planned or PlannedTrials(), LoadedBase(), LoadedTeacher()
+        self.compared = compared
 
     def __call__(self, trial: Trial) -> TrialRecord:
         """Run a trial; what goes wrong is in its record.
@@ -176,6 +201,9 @@ class TrialRunner:
 
     def _run(self, trial: Trial) -> dict[str, Any]:
         plan = self.planned.plan(self.settings_of(trial), self.reporter)
+        if self.compared is not None:
+            check_compared(plan, self.compared)
+        plan = self.teacher.given_to(plan)
         model = prepared_model(plan, self.base.take(plan))
         first = trial.number == 0
         pruner = Pruner(

@@ -51,14 +51,16 @@ class InProcess:
     """Runs one trial after the other in this process."""
 
     def __init__(self, runner: Runner) -> None:
-        self.runner = runner
+        self.runner: Runner | None = runner
 
     def run(self, trials: Sequence[Trial]) -> Iterator[TrialRecord]:
         """Run trials."""
+        assert self.runner is not None
         yield from map(self.runner, trials)
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Forget the runner, and with it the base that it has loaded."""
+        self.runner = None
 
 
 @dataclass
