@@ -207,7 +207,7 @@ def _compile(command: list[str], texts: dict[str, str], library: Path) -> None:
             (folder / path).write_text(text, encoding="utf-8")
         sources = [str(folder / path) for path in texts if path.endswith(".cpp")]
         temporary = folder / "kernels.so"
-        whole = [*command, *sources, "-o", str(temporary), STANDARD_LIBRARY]
+        whole = [*command, *sources, STANDARD_LIBRARY, "-o", str(temporary)]
         done = subprocess.run(whole, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         if done.returncode:
             raise OSError(f"{command[0]}: {done.stderr.strip().splitlines()[-1:] or done.returncode}")
