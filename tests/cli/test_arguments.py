@@ -32,3 +32,9 @@ def test_template_with_other_letters_survives():
     assert (
         parse(["--text_template", "プロンプト {a}\\n答え {b}"]).options["text_template"] == "プロンプト {a}\\n答え {b}"
     )
+
+
+@pytest.mark.parametrize("flag", ["--yes", "--incomplete"])
+def test_a_word_after_a_flag_is_no_value_of_it(flag):
+    found = parse(["runs", "clean", flag, "old-runs"])
+    assert found.words == ["runs", "clean", "old-runs"] and found.flag(flag[2:])

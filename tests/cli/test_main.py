@@ -72,6 +72,22 @@ def test_unknown_options_are_all_named_at_once(capsys):
     assert "--lerning_rate" in err and "did you mean learning_rate?" in err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["serch"], "did you mean search?"),
+        (["search", "--serch_space", "x=1"], "did you mean search_space?"),
+        (["search", "--num_trails", "3"], "did you mean num_trials?"),
+        (["runs", "clen"], "did you mean clean?"),
+        (["config", "chek"], "did you mean check?"),
+        (["config"], "graft config schema [COMMAND] | check FILE | convert FILE"),
+    ],
+)
+def test_a_mistyped_word_or_option_names_the_nearest(words, said, capsys):
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_nothing_given_says_all_that_is_missing(capsys):
     assert main(["finetune"]) == 2
     err = capsys.readouterr().err

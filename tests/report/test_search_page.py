@@ -90,7 +90,7 @@ def test_the_page_says_what_matters(tmp_path: Path) -> None:
     [
         (sample_search.none, "No trial has ended yet."),
         (sample_search.one, "The default settings are the best so far"),
-        (sample_search.all_failed, "No trial has a score yet: 6 failed."),
+        (sample_search.all_failed, "No trial has a score: 6 failed."),
         (sample_search.odd, "Trial 5 is the best: accuracy 0.611; the defaults have 0.424."),
         (sample_search.outliers, "1 score is far worse than the others"),
     ],

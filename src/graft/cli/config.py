@@ -14,7 +14,7 @@ from graft.documents import read_yaml
 from graft.errors import InputError, Problem, did_you_mean
 from graft.files import expanded, write_whole
 
-USAGE = "graft config {schema [COMMAND],check FILE,convert FILE} [--option value …]"
+USAGE = "graft config schema [COMMAND] | check FILE | convert FILE [--option value …]"
 WORKFLOWS = ("run", "finetune")
 """Commands that read workflow files."""
 
@@ -29,7 +29,7 @@ def run(arguments: Arguments) -> int:
     verbs = {"schema": _schema, "check": _check, "convert": _convert}
     verb = arguments.words.pop(0) if arguments.words else ""
     if verb not in verbs:
-        what = f"unknown word {verb!r} after graft config" if verb else "what about settings files?"
+        what = f"unknown word {verb!r} after graft config" if verb else "give schema, check or convert"
         raise InputError(what, remedy=did_you_mean(verb, verbs) or USAGE)
     return verbs[verb](arguments, as_json)
 
@@ -91,7 +91,7 @@ def _check(arguments: Arguments, as_json: bool) -> int:
     command = str(arguments.take("command", "run"))
     file = arguments.words[0] if arguments.words else ""
     if not file:
-        raise InputError("which file?", remedy="graft config check FILE.yaml")
+        raise InputError("no file is given", remedy="graft config check FILE.yaml")
     try:
         said = _checked(file, command, arguments)
     except InputError as error:
@@ -144,7 +144,7 @@ def _convert(arguments: Arguments, as_json: bool) -> int:
     file = arguments.words[0] if arguments.words else ""
     _no_more(arguments, 1)
     if not file:
-        raise InputError("which file?", remedy="graft config convert FILE.yaml [-o OUT.yaml]")
+        raise InputError("no file is given", remedy="graft config convert FILE.yaml [-o OUT.yaml]")
     from graft.commands.workflow_convert import converted
 
     made = converted(read_yaml(expanded(file)), file)

@@ -28,8 +28,9 @@ def run(arguments: Arguments) -> int:
     from graft.planning.limits import Limits
 
     limits = Limits.read(*(arguments.take(name) for name in ("max_memory", "max_time", "max_size")))
-    with Screen(quiet=as_json) as screen:
+    with Screen(quiet=as_json, imports=False) as screen:
         settings = read_settings(arguments)
+        screen.importing()
         from graft.commands.planner import planned
 
         found = planned(settings, limits, again, screen)

@@ -33,7 +33,7 @@ def run(arguments: Arguments) -> int:
     force = _forced(arguments.take("force"))
     config = arguments.take("config") or (arguments.words.pop(0) if arguments.words else None)
     if config is None or not isinstance(config, str):
-        raise InputError("which workflow?", remedy=REMEDY)
+        raise InputError("no workflow file is given", remedy=REMEDY)
     from graft.commands.workflow_overrides import overridden, read_overrides
 
     overrides, over = read_overrides(arguments.words, arguments.options)

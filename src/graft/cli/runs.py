@@ -43,10 +43,13 @@ def run(arguments: Arguments) -> int:
         problems.add(f"unknown option --{name}", remedy=did_you_mean(name, OPTIONS) or USAGE)
     if len(words) > 1:
         problems.add("give one folder", remedy=USAGE)
+    folder = Path(words[0]).expanduser() if words else Path("runs") if Path("runs").is_dir() else Path()
+    if not folder.is_dir():
+        near = "" if cleaning else did_you_mean(words[0], ["clean"])
+        problems.add("no such folder", words[0], near or "name a folder with runs, or none for runs/ or this folder")
     problems.raise_if_any()
     from graft.commands.stored import stored_below
 
-    folder = Path(words[0]).expanduser() if words else Path("runs") if Path("runs").is_dir() else Path()
     found = stored_below(folder)
     if cleaning:
         from graft.commands.clean import plan_clean

@@ -208,8 +208,12 @@ def _as_sides(returned: object) -> Sides:
     for side, rows in returned.items():
         if not isinstance(rows, Iterable):
             raise TypeError(f"{_kind(rows)} as the rows of the side {side!r}")
-        found[side] = rows if isinstance(rows, Sequence) else Spool(_only_rows(side, rows))
-        deque(_only_rows(side, found[side]), maxlen=0)
+        checked = _only_rows(side, rows)
+        if isinstance(rows, Sequence):
+            deque(checked, maxlen=0)
+            found[side] = rows
+        else:
+            found[side] = Spool(checked)
     return found
 
 

@@ -75,7 +75,7 @@ def search_settings(values: Mapping[str, Any], where: Where = "") -> StudySettin
     with problems.collecting():
         study = build(study_class(values), of_study, place, lambda made: _check_strategy(made, of_study, place))
     with problems.collecting():
-        trials = finetune_settings(rest, place)
+        trials = finetune_settings(rest, place, others=known)
     named = next((name for name in of_study if known[name.replace("-", "_")] == "search_space"), "search_space")
     if named not in of_study and study is not None and study.resume and trials is not None:
         return search_class(values)(**_set(trials), **_set(study))  # those of the search to resume

@@ -9,18 +9,23 @@ from typing import Any
 
 from graft.commands.benchmark import FILE as BENCHMARK
 from graft.commands.benchmark import in_words
+from graft.commands.data_passes import PREPARE
+from graft.commands.passes import PASSES
 from graft.documents import read_object
 from graft.errors import InputError
 from graft.evaluation.table import verdict
 from graft.files import write_whole
-from graft.report.format import duration
+from graft.report.format import duration, listed
 from graft.report.templating import render_page
 from graft.runs.evaluation_document import read_evaluation
 from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.manifest import PassRecord, WorkflowManifest, read_bundle, read_data, read_workflow_manifest
 from graft.runs.search_manifest import WINNER
+from graft.shared_text import shared
 
 PAGE, FIGURES = "report.html", "report.json"
+_KINDS = {place: name for name, place in PASSES.builtin.items()} | {"graft.commands.data_passes:Prepare": PREPARE}
+"""The class of a pass, as the manifest names it -> its type in a workflow file."""
 
 
 def write_workflow_report(workflow: Path, output: Path, title: str | None = None) -> Path:
@@ -43,13 +48,33 @@ def write_workflow_report(workflow: Path, output: Path, title: str | None = None
     output.mkdir(parents=True, exist_ok=True)
     document = {"title": name, "passes": passes}
     write_whole(output / FIGURES, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
-    page = render_page("workflow.html.j2", title=name, passes=passes, verdict=_verdict(passes), facts=_facts(manifest))
-    write_whole(output / PAGE, page)
+    write_whole(output / PAGE, render_workflow(name, passes, _facts(manifest)))
     return output / PAGE
 
 
+def render_workflow(title: str, passes: list[dict[str, Any]], facts: list[tuple[str, str]]) -> str:
+    """Return the page.
+
+    Args:
+        title: The heading.
+        passes: What ``report.json`` has of each pass.
+        facts: The workflow file and the versions.
+    """
+    shown = [
+        shared({name: one[name] for name in ("name", "verdict", "found")})
+        | {
+            "page": one["page"],
+            "kind": _KINDS.get(one["type"], one["type"].rpartition(":")[2].removeprefix("Step_")),
+            "took": duration(one["seconds"]),
+            "settings": [(setting, shared(listed(shared(value)))) for setting, value in one["settings"].items()],
+        }
+        for one in passes
+    ]
+    return render_page("workflow.html.j2", title=title, passes=shown, verdict=_verdict(passes), facts=shared(facts))
+
+
 def _facts(manifest: WorkflowManifest) -> list[tuple[str, str]]:
-    found = [("file", manifest.file or ""), ("graft", manifest.graft)]
+    found = [("workflow file", manifest.file or ""), ("graft", manifest.graft)]
     libraries = {name: value for record in manifest.passes for name, value in record.versions.items()}
     found += list(libraries.items())
     return [(name, value) for name, value in found if value]
@@ -59,12 +84,12 @@ def _entry(workflow: Path, record: PassRecord) -> dict[str, Any]:
     output = workflow / record.output
     return {
         "name": record.name,
-        "type": record.type.rpartition(":")[2],
+        "type": record.type,
         "settings": record.settings,
         "key": record.key,
         "seconds": record.seconds,
-        "took": duration(record.seconds),
         "page": _page(workflow, output),
+        "verdict": _judgment(output),
         "found": list(_found(output)),
     }
 
@@ -78,14 +103,14 @@ def _page(workflow: Path, output: Path) -> str | None:
     return None
 
 
-def _found(output: Path) -> Iterator[str]:
-    """What a pass found, in sentences."""
+def _judgment(output: Path) -> str:
+    """How good the model of a pass is, in a sentence; empty where it was not evaluated."""
     evaluated = read_evaluation(output) or read_evaluation(output / WINNER)
-    if evaluated is not None:
-        try:
-            yield verdict(evaluated.document())
-        except (LookupError, TypeError, ValueError, StopIteration):  # of one model only
-            yield from _scores(evaluated.document())
+    return verdict(evaluated.document()) if evaluated is not None and evaluated.predictors else ""
+
+
+def _found(output: Path) -> Iterator[str]:
+    """What else a pass found, in sentences."""
     if (output / BENCHMARK).is_file():
         yield in_words(read_object(output / BENCHMARK))
     kind = folder_kind(output)
@@ -96,16 +121,11 @@ def _found(output: Path) -> Iterator[str]:
         yield f"{bundle.title or bundle.format}: {bundle.summary}"
 
 
-def _scores(document: dict[str, Any]) -> Iterator[str]:
-    for name, figures in document.get("predictors", {}).items():
-        scores = (f"{metric} {figure['value']:.4g}" for metric, figure in figures.items() if "value" in figure)
-        yield f"{name}: {', '.join(scores)}"
-
-
 def _verdict(passes: list[dict[str, Any]]) -> str:
     """The last judgment of a model; of a workflow without one, the number of its passes."""
-    judged = [one["found"][0] for one in passes if one["found"] and one["type"] in ("EvaluatePass", "FinetunePass")]
-    return judged[-1] if judged else f"{len(passes)} passes are finished."
+    judged = [one["verdict"] for one in passes if one["verdict"]]
+    count = "1 pass" if len(passes) == 1 else f"{len(passes)} passes"
+    return judged[-1] if judged else f"{count} finished."
 
 
 def check_workflow(workflow: Path | None) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -101,6 +101,7 @@ def finetune_settings(
     values: Mapping[str, Any],
     where: str | Callable[[str], str] = "",
     check: Callable[[FinetuneSettings], object] | None = None,
+    others: Collection[str] = (),
 ) -> FinetuneSettings:
     """Settings of ``graft finetune``, of its components, and ``transformers.TrainingArguments``, in one mapping.
 
@@ -108,6 +109,7 @@ def finetune_settings(
         values: settings by any of their names, to values as they are written.
         where: the file they stand in, or a function that says for each name in which (see ``build``).
         check: looks at the settings further; what it refuses gets the place of the first option that it names.
+        others: names of settings of the same command, which an unknown name may stand for.
 
     Raises:
         InputError: when anything is unknown or out of bounds; all of it at once.
@@ -124,7 +126,7 @@ def finetune_settings(
         valid = {}
         for name, value in extra.items():
             with problems.collecting():
-                check_fields({name: value}, set(known), where if callable(where) else lambda name: where)
+                check_fields({name: value}, {*known, *others}, where if callable(where) else lambda name: where)
                 valid[name] = value
         given = own.get("training_arguments") or {}
         if isinstance(given, Mapping):  # whatever else it is, is refused below

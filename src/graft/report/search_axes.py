@@ -87,7 +87,7 @@ def short(value: float) -> str:
         return "0"
     size = abs(value)
     if size < 1e-3 or size >= 1e6:
-        mantissa, _, power = f"{value:.3g}".partition("e") if "e" in f"{value:.3g}" else (f"{value:.2e}").partition("e")
+        mantissa, _, power = f"{value:.2e}".partition("e")
         return f"{float(mantissa):g}e{int(power)}"
     return figure(float(f"{value:.4g}"))
 

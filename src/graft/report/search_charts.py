@@ -36,7 +36,7 @@ def costs(view: SearchView) -> list[Markup]:
 
 def _history(view: SearchView, frame: Frame, class_: str) -> Markup:
     last = max(trial.number for trial in view.trials)
-    y = _down(_scores(view), frame)
+    y = _Down(_scores(view), frame)
     pad = 0.5 if last < 3 else last * 0.02
     x = svg.linear(-pad, last + pad, frame.left, frame.end)
     marks = svg.ticks(0, last, 4 if frame.width < 500 else 8)
@@ -59,7 +59,7 @@ def _history(view: SearchView, frame: Frame, class_: str) -> Markup:
 
 
 def _costs(view: SearchView, timed: Sequence[TrialRecord], frame: Frame, class_: str) -> Markup:
-    y = _down(_scores(view), frame)
+    y = _Down(_scores(view), frame)
     longest = max(trial.seconds for trial in timed)
     unit, seconds = next((unit, size) for unit, size in UNITS if longest >= 2 * size or size == 1)
     marks = svg.ticks(0, longest / seconds, 4 if frame.width < 500 else 6)
@@ -129,10 +129,6 @@ class _Down:
 
 def _scores(view: SearchView) -> Axis:
     return score_axis(view, [trial.value for trial in view.ran if trial.value is not None])
-
-
-def _down(axis: Axis, frame: Frame) -> _Down:
-    return _Down(axis, frame)
 
 
 def _grid(frame: Frame, ticks: Sequence[Tick], y: _Down, x_ticks: Sequence[tuple[float, str]], name: str) -> Markup:

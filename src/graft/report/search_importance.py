@@ -55,7 +55,7 @@ def importance(view: SearchView) -> Importance:
     axes = [axis for axis in (setting_axis(view, name) for name in view.names) if _varies(view, axis)]
     trials = [trial for trial in view.ran if all(map(partial(_has_place, trial), axes))]
     if len(trials) < FEWEST or not axes:
-        return Importance(trials=len(trials), why_not=f"it takes at least {FEWEST} trials with a score")
+        return Importance(trials=len(trials), why_not=f"at least {FEWEST} trials with a score are needed")
     columns = [Column(axis) for axis in axes]
     features = np.hstack([column.of(trials) for column in columns])
     scores = np.array(without_tail([trial.value or 0.0 for trial in trials], view.manifest.greater_is_better))

@@ -13,7 +13,7 @@ from graft.report.format import duration, interval_text, probability, when
 from graft.report.page import STATUSES
 from graft.report.search_charts import beyond, costs, history
 from graft.report.search_importance import Importance, importance
-from graft.report.search_luck import AgainstBase, Luck, against_base, luck, luck_in_words, sureness
+from graft.report.search_luck import AgainstBase, against_base, luck, luck_in_words, sureness
 from graft.report.search_parallel import parallel
 from graft.report.search_table import trials_csv
 from graft.report.search_view import SearchView, bounds, cut, facts, verdict, written
@@ -206,7 +206,7 @@ def _by_setting(view: SearchView, name: str) -> Callable[[TrialRecord], Any]:
 
 def _row(view: SearchView, trial: TrialRecord) -> TrialRow:
     notes = {"duplicate": f"equal to trial {trial.same_as}", "failed": (trial.error or "").strip().split("\n")[0]}
-    note = "defaults" if trial.number == 0 else notes.get(trial.status, "")
+    note = ": ".join(filter(None, ("defaults" if trial.number == 0 else "", notes.get(trial.status, ""))))
     is_winner = view.winner is not None and trial.number == view.winner.number
     return TrialRow(
         trial.number,
@@ -218,6 +218,3 @@ def _row(view: SearchView, trial: TrialRecord) -> TrialRow:
         duration(trial.seconds) if trial.seconds else "",
         "good" if is_winner else {"failed": "bad", "pruned": "waiting"}.get(trial.status, "open"),
     )
-
-
-__all__ = ["BEST", "PAGE", "TABLE", "Luck", "render_search", "write_search_pages"]

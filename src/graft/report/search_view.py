@@ -144,7 +144,7 @@ def verdict(view: SearchView) -> str:
     metric, default, winner = view.metric, view.default, view.winner
     if winner is None or winner.value is None:
         failed = view.counts.get("failed", 0)
-        return f"No trial has a score yet: {failed} failed." if failed else "No trial has ended yet."
+        return f"No trial has a score: {failed} failed." if failed else "No trial has ended yet."
     so_far = "" if view.manifest.winner is not None else " so far"
     score = f"{metric.label} {metric.figure(winner.value)}"
     if winner.number == 0 or default is None or default.value is None:
