@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plan import add_output, processor, written
+
 HERE = Path(__file__).parent
 EMBEDDED = "smollm2-135m-instruct"
 WORDS = "the of and to in is that it was for on are with as at be this have from or had by but some what there we can"
@@ -225,8 +227,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=4, help="rows of a batch")
     parser.add_argument("--tokens", type=int, default=240, help="about the tokens of a row")
     parser.add_argument("--folder", type=Path, help="where models are made (default: a temporary folder)")
-    parser.add_argument("--label", default="latest", help="of the JSON file")
-    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON file")
+    add_output(parser)
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--make", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
@@ -236,8 +237,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.make:
         make_model(given.make[0], Path(given.make[1]))
         return
-    from plan import processor
-
     results = []
     with tempfile.TemporaryDirectory() as place:
         folder = given.folder or Path(place)
@@ -249,9 +248,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 results.append(measure(name, method, given, folder))
                 print(table(results[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     document = {"processor": processor(), "threads": os.environ.get("OMP_NUM_THREADS"), "results": results}
-    given.results.mkdir(parents=True, exist_ok=True)
-    file = given.results / f"estimates-{given.label}.json"
-    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    file = written(document, "estimates", given)
     print(f"{document['processor']}, {document['threads'] or 'all'} threads\n\n{table(results)}\n\n{file}")
 
 

@@ -127,17 +127,28 @@ def table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the JSON file."""
+    parser.add_argument("--label", default="latest", help="of the JSON file")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON file")
+
+
+def written(document: dict[str, Any], benchmark: str, given: argparse.Namespace) -> Path:
+    """The JSON file, which has ``document``."""
+    given.results.mkdir(parents=True, exist_ok=True)
+    file: Path = given.results / f"{benchmark}-{given.label}.json"
+    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return file
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000])
     parser.add_argument("--model", help=f"default: {EMBEDDED} where it is in the cache, else a tiny one")
-    parser.add_argument("--label", default="latest", help="of the JSON file")
-    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON file")
+    add_output(parser)
     given = parser.parse_args(argv)
     document = {"label": given.label, **measure(given.model, given.rows)}
-    given.results.mkdir(parents=True, exist_ok=True)
-    file = given.results / f"plan-{given.label}.json"
-    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    file = written(document, "plan", given)
     print(f"{document['processor']}, {document['model']}\n\n{table(document)}\n\n{file}")
 
 

@@ -48,6 +48,17 @@ def test_a_measurement_is_kept_and_made_again_where_asked(given, tmp_path, monke
     assert again.minutes < slower.minutes / 3
 
 
+@pytest.mark.parametrize("damage", ["not JSON", "[]", '{"training": {"wall": "soon", "cpu": 1}, "busy": 0}'])
+def test_a_damaged_measurement_is_made_again(given, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    of(given)
+    (kept,) = (tmp_path / "cache" / "benchmarks").glob("steps-*.json")
+    whole = json.loads(kept.read_text())
+    kept.write_text(damage if not damage.startswith("{") else json.dumps(whole | json.loads(damage)))
+    assert of(given).minutes >= 0
+    assert json.loads(kept.read_text()).keys() == whole.keys()
+
+
 def test_a_busy_machine_is_said():
     assert busy_words(0.1) is None and "70%" in busy_words(0.7)
 

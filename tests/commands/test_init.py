@@ -198,7 +198,7 @@ def test_in_a_terminal_it_asks_what_the_data_does_not_say(here: Path) -> None:
     assert "What matters most?" in said and "give a number from 1 to 5" in said and "Export the tuned model?" in said
     written = yaml.safe_load((here / "workflow.yaml").read_text(encoding="utf-8"))
     assert written["model"] == re.findall(r"^  2  (\S+)", said, re.MULTILINE)[1]
-    assert "--format gguf" in said or written["passes"]["export"]["format"] == "gguf"
+    assert written["passes"]["export"] == {"type": "export", "format": "gguf"}
 
 
 def _answer(terminal: int, answers: Sequence[tuple[str, str]]) -> str:

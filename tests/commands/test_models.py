@@ -90,7 +90,9 @@ def test_mistakes_are_named_together(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "no model here has the license 'apache'" in said
     assert main(["models", "--fit", "8GB", "--fits", "much"]) == 2
     said = capsys.readouterr().err
-    assert "did you mean fits?" in said and "'much' is not an amount of memory" in said
+    assert "did you mean fits?" in said and "'much' is not an amount" in said
+    assert main(["models", "--fits", "8"]) == 2
+    assert "'8' has no unit" in capsys.readouterr().err
 
 
 def test_a_folder_is_described_from_its_own_files(

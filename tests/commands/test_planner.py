@@ -45,7 +45,7 @@ def test_every_method_is_estimated_and_lora_is_advised_where_all_fit(given):
 
 def test_what_nearly_fits_is_said_where_nothing_does(given):
     found = planned(plain(given), Limits(memory_mb=1.0))
-    assert not found.advised.fits and found.said.startswith("nothing fits") and "may be used" in found.said
+    assert not found.advised.fits and found.said.startswith("nothing fits") and "(limit: 0.0 GB)" in found.said
     assert found.advised.batch_size == 1  # smaller batches were tried
 
 

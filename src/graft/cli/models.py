@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import Command
-from graft.errors import InputError, Problems, did_you_mean
+from graft.errors import Problems, did_you_mean
 
 if TYPE_CHECKING:
     from graft.cli.console import Console
@@ -25,8 +24,6 @@ WIDE = 120
 LARGE_MB = 16_000
 """Memory for LoRA beyond which the list has that for QLoRA."""
 _WRAPPED = ("license", "languages")
-_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?([gmt]?)i?b?", re.IGNORECASE)
-_UNITS = {"": 1000.0, "g": 1000.0, "m": 1.0, "t": 1_000_000.0}
 _COMMERCIAL = {"yes": "yes", "conditions": "with terms", "no": "no", "unknown": "unknown"}
 
 
@@ -38,9 +35,8 @@ def run(arguments: Arguments) -> int:
     """
     as_json = arguments.flag("json")
     names, fits, license, language = _given(arguments)
-    from graft.commands.models import Wanted, free_memory_mb, models
+    from graft.commands.models import Wanted, models
 
-    fits = free_memory_mb() if fits == 0 else fits
     found = models(names, Wanted(fits, license, language))
     if as_json:
         print(json.dumps(_document(found), ensure_ascii=False, indent=2))
@@ -61,11 +57,11 @@ def run(arguments: Arguments) -> int:
 
 
 def _given(arguments: Arguments) -> tuple[list[str], float | None, str | None, str | None]:
-    """The names, and the memory in MB (0 for that of this machine), the license and the language that are wanted."""
+    """The names, and the memory in MB, the license and the language that are wanted."""
     problems = Problems()
     fits: float | None = None
     with problems.collecting():
-        fits = _megabytes(arguments.take("fits"))
+        fits = _memory(arguments.take("fits"))
     license, language = arguments.take("license"), arguments.take("language")
     for name, value in (("license", license), ("language", language)):
         if value is not None and not isinstance(value, str):
@@ -77,14 +73,14 @@ def _given(arguments: Arguments) -> tuple[list[str], float | None, str | None, s
     return arguments.words, fits, license, language
 
 
-def _megabytes(given: Any) -> float | None:
-    """``8GB``, ``500MB`` or ``8`` in MB; 0 for the option without a value."""
-    if given is None or given is True:
-        return None if given is None else 0.0
-    match = _SIZE.fullmatch(str(given))
-    if match is None or float(match[1]) <= 0:
-        raise InputError(f"{given!r} is not an amount of memory", where="--fits", remedy="such as 8GB or 500MB")
-    return float(match[1]) * _UNITS[match[2].lower()]
+def _memory(given: Any) -> float | None:
+    """The memory in MB; for the option without a value, what is free on this machine."""
+    from graft.hardware.machine import memory_available_mb
+    from graft.planning.limits import megabytes
+
+    if given is True:
+        return memory_available_mb()
+    return None if given is None else megabytes(given, "--fits")
 
 
 def _document(found: ModelList) -> dict[str, Any]:

@@ -12,10 +12,8 @@ from graft.cli.output import fitted
 from graft.cli.progress import Screen
 
 if TYPE_CHECKING:
+    from graft.cli.console import Console
     from graft.commands.planner import Planned
-
-REASON = 60
-"""Characters of a reason in a table."""
 
 
 def run(arguments: Arguments) -> int:
@@ -55,7 +53,7 @@ def _print(found: Planned) -> None:
     for one in found.choices:
         figures = one.estimate
         if figures is None:
-            table.add_row(one.method, one.engine, *["–"] * 6, (one.refused or "")[:REASON])
+            table.add_row(one.method, one.engine, *["–"] * 6, one.refused or "")
             continue
         table.add_row(
             one.method,
@@ -66,7 +64,7 @@ def _print(found: Planned) -> None:
             f"{figures.trained:,}",
             f"{one.batch_size} × {one.accumulation}" if one.accumulation > 1 else str(one.batch_size),
             "yes" if one.fits else "no",
-            one.packed[:REASON],
+            one.packed,
         )
     console.print(table)
     print()
@@ -78,16 +76,16 @@ def _print(found: Planned) -> None:
         print(f"    {found.command}")
 
 
-def _print_deployments(found: Planned, console: object) -> None:
+def _print_deployments(found: Planned, console: Console) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("deploy as", "precision", "size", "tokens/s at most", ""):
         table.add_column(name, justify="right" if name in {"size", "tokens/s at most"} else "left")
     for one in found.deployments:
-        refused = "" if one.refused is None else f"no: {one.refused}"[:REASON]
+        refused = "" if one.refused is None else f"no: {one.refused}"
         table.add_row(one.format, one.precision, f"{one.size_mb:,} MB", f"{one.tokens_per_second:,}", refused)
-    console.print(table)  # type: ignore[attr-defined]
+    console.print(table)
     if found.unmergeable:
         print(f"Runs with {', '.join(found.unmergeable)} are not merged, so they deploy with PyTorch alone.")
     print()

@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from graft.commands.models import DescribedModel
-from graft.commands.passes import pass_class
 from graft.config import DataSettings, InitSettings
 from graft.config.interpolation import escaped
 from graft.data.checks import CheckedData, Finding
 from graft.data.steps import STEPS
 from graft.data.values import listed_names
-from graft.errors import InputError
 from graft.shell import command
 
 DEFAULT_FILE = "workflow.yaml"
-EXPORT = "auto-opt"
-"""The type of the pass that exports."""
 WIDTH = 100
 CAREFUL = frozenset({"privacy"})
 """Steps that change what rows say: proposed, and left to the user."""
@@ -62,7 +58,7 @@ class Plan:
     @property
     def exports(self) -> bool:
         """Whether a pass exports the model."""
-        return self.deploy != "no" and has_pass(EXPORT)
+        return self.deploy != "no"
 
     @property
     def steps(self) -> list[str]:
@@ -92,15 +88,6 @@ class Plan:
         return self.output if len(self.passes) == 1 else f"{self.output}/tune"
 
 
-def has_pass(name: str) -> bool:
-    """Return whether there is a pass of this type."""
-    try:
-        pass_class(name)
-    except InputError:
-        return False
-    return True
-
-
 def workflow_text(plan: Plan, file: Path) -> str:
     """Return the file's text."""
     lines = [*_heading(plan, file), "", *_model(plan), "", *_data(plan), "", *_output(plan), "", "passes:"]
@@ -110,15 +97,12 @@ def workflow_text(plan: Plan, file: Path) -> str:
 def next_commands(plan: Plan, file: Path) -> list[tuple[str, str]]:
     """Return the commands to type next, each with what it does."""
     run = command("graft", "run", "--config", file)
-    found = [
+    return [
         (f"{run} --dry_run", "print the passes with their settings"),
         (run, "run them"),
         (command("graft", "show", Path(plan.run)), "print the scores"),
         (command("graft", "chat", Path(plan.run)), "try the base and the tuned model"),
     ]
-    if plan.deploy != "no" and not plan.exports:
-        found.append((command("graft", "auto-opt", Path(plan.run), "--format", plan.deploy), "export the tuned model"))
-    return found
 
 
 def _heading(plan: Plan, file: Path) -> Iterator[str]:
@@ -224,7 +208,7 @@ _METHODS = {
 
 def _evaluate(plan: Plan) -> Iterator[str]:
     metric = "accuracy" if plan.data.labels else None if plan.is_encoder else "rougeL"
-    if metric is not None and has_pass("evaluate"):
+    if metric is not None:
         yield from _comment("Ends the workflow with exit code 3 if the tuned model is not good enough.", 2)
         yield "  # evaluate:"
         yield "  #   type: evaluate"
@@ -232,8 +216,6 @@ def _evaluate(plan: Plan) -> Iterator[str]:
 
 
 def _export(plan: Plan) -> Iterator[str]:
-    if not has_pass(EXPORT):
-        return
     exports = plan.exports
     sign, target = ("", plan.deploy) if exports else ("# ", "onnx")
     yield from _comment("Exports the tuned model, and compares its answers with those of PyTorch.", 2)
@@ -243,7 +225,7 @@ def _export(plan: Plan) -> Iterator[str]:
     if exports and reason is not None:
         yield from _comment(f"It may fail: {target} of this model is {reason}.", 2)
     yield f"  {sign}export:"
-    yield f"  {sign}  type: {EXPORT}"
+    yield f"  {sign}  type: export"
     yield f"  {sign}  format: {target}"
 
 

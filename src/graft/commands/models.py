@@ -9,7 +9,6 @@ from typing import Any
 
 from graft.errors import InputError, Problems, did_you_mean
 from graft.export.outlook import export_outlook
-from graft.hardware.machine import memory_available_mb
 from graft.models.catalog import find_in_catalog, names_of, read_catalog
 from graft.models.facts import ModelFacts, catalog_facts, folder_facts, gguf_facts
 from graft.models.license_terms import Terms, terms_of
@@ -239,8 +238,3 @@ def _speaks(model: DescribedModel, language: str | None) -> bool | None:
         return True
     complete = named is not None and model.facts.language_count == len(named)
     return False if complete else None
-
-
-def free_memory_mb() -> float:
-    """Return the memory that a training could take here now, in MB."""
-    return memory_available_mb()

@@ -151,12 +151,12 @@ def _said(advised: Choice | None, limits: Limits, deployments: list[Deployment])
         said = f"{name} fits: {memory:.1f} GB of memory and {minutes:.1f} minutes"
     else:
         exceeded = [
-            f"{memory:.1f} GB of memory where {(limits.memory_mb or 0) / 1000:.1f} GB may be used"
+            f"{memory:.1f} GB of memory (limit: {(limits.memory_mb or 0) / 1000:.1f} GB)"
             if limit == "memory"
-            else f"{minutes:.1f} minutes where {limits.minutes:g} may pass"
+            else f"{minutes:.1f} minutes (limit: {limits.minutes:g})"
             for limit in advised.over
         ]
-        said = f"nothing fits; {name} is the nearest: {' and '.join(exceeded)}"
+        said = f"nothing fits; {name} is the nearest: it takes {' and '.join(exceeded)}"
     if limits.size_mb is None:
         return said
     able = sorted((one for one in deployments if one.refused is None), key=lambda one: one.size_mb)
@@ -164,7 +164,7 @@ def _said(advised: Choice | None, limits: Limits, deployments: list[Deployment])
         return f"{said}; no export of this model is known"
     largest = next((one for one in reversed(able) if one.size_mb <= limits.size_mb), None)
     best = largest or able[0]
-    size = f"{best.format} in {best.precision} has {best.size_mb:,} MB"
+    size = f"{best.format} in {best.precision} takes {best.size_mb:,} MB"
     return f"{said}; {size}" if largest else f"{said}; no export is small enough: {size}, the smallest"
 
 

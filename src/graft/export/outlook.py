@@ -18,9 +18,8 @@ ONNX_REASONS = {
     "smollm3": "the model builder of onnxruntime-genai fails at its layers without rotary positions",
     "lfm2": "graft does not run bundles with convolution layers",
 }
-NOT_KNOWN = "not tested"
+NOT_TESTED = "not tested"
 ENCODER_TYPES = frozenset({"bert", "distilbert", "modernbert", "roberta", "xlm-roberta"})
-FORMATS = ("onnx", "gguf", "hf", "mlx")
 
 
 def export_outlook(config: Mapping[str, Any], kind: str = "causal", by_type: bool = False) -> dict[str, str | None]:
@@ -36,7 +35,7 @@ def export_outlook(config: Mapping[str, Any], kind: str = "causal", by_type: boo
         "onnx": _onnx(config, model_type, kind),
         "gguf": _gguf(config, model_type, kind, by_type),
         "hf": None,
-        "mlx": None if kind == "causal" and model_type in MLX_TYPES else "not tested",
+        "mlx": None if kind == "causal" and model_type in MLX_TYPES else NOT_TESTED,
     }
 
 
@@ -44,11 +43,11 @@ def _onnx(config: Mapping[str, Any], model_type: str, kind: str) -> str | None:
     if kind == "encoder-decoder":
         return "not of encoder-decoder models"
     if kind == "encoder":
-        return None if model_type in ENCODER_TYPES else "not tested"
+        return None if model_type in ENCODER_TYPES else NOT_TESTED
     if model_type == "granitemoehybrid" and set(config.get("layer_types") or ["mamba"]) <= {"attention"}:
         return None
     if model_type not in ONNX_TYPES:
-        return ONNX_REASONS.get(model_type, NOT_KNOWN)
+        return ONNX_REASONS.get(model_type, NOT_TESTED)
     heads = int(config.get("num_attention_heads") or 1)
     size = int(config.get("head_dim") or int(config.get("hidden_size") or 0) // heads)
     return f"onnxruntime requires heads of a multiple of 16; these have {size}" if size % 16 else None
@@ -59,7 +58,7 @@ def _gguf(config: Mapping[str, Any], model_type: str, kind: str, by_type: bool) 
         return "of causal models only"
     family = gguf_family(model_type)
     if family is None:
-        return "not tested"
+        return NOT_TESTED
     if by_type:
         return None
     from graft.export.gguf.writer import config_problem

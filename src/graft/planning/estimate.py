@@ -20,8 +20,6 @@ from graft.training.engine_choice import EngineChoice
 from graft.training.schedule import token_megabytes
 
 log = logging.getLogger(__name__)
-RUNTIME_MB = 700
-"""About what Python, torch and the tokenizer take, where no process is measured."""
 SAMPLED = 200
 """Held-out rows whose sizes stand for all."""
 

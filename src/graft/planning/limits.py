@@ -9,8 +9,8 @@ from typing import Any
 from graft.errors import InputError, Problems
 
 _AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) {0,3}([a-z]{0,8})", re.IGNORECASE)
-_BYTES = {"b": 1e-6, "kb": 1e-3, "mb": 1.0, "gb": 1e3, "tb": 1e6, "m": 1.0, "g": 1e3}
-_BYTES |= {"kib": 2**10 / 1e6, "mib": 2**20 / 1e6, "gib": 2**30 / 1e6}
+_BYTES = {"b": 1e-6, "kb": 1e-3, "mb": 1.0, "gb": 1e3, "tb": 1e6, "m": 1.0, "g": 1e3, "t": 1e6}
+_BYTES |= {"kib": 2**10 / 1e6, "mib": 2**20 / 1e6, "gib": 2**30 / 1e6, "tib": 2**40 / 1e6}
 _MINUTES = {"s": 1 / 60, "sec": 1 / 60, "seconds": 1 / 60, "m": 1.0, "min": 1.0, "minutes": 1.0}
 _MINUTES |= {"h": 60.0, "hours": 60.0, "d": 1440.0, "days": 1440.0}
 
@@ -38,16 +38,33 @@ class Limits:
         """
         problems = Problems()
         found: list[float | None] = []
-        for value, option, units, example in (
-            (memory, "--max_memory", _BYTES, "8GB or 500MB"),
-            (minutes, "--max_time", _MINUTES, "30m, 2h or 90s"),
-            (size, "--max_size", _BYTES, "500MB or 2GB"),
+        for value, option, read in (
+            (memory, "--max_memory", megabytes),
+            (minutes, "--max_time", _minutes),
+            (size, "--max_size", megabytes),
         ):
             found.append(None)
             with problems.collecting():
-                found[-1] = None if value is None else _amount(value, option, units, example)
+                found[-1] = None if value is None else read(value, option)
         problems.raise_if_any()
         return cls(*found)
+
+
+def megabytes(value: Any, option: str) -> float:
+    """An amount of memory, such as ``8GB``, in MB.
+
+    Args:
+        value: What was typed.
+        option: After which option.
+
+    Raises:
+        InputError: If it is no amount, or has no unit.
+    """
+    return _amount(value, option, _BYTES, "8GB or 500MB")
+
+
+def _minutes(value: Any, option: str) -> float:
+    return _amount(value, option, _MINUTES, "30m, 2h or 90s")
 
 
 def _amount(value: Any, option: str, units: dict[str, float], example: str) -> float:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from graft.config import config_of
 from graft.data.tokenize import TokenizedExample
@@ -101,10 +102,8 @@ def measured_speed(subject: Subject, found: Footprint, rows: Sequence[TokenizedE
 
 def _cached(file: Any) -> Speed | None:
     try:
-        found = read_object(file) if is_private(file) else {}
-        parts = {name: value and Seconds(**value) for name, value in found.items() if name != "busy"}
-        return Speed(**parts, busy=float(found["busy"]))
-    except (InputError, TypeError, KeyError, ValueError):
+        return TypeAdapter(Speed).validate_python(read_object(file)) if is_private(file) else None
+    except (InputError, ValidationError):
         return None
 
 

@@ -71,15 +71,7 @@ def make_plan(
     """
     said: list[InferredSetting] = []
     given = passed(settings)
-    bound = row_tokens * token_megabytes(model_config)
-
-    def fits(size: int) -> bool:
-        """Whether a batch of ``size`` rows takes at most half of the memory."""
-        if size * bound <= memory_mb / 2:
-            return True
-        return batch_megabytes is not None and batch_megabytes(size) <= memory_mb / 2
-
-    batch, accumulation = _batch(settings, rows, fits, said)
+    batch, accumulation = _batch(settings, rows, _fitting(row_tokens, model_config, memory_mb, batch_megabytes), said)
     batches = _batches(rows, batch, bool(given.get("dataloader_drop_last")))
     per_epoch = max(1, math.ceil(batches / accumulation))
     if settings.gradient_accumulation_steps > batches:
@@ -89,12 +81,8 @@ def make_plan(
     rate = settings.learning_rate or learning_rate
     if settings.learning_rate is None:
         said.append(InferredSetting("learning_rate", rate, "the default of this method for small data sets"))
-    evaluate = _interval(settings.eval_steps, steps, max(1, math.ceil(steps / EVALUATIONS)))
     evaluation = str(given.get("eval_strategy", "steps"))
-    if settings.eval_steps is None and evaluation == "steps":
-        said.append(
-            InferredSetting("eval_steps", evaluate, f"about {min(EVALUATIONS, steps)} evaluations in {steps} steps")
-        )
+    evaluate = _evaluate(settings, evaluation, steps, said)
     return TrainingPlan(
         batch_size=batch,
         accumulation=accumulation,
@@ -109,6 +97,32 @@ def make_plan(
         save_strategy=_save_strategy(settings, given, said),
         inferred=said,
     )
+
+
+def _fitting(
+    row_tokens: int,
+    model_config: Mapping[str, Any],
+    memory_mb: float,
+    batch_megabytes: Callable[[int], float] | None,
+) -> Callable[[int], bool]:
+    """Whether a batch of so many rows takes at most half of the memory: by the bound, and beyond it by the count."""
+    bound = row_tokens * token_megabytes(model_config)
+
+    def fits(size: int) -> bool:
+        if size * bound <= memory_mb / 2:
+            return True
+        return batch_megabytes is not None and batch_megabytes(size) <= memory_mb / 2
+
+    return fits
+
+
+def _evaluate(settings: TrainingSettings, evaluation: str, steps: int, said: list[InferredSetting]) -> int:
+    """The steps between evaluations."""
+    interval = _interval(settings.eval_steps, steps, max(1, math.ceil(steps / EVALUATIONS)))
+    if settings.eval_steps is None and evaluation == "steps":
+        why = f"about {min(EVALUATIONS, steps)} evaluations in {steps} steps"
+        said.append(InferredSetting("eval_steps", interval, why))
+    return interval
 
 
 def _batches(rows: int, batch: int, drop_last: bool) -> int:
