@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from graft.cli.main import main
 from graft.commands.content import content_of
@@ -44,7 +45,11 @@ class Flow:
         return self.capsys.readouterr().err
 
     def adapter(self):
-        return hashlib.sha256((self.output / "lora/adapter/adapter_model.safetensors").read_bytes()).hexdigest()
+        return self.adapter_of(self.output / "lora")
+
+    @staticmethod
+    def adapter_of(run):
+        return hashlib.sha256((run / "adapter/adapter_model.safetensors").read_bytes()).hexdigest()
 
 
 @pytest.fixture
@@ -121,6 +126,39 @@ def test_files_of_others_in_the_folder_of_a_pass_are_not_removed(flow):
     flow.passes["clean"]["seed"] = 5
     assert "the pass clean has files that it did not write: mine.txt" in flow.run(code=2)
     assert (flow.output / "clean" / "mine.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_pass_that_failed_removes_nothing_of_others_when_it_runs_again(flow):
+    flow.passes = {"lora": {"type": "LoRA", **QUICK}}
+    (flow.output / ".git").mkdir(parents=True)
+    (flow.output / ".git" / "HEAD").write_text("mine", encoding="utf-8")
+    for _ in range(2):  # the second time, the failure is on record
+        assert "files that do not belong to a run: .git" in flow.run(code=2)
+    (flow.output / "notes.txt").write_text("mine", encoding="utf-8")
+    assert "has files that it did not write: notes.txt" in flow.run(code=2)
+    flow.passes["lora"]["learning_rate"] = 3e-2
+    assert "has files that it did not write: notes.txt" in flow.run(code=2)
+    assert (flow.output / ".git" / "HEAD").is_file() and (flow.output / "notes.txt").is_file()
+
+
+def test_a_pass_of_several_keeps_hidden_files_of_others(flow):
+    flow.passes.pop("judge")
+    flow.run()
+    (flow.output / "lora" / ".git").mkdir()
+    (flow.output / "lora" / ".git" / "HEAD").write_text("mine", encoding="utf-8")
+    flow.passes["lora"]["learning_rate"] = 3e-2
+    assert "files that do not belong to a run: .git" in flow.run(code=2)
+    assert (flow.output / "lora" / ".git" / "HEAD").is_file()
+
+
+def test_a_run_in_work_is_not_cleared_by_the_same_workflow_with_other_settings(flow):
+    flow.passes = {"lora": {"type": "LoRA", **QUICK}}
+    flow.run()
+    before = flow.adapter_of(flow.output)
+    flow.passes["lora"]["learning_rate"] = 3e-2
+    with FileLock(flow.output / ".lock"):
+        assert "another graft process is using this folder" in flow.run(code=2)
+    assert flow.adapter_of(flow.output) == before
 
 
 def test_a_workflow_of_one_pass_is_kept_too(flow):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,12 +52,11 @@ def run(arguments: Arguments) -> int:
     problems.raise_if_any()
     from graft.commands.stored import stored_below
 
-    found = stored_below(folder)
     if cleaning:
         from graft.commands.clean import plan_clean
 
-        return _clean(plan_clean(found, age, incomplete), dry, yes, as_json)
-    _list(found, folder, as_json)
+        return _clean(lambda: plan_clean(stored_below(folder), age, incomplete), dry, yes, as_json)
+    _list(stored_below(folder), folder, as_json)
     return 0
 
 
@@ -95,7 +96,7 @@ def _list(found: list[Stored], folder: Path, as_json: bool) -> None:
     console.print(Text(f"{len(found)} in all, {size_text(size_of(top))} on disk", style="dim"))
 
 
-def _clean(plan: Plan, dry: bool, yes: bool, as_json: bool) -> int:
+def _clean(make_plan: Callable[[], Plan], dry: bool, yes: bool, as_json: bool) -> int:
     """Show what can go, ask, and remove it.
 
     Raises:
@@ -103,6 +104,7 @@ def _clean(plan: Plan, dry: bool, yes: bool, as_json: bool) -> int:
     """
     from graft.commands.clean import clean
 
+    plan = make_plan()
     total = sum(one.size for one in plan.removals)
     if not as_json:
         for one in plan.removals:
@@ -113,6 +115,9 @@ def _clean(plan: Plan, dry: bool, yes: bool, as_json: bool) -> int:
     if plan.removals and not dry:
         if not yes:
             _ask(total)
+            agreed = {one.path for one in plan.removals}  # the answer may have taken a while
+            again = make_plan()
+            plan = replace(plan, removals=[one for one in again.removals if one.path in agreed])
         freed, left = clean(plan)
     if as_json:
         paths = [{"path": str(one.path), "bytes": one.size, "why": one.why} for one in plan.removals]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from graft.data.sources import find_files
 from graft.errors import InputError
-from graft.files import TEMPORARY, expanded
+from graft.files import TEMPORARY, expanded, remove
 from graft.models.weights import file_sha256, sha256_of
+from graft.runs.folder import LOCK, held
 from graft.runs.kind import FolderKind, folder_kind
 
 SMALL = 16_000_000
@@ -67,6 +68,29 @@ def entries_of(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(path.name for path in folder.iterdir() if not _is_passing(path.name))
+
+
+def result_of(artifact: Path, output: Path) -> str:
+    """The SHA-256 of what a pass left, and of its own folder where that is another."""
+    places = [artifact] if artifact.resolve() == output.resolve() else [artifact, output]
+    return hashlib.sha256(" ".join(str(content_of(place)) for place in places).encode()).hexdigest()
+
+
+def clear(folder: Path) -> None:
+    """Remove what ``entries_of`` names, and unfinished files; and the folder, unless it holds something else.
+
+    Hidden files stay: a pass writes none but its lock, so that they are somebody else's.
+
+    Raises:
+        BusyError: If a process works in the folder.
+        GraftError: If a file cannot be removed.
+    """
+    with held(folder) if (folder / LOCK).exists() else nullcontext():
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if not path.name.startswith(".") or path.name.endswith(TEMPORARY):
+                remove(path)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _is_passing(name: str) -> bool:

@@ -10,21 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from graft._version import __version__
-from graft.commands.content import content_of, entries_of
+from graft.commands.content import clear, entries_of, result_of
 from graft.commands.result_keys import Inputs, inputs_of
 from graft.commands.workflow_file import Step
 from graft.documents import read_object
 from graft.errors import InputError
-from graft.files import cannot_write, remove, write_whole
-from graft.runs.folder import LOCK, BusyError
+from graft.files import write_whole
+from graft.runs.folder import held
+from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.manifest import MANIFEST, PassRecord, WorkflowManifest, read_manifest, timestamp
 from graft.runs.record import dump, validate
 from graft.runs.workflow_manifest import KEPT
 from graft.shell import command
 
+RESUMED = {"run": FolderKind.RUN, "search": FolderKind.SEARCH}
+"""What a pass needs in its folder to go on, by the kind that it leaves; of other kinds, the pass itself looks."""
 MOST_SAID = 3
 """Changes that are named before the rest is counted."""
 
@@ -69,19 +70,8 @@ class Results:
         if not self.several:
             yield
             return
-        lock = FileLock(self.folder / LOCK)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0.5)
-        except Timeout:
-            remedy = "wait for that process or stop it, or choose another output_path"
-            raise BusyError("another graft process runs this workflow", where=str(self.folder), remedy=remedy) from None
-        except OSError as error:
-            raise cannot_write(self.folder / LOCK, error) from error
-        try:
+        with held(self.folder, what="another graft process runs this workflow"):
             yield
-        finally:
-            lock.release()
 
     def output(self, name: str) -> Path:
         """The folder of a pass."""
@@ -108,15 +98,17 @@ class Results:
             return [{"failed": "it failed"}.get(record.status, "it was interrupted")]
         if forced:
             return ["--force"]
-        if record.result != self._content(step.name, self.artifact(step.name)):
+        if record.result != result_of(self.artifact(step.name), self.output(step.name)):
             there = self.artifact(step.name).exists() and self.output(step.name).exists()
             return ["its result was changed" if there else "its result is no longer there"]
         return None
 
     def may_resume(self, step: Step, inputs: Inputs) -> bool:
-        """Whether the pass was interrupted with equal inputs, so that it can go on."""
-        record = self._records.get(step.name)
-        return record is not None and record.status != "finished" and inputs.same_as(record)
+        """Whether the pass was interrupted with equal inputs, and left something to go on from."""
+        record, expected = self._records.get(step.name), RESUMED.get(step.cls.leaves)
+        if not step.cls.resumes or record is None or record.status == "finished" or not inputs.same_as(record):
+            return False
+        return expected is None or folder_kind(self.output(step.name)) is expected
 
     def begin(self, step: Step, inputs: Inputs, resume: bool) -> None:
         """Record that a pass runs; what it left before is removed unless it resumes.
@@ -136,15 +128,12 @@ class Results:
         self._put(PassRecord(name=step.name, status="running", **_fields(inputs), **began), "running")
 
     def _clear(self, output: Path, record: PassRecord) -> None:
-        others = sorted(set(entries_of(output)) - set(record.entries)) if record.status == "finished" else []
+        killed = record.status == "running"  # then nothing says what the pass had written
+        others = [] if killed else sorted(set(entries_of(output)) - set(record.entries))
         if others:
             what = f"the folder of the pass {record.name} has files that it did not write: {', '.join(others[:5])}"
             raise InputError(what, where=str(output), remedy="move them away: the pass has to run again")
-        if self.several:
-            remove(output)
-        else:
-            for entry in entries_of(output):
-                remove(output / entry)
+        clear(output)
 
     def finish(self, step: Step, inputs: Inputs, artifact: Path, seconds: float) -> None:
         """Record what a pass has left."""
@@ -157,18 +146,12 @@ class Results:
             "seconds": round(seconds, 2),
             "output": step.name if self.several else ".",
             "artifact": self._relative(artifact),
-            "result": self._content(step.name, artifact),
+            "result": result_of(artifact, self.output(step.name)),
             "entries": entries_of(self.output(step.name)),
         }
         last = step.name == self.names[-1]
         record = PassRecord(name=step.name, status="finished", **_fields(inputs), **ended)
         self._put(record, "finished" if last else "running")
-
-    def _content(self, name: str, artifact: Path) -> str:
-        """The SHA-256 of what a pass left, and of its own folder where that is another."""
-        output = self.output(name)
-        places = [artifact] if artifact.resolve() == output.resolve() else [artifact, output]
-        return hashlib.sha256(" ".join(str(content_of(place)) for place in places).encode()).hexdigest()
 
     def _relative(self, artifact: Path) -> str:
         """Relative to the folder, which may be moved, for what is in it."""
@@ -179,7 +162,8 @@ class Results:
         """Record that a pass ended without a result."""
         record = self._records.get(name)
         if record is not None and record.status == "running":
-            ended = {"status": status, "error": error, "finished": timestamp()}
+            entries = entries_of(self.output(name))
+            ended = {"status": status, "error": error, "finished": timestamp(), "entries": entries}
             self._put(record.model_copy(update={k: v for k, v in ended.items() if v is not None}), status, error)
 
     def close(self) -> None:

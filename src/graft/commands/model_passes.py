@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -54,6 +53,16 @@ class ModelPass:
             raise InputError("there is no model", remedy=f"give {' or '.join(self.instead)}")
         return str(found)
 
+    def _tuning(self, artifact: Path | None, context: Context) -> Any:
+        """The settings of a pass that trains: on the data that the pass before left, or from the model that it left."""
+        update: dict[str, Any] = {"output_path": context.output, **data_of(artifact)}
+        model = model_in(artifact)
+        if model is not None and not data_of(artifact):
+            update |= {"model_name_or_path": str(model), "model_revision": None}
+        if context.resume:
+            update["resume"] = True
+        return self.settings.model_copy(update=update)
+
 
 class FinetunePass(ModelPass):
     """``graft finetune``: leaves a run folder."""
@@ -68,24 +77,7 @@ class FinetunePass(ModelPass):
         """Tune the model that an earlier pass left, or train on the data that it left."""
         from graft.commands.finetune import finetune
 
-        update: dict[str, Any] = {"output_path": context.output, **data_of(artifact)}
-        model = model_in(artifact)
-        if model is not None and not data_of(artifact):
-            update |= {"model_name_or_path": str(model), "model_revision": None}
-        if context.resume and is_run(context.output):
-            update["resume"] = True
-        elif context.resume:  # killed before there was anything to go on from
-            emptied(context.output)
-        return finetune(self.settings.model_copy(update=update), context.reporter)
-
-
-def emptied(folder: Path) -> None:
-    """Remove what a killed pass left in its folder."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif not path.name.startswith("."):
-            path.unlink()
+        return finetune(self._tuning(artifact, context), context.reporter)
 
 
 class EvaluatePassSettings(EvaluateSettings):

@@ -110,7 +110,7 @@ def _tell(number: int, step: Step, workflow: Workflow, why: Sequence[str], repor
 
 def _run(step: Step, inputs: Inputs, results: Results, artifact: Path | None, reporter: Reporter) -> None:
     """Run a pass, and record what it leaves or how it ends."""
-    resume = step.cls.resumes and results.may_resume(step, inputs)
+    resume = results.may_resume(step, inputs)
     results.begin(step, inputs, resume)
     context = Context(results.output(step.name), reporter, resume, results.folder)
     began = time.monotonic()

@@ -10,11 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from graft.errors import GraftError, InputError
-from graft.runs.folder import LOCK, PARTS
+from graft.runs.folder import PARTS, RunFolder
 from graft.runs.kind import FolderKind, folder_kind
+from graft.runs.links import foreign
 from graft.runs.manifest import (
     BundleManifest,
     DataManifest,
@@ -94,7 +93,7 @@ def stored_below(folder: Path) -> list[Stored]:
 def _walk(folder: Path) -> Iterator[Stored]:
     for place, folders, _ in os.walk(folder):
         path = Path(place)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not foreign(path / name))
         kind = folder_kind(path)
         if kind not in KINDS:
             continue
@@ -109,7 +108,7 @@ def _stored(path: Path, kind: str) -> Stored:
     manifest: Manifest | None = None
     with suppress(GraftError):
         manifest = read_manifest(path)
-    in_use = is_held(path)
+    in_use = RunFolder(path).in_use
     size = size_of([path])
     if manifest is None:
         return Stored(path, kind, "damaged", in_use, size, None, "", "", None)
@@ -119,17 +118,6 @@ def _stored(path: Path, kind: str) -> Stored:
     with suppress(GraftError, LookupError, TypeError, ValueError, StopIteration):
         score = _score(path, manifest)
     return Stored(path, kind, status, in_use, size, date, score, manifest.command, manifest)
-
-
-def is_held(path: Path) -> bool:
-    """Whether a process holds the folder, or this user may not ask."""
-    if not (path / LOCK).is_file():
-        return False
-    try:
-        with FileLock(path / LOCK, timeout=0):
-            return False
-    except (Timeout, OSError):
-        return True
 
 
 def size_of(paths: Iterable[Path]) -> int:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 from graft.documents import lines_of, parse_json
 from graft.errors import GraftError, InputError
@@ -69,6 +69,38 @@ class BusyError(InputError):
     """Another process works in the folder."""
 
 
+@contextmanager
+def held(
+    path: Path, seconds: float = PATIENCE, what: str = "another graft process is using this folder"
+) -> Iterator[None]:
+    """Hold a folder for this process.
+
+    Args:
+        path: The folder, which is made if it is not there.
+        seconds: How long to wait for another process.
+        what: What the error says if another process holds it.
+
+    Raises:
+        BusyError: If another process holds it.
+        LinkError: If its lock is a link: opening it would empty the file that it leads to.
+        GraftError: If the lock cannot be written.
+    """
+    refuse_links(path, (LOCK,))
+    lock = FileLock(path / LOCK)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=seconds)
+    except Timeout:  # which is an OSError
+        remedy = "wait for that process or stop it, or choose another --output_path"
+        raise BusyError(what, where=str(path), remedy=remedy) from None
+    except OSError as error:
+        raise cannot_write(path / LOCK, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class RunFolder:
     """A run folder. ``create`` makes one for a new run, ``open`` opens an existing one."""
 
@@ -91,11 +123,8 @@ class RunFolder:
         run = cls(path)
         run.check_free(overwrite, resume)
         if overwrite and not resume and (path / MANIFEST).is_file():
-            lock = run._acquired(PATIENCE)
-            try:
+            with held(path):
                 run._clear()
-            finally:
-                lock.release()
         with saying_what_failed(path):
             path.mkdir(parents=True, exist_ok=True)
         return run
@@ -113,7 +142,8 @@ class RunFolder:
         if resume:
             refuse_links(path, OWN)
         if LOCK in there:
-            self._acquired(PATIENCE).release()
+            with held(path):
+                pass
         kind = folder_kind(path)
         if kind is FolderKind.RUN and not (overwrite or resume):
             raise InputError(
@@ -185,12 +215,12 @@ class RunFolder:
         if not (self.path / LOCK).is_file():
             return False
         try:
-            self._acquired(0).release()
+            with held(self.path, 0):
+                return False
         except BusyError:
             return True
         except GraftError as error:
             return getattr(error.__cause__, "errno", None) != errno.EROFS  # no process works on read-only media
-        return False
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
@@ -222,26 +252,7 @@ class RunFolder:
             ReadOnlyError: If nothing can be written there.
             LinkError: If one of its own parts is a link.
         """
-        lock = self._acquired(PATIENCE)
-        try:
+        with held(self.path):
             refuse_links(self.path, OWN)
             remove_unfinished(self.path)
             yield
-        finally:
-            lock.release()
-
-    def _acquired(self, seconds: float) -> BaseFileLock:
-        refuse_links(self.path, (LOCK,))
-        lock = FileLock(self.path / LOCK)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=seconds)
-        except Timeout:  # which is an OSError
-            raise BusyError(
-                "another graft process is using this folder",
-                where=str(self.path),
-                remedy="wait for that process or stop it, or choose another --output_path",
-            ) from None
-        except OSError as error:
-            raise cannot_write(self.path / LOCK, error) from error
-        return lock

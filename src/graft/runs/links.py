@@ -32,7 +32,7 @@ def refuse_links(folder: Path, names: Iterable[str] | None = None) -> None:
     """
     problems = Problems()
     for path in _entries(folder, sorted(entry.name for entry in folder.iterdir()) if names is None else names):
-        what = _foreign(path)
+        what = foreign(path)
         if what and not (path.parent == folder / MODEL and path.suffix in WEIGHTS and not path.is_dir()):
             problems.add(f"this is {what}: graft writes and reads only what is in the folder itself", path, "remove it")
     shorten(problems, "links")
@@ -43,15 +43,15 @@ def refuse_links(folder: Path, names: Iterable[str] | None = None) -> None:
 def _entries(folder: Path, names: Iterable[str]) -> Iterator[Path]:
     for name in names:
         yield folder / name
-        if _foreign(folder / name):
+        if foreign(folder / name):
             continue
         for place, folders, files in os.walk(folder / name):
             yield from (Path(place, entry) for entry in (*folders, *files))
-            folders[:] = [entry for entry in folders if not _foreign(Path(place, entry))]
+            folders[:] = [entry for entry in folders if not foreign(Path(place, entry))]
 
 
-def _foreign(path: Path) -> str:
-    """What stands where a file or a folder belongs; nothing if it is one, or is not there."""
+def foreign(path: Path) -> str:
+    """Return what stands where a file or a folder belongs; nothing if it is one, or is not there."""
     try:
         found = path.lstat()
     except (OSError, ValueError):
