@@ -13,6 +13,7 @@ from graft.cli.main import main
 from graft.commands.finetune import carry_out
 from graft.commands.finetune import plan as plan_of_run
 from graft.commands.search import search
+from graft.documents import read_yaml
 from graft.errors import InputError
 from graft.progress import Silent
 from graft.runs.manifest import read_run, read_search, read_trials
@@ -95,6 +96,43 @@ def test_the_winner_is_a_run_equal_to_its_trial(place, done):
     assert total == pytest.approx(winner.untouched)
     assert trials[0].settings == {"learning_rate": 2e-4, "lora_r": 16, "lora_dropout": 0.0, "method": "lora"}
     assert (done / "search.html").is_file() and (done / "best.yaml").is_file()
+
+
+def test_a_winner_with_the_defaults_is_the_run_without_a_search(place, tmp_path):
+    """A search watches the rows that a run watches, and takes the untouched ones from those beyond the limit."""
+    few = given(place, max_eval_samples=6)
+    space = {"learning_rate": {"low": 1e-9, "high": 1e-8}}
+    search(few | {"search_space": space, "num_trials": 2, "output_path": str(tmp_path / "search")})
+    manifest, trials = read_search(tmp_path / "search"), read_trials(tmp_path / "search")
+    assert (manifest.winner, manifest.selection_rows, manifest.untouched_rows) == (0, 6, 10)
+    assert len(trials[0].untouched_rows) == 10
+    run = plan_of_run(few | {"output_path": str(tmp_path / "run")})
+    carry_out(run)
+    watched, untouched = ({row.origin for row in rows} for rows in (run.monitored, run.untouched))
+    assert (len(watched), len(untouched)) == (6, 10)
+    assert not watched & untouched and not {row.origin for row in run.rows} & untouched
+    assert {example.origin for example in run.untouched_examples} == untouched
+    training = read_run(run.output).training
+    assert (training.best_value, training.best_step) == (trials[0].value, trials[0].best_step)
+    files = [file.relative_to(run.output) for file in (run.output / "adapter").rglob("*.safetensors")]
+    assert files and all((run.output / f).read_bytes() == (tmp_path / "search/best" / f).read_bytes() for f in files)
+
+
+def test_at_least_half_of_the_held_out_rows_are_kept_for_the_winner(place, tmp_path):
+    from graft.commands.search import plan
+
+    for limit, rows in ((None, (8, 8)), (14, (8, 8)), (8, (8, 8)), (2, (2, 14))):
+        planned = plan(study(place, tmp_path / "out", max_eval_samples=limit))
+        assert (len(planned.first.monitored), len(planned.first.untouched)) == rows
+
+
+def test_what_depends_on_the_free_memory_is_recorded_for_a_search_that_goes_on(place, tmp_path):
+    settings = given(place, output_path=str(tmp_path / "out"), num_trials=1, search_space={"lora_r": [2, 4]})
+    del settings["batch_size"]
+    search(settings)
+    recorded, run = read_yaml(tmp_path / "out" / "config.yaml", ""), read_run(tmp_path / "out" / "best")
+    for name in ("per_device_train_batch_size", "monitored_rows"):
+        assert recorded[name] == run.settings[name] is not None
 
 
 class Stopper(Silent):

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from graft.commands.search_settings import Searched, trial_values
+from graft.commands.search_settings import Searched, trial_settings
 from graft.errors import InputError, Problems
 from graft.planning.inputs import rows_key
-from graft.planning.settings import finetune_settings
 
 if TYPE_CHECKING:
     from graft.commands.search_trials import PlannedTrials
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 8
 """How many values of a setting are tried before the first trial; a trial of another value is checked when it runs."""
-REMEDY = "compare answers: --metric_for_best_model accuracy, or another metric"
+COMPARE_ANSWERS = "compare answers: --metric_for_best_model accuracy, or another metric"
 
 
 def compared_on(plan: RunPlan) -> str:
@@ -51,24 +50,27 @@ def check_compared(plan: RunPlan, first: str) -> None:
         raise InputError(_said(plan, "this trial"), remedy=_remedy(plan))
 
 
-def check_values(
-    searched: Searched, shared: Mapping[str, Any], first: RunPlan, trials: PlannedTrials, problems: Problems
-) -> None:
-    """Find searched settings of which the trials could not be compared, such as models with other tokenizers.
+def check_values(searched: Searched, shared: Mapping[str, Any], first: RunPlan, trials: PlannedTrials) -> None:
+    """Check that trials of the searched settings can be compared, unlike those of models with other tokenizers.
 
     Each is tried over the defaults. What cannot be planned at all is for its trial to say.
+
+    Raises:
+        InputError: With the settings of which they cannot.
     """
-    wanted, usual = compared_on(first), rows_key(finetune_settings(trial_values(searched.cls, shared, {})))
+    problems = Problems()
+    wanted, usual = compared_on(first), rows_key(trial_settings(searched.cls, shared, {}))
     for dimension in searched.space.dimensions:
         for value in _tried(dimension):
             with suppress(InputError):
-                settings = finetune_settings(trial_values(searched.cls, shared, {dimension.name: value}))
+                settings = trial_settings(searched.cls, shared, {dimension.name: value})
                 if rows_key(settings) == usual:
                     continue
                 plan = trials.plan(settings)
                 if compared_on(plan) != wanted:
                     problems.add(_said(first, f"{dimension.name} {value}"), "search_space", _remedy(first))
                     break
+    problems.raise_if_any()
 
 
 def _tried(dimension: Dimension) -> Iterator[Any]:
@@ -86,5 +88,5 @@ def _said(plan: RunPlan, what: str) -> str:
 
 def _remedy(plan: RunPlan) -> str:
     if plan.training.metric == "loss":
-        return REMEDY
+        return COMPARE_ANSWERS
     return "search nothing that decides which rows are held out or left out"

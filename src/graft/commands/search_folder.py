@@ -147,11 +147,12 @@ def check_free(path: Path, overwrite: bool, resume: bool) -> None:
 
 
 def _config(plan: SearchPlan) -> str:
-    """config.yaml: ``graft search --config`` makes the same search again."""
+    """config.yaml: ``graft search --config`` makes the same search again, whatever memory is free then."""
     settings: Any = plan.searched.study
     unwritten: dict[str, Any] = {"resume": True, "overwrite": True, **SECRET}
     given = settings.model_dump(mode="json", exclude=unwritten, exclude_defaults=True)
-    found = {**given, "num_trials": plan.num_trials, "seed": settings.seed}
+    decided = {name: value for name, value in plan.shared.items() if name not in plan.searched.shared}
+    found = {**given, **decided, "num_trials": plan.num_trials, "seed": settings.seed}
     return dump_yaml(recordable(found), in_order=True)  # that of the searched settings decides the draws
 
 

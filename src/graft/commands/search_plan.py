@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.commands.search_compared import COMPARE_ANSWERS, check_values
 from graft.commands.search_folder import resumed
-from graft.commands.search_settings import Searched, effective, free_folder, trial_values
+from graft.commands.search_settings import Searched, effective, free_folder, trial_settings
 from graft.config import FinetuneSettings, config_of, takers
 from graft.errors import Problems
 from graft.methods import METHODS
-from graft.planning.plan import MONITORED_ROWS, RunPlan
-from graft.planning.settings import finetune_settings
+from graft.planning.plan import RunPlan
 from graft.progress import Reporter
 from graft.runs.trust import consent_words
 from graft.shell import command
@@ -66,7 +66,7 @@ class SearchPlan:
         Raises:
             InputError: If they contradict each other.
         """
-        return finetune_settings(trial_values(self.searched.cls, self.shared, proposal))
+        return trial_settings(self.searched.cls, self.shared, proposal)
 
     def resume_line(self, error: BaseException | None = None) -> str:
         """Return the command that goes on with the search."""
@@ -86,13 +86,13 @@ def plan_search(settings: StudySettings, reporter: Reporter) -> SearchPlan:
     searched = Searched(settings)
     output = free_folder(settings)
     trials = PlannedTrials()
-    first = trials.plan(finetune_settings(trial_values(searched.cls, searched.shared, {})), reporter)
+    first = trials.plan(trial_settings(searched.cls, searched.shared, {}), reporter)
     _check(searched, first)
     names = {dimension.name for dimension in searched.space.dimensions}
-    rows = searched.shared.get("monitored_rows") or max(1, min(MONITORED_ROWS, len(first.held_out) // 2))
+    rows = searched.shared.get("monitored_rows") or _selection_rows(first)
     shared = {**searched.shared, "monitored_rows": rows, **_pins(first, names)}
     first = replace(first, settings=first.settings.model_copy(update={"monitored_rows": rows}))
-    _check_values(searched, shared, first, trials)
+    check_values(searched, shared, first, trials)
     defaults = {name: value for name in names if (value := resolved(first, name)) is not None}
     ordered = {each.name: defaults[each.name] for each in searched.space.dimensions if each.name in defaults}
     size = searched.strategy.size(searched.space)
@@ -115,21 +115,13 @@ def _check(searched: Searched, first: RunPlan) -> None:
         of_loss = any(each.option == "loss" for each in takers(searched.cls, dimension.name))
         if first.training.metric == "loss" and (of_loss or dimension.name in _LOSSES):
             what = f"the held-out losses of trials with another {dimension.name} are not of one kind"
-            problems.add(what, "search_space", "compare answers: --metric_for_best_model accuracy, or another metric")
+            problems.add(what, "search_space", COMPARE_ANSWERS)
     problems.raise_if_any()
 
 
-def _check_values(searched: Searched, shared: Mapping[str, Any], first: RunPlan, trials: PlannedTrials) -> None:
-    """Check that the trials are compared on the same tokens, or rows.
-
-    Raises:
-        InputError: With the settings of which they are not.
-    """
-    from graft.commands.search_compared import check_values
-
-    problems = Problems()
-    check_values(searched, shared, first, trials, problems)
-    problems.raise_if_any()
+def _selection_rows(first: RunPlan) -> int:
+    """How many held-out rows trials are compared on: as many as a run monitors, but at most half of all there are."""
+    return max(1, min(len(first.monitored), (len(first.held_out) + len(first.data.eval_rest or ())) // 2))
 
 
 def _pins(first: RunPlan, searched: set[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from graft.progress import Reporter
 from graft.runs.search_manifest import TrialRecord
-from graft.search.study import Runner, Trial
+from graft.search.study import Runner, Trial, best_of
 
 
 class StudyReporter:
@@ -20,7 +20,7 @@ class StudyReporter:
     """
 
     def __init__(self, shown: Reporter, trials: int, greater_is_better: bool) -> None:
-        self.shown, self.trials, self._sign = shown, trials, -1.0 if greater_is_better else 1.0
+        self.shown, self.trials, self._greater_is_better = shown, trials, greater_is_better
         self.best: TrialRecord | None = None
         self._said: set[str] = set()
         self._number = self._done = self._done_before = 0
@@ -71,10 +71,8 @@ class StudyReporter:
         self.shown.advance(what, done, total, " · ".join(filter(None, (detail, self._detail()))))
 
     def _take(self, record: TrialRecord) -> None:
-        if record.status != "completed" or record.value is None:
-            return
-        if self.best is None or self._sign * record.value < self._sign * float(self.best.value or 0.0):
-            self.best = record
+        so_far = [] if self.best is None else [self.best]
+        self.best = best_of([*so_far, record], self._greater_is_better)
 
     def _detail(self) -> str:
         best = f"best {self.best.value:.4f} (trial {self.best.number})" if self.best is not None else ""

@@ -205,6 +205,17 @@ def trial_values(cls: type[FinetuneSettings], shared: Mapping[str, Any], searche
     return {name: value for name, value in together.items() if name not in unused}
 
 
+def trial_settings(
+    cls: type[FinetuneSettings], shared: Mapping[str, Any], searched: Mapping[str, Any]
+) -> FinetuneSettings:
+    """Return the settings of ``graft finetune`` that make a trial; the arguments are those of ``trial_values``.
+
+    Raises:
+        InputError: If they contradict each other.
+    """
+    return finetune_settings(trial_values(cls, shared, searched))
+
+
 def effective(cls: type[FinetuneSettings], shared: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of ``searched`` that the trial has."""
     values = trial_values(cls, shared, searched)

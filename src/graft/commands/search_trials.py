@@ -15,13 +15,13 @@ from graft.commands.failures import as_graft_error
 from graft.commands.held_out import untouched_score
 from graft.commands.model_training import prepared_model, training_request, with_teacher
 from graft.commands.search_compared import check_compared
-from graft.commands.search_settings import trial_values
+from graft.commands.search_settings import trial_settings
 from graft.config import FinetuneSettings
 from graft.errors import GraftError, Interrupted
 from graft.plain_text import mask_secrets
 from graft.planning.inputs import check_again, rows_key
 from graft.planning.plan import PlannedRows, RunPlan, plan_rows, plan_run, plan_training
-from graft.planning.settings import finetune_settings, settings_class
+from graft.planning.settings import settings_class
 from graft.progress import SILENT, Reporter
 from graft.runs.folder import RunFolder
 from graft.runs.search_manifest import TrialRecord
@@ -43,13 +43,12 @@ def make_runner(given: Mapping[str, Any], board: Board, reporter: Reporter = SIL
 
     Args:
         given: Plain values: ``shared``, the settings of all trials; ``choices``, the components that may be chosen;
-            ``prune``; ``compared``, what the scores are taken over; ``worker``, the name in the records.
+            ``prune``; ``compared``, what the scores are taken over.
         board: Where trials post their scores.
         reporter: Shows the progress.
     """
     cls = settings_class(given["shared"], *given["choices"])
-    worker, compared = given.get("worker", "local"), given.get("compared")
-    return TrialRunner(cls, given["shared"], board, bool(given["prune"]), reporter, worker, compared=compared)
+    return TrialRunner(cls, given["shared"], board, bool(given["prune"]), reporter, compared=given.get("compared"))
 
 
 class PlannedTrials:
@@ -150,7 +149,6 @@ class TrialRunner:
         board: Where trials post their scores.
         prune: Whether trials are stopped that fall behind.
         reporter: Shows the progress.
-        worker: The name of this process in the records.
         planned: Plans the trials.
         compared: What the score of the first trial is taken over (``compared_on``), and of each has to be.
     """
@@ -162,14 +160,12 @@ class TrialRunner:
         board: Board,
         prune: bool,
         reporter: Reporter = SILENT,
-        worker: str = "local",
         planned: PlannedTrials | None = None,
         compared: str | None = None,
     ) -> None:
         self.cls, self.shared, self.board, self.prune = cls, dict(shared), board, prune
-        self.reporter, self.worker = reporter, worker
+        self.reporter, self.compared = reporter, compared
         self.planned, self.base, self.teacher = planned or PlannedTrials(), LoadedBase(), LoadedTeacher()
-        self.compared = compared
 
     def __call__(self, trial: Trial) -> TrialRecord:
         """Run a trial; what goes wrong is in its record.
@@ -188,24 +184,16 @@ class TrialRunner:
             self.base.drop()
         free_memory()
         seconds = round(time.perf_counter() - started, 3)
-        return TrialRecord(number=trial.number, settings=trial.settings, seconds=seconds, worker=self.worker, **found)
-
-    def settings_of(self, trial: Trial) -> FinetuneSettings:
-        """Return the settings of a trial; the first has the defaults.
-
-        Raises:
-            InputError: If they contradict each other.
-        """
-        searched = trial.settings if trial.number else {}
-        return finetune_settings(trial_values(self.cls, self.shared, searched))
+        return TrialRecord(number=trial.number, settings=trial.settings, seconds=seconds, **found)
 
     def _run(self, trial: Trial) -> dict[str, Any]:
-        plan = self.planned.plan(self.settings_of(trial), self.reporter)
+        first = trial.number == 0  # which has the defaults
+        settings = trial_settings(self.cls, self.shared, {} if first else trial.settings)
+        plan = self.planned.plan(settings, self.reporter)
         if self.compared is not None:
             check_compared(plan, self.compared)
         plan = self.teacher.given_to(plan)
         model = prepared_model(plan, self.base.take(plan))
-        first = trial.number == 0
         pruner = Pruner(
             number=trial.number,
             before=trial.before,

@@ -44,6 +44,7 @@ class Prepared:
         inferred: What was decided from the data.
         files: The SHA-256 of each file that was read, by its path.
         findings: What the quick checks found, the gravest first.
+        eval_rest: What is held out, too, and is not in ``eval`` because of ``--max_eval_samples``.
     """
 
     train: ExampleSet
@@ -55,6 +56,7 @@ class Prepared:
     inferred: list[InferredSetting]
     files: Mapping[str, str] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
+    eval_rest: ExampleSet | None = None
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,18 @@ def prepare(
     _check_learnable(examples, mapping.labels, held is None, warnings)
     if held is None:
         examples, held = _held_out(examples, settings.eval_share, seed, mapping.labels, said)
+    rest = None
     if settings.max_eval_samples and len(held) > settings.max_eval_samples:
         share = settings.max_eval_samples / len(held)
-        held = hold_out(held, share, seed, mapping.labels).held_out[: settings.max_eval_samples]
+        rest, chosen = hold_out(held, share, seed, mapping.labels)
+        held = chosen[: settings.max_eval_samples]
     if mapping.labels:
         said.append(InferredSetting("labels", mapping.labels, f"{len(mapping.labels)} different answers"))
     summary = summarize(examples, mapping.labels)
     removed = 0 if settings.keep_duplicates else repeated
     summary = {"duplicates": removed, **summary, "warnings": [*warnings, *summary["warnings"]]}
-    return Prepared(examples, held, mapping, loaded.source, loaded.eval_source, summary, said, loaded.files)
+    sources = loaded.source, loaded.eval_source
+    return Prepared(examples, held, mapping, *sources, summary, said, loaded.files, eval_rest=rest)
 
 
 def _generation_prompt(tokenizer: Any) -> str | None:

@@ -103,10 +103,11 @@ def _decided(settings: FinetuneSettings, inputs: Inputs, found: FittedRows) -> F
     Raises:
         InputError: If the rows may not be dropped, or nothing would be left.
     """
-    drop = [_to_drop(rows, settings.on_long) for rows in found.sides]
-    if reads_no_more(inputs.base):  # truncated or not, they are judged by their whole answers
-        most, held_out = model_limit(inputs.tokenizer, inputs.base), found.sides.held_out
-        drop[1] = drop[1] | (held_out.answer_cut & (found.encoding.max_length + held_out.cut > most))
+    train, held_out = found.sides
+    drop = [
+        _to_drop(train, settings.on_long),
+        too_long_to_judge(held_out, settings.on_long, inputs.base, found.encoding),
+    ]
     dropped = _LongRows(found.sides, drop)
     truncated = _LongRows(found.sides, [(rows.cut > 0) & ~mask for rows, mask in zip(found.sides, drop, strict=True)])
     words = _Words(settings, inputs, found.encoding.max_length)
@@ -127,6 +128,14 @@ def _to_drop(rows: TokenTable, on_long: str | None) -> NDArray[np.bool_]:
     if on_long == "truncate":
         return (rows.cut > 0) & ~rows.has_answer
     return rows.answer_cut if on_long is None else rows.cut > 0
+
+
+def too_long_to_judge(rows: TokenTable, on_long: str | None, base: Base, encoding: Encoding) -> NDArray[np.bool_]:
+    """Return which held-out rows cannot stay as they are now: truncated or not, they are judged by whole answers."""
+    drop = _to_drop(rows, on_long)
+    if reads_no_more(base):
+        drop = drop | (rows.answer_cut & (encoding.max_length + rows.cut > model_limit(encoding.tokenizer, base)))
+    return drop
 
 
 def _without(data: Prepared, drop: list[NDArray[np.bool_]]) -> Prepared:

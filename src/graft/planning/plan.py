@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,16 +14,17 @@ from graft.config import FinetuneSettings
 from graft.data.example import Example
 from graft.data.inferred import InferredSetting
 from graft.data.pipeline import Prepared
+from graft.data.split import sample
 from graft.data.token_table import TokenTable, row_lengths
 from graft.data.tokenize import TokenizedExample
-from graft.errors import InputError
+from graft.errors import InputError, Problems
 from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base
 from graft.planning.batch_memory import batch_megabytes
 from graft.planning.continuing import Parent, head_of, missing_classes
 from graft.planning.inputs import Inputs, read_inputs
-from graft.planning.long_rows import FittedRows, fit_rows
+from graft.planning.long_rows import FittedRows, fit_rows, too_long_to_judge
 from graft.planning.new_tokens import check_embeddings, said_of
 from graft.progress import SILENT, Reporter
 from graft.runs.manifest import ExtensionRecord
@@ -106,7 +107,7 @@ class RunPlan:
     @property
     def untouched_examples(self) -> list[Example]:
         """The held-out examples of which no row is monitored."""
-        return self._split_held_out()[1]
+        return [*self._split_held_out()[1], *self._beyond_limit.examples]
 
     def _split_held_out(self) -> tuple[list[Example], list[Example]]:
         """The held-out examples of which a row is monitored, and the others."""
@@ -118,9 +119,35 @@ class RunPlan:
 
     @property
     def untouched(self) -> list[TokenizedExample]:
-        """The held-out rows that are not monitored; those of a conversation are either monitored together or not."""
+        """The held-out rows that are not monitored; those of a conversation are either monitored together or not.
+
+        The rows beyond ``--max_eval_samples`` are among them, at most 256.
+
+        Raises:
+            InputError: If a row beyond the limit cannot be encoded.
+        """
         seen = {row.origin for row in self.monitored}
-        return [row for row in self.held_out[len(self.monitored) :] if row.origin not in seen]
+        rest = [row for row in self.held_out[len(self.monitored) :] if row.origin not in seen]
+        return [*rest, *self._beyond_limit.rows]
+
+    @cached_property
+    def _beyond_limit(self) -> _BeyondLimit:
+        """Of the held-out rows beyond ``--max_eval_samples``, at most 256; encoded where they are asked for."""
+        if self.data.eval_rest is None:
+            return _BeyondLimit((), ())
+        examples, _ = sample(self.data.eval_rest, MONITORED_ROWS, self.settings.seed, self.data.mapping.labels)
+        problems = Problems()
+        rows = TokenTable(self.task.encode(examples, self.encoding, problems))
+        problems.raise_if_any()
+        fits = ~too_long_to_judge(rows, self.settings.on_long, self.base, self.encoding)
+        return _BeyondLimit(examples.take(fits), rows.take(fits))
+
+
+class _BeyondLimit(NamedTuple):
+    """Held-out examples beyond ``--max_eval_samples``, and their rows."""
+
+    examples: Sequence[Example]
+    rows: Sequence[TokenizedExample]
 
 
 @dataclass(frozen=True)

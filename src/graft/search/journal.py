@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from filelock import FileLock
 
-from graft.files import saying_what_failed
+from graft.files import saying_what_failed, write_whole
 from graft.runs.record import Record, dump_lines
 from graft.runs.search_manifest import TRIALS, TrialRecord, read_trials
 
@@ -67,13 +66,6 @@ class Journal:
         Raises:
             GraftError: If it cannot be written.
         """
-        from graft.files import write_whole
-
         records = [record if other.number == record.number else other for other in self.read()]
         with FileLock(self.folder / LOCK):
             write_whole(self.folder / TRIALS, dump_lines(records))
-
-
-def as_key(settings: dict[str, object]) -> str:
-    """Return a text that is equal for equal settings."""
-    return json.dumps(settings, sort_keys=True, default=str)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graft.runs.search_manifest import TrialRecord
-from graft.search.journal import Journal, as_key
+from graft.search.journal import Journal
 from graft.search.space import SearchSpace
 from graft.search.strategies import Strategy, propose
 
@@ -120,12 +121,7 @@ class Study:
 
     def proposals(self, count: int) -> list[dict[str, Any]]:
         """Return the settings of the first ``count`` trials, as far as they depend on no result."""
-        known = min(count, self.num_trials, *(len(numbers) for numbers in [self._first()]))
-        return [self._settings(number, []) for number in range(known)]
-
-    def _first(self) -> list[int]:
-        generation = self.strategy.generation
-        return list(range(self.num_trials if generation is None else 1))
+        return [self._settings(number, []) for number in next(self._generations())[:count]]
 
     def _generations(self) -> Iterator[list[int]]:
         """The numbers of trials that do not depend on each other's results; the first trial comes before them all."""
@@ -165,7 +161,7 @@ def first_of_equals(settings: dict[int, dict[str, Any]]) -> dict[int, int]:
     first: dict[str, int] = {}
     same: dict[int, int] = {}
     for number in sorted(settings):
-        earlier = first.setdefault(as_key(settings[number]), number)
+        earlier = first.setdefault(json.dumps(settings[number], sort_keys=True, default=str), number)
         if earlier != number:
             same[number] = earlier
     return same
