@@ -81,7 +81,7 @@ def test_entries_of_a_mapping_that_rename_nothing_are_named(tmp_path):
     done = prepare_data(build(settings_class(), given), notes)
     assert done.changes["labels"]["changed"] == labels_of(tmp_path / "out").count("tools")
     listed = "animl (did you mean animal?), frut"  # not fruit, which frut becomes
-    assert notes.texts == [f"--label_mapping: no row has these labels, which would be renamed: {listed}"]
+    assert notes.texts == [f"--label_mapping: no row has these labels: {listed}"]
 
 
 def test_a_mapping_of_labels_that_no_row_has_is_refused_with_the_nearest(tmp_path):

@@ -99,6 +99,10 @@ def test_whatever_is_there_is_said(sample: Sample, expected: str, tmp_path: Path
     assert expected in words(page_of(sample(tmp_path)))
 
 
+def test_why_the_defaults_failed_is_in_the_table(tmp_path: Path) -> None:
+    assert "defaults: out of memory" in words(page_of(sample_search.all_failed(tmp_path)))
+
+
 def test_every_trial_is_in_every_order_of_the_table(tmp_path: Path) -> None:
     page = page_of(sample_search.search(tmp_path))
     orders = re.findall(r'data-order="([\w-]+)".*?</table>', page, re.DOTALL)

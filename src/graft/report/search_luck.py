@@ -74,12 +74,12 @@ def _interval(
     """The interval of how much better the winner is; resamples of rows, the same for both."""
     if len(after) != len(before) or len(after) < 2:
         return None
-    weights = Bootstrap(len(after), RESAMPLES, seed=0).weights
+    bootstrap = Bootstrap(len(after), RESAMPLES, seed=0)
     then, now = (np.array(rows, float) for rows in (before, after))
     sign = 1 if view.manifest.greater_is_better else -1
     value = float((ratio(_sum(now)) - ratio(_sum(then)))[0])
-    samples = ratio(weights @ now) - ratio(weights @ then)
-    return Bootstrap(len(after), 1, seed=0).difference(sign * value, sign * samples)
+    samples = ratio(bootstrap.weights @ now) - ratio(bootstrap.weights @ then)
+    return bootstrap.difference(sign * value, sign * samples)
 
 
 def _sum(rows: Array) -> Array:
@@ -122,12 +122,12 @@ def luck_in_words(view: SearchView, found: Luck) -> str:
     figure = view.metric.figure
     trials = f"the best of {len(view.ran)} trials"
     if found.selected <= 0:
-        return f"The winner is not better than the defaults where it was selected as {trials}."
+        return f"The winner, {trials}, is not better than the defaults, even on the rows that it was selected by."
     where = f"On the rows that it was selected by, as {trials}, the winner is {figure(found.selected)} better"
     if found.untouched <= 0:
         return (
-            f"{where} than the defaults; on rows that no trial was selected by it is not better. As far as these rows "
-            "tell, all of the gain was luck of selection, and the defaults do as well."
+            f"{where} than the defaults; on rows that no trial was selected by, it is not better: all of the gain was "
+            "luck of selection, and the defaults do as well."
         )
     rest = f"{where} than the defaults, on rows that no trial was selected by {figure(found.untouched)}."
     if found.share == 0:
@@ -141,7 +141,7 @@ def sureness(found: Luck, figure: MetricInfo) -> str:
         return ""
     low, high = (figure.figure(bound, True) for bound in (found.interval.low, found.interval.high))
     if found.interval.low > 0:
-        sure = "more than noise of the rows"
+        sure = "so the gain is more than noise"
     else:
-        sure = "worse than the defaults" if found.interval.high < 0 else "these rows leave open whether it is a gain"
+        sure = "so the winner is worse than the defaults" if found.interval.high < 0 else "so the gain may be noise"
     return f"95 % interval of the gain on the untouched rows: {low} to {high}, {sure}."

@@ -67,7 +67,7 @@ def _examined(data: CheckedData, side: Side, columns: PreferenceColumns) -> Iter
             "warning",
             f"{lack} {'a good or a bad answer' if columns.verdict is None else 'an answer or a verdict'}",
             found.incomplete,
-            why="what is there tells good answers from bad ones in no way",
+            why="such a row does not say which answer is better",
             remedy="fill in the answers, or remove these rows",
             side=side.name,
         )
@@ -209,7 +209,7 @@ def _no_preferences(data: CheckedData, columns: Sequence[str], rows: Sequence[Ro
             "warning",
             f"{listed_names(rated)} may say how good the answers are, and all of them are trained alike",
             why="bad answers would be trained on as if they were good",
-            remedy="keep the rows with good answers; or, if it means something else, leave it out",
+            remedy="keep the rows with good answers; or, if the column means something else, omit it",
             fix=f"--ignore_columns {','.join(rated)}",
         )
     rewarded = next((name for name in _REWARDED if name in read), None)

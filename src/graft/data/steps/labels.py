@@ -74,7 +74,7 @@ class Labels:
         unmatched = sorted(set(given) - set(map(folded_label, counts)))
         if unmatched:
             listed = ", ".join(_with_nearest(old, given[old], counts) for old in unmatched)
-            context.reporter.note(f"--label_mapping: no row has these labels, which would be renamed: {listed}")
+            context.reporter.note(f"--label_mapping: no row has these labels: {listed}")
 
         def change(row: Row, side: str) -> Row:
             columns = column.changed(row.columns, lambda label: names.get(label, label))
