@@ -2,6 +2,9 @@
 
 import json
 
+import yaml
+
+from graft.cli.main import main
 from graft.commands.workflow_report import write_workflow_report
 from graft.runs.manifest import PassRecord, WorkflowManifest
 from graft.runs.record import dump
@@ -47,3 +50,16 @@ def test_a_workflow_without_a_judged_model_counts_its_passes(tmp_path):
     flow = workflow(tmp_path / "flow", finished("clean", "graft.commands.data_passes:Prepare"))
     page = write_workflow_report(flow, flow / "report").read_text(encoding="utf-8")
     assert "1 pass finished." in page
+
+
+def test_a_report_is_a_pass_and_what_is_left_is_listed_once(tmp_path, capsys):
+    rows = [json.dumps({"input": f"How are you, {n}?", "output": f"{n} is fine"}) for n in range(20)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    file, out = tmp_path / "flow.yaml", tmp_path / "out"
+    passes = {"clean": {"type": "prepare"}, "trim": {"type": "blanks"}, "page": {"type": "report"}}
+    document = {"data_files": str(tmp_path / "rows.jsonl"), "output_path": str(out), "passes": passes}
+    file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    assert main(["run", str(file)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(out / "clean"), str(out / "trim")]
+    page = (out / "page" / "report.html").read_text(encoding="utf-8")
+    assert "prepare, " in page and "blanks, " in page and "20 train rows" in page

@@ -83,7 +83,7 @@ def _print(left: list[Path], as_json: bool) -> int:
         print_result(left[0], as_json)
         return 0
     listed: dict[str, Any] = {"passes": [str(path) for path in left]}
-    print(json.dumps(listed, indent=2) if as_json else "\n".join(listed["passes"]))
+    print(json.dumps(listed, indent=2) if as_json else "\n".join(dict.fromkeys(listed["passes"])))
     return 0
 
 
