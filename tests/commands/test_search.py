@@ -166,6 +166,17 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_trials(place, done, tmp_p
     assert told(folder) == told(done)
 
 
+def test_a_trial_that_is_missing_is_run_where_later_ones_ended(place, tmp_path):
+    """Workers end trials in any order, and a search may go on with fewer trials than it began with."""
+    folder, few = tmp_path / "out", {"num_trials": 3, "max_steps": 2, "prune": False}
+    search(study(place, folder) | few)
+    weights, file = [trial.weights for trial in read_trials(folder)], folder / "trials.jsonl"
+    file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if '"number": 1,' not in line))
+    assert [trial.number for trial in read_trials(folder)] == [0, 2]
+    search({"resume": True, "output_path": str(folder), "num_trials": 2})
+    assert [trial.weights for trial in read_trials(folder)] == weights
+
+
 def test_a_trial_that_fails_does_not_end_the_search(place, tmp_path):
     space = {"target_modules": {"type": "choice", "values": [["q_proj"], ["no_such_layer"]]}}
     found = graft.search_settings(

@@ -46,8 +46,8 @@ def test_a_range_without_an_end_of_values_is_refused_with_what_to_do():
     with pytest.raises(InputError) as caught:
         search.size(space("learning_rate=1e-5..1e-3, weight_decay=0..1, lora_r=1..4"))
     said = str(caught.value)
-    assert said.count("is a range, of which a grid takes some") == 2 and "num: 5" in said and "lora_r" not in said
-    with pytest.raises(InputError, match="the grid has 4 points, and trial 5 is none of them"):
+    assert said.count("is a continuous range; a grid needs values") == 2 and "num: 5" in said and "lora_r" not in said
+    with pytest.raises(InputError, match="the grid has 4 points, so there is no trial 5"):
         search.propose(space("lora_r=1..4"), 5, 1, (), False)
 
 

@@ -99,7 +99,10 @@ def test_a_trial_whose_worker_is_killed_starts_again_and_nothing_else_does(tmp_p
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_a_trial_that_always_ends_its_worker_is_recorded_as_failed(tmp_path, alone):
     found = on_workers(tmp_path, killed=0, always=True)
-    assert found[0].status == "failed" and "its worker ended each of 3 times; the last was killed" in found[0].error
+    assert (
+        found[0].status == "failed"
+        and "its worker ended in each of 3 attempts; the last one was killed" in found[0].error
+    )
     assert len(starts(tmp_path)["0"]) == 3
     assert [record.settings for record in found] == [record["settings"] for record in alone()]
 

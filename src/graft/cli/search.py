@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from graft.cli.arguments import Arguments
@@ -77,6 +76,7 @@ def _from_files(given: Any, arguments: Arguments) -> dict[str, Any]:
 
 def _print_plan(planned: SearchPlan, as_json: bool) -> None:
     from graft.commands.search import study_of
+    from graft.commands.search_progress import settings_in_words
     from graft.search.journal import Journal
 
     proposals = study_of(planned, Journal(planned.output)).proposals(6)
@@ -100,18 +100,13 @@ def _print_plan(planned: SearchPlan, as_json: bool) -> None:
     )
     print(f"of {len(first.monitored)} held-out rows, and {len(first.untouched)} others are kept for the winner")
     for number, settings in enumerate(proposals):
-        print(f"  trial {number}: {described(settings)}{'  (the defaults)' if number == 0 else ''}")
+        print(f"  trial {number}: {settings_in_words(settings)}{'  (the defaults)' if number == 0 else ''}")
     if len(proposals) == 1 < planned.num_trials:
         print("  the others depend on results")
 
 
-def described(settings: Mapping[str, Any]) -> str:
-    """The settings of a trial in one line."""
-    shown = {name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in settings.items()}
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
-
-
 def _print_result(folder: Path, as_json: bool) -> None:
+    from graft.commands.search_progress import settings_in_words
     from graft.runs.manifest import read_search, read_trials
     from graft.runs.search_manifest import WINNER
     from graft.shell import command
@@ -129,7 +124,7 @@ def _print_result(folder: Path, as_json: bool) -> None:
     first, winner = trials[0], next(trial for trial in trials if trial.number == manifest.winner)
     counts = Counter(trial.status for trial in trials)
     print(f"{len(trials)} trials: {', '.join(f'{count} {status}' for status, count in counts.items())}")
-    print(f"best: trial {winner.number}: {described(winner.settings)}")
+    print(f"best: trial {winner.number}: {settings_in_words(winner.settings)}")
     for rows, what, score, default in (
         (manifest.selection_rows, "that trials were selected by", winner.value, first.value),
         (manifest.untouched_rows, "that no trial was selected by", winner.untouched, first.untouched),

@@ -105,39 +105,28 @@ def study_of(plan: SearchPlan, journal: Journal) -> Study:
 
 
 def _trials(study: Study, backend: Backend, folder: SearchFolder, progress: StudyReporter) -> list[TrialRecord]:
-    done = {record.number for record in study.journal.read()}
     progress.begin(study.journal.read())
 
     def ended(record: TrialRecord) -> None:
         progress.ended(record)
         folder.write_pages()
 
-    if len(done) < study.num_trials:
-        return study.run(backend, ended)
-    return [record for record in study.journal.read() if record.number < study.num_trials]
+    return study.run(backend, ended)
 
 
 def _backend(plan: SearchPlan, folder: Path, threads: int, progress: StudyReporter) -> Backend:
     """This process, or the workers that were asked for."""
     from graft.commands.search_trials import TrialRunner
 
-    board, searched, study = FileBoard(folder), plan.searched, plan.searched.study
+    board, study, compared = FileBoard(folder), plan.searched.study, compared_on(plan.first)
     if study.workers > 1 or study.ray is not None:
         from graft.search.backends import make_backend
 
         choices = component_choices(study.search_space)
-        given = {
-            "shared": plan.shared,
-            "choices": choices,
-            "prune": study.prune,
-            "compared": compared_on(plan.first),
-        }
+        given = {"shared": plan.shared, "choices": choices, "prune": study.prune, "compared": compared}
         make = ("graft.commands.search_trials:make_runner", given)
         return make_backend(study, make, board, folder, threads=threads, reporter=progress, needed_mb=_needed_mb(plan))
-    compared = compared_on(plan.first)
-    runner = TrialRunner(
-        searched.cls, plan.shared, board, study.prune, progress, planned=plan.trials, compared=compared
-    )
+    runner = TrialRunner(plan.searched.cls, plan.shared, board, study.prune, progress, plan.trials, compared)
     return InProcess(progress.numbered(runner))
 
 

@@ -80,13 +80,13 @@ def _tried(dimension: Dimension) -> Iterator[Any]:
 def _said(plan: RunPlan, what: str) -> str:
     if plan.training.metric == "loss":
         return (
-            f"the held-out loss of {what} is over other tokens than that of the defaults, such as another tokenizer's "
-            "or template's, so that the two cannot be compared"
+            f"the held-out loss of {what} is computed over other tokens than that of the defaults, as with another "
+            "tokenizer or template, so the two cannot be compared"
         )
-    return f"the held-out {plan.training.metric} of {what} is over other rows than that of the defaults"
+    return f"the held-out {plan.training.metric} of {what} is computed over other rows than that of the defaults"
 
 
 def _remedy(plan: RunPlan) -> str:
     if plan.training.metric == "loss":
         return COMPARE_ANSWERS
-    return "search nothing that decides which rows are held out or left out"
+    return "do not search settings that decide which rows are held out or dropped"

@@ -114,7 +114,7 @@ def _check(searched: Searched, first: RunPlan) -> None:
     for dimension in searched.space.dimensions:
         of_loss = any(each.option == "loss" for each in takers(searched.cls, dimension.name))
         if first.training.metric == "loss" and (of_loss or dimension.name in _LOSSES):
-            what = f"the held-out losses of trials with another {dimension.name} are not of one kind"
+            what = f"held-out losses with another {dimension.name} are not comparable"
             problems.add(what, "search_space", COMPARE_ANSWERS)
     problems.raise_if_any()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from graft.progress import Reporter
 from graft.runs.search_manifest import TrialRecord
@@ -48,8 +49,7 @@ class StudyReporter:
         """Say how a trial ended."""
         self._take(record)
         self._done += 1
-        values = ", ".join(f"{name} {_short(value)}" for name, value in record.settings.items())
-        self.shown.note(f"trial {record.number}: {_outcome(record)}  {values}")
+        self.shown.note(f"trial {record.number}: {_outcome(record)}  {settings_in_words(record.settings)}")
         self.shown.advance("trials", self._done, self.trials, self._detail())
 
     def phase(self, name: str) -> None:
@@ -94,6 +94,11 @@ def _outcome(record: TrialRecord) -> str:
         return f"equal to trial {record.same_as}, not run"
     value = f"{record.value:.4f}" if record.value is not None else "no score"
     return f"{value} ({record.status} after {record.steps} steps)" if record.status == "pruned" else value
+
+
+def settings_in_words(settings: Mapping[str, Any]) -> str:
+    """Return the settings of a trial in one line."""
+    return ", ".join(f"{name} {_short(value)}" for name, value in settings.items())
 
 
 def _short(value: object) -> str:

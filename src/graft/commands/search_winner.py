@@ -66,4 +66,4 @@ def _record_untouched(folder: SearchFolder, winner: TrialRecord, run: RunPlan, m
     if found is not None and found.untouched is None:
         scored = untouched_score(run, model)
         if scored:
-            journal.replace(TrialRecord(**{**found.document(), **scored}))
+            journal.replace(found.model_copy(update=scored))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from graft.search.board import Board
@@ -61,7 +61,6 @@ class Pruner:
         steps: The rungs by step.
         greater_is_better: Whether greater scores are better.
         prunes: Whether the trial may be stopped; its scores are posted in any case.
-        asked: Whether the user asked to stop, which ends the wait for other trials.
         history: The scores so far, by step.
     """
 
@@ -71,7 +70,6 @@ class Pruner:
     steps: Mapping[int, int]
     greater_is_better: bool
     prunes: bool = True
-    asked: Callable[[], bool] = lambda: False
     history: list[tuple[int, float]] = field(default_factory=list)
 
     def __call__(self, step: int, score: float) -> bool:
@@ -89,10 +87,9 @@ class Pruner:
 
     def _awaited(self, rung: int) -> Mapping[int, float]:
         """The scores at ``rung``, once every trial of a lower number has one there or ended without."""
-        while not self.asked():
+        while True:
             ended = self.board.ended()  # before the scores: a trial posts its last one before it ends
             scores = self.board.scores(rung)
             if all(number in scores or number in ended for number in self.before):
                 return scores
             time.sleep(SECONDS_BETWEEN)
-        return self.board.scores(rung)

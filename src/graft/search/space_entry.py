@@ -14,6 +14,8 @@ from graft.search.space_text import entry
 
 Kind = Literal["float", "int", "choice"]
 LARGEST = 10**15
+MOST_VALUES = 10_000
+"""How many values a choice may have, or a grid may take of a range."""
 KEYS: Mapping[str, str] = {
     **dict.fromkeys(("type", "space", "distribution", "kind"), "type"),
     **dict.fromkeys(("low", "lower", "min", "minimum"), "low"),
@@ -150,8 +152,8 @@ class _Reader:
             self._bounds(low, high, step, log)
         if step is not None and step <= 0:
             self._add(f"has step {step:g}; a step must be above 0")
-        if num is not None and not 2 <= num <= LARGEST_GRID:
-            self._add(f"has num {num:g}; a grid needs from 2 to {LARGEST_GRID:,} values of a range")
+        if num is not None and not 2 <= num <= MOST_VALUES:
+            self._add(f"has num {num:g}; a grid needs from 2 to {MOST_VALUES:,} values of a range")
         if step is not None and num is not None:
             self._add("has step and num, which both divide the range", "keep one")
         if self.wrong or low is None or high is None:
@@ -195,9 +197,6 @@ class _Reader:
         elif kind == "int":
             return int(found)
         return found
-
-
-LARGEST_GRID = 10_000
 
 
 def as_number(given: Any) -> float | None:

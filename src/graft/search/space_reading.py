@@ -12,7 +12,7 @@ from graft.documents import parse_json, shortened, shown
 from graft.errors import InputError, Key, Problems, did_you_mean, located
 from graft.planning.settings import component_registries
 from graft.search.space import Dimension, SearchSpace
-from graft.search.space_entry import EXAMPLE, Entry, Wrong, read_entry
+from graft.search.space_entry import EXAMPLE, MOST_VALUES, Entry, Wrong, read_entry
 from graft.search.space_text import EXAMPLE as TEXT_EXAMPLE
 from graft.search.space_text import entries
 
@@ -34,7 +34,6 @@ FIXED: Mapping[str, str] = {
 """Settings that cannot be searched, each with the reason."""
 _PREFIXES = ("trainer.", "training_arguments.", "training_args.", "adapter.")
 """How other tools write names, such as Ludwig's ``trainer.learning_rate``."""
-MOST_VALUES = 10_000
 
 
 def component_choices(given: Any) -> list[dict[str, str]]:

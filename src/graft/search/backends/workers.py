@@ -89,7 +89,7 @@ class Queue:
             self.reporter.note(f"{worker.name} {why}; another one takes its place")
             return None
         if self.starts[trial.number] >= MOST_STARTS:
-            error = f"its worker ended each of {MOST_STARTS} times; the last {why}"
+            error = f"its worker ended in each of {MOST_STARTS} attempts; the last one {why}"
             return TrialRecord(
                 number=trial.number, settings=trial.settings, status="failed", worker=worker.name, error=error
             )

@@ -46,7 +46,7 @@ class GridSearch:
         if endless:
             remedy = "give num: 5 (evenly spaced, on a logarithmic scale with log), step, or a list of values"
             raise InputError(
-                *(Problem(f"{name} is a range, of which a grid takes some", "", remedy) for name in endless)
+                *(Problem(f"{name} is a continuous range; a grid needs values", "", remedy) for name in endless)
             )
         return math.prod(dimension.count() or 1 for dimension in space.dimensions)
 
@@ -60,7 +60,7 @@ class GridSearch:
         """
         size = self.size(space)
         if number > size:
-            raise InputError(f"the grid has {size:,} points, and trial {number} is none of them")
+            raise InputError(f"the grid has {size:,} points, so there is no trial {number}")
         index = number - 1
         if self.settings.grid_shuffle and size <= MOST_SHUFFLED:
             index = _order(size, seed)[index]
