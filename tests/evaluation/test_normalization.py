@@ -84,10 +84,10 @@ def test_the_fewest_steps_that_make_an_answer_right(accepted, answer, steps, wan
 def test_answers_that_are_wrong_for_case_or_blanks_are_said():
     accepted, answers = [("Yes",), ("New York",), ("No",)], ["yes", "New  York", "Maybe"]
     assert near_misses("tuned", accepted, answers) == (
-        "2 of 3 answers of tuned differ from the reference only in case or blanks: --normalize case,blanks"
+        "2 of 3 answers of tuned differ from the reference only in case or blanks; --normalize case,blanks ignores this"
     )
     assert near_misses("tuned", accepted, answers, ("case",)) == (
-        "1 of 3 answers of tuned differs from the reference only in blanks: --normalize case,blanks"
+        "1 of 3 answers of tuned differs from the reference only in blanks; --normalize case,blanks ignores this"
     )
     assert near_misses("tuned", accepted, ["Yes", "New York", "Maybe"]) is None
 
@@ -120,7 +120,7 @@ def test_an_evaluation_records_and_shows_it(tmp_path, capsys):
     pairs = [("Yes", "yes"), ("No", "no"), ("Perhaps", "Perhaps"), ("Yes", "No")]
     plain = judged(pairs).document
     assert plain["predictors"]["base"]["exact_match"]["value"] == 1 / 4
-    said = "2 of 4 answers of base differ from the reference only in case: --normalize case"
+    said = "2 of 4 answers of base differ from the reference only in case; --normalize case ignores this"
     assert plain["notes"] == [said]
     print_evaluation(plain)
     assert said in capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_references_that_are_a_class_but_for_their_spelling_are_said():
     assert evaluate([base], rows, Criteria(["exact_match"])).document["notes"] == [
         "1 of 3 references differ from a class only in letter case, blanks or the form of Unicode: "
         "'Positive ' for 'positive'",
-        "1 of 3 answers of base differs from the reference only in case: --normalize case",
+        "1 of 3 answers of base differs from the reference only in case; --normalize case ignores this",
     ]
 
 

@@ -65,6 +65,6 @@ def near_misses(
     verb = "differs" if len(needed) == 1 else "differ"
     only = " or ".join(", ".join(listed).rsplit(", ", 1))
     return (
-        f"{len(needed):,} of {len(answers):,} answers of {name} {verb} from the reference only in {only}: "
-        f"--normalize {option}"
+        f"{len(needed):,} of {len(answers):,} answers of {name} {verb} from the reference only in {only}; "
+        f"--normalize {option} ignores this"
     )
