@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,13 @@ from graft.engine import fused
 from graft.engine.kernels import kernels, kernels_missing
 from graft.methods import METHODS
 from graft.methods.base import trainable_parameters
+from graft.models.catalog import find_in_catalog
+from graft.models.facts import catalog_facts
+from graft.models.shape import ModelShape
+from graft.planning.estimate import memory_of
 from graft.planning.footprint import Subject, footprint, loss_of
 from graft.planning.live_memory import LiveMemory
+from graft.planning.model_needs import TRAINING_MB, model_needs
 from graft.planning.plan import plan_run
 from graft.planning.settings import finetune_settings
 from graft.tasks.load import load_for, new_heads
@@ -164,3 +170,37 @@ def test_an_encoder_decoder_is_counted(tmp_path):
     found = footprint(subject_of(plan), list(plan.rows[:8]))
     assert found.step - found.workspaces == pytest.approx(real_peak(plan, found, list(plan.rows[:8])), rel=0.03)
     assert math.isclose(found.weights - found.base, 4 * found.trained)
+
+
+@pytest.mark.skipif(kernels_missing() is not None or not kernels().has("decoder_layer_forward"), reason="no kernels")
+@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
+def test_what_a_model_of_the_catalog_takes_is_what_the_count_says(folders, rows_file, method):
+    """By the sizes alone, as ``graft models`` has it, and by a step without content, as ``graft plan`` does."""
+    facts = catalog_facts(find_in_catalog("Qwen3-0.6B"))
+    config = {**plan_config(folders["qwen3"]), **facts.text_config, "num_hidden_layers": 8, "vocab_size": 4096}
+    config.pop("layer_types", None)
+    plan = planned(folders["qwen3"], rows_file, method=method, per_device_train_batch_size=32)
+    rows = [row for row in list(plan.rows)[:32] for _ in range(4)]
+    file = folders["qwen3"] / "config.json"
+    tiny = file.read_text()
+    file.write_text(json.dumps(config))
+    try:
+        subject = replace(subject_of(plan), base=replace(plan.base, config=config))
+        counted = memory_of(plan, footprint(subject, rows), TRAINING_MB - 30).training - TRAINING_MB
+    finally:
+        file.write_text(tiny)
+    tokens = make_collate(True, 0, None)(rows)["input_ids"].numel()
+    needs = model_needs(config, ModelShape.of(config).parameters, "causal", tokens)
+    assert getattr(needs, f"{method}_mb") - TRAINING_MB == pytest.approx(counted, rel=0.25)
+
+
+def plan_config(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
+@pytest.mark.parametrize(("name", "layers"), [("distilbert-base-uncased", 6), ("t5-small", 12), ("gpt2", 12)])
+def test_sizes_are_found_by_each_familys_names(name, layers):
+    facts = catalog_facts(find_in_catalog(name))
+    shape = ModelShape.of(facts.text_config)
+    assert shape.layers == layers and shape.queries == shape.hidden
+    assert shape.parameters == pytest.approx(facts.parameters, rel=0.15)

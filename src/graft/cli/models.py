@@ -21,8 +21,6 @@ TITLES, COLUMN = 16, 26
 """Columns of a terminal that the names of properties take, and a model at least."""
 WIDE = 120
 """Columns of a terminal from which a line has more than the most important."""
-LARGE_MB = 16_000
-"""Memory for LoRA beyond which the list has that for QLoRA."""
 _WRAPPED = ("license", "languages")
 _COMMERCIAL = {"yes": "yes", "conditions": "with terms", "no": "no", "unknown": "unknown"}
 
@@ -51,7 +49,7 @@ def run(arguments: Arguments) -> int:
         for start in range(0, len(found.models), at_once):
             _print_columns(found.models[start : start + at_once], console)
     else:
-        _print_rows(found.models, console, fits or LARGE_MB)
+        _print_rows(found.models, console)
     _print_notes(found, console)
     return 0
 
@@ -93,8 +91,8 @@ def _document(found: ModelList) -> dict[str, Any]:
     }
 
 
-def _print_rows(models: Sequence[DescribedModel], console: Console, limit: float) -> None:
-    """One line a model; where the terminal is wide, with more columns. Beyond ``limit`` MB, QLoRA's memory is shown."""
+def _print_rows(models: Sequence[DescribedModel], console: Console) -> None:
+    """One line a model; where the terminal is wide, with more columns."""
     from rich.table import Table
     from rich.text import Text
 
@@ -105,8 +103,8 @@ def _print_rows(models: Sequence[DescribedModel], console: Console, limit: float
         ("context", lambda model: _tokens(model.facts.context), True),
         ("license", _license, False),
         ("commercial", lambda model: _COMMERCIAL[model.terms.commercial], False),
-        ("train", lambda model: _least(model, limit), True),
-        ("run", lambda model: _gigabytes(model.needs.run_mb if model.needs else None), True),
+        ("train", _need("lora_mb"), True),
+        ("run", _need("run_mb"), True),
     ]
     if wide:
         columns += [
@@ -146,7 +144,7 @@ def _print_notes(found: ModelList, console: Console) -> None:
     lines = []
     if found.models:
         lines.append(
-            f"train: estimated memory for LoRA in float32 (with *: QLoRA) on batches of {ROWS} rows of {ROW_TOKENS} "
+            f"train: estimated memory for LoRA in float32 on batches of {ROWS} rows of {ROW_TOKENS} "
             "tokens; run: that of the exported int4 model. License notes are pointers, not legal advice."
         )
     if found.unknown:
@@ -154,16 +152,6 @@ def _print_notes(found: ModelList, console: Console) -> None:
         lines.append(f"{left} left out because not everything that is asked for is known of them.")
     for line in lines:
         console.print(Text(line, style="dim"))
-
-
-def _least(model: DescribedModel, limit: float) -> str:
-    """The memory of LoRA, or where that is beyond ``limit`` MB, of QLoRA."""
-    needs = model.needs
-    if needs is None:
-        return "–"
-    if needs.lora_mb > limit and needs.qlora_mb is not None:
-        return f"{_gigabytes(needs.qlora_mb)}*"
-    return _gigabytes(needs.lora_mb)
 
 
 def _license(model: DescribedModel) -> str:
@@ -257,7 +245,7 @@ COMMAND = Command(
     run,
     usage=USAGE,
     options=(
-        ("--fits 8GB", "models that LoRA or QLoRA trains within this memory; without a value, that of this machine"),
+        ("--fits 8GB", "models that LoRA trains within this memory; without a value, that of this machine"),
         ("--license commercial", "models whose license allows commercial use, or that have the license of this name"),
         ("--language de", "models whose card names this language"),
     ),

@@ -136,8 +136,7 @@ def _model(plan: Plan) -> Iterator[str]:
 
 
 def _memory(plan: Plan, needs: Any) -> int:
-    found = {"full": needs.full_mb, "qlora": needs.qlora_mb}.get(plan.method)
-    return int(found or needs.lora_mb)
+    return int(needs.full_mb if plan.method == "full" else needs.lora_mb)
 
 
 def _data(plan: Plan) -> Iterator[str]:
@@ -195,13 +194,12 @@ def _tune(plan: Plan) -> Iterator[str]:
     elif plan.data.labels and plan.is_encoder:
         yield "    task: text-classification"
     yield "    # num_train_epochs: 3"
-    if plan.method in ("lora", "qlora"):
+    if plan.method == "lora":
         yield "    # lora_r: 16"
 
 
 _METHODS = {
     "lora": "Trains small matrices beside the frozen weights (LoRA). type: full trains all weights.",
-    "qlora": "Trains small matrices beside weights in int4 (QLoRA), since LoRA in float32 does not fit in memory.",
     "full": "Trains all weights: the model is small. type: lora trains small matrices beside them.",
 }
 

@@ -71,7 +71,7 @@ class Wanted:
     """What models must be like.
 
     Attributes:
-        fits_mb: LoRA or QLoRA must train within this memory.
+        fits_mb: LoRA must train within this memory.
         license: ``commercial``, or a license's name.
         language: An ISO 639-1 code.
     """
@@ -216,8 +216,7 @@ def _verdict(model: DescribedModel, wanted: Wanted) -> bool | None:
 def _fits(model: DescribedModel, limit: float | None) -> bool | None:
     if limit is None:
         return True
-    needs = model.needs
-    return None if needs is None else min(needs.lora_mb, needs.qlora_mb or needs.lora_mb) <= limit
+    return None if model.needs is None else model.needs.lora_mb <= limit
 
 
 def _licensed(model: DescribedModel, wanted: str | None) -> bool | None:

@@ -16,13 +16,12 @@ from graft.methods import METHODS
 from graft.models.base import kind_of
 from graft.planning.choices import Choice, advice, as_settings, choices
 from graft.planning.limits import Limits
+from graft.planning.model_needs import EXPORTED_BYTES
 from graft.planning.plan import RunPlan
 from graft.planning.settings import finetune_settings, laid_over
 from graft.progress import SILENT, Reporter
 from graft.shell import command
 
-BYTES = {"float32": 4.0, "float16": 2.0, "int8": 1.07, "int4": 0.66}
-"""Bytes of a parameter in a bundle: blocks have scales, and embeddings stay longer than 4 bits."""
 PRECISIONS = {"onnx": ("int4", "float16", "float32"), "gguf": ("int4", "int8", "float16"), "hf": ("float16", "float32")}
 ENCODER_PRECISIONS = {"onnx": ("int8", "float32"), "hf": ("float16", "float32")}
 
@@ -135,7 +134,7 @@ def _deployments(run: RunPlan, parameters: int) -> list[Deployment]:
     found = []
     for target, formats in precisions.items():
         for precision in formats:
-            size = parameters * BYTES[precision]
+            size = parameters * EXPORTED_BYTES[precision]
             refused = reasons.get(target)
             found.append(Deployment(target, precision, max(1, round(size / 1e6)), round(rate / max(size, 1)), refused))
     return found

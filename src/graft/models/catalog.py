@@ -25,14 +25,15 @@ class CatalogModel(Record):
         kind: Whether it generates, reads, or does both with two parts.
         parameters: Of the part that reads text; tied embeddings count once.
         context: The longest input in tokens.
-        languages: ISO 639-1 codes of the languages that its card names.
-        language_count: How many languages its card speaks of, which may be more than it names.
+        languages: ISO 639-1 codes of the languages that its card or ``languages_source`` names.
+        language_count: How many languages are claimed there, which may be more than are named.
         license: As its card names it.
         gated: Whether the Hub asks for an account that has accepted the terms.
         stored_as: The number format of the published weights.
         embedded: The name by which graft downloads it as a Python package.
         also_holds: What else is in the published files.
         source: The model card.
+        languages_source: What else names its languages, such as the makers' report.
         looked_up: When the entry was written.
         config: The sizes in its config.json, of the part that reads text.
     """
@@ -52,6 +53,7 @@ class CatalogModel(Record):
     embedded: str | None = None
     also_holds: str | None = None
     source: Annotated[str, Field(pattern=r"^https://")]
+    languages_source: Annotated[str, Field(pattern=r"^https://")] | None = None
     looked_up: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
     config: dict[str, Any] | None = None
 

@@ -74,6 +74,8 @@ def catalog_facts(model: CatalogModel) -> ModelFacts:
     config = {**(model.config or {}), "is_encoder_decoder": model.kind == "encoder-decoder"}
     stored = STORED_BYTES.get(model.stored_as or "")
     notes = [f"its files also hold {model.also_holds}"] if model.also_holds else []
+    if model.languages_source:
+        notes.append(f"languages from {model.languages_source}")
     if model.embedded:
         notes.append(f"graft downloads it as a Python package: {model.embedded}")
     return ModelFacts(

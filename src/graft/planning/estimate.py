@@ -10,11 +10,11 @@ from graft.data.token_table import row_lengths
 from graft.errors import InputError
 from graft.hardware.machine import memory_mb
 from graft.methods import METHODS
+from graft.models.shape import ModelShape
 from graft.planning.batches import held_out_batches, size_of, training_batches
 from graft.planning.footprint import Footprint, Subject, footprint, state_bytes
 from graft.planning.operations import Path, operations
 from graft.planning.plan import RunPlan
-from graft.planning.shape import ModelShape
 from graft.planning.speed import BUSY, Seconds, Speed, measured_speed, path_of
 from graft.training.engine_choice import EngineChoice
 from graft.training.schedule import token_megabytes

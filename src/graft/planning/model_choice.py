@@ -28,7 +28,7 @@ class Suggestion:
     Attributes:
         name: What ``--model`` takes.
         model: Its entry in the catalog.
-        method: The tuning method that fits in memory.
+        method: The tuning method.
         memory_mb: The estimated memory of the training.
     """
 
@@ -57,7 +57,7 @@ def suggest(kind: Kind, language: str | None, goal: Goal, memory_mb: float, gpu:
 
 
 def method_of(kind: Kind, parameters: int) -> str:
-    """Return the method for a model that fits in memory: a small encoder is trained whole."""
+    """Return the tuning method: a small encoder is trained whole."""
     return "full" if kind == "encoder" and parameters <= SMALL_ENCODER else "lora"
 
 
@@ -76,8 +76,6 @@ def _fitting(kind: Kind, language: str | None, limit: float) -> Iterator[Suggest
             continue
         method = method_of(kind, model.parameters)
         memory = needs.full_mb if method == "full" else needs.lora_mb
-        if memory > limit and needs.qlora_mb is not None:
-            method, memory = "qlora", needs.qlora_mb
         if memory <= limit:
             yield Suggestion(model.embedded or model.id, model, method, memory)
 

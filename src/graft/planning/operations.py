@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graft.models.shape import ModelShape
 from graft.planning.batches import BatchSize
-from graft.planning.shape import ModelShape
 
 
 @dataclass(frozen=True)

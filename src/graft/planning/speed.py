@@ -28,11 +28,11 @@ from graft.methods import METHODS
 from graft.models.base import kind_of
 from graft.models.cache import cache_folder
 from graft.models.load import quiet
+from graft.models.shape import ModelShape
 from graft.ownership import is_private, private_folder
 from graft.planning.batches import size_of
 from graft.planning.footprint import Footprint, Subject, loss_of
 from graft.planning.operations import Path, operations
-from graft.planning.shape import ModelShape
 from graft.planning.skeleton import auto_class, configuration
 from graft.tasks.load import new_heads
 from graft.training.collate import make_collate

@@ -10,6 +10,7 @@ from typing import Any
 from graft.config import TrainingSettings
 from graft.data.inferred import InferredSetting
 from graft.errors import InputError
+from graft.models.shape import ModelShape
 from graft.training.arguments import passed
 
 LARGEST_BATCH = 16
@@ -180,10 +181,8 @@ def token_megabytes(model_config: Mapping[str, Any]) -> float:
     """A bound of the activations kept for the backward pass, in MB a token: that of padded batches, about 14 hidden and
     8 intermediate vectors a layer. The engine keeps a third of it, which ``graft.planning.footprint`` counts.
     """
-    hidden = int(model_config.get("hidden_size") or model_config.get("n_embd") or 768)
-    inner = int(model_config.get("intermediate_size") or model_config.get("n_inner") or 4 * hidden)
-    layers = int(model_config.get("num_hidden_layers") or model_config.get("n_layer") or 12)
-    return layers * 4 * (14 * hidden + 8 * inner) / 1e6
+    shape = ModelShape.of(model_config)
+    return shape.layers * 4 * (14 * shape.hidden + 8 * shape.inner) / 1e6
 
 
 def _steps(settings: TrainingSettings, rows: int, per_epoch: int, said: list[InferredSetting]) -> int:

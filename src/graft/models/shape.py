@@ -34,16 +34,16 @@ class ModelShape:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> ModelShape:
         """The sizes in ``config``, with transformers' usual values for those that are missing."""
-        hidden = _first(config, ("hidden_size", "n_embd", "d_model"), 768)
-        heads = _first(config, ("num_attention_heads", "n_head", "num_heads", "encoder_attention_heads"), 1)
+        hidden = _first(config, ("hidden_size", "n_embd", "d_model", "dim"), 768)
+        heads = _first(config, ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads"), 1)
         head = _first(config, ("head_dim", "d_kv"), hidden // heads)
-        layers = _first(config, ("num_hidden_layers", "n_layer", "num_layers", "encoder_layers"), 12)
+        layers = _first(config, ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers"), 12)
         if config.get("is_encoder_decoder"):
             layers += _first(config, ("num_decoder_layers", "decoder_layers"), layers)
         gated = "intermediate_size" in config and config.get("model_type") not in {"bert", "roberta", "distilbert"}
         return cls(
             hidden=hidden,
-            inner=_first(config, ("intermediate_size", "n_inner", "d_ff", "encoder_ffn_dim"), 4 * hidden),
+            inner=_first(config, ("intermediate_size", "n_inner", "d_ff", "hidden_dim", "encoder_ffn_dim"), 4 * hidden),
             layers=layers,
             queries=heads * head,
             keys=_first(config, ("num_key_value_heads",), heads) * head,
