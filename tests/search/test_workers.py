@@ -1,5 +1,6 @@
 """A study on several workers makes the trials of one process, whatever happens to the workers."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -86,9 +87,11 @@ def test_several_workers_make_the_trials_of_one_process(count, strategy, tmp_pat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_a_trial_whose_worker_is_killed_starts_again_and_nothing_else_does(tmp_path, alone):
     notes = Notes()
     found = on_workers(tmp_path, reporter=notes, killed=0)
+    gc.collect()  # no pipe to a worker is left open
     assert records(found) == alone()
     again = {number for number, pids in starts(tmp_path).items() if len(pids) > 1}
     assert again == {"0"} and len(set(starts(tmp_path)["0"])) == 2

@@ -71,13 +71,14 @@ class WorkerProcess:
     def why(self) -> str:
         """Say how it ended."""
         code = self._process.wait()
+        self.end()
         if code < 0:
             memory = ", which the system also sends when memory runs out" if code == -9 else ""
             return f"was killed (signal {-code}{memory})"
         return f"ended with exit code {code}{self._said()}"
 
     def end(self) -> None:
-        """Ask it to end."""
+        """Ask it to end, by the end of its standard input."""
         with contextlib.suppress(OSError, ValueError):
             assert self._process.stdin is not None
             self._process.stdin.close()
@@ -102,14 +103,15 @@ class WorkerProcess:
 
     def _read_errors(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._last_lines.append(line.strip())
+        with self._process.stderr as lines:
+            self._last_lines.extend(line.strip() for line in lines)
 
     def _read_messages(self, inbox: Inbox) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            with contextlib.suppress(ValueError):  # the last line of a process that was killed
-                inbox.put((self, json.loads(line)))
+        with self._process.stdout as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):  # the last line of a process that was killed
+                    inbox.put((self, json.loads(line)))
         inbox.put((self, None))
 
 
