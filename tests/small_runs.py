@@ -20,6 +20,14 @@ def tone_file(folder, count):
     return path
 
 
+def question_file(folder):
+    """A JSON Lines file with 24 questions and their answers."""
+    rows = [{"input": f"How are you, {name}?", "output": f"{name} is fine"} for name in map(chr, range(97, 121))]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 def tune(model, data, folder, **settings):
     given = {
         "model_name_or_path": str(model),

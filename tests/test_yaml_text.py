@@ -117,6 +117,22 @@ def test_what_is_refused_is_said_with_its_line(text, expected):
     assert expected in refused(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "quoted"),
+    [
+        ("a: {b: ${env:NAME,x}}", "1:9", "${env:NAME,x}"),
+        ("a: [1, ${c.d}]\n", "1:9", "${c.d}"),
+        ("a: {\n  b: x-${c},\n  d: 1}", "2:9", "${c}"),
+    ],
+)
+def test_an_unquoted_reference_between_braces_is_answered_with_its_quotes(text, place, quoted):
+    with pytest.raises(InputError) as caught:
+        parse_yaml(text, "f.yaml")
+    (problem,) = caught.value.problems
+    assert problem.where == f"f.yaml:{place}" and problem.remedy.endswith(f'quote a value with a reference: "{quoted}"')
+    assert parse_yaml(text.replace("x-", "").replace(quoted, f'"{quoted}"'), "f.yaml")["a"]
+
+
 def test_references_that_stand_for_a_thousand_million_values_are_refused():
     levels = (f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
     assert "counting those that aliases repeat" in refused("a0: &a0 [x]\n" + "".join(levels))

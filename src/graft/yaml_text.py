@@ -26,6 +26,7 @@ _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTH = {"true": True, "false": False}
 _SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 _MERGE = "<<"
+_REFERENCE = re.compile(r"\$\{[^{}\n]{0,100}\}?")
 
 
 @dataclass
@@ -108,11 +109,13 @@ class _Reader:
     @contextmanager
     def _no_yaml(self, text: str) -> Iterator[None]:
         """Report a syntax error together with the problems that were found before it."""
+        remedy = self.remedy
         try:
             yield
             return
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
+            remedy = (_quoted(text, mark) if mark else "") or remedy
             line = f"{min(mark.line, text.count(chr(10))) + 1}:{mark.column + 1}" if mark else None
             said = ": ".join(filter(None, (error.context, error.problem)))
         except yaml.reader.ReaderError as error:
@@ -121,7 +124,7 @@ class _Reader:
             said = f"the character U+{error.character:04X} is not allowed"
         except (yaml.YAMLError, ValueError) as error:  # ValueError: an escape beyond Unicode
             line, said = None, str(error)
-        self.problems.add(f"this is not YAML: {said}", f"{self.where}:{line}" if line else self.where, self.remedy)
+        self.problems.add(f"this is not YAML: {said}", f"{self.where}:{line}" if line else self.where, remedy)
         self.problems.raise_if_any()
 
     def _take(self, event: Any) -> None:
@@ -276,6 +279,13 @@ class _Reader:
 def _place(event: Any) -> tuple[int, int]:
     """Line and column, from 1."""
     return int(event.start_mark.line) + 1, int(event.start_mark.column) + 1
+
+
+def _quoted(text: str, mark: Any) -> str:
+    """What to do where an unquoted reference opens a mapping; empty at any other place."""
+    line = "".join(text.splitlines()[mark.line : mark.line + 1])
+    found = _REFERENCE.match(line, max(0, mark.column - 1))
+    return f'between {{ }} or [ ], quote a value with a reference: "{found[0]}"' if found else ""
 
 
 def _leading_zero(text: str) -> bool:

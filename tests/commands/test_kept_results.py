@@ -1,7 +1,6 @@
 """Results of a workflow's passes are kept while nothing that goes into them changes."""
 
 import hashlib
-import json
 import os
 import shutil
 
@@ -12,6 +11,7 @@ from filelock import FileLock
 from graft.cli.main import main
 from graft.commands.content import content_of
 from graft.runs.manifest import read_run, read_workflow_manifest
+from small_runs import question_file
 from tiny_models import tiny_model_folder
 
 QUICK = {"max_steps": 3, "eval_steps": 1, "per_device_train_batch_size": 8, "learning_rate": 1e-2, "evaluate": False}
@@ -27,9 +27,7 @@ class Flow:
 
     def __init__(self, folder, model, capsys):
         self.folder, self.capsys, self.output = folder, capsys, folder / "flow"
-        self.rows = folder / "rows.jsonl"
-        lines = [{"input": f"How are you, {name}?", "output": f"{name} is fine"} for name in map(chr, range(97, 121))]
-        self.rows.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        self.rows = question_file(folder)
         self.passes = {
             "clean": {"type": "prepare"},
             "lora": {"type": "LoRA", **QUICK},

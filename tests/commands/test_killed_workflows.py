@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from graft.runs.manifest import read_workflow_manifest
+from small_runs import question_file
 from tiny_models import tiny_model_folder
 
 KILLED_AT = """
@@ -87,9 +88,7 @@ def untimed(value):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
-    rows = folder / "rows.jsonl"
-    lines = [{"input": f"How are you, {name}?", "output": f"{name} is fine"} for name in map(chr, range(97, 121))]
-    rows.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    rows = question_file(folder)
     model = tiny_model_folder(folder, "gpt2")
     document = {"model_name_or_path": str(model), "data_files": str(rows), "output_path": str(folder / "flow")}
     text = yaml.safe_dump({**document, "passes": PASSES}, sort_keys=False)
@@ -140,3 +139,32 @@ def test_an_interrupted_pass_ends_with_130_and_says_how_to_go_on(files, tmp_path
     assert [one.status for one in found.passes] == ["finished", "interrupted"] and found.status == "interrupted"
     done = graft(tmp_path)
     assert done.returncode == 0 and "pass clean: kept" in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_search_pass_that_is_killed_goes_on_to_the_same_trials(files, tmp_path):
+    document = yaml.safe_load((files / "flow.yaml").read_text(encoding="utf-8"))
+    space = {"learning_rate": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}, "lora_r": [4, 8]}
+    quick = {"max_steps": 2, "eval_steps": 1, "per_device_train_batch_size": 8, "evaluate": False, "num_trials": 4}
+    passes = {"tune": {"type": "search", "search_space": space, **quick}, "merge": {}}
+    document |= {"passes": passes, "output_path": str(tmp_path / "flow")}
+    (tmp_path / "flow.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    assert graft(tmp_path).returncode == 0
+    expected = found_by_search(tmp_path / "flow")
+    shutil.move(tmp_path / "flow", tmp_path / "once")
+    for part, last, kept in (("/flow/tune/", 1, 0), ("/flow/tune/trials.jsonl", 3, 2), ("/flow/tune/best/", 2, 4)):
+        done = graft(tmp_path, part, last)
+        assert done.returncode == -signal.SIGKILL, (part, done.stderr)
+        trials = tmp_path / "flow/tune/trials.jsonl"
+        assert len(trials.read_text(encoding="utf-8").splitlines() if trials.exists() else ()) == kept, part
+    done = graft(tmp_path)
+    assert done.returncode == 0 and "pass tune runs again: it was interrupted" in done.stderr, done.stderr
+    assert found_by_search(tmp_path / "flow") == expected
+
+
+def found_by_search(flow):
+    """The trials of the search, without times, and the hash of the model that was merged from its winner."""
+    trials = (flow / "tune/trials.jsonl").read_text(encoding="utf-8").splitlines()
+    merged = hashlib.sha256((flow / "merge/model.safetensors").read_bytes()).hexdigest()
+    return [untimed(json.loads(line)) for line in trials], merged

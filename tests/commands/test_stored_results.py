@@ -12,6 +12,7 @@ from graft.cli.main import main
 from graft.commands.clean import clean, plan_clean
 from graft.commands.stored import stored_below
 from graft.runs.manifest import read_workflow_manifest
+from small_runs import question_file
 from tiny_models import tiny_model_folder
 
 QUICK = {"max_steps": 2, "eval_steps": 1, "per_device_train_batch_size": 8, "learning_rate": 1e-2, "evaluate": False}
@@ -21,9 +22,7 @@ QUICK = {"max_steps": 2, "eval_steps": 1, "per_device_train_batch_size": 8, "lea
 def made(tmp_path_factory):
     """A workflow of two passes, one of which the file no longer has."""
     folder = tmp_path_factory.mktemp("stored")
-    rows = folder / "rows.jsonl"
-    lines = [{"input": f"How are you, {name}?", "output": f"{name} is fine"} for name in map(chr, range(97, 121))]
-    rows.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    rows = question_file(folder)
     model = tiny_model_folder(folder, "gpt2")
     common = {"model_name_or_path": str(model), "data_files": str(rows), "output_path": str(folder / "out" / "flow")}
     passes = {"clean": {"type": "prepare"}, "old": {"type": "prepare"}, "lora": {"type": "LoRA", **QUICK}}

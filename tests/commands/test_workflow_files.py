@@ -16,36 +16,8 @@ from graft.errors import InputError
 from graft.planning.settings import finetune_settings
 from graft.progress import Silent
 from tiny_models import tiny_model_folder
+from walkthrough import OLIVE, OVERFITTING, SLOW
 
-WALKTHROUGH = """
-model:
-  type: PyTorchModel
-  config:
-    model_path: "{model}"
-    task: "text-generation"
-data_configs:
-  - name: "custom_dataset"
-    type: "HuggingfaceContainer"
-    load_dataset_config:
-      data_files: "{data}"
-      split: "train"
-    pre_process_data_config:
-      text_template: "User: {{input}}\\nAssistant: {{output}}"
-passes:
-  lora:
-    type: LoRA
-    config:
-      r: 16
-      lora_alpha: 32
-      target_modules: ["c_attn", "c_proj"]
-      modules_to_save: ["ln_f", "lm_head"]
-"""
-SLOW = """
-training_config: {fp16: true, dataloader_num_workers: 4, optim: "adamw_torch", lr_scheduler_type: "cosine"}
-"""
-OVERFITTING = """
-passes: {lora: {type: LoRA, config: {r: 16, lora_alpha: 16, lora_dropout: 0.1, weight_decay: 0.01}}}
-"""
 OWN_PASS = '''
 from pathlib import Path
 from graft.config import Settings, setting
@@ -91,7 +63,8 @@ def dataset(tmp_path):
 @pytest.fixture
 def walkthrough(gpt2, dataset, tmp_path):
     path = tmp_path / "olive-config.yaml"
-    path.write_text(WALKTHROUGH.format(model=gpt2, data=dataset), encoding="utf-8")
+    text = OLIVE.replace("microsoft/DialoGPT-medium", str(gpt2)).replace("path/to/your/dataset.json", str(dataset))
+    path.write_text(text, encoding="utf-8")
     return path
 
 

@@ -56,6 +56,10 @@ def test_a_pass_may_search():
     step = step_of(text)
     assert (step.settings.search_space, step.settings.lora_alpha, step.settings.seed) == ({"lora_r": [8, 16]}, 4, 3)
     assert step.settings.model_name_or_path == "a/b"
+    more = step_of(
+        text.replace("lora_alpha: 4", "lora_alpha: 4, num-trials: 7, n_startup_trials: 5, search_strategy: tpe")
+    )
+    assert (more.settings.num_trials, more.settings.n_startup_trials, more.settings.lora_alpha) == (7, 5, 4)
 
 
 def test_bad_spaces_are_said_at_once_with_their_places(tmp_path, monkeypatch, capsys):

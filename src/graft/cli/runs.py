@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from graft.cli.arguments import Arguments
 from graft.cli.command import Command
 from graft.errors import InputError, Problems, did_you_mean
+from graft.files import expanded
 
 if TYPE_CHECKING:
     from graft.commands.clean import Plan
@@ -45,7 +46,7 @@ def run(arguments: Arguments) -> int:
         problems.add(f"unknown option --{name}", remedy=did_you_mean(name, OPTIONS) or USAGE)
     if len(words) > 1:
         problems.add("give one folder", remedy=USAGE)
-    folder = Path(words[0]).expanduser() if words else Path("runs") if Path("runs").is_dir() else Path()
+    folder = expanded(words[0]) if words else Path("runs") if Path("runs").is_dir() else Path()
     if not folder.is_dir():
         near = "" if cleaning else did_you_mean(words[0], ["clean"])
         problems.add("no such folder", words[0], near or "name a folder with runs, or none for runs/ or this folder")

@@ -68,7 +68,7 @@ def search_settings(values: Mapping[str, Any], where: Where = "") -> StudySettin
     values = _flat(values, place, problems)
     known = option_names(study_class(values))
     of_study = {name: value for name, value in values.items() if name.replace("-", "_") in known}
-    rest = {name: value for name, value in values.items() if name not in of_study or known[name] == "seed"}
+    rest = {name: value for name, value in values.items() if known.get(name.replace("-", "_")) in (None, "seed")}
     study: StudySettings | None = None
     trials: FinetuneSettings | None = None
     given: Any = None

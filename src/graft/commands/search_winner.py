@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from graft.commands.content import clear
 from graft.commands.finetune import carry_out
 from graft.commands.finetune import plan as plan_of_run
 from graft.commands.held_out import untouched_score
@@ -34,6 +35,8 @@ def train_winner(plan: SearchPlan, folder: SearchFolder, winner: TrialRecord, re
     folder.update(winner=winner.number)
     value = f"{winner.value:.4f}" if winner.value is not None else "no score"
     reporter.note(f"the best is trial {winner.number} ({value}); training it as a run: {folder.winner}")
+    if not is_run(folder.winner):  # killed before it was one
+        clear(folder.winner)
     run = plan_of_run(_settings(plan, folder, winner, resume=same), reporter)
 
     def trained(_: RunFolder, model: Any) -> None:

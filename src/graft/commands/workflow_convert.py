@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from graft.commands.passes import is_tuning
-from graft.commands.workflow_file import SEARCH, SECTIONS, short_form
+from graft.commands.workflow_file import short_form
+from graft.commands.workflow_sections import SEARCH, SECTIONS
 from graft.config import interpolated, option_names, recordable
 from graft.documents import dump_yaml, shortened
 from graft.errors import InputError, Key, did_you_mean, located, renamed

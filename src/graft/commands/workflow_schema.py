@@ -14,7 +14,7 @@ from graft.commands.settings_schema import (
     training_properties,
     with_hyphens,
 )
-from graft.commands.workflow_file import EVAL, LOAD, LOADER, MODEL, MODEL_LOADING, MODEL_TYPES, PREPARING
+from graft.commands.workflow_sections import EVAL, LOAD, LOADER, MODEL, MODEL_LOADING, MODEL_TYPES, PREPARING
 from graft.config import FinetuneSettings, Settings, StudySettings, option_names, takers
 from graft.data.steps import STEPS
 from graft.methods import METHODS
