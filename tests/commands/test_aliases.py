@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from graft.commands.workflow_file import EVAL, LOAD, LOADER, MODEL, PREPARING, SECTIONS, read_workflow
+from graft.commands.workflow_file import read_workflow
+from graft.commands.workflow_sections import EVAL, LOAD, LOADER, MODEL, PREPARING, SECTIONS
 from graft.config import FinetuneSettings, option_names, options_of
 from graft.planning.settings import settings_class
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from graft.commands.result_keys import Inputs, inputs_of
 from graft.commands.workflow_file import Step
 from graft.documents import read_object
 from graft.errors import InputError
-from graft.files import write_whole
-from graft.runs.folder import held
+from graft.files import remove, write_whole
+from graft.runs.folder import LOCK, held
 from graft.runs.kind import FolderKind, folder_kind
 from graft.runs.manifest import MANIFEST, PassRecord, WorkflowManifest, read_manifest, timestamp
 from graft.runs.record import dump, validate
@@ -48,6 +48,7 @@ class Results:
         self._records = {name: records[name] for name in names if name in records}
         self._former = [record for name, record in records.items() if name not in names]
         self._started = timestamp()
+        self._there = folder.exists()
 
     def _read(self) -> WorkflowManifest:
         if not self._path.is_file():
@@ -159,12 +160,22 @@ class Results:
         return place.relative_to(folder).as_posix() if place.is_relative_to(folder) else str(place)
 
     def end(self, name: str, status: str, error: str | None = None) -> None:
-        """Record that a pass ended without a result."""
+        """Record that a pass ended without a result; of a single pass that wrote nothing, no folder stays."""
         record = self._records.get(name)
         if record is not None and record.status == "running":
             entries = entries_of(self.output(name))
+            if not (self.several or self._there or entries):
+                self._forget(name)
+                return
             ended = {"status": status, "error": error, "finished": timestamp(), "entries": entries}
             self._put(record.model_copy(update={k: v for k, v in ended.items() if v is not None}), status, error)
+
+    def _forget(self, name: str) -> None:
+        del self._records[name]
+        remove(self._path)
+        remove(self.folder / LOCK)
+        with suppress(OSError):  # somebody put a file there
+            self.folder.rmdir()
 
     def close(self) -> None:
         """Record that all passes are finished, where none had to run."""
