@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from graft.evaluation.compare import Evaluation
 from graft.evaluation.table import headline
@@ -20,6 +21,9 @@ from graft.runs.folder import BusyError, RunFolder
 from graft.runs.links import LinkError
 from graft.runs.paths import portable_path
 from graft.runs.record import dump_lines, plain_values, validate
+
+ADDED = ("benchmarks", "forgetting", "judgments")
+"""Sections of evaluation.json that other commands add to it; a new evaluation of the same run keeps them."""
 
 
 def record_where_possible(run: RunFolder, result: Evaluation, reporter: Reporter, then: Callable[[Path], None]) -> None:
@@ -49,11 +53,31 @@ def record(run: RunFolder, result: Evaluation) -> None:
 
 def write_evaluation(folder: RunFolder, result: Evaluation) -> None:
     """Write evaluation.json and predictions.jsonl; rows that the folder holds itself are named relative to it."""
-    document = plain_values(result.document)
+    document = {**_added(folder.path), **plain_values(result.document)}
     document["data"] = {**document["data"], "path": _within(str(document["data"].get("path") or ""), folder.path)}
     folder.write_json(EVALUATION, validate(EvaluationDocument, document, EVALUATION))
     rows = [validate(PredictionRecord, plain_values(row), PREDICTIONS) for row in result.predictions]
     folder.write_text(PREDICTIONS, dump_lines(rows))
+
+
+def add_section(run: RunFolder, name: str, section: Any) -> None:
+    """Write a section into the evaluation of a run, in the place of what it had there; the caller holds the run.
+
+    Args:
+        run: The run.
+        name: One of ``ADDED``.
+        section: Its content, which ``EvaluationDocument`` has a record for.
+    """
+    assert name in ADDED
+    before = read_evaluation(run.path)
+    document = {**(before.document() if before else {}), name: plain_values(section)}
+    run.write_json(EVALUATION, validate(EvaluationDocument, document, EVALUATION))
+
+
+def _added(folder: Path) -> dict[str, Any]:
+    known = read_evaluation(folder)
+    found = known.document() if known is not None else {}
+    return {name: found[name] for name in ADDED if found.get(name)}
 
 
 def _within(path: str, folder: Path) -> str:

@@ -16,6 +16,7 @@ from graft.report.charts import Frame, interval_plot, loss_chart
 from graft.report.confusion import class_rows, commonest_share, matrices, mistakes, with_classes
 from graft.report.finding_view import recorded_view
 from graft.report.format import count, figure, interval_text, metric_of, probability, signed, when
+from graft.report.proof_sections import proofs
 from graft.report.row_changes import Changes, find_changes
 from graft.report.templating import render_page
 from graft.runs.metric_info import MetricInfo
@@ -98,6 +99,7 @@ def _context(view: RunView) -> dict[str, Any]:
         **shared({**_header(view), **_scores(view), **_training(view), **_use(view)}),
         **_classes(view),
         **_rows(view),
+        "proofs": proofs(view),
         "snippet": usage.snippet(view),
     }
 
