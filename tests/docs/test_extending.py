@@ -76,6 +76,10 @@ def test_a_metric(models: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mo
     corpus = METRICS.get(f"{tmp_path / 'own_corpus_metric.py'}:LENGTH_RATIO")
     found = corpus.statistics(Predictions(references=["ab", "abcd"], answers=["abc", "abc"]))
     assert corpus.value(found.sum(axis=0, keepdims=True)).tolist() == [1.0]
+    said = Predictions(["negative"] * 3, ["no no", "yes no", "no"], ["positive", "negative", "positive"])
+    for name, value in {"Escalations": 2 / 3, "Recall": 1 / 3, "Vocabulary": 2}.items():
+        own = METRICS.get(f"{tmp_path / 'own_class.py'}:{name}")
+        assert own.total(own.checked_statistics(said)) == pytest.approx(value)
 
 
 def test_a_method(models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

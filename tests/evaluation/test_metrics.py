@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-from graft.errors import InputError
+from graft.errors import GraftError, InputError
 from graft.evaluation.metrics import METRICS, Predictions, default_metrics, get_metric, select_metrics
 from graft.evaluation.metrics.classes import confusion, per_class
 from graft.evaluation.metrics.structured import parsed
@@ -152,7 +152,7 @@ def test_a_metric_of_ones_own(tmp_path):
     )
     metric = get_metric(f"{path}:longer")
     assert metric.name == "longer" and metric.rows(texts()) == [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
-    with pytest.raises(InputError, match="one number for each row"):
+    with pytest.raises(GraftError, match="one number for each row"):
         get_metric(f"{path}:wrong").rows(texts())
     with pytest.raises(InputError, match="no 'longest'"):
         get_metric(f"{path}:longest")

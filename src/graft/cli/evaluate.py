@@ -8,9 +8,9 @@ from graft.cli.arguments import Arguments
 from graft.cli.command import CONFIG, Command
 from graft.cli.options import given_settings
 from graft.cli.progress import Screen
-from graft.cli.results import print_evaluation
+from graft.cli.results import failures_of, print_evaluation
 from graft.config import EvaluateSettings, build
-from graft.errors import InputError
+from graft.errors import GraftError, InputError
 from graft.inference.server_url import is_url
 
 SETTINGS = (EvaluateSettings,)
@@ -21,6 +21,7 @@ def run(arguments: Arguments) -> int:
 
     Raises:
         InputError: when nothing is named, or a setting is unknown or out of bounds.
+        GraftError: when a metric of the user's own failed, after the others were recorded and printed.
     """
     as_json = arguments.flag("json")
     given = given_settings(arguments, EvaluateSettings)
@@ -35,8 +36,10 @@ def run(arguments: Arguments) -> int:
         document = evaluate_model(words[0], words[1:] or None, output_path=output, reporter=screen, **chosen)
     if as_json:
         print(json.dumps(document, ensure_ascii=False, indent=2))
-    else:
-        print_evaluation(document)
+        return 1 if failures_of(document) else 0
+    print_evaluation(document)
+    if failed := failures_of(document):
+        raise GraftError(*failed)
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.cli.console import Console
+from graft.errors import Problem
 from graft.runs.evaluation_document import read_evaluation
 from graft.runs.manifest import read_manifest
 from graft.shell import command
@@ -46,3 +47,13 @@ def print_evaluation(document: dict[str, Any]) -> None:
         None, (verdict(document), to_beat(document), without_leaked(document), *document.get("notes", ()))
     ):
         console.print(sentence, soft_wrap=not console.has_edge, markup=False)
+
+
+def failures_of(document: dict[str, Any]) -> list[Problem]:
+    """Return a problem for each metric of the user's own that failed, with its rows."""
+    problems = []
+    for each in document.get("adapters", {"": document}).values():
+        for name, failed in (each.get("failed_metrics") or {}).items():
+            at = f" ({failed['count']:,} rows: {', '.join(failed['rows'])})" if failed.get("rows") else ""
+            problems.append(Problem(f"{failed['error']}{at}", f"--metrics {name}", "the other metrics were recorded"))
+    return problems

@@ -41,7 +41,6 @@ def make_monitor(plan: RunPlan, model: Any, untouched: bool = False) -> Callable
     def measure() -> dict[str, float]:
         """The metric's value over all rows."""
         found = predict(predictor, rows, [metric], longest, SILENT)
-        sums = metric.checked_statistics(found).sum(axis=0, keepdims=True)
-        return {metric.name: float(metric.value(sums)[0])}
+        return {metric.name: metric.total(metric.checked_statistics(found))}
 
     return measure

@@ -44,8 +44,7 @@ class Bootstrap:
 
     def values(self, metric: Metric, statistics: Array) -> tuple[float, Array]:
         """Return the metric on all rows, and on each resample (samples,)."""
-        value = float(metric.value(statistics.sum(axis=0, keepdims=True))[0])
-        return value, metric.value(self.weights @ statistics)
+        return metric.total(statistics), metric.resampled(statistics, self.weights)
 
     def interval(self, value: float, samples: Array) -> Interval:
         """Return the 95 % percentile interval.
@@ -54,7 +53,8 @@ class Bootstrap:
             value: The value on all rows.
             samples: The value on each resample (samples,).
         """
-        low, high = np.percentile(samples, [2.5, 97.5])
+        known = samples[np.isfinite(samples)]  # a metric of a user's own may have no value on some resamples
+        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (value, value)
         return Interval(value, float(low), float(high))
 
     def difference(self, value: float, samples: Array) -> Interval:

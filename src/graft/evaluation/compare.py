@@ -14,6 +14,7 @@ from graft.data.example_set import ExampleSet
 from graft.errors import InputError
 from graft.evaluation.bootstrap import Bootstrap
 from graft.evaluation.criteria import Criteria
+from graft.evaluation.failed_metrics import failure_notes, failure_records, kept_metrics
 from graft.evaluation.figures import Statistics, figures_of, statistics_of
 from graft.evaluation.leaked import leaked_rows
 from graft.evaluation.metrics import Metric, Predictions, select_metrics
@@ -32,10 +33,10 @@ class Evaluation:
     Attributes:
         document: The content of evaluation.json: ``data``, ``labels``, ``max_new_tokens`` (the limit of an answer),
             ``normalize`` (what does not count), ``metrics`` (what each metric says of itself), ``notes``
-            (sentences on the answers), ``predictors`` (value, 95 % interval and n of each metric),
-            ``differences`` (paired, from one predictor to another), ``without_leaked`` (both without the rows that
-            the training data has; None where it has none of them), ``baselines`` (scores to beat), and for classes
-            ``confusion`` and ``classes``.
+            (sentences on the answers), ``failed_metrics`` (those of the user's own that raise), ``predictors``
+            (value, 95 % interval and n of each metric), ``differences`` (paired, from one predictor to another),
+            ``without_leaked`` (both without the rows that the training data has; None where it has none of them),
+            ``baselines`` (scores to beat), and for classes ``confusion`` and ``classes``.
         predictions: The lines of predictions.jsonl. ``likelihoods`` are, by predictor, the log-likelihood in nats, the
             tokens, and whether it is the greedy answer, of each of ``labels``, or without labels of the reference.
     """
@@ -78,7 +79,10 @@ def evaluate(
     metrics = _measurable(asked, predictors, criteria.metrics is not None)
     longest = criteria.max_new_tokens or default_max_new_tokens(rows.written, predictors[0].tokenizer)
     found = {p.name: predict(p, rows, metrics, longest, reporter) for p in predictors}
-    statistics = statistics_of(metrics, found)
+    statistics, failed = statistics_of(metrics, found)
+    if failed:
+        metrics = kept_metrics(metrics, failed, found, rows)
+        statistics, _ = statistics_of(metrics, found)
     bootstrap = criteria.bootstrap(len(rows.examples))
     document = {
         "data": rows.source,
@@ -86,7 +90,8 @@ def evaluate(
         "max_new_tokens": longest,
         "normalize": list(criteria.normalize),
         "metrics": _described(metrics),
-        "notes": [*unlike, *_notes(found, metrics, criteria.normalize)],
+        "notes": [*failure_notes(failed, rows.examples), *unlike, *_notes(found, metrics, criteria.normalize)],
+        **({"failed_metrics": failure_records(failed, rows.examples)} if failed else {}),
         **figures_of(metrics, statistics, bootstrap, pairs),
         "without_leaked": _without_leaked(train, rows, metrics, statistics, criteria, pairs),
         "baselines": _baselines(train, rows, metrics, bootstrap),
@@ -177,7 +182,9 @@ def _baselines(
         for name, answers in baseline_answers(train, rows.examples).items()
     }
     compared = [metric for metric in metrics if metric.needs != "likelihood"] if answered else []
-    found: dict[str, Any] = figures_of(compared, statistics_of(compared, answered), bootstrap, ())["predictors"]
+    statistics, failed = statistics_of(compared, answered)
+    compared = [metric for metric in compared if metric.name not in failed]
+    found: dict[str, Any] = figures_of(compared, statistics, bootstrap, ())["predictors"]
     return found
 
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from graft.evaluation.bootstrap import Bootstrap, Interval
 from graft.evaluation.metrics import Metric, Predictions
-from graft.evaluation.metrics.base import Array
+from graft.evaluation.metrics.base import Array, MetricFailure
 
 Statistics = Mapping[str, Mapping[str, Array]]
 """By metric and predictor, the statistics of all rows."""
 
 
-def statistics_of(metrics: Sequence[Metric], predictions: Mapping[str, Predictions]) -> Statistics:
-    """Return what each metric counts in the rows of each predictor."""
-    return {
-        metric.name: {name: metric.checked_statistics(found) for name, found in predictions.items()}
-        for metric in metrics
-    }
+def statistics_of(
+    metrics: Sequence[Metric], predictions: Mapping[str, Predictions]
+) -> tuple[Statistics, dict[str, MetricFailure]]:
+    """Return what each metric counts in the rows of each predictor; and why those of a user's own that fail do."""
+    counted: dict[str, dict[str, Array]] = {}
+    failed: dict[str, MetricFailure] = {}
+    for metric in metrics:
+        try:
+            counted[metric.name] = {name: metric.checked_statistics(found) for name, found in predictions.items()}
+        except MetricFailure as error:
+            failed[metric.name] = error
+    return counted, failed
 
 
 def figures_of(
@@ -39,6 +46,8 @@ def figures_of(
     differences: list[dict[str, Any]] = []
     for metric in metrics:
         values = {name: bootstrap.values(metric, found) for name, found in statistics[metric.name].items()}
+        if not all(isfinite(value) for value, _ in values.values()):
+            continue  # a metric of a user's own that has no value on these rows alone
         for name, (value, samples) in values.items():
             figures = _rounded(bootstrap.interval(value, samples))
             predictors.setdefault(name, {})[metric.name] = {**figures, "n": len(statistics[metric.name][name])}

@@ -83,6 +83,20 @@ class WithoutLeakedRecord(Record):
     differences: list[DifferenceRecord] = Field(default_factory=list)
 
 
+class FailedMetricRecord(Record):
+    """A metric of the user's own that could not be computed.
+
+    Attributes:
+        error: What it raised, and where.
+        rows: The rows that it fails on, as file and line: the first of them.
+        count: How many there are; 0 where it is not for single rows.
+    """
+
+    error: str
+    rows: list[str] = Field(default_factory=list)
+    count: Count = 0
+
+
 class EvaluationDocument(Record):
     """evaluation.json: the metrics of each predictor on the same rows.
 
@@ -93,6 +107,7 @@ class EvaluationDocument(Record):
         normalize: What does not count when texts are compared: case, punctuation, blanks.
         metrics: What each metric says of itself; empty in documents of graft 0.1.
         notes: Sentences on the answers, such as how many differ from the reference only in letter case.
+        failed_metrics: Why metrics of the user's own are missing, by name.
         predictors: By predictor and metric: the value, its 95 % interval, and the number of rows.
         differences: Paired differences from the first predictor to each other.
         without_leaked: The figures without rows that the training data has, too, or nearly; None where there are none.
@@ -108,6 +123,7 @@ class EvaluationDocument(Record):
     normalize: list[str] = Field(default_factory=list)
     metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
+    failed_metrics: dict[str, FailedMetricRecord] = Field(default_factory=dict)
     predictors: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
     differences: list[DifferenceRecord] = Field(default_factory=list)
     without_leaked: WithoutLeakedRecord | None = None

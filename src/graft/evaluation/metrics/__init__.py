@@ -9,7 +9,9 @@ from typing import Any
 
 from graft.data.words import length_in_words
 from graft.errors import GraftError, Problems
-from graft.evaluation.metrics.base import Metric, Predictions, from_function
+from graft.evaluation.metrics.base import Metric, Predictions
+from graft.evaluation.metrics.costs import absolute_costs, cost_metric, names_costs
+from graft.evaluation.metrics.own import is_own, own_metric
 from graft.evaluation.metrics.structured import parsed
 from graft.evaluation.scripts import bleu_tokenizer
 from graft.registry import Registry, absolute_reference
@@ -19,8 +21,8 @@ __all__ = ["METRICS", "Metric", "Predictions", "default_metrics", "get_metric", 
 
 
 def _as_metric(name: str, found: object) -> object:
-    """Make a metric of a function of references and answers."""
-    return from_function(name.rpartition(":")[2], found) if callable(found) and not isinstance(found, Metric) else found
+    """Make a metric of a user's function or class."""
+    return own_metric(name.rpartition(":")[2], found) if is_own(found) else found
 
 
 _HERE = "graft.evaluation.metrics"
@@ -55,11 +57,15 @@ FEW_WORDS = 3
 
 
 def get_metric(name: str) -> Metric:
-    """Return a metric by its name or an alias (in any case), or a user's own by ``path/to/file.py:name``.
+    """Return a metric by its name or an alias (in any case).
+
+    A user's own is named ``path/to/file.py:name``, and a cost matrix ``name=costs.csv``.
 
     Raises:
         InputError: If there is none, with the nearest name.
     """
+    if names_costs(name):
+        return cost_metric(name)
     if ":" in name:
         return METRICS.get(name)
     key = name.lower()
@@ -119,7 +125,7 @@ def select_metrics(
         except GraftError as error:
             problems.found.extend(error.problems)
             continue
-        place = absolute_reference(name) if ":" in name else ""
+        place = _own_place(name)
         before, where = known.setdefault(metric.name, (None, place))
         known[metric.name] = (metric, where)
         if before is not None:
@@ -129,6 +135,8 @@ def select_metrics(
             continue
         if metric.needs == "choice" and not labels:
             problems.add(f"{metric.name} requires classes as answers, and these answers are not classes", "--metrics")
+        if metric.check_labels is not None and labels:
+            metric.check_labels(labels, problems)
         fitted = metric.fit(references, normalize)
         chosen.append(replace(fitted, reference=place) if place else fitted)
     if normalize and chosen and not any(metric.compares_text for metric in chosen):
@@ -136,6 +144,13 @@ def select_metrics(
         problems.add(f"--normalize {','.join(normalize)} is not used by {listed}", remedy="omit it, or add exact_match")
     problems.raise_if_any()
     return chosen
+
+
+def _own_place(name: str) -> str:
+    """Return how a user's own metric is found again from another working directory; empty for those of graft."""
+    if names_costs(name):
+        return absolute_costs(name)
+    return absolute_reference(name) if ":" in name else ""
 
 
 def default_metrics(references: Sequence[str], labels: Sequence[str] | None) -> list[str]:

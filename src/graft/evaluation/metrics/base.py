@@ -6,21 +6,22 @@ mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.errors import GraftError, InputError
+from graft.errors import GraftError, Problem, Problems
 from graft.evaluation.normalization import normalized
 from graft.inference.predictor import CompletionScore
 from graft.registry import place_in_extension
 from graft.runs.metric_info import Direction, MetricInfo, Need
 
-__all__ = ["Array", "Direction", "Metric", "Need", "Predictions", "from_function", "mean_metric", "ratio"]
+__all__ = ["Array", "Direction", "Metric", "MetricFailure", "Need", "Predictions", "mean_metric", "ratio"]
 
 Array = NDArray[np.float64]
 
@@ -65,6 +66,18 @@ class Predictions:
         return replace(self, references=list(map(clean, self.references)), answers=answers, alternatives=others)
 
 
+class MetricFailure(GraftError):
+    """A metric of the user's own cannot be computed; what else was measured stays.
+
+    Attributes:
+        rows: The places of the rows that it fails on, from 0; empty where it is not for single rows.
+    """
+
+    def __init__(self, what: str, where: str = "", remedy: str = "", rows: Sequence[int] = ()) -> None:
+        super().__init__(Problem(what, where, remedy))
+        self.rows = tuple(rows)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric(MetricInfo):
     """A metric: its description (``MetricInfo``), and how it is computed.
@@ -76,7 +89,11 @@ class Metric(MetricInfo):
         by_class: Precision, recall, F1 and support of each class, for a metric that has classes.
         aliases: Other names that users may type.
         fitted: Makes the metric for the references of an evaluation, such as with the tokenizer for their script.
-        reference: How a user's own metric was named: ``path/to/file.py:name``. Empty for those of graft.
+        reference: How a user's own metric was named: ``path/to/file.py:name`` or ``name=costs.csv``. Empty for those of
+            graft.
+        resample: For a metric that sums cannot give: statistics (n, k) and how often each resample has each row
+            (samples, n), to values of shape (samples,). ``value`` is not used then.
+        check_labels: Adds what does not fit the classes of an evaluation.
     """
 
     statistics: Callable[[Predictions], Array]
@@ -85,6 +102,8 @@ class Metric(MetricInfo):
     aliases: tuple[str, ...] = ()
     fitted: Callable[[Sequence[str]], Metric] | None = None
     reference: str = ""
+    resample: Callable[[Array, Array], Array] | None = None
+    check_labels: Callable[[Sequence[str], Problems], None] | None = None
 
     def fit(self, references: Sequence[str], normalize: Sequence[str] = ()) -> Metric:
         """Return the metric for an evaluation with these references.
@@ -103,22 +122,42 @@ class Metric(MetricInfo):
         """Return ``statistics``, (n, k), after a check of their shape.
 
         Raises:
-            InputError: If there is not one row of numbers for each row.
+            MetricFailure: If there is not one row of numbers for each row, or the code of an extension raises.
         """
-        found = np.asarray(self.statistics(predictions), dtype=float)
+        try:
+            found = np.asarray(self.statistics(predictions), dtype=float)
+        except GraftError:
+            raise
+        except Exception as error:  # whatever a user's metric may raise
+            place = place_in_extension(error)
+            if not place:
+                raise
+            what = f"the metric {self.name} cannot be computed: {type(error).__name__}: {error}"
+            raise MetricFailure(what, place, "correct its statistics") from error
         rows = len(predictions.references)
         if found.ndim != 2 or len(found) != rows:
             what = f"the statistics of the metric {self.name} have the shape {found.shape} for {rows} rows"
-            raise InputError(what, where="--metrics", remedy="return an array of shape (rows, k)")
+            raise MetricFailure(what, "--metrics", "return an array of shape (rows, k)")
         return found
 
-    def rows(self, predictions: Predictions) -> list[float]:
+    def total(self, statistics: Array) -> float:
+        """Return the value of all rows of ``statistics`` together."""
+        if self.resample is not None:
+            return float(self.resample(statistics, np.ones((1, len(statistics))))[0])
+        return float(self.value(statistics.sum(axis=0, keepdims=True))[0])
+
+    def resampled(self, statistics: Array, weights: Array) -> Array:
+        """Return the value of each resample (samples,); ``weights`` (samples, n) is how often it has each row."""
+        return self.value(weights @ statistics) if self.resample is None else self.resample(statistics, weights)
+
+    def rows(self, predictions: Predictions) -> list[float | None]:
         """Return the value of each row by itself, with four decimals."""
         return self.row_values(self.checked_statistics(predictions))
 
-    def row_values(self, statistics: Array) -> list[float]:
-        """Return the value of each row of ``statistics``, with four decimals."""
-        return [round(float(value), 4) for value in self.value(statistics)]
+    def row_values(self, statistics: Array) -> list[float | None]:
+        """Return the value of each row of ``statistics``, with four decimals; None where a row alone has none."""
+        values = (float(value) for value in self.value(statistics))
+        return [round(value, 4) if math.isfinite(value) else None for value in values]
 
 
 def ratio(sums: Array) -> Array:
@@ -143,54 +182,3 @@ def mean_metric(name: str, score: Callable[[str, str], float], **info: Any) -> M
         return np.array([[max(score(right, answer) for right in accepted), 1.0] for accepted, answer in pairs])
 
     return Metric(name=name, statistics=statistics, value=ratio, **info)
-
-
-def _constructed(name: str, cls: type[Any]) -> Any:
-    try:
-        return cls()
-    except Exception as error:  # whatever a user's constructor may raise
-        what = f"the metric {name} cannot be constructed: {type(error).__name__}: {error}"
-        raise InputError(what, remedy="name an object, or a class that takes no arguments") from error
-
-
-def from_function(name: str, function: Callable[[Sequence[str], Sequence[str]], Any]) -> Metric:
-    """Make a metric of a user's function, or of a class whose instances are called like one.
-
-    Args:
-        name: The metric's name.
-        function: Takes all references and all answers, and returns a number for each row; the metric is their mean.
-            Of several right answers to a row it gets the first.
-            Its attributes ``title``, ``direction``, ``digits``, … describe the metric as those of ``MetricInfo`` do.
-
-    Raises:
-        InputError: If an attribute has a value that no metric can have.
-    """
-    if isinstance(function, type):
-        function = _constructed(name, function)
-    described = {field.name for field in fields(MetricInfo)} - {"name", "needs"}
-    info = {key: getattr(function, key) for key in described if hasattr(function, key)}
-
-    def statistics(predictions: Predictions) -> Array:
-        """Return (n, 2): each row's number, and 1 to count it.
-
-        Raises:
-            InputError: If the function does not return one number for each row.
-            GraftError: If it raises, with the line of the user's file.
-        """
-        assert predictions.answers is not None
-        try:
-            numbers = np.asarray(function(list(predictions.references), list(predictions.answers)), dtype=float)
-        except Exception as error:  # whatever a user's function may raise
-            what = f"the metric {name} cannot be computed: {type(error).__name__}: {error}"
-            raise GraftError(what, where=place_in_extension(error), remedy="correct its function") from error
-        if numbers.shape != (len(predictions.references),):
-            raise InputError(
-                f"the metric {name} returned an array of shape {numbers.shape} for {len(predictions.references)} rows",
-                remedy="a metric takes (references, answers) and returns a list with one number for each row",
-            )
-        return np.stack([numbers, np.ones(len(numbers))], axis=1)
-
-    try:
-        return Metric(name=name, statistics=statistics, value=ratio, **info)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the metric {name} has an invalid description: {error}", where="--metrics") from None
