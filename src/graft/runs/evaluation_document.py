@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field
 
 from graft.documents import read_object
+from graft.runs.judgment_record import JudgmentsRecord
 from graft.runs.manifest import FigureRecord, SourceRecord
 from graft.runs.record import Count, Record, read_lines, validate
 
@@ -115,6 +116,7 @@ class EvaluationDocument(Record):
         confusion: By predictor: a row for each label, a column for each answer; a last column for other answers.
         classes: By predictor and class.
         endpoint: The server that is one of the predictors, if there is one.
+        judgments: What people said of the answers (``graft rate``), if anyone was asked.
     """
 
     data: SourceRecord = Field(default_factory=SourceRecord)
@@ -132,6 +134,7 @@ class EvaluationDocument(Record):
     confusion: dict[str, list[list[Count]]] = Field(default_factory=dict)
     classes: dict[str, dict[str, ClassRecord]] = Field(default_factory=dict)
     endpoint: EndpointRecord | None = None
+    judgments: JudgmentsRecord | None = None
 
 
 Likelihood = Annotated[list[float | bool], Field(min_length=3, max_length=3)]
