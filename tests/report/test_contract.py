@@ -46,7 +46,7 @@ def test_page_and_card_of_a_real_evaluation(tmp_path: Path) -> None:
     lines = "".join(json.dumps(row) + "\n" for row in found.predictions)
     (tmp_path / "predictions.jsonl").write_text(lines, encoding="utf-8")
     page = write_report(tmp_path).read_text(encoding="utf-8")
-    assert "The tuned model is better: accuracy 0.333 → 1.000" in page
+    assert "The tuned model is better: accuracy 0.333 → 1.000" in page.replace("\N{NO-BREAK SPACE}", " ")
     assert "40 rows that tuning fixed" in page and "0 rows that tuning broke" in page
     assert page.count('class="matrix"') == 2
     assert "| Accuracy | 0.333" in write_card(tmp_path).read_text(encoding="utf-8")

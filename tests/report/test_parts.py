@@ -16,7 +16,8 @@ from graft.report import format as words
 from graft.report import summary as facts
 from graft.report import svg
 from graft.report.card import card_data
-from graft.report.charts import Frame, loss_chart
+from graft.report.charts import loss_chart
+from graft.report.frame import Frame
 from graft.report.page import render
 from graft.report.row_changes import common_affixes, cut, find_changes, marked
 from graft.runs.view import Difference, Estimate, Loss, RunView

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from graft.report import svg
 from graft.report.format import figure, interval_text
+from graft.report.frame import Frame
+from graft.report.readings import Reading, readings
 from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Estimate, Loss
 
 LOG_FROM = 20.0
 """The ratio of the largest to the smallest loss from which the axis is logarithmic."""
 MOST_POINTS = 150
-"""Maximum number of points with a tooltip in a curve."""
+"""Maximum number of points of the training loss that are read under the pointer."""
 DENSE = 40
-"""Number of points from which a curve shows them only under the pointer."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The area of the curves, in pixels of the drawing."""
-
-    width: float
-    height: float
-    left: float = 46
-    right: float = 16
-    top: float = 14
-    bottom: float = 40
-
-    @property
-    def end(self) -> float:
-        """The x of the right end of the curves."""
-        return self.width - self.right
-
-    @property
-    def floor(self) -> float:
-        """The y of the x axis."""
-        return self.height - self.bottom
+"""Number of points from which a curve is drawn without dots."""
 
 
 def loss_chart(
@@ -66,13 +45,13 @@ def loss_chart(
         "Training and held-out loss",
         _describe(training, held_out, best) + (f" Overfitting starts at step {overfitting}." if overfitting else ""),
         _overfitting_span(overfitting, x, last, frame),
-        _axes(frame, x, y, x_ticks, y_ticks),
+        axes(frame, x, y, x_ticks, y_ticks),
         _best_line(best, x, y, frame),
         svg.path([(x(loss.step), y(loss.value)) for loss in training], "curve training"),
         svg.path([(x(loss.step), y(loss.value)) for loss in held_out], "curve held-out"),
-        *_points(training, x, y, "training", "training loss", 1.8),
-        *_points(held_out, x, y, "held-out", "held-out loss", 3.2),
+        *_dots(held_out, x, y, "held-out", 3.2),
         svg.circle(x(best.step), y(best.value), 6.5, "best-ring") if best else Markup(""),
+        *readings(_read(training, held_out), x, y, frame),
         class_=class_,
     )
 
@@ -85,7 +64,8 @@ def _loss_axis(low: float, high: float, frame: Frame) -> tuple[svg.Scale, list[f
     return svg.linear(marks[0], marks[-1], frame.floor, frame.top), marks
 
 
-def _axes(frame: Frame, x: svg.Scale, y: svg.Scale, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> Markup:
+def axes(frame: Frame, x: svg.Scale, y: svg.Scale, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> Markup:
+    """The axes of a chart over the steps, with their ticks and rules."""
     parts = [svg.line(frame.left, y(tick), frame.end, y(tick), "rule") for tick in y_ticks]
     parts += [svg.text(frame.left - 8, y(tick) + 4, figure(tick), "tick", "end") for tick in y_ticks]
     parts += [svg.text(x(tick), frame.floor + 17, figure(tick), "tick", "middle") for tick in x_ticks]
@@ -120,17 +100,21 @@ def _overfitting_span(step: int | None, x: svg.Scale, last: int, frame: Frame) -
     return span + label
 
 
-def _points(losses: Sequence[Loss], x: svg.Scale, y: svg.Scale, class_: str, name: str, radius: float) -> list[Markup]:
-    every = -(-len(losses) // MOST_POINTS) or 1
+def _dots(losses: Sequence[Loss], x: svg.Scale, y: svg.Scale, class_: str, radius: float) -> list[Markup]:
+    """A dot for each loss of a curve with few of them."""
+    return [svg.circle(x(loss.step), y(loss.value), radius, f"dot {class_}") for loss in losses if len(losses) <= DENSE]
+
+
+def _read(training: Sequence[Loss], held_out: Sequence[Loss]) -> list[Reading]:
+    """What is read at each step: the losses of it. Of many steps, some are left out, and none of the held-out loss."""
+    every = -(-len(training) // MOST_POINTS) or 1
+    by_step: dict[int, list[tuple[str, float, str]]] = {}
+    for losses, name, kind in ((training[::every], "training", "training"), (held_out, "held-out", "held-out")):
+        for loss in losses:
+            by_step.setdefault(loss.step, []).append((f"{name} {figure(loss.value)}", loss.value, kind))
     return [
-        svg.element(
-            "g",
-            svg.element("title", f"step {loss.step}: {name} {figure(loss.value)}"),
-            svg.circle(x(loss.step), y(loss.value), radius, f"dot {class_}"),
-            svg.circle(x(loss.step), y(loss.value), 9, "target"),
-            class_="point dense" if len(losses) > DENSE else "point",
-        )
-        for loss in losses[::every]
+        Reading(step, f"step {step:,}: {', '.join(words for words, _, _ in found)}", [(v, k) for _, v, k in found])
+        for step, found in sorted(by_step.items())
     ]
 
 

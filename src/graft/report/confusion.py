@@ -35,6 +35,14 @@ class Matrix:
     rows: list[tuple[str, list[Cell]]]
 
 
+class LabelMatrix(NamedTuple):
+    """Counts with their labels; an answer is None where answers outside of the labels are counted."""
+
+    labels: Sequence[str]
+    answers: Sequence[str | None]
+    counts: Sequence[Sequence[int]]
+
+
 class Figures(NamedTuple):
     """Precision, recall and F1 of a class, as text."""
 
@@ -64,6 +72,16 @@ def matrices(view: RunView) -> list[Matrix]:
     """Return a confusion matrix for each predictor; none with more than ``LARGEST`` labels."""
     found = _counts(view)
     return [_matrix(name, counts, view.labels) for name, counts in found] if len(view.labels) <= LARGEST else []
+
+
+def label_matrix(view: RunView, predictor: str) -> LabelMatrix | None:
+    """Return the counts of a predictor's answers by label; None without a matrix of it."""
+    counts = dict(_counts(view)).get(predictor)
+    if counts is None:
+        return None
+    width, labels = max(map(len, counts)), view.labels
+    answers = [*labels, *[None] * (width - len(labels))]
+    return LabelMatrix(labels, answers, [[*row, *[0] * (width - len(row))] for row in counts])
 
 
 def mistakes(view: RunView, most: int = 10) -> list[tuple[str, list[Mistake]]]:

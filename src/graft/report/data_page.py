@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from graft.data.checks import SEVERITIES, CheckedData, Finding
 from graft.data.personal import shown_text
-from graft.report.bars import Bar, bars
+from graft.report.bars import Bar, bars, full_bar
 from graft.report.checked_data import data_facts, data_title
 from graft.report.data_figures import Figure, distributions
 from graft.report.excerpts import Excerpt, excerpts
@@ -33,7 +33,7 @@ class Shown:
     view: FindingView
     excerpts: Sequence[Excerpt]
     charts: Sequence[tuple[str, Sequence[Markup]]]
-    tables: Sequence[tuple[str, Sequence[Bar]]]
+    tables: Sequence[tuple[str, Sequence[Bar], str]]
 
 
 def render_data_page(data: CheckedData, findings: Sequence[Finding], checks: Sequence[str]) -> str:
@@ -44,7 +44,7 @@ def render_data_page(data: CheckedData, findings: Sequence[Finding], checks: Seq
         findings: What was found, the gravest first.
         checks: The names of the checks that ran.
     """
-    rows, places = excerpts(data, findings), _places(data, findings)
+    rows, places, labels = excerpts(data, findings), _places(data, findings), _labels(data)
     shown = [_shown(finding, number, rows, places) for number, finding in enumerate(findings)]
     return render_page(
         "doctor.html.j2",
@@ -55,7 +55,8 @@ def render_data_page(data: CheckedData, findings: Sequence[Finding], checks: Seq
         facts=data_facts(data, checks, without_places, SIDE_TITLES),
         groups=[(severity, [each for each in shown if each.view.severity == severity]) for severity in SEVERITIES],
         distributions=[(figure, _drawn(figure, number)) for number, figure in enumerate(distributions(data))],
-        labels=_labels(data),
+        labels=bars(labels),
+        full_bar=full_bar(labels),
         MOST_BARS=MOST_BARS,
     )
 
@@ -80,7 +81,7 @@ def _shown(finding: Finding, number: int, rows: Mapping[str, Excerpt], places: I
         replace(shared(found), title=title, evidence=tuple(evidence)),
         [rows[key] for place in finding.rows[:5] if (key := f"{finding.side} {place}") in rows],
         [(name, _histogram(found, f"finding-{number}-{n}", name)) for n, (name, found) in enumerate(_charts(finding))],
-        [(name, bars(counts)[:MOST_BARS]) for name, counts in _tables(finding)],
+        [(name, bars(counts)[:MOST_BARS], full_bar(counts)) for name, counts in _tables(finding)],
     )
 
 
@@ -120,7 +121,7 @@ def _drawn(figure: Figure, number: int) -> list[Markup]:
     return histograms(figure.counts, figure.edges, f"figure-{number}", figure.title, figure.unit)
 
 
-def _labels(data: CheckedData) -> list[Bar]:
+def _labels(data: CheckedData) -> list[tuple[str, int]]:
     from graft.data.quality import label_counts
 
-    return bars(_counts(label_counts(data.train.examples))) if data.labels else []
+    return _counts(label_counts(data.train.examples)) if data.labels else []

@@ -48,17 +48,23 @@ def finding_of(
     return Finding(kind, severity, title, remedy=first, evidence=evidence, side="", further=tuple(further))
 
 
-def diagnose(view: RunView) -> list[Finding]:
-    """Return everything that was found, the gravest first."""
-    checks: tuple[Callable[[RunView], Iterator[Finding]], ...] = (_base, _health, _memory, _unlearned, _poor, _slow)
-    found = list(_ending(view))
+def diagnose(view: RunView, name: str | None = None) -> list[Finding]:
+    """Return everything that was found, the gravest first.
+
+    Args:
+        view: The run.
+        name: Its folder as one would type it; the path that it was read from when not given.
+    """
+    name = name or view.path.as_posix()
+    checks: tuple[Callable[[RunView], Iterator[Finding]], ...] = (_base, _memory, _unlearned, _poor, _slow)
+    found = [*_ending(view, name), *_health(view, name)]
     for check in checks:
         found += [finding for finding in check(view) if finding.kind not in {f.kind for f in found}]
     return gravest_first(replace(each, severity="note") if each.kind in NOTES else each for each in found)
 
 
-def _ending(view: RunView) -> Iterator[Finding]:
-    resume = usage.resume_command(view, view.path.as_posix())
+def _ending(view: RunView, name: str) -> Iterator[Finding]:
+    resume = usage.resume_command(view, name)
     if view.killed:
         full = _memory_evidence(view)
         yield finding_of(
@@ -97,8 +103,8 @@ def _base(view: RunView) -> Iterator[Finding]:
         yield finding_of(kind, title, (what,), remedies, "error" if kind == MISSING else "note")
 
 
-def _health(view: RunView) -> Iterator[Finding]:
-    patches = usage.patch_commands(view, view.path.as_posix())
+def _health(view: RunView, name: str) -> Iterator[Finding]:
+    patches = usage.patch_commands(view, name)
     for warning in view.warnings:
         title, _, rest = warning.message.partition(":")
         where = (f"noticed at step {warning.noticed}",) if warning.noticed else ()

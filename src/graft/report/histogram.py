@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from graft.report import svg
-from graft.report.charts import Frame
 from graft.report.format import figure
+from graft.report.frame import Frame
 
 FRAMES = {"wide": Frame(600, 190, left=52, bottom=36), "narrow": Frame(356, 190, left=46, right=10, bottom=36)}
 """For wide and for narrow windows; the style shows one of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,22 +12,30 @@ from markupsafe import Markup
 from graft.data.baselines import TFIDF, baseline_title
 from graft.files import write_whole
 from graft.report import summary, usage
-from graft.report.bars import bars
-from graft.report.charts import Frame, interval_plot, loss_chart
+from graft.report.bars import bars, full_bar
+from graft.report.base_weights import LINKED, MISSING
+from graft.report.changes_between import Compared, compared, judged
+from graft.report.charts import interval_plot, loss_chart
 from graft.report.confusion import class_rows, commonest_share, matrices, mistakes, with_classes
-from graft.report.finding_view import recorded_view
+from graft.report.curves import curves
+from graft.report.doctor import diagnose
+from graft.report.finding_view import found_view, recorded_view
 from graft.report.format import count, figure, interval_text, metric_of, probability, signed, when
+from graft.report.frame import Frame
 from graft.report.proof_sections import proofs
 from graft.report.row_changes import Changes, find_changes
+from graft.report.takeaways import takeaways
 from graft.report.templating import render_page
 from graft.runs.metric_info import MetricInfo
-from graft.runs.view import Difference, Estimate, Loss, RunView
+from graft.runs.view import Estimate, Loss, RunView
 from graft.shared_text import shared
 
 FIRST = 20
 """Changed rows that are shown; the others are folded."""
 MOST = 200
 """Maximum number of changed rows on the page; predictions.jsonl has all."""
+ELSEWHERE = frozenset(("interrupted", "failed", LINKED, MISSING))
+"""Findings that the page omits: how the run ended stands in its header, and what else the machine has is private."""
 STATUSES = {
     "finished": ("Finished", "good"),
     "evaluated": ("Evaluated", "good"),
@@ -62,9 +71,10 @@ class Hero:
 
     metric: str
     meaning: str
+    before_name: str
     before: ScoreCell | None
-    after: ScoreCell
     after_name: str
+    after: ScoreCell
     difference: ScoreCell | None
     verdict: str
     p: str
@@ -128,7 +138,10 @@ def _scores(view: RunView) -> dict[str, Any]:
         "baseline": any(metric.has_majority_baseline for metric in _metrics(view)),
         "columns": [*view.baselines, *view.predictors],
         "baselines": summary.BASELINES,
-        "scores": [_score_row(view, metric) for metric in view.metric_names],
+        "scores": [_score_row(view, metric, compared(view)) for metric in view.metric_names],
+        "judged_name": sides.after if (sides := compared(view)) else "",
+        "takeaways": takeaways(view),
+        "diagnosis": [found_view(each) for each in diagnose(view, usage.location(view)) if each.kind not in ELSEWHERE],
     }
 
 
@@ -140,9 +153,9 @@ def _learned(view: RunView) -> dict[str, dict[str, Estimate]]:
 def _training(view: RunView) -> dict[str, Any]:
     return {
         "losses": _loss_charts(view),
+        "curves": curves(view),
         "loss_rows": _loss_rows(view),
         "health": view.warnings,
-        "patches": usage.patch_commands(view),
         "training_facts": summary.training_facts(view),
     }
 
@@ -164,6 +177,7 @@ def _rows(view: RunView) -> dict[str, Any]:
         "change_lists": _change_lists(changes),
         "data_facts": shared(summary.data_facts(view)),
         "label_counts": bars(summary.label_counts(view)),
+        "full_bar": full_bar(summary.label_counts(view)),
         "warnings": shared(list(view.data.summary.warnings)),
         "findings": shared([recorded_view(finding) for finding in view.data.findings]),
     }
@@ -183,30 +197,33 @@ def _use(view: RunView) -> dict[str, Any]:
 
 
 def _headline(sentence: str) -> tuple[str, str]:
-    """What is said first, and the figures in brackets behind it; ``n = 571`` and ``95 %`` stay on one line."""
-    for sign in ("n = ", " %", "p < ", "p = "):
-        sentence = sentence.replace(sign, sign.replace(" ", "\N{NO-BREAK SPACE}"))
-    said, bracket, figures = sentence.partition(" (")
+    """What is said first, and the figures in brackets behind it; a number stays on the line of what is before it."""
+    said, bracket, figures = _unbroken(sentence).partition(" (")
     return said, f"({figures}" if bracket else ""
 
 
+def _unbroken(sentence: str) -> str:
+    """``sentence`` with no-break spaces before numbers, percent signs and arrows."""
+    return re.sub(r" (?=[+\N{MINUS SIGN}-]?\d|%|\N{RIGHTWARDS ARROW}|=|<)", "\N{NO-BREAK SPACE}", sentence)
+
+
 def _hero(view: RunView) -> Hero | None:
-    name = view.headline
-    after_name = next((name for name in ("tuned", *reversed(view.predictors)) if name in view.scores), None)
-    if name is None or after_name is None or name not in view.scores[after_name]:
+    name, sides = view.headline, compared(view)
+    if name is None or sides is None or name not in view.scores[sides.after]:
         return None
     metric = metric_of(view, name)
-    after = view.scores[after_name][name]
-    before = view.scores.get("base", {}).get(name) if after_name != "base" else None
-    difference = view.difference(name, "base", after_name)
+    after = view.scores[sides.after][name]
+    before = view.scores[sides.before].get(name) if sides.before else None
+    difference = sides.difference(view, name)
     return Hero(
         metric.heading,
         metric.meaning,
+        sides.before or "",
         _cell(metric, before) if before else None,
+        sides.after,
         _cell(metric, after),
-        after_name,
         ScoreCell(signed(metric, difference.value), interval_text(metric, difference)) if difference else None,
-        _judged(metric, difference),
+        judged(metric, difference),
         probability(difference.p) if difference else "",
         count(after.n),
     )
@@ -216,16 +233,16 @@ def _metrics(view: RunView) -> list[MetricInfo]:
     return [metric_of(view, name) for name in view.metric_names]
 
 
-def _score_row(view: RunView, name: str) -> ScoreRow:
+def _score_row(view: RunView, name: str, sides: Compared | None) -> ScoreRow:
     metric = metric_of(view, name)
     estimates = [values.get(name) for values in (*view.baselines.values(), *view.scores.values())]
-    difference = view.difference(name)
+    difference = sides.difference(view, name) if sides else None
     return ScoreRow(
         metric.heading,
         metric.meaning,
         [_cell(metric, estimate) if estimate else ScoreCell("", "") for estimate in estimates],
         ScoreCell(signed(metric, difference.value), interval_text(metric, difference)) if difference else None,
-        _judged(metric, difference),
+        judged(metric, difference),
         count(next((estimate.n for estimate in estimates if estimate), None)),
     )
 
@@ -234,19 +251,9 @@ def _cell(metric: MetricInfo, estimate: Estimate) -> ScoreCell:
     return ScoreCell(metric.figure(estimate.value), interval_text(metric, estimate))
 
 
-def _judged(metric: MetricInfo, difference: Difference | None) -> str:
-    """``better`` or ``worse`` where the interval of the difference leaves out zero, else ``open``."""
-    if difference is None or difference.low is None or difference.high is None:
-        return "open"
-    if difference.low <= 0 <= difference.high:
-        return "open"
-    rises = difference.low > 0
-    return "better" if rises != metric.lower_is_better else "worse"
-
-
 def _loss_charts(view: RunView) -> list[Markup]:
     """The same chart for wide and for narrow windows; the style shows one of them."""
-    frames = {"wide": Frame(600, 280), "narrow": Frame(356, 270, left=38, right=10)}
+    frames = {"wide": Frame(600, 290, top=24), "narrow": Frame(356, 280, left=38, right=10, top=24)}
     charts = [
         loss_chart(
             view.training_losses, view.held_out_losses, view.best, frame, f"loss-{name}", name, overfitting_since(view)

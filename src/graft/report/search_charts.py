@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from markupsafe import Markup
 
 from graft.report import svg
-from graft.report.charts import Frame
 from graft.report.format import duration
+from graft.report.frame import Frame
 from graft.report.search_axes import Axis, Tick, score_axis
 from graft.report.search_view import SearchView
 from graft.runs.manifest import TrialRecord
