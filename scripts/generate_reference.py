@@ -23,6 +23,7 @@ from graft import errors, events
 from graft.cli import main as command_line
 from graft.cli.help import EVERYWHERE
 from graft.config import (
+    BenchmarkSettings,
     ChatSettings,
     CheckSettings,
     DataSettings,
@@ -102,6 +103,7 @@ def _where_settings_are(name: str) -> str:
         "finetune": "[Settings](settings.md) lists its options.",
         "run": "[Settings](settings.md) lists what a workflow file and the command line take.",
         "evaluate": "Options: [graft evaluate](settings.md#graft-evaluate).",
+        "benchmark": "Options: [graft benchmark](settings.md#graft-benchmark).",
         "chat": "Options: [graft chat](settings.md#graft-chat).",
         "doctor": "Options: [graft doctor](settings.md#graft-doctor).",
         "prepare": "Options: [graft prepare](settings.md#graft-prepare).",
@@ -180,6 +182,10 @@ These are refused, unless their value asks for nothing:
 The settings of Model and Comparison, those of Data that say which rows and columns, and:
 
 {settings_table(own_fields(EvaluateSettings, ModelSettings, EvaluationSettings, DataSettings) | _chosen(EvaluateSettings, "max_eval_samples"))}
+
+## graft benchmark
+
+{settings_table(own_fields(BenchmarkSettings, HubSettings))}
 
 ## graft doctor
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from graft.commands.benchmark import BenchmarkSettings
 from graft.commands.data_passes import data_of
+from graft.commands.speed import SpeedSettings
 from graft.config import EvaluateSettings, FinetuneSettings, GenerateAdapterSettings, Settings, setting
 from graft.config.types import Pairs
 from graft.errors import GateError, InputError, Problems
@@ -189,15 +189,15 @@ class GenerateAdapterPass(ModelPass):
 class BenchmarkPass(ModelPass):
     """Measures speed, load time and memory of the model on this machine; leaves it as it is for the next pass."""
 
-    Config = BenchmarkSettings
+    Config = SpeedSettings
     takes = (*MODELS, "bundle")
     leaves = "same"
 
     def run(self, artifact: Path | None, context: Context) -> Path:
         """Measure the model that the settings name, or that of the pass before."""
-        from graft.commands.benchmark import benchmark, in_words
+        from graft.commands.speed import in_words, measure_speed
 
-        document = benchmark(self._model(artifact), self.settings, context.output)
+        document = measure_speed(self._model(artifact), self.settings, context.output)
         context.reporter.note(in_words(document))
         return artifact if artifact is not None else context.output
 

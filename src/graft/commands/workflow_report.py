@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from graft.commands.benchmark import FILE as BENCHMARK
-from graft.commands.benchmark import in_words
 from graft.commands.data_passes import PREPARE
 from graft.commands.passes import PASSES
+from graft.commands.speed import FILE as BENCHMARK
+from graft.commands.speed import in_words
 from graft.documents import read_object
 from graft.errors import InputError
 from graft.evaluation.table import verdict

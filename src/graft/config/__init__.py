@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from graft.config.adapters import GenerateAdapterSettings
 from graft.config.base import Settings, build, option_names, setting
+from graft.config.benchmark import BenchmarkSettings, BenchmarkTaskSettings
 from graft.config.chat import ChatSettings
 from graft.config.common import (
     DataSettings,
@@ -41,6 +42,8 @@ from graft.config.types import Listed, Pairs, Template, split_paths
 __all__ = [
     "IN_WORDS",
     "SECRET",
+    "BenchmarkSettings",
+    "BenchmarkTaskSettings",
     "BundleSettings",
     "ChatSettings",
     "CheckSettings",

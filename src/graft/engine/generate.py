@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, StoppingCriteriaList
 
 from graft.engine.attention import packed
 from graft.engine.kernels import kernels_for
@@ -20,6 +20,7 @@ from graft.models.families import positions
 
 Progress = Callable[[int, int], None]
 Ids = Sequence[int]
+IsDone = Callable[[Sequence[int]], bool]
 ROWS_AT_ONCE = 64
 TOKENS_AT_ONCE = 8192
 
@@ -32,6 +33,7 @@ def generate(
     eos_ids: Collection[int],
     pad_id: int,
     progress: Progress | None = None,
+    is_done: IsDone | None = None,
 ) -> list[list[int]]:
     """Continue each prompt by the most likely token, up to an end token or the limit.
 
@@ -42,6 +44,7 @@ def generate(
         eos_ids: Tokens that end an answer; they are omitted from it.
         pad_id: A token for padding where batches are padded.
         progress: Called with the prompts done and their number, after each batch.
+        is_done: Whether an answer, as its token ids so far, ends here, as at a stop sequence.
 
     Returns:
         New token ids for each prompt, in order.
@@ -64,11 +67,11 @@ def generate(
             if most < 1:
                 answers: list[list[int]] = [[] for _ in rows]
             elif not packable:
-                answers = _plain(model, rows[0], most, set(eos_ids), pad_id)
+                answers = _plain(model, rows[0], most, set(eos_ids), pad_id, is_done)
             elif by_kernels:
-                answers = _by_kernels(model, rows, most, set(eos_ids))
+                answers = _by_kernels(model, rows, most, set(eos_ids), is_done)
             else:
-                answers = _packed(model, rows, most, set(eos_ids))
+                answers = _packed(model, rows, most, set(eos_ids), is_done)
         for index, answer in zip(batch, answers, strict=True):
             found[index] = answer
         done += len(batch)
@@ -97,7 +100,12 @@ were written before; returns their logits (rows, vocabulary)."""
 
 
 def _write(
-    logits: torch.Tensor, advance: Advance, max_new_tokens: int, eos_ids: set[int], rows: int
+    logits: torch.Tensor,
+    advance: Advance,
+    max_new_tokens: int,
+    eos_ids: set[int],
+    rows: int,
+    is_done: IsDone | None,
 ) -> list[list[int]]:
     answers: list[list[int]] = [[] for _ in range(rows)]
     alive = list(range(rows))
@@ -106,6 +114,8 @@ def _write(
         going = [place for place, token in enumerate(tokens) if token not in eos_ids]
         for place in going:
             answers[alive[place]].append(tokens[place])
+        if is_done is not None:
+            going = [place for place in going if not is_done(answers[alive[place]])]
         if not going or step == max_new_tokens - 1:
             break
         alive = [alive[place] for place in going]
@@ -113,7 +123,9 @@ def _write(
     return answers
 
 
-def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
+def _by_kernels(
+    model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int], is_done: IsDone | None
+) -> list[list[int]]:
     """As ``_packed``, where each new token reads the cache of its row and copies nothing."""
     prefix, nodes, batch = _prompts(prompts)
     lengths = [len(node.tokens) for node in nodes]
@@ -136,10 +148,12 @@ def _by_kernels(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    return _write(first, advance, max_new_tokens, eos_ids, len(prompts))
+    return _write(first, advance, max_new_tokens, eos_ids, len(prompts), is_done)
 
 
-def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int]) -> list[list[int]]:
+def _packed(
+    model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: set[int], is_done: IsDone | None
+) -> list[list[int]]:
     first, cache, mask = _prefill(model, prompts)
     device = mask.device
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
@@ -162,7 +176,7 @@ def _packed(model: Any, prompts: Sequence[Ids], max_new_tokens: int, eos_ids: se
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    return _write(first, advance, max_new_tokens, eos_ids, len(prompts))
+    return _write(first, advance, max_new_tokens, eos_ids, len(prompts), is_done)
 
 
 class _Prefilled(NamedTuple):
@@ -217,8 +231,15 @@ def _rows(kept: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return kept[0][:, index].transpose(0, 1).contiguous()
 
 
-def _plain(model: Any, prompt: Ids, max_new_tokens: int, eos_ids: set[int], pad_id: int) -> list[list[int]]:
+def _plain(
+    model: Any, prompt: Ids, max_new_tokens: int, eos_ids: set[int], pad_id: int, is_done: IsDone | None
+) -> list[list[int]]:
     ids = torch.tensor([list(prompt)], device=model.device)
+
+    def ends(written: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        """Whether each row (1, tokens) is done, (1,): a stopping criterion of transformers."""
+        return torch.tensor([is_done is not None and is_done(written[0, len(prompt) :].tolist())], device=ids.device)
+
     output = model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
@@ -226,6 +247,7 @@ def _plain(model: Any, prompt: Ids, max_new_tokens: int, eos_ids: set[int], pad_
         do_sample=False,
         eos_token_id=sorted(eos_ids),
         pad_token_id=pad_id,
+        stopping_criteria=StoppingCriteriaList([ends]) if is_done is not None else None,
     )
     answer = output[0, len(prompt) :].tolist()
     ended = [place for place, token in enumerate(answer) if token in eos_ids]

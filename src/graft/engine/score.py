@@ -10,6 +10,7 @@ import torch
 from graft.engine.losses import packed_logits
 from graft.engine.packing import SHORTEST_PREFIX, Node, common_prefix, lay_out
 from graft.engine.patch import fused
+from graft.engine.prefix_batches import prefix_batches
 from graft.engine.support import supports
 
 Progress = Callable[[int, int], None]
@@ -38,6 +39,7 @@ def score(
     prompts: Sequence[Ids],
     completions: Sequence[Sequence[Ids]],
     progress: Progress | None = None,
+    by_prefix: bool = False,
 ) -> list[list[ScoredCompletion]]:
     """Score each prompt's completions.
 
@@ -46,6 +48,8 @@ def score(
         prompts: Token ids, at least one each.
         completions: For each prompt the token ids of its completions.
         progress: Called with the prompts done and their number, after each batch.
+        by_prefix: Whether prompts that begin alike are batched together, and not those of similar length: for prompts
+            of several kinds with long prefixes, such as few-shot examples.
 
     Returns:
         For each prompt a score per completion, in order.
@@ -54,7 +58,12 @@ def score(
     found: list[list[ScoredCompletion]] = [[] for _ in prompts]
     done = 0
     one_by_one = supports(model) is not None
-    for batch in _batches(prompts, completions, one_by_one):
+    if by_prefix and not one_by_one:
+        answers = [sum(map(len, each)) for each in completions]
+        batches = prefix_batches(prompts, answers, TOKENS_AT_ONCE, TARGETS_AT_ONCE)
+    else:
+        batches = _batches(prompts, completions, one_by_one)
+    for batch in batches:
         chosen = [prompts[i] for i in batch], [completions[i] for i in batch]
         with fused(model):
             scored = _plain(model, *chosen) if one_by_one else _packed(model, *chosen)

@@ -82,6 +82,53 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class TokenPredictor(Protocol):
+    """A predictor that also reads and writes token ids: what has prompts of its own, such as a benchmark, asks these.
+
+    Attributes:
+        name: As of a ``Predictor``.
+        tokenizer: A tokenizer of transformers.
+    """
+
+    name: str
+    tokenizer: Any
+
+    @property
+    def context_length(self) -> int | None:
+        """The number of tokens that the model reads; None where it is not known."""
+        ...
+
+    def generate_ids(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        is_done: Callable[[Sequence[int]], bool] | None = None,
+        progress: Progress | None = None,
+    ) -> list[list[int]]:
+        """Continue prompts by greedy decoding.
+
+        Args:
+            prompts: Token ids, at least one each.
+            max_new_tokens: The maximum number of tokens in an answer.
+            is_done: Whether an answer, as its token ids so far, ends here.
+            progress: Called after each batch.
+
+        Returns:
+            For each prompt the token ids of its answer, without an end token.
+        """
+        ...
+
+    def score_ids(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[Sequence[int]]],
+        progress: Progress | None = None,
+    ) -> list[list[CompletionScore]]:
+        """Compute how likely completions are, as token ids, after prompts of at least one token each."""
+        ...
+
+
 def can_score(predictor: Predictor) -> bool:
     """Return whether ``predictor`` computes likelihoods: all do that do not say otherwise."""
     return bool(getattr(predictor, "can_score", True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -68,6 +68,40 @@ class TorchPredictor:
         with evaluation_mode(self.model, self.within) as model:
             found = score(model, prompts, answers, progress)
         return [[CompletionScore(*scored) for scored in row] for row in found]
+
+    def generate_ids(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        is_done: Callable[[Sequence[int]], bool] | None = None,
+        progress: Progress | None = None,
+    ) -> list[list[int]]:
+        """Return greedy answers to prompts of token ids, as ``TokenPredictor`` says."""
+        from graft.engine import generate
+
+        with evaluation_mode(self.model, self.within) as model:
+            pad = self.tokenizer.pad_token_id
+            return generate(model, prompts, max_new_tokens, self.ends(), pad, progress, is_done)
+
+    def score_ids(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[Sequence[int]]],
+        progress: Progress | None = None,
+    ) -> list[list[CompletionScore]]:
+        """Return likelihoods of token ids; a prefix that many prompts share is computed once for a batch of them."""
+        from graft.engine import score
+
+        with evaluation_mode(self.model, self.within) as model:
+            found = score(model, prompts, completions, progress, by_prefix=True)
+        return [[CompletionScore(*scored) for scored in row] for row in found]
+
+    @property
+    def context_length(self) -> int | None:
+        """The number of tokens that the model reads, by its configuration; None where that does not say."""
+        config = getattr(self.model.config, "text_config", None) or self.model.config
+        named = (getattr(config, name, None) for name in ("n_positions", "max_position_embeddings", "n_ctx"))
+        return next((int(found) for found in named if found is not None), None)
 
     def _check_lengths(self, examples: Sequence[Example], lengths: Sequence[int]) -> None:
         check_lengths(examples, lengths, positions(self.model.config))

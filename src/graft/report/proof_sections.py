@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graft.report.benchmark_section import benchmark_content
 from graft.runs.view import RunView
 from graft.shared_text import shared
 
@@ -27,7 +28,9 @@ class ProofSection:
     content: Callable[[RunView], Mapping[str, Any] | None]
 
 
-SECTIONS: Sequence[ProofSection] = ()
+SECTIONS: Sequence[ProofSection] = (
+    ProofSection("benchmarks", "Benchmarks", "section_benchmarks.html.j2", benchmark_content),
+)
 
 
 def proofs(view: RunView) -> list[dict[str, Any]]:

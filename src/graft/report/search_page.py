@@ -18,7 +18,7 @@ from graft.report.search_parallel import parallel
 from graft.report.search_table import trials_csv
 from graft.report.search_view import SearchView, bounds, cut, facts, verdict, written
 from graft.report.templating import render_page
-from graft.runs.evaluation_document import DifferenceRecord
+from graft.runs.difference_record import DifferenceRecord
 from graft.runs.manifest import TrialRecord
 from graft.runs.view import number
 from graft.shared_text import shared

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field
 
 from graft.documents import read_object
+from graft.runs.benchmark_record import BenchmarksRecord
+from graft.runs.difference_record import DifferenceRecord
 from graft.runs.judgment_record import JudgmentsRecord
 from graft.runs.manifest import FigureRecord, SourceRecord
 from graft.runs.record import Count, Record, read_lines, validate
@@ -15,18 +17,6 @@ from graft.runs.record import Count, Record, read_lines, validate
 EVALUATION = "evaluation.json"
 PREDICTIONS = "predictions.jsonl"
 METRICS = "metrics.jsonl"
-
-
-class DifferenceRecord(Record):
-    """How much higher the predictor ``to`` scores than ``from``, paired by row, with its 95 % interval and p."""
-
-    metric: str
-    before: str = Field(alias="from")
-    after: str = Field(alias="to")
-    value: float
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
 
 
 class ClassRecord(Record):
@@ -117,6 +107,7 @@ class EvaluationDocument(Record):
         classes: By predictor and class.
         endpoint: The server that is one of the predictors, if there is one.
         judgments: What people said of the answers (``graft rate``), if anyone was asked.
+        benchmarks: What ``graft benchmark`` measured.
     """
 
     data: SourceRecord = Field(default_factory=SourceRecord)
@@ -135,6 +126,7 @@ class EvaluationDocument(Record):
     classes: dict[str, dict[str, ClassRecord]] = Field(default_factory=dict)
     endpoint: EndpointRecord | None = None
     judgments: JudgmentsRecord | None = None
+    benchmarks: BenchmarksRecord | None = None
 
 
 Likelihood = Annotated[list[float | bool], Field(min_length=3, max_length=3)]

@@ -24,7 +24,7 @@ from graft.runs.workflow_manifest import KEPT
 LOCK = ".lock"
 PATIENCE = 0.5
 """Seconds to wait for the lock: `graft show` holds it for a moment to see whether the run is running."""
-PARTS = ("data", "model", "adapter", "checkpoints", "logs")
+PARTS = ("data", "model", "adapter", "checkpoints", "logs", "benchmarks")
 FILES = (
     MANIFEST,
     "config.yaml",

@@ -11,8 +11,8 @@ from typing import Any
 
 from graft.data.baselines import baseline_title
 from graft.documents import NotPermitted
+from graft.runs.difference_record import DifferenceRecord
 from graft.runs.evaluation_document import (
-    DifferenceRecord,
     EvaluationDocument,
     MetricsRecord,
     PredictionRecord,

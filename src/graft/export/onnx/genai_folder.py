@@ -99,6 +99,7 @@ class _GraphConfig(Record):
 
 class _GenaiModel(Record):
     eos_token_id: int | list[int]
+    context_length: Annotated[int, Field(ge=1, le=2**40)] | None = None
 
 
 class _GenaiConfig(Record):
@@ -126,6 +127,16 @@ def end_tokens(folder: Path) -> set[int]:
     file = folder / GENAI_CONFIG
     listed = validate(_GenaiConfig, read_object(file), str(file)).model.eos_token_id
     return set(listed if isinstance(listed, list) else [listed])
+
+
+def context_length(folder: Path) -> int | None:
+    """The number of tokens that the model reads, from genai_config.json; None where that does not say.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    file = folder / GENAI_CONFIG
+    return validate(_GenaiConfig, read_object(file), str(file)).model.context_length
 
 
 def finish_tokenizer(folder: Path, tokenizer: Any, ends: Collection[int], share_buffer: bool = True) -> None:

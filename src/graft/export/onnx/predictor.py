@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from graft.data.tokenize import candidate_token_ids, prompt_token_ids
 from graft.errors import InputError
 from graft.export.bundle_task import bundle_tokenizer
 from graft.export.onnx.adapter_prompt import end_ids, template_of, with_template
-from graft.export.onnx.genai_folder import GENAI_CONFIG, adapter_file, end_tokens
+from graft.export.onnx.genai_folder import GENAI_CONFIG, adapter_file, context_length, end_tokens
 from graft.export.onnx.session import Ids, OnnxSession
 from graft.inference.predictor import CompletionScore, Progress
 from graft.runs.manifest import MANIFEST, BundleManifest, read_bundle
@@ -45,6 +45,7 @@ class OnnxPredictor:
     def __init__(self, name: str, runtime: Runtime, tokenizer: Any, ends: Collection[int]) -> None:
         self.name, self.runtime, self.tokenizer, self.ends = name, runtime, tokenizer, set(ends)
         self.renderer = Renderer(tokenizer)
+        self.context_length: int | None = None
 
     @classmethod
     def open(cls, folder: Path, adapter: str | None = None) -> OnnxPredictor:
@@ -72,7 +73,9 @@ class OnnxPredictor:
         manifest = read_bundle(folder) if (folder / MANIFEST).is_file() else BundleManifest()
         prompt = manifest.prompt_of(manifest.default_adapter if adapter is None else adapter)
         tokenizer = with_template(self.tokenizer, template_of(folder, prompt))
-        return OnnxPredictor(self.name, self.runtime, tokenizer, end_ids(folder, prompt, tokenizer))
+        found = OnnxPredictor(self.name, self.runtime, tokenizer, end_ids(folder, prompt, tokenizer))
+        found.context_length = context_length(folder)
+        return found
 
     def generate(self, examples: Sequence[Example], max_new_tokens: int, progress: Progress | None = None) -> list[str]:
         """The greedy answers, rendered and tokenized by transformers' tokenizer as for the PyTorch model."""
@@ -88,6 +91,22 @@ class OnnxPredictor:
         """The likelihood of each completion, rendered and tokenized as for the PyTorch model."""
         prompts = [prompt_token_ids(example, self.renderer) for example in examples]
         return self.runtime.score(prompts, candidate_token_ids(examples, completions, self.renderer), progress)
+
+    def generate_ids(
+        self,
+        prompts: Sequence[Ids],
+        max_new_tokens: int,
+        is_done: Callable[[Sequence[int]], bool] | None = None,
+        progress: Progress | None = None,
+    ) -> list[list[int]]:
+        """The greedy answers to prompts of token ids; they go on to an end token, whatever ``is_done`` says."""
+        return self.runtime.generate(prompts, max_new_tokens, self.ends, progress)
+
+    def score_ids(
+        self, prompts: Sequence[Ids], completions: Sequence[Sequence[Ids]], progress: Progress | None = None
+    ) -> list[list[CompletionScore]]:
+        """The likelihood of token ids after token ids."""
+        return self.runtime.score(prompts, completions, progress)
 
     def text(self, ids: Sequence[int]) -> str:
         """An answer's tokens as text."""

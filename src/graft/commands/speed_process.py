@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from graft.commands.benchmark import BenchmarkSettings
+from graft.commands.speed import SpeedSettings
 from graft.data.example import AnswerExample, ClassExample, Example, Origin
 from graft.errors import GraftError, InputError
 from graft.hardware.machine import peak_memory_mb
@@ -34,14 +34,14 @@ def main() -> int:
     without_telemetry()
     import_module("graft.commands.open_predictors")  # before the clock starts: libraries are loaded once for any model
     try:
-        print(json.dumps(_measured(given.pop("name"), BenchmarkSettings(**given))))
+        print(json.dumps(_measured(given.pop("name"), SpeedSettings(**given))))
     except GraftError as error:
         print(error.problems[0].what, file=sys.stderr)
         return 1
     return 0
 
 
-def _measured(name: str, settings: BenchmarkSettings) -> dict[str, Any]:
+def _measured(name: str, settings: SpeedSettings) -> dict[str, Any]:
     began = time.perf_counter()
     predictor, writes = _loaded(name, settings)
     loaded = time.perf_counter() - began
@@ -70,7 +70,7 @@ def _row(text: str, number: int, writes: bool) -> Example:
     return AnswerExample(({"role": "user", "content": text},), "", origin) if writes else ClassExample(text, "", origin)
 
 
-def _loaded(name: str, settings: BenchmarkSettings) -> tuple[Predictor, bool]:
+def _loaded(name: str, settings: SpeedSettings) -> tuple[Predictor, bool]:
     """The tuned model of a run, the model, or the bundle with an adapter; and whether it writes text.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Task benchmarks by EleutherAI's lm-evaluation-harness, asked through graft's own predictors."""
