@@ -161,5 +161,9 @@ class Unshared:
 
     def __call__(self, text: str) -> str:
         """Return ``text`` without the shared parts, and no longer than ``LONGEST``."""
+        return self.of_any_length(text)[:LONGEST]
+
+    def of_any_length(self, text: str) -> str:
+        """Return ``text`` without the shared parts."""
         text = text.removeprefix(self.before)
-        return (text.removesuffix(self.after) if self.after else text)[:LONGEST]
+        return text.removesuffix(self.after) if self.after else text

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from graft.data.baselines import baseline_answers
+from graft.data.baselines import baseline_answers, text_answers
 from graft.data.classes import SPELLING, folded_label
 from graft.data.example import Example
 from graft.data.example_set import ExampleSet
@@ -15,7 +15,7 @@ from graft.errors import InputError
 from graft.evaluation.bootstrap import Bootstrap
 from graft.evaluation.criteria import Criteria
 from graft.evaluation.failed_metrics import failure_notes, failure_records, kept_metrics
-from graft.evaluation.figures import Statistics, figures_of, statistics_of
+from graft.evaluation.figures import Statistics, differences_from, figures_of, statistics_of
 from graft.evaluation.leaked import leaked_rows
 from graft.evaluation.metrics import Metric, Predictions, select_metrics
 from graft.evaluation.metrics.classes import confusion, per_class
@@ -36,7 +36,8 @@ class Evaluation:
             (sentences on the answers), ``failed_metrics`` (those of the user's own that raise), ``predictors``
             (value, 95 % interval and n of each metric), ``differences`` (paired, from one predictor to another),
             ``without_leaked`` (both without the rows that the training data has; None where it has none of them),
-            ``baselines`` (scores to beat), and for classes ``confusion`` and ``classes``.
+            ``baselines`` (scores to beat), ``baseline_differences`` (paired, from each baseline to each predictor), and
+            for classes ``confusion`` and ``classes``.
         predictions: The lines of predictions.jsonl. ``likelihoods`` are, by predictor, the log-likelihood in nats, the
             tokens, and whether it is the greedy answer, of each of ``labels``, or without labels of the reference.
     """
@@ -64,7 +65,7 @@ def evaluate(
         pairs: The differences to compute, as names of predictors, the most important first; None takes those from the
             first predictor to each other.
         train: The training rows, if they are known: the scores are also computed without the rows that are among
-            them, and where answers are classes, baselines learn from them.
+            them, and baselines learn from them.
 
     Raises:
         InputError: If there are no rows, or a metric is unknown or does not fit.
@@ -94,7 +95,7 @@ def evaluate(
         **({"failed_metrics": failure_records(failed, rows.examples)} if failed else {}),
         **figures_of(metrics, statistics, bootstrap, pairs),
         "without_leaked": _without_leaked(train, rows, metrics, statistics, criteria, pairs),
-        "baselines": _baselines(train, rows, metrics, bootstrap),
+        **_baselines(train, rows, metrics, statistics, bootstrap),
         **_classes(found, metrics, rows),
     }
     return Evaluation(document, _prediction_lines(rows.examples, found, metrics, statistics))
@@ -172,20 +173,28 @@ def _without_leaked(
 
 
 def _baselines(
-    train: ExampleSet | None, rows: EvaluationRows, metrics: Sequence[Metric], bootstrap: Bootstrap
+    train: ExampleSet | None,
+    rows: EvaluationRows,
+    metrics: Sequence[Metric],
+    statistics: Statistics,
+    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    """Return ``baselines`` of evaluation.json: scores to beat, in the metrics that need no likelihoods."""
-    if train is None or not rows.has_classes:
-        return {}
+    """Return ``baselines`` and ``baseline_differences`` of evaluation.json, in the metrics without likelihoods."""
+    if rows.has_classes:
+        answers = {} if train is None else baseline_answers(train, rows.examples)
+    else:
+        answers = text_answers([] if train is None else train, rows.examples)
     answered = {
-        name: Predictions(rows.references, answers, answers, rows.labels, alternatives=rows.alternatives)
-        for name, answers in baseline_answers(train, rows.examples).items()
+        name: Predictions(rows.references, given, given, rows.labels, alternatives=rows.alternatives)
+        for name, given in answers.items()
     }
     compared = [metric for metric in metrics if metric.needs != "likelihood"] if answered else []
-    statistics, failed = statistics_of(compared, answered)
+    known, failed = statistics_of(compared, answered)
     compared = [metric for metric in compared if metric.name not in failed]
-    found: dict[str, Any] = figures_of(compared, statistics, bootstrap, ())["predictors"]
-    return found
+    return {
+        "baselines": figures_of(compared, known, bootstrap, ())["predictors"],
+        "baseline_differences": differences_from(compared, known, statistics, bootstrap),
+    }
 
 
 def _classes(predictions: Mapping[str, Predictions], metrics: Sequence[Metric], rows: EvaluationRows) -> dict[str, Any]:

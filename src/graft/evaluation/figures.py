@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from math import isfinite
 from typing import Any
 
@@ -53,10 +54,38 @@ def figures_of(
             predictors.setdefault(name, {})[metric.name] = {**figures, "n": len(statistics[metric.name][name])}
         first, *others = values
         for before, after in [(first, name) for name in others] if pairs is None else pairs:
-            (then, earlier), (now, later) = values[before], values[after]
-            difference = bootstrap.difference(now - then, later - earlier)
-            differences.append({"metric": metric.name, "from": before, "to": after, **_rounded(difference)})
+            found = _paired(values[before], values[after], bootstrap)
+            differences.append({"metric": metric.name, "from": before, "to": after, **found})
     return {"predictors": predictors, "differences": differences}
+
+
+def differences_from(
+    metrics: Sequence[Metric], before: Statistics, after: Statistics, bootstrap: Bootstrap
+) -> list[dict[str, Any]]:
+    """Return the paired differences from each predictor of ``before`` to each of ``after``, as ``figures_of`` does.
+
+    Args:
+        metrics: The metrics.
+        before: The statistics of some predictors.
+        after: The statistics of others, on the same rows.
+        bootstrap: The resamples of these rows.
+    """
+    found = []
+    for metric in metrics:
+        earlier, later = (
+            {name: bootstrap.values(metric, rows) for name, rows in side[metric.name].items()}
+            for side in (before, after)
+        )
+        for (a, then), (b, now) in product(earlier.items(), later.items()):
+            if not (isfinite(then[0]) and isfinite(now[0])):
+                continue
+            found.append({"metric": metric.name, "from": a, "to": b, **_paired(then, now, bootstrap)})
+    return found
+
+
+def _paired(before: tuple[float, Array], after: tuple[float, Array], bootstrap: Bootstrap) -> dict[str, float]:
+    (then, earlier), (now, later) = before, after
+    return _rounded(bootstrap.difference(now - then, later - earlier))
 
 
 def _rounded(interval: Interval) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from graft.data.baselines import baseline_title
 from graft.evaluation.metrics import metric_info
+from graft.evaluation.unbeaten import against_baselines, best_value, clause, judged, unbeaten
 from graft.runs.metric_info import MetricInfo
 
 FEW_ROWS = 30
@@ -38,7 +39,19 @@ def to_beat(document: Document) -> str:
     figures = [
         f"{baseline_title(name)} {_with_interval(metric, f[metric.name])}" for name, f in baselines if metric.name in f
     ]
-    return f"Scores to beat ({metric.label}): {', '.join(figures)}." if figures else ""
+    model = judged_predictor(document)
+    left = [
+        f" From {baseline_title(one.name)} to {model}: {_difference(metric, one.difference)}."
+        for one in unbeaten(against_baselines(document, metric, model))
+    ]
+    return f"Scores to beat ({metric.label}): {', '.join(figures)}.{''.join(left)}" if figures else ""
+
+
+def judged_predictor(document: Document) -> str:
+    """Return the name of the predictor that the verdict is on."""
+    metric = metric_names(document)[0]
+    difference = next((d for d in document["differences"] if d["metric"] == metric), None)
+    return str(difference["to"] if difference else next(iter(document["predictors"])))
 
 
 def metric_names(document: Document) -> list[str]:
@@ -70,7 +83,11 @@ def p_text(p: float) -> str:
 
 
 def headline(document: Document) -> dict[str, Any]:
-    """Return the manifest's scores: the first metric's value for each predictor, n, the difference's interval and p."""
+    """Return the manifest's scores: the first metric's value for each predictor, n, the difference's interval and p.
+
+    Where there are baselines, ``baselines`` has their values, and ``unbeaten`` those that the model is not proven to
+    be better than.
+    """
     metric = metric_names(document)[0]
     found: dict[str, Any] = {"metric": metric}
     for name, figures in document["predictors"].items():
@@ -79,23 +96,30 @@ def headline(document: Document) -> dict[str, Any]:
         if difference["metric"] == metric:
             found |= {name: difference[name] for name in ("low", "high", "p")}
             break
+    beaten = against_baselines(document, metric_info(document, metric), judged_predictor(document))
+    if beaten:
+        found["baselines"] = {one.name: one.value for one in beaten}
+        found["unbeaten"] = [one.name for one in unbeaten(beaten)]
     return found
 
 
 def verdict(document: Document) -> str:
-    """Return one sentence on the headline: better, worse, or not measurably different."""
+    """Return one sentence on the headline: better, worse, or not measurably different; also than the baselines."""
     metric = metric_info(document, metric_names(document)[0])
     predictors = document["predictors"]
     difference = next((d for d in document["differences"] if d["metric"] == metric.name), None)
+    beaten = against_baselines(document, metric, judged_predictor(document))
+    worse = clause(beaten)
     if difference is None:
         only, figures = next(iter(predictors.items()))
         found = figures[metric.name]
-        return f"{only}: {metric.label} {_with_interval(metric, found)}, n = {found['n']}."
+        than = f" It is {worse}: {best_value(beaten, metric)}." if worse else ""
+        return f"{only}: {metric.label} {_with_interval(metric, found)}, n = {found['n']}.{than}"
     before, after = (predictors[difference[side]][metric.name] for side in ("from", "to"))
     change = f"{metric.figure(before['value'])} → {metric.figure(after['value'])}"
     few = "" if before["n"] >= FEW_ROWS else " That is too few rows for a reliable result."
-    than = " than the run that it continues" if difference["from"] == "previous" else ""
-    judgment = _judgment(metric, difference, than)
+    judgment = _judgment(metric, difference, bool(beaten), worse)
+    change = ", ".join(filter(None, (change, best_value(beaten, metric))))
     return (
         f"The {difference['to']} model is {judgment}: {metric.label} {change} (95 % interval of "
         f"the difference {_bounds(metric, difference)}, {p_text(difference['p'])}), n = {before['n']}.{few}"
@@ -122,7 +146,23 @@ def without_leaked(document: Document) -> str:
     return f"{what}. Without them: {metric.label} {scores}{change}, n = {rest:,}."
 
 
-def _judgment(metric: MetricInfo, difference: Mapping[str, Any], than: str) -> str:
-    if difference["low"] <= 0 <= difference["high"]:
-        return f"not measurably different{than.replace(' than ', ' from ', 1)}"
-    return f"{'better' if (difference['value'] < 0) == metric.lower_is_better else 'worse'}{than}"
+_PREDICTORS = {"base": "its base", "previous": "the run that it continues"}
+
+
+def _judgment(metric: MetricInfo, difference: Mapping[str, Any], has_baselines: bool, unbeaten: str) -> str:
+    """Return ``better than its base, but not measurably better than TF-IDF``.
+
+    Args:
+        metric: The headline.
+        difference: The difference from another predictor.
+        has_baselines: Whether there are baselines.
+        unbeaten: What the model is not better than, of these.
+    """
+    found = judged(metric, difference)
+    other = _PREDICTORS.get(difference["from"], difference["from"])
+    named = has_baselines or difference["from"] == "previous"
+    link = {"open": " from ", "better": " than ", "worse": " than "}[found]
+    said = {"open": "not measurably different"}.get(found, found) + (f"{link}{other}" if named else "")
+    if unbeaten:
+        return f"{said}, {'but' if found == 'better' else 'and'} {unbeaten}"
+    return f"{said} and the baselines" if has_baselines and found == "better" else said

@@ -193,7 +193,7 @@ def _scores(view: RunView) -> str:
     lines.append(f"\n{markdown(summary.judged_on(view))}; 95 % intervals in brackets, differences paired by row.")
     leaked = summary.without_leaked(view)
     lines += [f"\n{markdown(leaked)}"] if leaked else []
-    lines += [f"\n{summary.BASELINES}"] if view.baselines else []
+    lines += [f"\n{summary.baselines_note(view)}"] if view.baselines else []
     lines += [f"\n{markdown(without_places(note))}" for note in view.evaluation.notes]
     return "## Scores\n\n" + "\n".join(lines)
 

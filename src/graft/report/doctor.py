@@ -9,6 +9,7 @@ from typing import Any
 
 from graft.data.baselines import TFIDF
 from graft.data.checks import Finding, Severity
+from graft.evaluation.unbeaten import unbeaten
 from graft.report import summary, usage
 from graft.report.base_weights import MISSING, dependence
 from graft.report.confusion import commonest_share
@@ -156,19 +157,22 @@ def _poor(view: RunView) -> Iterator[Finding]:
     beaten = commonest is not None and tuned is not None and tuned.value <= commonest
     cheap = view.evaluation.baselines.get(TFIDF, {}).get(metric)
     below = cheap is not None and tuned is not None and tuned.value <= cheap.value and not info.lower_is_better
-    if gain_low > 0 and not beaten and not below:
+    left = unbeaten(summary.beaten_baselines(view))
+    if gain_low > 0 and not beaten and not below and not left:
         return
     evidence, remedies = [summary.sentence(view)], []
     if beaten and commonest is not None:
         evidence.append(f"always predicting the most frequent label reaches {info.figure(commonest)}")
     if below and cheap is not None:
         evidence.append(f"TF-IDF with logistic regression, trained in seconds, reaches {info.figure(cheap.value)}")
+    if left:
+        evidence.append(summary.to_beat(view))
     for said, remedy in _reasons(view, tuned.n if tuned else None):
         evidence.append(said)
         remedies.append(remedy)
     title = "the tuned model is not measurably better than its base"
     if gain_low > 0:
-        title = "the tuned model is not better than a baseline that costs seconds"
+        title = "the tuned model is better than its base, and not better than a baseline that costs seconds"
     yield finding_of("poor_results", title, tuple(evidence), (*dict.fromkeys(remedies), *_USUAL))
 
 

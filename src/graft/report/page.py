@@ -137,7 +137,7 @@ def _scores(view: RunView) -> dict[str, Any]:
         "commonest": commonest_share(view),
         "baseline": any(metric.has_majority_baseline for metric in _metrics(view)),
         "columns": [*view.baselines, *view.predictors],
-        "baselines": summary.BASELINES,
+        "baselines": summary.baselines_note(view),
         "scores": [_score_row(view, metric, compared(view)) for metric in view.metric_names],
         "judged_name": sides.after if (sides := compared(view)) else "",
         "takeaways": takeaways(view),

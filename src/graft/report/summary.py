@@ -8,7 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from graft.config import FinetuneSettings
+from graft.data.baselines import COPIED, MOST_COMMON, TFIDF
 from graft.evaluation import table
+from graft.evaluation.unbeaten import Beaten, against_baselines
 from graft.models.license import commercial_use
 from graft.report.finding_view import recorded_view
 from graft.report.format import count, duration, figure, listed, megabytes, metric_of, share, took, when
@@ -57,10 +59,25 @@ def sentence(view: RunView) -> str:
     return "This run has no records: the folder has no manifest and no evaluation."
 
 
-BASELINES = (
-    "Scores to beat: the most common answer of the training rows, and TF-IDF of words with logistic regression, "
-    "trained on them in seconds."
-)
+_BASELINES = {
+    MOST_COMMON: "the most common answer of the training rows",
+    TFIDF: "TF-IDF of words with logistic regression, trained on them in seconds",
+    COPIED: "the input as it is, without what all inputs share",
+}
+
+
+def baselines_note(view: RunView) -> str:
+    """Return a sentence on what the baselines of a run are; empty where there are none."""
+    said = [_BASELINES.get(name, name) for name in view.evaluation.baselines]
+    return f"Scores to beat: {', and '.join(said)}." if said else ""
+
+
+def beaten_baselines(view: RunView) -> list[Beaten]:
+    """Return how the tuned model compares with each baseline in the headline, the best baseline first."""
+    if view.headline is None:
+        return []
+    document, metric = view.evaluation.document(), metric_of(view, view.headline)
+    return against_baselines(document, metric, table.judged_predictor(document))
 
 
 def to_beat(view: RunView) -> str:

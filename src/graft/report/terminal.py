@@ -67,6 +67,7 @@ def run_summary(run: Path) -> dict[str, Any]:
         "without_leaked": evaluation.get("without_leaked"),
         "baselines": evaluation.get("baselines", {}),
         "differences": evaluation.get("differences", []),
+        "baseline_differences": evaluation.get("baseline_differences", []),
         "fixed": len(changes.fixed) if changes else None,
         "broken": len(changes.broken) if changes else None,
         "data": view.data.document(),

@@ -102,7 +102,9 @@ class EvaluationDocument(Record):
         predictors: By predictor and metric: the value, its 95 % interval, and the number of rows.
         differences: Paired differences from the first predictor to each other.
         without_leaked: The figures without rows that the training data has, too, or nearly; None where there are none.
-        baselines: Scores to beat, as ``predictors``: of the most common answer in the training rows, and of TF-IDF.
+        baselines: Scores to beat, as ``predictors``: of the most common answer in the training rows, of TF-IDF, and for
+            texts of the copied input.
+        baseline_differences: Paired differences from each baseline to each predictor.
         confusion: By predictor: a row for each label, a column for each answer; a last column for other answers.
         classes: By predictor and class.
         endpoint: The server that is one of the predictors, if there is one.
@@ -121,6 +123,7 @@ class EvaluationDocument(Record):
     differences: list[DifferenceRecord] = Field(default_factory=list)
     without_leaked: WithoutLeakedRecord | None = None
     baselines: dict[str, dict[str, FigureRecord]] = Field(default_factory=dict)
+    baseline_differences: list[DifferenceRecord] = Field(default_factory=list)
     lower_is_better: list[str] = Field(default_factory=list)
     confusion: dict[str, list[list[Count]]] = Field(default_factory=dict)
     classes: dict[str, dict[str, ClassRecord]] = Field(default_factory=dict)

@@ -165,13 +165,18 @@ class ExtensionRecord(Record):
 
 
 class HeadlineRecord(Record):
-    """The first metric of the evaluation: the value of each predictor (as further keys), and the difference."""
+    """The first metric of the evaluation: the value of each predictor (as further keys), and the difference.
+
+    ``baselines`` are the scores to beat, and ``unbeaten`` those of them that the model is not proven to be better than.
+    """
 
     metric: str
     n: Count | None = None
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    baselines: dict[str, float] | None = None
+    unbeaten: list[str] | None = None
 
 
 class RunManifest(Record):
