@@ -80,7 +80,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "adapters": {"method": "adapters"},
     "full": {"method": "full"},
 }
-STEPS = 4
 TIME_LIMIT = 900
 
 
@@ -135,6 +134,8 @@ def worker(task: str, settings: dict[str, Any]) -> dict[str, Any]:
     from graft.hardware.machine import peak_memory_mb
     from graft.planning.settings import finetune_settings
 
+    settings = dict(settings)
+    with_time = settings.pop("with_time")
     plan = command.plan(finetune_settings(settings))
     if task == "estimate":
         from graft.hardware.machine import memory_mb
@@ -142,12 +143,13 @@ def worker(task: str, settings: dict[str, Any]) -> dict[str, Any]:
 
         began, runtime = time.process_time(), memory_mb().used_by_process
         found = counted_or_guessed(plan)
-        memory, spent = memory_of(plan, found, runtime), time_of(plan, found)
+        memory = memory_of(plan, found, runtime)
+        spent = time_of(plan, found) if with_time else None
         return {
             "memory_mb": memory.peak,
             "phases": vars(memory),
-            "step_seconds": spent.step.cpu,
-            "busy": spent.busy,
+            "step_seconds": None if spent is None else spent.step.cpu,
+            "busy": None if spent is None else spent.busy,
             "took": round(time.process_time() - began, 1),
         }
     from graft.training.trainer import GraftTrainer
@@ -182,7 +184,8 @@ def measure(name: str, method: str, given: argparse.Namespace, folder: Path) -> 
         "data_files": [str(rows)],
         "output_path": str(folder / "run"),
         "per_device_train_batch_size": given.rows,
-        "max_steps": STEPS,
+        "max_steps": given.steps,
+        "with_time": not given.memory,
         "save_strategy": "no",
         "evaluate": False,
         "eval_steps": 100,
@@ -226,6 +229,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--rows", type=int, default=4, help="rows of a batch")
     parser.add_argument("--tokens", type=int, default=240, help="about the tokens of a row")
+    parser.add_argument("--steps", type=int, default=4, help="optimizer steps of a training; the first is not timed")
+    parser.add_argument("--memory", action="store_true", help="estimate no time, which depends on what else runs")
     parser.add_argument("--folder", type=Path, help="where models are made (default: a temporary folder)")
     add_output(parser)
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)

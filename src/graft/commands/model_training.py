@@ -37,7 +37,8 @@ def prepared_model(plan: RunPlan, loaded: Any = None) -> Any:
         if plan.parent.opened.adapter is not None:
             return model
     elif model is None:
-        model = load_for(plan.task, plan.encoding, plan.base, plan.settings.seed)
+        seed = plan.settings.seed
+        model = load_for(plan.task, plan.encoding, plan.base, seed, to_quantize=method.quantizes)
     return method.prepare(model, config_of(plan.settings, method.Config), plan.settings.seed, new_heads(model))
 
 

@@ -16,6 +16,7 @@ from graft.export.bundle_task import bundle_labels
 from graft.export.target import target_of
 from graft.inference.llama_cpp import is_installed, require
 from graft.inference.predictor import Predictor, Within
+from graft.methods.adapter_folder import is_quantized
 from graft.methods.recorded import base_context, load_tuned, method_of
 from graft.models.base import Opened, open_model_settings, untuned_if_here
 from graft.progress import Reporter
@@ -94,7 +95,7 @@ class OpenModel:
         task, encoding, opened, run = self.task, self.encoding, self.opened, self.run
         seed = (run.manifest.seed or 0) if run is not None else 0
         reporter.note(f"loading {opened.name}")
-        model = load_for(task, encoding, opened.base, seed)
+        model = load_for(task, encoding, opened.base, seed, to_quantize=is_quantized(opened.adapter))
         within = None
         if opened.adapter is not None:
             method = method_of(opened)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from graft.engine.kernels import kernels
+from graft.hardware.heap import glibc, release_heap
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """mallopt's parameters (mallopt(3))."""
@@ -31,10 +30,10 @@ def memory_kept() -> Iterator[None]:
     if _kept.get():
         yield
         return
-    glibc = _glibc()
-    if glibc:
-        glibc.mallopt(MMAP_THRESHOLD, LARGEST)
-        glibc.mallopt(TRIM_THRESHOLD, KEPT)
+    heap = glibc()
+    if heap:
+        heap.mallopt(MMAP_THRESHOLD, LARGEST)
+        heap.mallopt(TRIM_THRESHOLD, KEPT)
     token = _kept.set(True)
     try:
         yield
@@ -43,13 +42,6 @@ def memory_kept() -> Iterator[None]:
         library = kernels()
         if library:
             library.release_workspace()
-        if glibc:
-            glibc.mallopt(TRIM_THRESHOLD, USUAL)
-            glibc.malloc_trim(0)
-
-
-def _glibc() -> ctypes.CDLL | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "gnu_get_libc_version") and hasattr(library, "malloc_trim") else None
+        if heap:
+            heap.mallopt(TRIM_THRESHOLD, USUAL)
+            release_heap()

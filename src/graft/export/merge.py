@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from graft.errors import InputError
 from graft.export.merge_check import MergeCheck
 from graft.methods import METHODS
-from graft.methods.adapter_folder import base_format, load_adapter, read_config
+from graft.methods.adapter_folder import base_format, is_quantized, load_adapter, read_config
 from graft.methods.merge import why_unmergeable
 from graft.methods.recorded import load_tuned, method_of
 from graft.models.adapter_config import CONFIG
@@ -35,7 +35,9 @@ def load_judged(source: ExportSource) -> Any:
         InputError: If the model does not load, or the adapter does not fit it.
     """
     run = source.run
-    model = load_for(source.task, source.encoding, source.base, (run.manifest.seed or 0) if run is not None else 0)
+    seed = (run.manifest.seed or 0) if run is not None else 0
+    quantized = is_quantized(source.adapter)
+    model = load_for(source.task, source.encoding, source.base, seed, to_quantize=quantized)
     if source.adapter is not None and base_format(source.adapter) == "nf4":
         # PEFT would round what it merges to NF4 again, and bitsandbytes' layers can be on another device than the rest.
         return load_adapter(model, source.adapter, as_float=True).eval()

@@ -11,6 +11,7 @@ from typing import Any
 
 from graft.documents import read_object
 from graft.errors import GraftError, InputError, reason_of
+from graft.hardware.heap import release_heap
 from graft.methods.base import C, Method, write_folder
 from graft.methods.merge import mergeable
 from graft.models.adapter_config import CONFIG, WEIGHTS, check_patterns, read_adapter_config
@@ -112,6 +113,11 @@ def base_format(adapter: Path) -> str | None:
     return "int4" if record.get("format") == "MatMulNBits" else str(record.get("format")).lower()
 
 
+def is_quantized(adapter: Path | None) -> bool:
+    """Whether there is an adapter folder, and the base is quantized before the adapter is put over it."""
+    return adapter is not None and not is_bottleneck(adapter) and read_record(adapter) is not None
+
+
 def load_adapter(model: Any, path: Path, trainable: bool = False, as_float: bool = False) -> Any:
     """Put the adapter in ``path`` over ``model``, which is quantized first if the adapter was trained so.
 
@@ -141,6 +147,7 @@ def load_adapter(model: Any, path: Path, trainable: bool = False, as_float: bool
     tuned = mergeable(_load_peft(model, path, trainable))
     if record is not None:
         tuned.quantization = record
+        release_heap()  # PEFT looks at each layer's weight, which is unpacked for it
     return tuned
 
 

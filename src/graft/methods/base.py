@@ -42,6 +42,8 @@ class Method(Protocol[C]):
     """Whether the base's own weights are trained, so that they need gradients and optimizer states."""
     trains_new_tokens: bool = False
     """Whether ``prepare`` trains the rows of the embeddings in ``model.new_token_ids``."""
+    quantizes: bool = False
+    """Whether ``prepare`` quantizes the base, which then comes as ``graft.models.stored.load_to_quantize`` loads it."""
     mergeable: bool = False
     """Whether ``merge`` gives one plain model, which export needs."""
 

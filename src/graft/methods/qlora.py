@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graft.config import setting
+from graft.hardware.heap import release_heap
 from graft.methods.adapter_folder import RECORD, save_adapter
 from graft.methods.layers import check_names, trained_whole
 from graft.methods.lora import LoraConfig, LoraMethod
@@ -35,6 +36,7 @@ class Qlora(LoraMethod[QloraConfig]):
     help = "LoRA on a frozen 4-bit base"
     Config = QloraConfig
     loads_with: Literal["peft", "transformers", "graft"] = "graft"
+    quantizes = True
 
     def prepare(self, model: Any, config: QloraConfig, seed: int, heads: Sequence[str] = ()) -> Any:
         """A ``PeftModel`` over ``model``, whose linear layers are replaced by quantized ones.
@@ -49,6 +51,7 @@ class Qlora(LoraMethod[QloraConfig]):
         record = quantize_base(model.requires_grad_(False), config.quantization, trained_whole(config, heads) or ())
         tuned = super().prepare(model, config, seed, heads)
         tuned.quantization = record
+        release_heap()  # PEFT looks at each layer's weight, which is unpacked for it
         return tuned
 
     def save(self, model: Any, run_folder: Path) -> None:

@@ -11,8 +11,9 @@ from graft.errors import InputError
 from graft.methods.adapter_folder import read_record
 from graft.methods.int4_linear import Int4Linear
 from graft.methods.layers import linear_layers
-from graft.models.base import load_model, open_run_or_model
+from graft.models.base import open_run_or_model
 from graft.models.int4 import BLOCK, Int4Weight, sha256_of_weights
+from graft.models.stored import load_to_quantize, to_float32
 
 INT4 = {"format": "MatMulNBits", "bits": 4, "block_size": BLOCK, "symmetric": True, "rounding": "nearest"}
 NF4 = {"format": "nf4"}
@@ -38,6 +39,7 @@ def quantize_base(model: Any, wanted: str, kept: Collection[str] = ()) -> dict[s
     if chosen_format(wanted) == "nf4":
         from graft.methods.nf4 import to_nf4
 
+        to_float32(model)
         to_nf4(model, names)
         return {**NF4, "layers": names}
     to_int4(model, names)
@@ -64,6 +66,7 @@ def quantize_as_recorded(model: Any, record: Mapping[str, Any], where: str, as_f
     if record["format"] == NF4["format"]:
         from graft.methods.nf4 import round_to_nf4, to_nf4
 
+        to_float32(model)
         (round_to_nf4 if as_float else to_nf4)(model, record["layers"])
         return
     to_int4(model, record["layers"])
@@ -76,7 +79,7 @@ def quantize_as_recorded(model: Any, record: Mapping[str, Any], where: str, as_f
 
 
 def to_int4(model: Any, names: Collection[str]) -> None:
-    """Quantize the layers called ``names`` in place, and let go of the file that they were loaded from."""
+    """Quantize the layers called ``names`` in place; what else there is becomes float32, and the file is let go of."""
     shared = _embeddings_of_the_head(model)
     for name in names:
         parent, _, leaf = name.rpartition(".")
@@ -84,9 +87,8 @@ def to_int4(model: Any, names: Collection[str]) -> None:
         setattr(owner, leaf, Int4Linear.of(getattr(owner, leaf)))
     head = model.get_output_embeddings()
     if shared is not None and isinstance(head, Int4Linear):
-        shared.weight.data = head.weight.to(shared.weight.dtype)
-    for parameter in model.parameters():  # a single one that still lies in the mapped file would hold all of it
-        parameter.data = parameter.data.clone()
+        shared.weight.data = head.weight
+    to_float32(model)
 
 
 def _embeddings_of_the_head(model: Any) -> Any:
@@ -120,7 +122,7 @@ def shipped_weights(run_or_adapter: Path) -> dict[str, Int4Weight]:
         raise InputError(
             "this adapter was not trained on an int4 base", where=str(run_or_adapter), remedy="--method qlora"
         )
-    model = load_model(opened.base)
+    model = load_to_quantize(opened.base)
     quantize_as_recorded(model, record, str(run_or_adapter))
     return int4_weights(model)
 

@@ -12,6 +12,7 @@ from graft.data.inferred import InferredSetting
 from graft.data.sources import sha256_of
 from graft.errors import InputError, Problems
 from graft.methods import METHODS
+from graft.methods.adapter_folder import is_quantized
 from graft.methods.base import Method
 from graft.methods.layers import wants_all
 from graft.methods.recorded import adapter_options, check_trainable, method_of
@@ -86,8 +87,8 @@ def load_parent(parent: Parent, task: Task, encoding: Encoding, seed: int, train
     Raises:
         InputError: If it does not load, or the adapter does not fit the model.
     """
-    model = load_for(task, encoding, parent.opened.base, seed)
     adapter = parent.opened.adapter
+    model = load_for(task, encoding, parent.opened.base, seed, to_quantize=is_quantized(adapter))
     return model if adapter is None else method_of(parent.opened).load(model, adapter, trainable)
 
 

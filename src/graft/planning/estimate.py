@@ -25,11 +25,10 @@ SAMPLED = 200
 
 TRAINING_LIBRARIES_MB = 30
 """What a training imports and makes besides what a plan has in memory already: accelerate, the Trainer, checkpoints."""
-GAPS = {True: 1.1, False: 1.5}
-"""The heap's size over that of its tensors, by whether whole layers are computed: small pieces lie between the tensors
-of single operations, and gaps between them are not always filled. Measured on Linux with glibc 2.36."""
-HOLES = 1.0
-"""Of float32 weights that were converted to int4, the share that stays on the heap as gaps."""
+WHOLE_LAYER_GAPS, GAPS, UNPACKING_GAPS = 1.1, 1.5, 2.0
+"""The heap's size over that of a step's tensors: where whole layers are computed; else, since small pieces lie between
+the tensors of single operations, and gaps between them are not always filled; and where weights are unpacked into
+matrices that come and go between them. Measured on SmolLM2 on Linux with glibc 2.36."""
 CACHED_TOKENS, SCORED_TARGETS = 8192, 1024
 """The most tokens in the cache of a generation, and the most targets that are scored at once."""
 
@@ -78,16 +77,19 @@ def memory_of(plan: RunPlan, found: Footprint, runtime_mb: float | None = None) 
     runtime = (memory_mb().used_by_process if runtime_mb is None else runtime_mb) + TRAINING_LIBRARIES_MB
     states = state_bytes(plan.settings) * found.trained
     accumulated = 4 * found.trained if plan.training.accumulation > 1 else 0
-    gaps = GAPS[found.whole_layers]
+    gaps = _gaps(found)
     step = states + accumulated + found.copies + gaps * (found.step - found.copies)
     training = found.weights + max(step, states + gaps * found.evaluation)
-    loading = max(found.base, found.weights) + _in_files(plan)
-    if found.weights < found.base:  # what was converted to int4 leaves gaps, too
-        loading += found.weights
-        training += HOLES * (found.base - found.weights)
+    loading = found.loading + _in_files(plan)
     comparison = _comparison(plan, found) if plan.settings.evaluate and plan.data.eval else None
     parts = (None if part is None else round(runtime + part / 2**20) for part in (loading, training, comparison))
     return MemoryEstimate(*parts)  # type: ignore[arg-type]
+
+
+def _gaps(found: Footprint) -> float:
+    if found.weights < found.base:  # it is in int4
+        return UNPACKING_GAPS
+    return WHOLE_LAYER_GAPS if found.whole_layers else GAPS
 
 
 def _in_files(plan: RunPlan) -> int:
@@ -210,6 +212,7 @@ def _guessed(plan: RunPlan) -> Footprint:
     step = plan.training.batch_size * longest * token_megabytes(plan.base.text_config) * 2**20
     return Footprint(
         base=weights,
+        loading=weights,
         weights=weights,
         trained=shape.parameters if whole else shape.parameters // 50,
         parameters=shape.parameters,

@@ -21,7 +21,7 @@ from graft.engine.modules import takes_targets
 from graft.methods.base import trainable_parameters
 from graft.models.base import Base
 from graft.planning.live_memory import LiveMemory, counted, without_content
-from graft.planning.skeleton import bare_skeleton, prepared_skeleton
+from graft.planning.skeleton import bare_skeleton, is_loaded_as_stored, prepared_skeleton
 from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
 from graft.training.arguments import passed
@@ -51,6 +51,7 @@ class Footprint:
 
     Attributes:
         base: Of the base's weights in float32, each tied weight once.
+        loading: Of the weights at most while they are read and prepared, mapped files not counted.
         weights: Of the weights in training: base or its int4 form, and what the method adds.
         trained: The number of trained parameters.
         parameters: The number of all.
@@ -64,6 +65,7 @@ class Footprint:
     """
 
     base: int
+    loading: int
     weights: int
     trained: int
     parameters: int
@@ -111,6 +113,7 @@ def footprint(subject: Subject, batch: Rows, held_out: Rows = ()) -> Footprint:
     whole_layers, workspaces = made.whole_layers, made.workspaces
     return Footprint(
         base=made.base,
+        loading=made.loading,
         weights=made.weights,
         trained=trained,
         parameters=parameters,
@@ -146,6 +149,10 @@ class _Counted:
             _checkpoint(self.model)
         without_content(self.model)
         self.weights = LiveMemory().know(_tensors(self.model))
+        self.loading = max(self.base, self.weights)
+        if self.weights < self.base:  # it is quantized: layer by layer of what lies in the files, or of all in float32
+            kept = is_loaded_as_stored(subject.base, subject.task, subject.encoding)
+            self.loading = self.weights if kept else self.base + self.weights
         self.engine = engine_for(settings.engine, subject.precision, self.model, _own_loss(subject), objective)
         noise = bool(passed(settings).get("neftune_noise_alpha"))
         pad = subject.encoding.tokenizer.pad_token_id

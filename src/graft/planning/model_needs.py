@@ -21,8 +21,11 @@ TRAINING_MB = 700
 """Python, torch and the tokenizer."""
 FROZEN_BYTES, TRAINED_BYTES = 4, 18
 """Bytes of a weight in float32; of a trained one with AdamW's states, its gradient, and gaps on the heap."""
-SINGLE_OPERATIONS = 2
-"""How much more is kept, with the gaps between tensors, where kernels do not compute whole layers."""
+SINGLE_OPERATIONS, UNPACKED = 2, 2.7
+"""How much more is kept, with the gaps between tensors, where kernels do not compute whole layers; and where weights
+are unpacked for each operation, too."""
+QUANTIZED_BYTES, STORED_BYTES = 0.625, 2
+"""Bytes of a weight in int4 with its share of a scale, and in most models' files."""
 EXPORTED_BYTES = {"float32": 4.0, "float16": 2.0, "int8": 1.07, "int4": 0.66}
 """Bytes of a parameter in a bundle: blocks have scales, and embeddings stay longer than 4 bits."""
 SERVING_MB = 300
@@ -53,8 +56,8 @@ class ModelNeeds:
 def model_needs(config: Mapping[str, Any], parameters: int, kind: Kind, tokens: int = ROWS * ROW_TOKENS) -> ModelNeeds:
     """Estimate what a model takes.
 
-    QLoRA does not take less than LoRA: its base is loaded in float32 before it is quantized, the heap keeps that
-    memory, and no kernel computes its layers whole.
+    QLoRA keeps a nibble and a scale in 32 of each weight, and the embeddings in float32. No kernel computes its layers
+    whole, so that its steps take more than those of LoRA: it takes less where the weights are large beside a batch.
 
     Args:
         config: The configuration of the part that reads text.
@@ -63,20 +66,27 @@ def model_needs(config: Mapping[str, Any], parameters: int, kind: Kind, tokens: 
         tokens: The tokens of a training batch.
     """
     engine = engine_path(str(config.get("model_type") or ""), kind)
-    kept = single = tokens * token_megabytes(config)
+    kept = single = unpacked = tokens * token_megabytes(config)
     if engine == "whole layers":
         kept = tokens * _whole_layers_megabytes(ModelShape.of(config))
-        single = SINGLE_OPERATIONS * kept
+        single, unpacked = SINGLE_OPERATIONS * kept, UNPACKED * kept
     frozen = TRAINING_MB + FROZEN_BYTES * parameters / 1e6
     bundle = round(EXPORTED_BYTES["int4"] * parameters / 1e6) if kind == "causal" else None
     return ModelNeeds(
         lora_mb=round(frozen + kept),
-        qlora_mb=round(frozen + single) if kind == "causal" else None,
+        qlora_mb=round(TRAINING_MB + _quantized(config, parameters, unpacked)) if kind == "causal" else None,
         full_mb=round(TRAINING_MB + TRAINED_BYTES * parameters / 1e6 + single),
         run_mb=None if bundle is None else SERVING_MB + bundle,
         bundle_mb=bundle,
         engine=engine,
     )
+
+
+def _quantized(config: Mapping[str, Any], parameters: int, kept: float) -> float:
+    """MB over int4 weights and embeddings in float32: while the files are mapped and quantized, or in a step."""
+    shape = ModelShape.of(config)
+    weights = (QUANTIZED_BYTES * parameters + FROZEN_BYTES * shape.vocabulary * shape.hidden) / 1e6
+    return weights + max(kept, STORED_BYTES * parameters / 1e6)
 
 
 def engine_path(model_type: str, kind: Kind) -> str:

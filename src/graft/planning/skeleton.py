@@ -14,6 +14,7 @@ from graft.methods.qlora import Qlora
 from graft.models.base import Base
 from graft.models.int4 import BLOCK, Int4Weight
 from graft.models.load import CAUSAL, quiet
+from graft.models.stored import is_float32_but_for_parameters, stored_format
 from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
 from graft.tasks.load import new_heads
@@ -38,7 +39,7 @@ def auto_class(task: Task, headed: bool) -> Any:
     return getattr(transformers, task.auto_class if headed else CAUSAL)
 
 
-def bare_skeleton(base: Base, task: Task, encoding: Encoding) -> Any:
+def bare_skeleton(base: Base, task: Task, encoding: Encoding, dtype: str = "float32") -> Any:
     """The model that ``task`` loads of ``base``, on the meta device."""
     import torch
     from transformers.initialization import no_init_weights
@@ -46,11 +47,19 @@ def bare_skeleton(base: Base, task: Task, encoding: Encoding) -> Any:
     config = configuration(base, task, encoding)
     auto = auto_class(task, task.objective(encoding.label_space) is not None)
     with quiet(), no_init_weights(), torch.device("meta"):
-        model = auto.from_config(config, trust_remote_code=base.trust_remote_code, dtype=torch.float32)
+        model = auto.from_config(config, trust_remote_code=base.trust_remote_code, dtype=getattr(torch, dtype))
     model.tie_weights()
     model.config.pad_token_id = encoding.tokenizer.pad_token_id
     model.name_or_path = model.config._name_or_path = base.name
     return model
+
+
+def is_loaded_as_stored(base: Base, task: Task, encoding: Encoding) -> bool:
+    """Whether ``load_to_quantize`` leaves the weights of ``base`` in the number format of their files."""
+    stored = stored_format(base.path)
+    if stored is None or base.new_tokens or task.objective(encoding.label_space) is not None:
+        return False
+    return is_float32_but_for_parameters(bare_skeleton(base, task, encoding, stored))
 
 
 def prepared_skeleton(model: Any, settings: FinetuneSettings) -> Any:

@@ -7,11 +7,14 @@ from typing import Any
 
 from graft.files import write_whole
 from graft.models.base import Base, head_layers, load_model
+from graft.models.stored import load_to_quantize
 from graft.tasks.base import Task
 from graft.tasks.encoding import Encoding
 
 
-def load_for(task: Task, encoding: Encoding, base: Base, seed: int, dtype: str = "float32") -> Any:
+def load_for(
+    task: Task, encoding: Encoding, base: Base, seed: int, dtype: str = "float32", *, to_quantize: bool = False
+) -> Any:
     """Load the model that ``task`` needs.
 
     Args:
@@ -20,12 +23,13 @@ def load_for(task: Task, encoding: Encoding, base: Base, seed: int, dtype: str =
         base: The weights.
         seed: Initializes a head that the weights lack.
         dtype: The number format of the weights, by torch's name, or ``auto`` for that of the files.
+        to_quantize: Whether the base is quantized next, so that it may come as ``load_to_quantize`` gives it.
 
     Raises:
         InputError: If the model does not load.
     """
     if task.objective(encoding.label_space) is None:
-        return load_model(base, dtype=dtype)
+        return load_to_quantize(base) if to_quantize else load_model(base, dtype=dtype)
     model = load_model(base, task.auto_class, encoding.label_space.as_config(), dtype=dtype, seed=seed)
     model.config.pad_token_id = encoding.tokenizer.pad_token_id  # a causal model finds the end of a padded text by it
     return model
