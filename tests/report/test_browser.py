@@ -1,5 +1,5 @@
 """The page in a real browser, where there is one: nothing sticks out or is squeezed, nothing is blocked, no script
-runs."""
+but its own runs, and without that it can be read, too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
 
 # The page as it is, in a frame of a given width; the script is the wrapper's, measuring from outside.
 WRAPPER = """<!doctype html><meta charset="utf-8">
-<iframe style="border:0;width:{width}px;height:900px" srcdoc="{page}"></iframe>
+<iframe style="border:0;width:{width}px;height:900px" sandbox="{sandbox}" srcdoc="{page}"></iframe>
 <script>
 addEventListener("load", () => {{
   const inner = document.querySelector("iframe").contentDocument, page = inner.documentElement;
@@ -49,10 +50,14 @@ def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=True)
 
 
-def measure(report: Path, width: int, unfolded: bool, folder: Path) -> tuple[int, list[str], int, str]:
+def measure(
+    report: Path, width: int, unfolded: bool, folder: Path, scripts: bool = True
+) -> tuple[int, list[str], int, str]:
+    sandbox = "allow-same-origin allow-scripts" if scripts else "allow-same-origin"
     wrapper = folder / "wrapper.html"
     page = html.escape(report.read_text(encoding="utf-8"))
-    wrapper.write_text(WRAPPER.format(width=width, page=page, unfolded=str(unfolded).lower()), encoding="utf-8")
+    text = WRAPPER.format(width=width, page=page, unfolded=str(unfolded).lower(), sandbox=sandbox)
+    wrapper.write_text(text, encoding="utf-8")
     dumped = browse(wrapper, folder / "profile", "--dump-dom", f"--window-size={width + 100},900").stdout
     title = re.search(r"<title>(.*?)</title>", dumped, re.DOTALL)
     assert title, dumped[:500]
@@ -74,7 +79,7 @@ def with_baselines(run: Path) -> Path:
 def test_nothing_sticks_out(sample: Callable[[Path], Path], width: int, unfolded: bool, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    scroll_width, wide, opened, title = measure(write_report(sample(run)), width, unfolded, tmp_path)
+    scroll_width, wide, opened, title = measure(write_report(sample(run)), width, unfolded, tmp_path, unfolded)
     assert scroll_width <= width and wide == []
     assert bool(opened) == unfolded
     assert title != "owned"
@@ -87,3 +92,92 @@ def test_the_policy_lets_the_style_in_and_nothing_else(tmp_path: Path) -> None:
     seen = browse(report, tmp_path / "profile", "--dump-dom")
     assert "Content Security Policy" not in seen.stderr
     assert "<title>tone of tweets: fine-tuning report</title>" in seen.stdout
+
+
+# Types into the fields of the page and presses its buttons, and says what is then visible.
+DRIVER = """<!doctype html><meta charset="utf-8">
+<iframe style="border:0;width:1200px;height:900px" sandbox="{sandbox}" srcdoc="{page}"></iframe>
+<script>
+addEventListener("load", async () => {{
+  const inner = document.querySelector("iframe").contentDocument;
+  const visible = (sought) => [...inner.querySelectorAll(sought)].filter(e => e.offsetParent && e.checkVisibility());
+  const rows = () => visible("#rows ol.rows > li");
+  const choose = (control, value) => {{
+    control.value = value;
+    control.dispatchEvent(new inner.defaultView.Event("input", {{bubbles: true}}));
+  }};
+  const control = (name) => inner.querySelector(`[data-control="${{name}}"]`);
+  const kind = (name) => inner.querySelector(`input[value="${{name}}"]`).click();
+  const found = {{}};
+  {steps}
+  document.title = JSON.stringify(found);
+}});
+</script>"""
+
+
+def drive(report: Path, steps: str, folder: Path, scripts: bool = True) -> dict[str, Any]:
+    sandbox = "allow-same-origin allow-scripts" if scripts else "allow-same-origin"
+    wrapper, page = folder / "driver.html", html.escape(report.read_text(encoding="utf-8"))
+    wrapper.write_text(DRIVER.format(page=page, steps=steps, sandbox=sandbox), encoding="utf-8")
+    dumped = browse(wrapper, folder / "profile", "--dump-dom", "--virtual-time-budget=5000").stdout
+    title = re.search(r"<title>(.*?)</title>", dumped, re.DOTALL)
+    assert title, dumped[:500]
+    found: dict[str, Any] = json.loads(html.unescape(title[1]))
+    return found
+
+
+def test_changed_rows_are_searched_filtered_and_sorted(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    steps = """
+    found.first = [rows().length, visible("details.more > summary .of-all").length];
+    kind("broken"); found.broken = new Set(rows().map(r => r.className)).size === 1 && rows().length;
+    kind("all"); choose(control("search"), "SHAREWARE GRATITUDE"); found.none = rows().length;
+    choose(control("search"), "GRATITUDE food"); found.searched = rows().map(r => r.textContent.includes("#gratitude"));
+    found.said = control("count").textContent;
+    choose(control("search"), ""); choose(control("reference"), "neutral");
+    found.references = [...new Set(rows().map(r => r.dataset.reference))];
+    choose(control("reference"), ""); choose(control("sort"), "shortest");
+    found.lengths = rows().map(r => Number(r.dataset.length));
+    found.after = [rows().length, inner.querySelectorAll("#rows ol.rows > li").length];
+    """
+    found = drive(write_report(sample_run.classification(run)), steps, tmp_path)
+    assert found["first"] == [40, 1] and found["broken"] == 20 and found["none"] == 0
+    assert found["searched"] and all(found["searched"])
+    total = found["after"][1]
+    assert found["said"] == f"{len(found['searched'])} of {total} rows" and total > 100
+    assert found["references"] == ["neutral"]
+    assert found["lengths"] == sorted(found["lengths"]) and found["after"][0] == 40
+
+
+def test_rows_are_filtered_by_kind_without_the_script(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    steps = """
+    found.first = [rows().length, visible(".scripted, .copy").length, visible("pre.block").length > 2];
+    kind("fixed"); found.fixed = [rows().length, rows().every(r => r.matches(".is-fixed"))];
+    """
+    found = drive(write_report(sample_run.classification(run)), steps, tmp_path, scripts=False)
+    assert found == {"first": [40, 0, True], "fixed": [20, True]}
+
+
+def test_each_command_has_a_button_that_copies_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    steps = """
+    const blocks = visible("pre.block"), buttons = visible(".copyable > .copy");
+    found.buttons = [blocks.length, buttons.length];
+    const wait = () => new Promise(done => setTimeout(done, 300));
+    buttons[0].click();  // without a press of a person the browser refuses
+    await wait();
+    found.refused = [buttons[0].textContent, String(inner.getSelection())];
+    const clipboard = {writeText: async (text) => { found.text = text; }};
+    Object.defineProperty(inner.defaultView.navigator, "clipboard", {value: clipboard});
+    buttons[1].click();
+    await wait();
+    found.copied = buttons[1].textContent;
+    """
+    found = drive(write_report(sample_run.classification(run)), steps, tmp_path)
+    assert found["buttons"][0] == found["buttons"][1] >= 5
+    assert found["refused"][0].startswith("Selected") and found["refused"][1].startswith("graft chat ")
+    assert found["copied"] == "Copied" and found["text"].startswith("graft evaluate ")

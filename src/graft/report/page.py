@@ -1,4 +1,4 @@
-"""``report.html``: a single file without scripts or external resources, for narrow and wide screens."""
+"""``report.html``: a single file without external resources, for narrow and wide screens; its script adds comfort."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from graft.files import write_whole
 from graft.report import summary, usage
 from graft.report.bars import bars, full_bar
 from graft.report.base_weights import LINKED, MISSING
+from graft.report.changed_rows import change_lists, changed_rows
 from graft.report.changes_between import Compared, compared, judged
 from graft.report.charts import interval_plot, loss_chart
 from graft.report.confusion import class_rows, commonest_share, matrices, mistakes, with_classes
@@ -23,17 +24,15 @@ from graft.report.finding_view import found_view, recorded_view
 from graft.report.format import count, figure, interval_text, metric_of, probability, signed, when
 from graft.report.frame import Frame
 from graft.report.proof_sections import proofs
-from graft.report.row_changes import Changes, find_changes
+from graft.report.row_changes import find_changes
 from graft.report.takeaways import takeaways
 from graft.report.templating import render_page
 from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Estimate, Loss, RunView
 from graft.shared_text import shared
 
-FIRST = 20
-"""Changed rows that are shown; the others are folded."""
-MOST = 200
-"""Maximum number of changed rows on the page; predictions.jsonl has all."""
+STEPS = 20
+"""Steps of which the losses stand in the table of a run without a held-out loss."""
 ELSEWHERE = frozenset(("interrupted", "failed", LINKED, MISSING))
 """Findings that the page omits: how the run ended stands in its header, and what else the machine has is private."""
 STATUSES = {
@@ -105,7 +104,6 @@ def _context(view: RunView) -> dict[str, Any]:
     """The variables of the template, section by section."""
     return {
         "view": view,
-        "FIRST": FIRST,
         **shared({**_header(view), **_scores(view), **_training(view), **_use(view)}),
         **_classes(view),
         **_rows(view),
@@ -174,7 +172,8 @@ def _rows(view: RunView) -> dict[str, Any]:
     changes = find_changes(view)
     return {
         "changes": changes,
-        "change_lists": _change_lists(changes),
+        "change_lists": change_lists(changes) if changes else [],
+        "changed_rows": changed_rows(changes) if changes else None,
         "data_facts": shared(summary.data_facts(view)),
         "label_counts": bars(summary.label_counts(view)),
         "full_bar": full_bar(summary.label_counts(view)),
@@ -272,7 +271,7 @@ def _loss_rows(view: RunView) -> list[LossRow]:
     """Step, training loss, held-out loss: at the steps that were evaluated, or else the last logged."""
     training = {loss.step: loss.value for loss in view.training_losses}
     held_out = {loss.step: loss.value for loss in view.held_out_losses}
-    steps = sorted(held_out) if held_out else sorted(training)[-FIRST:]
+    steps = sorted(held_out) if held_out else sorted(training)[-STEPS:]
     return [
         LossRow(count(step), figure(_before(view.training_losses, step)), figure(held_out.get(step))) for step in steps
     ]
@@ -280,22 +279,3 @@ def _loss_rows(view: RunView) -> list[LossRow]:
 
 def _before(losses: list[Loss], step: int) -> float | None:
     return next((loss.value for loss in reversed(losses) if loss.step <= step), None)
-
-
-def _change_lists(changes: Changes | None) -> list[dict[str, Any]]:
-    if changes is None:
-        return []
-    titles = ("Fixed", "Broken") if changes.binary else ("Improved", "Worsened")
-    verbs = ("fixed", "broke") if changes.binary else ("improved", "worsened")
-    lists = zip(titles, verbs, ("good", "bad"), (changes.fixed, changes.broken), strict=True)
-    return [
-        {
-            "title": title,
-            "name": name,
-            "kind": kind,
-            "total": len(rows),
-            "first": rows[:FIRST],
-            "rest": rows[FIRST:MOST],
-        }
-        for title, name, kind, rows in lists
-    ]

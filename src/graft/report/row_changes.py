@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup, escape
 
@@ -22,13 +22,15 @@ BREAKS = (" ", "\n", ">", *"：。，、！？")
 LONGEST = 240
 """Characters of a text that are shown at once."""
 MOST_LINES = 6
+MOST_LABELS = 60
+"""Maximum number of labels that rows can be filtered by."""
 
 
 @dataclass(frozen=True)
 class Change:
     """A row whose score changed; ``gain`` is positive where the tuning helped.
 
-    ``others`` are the right answers besides ``reference``.
+    ``others`` are the right answers besides ``reference``; ``place`` is where the row is among the evaluated ones.
     """
 
     origin: str
@@ -39,11 +41,12 @@ class Change:
     wrote: str
     gain: float
     others: tuple[str, ...] = ()
+    place: int = 0
 
 
 @dataclass(frozen=True)
 class Changes:
-    """``binary``: rows are right or wrong, else they are better or worse by ``metric``."""
+    """``binary``: rows are right or wrong, else they are better or worse by ``metric``; ``labels``: of the answers."""
 
     metric: MetricInfo
     binary: bool
@@ -53,6 +56,7 @@ class Changes:
     same_wrong: int
     opening: str
     ending: str
+    labels: list[str] = field(default_factory=list)
 
     @property
     def short(self) -> bool:
@@ -75,12 +79,16 @@ def find_changes(view: RunView, before: str = "base", after: str = "tuned") -> C
     prompts = [masked(row.prompt) for row, _, _ in scored]
     opening, ending = common_affixes(prompts)
     changed = [
-        _change(row, metric, sign * (new - old), prompt[len(opening) : len(prompt) - len(ending)], before, after)
-        for (row, old, new), prompt in zip(scored, prompts, strict=True)
+        replace(
+            _change(row, metric, sign * (new - old), prompt[len(opening) : len(prompt) - len(ending)], before, after),
+            place=place,
+        )
+        for place, ((row, old, new), prompt) in enumerate(zip(scored, prompts, strict=True))
         if new != old
     ]
     changed.sort(key=lambda change: -abs(change.gain))  # stable: rows with equal gains stay in the file's order
     same = [old for _, old, new in scored if old == new]
+    by_label = all(row.labels for row, _, _ in scored) and metric.needs == "choice"
     return Changes(
         metric,
         binary=all(value in (0.0, 1.0) for _, old, new in scored for value in (old, new)),
@@ -90,6 +98,7 @@ def find_changes(view: RunView, before: str = "base", after: str = "tuned") -> C
         same_wrong=sum(value == 0.0 for value in same),
         opening=opening.strip(),
         ending=ending.strip(),
+        labels=view.labels[:MOST_LABELS] if by_label else [],
     )
 
 
