@@ -35,7 +35,7 @@ def loss_chart(
         return None
     values = [loss.value for loss in (*training, *held_out)]
     last = max(loss.step for loss in (*training, *held_out))
-    y, y_ticks = _loss_axis(min(values), max(values), frame)
+    y, y_ticks = loss_axis(min(values), max(values), frame)
     x = svg.linear(0, last, frame.left, frame.end)
     x_ticks = [tick for tick in svg.ticks(0, last, 4 if frame.width < 500 else 7) if tick <= last]
     return svg.figure(
@@ -56,8 +56,9 @@ def loss_chart(
     )
 
 
-def _loss_axis(low: float, high: float, frame: Frame) -> tuple[svg.Scale, list[float]]:
-    if low > 0 and high / low >= LOG_FROM:
+def loss_axis(low: float, high: float, frame: Frame, logarithmic: bool = True) -> tuple[svg.Scale, list[float]]:
+    """The scale and the ticks of values in nats; logarithmic where they are of several orders."""
+    if logarithmic and low > 0 and high / low >= LOG_FROM:
         marks = svg.log_ticks(low, high)
         return svg.logarithmic(marks[0], marks[-1], frame.floor, frame.top), marks
     marks = svg.ticks(min(low, 0.0) if low < 0.4 * high else low, high, 5)

@@ -49,7 +49,7 @@ def curves(view: RunView) -> list[Curve]:
     """Return the curves of which metrics.jsonl has two steps or more."""
     in_tokens = any(number(line.tokens_per_second) is not None for line in view.metrics)
     kinds = (_RATE, _NORM, _TOKENS if in_tokens else _ROWS, _MEMORY)
-    found = ((kind, _points(view.metrics, kind.name)) for kind in kinds)
+    found = ((kind, points_of(view.metrics, kind.name)) for kind in kinds)
     return [
         Curve(kind.title, kind.said([p.value for p in points]), _chart(kind, points))
         for kind, points in found
@@ -57,7 +57,8 @@ def curves(view: RunView) -> list[Curve]:
     ]
 
 
-def _points(metrics: Sequence[MetricsRecord], name: str) -> list[Loss]:
+def points_of(metrics: Sequence[MetricsRecord], name: str) -> list[Loss]:
+    """Return the points of a figure of metrics.jsonl; after a resume the later value of a step holds."""
     by_step = {line.step: value for line in metrics if (value := number(getattr(line, name))) is not None}
     return [Loss(step, by_step[step]) for step in sorted(by_step)]
 
