@@ -47,6 +47,29 @@ def print_evaluation(document: dict[str, Any]) -> None:
         None, (verdict(document), to_beat(document), without_leaked(document), *document.get("notes", ()))
     ):
         console.print(sentence, soft_wrap=not console.has_edge, markup=False)
+    _print_slices(console, document)
+    confidence = document.get("confidence")
+    if confidence and (confidence["temperature_scaling"] or confidence["abstain_below"] is not None):
+        from graft.report.confidence_section import confidence_sentences
+
+        for sentence in confidence_sentences(document):
+            console.print(sentence, soft_wrap=not console.has_edge, markup=False)
+
+
+def _print_slices(console: Console, document: dict[str, Any]) -> None:
+    """The table of the slices, and the worst of them."""
+    slices = document.get("slices")
+    if not slices:
+        return
+    from graft.report.figure_table import print_figures
+    from graft.report.slices_section import further_notes, slice_rows, worst_sentence
+
+    if slices["groups"]:
+        headings, rows = slice_rows(document)
+        console.print()
+        print_figures(console, headings, rows)
+    for sentence in (worst_sentence(document), *further_notes(document)):
+        console.print(sentence, soft_wrap=not console.has_edge, markup=False)
 
 
 def failures_of(document: dict[str, Any]) -> list[Problem]:

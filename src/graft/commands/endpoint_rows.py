@@ -10,7 +10,7 @@ from graft.data.chat_template import Renderer
 from graft.data.columns import recognize
 from graft.data.example import AnswerExample, ClassExample, Example, MultiLabelExample
 from graft.data.readers import Row
-from graft.data.rows import as_row
+from graft.data.rows import COLUMNS, as_row
 from graft.errors import InputError
 from graft.evaluation.rows import EvaluationRows
 from graft.inference.server_url import Api
@@ -45,6 +45,7 @@ def as_prompts(rows: EvaluationRows, run: RunFolder | None, data: DataSettings) 
 def _without_origin(example: Example) -> Row:
     columns = as_row(example)
     del columns["origin"]
+    columns.pop(COLUMNS, None)  # the origin keeps them
     return Row(columns, example.origin)
 
 

@@ -136,7 +136,10 @@ def _evaluate_model(name: str, request: _Request, reporter: Reporter) -> Evaluat
     prompt, token = model.prompt, request.model.token
     trusted = request.model.trust_remote_code
     enter(reporter, "reading")
-    rows = load_evaluation_rows(model.run, request.files, request.data, task, label_space, token, prompt, trusted, name)
+    by = request.evaluation.by
+    rows = load_evaluation_rows(
+        model.run, request.files, request.data, task, label_space, token, prompt, trusted, name, by
+    )
     note_other_kind(rows, prompt, "the model", reporter)
     rows = rows.sampled(request.data.max_eval_samples)
     check_metrics(request.evaluation.metrics, task, label_space, rows.labels, request.evaluation.normalize)
@@ -197,9 +200,9 @@ def _evaluate_gguf(file: Path, request: _Request, reporter: Reporter) -> Evaluat
     if request.output is not None:
         check_evaluation_folder(request.output)
     prompt = prompt_beside(file) or PromptRecord()
-    token, trusted = request.model.token, request.model.trust_remote_code
+    token, trusted, by = request.model.token, request.model.trust_remote_code, request.evaluation.by
     rows = load_evaluation_rows(
-        None, request.files, request.data, token=token, prompt=prompt, trusted=trusted, where=str(file)
+        None, request.files, request.data, token=token, prompt=prompt, trusted=trusted, where=str(file), by=by
     )
     note_other_kind(rows, prompt, "the model", reporter)
     rows = rows.sampled(request.data.max_eval_samples)

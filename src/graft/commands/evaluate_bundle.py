@@ -83,7 +83,7 @@ class BundleEvaluation:
             InputError: If there are none, or they cannot be read.
         """
         prompt = manifest.prompt_of(name) or PromptRecord()
-        where, trusted = str(self.folder), self.model.trust_remote_code
+        where, trusted, by = str(self.folder), self.model.trust_remote_code, self.evaluation.by
         refuse_code(manifest.task, where, trusted, what="a task")
         task = get_task(manifest.task) if manifest.task is not None else None
         run = None
@@ -93,7 +93,7 @@ class BundleEvaluation:
             if run is None:
                 raise no_rows(self.folder, manifest, adapter)
         rows = load_evaluation_rows(
-            run, self.files, self.data, task, token=self.model.token, prompt=prompt, trusted=trusted, where=where
+            run, self.files, self.data, task, token=self.model.token, prompt=prompt, trusted=trusted, where=where, by=by
         )
         note_other_kind(rows, prompt, name or "the model", self.reporter)
         return rows

@@ -81,7 +81,8 @@ def evaluate_endpoint(request: EndpointRequest, reporter: Reporter) -> Evaluatio
     settings = request.settings
     endpoint, run = _checked(request)
     data = settings.part(DataSettings)
-    rows = load_evaluation_rows(run, request.files, data, token=settings.token).sampled(settings.max_eval_samples)
+    rows = load_evaluation_rows(run, request.files, data, token=settings.token, by=settings.by)
+    rows = rows.sampled(settings.max_eval_samples)
     asked = replace(rows, examples=as_prompts(rows, run, data))
     columns = recorded_columns(run, rows.examples, asked.examples) if run is not None else None
     model = endpoint.model_name(settings.model_name_or_path)

@@ -52,7 +52,15 @@ def evaluated(
     if limit is None and recorded_limit is not None and rows.examples:
         limit = max(recorded_limit, default_max_new_tokens(rows.written, asked[0].tokenizer))
     metrics = default if settings.metrics is None else settings.metrics
-    criteria = Criteria(metrics, settings.normalize, limit, settings.bootstrap_samples)
+    criteria = Criteria(
+        metrics,
+        settings.normalize,
+        limit,
+        settings.bootstrap_samples,
+        by=settings.by,
+        temperature_scaling=settings.temperature_scaling,
+        abstain_below=settings.abstain_below,
+    )
     return evaluate(asked, rows, criteria, reporter, pairs=pairs, train=train)
 
 

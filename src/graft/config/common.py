@@ -185,4 +185,11 @@ class EvaluationSettings(Settings):
     max_new_tokens: int | None = setting(
         None, "maximum number of tokens in an answer (default: based on the longest reference)", gt=0
     )
+    by: Listed = setting((), "columns of the data to evaluate by, slice by slice: language,source")
+    temperature_scaling: bool = setting(
+        False, "scale the confidence in labels by a temperature that is fitted on other held-out rows"
+    )
+    abstain_below: float | None = setting(
+        None, "confidence below which a row is not answered; reports how many are, and how well", ge=0, le=1
+    )
     bootstrap_samples: int = setting(1000, "number of bootstrap resamples for the 95 % intervals", ge=100)

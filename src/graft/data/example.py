@@ -20,6 +20,7 @@ Message = Mapping[str, Any]
 class Origin:
     """Where a row came from: the file and, counted from 1, its line (or its row, in files without lines).
 
+    ``columns`` are the values of further columns by which the row is evaluated (``--by``), missing ones as None.
     ``added`` is whether a program added the row (``graft.data.provenance``): no model is judged by it. ``source`` then
     is the ``source_key`` of the row that it was made from; empty where it was made from none.
     """
@@ -28,6 +29,7 @@ class Origin:
     line: int
     added: bool = field(default=False, compare=False)
     source: str = field(default="", compare=False)
+    columns: Mapping[str, str | None] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"

@@ -19,6 +19,7 @@ from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
 from graft.data.ignored import check_ignored
 from graft.data.inferred import InferredSetting
+from graft.data.kept_columns import check_kept
 from graft.data.quality import label_counts, summarize, to_examples, without_duplicates
 from graft.data.readers import Row
 from graft.data.sources import Loaded, Source, load_readable
@@ -74,6 +75,7 @@ def prepare(
     tokenizer: Any = None,
     recognize: Callable[..., ColumnMapping] = recognize,
     loaded: Loaded | None = None,
+    by: Sequence[str] = (),
 ) -> Prepared:
     """Load the rows, convert them to examples, and hold some of them out.
 
@@ -83,13 +85,14 @@ def prepare(
         tokenizer: Tells where its turns begin, for a ``text_template``.
         recognize: Finds what the columns are for.
         loaded: The rows, when they are loaded already.
+        by: Columns whose values are kept, for an evaluation by them.
 
     Raises:
         InputError: With everything that is wrong with the data.
     """
     loaded = loaded or load_readable(settings)
     mapping, examples, held = _converted(
-        loaded, settings, lambda rows: recognize(rows, settings, _generation_prompt(tokenizer))
+        loaded, settings, lambda rows: recognize(rows, settings, _generation_prompt(tokenizer)), by
     )
     check_used(settings, mapping, examples[0])
     mapping = replace(mapping, labels=_classes(mapping, examples))
@@ -126,7 +129,10 @@ class _Converted(NamedTuple):
 
 
 def _converted(
-    loaded: Loaded, settings: DataSettings, recognize: Callable[[Sequence[Row]], ColumnMapping]
+    loaded: Loaded,
+    settings: DataSettings,
+    recognize: Callable[[Sequence[Row]], ColumnMapping],
+    by: Sequence[str] = (),
 ) -> _Converted:
     """The examples of both sides.
 
@@ -137,7 +143,9 @@ def _converted(
     with faults.collecting():
         check_ignored(loaded.train, settings.ignore_columns)
     with faults.collecting():
-        mapping = recognize(loaded.train)
+        check_kept(loaded.train if loaded.eval is None else loaded.eval, by)
+    with faults.collecting():
+        mapping = replace(recognize(loaded.train), kept=tuple(by))
         train = to_examples(loaded.train, mapping, faults)
         held_out = None if loaded.eval is None else to_examples(loaded.eval, mapping, faults)
         if held_out is not None:
@@ -239,6 +247,7 @@ def read_examples(
     generation_prompt: str | None = None,
     recognize: Callable[..., ColumnMapping] = recognize,
     token: str | None = None,
+    by: Sequence[str] = (),
 ) -> Read:
     """Read all rows of some files as examples, in the shape ``settings`` say; nothing is held out or left out.
 
@@ -250,12 +259,15 @@ def read_examples(
         generation_prompt: What the model's chat template puts before an answer, for a ``text_template``.
         recognize: Finds what the columns are for.
         token: The access token for the Hugging Face hub.
+        by: Columns whose values are kept, for an evaluation by them.
 
     Raises:
         InputError: With everything that is wrong with the data.
     """
     loaded = replace(load_readable(settings, token, prefer=("test", "validation", "train")), eval=None)
-    mapping, found, _ = _converted(loaded, settings, lambda rows: recognize(rows, settings, generation_prompt, labels))
+    mapping, found, _ = _converted(
+        loaded, settings, lambda rows: recognize(rows, settings, generation_prompt, labels), by
+    )
     _refuse_added(found, faults := Faults())
     faults.raise_if_any()
     examples = list(found)

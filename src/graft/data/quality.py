@@ -12,6 +12,7 @@ from graft.data.duplicates import find_duplicates
 from graft.data.example import MOST_PLACES, AnswerExample, ClassExample, Example, shown_places
 from graft.data.example_set import ExampleSet
 from graft.data.faults import Faults
+from graft.data.kept_columns import kept_values
 from graft.data.provenance import PROVENANCE, provenance_of
 from graft.data.readers import Row
 from graft.data.values import listed_names, nothing, refuse_unreadable
@@ -58,7 +59,7 @@ def check_rows(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> N
 
 
 def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> Iterator[Example]:
-    read = frozenset((*mapping.columns, *mapping.optional))
+    read = frozenset((*mapping.columns, *mapping.optional, *mapping.kept))
     for row in rows:
         unread = [
             name
@@ -77,6 +78,8 @@ def _converted(rows: Iterable[Row], mapping: ColumnMapping, faults: Faults) -> I
             origin, added = row.origin, provenance_of(row.columns)
             if added is not None:
                 origin = replace(origin, added=True, source=added.of)
+            if mapping.kept:
+                origin = replace(origin, columns=kept_values(row.columns, mapping.kept))
             made = mapping.convert(row.columns, origin)
         except GraftError as error:
             faults.take(error.problems, str(row.origin))

@@ -20,7 +20,9 @@ from graft.data.example import (
 
 OPTIONAL = ("label", "tools", "answer", "template_kwargs")
 REFERENCES = "references"
-BESIDE = (*OPTIONAL, REFERENCES)
+COLUMNS = "columns"
+"""The further columns by which a row is evaluated (``--by``)."""
+BESIDE = (*OPTIONAL, REFERENCES, COLUMNS)
 """What an answer may have besides prompt and completion."""
 
 
@@ -36,7 +38,8 @@ def as_row(example: Example) -> dict[str, Any]:
         row = {"first": example.first, "second": example.second, "similarity": example.similarity}
     else:
         row = _answer_row(expect(example, AnswerExample))
-    return {**row, "origin": str(example.origin)}
+    kept = {COLUMNS: dict(example.origin.columns)} if example.origin.columns else {}
+    return {**row, "origin": str(example.origin), **kept}
 
 
 def _answer_row(example: AnswerExample) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def from_row(row: dict[str, Any], kind: str = "") -> Example:
             and a JSON list of labels can be told from an answer only by this.
     """
     file, _, line = str(row.get("origin", ":0")).rpartition(":")
-    origin = Origin(file, int(line))
+    origin = Origin(file, int(line), columns=dict(row.get(COLUMNS) or {}))
     if "prompt" in row:
         return _with_completion(row, origin, kind)
     if "tokens" in row:

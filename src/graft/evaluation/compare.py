@@ -13,6 +13,7 @@ from graft.data.example import Example
 from graft.data.example_set import ExampleSet
 from graft.errors import InputError
 from graft.evaluation.bootstrap import Bootstrap
+from graft.evaluation.confidence import check_scored, sureness_of, with_confidences
 from graft.evaluation.criteria import Criteria
 from graft.evaluation.failed_metrics import failure_notes, failure_records, kept_metrics
 from graft.evaluation.figures import Statistics, differences_from, figures_of, statistics_of
@@ -22,6 +23,7 @@ from graft.evaluation.metrics.classes import confusion, per_class
 from graft.evaluation.normalization import near_misses
 from graft.evaluation.predict import default_max_new_tokens, predict
 from graft.evaluation.rows import EvaluationRows
+from graft.evaluation.slices import slices_of
 from graft.inference.predictor import Predictor, can_score
 from graft.progress import SILENT, Reporter
 
@@ -36,8 +38,8 @@ class Evaluation:
             (sentences on the answers), ``failed_metrics`` (those of the user's own that raise), ``predictors``
             (value, 95 % interval and n of each metric), ``differences`` (paired, from one predictor to another),
             ``without_leaked`` (both without the rows that the training data has; None where it has none of them),
-            ``baselines`` (scores to beat), ``baseline_differences`` (paired, from each baseline to each predictor), and
-            for classes ``confusion`` and ``classes``.
+            ``baselines`` (scores to beat), ``baseline_differences`` (paired, from each baseline to each predictor), for
+            classes ``confusion``, ``classes`` and ``confidence``, and where columns are named ``slices``.
         predictions: The lines of predictions.jsonl. ``likelihoods`` are, by predictor, the log-likelihood in nats, the
             tokens, and whether it is the greedy answer, of each of ``labels``, or without labels of the reference.
     """
@@ -79,11 +81,14 @@ def evaluate(
     asked = select_metrics(criteria.metrics, rows.references, rows.labels, criteria.normalize)
     metrics = _measurable(asked, predictors, criteria.metrics is not None)
     longest = criteria.max_new_tokens or default_max_new_tokens(rows.written, predictors[0].tokenizer)
-    found = {p.name: predict(p, rows, metrics, longest, reporter) for p in predictors}
+    check_scored(criteria, predictors, rows.labels)
+    further = criteria.further_needs
+    found = {p.name: predict(p, rows, metrics, longest, reporter, further) for p in predictors}
     statistics, failed = statistics_of(metrics, found)
     if failed:
         metrics = kept_metrics(metrics, failed, found, rows)
         statistics, _ = statistics_of(metrics, found)
+    sureness = sureness_of(found, criteria)
     bootstrap = criteria.bootstrap(len(rows.examples))
     document = {
         "data": rows.source,
@@ -97,8 +102,12 @@ def evaluate(
         "without_leaked": _without_leaked(train, rows, metrics, statistics, criteria, pairs),
         **_baselines(train, rows, metrics, statistics, bootstrap),
         **_classes(found, metrics, rows),
+        **({"confidence": sureness.section} if sureness.section else {}),
     }
-    return Evaluation(document, _prediction_lines(rows.examples, found, metrics, statistics))
+    if criteria.by:
+        document["slices"] = slices_of(rows.examples, metrics, found, statistics, criteria, pairs)
+    lines = _prediction_lines(rows.examples, found, metrics, statistics)
+    return Evaluation(document, with_confidences(lines, sureness, criteria))
 
 
 def _measurable(metrics: Sequence[Metric], predictors: Sequence[Predictor], named: bool) -> list[Metric]:

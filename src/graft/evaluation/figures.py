@@ -50,7 +50,7 @@ def figures_of(
         if not all(isfinite(value) for value, _ in values.values()):
             continue  # a metric of a user's own that has no value on these rows alone
         for name, (value, samples) in values.items():
-            figures = _rounded(bootstrap.interval(value, samples))
+            figures = rounded(bootstrap.interval(value, samples))
             predictors.setdefault(name, {})[metric.name] = {**figures, "n": len(statistics[metric.name][name])}
         first, *others = values
         for before, after in [(first, name) for name in others] if pairs is None else pairs:
@@ -85,9 +85,10 @@ def differences_from(
 
 def _paired(before: tuple[float, Array], after: tuple[float, Array], bootstrap: Bootstrap) -> dict[str, float]:
     (then, earlier), (now, later) = before, after
-    return _rounded(bootstrap.difference(now - then, later - earlier))
+    return rounded(bootstrap.difference(now - then, later - earlier))
 
 
-def _rounded(interval: Interval) -> dict[str, float]:
+def rounded(interval: Interval) -> dict[str, float]:
+    """Return an interval as evaluation.json has it."""
     found = {name: round(getattr(interval, name), 6) for name in ("value", "low", "high")}
     return found if interval.p is None else {**found, "p": round(interval.p, 6)}

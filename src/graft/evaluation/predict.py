@@ -10,13 +10,19 @@ from graft.evaluation.metrics import Metric, Predictions
 from graft.evaluation.rows import EvaluationRows
 from graft.inference.predictor import CompletionScore, Predictor, Progress, can_score
 from graft.progress import Reporter
+from graft.runs.metric_info import Need
 
 CHARACTERS_A_TOKEN = 2
 """Bytes of text for each token, where no tokenizer is known: a low guess, so that no answer is cut."""
 
 
 def predict(
-    predictor: Predictor, rows: EvaluationRows, metrics: Sequence[Metric], max_new_tokens: int, reporter: Reporter
+    predictor: Predictor,
+    rows: EvaluationRows,
+    metrics: Sequence[Metric],
+    max_new_tokens: int,
+    reporter: Reporter,
+    further: Set[Need] = frozenset(),
 ) -> Predictions:
     """Ask ``predictor`` for the answers, choices and scores that ``metrics`` need.
 
@@ -29,8 +35,9 @@ def predict(
         metrics: The metrics that say what is needed.
         max_new_tokens: The maximum number of tokens in a generated answer.
         reporter: Shows the progress.
+        further: What is needed besides.
     """
-    needs = {metric.needs for metric in metrics}
+    needs: set[Need] = {*(metric.needs for metric in metrics), *further}
     if not can_score(predictor):
         return _written(predictor, rows, needs, max_new_tokens, reporter)
     choices: list[str] | None = None

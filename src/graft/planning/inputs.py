@@ -165,6 +165,6 @@ def _data(
         if tried is None:
             loaded.faults.raise_if_any()
         else:
-            prepared = prepare(settings, settings.seed, tokenizer, tried.recognize, loaded)
+            prepared = prepare(settings, settings.seed, tokenizer, tried.recognize, loaded, settings.by)
             return checked(prepared, loaded, settings.seed, reporter)
     return None

@@ -18,6 +18,7 @@ from graft.data.split import sample
 from graft.data.token_table import TokenTable, row_lengths
 from graft.data.tokenize import TokenizedExample
 from graft.errors import InputError, Problems
+from graft.evaluation.confidence import check_asked
 from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import Base
@@ -225,6 +226,7 @@ def _encoding(settings: FinetuneSettings, inputs: Inputs) -> Encoding:
     length = resolve_max_length(settings, inputs.tokenizer, inputs.base)
     metrics = settings.metrics if settings.evaluate else None
     check_metrics(metrics, inputs.task, label_space, inputs.data.mapping.labels, settings.normalize)
+    check_asked(settings.abstain_below, settings.temperature_scaling, inputs.data.mapping.labels)
     return Encoding(inputs.tokenizer, label_space, length, settings.loss_on)
 
 

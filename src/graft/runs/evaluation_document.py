@@ -9,10 +9,12 @@ from pydantic import AliasChoices, Field
 
 from graft.documents import read_object
 from graft.runs.benchmark_record import BenchmarksRecord
+from graft.runs.confidence_record import ConfidenceRecord
 from graft.runs.difference_record import DifferenceRecord
 from graft.runs.judgment_record import JudgmentsRecord
 from graft.runs.manifest import FigureRecord, SourceRecord
 from graft.runs.record import Count, Record, read_lines, validate
+from graft.runs.slices_record import SlicesRecord
 
 EVALUATION = "evaluation.json"
 PREDICTIONS = "predictions.jsonl"
@@ -107,6 +109,8 @@ class EvaluationDocument(Record):
         baseline_differences: Paired differences from each baseline to each predictor.
         confusion: By predictor: a row for each label, a column for each answer; a last column for other answers.
         classes: By predictor and class.
+        confidence: How sure the predictors are of their labels; None where no labels were scored.
+        slices: The figures by the values of columns; None where no columns are named.
         endpoint: The server that is one of the predictors, if there is one.
         judgments: What people said of the answers (``graft rate``), if anyone was asked.
         benchmarks: What ``graft benchmark`` measured.
@@ -127,6 +131,8 @@ class EvaluationDocument(Record):
     lower_is_better: list[str] = Field(default_factory=list)
     confusion: dict[str, list[list[Count]]] = Field(default_factory=dict)
     classes: dict[str, dict[str, ClassRecord]] = Field(default_factory=dict)
+    confidence: ConfidenceRecord | None = None
+    slices: SlicesRecord | None = None
     endpoint: EndpointRecord | None = None
     judgments: JudgmentsRecord | None = None
     benchmarks: BenchmarksRecord | None = None
@@ -139,7 +145,8 @@ Likelihood = Annotated[list[float | bool], Field(min_length=3, max_length=3)]
 class PredictionRecord(Record):
     """A line of predictions.jsonl: a row, what each predictor answered and chose, and its scores.
 
-    ``references`` are all right answers of a row that has several; the first is ``reference``.
+    ``references`` are all right answers of a row that has several; the first is ``reference``. ``confidences`` are the
+    probabilities of ``labels`` where settings ask for them.
     """
 
     origin: str = ""
@@ -148,6 +155,7 @@ class PredictionRecord(Record):
     references: list[str] = Field(default_factory=list)
     answers: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
+    confidences: dict[str, float] = Field(default_factory=dict)
     scores: dict[str, dict[str, float | None]] = Field(default_factory=dict)
     likelihoods: dict[str, list[Likelihood] | None] = Field(default_factory=dict)
 

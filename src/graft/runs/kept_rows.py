@@ -40,6 +40,7 @@ class _KeptRow(Record):
     tools: list[dict[str, Any]] | None = None
     answer: dict[str, Any] | None = None
     template_kwargs: dict[str, Any] | None = None
+    columns: dict[str, str | None] | None = None
 
 
 def read_kept_rows(path: Path, kind: str = "", most: int | None = None) -> list[Example]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from graft.runs.trust import refuse_code
 from graft.tasks.base import Task
 from graft.tasks.label_space import LabelSpace
 from graft.tasks.recorded_prompt import prompt_of_run
+from graft.tasks.row_columns import with_columns
 from graft.tasks.select import default_task
 
 
@@ -31,6 +33,7 @@ def load_evaluation_rows(
     prompt: PromptRecord | None = None,
     trusted: bool = False,
     where: str = "",
+    by: Sequence[str] = (),
 ) -> EvaluationRows:
     """Load the rows to evaluate on, with the same columns and templates as the run's own.
 
@@ -44,6 +47,7 @@ def load_evaluation_rows(
         prompt: How the model is asked; None takes what ``run`` recorded.
         trusted: Whether a column mapping from a file that ``prompt`` names may be run.
         where: The file or folder that ``prompt`` is from, for error messages; the run's own when empty.
+        by: Columns by which the rows are evaluated.
 
     Raises:
         InputError: If there are no rows, or they cannot be read, or a file would be run that the user neither named
@@ -53,7 +57,8 @@ def load_evaluation_rows(
     if listed is None and given.data_name is None:
         if run is None:
             raise InputError("no rows to evaluate on are given", remedy="--data_files rows.jsonl")
-        return _held_out(run)
+        rows = _held_out(run)
+        return replace(rows, examples=with_columns(rows.examples, by, run)) if by else rows
     task = task or default_task("causal")
     if prompt is None:
         prompt = prompt_of_run(run, task) if run is not None else PromptRecord()
@@ -67,7 +72,7 @@ def load_evaluation_rows(
     known = list(label_space.names) if label_space is not None else []
     settings = _settings(prompt, listed, given, task)
     labels = prompt.labels or known or None
-    read = read_examples(settings, labels, prompt.generation_prompt, recognize=task.recognize, token=token)
+    read = read_examples(settings, labels, prompt.generation_prompt, recognize=task.recognize, token=token, by=by)
     return EvaluationRows(read.examples, read.mapping.labels, asdict(read.source), read.mapping.kind)
 
 

@@ -44,6 +44,7 @@ class ColumnMapping:
         exhaustive: Whether ``columns`` and ``optional`` are all that is read for certain: then a column besides them
             that is known to matter, such as ``system``, is an error.
         notes: Counts what is worth a line in the plan while rows are converted.
+        kept: Columns whose values the origins of examples keep, for an evaluation by them.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class ColumnMapping:
     optional: tuple[str, ...] = ()
     exhaustive: bool = False
     notes: Notes = field(default_factory=Notes, compare=False)
+    kept: tuple[str, ...] = ()
 
 
 def mapping_by_name(

@@ -58,12 +58,22 @@ class Predictions:
         pairs = zip(self.references, self.alternatives, strict=True)
         return [(reference, *others) for reference, others in pairs]
 
+    def take(self, rows: Sequence[int]) -> Predictions:
+        """Return the predictions for some rows, by their places."""
+        every = {name: getattr(self, name) for name in BY_ROW}
+        taken: dict[str, Any] = {name: all_ and [all_[row] for row in rows] for name, all_ in every.items()}
+        return replace(self, **taken)
+
     def normalized(self, steps: Sequence[str]) -> Predictions:
         """Return the predictions with what ``steps`` name taken out of references and answers."""
         clean = partial(normalized, steps=steps)
         answers = None if self.answers is None else list(map(clean, self.answers))
         others = None if self.alternatives is None else [list(map(clean, row)) for row in self.alternatives]
         return replace(self, references=list(map(clean, self.references)), answers=answers, alternatives=others)
+
+
+BY_ROW = ("references", "answers", "choices", "scores", "candidate_scores", "alternatives")
+"""The fields of ``Predictions`` that have a value for each row."""
 
 
 class MetricFailure(GraftError):
