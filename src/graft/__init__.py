@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         prepare,
         search_settings,
     )
+    from graft.commands.benchmark import benchmark_models
     from graft.commands.evaluate import evaluate_model
     from graft.data.example import AnswerExample, Example
     from graft.errors import GateError, GraftError, InputError, Interrupted
@@ -43,6 +44,7 @@ _PUBLIC = {
     "Run": "graft.api",
     "Scores": "graft.api",
     "Silent": "graft.progress",
+    "benchmark_models": "graft.commands.benchmark",
     "doctor": "graft.api",
     "evaluate": "graft.api",
     "evaluate_model": "graft.commands.evaluate",
@@ -69,6 +71,7 @@ __all__ = [
     "Scores",
     "Silent",
     "__version__",
+    "benchmark_models",
     "doctor",
     "evaluate",
     "evaluate_model",

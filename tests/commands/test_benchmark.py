@@ -7,6 +7,8 @@ import pytest
 
 from benchmark_tasks import write_tasks
 from graft.cli.main import main
+from graft.report.benchmark_section import benchmark_sentences
+from graft.runs.evaluation_document import read_evaluation
 from small_runs import tone_file, tune
 from tiny_models import tiny_model_folder
 
@@ -87,12 +89,15 @@ def test_everything_wrong_is_said_at_once(run, tasks, capsys):
     (tasks / "over.yaml").write_text("include: code.yaml\ntask: over\n", encoding="utf-8")
     (tasks / "gone.yaml").write_text(moods.replace("rows.jsonl", "gone.jsonl"), encoding="utf-8")
     (tasks / "far.yaml").write_text(moods.replace("rows.jsonl", '"https://example.com/a"'), encoding="utf-8")
+    wrong = moods.replace("metric: acc,", "metric: acuracy,").replace("aggregation: mean", "aggregation: meen", 1)
+    (tasks / "wrong.yaml").write_text(wrong, encoding="utf-8")
     (tasks / "list.yaml").write_text("- a\n", encoding="utf-8")
-    names = [str(tasks / f"{name}.yaml") for name in ("code", "over", "gone", "far", "list", "none")]
+    names = [str(tasks / f"{name}.yaml") for name in ("code", "over", "gone", "far", "wrong", "list", "none")]
     assert main(["benchmark", str(run), "--tasks", ",".join(names)]) == 2
     said = capsys.readouterr().err
     assert said.count("'process_docs' names code to run, 'os.system'") == 2 and "--trust_remote_code" in said
     assert "there is no data file 'gone.jsonl'" in said and "is an address" in said and "this is no task" in said
+    assert "no metric 'acuracy'" in said and "did you mean mean?" in said
     assert "none.yaml: this file cannot be read" in said and "benchmarks" not in evaluation(run)
 
 
@@ -117,3 +122,92 @@ def test_templates_of_tasks_run_no_code(run, tasks, capsys):
 def test_wrong_options_are_refused_before_anything_is_loaded(options, said, run, capsys):
     assert main(["benchmark", str(run), *options]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_nothing_connects_to_a_server(run, tasks, monkeypatch):
+    import socket
+
+    asked = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, address: asked.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: asked.append(address) or [])
+    assert main(["benchmark", str(run), "--tasks", f"{tasks / 'moods.yaml'},{tasks / 'names.yaml'}"]) == 0
+    assert not asked
+
+
+def test_a_group_has_the_score_of_all_rows(run, tasks, capsys):
+    moods = (tasks / "moods.yaml").read_text(encoding="utf-8").replace("task: moods\n", "")
+    part = "\n".join(f"    {line}" for line in moods.splitlines())
+    one = f"  - task: one\n{part}\n"
+    two = one.replace("task: one", "task: two").replace("test: rows.jsonl", "test: shots.jsonl")
+    listed = "aggregate_metric_list: [{metric: acc, weight_by_size: true}]\n"
+    (tasks / "both.yaml").write_text(f"group: both\ntask:\n{one}{two}{listed}", encoding="utf-8")
+    assert main(["benchmark", str(run), "--tasks", str(tasks / "both.yaml"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["tasks"]
+    assert list(found) == ["both", "both::one", "both::two"] and found["both"]["members"] == ["both::one", "both::two"]
+    for model, figures in found["both"]["predictors"].items():
+        parts = [found[name]["predictors"][model]["acc"] for name in ("both::one", "both::two")]
+        mean = sum(part["value"] * part["n"] for part in parts) / 24
+        assert figures["acc"]["value"] == pytest.approx(mean, abs=1e-5) and figures["acc"]["n"] == 24
+        assert figures["acc"]["low"] <= figures["acc"]["value"] <= figures["acc"]["high"]
+    assert (run / "benchmarks" / "both__one.jsonl").is_file()
+
+
+def test_names_of_the_harness(run, capsys, monkeypatch):
+    from huggingface_hub import constants
+
+    assert main(["benchmark", "--list", "arc_eas"]) == 0
+    assert "arc_easy" in capsys.readouterr().out.splitlines()
+    assert main(["benchmark", str(run), "--tasks", "arc_esy,hellaswagg,mmlu_*_nothing"]) == 2
+    said = capsys.readouterr().err
+    assert "did you mean arc_easy?" in said and "did you mean hellaswag?" in said and "mmlu_*_nothing" in said
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # as HF_HUB_OFFLINE=1, so that nothing is tried again
+    monkeypatch.setenv("HF_DATASETS_CACHE", "nowhere")
+    if main(["benchmark", str(run), "--tasks", "arc_easy", "--limit", "2"]) == 2:  # 0 where the data set is here
+        said = capsys.readouterr().err
+        assert "allenai/ai2_arc (ARC-Easy) is not on this machine" in said
+        assert "datasets.load_dataset('allenai/ai2_arc', 'ARC-Easy')" in said
+
+
+def test_without_the_harness_the_extra_is_named(run, tasks, capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    assert main(["benchmark", str(run), "--tasks", str(tasks / "moods.yaml")]) == 2
+    assert 'pip install "graft-slm[benchmark]"' in capsys.readouterr().err
+
+
+def test_a_served_model_is_asked_beside_the_run(run, tasks, capsys):
+    from answering_server import answering
+
+    with answering(lambda text: "bad") as server:
+        words = ["benchmark", str(run), "--endpoint", server.url, "--tasks", str(tasks / "names.yaml"), "--json"]
+        assert main([*words, "--gen_kwargs", "until=null"]) == 0
+        names = json.loads(capsys.readouterr().out)["tasks"]["names"]
+        assert names["predictors"]["small-model"]["exact_match"]["value"] == 0.5
+        assert [each["to"] for each in names["differences"]] == ["tuned", "small-model"]
+        assert main(["benchmark", "--endpoint", server.url, "--tasks", str(tasks / "moods.yaml")]) == 2
+        assert "no likelihoods of given texts" in capsys.readouterr().err
+
+
+def test_a_pass_of_a_workflow_asks_tasks(run, tasks, tmp_path, capsys):
+    flow = tmp_path / "flow.yaml"
+    settings = {"type": "benchmark", "tasks": str(tasks / "moods.yaml"), "limit": 6, "model_name_or_path": str(run)}
+    passes = {"asked": settings}
+    flow.write_text(json.dumps({"passes": passes, "output_path": str(tmp_path / "out")}), encoding="utf-8")
+    assert main(["run", str(flow)]) == 0
+    assert evaluation(tmp_path / "out")["benchmarks"]["tasks"]["moods"]["rows"] == 6
+    record = read_evaluation(tmp_path / "out").benchmarks
+    assert [sentence[:11] for sentence in benchmark_sentences(record)] == ["moods: acc "]
+    settings.pop("tasks")
+    flow.write_text(json.dumps({"passes": passes, "output_path": str(tmp_path / "other")}), encoding="utf-8")
+    assert main(["run", str(flow)]) == 2
+    assert "type: speed measures tokens per second" in capsys.readouterr().err
+
+
+def test_what_was_measured_is_shown(run, tasks, capsys):
+    assert main(["benchmark", str(run), "--tasks", str(tasks / "moods.yaml")]) == 0
+    capsys.readouterr()
+    assert main(["show", str(run)]) == 0
+    assert "moods: 18 rows" in capsys.readouterr().out
+    assert main(["show", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["benchmarks"]["moods"]["rows"] == 18

@@ -49,7 +49,7 @@ PASSES = {
     },
     "judge": {"type": "evaluate", "bootstrap_samples": 100},
     "merge": {},
-    "speed": {"type": "benchmark", "max_new_tokens": 4, "repeats": 1},
+    "speed": {"type": "speed", "max_new_tokens": 4, "repeats": 1},
     "report": {},
 }
 KILLS = {
@@ -62,7 +62,7 @@ KILLS = {
 }
 """Where each pass is killed: at the nth file of its own that it opens for writing."""
 TIMES = re.compile(r"seconds|took|started|finished|date|created|per_second|_mb$|found|memory|^key$")
-LOGS = {"metrics.jsonl", "events.jsonl", "report.html", "README.md", "benchmark.json", "manifest.json", "config.yaml"}
+LOGS = {"metrics.jsonl", "events.jsonl", "report.html", "README.md", "speed.json", "manifest.json", "config.yaml"}
 
 
 def written(folder):

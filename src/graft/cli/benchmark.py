@@ -59,6 +59,7 @@ COMMAND = Command(
     "benchmark",
     run,
     usage="graft benchmark RUN [MODEL_OR_BUNDLE …] --tasks NAME_OR_FILE,… [--num_fewshot 5] [--limit 200]\n"
+    "       graft benchmark [RUN] --endpoint http://HOST:PORT/v1 --tasks NAME_OR_FILE,…\n"
     "       graft benchmark --list [PATTERN]",
     settings=lambda: SETTINGS,
     options=(CONFIG, LIST),

@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from graft.commands.benchmark_models import BenchmarkModels, check_endpoint
 from graft.commands.failures import resource_errors
-from graft.commands.open_predictors import BASE, TUNED, adapters_of, open_bundle, open_model_by_name
-from graft.config import BenchmarkSettings, ModelSettings, build
-from graft.errors import InputError, Problems
-from graft.evaluation.benchmark.harness import harness_version
-from graft.evaluation.benchmark.judge import Criteria, Judged, judge
+from graft.commands.open_predictors import TUNED
+from graft.config import BenchmarkSettings, build
+from graft.errors import Problems
+from graft.evaluation.benchmark.document import document_of
+from graft.evaluation.benchmark.judge import Criteria, judge
 from graft.evaluation.benchmark.tasks import LoadedTasks, find_tasks
 from graft.evaluation.store import add_section
 from graft.files import ReadOnlyError, saying_what_failed, write_whole
-from graft.inference.predictor import Predictor, TokenPredictor
 from graft.progress import Reporter, Silent, enter
 from graft.report import write_pages
 from graft.runs.evaluation_document import read_evaluation
 from graft.runs.folder import BusyError, RunFolder, check_evaluation_folder
-from graft.runs.kind import is_bundle, is_run
+from graft.runs.kind import is_run
 from graft.runs.links import LinkError, refuse_links
-from graft.runs.record import plain_values
 
 LESS_TO_JUDGE = "close other programs, or give a smaller --max_length"
 
@@ -36,7 +34,8 @@ def benchmark_models(
     """Ask a run (base and tuned), and further models and bundles, the tasks of a benchmark.
 
     Args:
-        names: A run, a model or a bundle; those after the first are asked the same rows.
+        names: A run, a model or a bundle; those after the first are asked the same rows. None is needed beside the
+            setting ``endpoint``.
         reporter: Shows notes and progress.
         settings: Fields of ``BenchmarkSettings``.
 
@@ -56,16 +55,17 @@ def benchmark_models(
     tasks = LoadedTasks(named, manager, reporter)
     try:
         with resource_errors(LESS_TO_JUDGE):
-            predictors = _opened(models, whole, reporter)
+            opened = BenchmarkModels(tuple(models), whole, reporter).opened()
             enter(reporter, "evaluating")
-            found = _asked(predictors, tasks, criteria, whole, reporter)
-        files = {one.spec.get("task"): one.file.name for one in named if one.file and isinstance(one.spec, dict)}
-        document = _document(found, tasks, criteria, whole, files)
+            found = {name: judge(model, tasks.loaded, criteria) for name, model in opened.items()}
+        files = {one.name: one.file.name for one in named if one.file is not None}
+        pairs = _pairs(list(found))
+        document = document_of(found, tasks.loaded, criteria, whole.bootstrap_samples, pairs, files)
         samples = {task: {model: judged.samples[task] for model, judged in found.items()} for task in tasks.tasks}
     finally:
         tasks.close()
     enter(reporter, "writing")
-    _recorded(models[0], document, samples, whole.output_path, reporter)
+    _recorded(models[0] if models else None, document, samples, whole.output_path, reporter)
     return document
 
 
@@ -76,7 +76,10 @@ def _checked(models: Sequence[str], settings: BenchmarkSettings) -> Criteria:
         InputError: With everything that is wrong with the settings.
     """
     problems = Problems()
-    if not models:
+    if settings.endpoint is not None:
+        with problems.collecting():
+            check_endpoint(settings.endpoint, settings)
+    elif not models:
         problems.add("no run or model is given", remedy="graft benchmark RUN --tasks arc_easy,mine.yaml")
     if not settings.tasks:
         remedy = "--tasks arc_easy,mine.yaml; graft benchmark --list names the tasks of the harness"
@@ -102,107 +105,21 @@ def _checked(models: Sequence[str], settings: BenchmarkSettings) -> Criteria:
     )
 
 
-def _opened(models: Sequence[str], settings: BenchmarkSettings, reporter: Reporter) -> dict[str, TokenPredictor]:
-    """Load the models: base and tuned of a run, what a bundle has, and others by their folder's name."""
-    enter(reporter, "loading")
-    found: dict[str, TokenPredictor] = {}
-    for place, name in enumerate(models):
-        for role, predictor in _predictors(name, settings if not place else settings.part(BenchmarkSettings), reporter):
-            key = role if not place and role in (BASE, TUNED) else _free(_named(name, role), found)
-            if not isinstance(predictor, TokenPredictor):
-                what = "this model writes no text, and a benchmark asks for text and its likelihood"
-                raise InputError(what, where=name, remedy=f"graft evaluate {name}")
-            predictor.name = key
-            found[key] = predictor
-    return found
-
-
-def _predictors(name: str, settings: BenchmarkSettings, reporter: Reporter) -> list[tuple[str, Predictor]]:
-    """The predictors of one model with their roles."""
-    trusted = settings.trust_remote_code
-    if is_bundle(Path(name)):
-        listed = adapters_of(Path(name))
-        return [(role, one) for role, one in open_bundle(Path(name), listed, trusted).items()]
-    opened = open_model_by_name(name, settings.part(ModelSettings), reporter)
-    found = opened.predictors(reporter, with_base=True, name="model")
-    return list(found.items())
-
-
-def _named(name: str, role: str) -> str:
-    stem = Path(name).name or name
-    return stem if role in ("model", TUNED) else f"{stem} {role}"
-
-
-def _free(name: str, taken: Mapping[str, Any]) -> str:
-    number = 2
-    free = name
-    while free in taken:
-        free, number = f"{name} ({number})", number + 1
-    return free
-
-
-def _asked(
-    predictors: Mapping[str, TokenPredictor],
-    tasks: LoadedTasks,
-    criteria: Criteria,
-    settings: BenchmarkSettings,
-    reporter: Reporter,
-) -> dict[str, Judged]:
-    from graft.evaluation.benchmark.language_model import PredictorLM
-
-    found = {}
-    for name, predictor in predictors.items():
-        if criteria.apply_chat_template and not getattr(predictor.tokenizer, "chat_template", None):
-            raise InputError("the tokenizer has no chat template", where=name, remedy="omit --apply_chat_template")
-        found[name] = judge(PredictorLM(predictor, reporter, settings.max_length), tasks.loaded, criteria)
-    has_template = any(getattr(each.tokenizer, "chat_template", None) for each in predictors.values())
-    if has_template and not criteria.apply_chat_template:
-        reporter.note("questions are put as plain text; --apply_chat_template puts them as the model's conversations")
-    return found
-
-
-def _document(
-    found: Mapping[str, Judged],
-    tasks: LoadedTasks,
-    criteria: Criteria,
-    settings: BenchmarkSettings,
-    files: Mapping[Any, str],
-) -> dict[str, Any]:
-    from graft.evaluation.benchmark.figures import task_figures
-    from graft.evaluation.benchmark.rows_file import rows_file
-
-    names = list(found)
-    pairs = [(names[0], names[1])] if len(names) > 1 else []
-    pairs += [(names[1] if TUNED in names else names[0], name) for name in names[2:]]
-    first = found[names[0]]
-    listed: dict[str, Any] = {}
-    for name, task in tasks.tasks.items():
-        samples = {model: judged.samples[name] for model, judged in found.items()}
-        rows = len({sample["doc_id"] for sample in samples[names[0]]})
-        listed[name] = {
-            "file": files.get(name, ""),
-            "version": str(first.versions.get(name, "")),
-            "harness": harness_version(),
-            "rows": rows,
-            "of": first.rows[name],
-            "num_fewshot": int(first.shots.get(name) or 0),
-            "settings": criteria.record(),
-            **task_figures(task, samples, pairs, settings.bootstrap_samples),
-            "samples": rows_file(name),
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        }
-    return {"tasks": plain_values(listed)}
+def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The differences: from base to tuned, and from the tuned model, or the first one, to each further one."""
+    first = [(names[0], names[1])] if len(names) > 1 else []
+    return first + [(TUNED if TUNED in names[:2] else names[0], name) for name in names[2:]]
 
 
 def _recorded(
-    name: str, document: dict[str, Any], samples: Mapping[str, Any], output: Path | None, reporter: Reporter
+    name: str | None, document: dict[str, Any], samples: Mapping[str, Any], output: Path | None, reporter: Reporter
 ) -> None:
     """Write the result into the output folder, or into the run; other tasks that were asked before stay."""
     if output is not None:
         with saying_what_failed(output):
             output.mkdir(parents=True, exist_ok=True)
         _write(RunFolder(output), document, samples)
-    elif is_run(Path(name)):
+    elif name is not None and is_run(Path(name)):
         run = RunFolder.open(Path(name))
         try:
             with run.lock():

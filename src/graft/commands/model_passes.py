@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from graft.commands.data_passes import data_of
 from graft.commands.speed import SpeedSettings
-from graft.config import EvaluateSettings, FinetuneSettings, GenerateAdapterSettings, Settings, setting
+from graft.config import (
+    BenchmarkSettings,
+    EvaluateSettings,
+    FinetuneSettings,
+    GenerateAdapterSettings,
+    Settings,
+    setting,
+)
 from graft.config.types import Pairs
 from graft.errors import GateError, InputError, Problems
 from graft.export.target import export_settings
@@ -187,6 +194,32 @@ class GenerateAdapterPass(ModelPass):
 
 
 class BenchmarkPass(ModelPass):
+    """``graft benchmark``: asks the model tasks, and leaves it as it is for the next pass."""
+
+    Config = BenchmarkSettings
+    needs = (("benchmark", "lm_eval"),)
+    takes = (*MODELS, "bundle")
+    instead = ("model_name_or_path", "adapter_path")
+    leaves = "same"
+
+    def run(self, artifact: Path | None, context: Context) -> Path:
+        """Ask the model that the settings name, or that of the pass before.
+
+        Raises:
+            InputError: If there are no tasks.
+        """
+        from graft.commands.benchmark import benchmark_models
+
+        if not self.settings.tasks:
+            remedy = "tasks: arc_easy,mine.yaml; type: speed measures tokens per second"
+            raise InputError("this pass asks tasks, and none are given", where="tasks", remedy=remedy)
+        own = {"output_path", "model_name_or_path"}
+        given = {name: getattr(self.settings, name) for name in self.settings.model_fields_set - own}
+        benchmark_models([self._model(artifact)], context.reporter, output_path=context.output, **given)
+        return artifact if artifact is not None else context.output
+
+
+class SpeedPass(ModelPass):
     """Measures speed, load time and memory of the model on this machine; leaves it as it is for the next pass."""
 
     Config = SpeedSettings

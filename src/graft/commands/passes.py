@@ -54,8 +54,8 @@ OLIVE = {
     "autogptq": "type: export with precision: int4 and rounding: gptq",
     "autoawq": "type: export with precision: int4",
     "extractadapters": "type: generate-adapter builds an ONNX base with hot-swappable adapters",
-    "ortperftuning": "type: benchmark measures a model or a bundle on this machine",
-    "ortsessionparamstuning": "type: benchmark measures a model or a bundle on this machine",
+    "ortperftuning": "type: speed measures a model or a bundle on this machine",
+    "ortsessionparamstuning": "type: speed measures a model or a bundle on this machine",
 }
 """Types of Olive that graft does in another way, and how."""
 
@@ -119,6 +119,7 @@ PASSES: Registry[type[Pass]] = Registry(
         "export": "graft.commands.model_passes:ExportPass",
         "generate-adapter": "graft.commands.model_passes:GenerateAdapterPass",
         "benchmark": "graft.commands.model_passes:BenchmarkPass",
+        "speed": "graft.commands.model_passes:SpeedPass",
         "report": "graft.commands.model_passes:ReportPass",
     },
     classes=True,

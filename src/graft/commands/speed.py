@@ -1,4 +1,4 @@
-"""How fast a run, a model or a bundle answers on this machine, and what it takes to load: ``type: benchmark``."""
+"""How fast a run, a model or a bundle answers on this machine, and what it takes to load: ``type: speed``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from graft.files import write_whole
 from graft.hardware.machine import machine
 from graft.processes import module_command
 
-FILE = "benchmark.json"
+FILE = "speed.json"
 
 
 class SpeedSettings(Settings):
-    """Settings of a benchmark."""
+    """Settings of the pass."""
 
     model_name_or_path: str | None = setting(
         None, "run, model or bundle to measure (default: what the pass before left)"
@@ -34,10 +34,10 @@ def measure_speed(name: str, settings: SpeedSettings, output: Path) -> dict[str,
     Args:
         name: A run, a model or a bundle.
         settings: What to measure.
-        output: The folder for benchmark.json.
+        output: The folder for speed.json.
 
     Returns:
-        The document of benchmark.json.
+        The document of speed.json.
 
     Raises:
         InputError: If the model does not load or does not answer.

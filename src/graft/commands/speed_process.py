@@ -1,4 +1,4 @@
-"""The process of ``benchmark``: loads a model, answers, and prints the figures as JSON."""
+"""The process of ``measure_speed``: loads a model, answers, and prints the figures as JSON."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _measured(name: str, settings: SpeedSettings) -> dict[str, Any]:
 
 
 def _row(text: str, number: int, writes: bool) -> Example:
-    origin = Origin("benchmark", number)
+    origin = Origin("speed", number)
     return AnswerExample(({"role": "user", "content": text},), "", origin) if writes else ClassExample(text, "", origin)
 
 
@@ -95,7 +95,7 @@ def _loaded(name: str, settings: SpeedSettings) -> tuple[Predictor, bool]:
 
 def _check(task: str | None, name: str) -> None:
     if task not in (*WRITING, "text-classification"):
-        raise InputError(f"benchmark cannot measure a {task} model", where=name)
+        raise InputError(f"the speed of a {task} model cannot be measured", where=name)
 
 
 def _tokens(predictor: Predictor, answers: list[str]) -> int | None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from graft.commands.data_passes import PREPARE
 from graft.commands.passes import PASSES
-from graft.commands.speed import FILE as BENCHMARK
+from graft.commands.speed import FILE as SPEED
 from graft.commands.speed import in_words
 from graft.documents import read_object
 from graft.errors import InputError
 from graft.evaluation.table import verdict
 from graft.files import write_whole
+from graft.report.benchmark_section import benchmark_sentences
 from graft.report.format import duration, listed
 from graft.report.templating import render_page
 from graft.runs.evaluation_document import read_evaluation
@@ -111,8 +112,11 @@ def _judgment(output: Path) -> str:
 
 def _found(output: Path) -> Iterator[str]:
     """What else a pass found, in sentences."""
-    if (output / BENCHMARK).is_file():
-        yield in_words(read_object(output / BENCHMARK))
+    if (output / SPEED).is_file():
+        yield in_words(read_object(output / SPEED))
+    evaluated = read_evaluation(output)
+    if evaluated is not None and evaluated.benchmarks is not None:
+        yield from benchmark_sentences(evaluated.benchmarks)
     kind = folder_kind(output)
     if kind is FolderKind.DATA:
         yield ", ".join(f"{rows:,} {side}" for side, rows in read_data(output).rows.items()) + " rows"

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from graft.config.base import Settings, setting
 from graft.config.common import HubSettings
+from graft.config.served import ServerSettings
 from graft.config.types import Listed, Pairs
 
 
@@ -55,7 +56,7 @@ class BenchmarkTaskSettings(Settings):
     bootstrap_samples: int = setting(1000, "number of bootstrap resamples for the 95 % intervals", ge=100)
 
 
-class BenchmarkSettings(BenchmarkTaskSettings, HubSettings):
+class BenchmarkSettings(BenchmarkTaskSettings, ServerSettings, HubSettings):
     """All settings of ``graft benchmark``."""
 
     model_name_or_path: str | None = setting(None, "run or model to judge", "model", "model_id")
@@ -68,6 +69,10 @@ class BenchmarkSettings(BenchmarkTaskSettings, HubSettings):
     allow_base_mismatch: bool = setting(
         False, "use an adapter although its records name another base model or tokenizer"
     )
+    endpoint: str | None = setting(
+        None, "address of an OpenAI-compatible server whose model is asked, too: http://HOST:PORT/v1"
+    )
+    endpoint_model: str | None = setting(None, "name of the model on the server (default: its only one)")
     output_path: Path | None = setting(
         None, "folder for evaluation.json and the rows of each task (default: the run folder)", "output_dir", "o"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -43,6 +43,17 @@ def print_benchmarks(document: Mapping[str, Any], console: Console) -> None:
         rows = [(row["metric"], *(_text(cell) for cell in row["cells"])) for row in table["rows"]]
         print_figures(console, table["columns"], rows, f"{table['name']}: {table['asked']}")
         console.print()
+
+
+def benchmark_sentences(record: BenchmarksRecord) -> Iterator[str]:
+    """Yield the first metric of each task: ``tone_choice: acc 0.490 base, 0.804 tuned``; of a group that of all."""
+    inside = {name for task in record.tasks.values() for name in task.members}
+    for table in task_tables(record):
+        if table["rows"] and table["name"] not in inside:
+            row = table["rows"][0]
+            models = record.tasks[table["name"]].predictors
+            said = ", ".join(f"{cell['value']} {name}" for name, cell in zip(models, row["cells"], strict=False))
+            yield f"{table['name']}: {row['metric'][:-2]} {said}"
 
 
 def _text(cell: Mapping[str, str]) -> str:

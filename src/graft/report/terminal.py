@@ -11,6 +11,7 @@ from rich.text import Text
 
 from graft.report import summary
 from graft.report.base_weights import dependence
+from graft.report.benchmark_section import print_benchmarks
 from graft.report.figure_table import print_figures
 from graft.report.format import count, interval_text, metric_of, signed
 from graft.report.row_changes import find_changes
@@ -35,6 +36,9 @@ def print_run(run: Path, console: Console) -> None:
         _print_scores(view, console)
     for sentence in filter(None, (summary.to_beat(view), summary.without_leaked(view))):
         console.print(Text(sentence))
+    if view.evaluation.benchmarks is not None:
+        console.print()
+        print_benchmarks(view.evaluation.benchmarks.document(), console)
     if changes := find_changes(view):
         fixed, broken = f"{len(changes.fixed):,} rows", f"{len(changes.broken):,}"
         said = f"fixed {fixed} and broke {broken}" if changes.binary else f"improved {fixed} and worsened {broken}"
@@ -68,6 +72,7 @@ def run_summary(run: Path) -> dict[str, Any]:
         "baselines": evaluation.get("baselines", {}),
         "differences": evaluation.get("differences", []),
         "baseline_differences": evaluation.get("baseline_differences", []),
+        "benchmarks": evaluation.get("benchmarks", {}).get("tasks", {}),
         "fixed": len(changes.fixed) if changes else None,
         "broken": len(changes.broken) if changes else None,
         "data": view.data.document(),

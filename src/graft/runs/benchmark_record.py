@@ -15,6 +15,7 @@ class BenchmarkTaskRecord(Record):
     """A task, and what the models made of it on the same rows.
 
     Attributes:
+        members: The tasks of a group that has a score of its own.
         file: The file of a task of the user's own, by name; empty for one of the harness.
         version: The task's version, as its file says.
         harness: The version of lm-evaluation-harness.
@@ -29,6 +30,7 @@ class BenchmarkTaskRecord(Record):
         date: When it was measured, in UTC.
     """
 
+    members: list[str] = Field(default_factory=list)
     file: str = ""
     version: str = ""
     harness: str = ""

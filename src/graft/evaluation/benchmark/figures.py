@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -16,48 +18,104 @@ from graft.evaluation.benchmark.judge import Sample
 from graft.evaluation.bootstrap import Bootstrap, Interval
 from graft.evaluation.metrics.base import Array
 
-SEED = 0
 FEWER_SAMPLES = 100
 """For values that are computed from all rows anew for each resample, such as BLEU: as many as the harness takes."""
-Values = Sequence[Any]
-Aggregate = Callable[[Values], float]
+SAME = 1e-9
+Aggregate = Callable[[Sequence[Any]], float]
 
 
-def task_figures(
-    task: Any, samples: Mapping[str, Sequence[Sample]], pairs: Sequence[tuple[str, str]], resamples: int
-) -> dict[str, Any]:
-    """Return the figures of a task.
+@dataclass(frozen=True)
+class Resampled:
+    """A metric of a model in a task: its value, that of each resample (samples,), and the number of rows."""
+
+    value: float
+    samples: Array
+    rows: int
+
+
+Values = Mapping[str, Mapping[str, Resampled]]
+"""By metric and model. A metric's name has its filter behind a comma where that is not ``none``."""
+
+
+def task_values(name: str, task: Any, samples: Mapping[str, Sequence[Sample]], resamples: int) -> Values:
+    """Compute the metrics of a task, and resample its rows for all models together.
 
     Args:
+        name: The task's name, which is the seed of its resamples: those of two tasks are independent.
         task: The harness's task, which knows how a metric is made of its rows.
         samples: By model: the harness's record of each row.
-        pairs: The differences to compute.
         resamples: The number of bootstrap resamples.
-
-    Returns:
-        ``metrics`` with their direction, ``predictors`` and ``differences``, as in evaluation.json. A metric's name has
-        its filter behind a comma where that is not ``none``.
     """
-    found: dict[str, Any] = {"metrics": {}, "predictors": {}, "differences": []}
-    better = task.higher_is_better()
+    found = {}
     for metric, kept in _columns(samples):
         by_model = _paired(samples, metric, kept)
-        count = len(next(iter(by_model.values())))
-        if not count:
-            continue
-        name = metric if kept == "none" else f"{metric},{kept}"
-        found["metrics"][name] = {"direction": "lower" if better.get(metric) is False else "higher"}
         aggregate = task.aggregation().get(metric) or _mean
-        values = {model: _resampled(rows, aggregate, resamples) for model, rows in by_model.items()}
-        shared = Bootstrap(count, 1, SEED)
-        for model, (value, again) in values.items():
-            figures = _rounded(shared.interval(value, again))
-            found["predictors"].setdefault(model, {})[name] = {**figures, "n": count}
-        for before, after in pairs:
-            (then, earlier), (now, later) = values[before], values[after]
-            difference = _rounded(shared.difference(now - then, later - earlier))
-            found["differences"].append({"metric": name, "from": before, "to": after, **difference})
+        if all(by_model.values()):
+            key = metric if kept == "none" else f"{metric},{kept}"
+            seed = crc32(name.encode("utf-8"))
+            found[key] = {model: _resampled(rows, aggregate, resamples, seed) for model, rows in by_model.items()}
     return found
+
+
+def group_values(tasks: Sequence[Values], known: Mapping[str, Mapping[str, float]]) -> Values:
+    """Compute the metrics of a group from those of its tasks, each weighted by its rows or all alike.
+
+    Args:
+        tasks: The values of its tasks.
+        known: By metric and model: the harness's values. One that is made in another way has no interval.
+    """
+    found: dict[str, dict[str, Resampled]] = {}
+    for metric, by_model in known.items():
+        parts = [values[metric] for values in tasks if metric in values]
+        for model, value in by_model.items():
+            own = [part[model] for part in parts]
+            rows = sum(one.rows for one in own)
+            made = next((each for each in _weighted(own) if abs(each[0] - value) < SAME), (value, np.empty(0)))
+            found.setdefault(metric, {})[model] = Resampled(value, made[1], rows)
+    return found
+
+
+def _weighted(own: Sequence[Resampled]) -> list[tuple[float, Array]]:
+    """The mean of all rows, and the mean of the tasks."""
+    if not own or len({len(one.samples) for one in own}) > 1:
+        return []
+    weights = [[one.rows / sum(each.rows for each in own) for one in own], [1 / len(own)] * len(own)]
+    return [
+        (
+            sum(w * one.value for w, one in zip(each, own, strict=True)),
+            np.array(each) @ np.stack([one.samples for one in own]),
+        )
+        for each in weights
+    ]
+
+
+def figures(values: Values, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return ``predictors`` and ``differences``, as in evaluation.json.
+
+    Args:
+        values: What was computed.
+        pairs: The differences to compute.
+    """
+    found: dict[str, Any] = {"predictors": {}, "differences": []}
+    plain = Bootstrap(1, 1, 0)
+    for metric, by_model in values.items():
+        for model, one in by_model.items():
+            interval = plain.interval(one.value, one.samples) if len(one.samples) else None
+            bounds = _rounded(interval) if interval else {"value": round(one.value, 6)}
+            found["predictors"].setdefault(model, {})[metric] = {**bounds, "n": one.rows}
+        for before, after in pairs:
+            then, now = by_model[before], by_model[after]
+            change = now.value - then.value
+            known = len(then.samples) and len(now.samples)
+            difference = _rounded(plain.difference(change, now.samples - then.samples)) if known else {"value": change}
+            found["differences"].append({"metric": metric, "from": before, "to": after, **difference})
+    return found
+
+
+def directions(values: Values, task: Any) -> dict[str, dict[str, str]]:
+    """Return by metric whether a higher or a lower value is better."""
+    better = task.higher_is_better()
+    return {name: {"direction": "lower" if better.get(name.split(",")[0]) is False else "higher"} for name in values}
 
 
 def _columns(samples: Mapping[str, Sequence[Sample]]) -> list[tuple[str, str]]:
@@ -79,23 +137,26 @@ def _paired(samples: Mapping[str, Sequence[Sample]], metric: str, kept: str) -> 
     return {model: [values[row] for row in rows] for model, values in by_row.items()}
 
 
-def _resampled(values: Values, aggregate: Aggregate, resamples: int) -> tuple[float, Array]:
-    """The value of all rows, and of each resample; equal numbers of rows get equal resamples."""
+def _resampled(values: Sequence[Any], aggregate: Aggregate, resamples: int, seed: int) -> Resampled:
     sums = _sums(values, aggregate)
+    value = float(aggregate(values))
     if sums is not None:
         statistics, of_sums = sums
-        weights = Bootstrap(len(values), resamples, SEED).weights
-        return float(of_sums(statistics.sum(axis=0, keepdims=True))[0]), of_sums(weights @ statistics)
-    weights = Bootstrap(len(values), min(resamples, FEWER_SAMPLES), SEED).weights
+        known = float(of_sums(statistics.sum(axis=0, keepdims=True))[0])
+        if math.isclose(value, known, rel_tol=1e-6, abs_tol=1e-9):  # another function may have the same name
+            weights = Bootstrap(len(values), resamples, seed).weights
+            return Resampled(value, of_sums(weights @ statistics), len(values))
+    weights = Bootstrap(len(values), min(resamples, FEWER_SAMPLES), seed).weights
     chosen = ([value for value, times in zip(values, row, strict=True) for _ in range(int(times))] for row in weights)
-    return float(aggregate(values)), np.array([float(aggregate(rows)) for rows in chosen])
+    again = np.array([float(aggregate(rows)) for rows in chosen])
+    return Resampled(value, again, len(values))
 
 
-def _mean(values: Values) -> float:
+def _mean(values: Sequence[Any]) -> float:
     return float(sum(values) / len(values))
 
 
-def _sums(values: Values, aggregate: Aggregate) -> tuple[Array, Callable[[Array], Array]] | None:
+def _sums(values: Sequence[Any], aggregate: Aggregate) -> tuple[Array, Callable[[Array], Array]] | None:
     """A value as a function of sums over rows, as ``Metric`` has it; None for one that is no such function."""
     name = getattr(aggregate, "__name__", "")
     if name in ("mean", "_mean", "perplexity") and all(isinstance(value, (int, float, np.number)) for value in values):

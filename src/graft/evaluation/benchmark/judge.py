@@ -46,7 +46,7 @@ class Criteria:
             "limit": self.limit,
             "seed": None if self.seeds == HARNESS_SEEDS else list(self.seeds),
             "apply_chat_template": self.apply_chat_template,
-            "fewshot_as_multiturn": self.fewshot_as_multiturn,
+            "fewshot_as_multiturn": None if self.fewshot_as_multiturn == self.apply_chat_template else "false",
             "system_instruction": self.system_instruction,
             "gen_kwargs": dict(self.gen_kwargs),
         }

@@ -16,16 +16,15 @@ from typing import Any
 import jinja2
 from lm_eval import utils
 from lm_eval.api.model import TemplateLM
-from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+from lm_eval.models.utils import postprocess_generated_text
 
 from graft.errors import InputError
+from graft.evaluation.benchmark.generation import limits_of
 from graft.evaluation.benchmark.stop import Stop
 from graft.inference.predictor import Progress, TokenPredictor
 from graft.progress import Reporter
 
 DEFAULT_LENGTH = 2048
-DEFAULT_NEW_TOKENS = 256
-"""The harness's, for tasks that do not say how long an answer may be."""
 LARGEST_LENGTH = 10**9
 """A tokenizer says a larger number where it does not know one."""
 
@@ -135,7 +134,7 @@ class PredictorLM(TemplateLM):  # type: ignore[misc]
         """Return greedy answers, each up to the first of its stop sequences, which is left out."""
         groups: dict[tuple[int, tuple[str, ...]], list[int]] = defaultdict(list)
         for index, (_, given) in enumerate(request.args for request in requests):
-            groups[self._limits(given)].append(index)
+            groups[limits_of(given)].append(index)
         answers = [""] * len(requests)
         for (most, until), members in groups.items():
             room = self.max_length - most
@@ -152,19 +151,6 @@ class PredictorLM(TemplateLM):  # type: ignore[misc]
     def _progress(self, what: str) -> Progress:
         said = f"{self.predictor.name}: {what}"
         return lambda done, total: self.reporter.advance(said, done, total)
-
-    def _limits(self, given: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
-        """The most tokens of an answer, and its stop sequences.
-
-        Raises:
-            InputError: If the answers are to be sampled: predictors decode greedily.
-        """
-        kwargs = normalize_gen_kwargs(dict(given), DEFAULT_NEW_TOKENS)
-        if kwargs.get("do_sample"):
-            what = "a task samples its answers (do_sample or a temperature); graft writes the likeliest tokens"
-            raise InputError(what, where="generation_kwargs", remedy="--gen_kwargs do_sample=false,temperature=0")
-        until = handle_stop_sequences(kwargs.pop("until", None), eos=None)
-        return int(kwargs["max_gen_toks"]), tuple(text for text in until if text)
 
     def _text(self, ids: Sequence[int]) -> str:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from graft.documents import shown
-from graft.errors import InputError, Problems, refusing
+from graft.errors import InputError, Problems, did_you_mean, refusing
 
 SUFFIXES = (".yaml", ".yml")
 LOCAL = ("json", "csv", "parquet", "text", "arrow")
@@ -51,6 +51,7 @@ def read_task(path: Path, trusted: bool) -> dict[str, Any]:
         raise InputError("this is no task: it has no 'task' with its name", where=str(path), remedy="task: my_task")
     for part in task_parts(found):
         _resolve(part, path.parent, problems, path)
+        _check_names(part, problems, path)
     problems.raise_if_any()
     return found
 
@@ -121,6 +122,34 @@ def _resolve(task: dict[str, Any], folder: Path, problems: Problems, path: Path)
     if given in LOCAL and not (isinstance(kwargs, dict) and {"data_files", "data_dir"} & set(kwargs)):
         remedy = "dataset_kwargs: {data_files: {test: rows.jsonl}}"
         problems.add(f"'dataset_path' is {given}, and no data file is named", path, remedy)
+
+
+def _check_names(task: Mapping[str, Any], problems: Problems, path: Path) -> None:
+    """Refuse unknown metrics, which the harness would download, and unknown ways to aggregate and to filter."""
+    import lm_eval.api.metrics  # noqa: F401  # which registers them
+    import lm_eval.filters  # noqa: F401
+    from lm_eval.api.registry import aggregation_registry, filter_registry, metric_registry
+
+    own = task.get("process_results") is not None  # its code names its metrics
+    for entry in _entries(task.get("metric_list")):
+        if not own and isinstance(entry.get("metric"), str) and entry.get("hf_evaluate") is not True:
+            _check_name("metric", entry["metric"], list(metric_registry), problems, path)
+        if isinstance(entry.get("aggregation"), str):
+            _check_name("aggregation", entry["aggregation"], list(aggregation_registry), problems, path)
+    for pipeline in _entries(task.get("filter_list")):
+        for step in _entries(pipeline.get("filter")):
+            if isinstance(step.get("function"), str):
+                _check_name("filter", step["function"], list(filter_registry), problems, path)
+
+
+def _entries(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _check_name(kind: str, name: str, names: list[str], problems: Problems, path: Path) -> None:
+    if name not in names:
+        near = did_you_mean(name, names) or f"there are: {', '.join(sorted(names))}"
+        problems.add(f"the harness has no {kind} {shown(name)}", path, near)
 
 
 def _resolved(given: Any, folder: Path, problems: Problems, path: Path) -> Any:

@@ -34,6 +34,11 @@ class NamedTask:
     spec: Spec
     file: Path | None = None
 
+    @property
+    def name(self) -> str:
+        """The name of the task or of the group."""
+        return self.spec if isinstance(self.spec, str) else str(self.spec.get("group") or self.spec["task"])
+
 
 def find_tasks(given: Sequence[str], trusted: bool) -> tuple[list[NamedTask], Any]:
     """Find tasks by the harness's names, by patterns, and by YAML files.
@@ -132,16 +137,23 @@ def _built(task: NamedTask, manager: Any, cache: str, reporter: Reporter) -> Any
                 part["dataset_kwargs"] = {**(part.get("dataset_kwargs") or {}), "cache_dir": cache}
     try:
         with offline():
-            return manager._load_spec(task.spec)
+            return _loaded(task.spec, manager)
     except Exception as error:
         if local or not _is_absent(error):
             raise _refused(task, error) from error
     reporter.note(f"fetching the rows of {task.given} from the Hugging Face Hub")
     try:
         with offline(False):
-            return manager._load_spec(task.spec)
+            return _loaded(task.spec, manager)
     except Exception as error:
         raise _refused(task, error, _dataset(task, manager)) from error
+
+
+def _loaded(spec: Spec, manager: Any) -> Any:
+    if isinstance(spec, dict) and "group" in spec and isinstance(spec.get("task"), list):
+        # ``_load_spec`` would give all that a group says to each of its tasks.
+        return manager._factory._build_group(spec["group"], spec, None, manager._index)
+    return manager._load_spec(spec)
 
 
 def _is_local(part: dict[str, Any]) -> bool:

@@ -99,7 +99,9 @@ class OnnxPredictor:
         is_done: Callable[[Sequence[int]], bool] | None = None,
         progress: Progress | None = None,
     ) -> list[list[int]]:
-        """The greedy answers to prompts of token ids; they go on to an end token, whatever ``is_done`` says."""
+        """The greedy answers to prompts of token ids. In another process they go on to an end token."""
+        if isinstance(self.runtime, OnnxSession):
+            return self.runtime.generate(prompts, max_new_tokens, self.ends, progress, is_done)
         return self.runtime.generate(prompts, max_new_tokens, self.ends, progress)
 
     def score_ids(

@@ -6,7 +6,7 @@ runs the same ``model.onnx``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from graft.runs.paths import path_inside
 
 Ids = Sequence[int]
 Floats = NDArray[np.float32]
+IsDone = Callable[[Sequence[int]], bool]
 KVCache = list[Floats]
 """The keys and values of each layer in turn, each (rows, heads, length, d)."""
 
@@ -160,8 +161,12 @@ class OnnxSession:
         max_new_tokens: int,
         ends: Collection[int],
         progress: Progress | None = None,
+        is_done: IsDone | None = None,
     ) -> list[list[int]]:
-        """The greedy continuation of each prompt, up to an end token (not included) or ``max_new_tokens``."""
+        """The greedy continuation of each prompt, up to an end token (not included) or ``max_new_tokens``.
+
+        ``is_done`` tells of an answer, as its token ids so far, whether it ends here.
+        """
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         found: list[list[int]] = [[] for _ in prompts]
         batch: list[_Started] = []
@@ -169,7 +174,7 @@ class OnnxSession:
             logits, present = self.read(prompt.rest, prompt.cache)
             batch.append(_Started(order[place], int(logits[-1].argmax()), present))
             if len(batch) == ROWS_AT_ONCE or place == len(order) - 1:
-                for started, answer in zip(batch, self._decode(batch, max_new_tokens, set(ends)), strict=True):
+                for started, answer in zip(batch, self._decode(batch, max_new_tokens, set(ends), is_done), strict=True):
                     found[started.row] = answer
                 batch = []
                 if progress:
@@ -199,7 +204,7 @@ class OnnxSession:
                 found[i] = _scored(np.concatenate([first, logits]), answer)
         return [found[i] for i in range(len(answers))]
 
-    def _decode(self, batch: Sequence[_Started], limit: int, ends: set[int]) -> list[list[int]]:
+    def _decode(self, batch: Sequence[_Started], limit: int, ends: set[int], is_done: IsDone | None) -> list[list[int]]:
         """The answers of rows that were read; a finished row leaves the batch."""
         answers: list[list[int]] = [[] for _ in batch]
         tokens = [started.token for started in batch]
@@ -210,6 +215,8 @@ class OnnxSession:
             going = [place for place, token in enumerate(tokens) if token not in ends]
             for place in going:
                 answers[alive[place]].append(tokens[place])
+            if is_done is not None:
+                going = [place for place in going if not is_done(answers[alive[place]])]
             if not going or step == limit - 1:
                 break
             if len(going) < len(alive):
