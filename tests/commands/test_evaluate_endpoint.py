@@ -86,6 +86,8 @@ def test_a_run_and_its_file_behind_a_server_answer_the_same(run, llama_cpp, tmp_
     assert document["endpoint"]["completion_tokens"] > 0
     assert any(note.startswith("left out: perplexity") for note in document["endpoint"]["notes"])
     assert folder_kind(tmp_path / "out") is FolderKind.EVALUATION
+    assert name in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert main(["doctor", str(tmp_path / "out")]) == 0 and name in capsys.readouterr().out
     assert main(["show", str(tmp_path / "out")]) == 0
     assert name in capsys.readouterr().out
 

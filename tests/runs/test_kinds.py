@@ -123,7 +123,6 @@ def test_doctor_says_of_a_bundle_what_the_gate_said(folders: dict[str, Path], gr
             for name, said in (
                 ("model", "this is a model folder, not a run folder, an exported bundle or a folder with data files"),
                 ("adapter", "this is an adapter folder, not"),
-                ("evaluation", "this is an evaluation without a run, not"),
                 ("empty", "this is an empty folder, not"),
                 ("other", "this is a folder that graft does not recognize, not"),
                 ("missing", "missing"),

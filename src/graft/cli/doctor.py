@@ -27,7 +27,7 @@ GATE = 3
 
 
 def run(arguments: Arguments) -> int:
-    """Print what is wrong with data, a run, or a bundle, with evidence and remedies.
+    """Print what is wrong with data, a run, an evaluation, or a bundle, with evidence and remedies.
 
     Raises:
         InputError: If nothing is named, or a setting is unknown or out of bounds.
@@ -38,7 +38,7 @@ def run(arguments: Arguments) -> int:
     one = len(arguments.words) == 1
     folder = expanded(arguments.words[0]) if one else Path()
     kind = folder_kind(folder) if one else FolderKind.MISSING
-    if kind in (FolderKind.RUN, FolderKind.BUNDLE):
+    if kind in (FolderKind.RUN, FolderKind.EVALUATION, FolderKind.BUNDLE):
         return _folder(folder, kind, arguments, as_json)
     data = (FolderKind.DATA, FolderKind.DATA_FILES, FolderKind.FILE, FolderKind.MISSING)
     if kind not in data and not (kind is FolderKind.OTHER and _holds_data(folder)):
@@ -121,10 +121,15 @@ def _settings() -> tuple[type[Settings], ...]:
 
 def _run(folder: Path) -> tuple[dict[str, str], str, list[Finding], str]:
     from graft.report.doctor import diagnose
+    from graft.report.evaluation_doctor import diagnose_evaluation
     from graft.report.summary import sentence
     from graft.runs.view import RunView
 
     view = RunView.read(folder)
+    if view.manifest is None:
+        heading = f"{view.title} (an evaluation): {sentence(view)}"
+        healthy = "No problems found in the scores and the answers."
+        return {"evaluation": str(folder), "status": view.status}, heading, diagnose_evaluation(view), healthy
     healthy = "No problems found in the loss curves, memory, speed and scores."
     heading = f"{view.title} ({view.status}): {sentence(view)}"
     return {"run": str(folder), "status": view.status}, heading, diagnose(view), healthy

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import CONFIG, Command
@@ -38,9 +40,18 @@ def run(arguments: Arguments) -> int:
         print(json.dumps(document, ensure_ascii=False, indent=2))
         return 1 if failures_of(document) else 0
     print_evaluation(document)
+    for folder in _folders(document, output):
+        print(f"report: {folder / 'report.html'}")
     if failed := failures_of(document):
         raise GraftError(*failed)
     return 0
+
+
+def _folders(document: dict[str, Any], output: Path | None) -> list[Path]:
+    """Where evaluations were written: of a bundle with several adapters into a folder for each."""
+    if output is None:
+        return []
+    return [output.expanduser() / name for name in document.get("adapters", ("",))]
 
 
 def _words(typed: list[str], settings: EvaluateSettings) -> list[str]:

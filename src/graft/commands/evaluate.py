@@ -40,7 +40,7 @@ from graft.models.base import Opened
 from graft.planning.continuing import load_parent
 from graft.planning.plan import RunPlan
 from graft.progress import Reporter, Silent, enter
-from graft.report import write_pages
+from graft.report import write_pages, write_report
 from graft.runs.folder import RunFolder, check_evaluation_folder
 from graft.runs.kind import is_bundle
 from graft.runs.links import refuse_links
@@ -67,7 +67,7 @@ def evaluate_model(
             OpenAI-compatible server (its model by the setting ``model_name_or_path``).
         test_dataset: one or several data files; a run's held-out rows when not given.
         metric_type: ``"accuracy"`` or several names; those that fit the data when not given.
-        output_path: a folder for evaluation.json and predictions.jsonl (default: the run folder).
+        output_path: a folder for evaluation.json, predictions.jsonl and report.html (default: the run folder).
         settings: fields of ``EvaluateSettings``.
 
     Returns:
@@ -219,6 +219,7 @@ def _write(result: Evaluation, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)
     write_evaluation(RunFolder(folder), result)
+    write_report(folder)
 
 
 def _opened(name: str, request: _Request, reporter: Reporter) -> Opened:

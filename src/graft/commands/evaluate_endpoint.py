@@ -24,6 +24,7 @@ from graft.inference.kept_answers import ANSWERS, KeptAnswers
 from graft.inference.predictor import Predictor
 from graft.inference.server_url import ServerUrl
 from graft.progress import Reporter
+from graft.report import write_report
 from graft.runs.evaluation_document import EndpointRecord
 from graft.runs.folder import RunFolder, check_evaluation_folder
 from graft.runs.kind import FolderKind, folder_kind
@@ -101,6 +102,7 @@ def evaluate_endpoint(request: EndpointRequest, reporter: Reporter) -> Evaluatio
         reporter.note(note)
     if request.output is not None:
         write_evaluation(RunFolder(request.output), result)
+        write_report(request.output)
     return result
 
 

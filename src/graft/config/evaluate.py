@@ -25,5 +25,8 @@ class EvaluateSettings(
     max_eval_samples: int | None = setting(None, "maximum number of rows, sampled with the same mix of classes", gt=0)
     adapter: str | None = setting(None, "adapter to evaluate, in a bundle with several (default: all)")
     output_path: Path | None = setting(
-        None, "folder for evaluation.json and predictions.jsonl (default: the run folder)", "output_dir", "o"
+        None,
+        "folder for evaluation.json, predictions.jsonl, and report.html (default: the run folder)",
+        "output_dir",
+        "o",
     )

@@ -50,7 +50,7 @@ def to_beat(document: Document) -> str:
 def judged_predictor(document: Document) -> str:
     """Return the name of the predictor that the verdict is on."""
     metric = metric_names(document)[0]
-    difference = next((d for d in document["differences"] if d["metric"] == metric), None)
+    difference = next((d for d in document.get("differences") or () if d["metric"] == metric), None)
     return str(difference["to"] if difference else next(iter(document["predictors"])))
 
 

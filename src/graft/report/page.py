@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from graft.data.baselines import TFIDF, baseline_title
+from graft.data.checks import Finding
+from graft.evaluation.unbeaten import Beaten, unbeaten
 from graft.files import write_whole
 from graft.report import summary, usage
 from graft.report.bars import bars, full_bar
@@ -20,6 +22,7 @@ from graft.report.charts import interval_plot, loss_chart
 from graft.report.confusion import class_rows, commonest_share, matrices, mistakes, with_classes
 from graft.report.curves import curves
 from graft.report.doctor import diagnose
+from graft.report.evaluation_doctor import diagnose_evaluation
 from graft.report.finding_view import found_view, recorded_view
 from graft.report.format import count, figure, interval_text, metric_of, probability, signed, when
 from graft.report.frame import Frame
@@ -28,11 +31,13 @@ from graft.report.row_changes import find_changes
 from graft.report.takeaways import takeaways
 from graft.report.templating import render_page
 from graft.runs.metric_info import MetricInfo
-from graft.runs.view import Estimate, Loss, RunView
+from graft.runs.view import Difference, Estimate, Loss, RunView
 from graft.shared_text import shared
 
 STEPS = 20
 """Steps of which the losses stand in the table of a run without a held-out loss."""
+TONES = {"better": "good", "worse": "bad"}
+"""The style of a proven difference."""
 ELSEWHERE = frozenset(("interrupted", "failed", LINKED, MISSING))
 """Findings that the page omits: how the run ended stands in its header, and what else the machine has is private."""
 STATUSES = {
@@ -64,9 +69,31 @@ class ScoreRow:
     n: str
 
 
+class ToBeat(NamedTuple):
+    """A baseline: its score, the difference from it to the model, and the style of what that proves."""
+
+    title: str
+    value: str
+    difference: str
+    tone: str
+
+
+class FurtherDifference(NamedTuple):
+    """A difference between two other models than those that the page compares."""
+
+    metric: str
+    models: str
+    cell: ScoreCell
+    p: str
+    verdict: str
+
+
 @dataclass(frozen=True)
 class Hero:
-    """The headline: what was before, what is now, and the difference."""
+    """The headline: what was before, what is now, and the difference.
+
+    ``tone`` is the style of the large figure: that of ``verdict``, unless a baseline is as good as the model.
+    """
 
     metric: str
     meaning: str
@@ -76,8 +103,10 @@ class Hero:
     after: ScoreCell
     difference: ScoreCell | None
     verdict: str
+    tone: str
     p: str
     n: str
+    to_beat: list[ToBeat]
 
 
 class LossRow(NamedTuple):
@@ -119,6 +148,7 @@ def _header(view: RunView) -> dict[str, Any]:
         "subtitle": summary.subtitle(view),
         "status": status,
         "status_kind": status_kind,
+        "report": "Fine-tuning report" if view.manifest else "Evaluation report",
         "date": when(view.manifest.finished or view.manifest.started) if view.manifest else "",
         "error": view.error,
         "resume": usage.resume_command(view) if view.status in ("interrupted", "failed") else "",
@@ -137,10 +167,15 @@ def _scores(view: RunView) -> dict[str, Any]:
         "columns": [*view.baselines, *view.predictors],
         "baselines": summary.baselines_note(view),
         "scores": [_score_row(view, metric, compared(view)) for metric in view.metric_names],
+        "further": _further(view),
         "judged_name": sides.after if (sides := compared(view)) else "",
         "takeaways": takeaways(view),
-        "diagnosis": [found_view(each) for each in diagnose(view, usage.location(view)) if each.kind not in ELSEWHERE],
+        "diagnosis": [found_view(each) for each in _diagnosis(view) if each.kind not in ELSEWHERE],
     }
+
+
+def _diagnosis(view: RunView) -> list[Finding]:
+    return diagnose(view, usage.location(view)) if view.manifest else diagnose_evaluation(view)
 
 
 def _learned(view: RunView) -> dict[str, dict[str, Estimate]]:
@@ -214,6 +249,8 @@ def _hero(view: RunView) -> Hero | None:
     after = view.scores[sides.after][name]
     before = view.scores[sides.before].get(name) if sides.before else None
     difference = sides.difference(view, name)
+    beaten = summary.beaten_baselines(view)
+    verdict = judged(metric, difference)
     return Hero(
         metric.heading,
         metric.meaning,
@@ -222,10 +259,32 @@ def _hero(view: RunView) -> Hero | None:
         sides.after,
         _cell(metric, after),
         ScoreCell(signed(metric, difference.value), interval_text(metric, difference)) if difference else None,
-        judged(metric, difference),
+        verdict,
+        TONES.get("open" if verdict == "better" and unbeaten(beaten) else verdict, ""),
         probability(difference.p) if difference else "",
         count(after.n),
+        [_to_beat(metric, each) for each in beaten],
     )
+
+
+def _to_beat(metric: MetricInfo, each: Beaten) -> ToBeat:
+    change = signed(metric, each.difference["value"])
+    return ToBeat(baseline_title(each.name), metric.figure(each.value), change, TONES.get(each.judgment, "open"))
+
+
+def _further(view: RunView) -> list[FurtherDifference]:
+    """The differences that the table of scores has no column for, the headline's first."""
+    sides = compared(view)
+    shown = (sides.before, sides.after) if sides else None
+    others = [each for each in view.differences if (each.before, each.after) != shown]
+    others.sort(key=lambda each: each.metric != view.headline)
+    return [_further_row(metric_of(view, each.metric), each) for each in others]
+
+
+def _further_row(metric: MetricInfo, each: Difference) -> FurtherDifference:
+    cell = ScoreCell(signed(metric, each.value), interval_text(metric, each))
+    models = f"{each.before} \N{RIGHTWARDS ARROW} {each.after}"
+    return FurtherDifference(metric.heading, models, cell, probability(each.p), judged(metric, each))
 
 
 def _metrics(view: RunView) -> list[MetricInfo]:
