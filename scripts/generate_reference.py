@@ -34,6 +34,7 @@ from graft.config import (
     HubSettings,
     ModelSettings,
     PrepareSettings,
+    RateSettings,
     RowSettings,
     Settings,
     TrainingSettings,
@@ -104,6 +105,7 @@ def _where_settings_are(name: str) -> str:
         "run": "[Settings](settings.md) lists what a workflow file and the command line take.",
         "evaluate": "Options: [graft evaluate](settings.md#graft-evaluate).",
         "benchmark": "Options: [graft benchmark](settings.md#graft-benchmark).",
+        "rate": "Options: [graft rate](settings.md#graft-rate).",
         "chat": "Options: [graft chat](settings.md#graft-chat).",
         "doctor": "Options: [graft doctor](settings.md#graft-doctor).",
         "prepare": "Options: [graft prepare](settings.md#graft-prepare).",
@@ -186,6 +188,10 @@ The settings of Model and Comparison, those of Data that say which rows and colu
 ## graft benchmark
 
 {settings_table(own_fields(BenchmarkSettings, HubSettings))}
+
+## graft rate
+
+{settings_table(RateSettings.model_fields)}
 
 ## graft doctor
 
@@ -347,6 +353,8 @@ is written whole or not at all.
 | `checkpoints/` | `checkpoint-N`, as the Trainer writes them; what `--resume` continues from |
 | `evaluation.json` | for each predictor and metric: value, 95 % interval, n; paired differences; scores to beat |
 | `predictions.jsonl` | for each row: prompt, reference, the answers of base and tuned, scores |
+| `rating.json`, `judgments.jsonl` | what people are asked to judge, and what they said: [Let people judge](../how-to/rate.md) |
+| `judge.jsonl`, `judge_answers.jsonl` | what a model as judge said |
 | `report.html`, `README.md` | the page to look at, the model card |
 
 A bundle (`graft auto-opt`) is such a folder, too, with `"kind": "bundle"` in its manifest, and so is a prepared data set (`graft prepare`),

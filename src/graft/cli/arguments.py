@@ -12,7 +12,20 @@ from graft.plain_text import lone_surrogate
 
 SHORT = {"-o": "output_path", "-m": "model_name_or_path", "-d": "data_files", "-h": "help", "-V": "version"}
 FLAGS = {
-    *("auto", "measure", "help", "help_all", "json", "debug", "dry_run", "incomplete", "setup", "version", "yes"),
+    *(
+        "auto",
+        "measure",
+        "help",
+        "help_all",
+        "json",
+        "debug",
+        "dry_run",
+        "incomplete",
+        "results",
+        "setup",
+        "version",
+        "yes",
+    ),
 }
 _NUMBER = re.compile(r"-\.?\d")
 

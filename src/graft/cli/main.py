@@ -25,6 +25,7 @@ COMMANDS = {
     "plan": "estimate memory, time and deployment by each method before training, and what fits",
     "evaluate": "compare the base and the tuned model on held-out rows, or evaluate a model or a server",
     "benchmark": "ask base and tuned the tasks of lm-evaluation-harness, or tasks of your own, on the same rows",
+    "rate": "let people judge two answers blind, or a model, and say how sure the preference is",
     "chat": "chat with a model; switch between base and tuned",
     "show": "print a run's settings and results, or what a bundle, a model or prepared data is",
     "init": "look at data and write a workflow file for it",

@@ -35,6 +35,7 @@ from graft.config.finetune import (
 from graft.config.init import InitSettings
 from graft.config.interpolation import interpolated, paths_of, recordable
 from graft.config.prepare import PrepareSettings, StepSettings
+from graft.config.rate import RateSettings
 from graft.config.search import StudySettings
 from graft.config.served import ServerSettings, TeacherSettings
 from graft.config.types import Listed, Pairs, Template, split_paths
@@ -67,6 +68,7 @@ __all__ = [
     "OnnxGenaiConfig",
     "Pairs",
     "PrepareSettings",
+    "RateSettings",
     "RowSettings",
     "ServerSettings",
     "Settings",

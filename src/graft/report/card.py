@@ -11,6 +11,7 @@ from graft.models.adapter_base import EMBEDDED_IDS
 from graft.models.license import commercial_use
 from graft.report import summary, usage
 from graft.report.format import count, interval_text, metric_of, signed
+from graft.report.judgments_section import sentences
 from graft.runs.view import RunView, is_path
 from graft.shared_text import fenced, markdown, shared, without_places
 
@@ -141,6 +142,7 @@ def _text(view: RunView) -> str:
         markdown(without_places(summary.sentence(view))),
         _what_it_is(view),
         _scores(view),
+        _judgments(view),
         _how_to_use(view),
         _listed("## Data", summary.data_facts(view)),
         _label_line(view),
@@ -196,6 +198,12 @@ def _scores(view: RunView) -> str:
     lines += [f"\n{summary.baselines_note(view)}"] if view.baselines else []
     lines += [f"\n{markdown(without_places(note))}" for note in view.evaluation.notes]
     return "## Scores\n\n" + "\n".join(lines)
+
+
+def _judgments(view: RunView) -> str:
+    found = view.evaluation.judgments
+    lines = [f"- {markdown(without_places(text))}" for text in sentences(found)] if found is not None else []
+    return "## People's judgment\n\n" + "\n".join(lines) if lines else ""
 
 
 def _bracketed(value: str, interval: str) -> str:

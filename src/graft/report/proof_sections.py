@@ -8,6 +8,7 @@ from typing import Any
 
 from graft.report.benchmark_section import benchmark_content
 from graft.report.confidence_section import confidence_content
+from graft.report.judgments_section import judgments_content
 from graft.report.slices_section import slices_content
 from graft.runs.view import RunView
 from graft.shared_text import shared
@@ -34,6 +35,7 @@ SECTIONS: Sequence[ProofSection] = (
     ProofSection("slices", "Slices", "section_slices.html.j2", slices_content),
     ProofSection("confidence", "How sure it is", "section_confidence.html.j2", confidence_content),
     ProofSection("benchmarks", "Benchmarks", "section_benchmarks.html.j2", benchmark_content),
+    ProofSection("judgments", "People’s judgment", "section_judgments.html.j2", judgments_content),
 )
 
 

@@ -14,6 +14,7 @@ from graft.report.base_weights import dependence
 from graft.report.benchmark_section import print_benchmarks
 from graft.report.figure_table import print_figures
 from graft.report.format import count, interval_text, metric_of, signed
+from graft.report.judgments_section import sentences
 from graft.report.row_changes import find_changes
 from graft.runs.metric_info import MetricInfo
 from graft.runs.view import Difference, Estimate, RunView
@@ -43,6 +44,8 @@ def print_run(run: Path, console: Console) -> None:
         fixed, broken = f"{len(changes.fixed):,} rows", f"{len(changes.broken):,}"
         said = f"fixed {fixed} and broke {broken}" if changes.binary else f"improved {fixed} and worsened {broken}"
         console.print(Text(f"Tuning {said}."))
+    for sentence in sentences(view.evaluation.judgments) if view.evaluation.judgments is not None else ():
+        console.print(Text(sentence))
     if view.closed:
         console.print(Text(f"note: {view.closed}", style="yellow"))
     for title, pairs in (("Data", summary.data_facts(view)), ("Training", summary.training_facts(view))):
@@ -73,6 +76,7 @@ def run_summary(run: Path) -> dict[str, Any]:
         "differences": evaluation.get("differences", []),
         "baseline_differences": evaluation.get("baseline_differences", []),
         "benchmarks": evaluation.get("benchmarks", {}).get("tasks", {}),
+        "judgments": evaluation.get("judgments"),
         "fixed": len(changes.fixed) if changes else None,
         "broken": len(changes.broken) if changes else None,
         "data": view.data.document(),

@@ -15,6 +15,7 @@ from graft.documents import lines_of, parse_json
 from graft.errors import GraftError, InputError
 from graft.files import append_line, cannot_write, remove, remove_unfinished, saying_what_failed, write_whole
 from graft.runs.evaluation_document import MetricsRecord
+from graft.runs.judgment_record import JUDGE, JUDGE_ANSWERS, JUDGMENTS, RATING
 from graft.runs.kind import FolderKind, expect_kind, folder_kind
 from graft.runs.links import refuse_links
 from graft.runs.manifest import MANIFEST, RunManifest, read_run, update_manifest
@@ -35,11 +36,15 @@ FILES = (
     "evaluation.json",
     "predictions.jsonl",
     "answers.jsonl",
+    RATING,
+    JUDGMENTS,
+    JUDGE,
+    JUDGE_ANSWERS,
     "report.html",
     "README.md",
 )
 OWN = (*PARTS, *FILES, LOCK)
-WITH_ROWS = {"data/train.jsonl", "data/eval.jsonl", "predictions.jsonl"}
+WITH_ROWS = {"data/train.jsonl", "data/eval.jsonl", "predictions.jsonl", RATING, JUDGMENTS, JUDGE}
 """Files that show the user's rows, as report.html does."""
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graft.runs.record import Count, Record, read_lines
+from graft.documents import read_object
+from graft.runs.record import Count, Record, read_lines, validate
 
 JUDGMENTS = "judgments.jsonl"
-JUDGE_ANSWERS = "judge.jsonl"
+RATING = "rating.json"
+JUDGE = "judge.jsonl"
+JUDGE_ANSWERS = "judge_answers.jsonl"
 Choice = Literal["left", "right", "tie", "both_bad"]
 CHOICES: tuple[Choice, ...] = ("left", "right", "tie", "both_bad")
 
@@ -45,10 +48,63 @@ class JudgmentRecord(Record):
     source: str = "page"
 
 
+class ItemRecord(Record):
+    """What is judged: a prompt and the answers of two models.
+
+    Attributes:
+        item: A hash of the prompt, the models and their answers.
+        row: The origin of the row.
+        prompt: The prompt.
+        reference: The reference answer.
+        first: The name of a model.
+        second: The name of the other model.
+        answers: The answers of the first and of the second.
+    """
+
+    item: str
+    row: str = ""
+    prompt: str = ""
+    reference: str = ""
+    first: str
+    second: str
+    answers: Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
+class QuestionRecord(Record):
+    """A criterion as raters are asked; see ``evaluation.human.Criterion``."""
+
+    name: str
+    question: str
+    low: int = 1
+    high: int = 5
+    labels: list[str] = Field(default_factory=list)
+
+
+class RatingRecord(Record):
+    """rating.json: what raters are asked. A sheet belongs to the run whose ``id`` it has.
+
+    Attributes:
+        id: A random name.
+        seed: Seed of which answer stands on the left.
+        models: The models that are compared.
+        items: What is judged.
+        criteria: Further questions.
+        same: The rows that are not judged because the answers are the same.
+    """
+
+    id: str
+    seed: Count = 42
+    models: list[str]
+    items: list[ItemRecord] = Field(default_factory=list)
+    criteria: list[QuestionRecord] = Field(default_factory=list)
+    same: Count = 0
+
+
 class PairRecord(Record):
     """The judgments of two models; see ``evaluation.human.Preference``.
 
     Attributes:
+        p_adjusted: p, adjusted by Holm's method where several pairs of models were compared.
         needed: The number of decided judgments that would prove a preference as strong as the one seen; None for none.
         more: How many more judgments that is, ties among them; 0 where it is proven.
     """
@@ -70,6 +126,7 @@ class PairRecord(Record):
     rows_for: Count = 0
     rows_against: Count = 0
     p: float = 1.0
+    p_adjusted: float = 1.0
     needed: Count | None = None
     more: Count | None = None
 
@@ -151,6 +208,7 @@ class JudgmentsRecord(Record):
         decided: The judgments that called one answer better.
         left_p: The two-sided p-value of left against right.
         criteria: The grades.
+        same: The rows whose answers are the same, which nobody has to judge.
         of_other_answers: Judgments in the file that are of answers that the models no longer give; they do not count.
         judge: A model as judge, if one was asked.
     """
@@ -168,6 +226,7 @@ class JudgmentsRecord(Record):
     decided: Count = 0
     left_p: float = 1.0
     criteria: list[CriterionRecord] = Field(default_factory=list)
+    same: Count = 0
     of_other_answers: Count = 0
     judge: JudgeRecord | None = None
 
@@ -179,3 +238,13 @@ def read_judgments(folder: Path, name: str = JUDGMENTS) -> list[JudgmentRecord]:
         InputError: If another line is damaged.
     """
     return read_lines(folder / name, JudgmentRecord)
+
+
+def read_rating(folder: Path) -> RatingRecord | None:
+    """Read what raters are asked; None if nothing was ever judged.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    path = folder / RATING
+    return validate(RatingRecord, read_object(path), str(path)) if path.is_file() else None

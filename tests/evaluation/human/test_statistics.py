@@ -215,6 +215,22 @@ def test_the_section_counts_the_last_judgment_of_each_rater() -> None:
     validate(JudgmentsRecord, section, "")
 
 
+def test_several_pairs_are_harder_to_prove() -> None:
+    pairs = [("a", "b"), ("b", "c"), ("a", "c")]
+    given = [
+        record(f"{one}{other}{row}", "ann", "left" if row < won else "right", one, other)
+        for (one, other), won in zip(pairs, (9, 10, 6), strict=True)
+        for row in range(10)
+    ]
+    section = judgments_section(given, ["a", "b", "c"])
+    found = {(pair["first"], pair["second"]): pair for pair in section["pairs"]}
+    assert found["b", "c"]["p_adjusted"] == pytest.approx(3 * two_sided(10, 10))
+    assert found["a", "b"]["p"] == pytest.approx(two_sided(9, 10))
+    assert found["a", "b"]["p_adjusted"] == pytest.approx(2 * two_sided(9, 10))
+    assert found["a", "c"]["p_adjusted"] == found["a", "c"]["p"] and found["a", "c"]["more"] > 0
+    assert len(section["strengths"]) == 3
+
+
 def test_position_bias_is_about_sides_and_not_models() -> None:
     sides = [("base", "tuned"), ("tuned", "base")]
     section = judgments_section([record(n, "ann", "left", *sides[n % 2]) for n in range(20)], ["base", "tuned"])

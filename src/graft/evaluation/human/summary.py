@@ -14,7 +14,7 @@ from graft.evaluation.human.agreement import codes, grouped, krippendorff_alpha
 from graft.evaluation.human.binomial import two_sided
 from graft.evaluation.human.bradley_terry import bradley_terry
 from graft.evaluation.human.power import LEVEL, decided_needed
-from graft.evaluation.human.preference import SAMPLES, SEED, preference
+from graft.evaluation.human.preference import SAMPLES, SEED, Preference, preference
 from graft.evaluation.human.votes import Outcome, Vote, between, pairs_of
 from graft.runs.judgment_record import JudgmentRecord
 
@@ -41,8 +41,12 @@ class Criterion:
 
 
 def last_of_each(records: Sequence[JudgmentRecord]) -> list[JudgmentRecord]:
-    """Return the last judgment of each rater for each item: people may change their minds."""
-    return list({(record.rater, record.item): record for record in records}.values())
+    """Return the last judgment of each rater for each item: people may change their minds.
+
+    They are sorted, so that the same judgments give the same intervals in whatever order they came.
+    """
+    found = {(record.item, record.rater): record for record in records}
+    return [found[key] for key in sorted(found)]
 
 
 def vote_of(record: JudgmentRecord, order: Mapping[str, int]) -> Vote:
@@ -54,7 +58,11 @@ def vote_of(record: JudgmentRecord, order: Mapping[str, int]) -> Vote:
 
 
 def judgments_section(
-    records: Sequence[JudgmentRecord], models: Sequence[str], criteria: Sequence[Criterion] = (), others: int = 0
+    records: Sequence[JudgmentRecord],
+    models: Sequence[str],
+    criteria: Sequence[Criterion] = (),
+    others: int = 0,
+    same: int = 0,
 ) -> dict[str, Any]:
     """Return ``judgments`` of evaluation.json.
 
@@ -63,6 +71,7 @@ def judgments_section(
         models: The models that are compared, such as ``base`` and ``tuned``.
         criteria: The questions that were asked.
         others: How many judgments are of answers that the models no longer give.
+        same: How many rows are not judged because the answers are the same.
     """
     counted = last_of_each(records)
     order = {model: place for place, model in enumerate(models)}
@@ -76,7 +85,7 @@ def judgments_section(
         "rows": len({vote.row for vote in votes}),
         "raters": len({vote.rater for vote in votes}),
         "judgments": len(votes),
-        "pairs": [pair_record(between(votes, *pair), *pair) for pair in pairs_of(votes, models)],
+        "pairs": pair_records(votes, models),
         "strengths": [asdict(strength) for strength in strengths],
         "tie_added": tie_added,
         "alpha": krippendorff_alpha(units),
@@ -85,17 +94,30 @@ def judgments_section(
         "decided": len(decided),
         "left_p": two_sided(left, len(decided)),
         "criteria": [_criterion(criterion, counted, models) for criterion in criteria],
+        "same": same,
         "of_other_answers": others,
     }
 
 
-def pair_record(votes: Sequence[Vote], first: str, second: str) -> dict[str, Any]:
-    """Return the record of the votes on one pair of models."""
-    found = preference(votes)
+def pair_records(votes: Sequence[Vote], models: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a record for each pair of models that was compared; p is adjusted for their number (Holm 1979)."""
+    pairs = pairs_of(votes, models)
+    parts = [between(votes, *pair) for pair in pairs]
+    found = [preference(part) for part in parts]
+    adjusted, highest = [1.0] * len(pairs), 0.0
+    for rank, place in enumerate(sorted(range(len(pairs)), key=lambda place: found[place].p)):
+        highest = max(highest, min(1.0, (len(pairs) - rank) * found[place].p))
+        adjusted[place] = highest
+    return [_pair(*each) for each in zip(parts, pairs, found, adjusted, strict=True)]
+
+
+def _pair(votes: Sequence[Vote], pair: tuple[str, str], found: Preference, adjusted: float) -> dict[str, Any]:
+    """The record of the votes on one pair of models."""
+    first, second = pair
     decided = found.wins + found.losses
     needed = decided_needed(found.share) if found.share is not None else None
     more: int | None = None
-    if found.p <= LEVEL:
+    if adjusted <= LEVEL:
         more = 0
     elif needed is not None:
         more = max(1, math.ceil((needed - decided) * len(votes) / decided))
@@ -106,6 +128,7 @@ def pair_record(votes: Sequence[Vote], first: str, second: str) -> dict[str, Any
         "rows": len({vote.row for vote in votes}),
         "raters": len({vote.rater for vote in votes}),
         **asdict(found),
+        "p_adjusted": adjusted,
         "needed": needed,
         "more": more,
     }

@@ -1,0 +1,1 @@
+"""Servers: each binds to this machine alone."""
