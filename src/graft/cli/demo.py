@@ -13,7 +13,13 @@ from graft.errors import InputError, Interrupted
 from graft.progress import Reporter
 from graft.shell import command
 
-DEMO = {"model_name_or_path": "smollm2-135m-instruct", "max_steps": 80, "max_eval_samples": 64, "evaluate": False}
+DEMO = {
+    "model_name_or_path": "smollm2-135m-instruct",
+    "max_steps": 80,
+    "max_eval_samples": 64,
+    "evaluate": False,
+    "probe": True,
+}
 
 
 def run(arguments: Arguments) -> int:

@@ -122,7 +122,9 @@ def _settings() -> tuple[type[Settings], ...]:
 def _run(folder: Path) -> tuple[dict[str, str], str, list[Finding], str]:
     from graft.report.doctor import diagnose
     from graft.report.evaluation_doctor import diagnose_evaluation
+    from graft.report.forgetting_section import sentence_of
     from graft.report.summary import sentence
+    from graft.runs.forgetting_record import KEPT
     from graft.runs.view import RunView
 
     view = RunView.read(folder)
@@ -131,8 +133,11 @@ def _run(folder: Path) -> tuple[dict[str, str], str, list[Finding], str]:
         healthy = "No problems found in the scores and the answers."
         return {"evaluation": str(folder), "status": view.status}, heading, diagnose_evaluation(view), healthy
     healthy = "No problems found in the loss curves, memory, speed and scores."
-    heading = f"{view.title} ({view.status}): {sentence(view)}"
-    return {"run": str(folder), "status": view.status}, heading, diagnose(view), healthy
+    probed = view.evaluation.forgetting
+    kept = f" {sentence_of(probed)}" if probed is not None and probed.judgment == KEPT else ""
+    heading = f"{view.title} ({view.status}): {sentence(view)}{kept}"
+    about = {"run": str(folder), "status": view.status} | ({"forgetting": probed.judgment} if probed else {})
+    return about, heading, diagnose(view), healthy
 
 
 def _bundle(folder: Path) -> tuple[dict[str, str], str, list[Finding], str]:

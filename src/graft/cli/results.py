@@ -21,8 +21,13 @@ def print_result(run: Path, as_json: bool) -> None:
         found = {"run": str(run), "manifest": read_manifest(run).document(), "evaluation": document}
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    if document is not None:
+    if document is not None and document.get("predictors"):
         print_evaluation(document)
+    if evaluation is not None and evaluation.forgetting is not None:
+        from graft.report.forgetting_section import sentence_of
+
+        console = Console()
+        console.print(sentence_of(evaluation.forgetting), soft_wrap=not console.has_edge, markup=False)
     print(f"report: {run / 'report.html'}")
     print(f"next:   {command('graft', 'chat', run)}")
 

@@ -12,6 +12,7 @@ from graft.commands.evaluate_bundle import BundleEvaluation
 from graft.commands.evaluate_endpoint import EndpointRequest, check_no_endpoint, evaluate_endpoint
 from graft.commands.evaluation import documents, evaluated, kept_training_rows, note_other_kind
 from graft.commands.failures import resource_errors
+from graft.commands.forgetting import is_probed, probe_run
 from graft.commands.open_predictors import (
     BASE,
     OF_A_BUNDLE,
@@ -33,6 +34,7 @@ from graft.evaluation.rows import EvaluationRows
 from graft.evaluation.store import loses_base, record, record_where_possible, write_evaluation
 from graft.files import remove_stale, saying_what_failed
 from graft.inference.llama_cpp_predictor import LlamaCppPredictor
+from graft.inference.predictor import Predictor
 from graft.inference.server_url import is_url
 from graft.methods import METHODS
 from graft.methods.recorded import base_context
@@ -267,3 +269,22 @@ def compare_run(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -
     default = task.default_metrics(encoding.label_space)
     result = evaluated(predictors, rows, plan.settings, reporter, default, pairs, train=plan.data.train)
     record(run, result)
+    if is_probed(plan):
+        probe_run(run, plan, lambda: predictors[BASE], predictors[TUNED], reporter)
+
+
+def probe_alone(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> None:
+    """Ask the run that was just trained neutral prompts, where it is not compared with its base."""
+    if not is_probed(plan):
+        return
+    enter(reporter, "evaluating")
+    task, encoding = plan.task, plan.encoding
+    within = base_context(METHODS.get(plan.settings.method), model)
+
+    def base() -> Predictor:
+        """The base: the tuned model without its adapter, or loaded again."""
+        if within is not None:
+            return task.predictor(BASE, model, encoding, within)
+        return task.predictor(BASE, load_for(task, encoding, plan.base, plan.settings.seed).to(model.device), encoding)
+
+    probe_run(run, plan, base, task.predictor(TUNED, model, encoding), reporter)

@@ -116,12 +116,19 @@ def carry_out(
         reporter.phase("writing")
         _save(run, model, plan, result, parameters)
         trained(run, model)
-        if plan.settings.evaluate and plan.data.eval:
-            from graft.commands.evaluate import compare_run
-
-            compare_run(run, model, plan, reporter)
+        _judge(run, model, plan, reporter)
         reporter.phase("writing")
     return plan.output
+
+
+def _judge(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> None:
+    """Compare the tuned model with its base, on the held-out rows and on neutral prompts."""
+    from graft.commands.evaluate import compare_run, probe_alone
+
+    if plan.settings.evaluate and plan.data.eval:
+        compare_run(run, model, plan, reporter)
+    else:
+        probe_alone(run, model, plan, reporter)
 
 
 def _train(run: RunFolder, model: Any, plan: RunPlan, reporter: Reporter) -> TrainResult:

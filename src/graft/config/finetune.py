@@ -103,6 +103,11 @@ class TrainingSettings(Settings):
     overwrite: bool = setting(False, "replace the run in the output folder", "overwrite_output_dir")
     copy_base: bool = setting(False, "copy the weights of the base into the run instead of linking them")
     evaluate: bool = setting(True, "compare base and tuned model on the held-out rows after training")
+    probe: bool | None = setting(
+        None,
+        "ask base and tuned model neutral prompts after training, to see what general abilities were lost (default: as "
+        "--evaluate)",
+    )
     training_arguments: Mapping[str, Any] = setting(
         {}, "additional fields of transformers.TrainingArguments; on the command line: --field value"
     )

@@ -10,6 +10,7 @@ from graft.files import write_whole
 from graft.models.adapter_base import EMBEDDED_IDS
 from graft.models.license import commercial_use
 from graft.report import summary, usage
+from graft.report.forgetting_section import forgetting_sentence
 from graft.report.format import count, interval_text, metric_of, signed
 from graft.report.judgments_section import sentences
 from graft.runs.view import RunView, is_path
@@ -196,6 +197,8 @@ def _scores(view: RunView) -> str:
     leaked = summary.without_leaked(view)
     lines += [f"\n{markdown(leaked)}"] if leaked else []
     lines += [f"\n{summary.baselines_note(view)}"] if view.baselines else []
+    forgotten = forgetting_sentence(view)
+    lines += [f"\n{markdown(forgotten)}"] if forgotten else []
     lines += [f"\n{markdown(without_places(note))}" for note in view.evaluation.notes]
     return "## Scores\n\n" + "\n".join(lines)
 

@@ -14,7 +14,9 @@ from graft.report import summary, usage
 from graft.report.base_weights import MISSING, dependence
 from graft.report.confusion import commonest_share
 from graft.report.findings import gravest_first
+from graft.report.forgetting_section import SAID, remedies, sentence_of
 from graft.report.format import duration, megabytes, metric_of
+from graft.runs.forgetting_record import CHANGED, LOST
 from graft.runs.health import AGAINST_FULL_MEMORY
 from graft.runs.view import RunView, number
 
@@ -57,7 +59,14 @@ def diagnose(view: RunView, name: str | None = None) -> list[Finding]:
         name: Its folder as one would type it; the path that it was read from when not given.
     """
     name = name or view.path.as_posix()
-    checks: tuple[Callable[[RunView], Iterator[Finding]], ...] = (_base, _memory, _unlearned, _poor, _slow)
+    checks: tuple[Callable[[RunView], Iterator[Finding]], ...] = (
+        _base,
+        _memory,
+        _unlearned,
+        _poor,
+        _forgotten,
+        _slow,
+    )
     found = [*_ending(view, name), *_health(view, name)]
     for check in checks:
         found += [finding for finding in check(view) if finding.kind not in {f.kind for f in found}]
@@ -174,6 +183,17 @@ def _poor(view: RunView) -> Iterator[Finding]:
     if gain_low > 0:
         title = "the tuned model is better than its base, and not better than a baseline that costs seconds"
     yield finding_of("poor_results", title, tuple(evidence), (*dict.fromkeys(remedies), *_USUAL))
+
+
+def _forgotten(view: RunView) -> Iterator[Finding]:
+    """The tuned model answers neutral prompts worse than its base, or differently."""
+    record = view.evaluation.forgetting
+    if record is None or record.judgment not in (CHANGED, LOST):
+        return
+    title, figures = SAID[record.judgment], sentence_of(record).partition(": ")[2]
+    severity: Severity = "warning" if record.judgment == LOST else "note"
+    title = title[:1].lower() + title[1:]
+    yield finding_of("forgetting", title, (figures,), remedies(view), severity)
 
 
 _USUAL = (

@@ -8,6 +8,7 @@ from typing import Any
 
 from graft.report.benchmark_section import benchmark_content
 from graft.report.confidence_section import confidence_content
+from graft.report.forgetting_section import forgetting_content
 from graft.report.judgments_section import judgments_content
 from graft.report.slices_section import slices_content
 from graft.runs.view import RunView
@@ -36,6 +37,7 @@ SECTIONS: Sequence[ProofSection] = (
     ProofSection("confidence", "How sure it is", "section_confidence.html.j2", confidence_content),
     ProofSection("benchmarks", "Benchmarks", "section_benchmarks.html.j2", benchmark_content),
     ProofSection("judgments", "People’s judgment", "section_judgments.html.j2", judgments_content),
+    ProofSection("forgetting", "General abilities", "section_forgetting.html.j2", forgetting_content),
 )
 
 

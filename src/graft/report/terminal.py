@@ -13,6 +13,7 @@ from graft.report import summary
 from graft.report.base_weights import dependence
 from graft.report.benchmark_section import print_benchmarks
 from graft.report.figure_table import print_figures
+from graft.report.forgetting_section import forgetting_sentence
 from graft.report.format import count, interval_text, metric_of, signed
 from graft.report.judgments_section import sentences
 from graft.report.row_changes import find_changes
@@ -35,7 +36,7 @@ def print_run(run: Path, console: Console) -> None:
     if view.scores:
         console.print()
         _print_scores(view, console)
-    for sentence in filter(None, (summary.to_beat(view), summary.without_leaked(view))):
+    for sentence in filter(None, (summary.to_beat(view), summary.without_leaked(view), forgetting_sentence(view))):
         console.print(Text(sentence))
     if view.evaluation.benchmarks is not None:
         console.print()
@@ -77,6 +78,7 @@ def run_summary(run: Path) -> dict[str, Any]:
         "baseline_differences": evaluation.get("baseline_differences", []),
         "benchmarks": evaluation.get("benchmarks", {}).get("tasks", {}),
         "judgments": evaluation.get("judgments"),
+        "forgetting": evaluation.get("forgetting"),
         "fixed": len(changes.fixed) if changes else None,
         "broken": len(changes.broken) if changes else None,
         "data": view.data.document(),

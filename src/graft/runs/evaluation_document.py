@@ -11,6 +11,7 @@ from graft.documents import read_object
 from graft.runs.benchmark_record import BenchmarksRecord
 from graft.runs.confidence_record import ConfidenceRecord
 from graft.runs.difference_record import DifferenceRecord
+from graft.runs.forgetting_record import ForgettingRecord
 from graft.runs.judgment_record import JudgmentsRecord
 from graft.runs.manifest import FigureRecord, SourceRecord
 from graft.runs.record import Count, Record, read_lines, validate
@@ -114,6 +115,7 @@ class EvaluationDocument(Record):
         endpoint: The server that is one of the predictors, if there is one.
         judgments: What people said of the answers (``graft rate``), if anyone was asked.
         benchmarks: What ``graft benchmark`` measured.
+        forgetting: How the tuned model answers neutral prompts, compared with its base.
     """
 
     data: SourceRecord = Field(default_factory=SourceRecord)
@@ -136,6 +138,7 @@ class EvaluationDocument(Record):
     endpoint: EndpointRecord | None = None
     judgments: JudgmentsRecord | None = None
     benchmarks: BenchmarksRecord | None = None
+    forgetting: ForgettingRecord | None = None
 
 
 Likelihood = Annotated[list[float | bool], Field(min_length=3, max_length=3)]
