@@ -79,9 +79,14 @@ def _print_slices(console: Console, document: dict[str, Any]) -> None:
 
 def failures_of(document: dict[str, Any]) -> list[Problem]:
     """Return a problem for each metric of the user's own that failed, with its rows."""
+    from graft.data.example import Origin, shown_places
+
     problems = []
     for each in document.get("adapters", {"": document}).values():
-        for name, failed in (each.get("failed_metrics") or {}).items():
-            at = f" ({failed['count']:,} rows: {', '.join(failed['rows'])})" if failed.get("rows") else ""
-            problems.append(Problem(f"{failed['error']}{at}", f"--metrics {name}", "the other metrics were recorded"))
+        for failed in (each.get("failed_metrics") or {}).values():
+            places = (row.rpartition(":") for row in failed.get("rows", ()))
+            shown = shown_places([Origin(file, int(line)) for file, _, line in places], failed["count"])
+            at = f", in {failed['count']:,} of {each['data']['rows']:,} rows: {shown}" if shown else ""
+            remedy = "correct it, and run the same command again; the other metrics were recorded"
+            problems.append(Problem(f"{failed['error']}{at}", "--metrics", remedy))
     return problems

@@ -21,7 +21,7 @@ from graft.evaluation.table import metric_references
 from graft.inference.predictor import CompletionScore, Progress
 from graft.runs.evaluation_document import read_evaluation, read_predictions
 from graft.runs.folder import RunFolder
-from graft.runs.trust import refuse_code
+from graft.runs.trust import named_code, refuse_code
 from graft.tasks.evaluation_rows import load_evaluation_rows
 from graft.tasks.recorded_prompt import prompt_of_run
 from graft.tasks.select import default_task
@@ -184,7 +184,7 @@ def refuse_code_of_metrics(metrics: Sequence[str], run: RunFolder) -> None:
     Raises:
         InputError: If some of the metrics that the evaluation of ``run`` names are code, which its file may choose.
     """
-    own = ",".join(metric for metric in metrics if ":" in metric)
+    own = ",".join(named_code({"metrics": list(metrics)}))
     refuse_code(own, str(run.path), trusted=False, what="a metric", instead=f"--metrics {own}")
 
 

@@ -58,9 +58,9 @@ def _sentences(record: ConfidenceRecord, name: str) -> list[str]:
     ]
     if found.scaled is not None:
         said.append(
-            f"A temperature of {found.scaled.temperature:.2f} makes ECE {found.scaled.ece:.3f}, and the negative "
-            f"log-likelihood {found.nll:.3f} → {found.scaled.nll:.3f} nats: each row is scaled by what the other "
-            f"{found.scaled.folds - 1} of {found.scaled.folds} folds gave."
+            f"A temperature of {found.scaled.temperature:.2f} takes ECE from {found.ece:.3f} to "
+            f"{found.scaled.ece:.3f}, and the negative log-likelihood from {found.nll:.3f} to {found.scaled.nll:.3f} "
+            f"nats; each row is scaled by what the other {found.scaled.folds - 1} of {found.scaled.folds} folds give."
         )
     half = next((point for point in found.curve if point.coverage.value >= HALF), None)
     if half is not None and half.accuracy is not None:
@@ -98,6 +98,7 @@ def confidence_content(view: RunView) -> dict[str, Any] | None:
         "curve": coverage_plot(record.predictors, record.abstain_below),
         "rows": [row for name, each in record.predictors.items() for row in _rows(name, each)],
         "scaled": scaled,
+        "below": None if record.abstain_below is None else f"{record.abstain_below:g}",
     }
 
 

@@ -106,9 +106,15 @@ def _texts(value: Any) -> Iterator[str]:
         yield from chain.from_iterable(map(_texts, chosen))
 
 
+_COSTS_ON_A_DRIVE = re.compile(r"\A[^=:]+=\s*[A-Za-z]:[\\/][^:]*")
+"""``cost=C:\\costs.csv``: a metric's matrix, whose colon names no code."""
+
+
 def _parts(text: str) -> Iterator[str]:
     """Yield the parts of a list, of the choices of a search space, and of ``NAME=VALUES``."""
     for part in re.split(r"[,|]", text):
+        if _COSTS_ON_A_DRIVE.fullmatch(part.strip()):
+            continue
         yield from (part.strip(), *([part.partition("=")[2].strip()] if "=" in part else []))
 
 
