@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
+from graft.data.personal import masked
 from graft.evaluation.metrics import metric_info
 from graft.evaluation.slices import FEW_ROWS, worst_group
 from graft.evaluation.table import p_text
+from graft.plain_text import escape_controls
 from graft.report import svg
 from graft.report.format import interval_text, metric_of
 from graft.runs.metric_info import MetricInfo
@@ -89,7 +91,7 @@ def slices_content(view: RunView) -> dict[str, Any] | None:
     """Return what the section of the report shows; None without slices."""
     if view.evaluation.slices is None or not view.evaluation.slices.groups:
         return None
-    document = view.evaluation.document()
+    document = _for_the_page(view.evaluation.document())
     metric = metric_of(view, view.evaluation.slices.metric)
     headings, rows = slice_rows(document)
     return {
@@ -98,9 +100,19 @@ def slices_content(view: RunView) -> dict[str, Any] | None:
         "rows": [{"name": name, "cells": [_split(cell) for cell in cells]} for name, *cells in rows],
         "worst": worst_sentence(document),
         "notes": further_notes(document),
-        "plot": slice_plot(view, metric),
+        "plot": slice_plot(view, metric, [named(group) for group in document["slices"]["groups"]]),
         "predictors": list(view.evaluation.slices.groups[0].predictors),
     }
+
+
+def _for_the_page(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the values of slices as pages show texts of rows: without personal data."""
+    slices = document["slices"]
+    groups = [
+        {**group, **{key: masked(escape_controls(group[key])) for key in ("column", "value")}}
+        for group in slices["groups"]
+    ]
+    return {**document, "slices": {**slices, "groups": groups}}
 
 
 def _split(cell: str) -> tuple[str, str]:
@@ -109,12 +121,18 @@ def _split(cell: str) -> tuple[str, str]:
     return value, interval.removesuffix(")")
 
 
-def slice_plot(view: RunView, metric: MetricInfo) -> Markup | None:
-    """Draw a dot with a whisker for each slice and predictor, on the scale of the metric or of the values."""
+def slice_plot(view: RunView, metric: MetricInfo, labels: Sequence[str]) -> Markup | None:
+    """Draw a dot with a whisker for each slice and predictor, on the scale of the metric or of the values.
+
+    Args:
+        view: The run.
+        metric: The headline.
+        labels: The names of the slices.
+    """
     assert view.evaluation.slices is not None
     groups = view.evaluation.slices.groups
-    found = [(group, name, each[metric.name]) for group in groups for name, each in group.predictors.items()]
-    bounds = [side for _, _, each in found for side in (each.value, each.low, each.high) if side is not None]
+    found = [each[metric.name] for group in groups for each in group.predictors.values() if metric.name in each]
+    bounds = [side for each in found for side in (each.value, each.low, each.high) if side is not None]
     if not bounds:
         return None
     whole = metric.scale is not None and min(bounds) >= 0 and max(bounds) <= metric.scale
@@ -126,13 +144,18 @@ def slice_plot(view: RunView, metric: MetricInfo) -> Markup | None:
     x = svg.linear(marks[0], marks[-1], left, width - 20)
     parts = [svg.line(x(tick), top, x(tick), floor, "rule") for tick in marks]
     parts += [svg.text(x(tick), floor + 18, metric.figure(tick), "tick", "middle") for tick in marks]
-    for index, group in enumerate(groups):
+    for index, (group, label) in enumerate(zip(groups, labels, strict=True)):
         above = top + row * index
-        parts.append(svg.text(left, above + 14, _short(named(group.document())), "row-name"))
+        parts.append(svg.text(left, above + 14, _short(label), "row-name"))
         for place, (name, each) in enumerate(group.predictors.items()):
             if metric.name in each:
                 parts.append(_whisker(name, metric, each[metric.name], x, above + NAME + (place + 0.3) * step))
-    described = "; ".join(f"{named(group.document())}, {name}: {metric.figure(e.value)}" for group, name, e in found)
+    described = "; ".join(
+        f"{label}, {name}: {metric.figure(each[metric.name].value)}"
+        for label, group in zip(labels, groups, strict=True)
+        for name, each in group.predictors.items()
+        if metric.name in each
+    )
     title = f"{metric.heading} by slice, with 95 % intervals"
     return svg.figure(width, floor + 28, "slice-plot", title, described, *parts)
 
