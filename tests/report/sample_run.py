@@ -85,6 +85,22 @@ def free_text(folder: Path) -> Path:
     return folder
 
 
+def right_to_left(folder: Path) -> Path:
+    """A run with many long labels and texts in Arabic and Hebrew, and one word that is longer than a line."""
+    classification(folder)
+    titles = {"negative": "سلبي جدا " * 6, "neutral": "x" * 90, "positive": "חיובי"}
+    for name in ("evaluation.json", "predictions.jsonl", "manifest.json"):
+        path = folder / name
+        text = path.read_text(encoding="utf-8")
+        for label, title in titles.items():
+            text = text.replace(f'"{label}"', json.dumps(title.strip(), ensure_ascii=False))
+        for sentence in _SENTENCES["neutral"][:3]:
+            arabic = "هذا نص عربي طويل، وفيه English أيضا! " * 9
+            text = text.replace(json.dumps(sentence, ensure_ascii=False)[1:-1], arabic)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
 def failed(folder: Path) -> Path:
     """A run that ended in an error after some steps: no evaluation, a torn last line in its metrics."""
     manifest = _manifest("classification", "failed", "tone of tweets")

@@ -16,6 +16,7 @@ import pytest
 
 from graft.report import write_report
 from report import sample_run
+from report.sample_evaluation import judged
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -65,6 +66,21 @@ def measure(
     return found[0], found[1], found[2], found[3]
 
 
+def many_labels(run: Path) -> Path:
+    """An evaluation of one model with 60 labels."""
+    labels = [f"a label with number {index}" for index in range(60)]
+    matrix = [[20 if column in (row, 0) else 0 for column in range(60)] for row in range(60)]
+    judged(run, matrix, labels)
+    return run
+
+
+def without_evaluation(run: Path) -> Path:
+    """A finished run that was not compared with its base."""
+    for name in ("evaluation.json", "predictions.jsonl"):
+        (sample_run.classification(run) / name).unlink()
+    return run
+
+
 def with_baselines(run: Path) -> Path:
     """A run whose table has the scores to beat, too."""
     path = sample_run.classification(run) / "evaluation.json"
@@ -74,14 +90,21 @@ def with_baselines(run: Path) -> Path:
     return run
 
 
-@pytest.mark.parametrize("sample", [sample_run.classification, with_baselines, sample_run.free_text, sample_run.failed])
+SAMPLES = [
+    *(sample_run.classification, with_baselines, sample_run.free_text, sample_run.failed, sample_run.right_to_left),
+    *(many_labels, without_evaluation),
+]
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
 @pytest.mark.parametrize(("width", "unfolded"), [(400, False), (400, True), (1400, True)])
 def test_nothing_sticks_out(sample: Callable[[Path], Path], width: int, unfolded: bool, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    scroll_width, wide, opened, title = measure(write_report(sample(run)), width, unfolded, tmp_path, unfolded)
+    report = write_report(sample(run))
+    scroll_width, wide, opened, title = measure(report, width, unfolded, tmp_path, unfolded)
     assert scroll_width <= width and wide == []
-    assert bool(opened) == unfolded
+    assert opened == (report.read_text(encoding="utf-8").count("<details") if unfolded else 0)
     assert title != "owned"
 
 

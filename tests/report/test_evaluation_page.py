@@ -12,8 +12,8 @@ from graft.report.evaluation_doctor import diagnose_evaluation
 from graft.report.page import render
 from graft.runs.view import RunView
 from report import sample_run
+from report.sample_evaluation import judged
 from report.test_page import words
-from report.test_takeaways import judged
 
 
 def kinds(view: RunView) -> list[str]:

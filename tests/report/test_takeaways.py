@@ -15,35 +15,26 @@ from graft.report.page import render
 from graft.report.takeaways import takeaways
 from graft.runs.view import RunView
 from report import sample_run
+from report.sample_evaluation import judged
 from report.test_page import words
-
-LABELS = ["negative", "neutral", "positive"]
-
-
-def judged(folder: Path, matrix: list[list[int]], labels: list[str] = LABELS) -> RunView:
-    """The evaluation of one model with this confusion matrix."""
-    classes = {
-        label: {"recall": row[index] / (sum(row) or 1), "support": sum(row)}
-        for index, (label, row) in enumerate(zip(labels, matrix, strict=True))
-    }
-    whole = sum(map(sum, matrix))
-    accuracy = sum(row[index] for index, row in enumerate(matrix)) / whole
-    score = {"accuracy": {"value": accuracy, "low": accuracy - 0.03, "high": accuracy + 0.03, "n": whole}}
-    document = {"data": {}, "labels": labels, "predictors": {"tuned": score}}
-    document |= {"confusion": {"tuned": matrix}, "classes": {"tuned": classes}}
-    (folder / "evaluation.json").write_text(json.dumps(document), encoding="utf-8")
-    return RunView.read(folder)
 
 
 def said(view: RunView) -> list[str]:
-    return [sentence.replace("\N{NO-BREAK SPACE}", " ") for sentence in takeaways(view)]
+    return [re.sub("[\u2068\u2069]", "", sentence).replace("\N{NO-BREAK SPACE}", " ") for sentence in takeaways(view)]
+
+
+def test_a_label_of_any_script_keeps_the_sentence_in_order(tmp_path: Path) -> None:
+    view = judged(tmp_path, [[90, 5, 5], [9, 36, 55], [5, 5, 90]], ["<b>", "محايد", "חיובי"])
+    page = render(view).replace("\N{NO-BREAK SPACE}", " ")
+    assert "<li><bdi>محايد</bdi>: 36 % found; 55 % are called <bdi>חיובי</bdi></li>" in page
+    assert "<b>" not in page.split('<section id="takeaways">')[1].split("</section>")[0]
 
 
 def test_a_weak_label_is_named_with_what_it_is_called_instead(tmp_path: Path) -> None:
     view = judged(tmp_path, [[90, 5, 5], [9, 36, 55], [5, 5, 90]])
     assert said(view)[0] == "neutral: 36 % found; 55 % are called positive"
     assert "positive is answered for 50 % of the rows and right for 33 %" in said(view)
-    assert "neutral: 36" in words(render(view))
+    assert "neutral : 36" in words(render(view))
 
 
 def test_answers_that_are_no_label_are_counted(tmp_path: Path) -> None:

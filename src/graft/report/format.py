@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -117,3 +118,8 @@ def listed(value: Any) -> str:
     if isinstance(value, float):
         return figure(value)
     return str(value)
+
+
+def unbroken(sentence: str) -> str:
+    """Return ``sentence`` with no-break spaces before numbers, percent signs and arrows: none begins a line."""
+    return re.sub(r" (?=[+\N{MINUS SIGN}-]?\d|%|\N{RIGHTWARDS ARROW}|=|<)", "\N{NO-BREAK SPACE}", sentence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from graft.report.curves import curves
 from graft.report.doctor import diagnose
 from graft.report.evaluation_doctor import diagnose_evaluation
 from graft.report.finding_view import found_view, recorded_view
-from graft.report.format import count, figure, interval_text, metric_of, probability, signed, when
+from graft.report.format import count, figure, interval_text, metric_of, probability, signed, unbroken, when
 from graft.report.frame import Frame
 from graft.report.proof_sections import proofs
 from graft.report.row_changes import find_changes
@@ -135,6 +134,7 @@ def _context(view: RunView) -> dict[str, Any]:
         "view": view,
         **shared({**_header(view), **_scores(view), **_training(view), **_use(view)}),
         **_classes(view),
+        "takeaways": takeaways(view),
         **_rows(view),
         "proofs": proofs(view),
         "snippet": usage.snippet(view),
@@ -169,7 +169,6 @@ def _scores(view: RunView) -> dict[str, Any]:
         "scores": [_score_row(view, metric, compared(view)) for metric in view.metric_names],
         "further": _further(view),
         "judged_name": sides.after if (sides := compared(view)) else "",
-        "takeaways": takeaways(view),
         "diagnosis": [found_view(each) for each in _diagnosis(view) if each.kind not in ELSEWHERE],
     }
 
@@ -232,13 +231,8 @@ def _use(view: RunView) -> dict[str, Any]:
 
 def _headline(sentence: str) -> tuple[str, str]:
     """What is said first, and the figures in brackets behind it; a number stays on the line of what is before it."""
-    said, bracket, figures = _unbroken(sentence).partition(" (")
+    said, bracket, figures = unbroken(sentence).partition(" (")
     return said, f"({figures}" if bracket else ""
-
-
-def _unbroken(sentence: str) -> str:
-    """``sentence`` with no-break spaces before numbers, percent signs and arrows."""
-    return re.sub(r" (?=[+\N{MINUS SIGN}-]?\d|%|\N{RIGHTWARDS ARROW}|=|<)", "\N{NO-BREAK SPACE}", sentence)
 
 
 def _hero(view: RunView) -> Hero | None:

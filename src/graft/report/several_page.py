@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from graft.errors import InputError
 from graft.files import write_whole
-from graft.report.format import count, interval_text, probability
+from graft.report.format import count, interval_text, probability, unbroken
 from graft.report.overlay import overlays, series
 from graft.report.several_runs import NamedRun, PairedDifference, SeveralRuns, difference_text
 from graft.report.templating import render_page
@@ -53,7 +53,7 @@ def render(several: SeveralRuns) -> str:
         "several.html.j2",
         **shared(
             {
-                "verdict": several.verdict,
+                "verdict": unbroken(several.verdict),
                 "runs": [_head(index, run) for index, run in enumerate(several.runs)],
                 "scores": [(each.heading, each.meaning, _scores(several, each)) for each in several.metrics],
                 "same_rows": several.same_rows,

@@ -10,6 +10,7 @@ from graft.data.words import length_in_words
 from graft.report.changes_between import Compared, compared, judged
 from graft.report.confusion import label_matrix
 from graft.report.format import metric_of
+from graft.report.isolates import FSI, PDI
 from graft.report.row_changes import find_changes
 from graft.runs.evaluation_document import ClassRecord
 from graft.runs.view import RunView
@@ -53,13 +54,13 @@ def _weak_labels(view: RunView, sides: Compared) -> Iterator[str]:
     weak = [label for label in weakest if (records[label].recall or 0.0) < FOUND_WELL]
     for label in weak[:MOST]:
         wrong = _called_instead(view, sides.after, label)
-        yield f"{label}: {_percent(records[label].recall)} found{'; ' + wrong if wrong else ''}"
+        yield f"{_name(label)}: {_percent(records[label].recall)} found{'; ' + wrong if wrong else ''}"
     if len(weak) > MOST:
         yield f"{len(weak) - MOST:,} more labels are found in less than {_percent(FOUND_WELL)} of their {_unit(view)}"
     if not weak:
         label = weakest[0]
         least = f"{_percent(records[label].recall)} of its {_unit(view)}"
-        yield f"Every label is found in {least} or more; least of all {label}"
+        yield f"Every label is found in {least} or more; least of all {_name(label)}"
 
 
 def _called_instead(view: RunView, predictor: str, label: str) -> str:
@@ -72,7 +73,7 @@ def _called_instead(view: RunView, predictor: str, label: str) -> str:
     wrong = [(n / whole, name) for n, name in zip(row, matrix.answers, strict=True) if name != label]
     named = [(part, name) for part, name in sorted(wrong, key=lambda pair: -pair[0])[:2] if part >= WORTH_NAMING]
     return ", ".join(
-        f"{_percent(part)} {'get no label' if name is None else f'are called {name}'}" for part, name in named
+        f"{_percent(part)} {'get no label' if name is None else f'are called {_name(name)}'}" for part, name in named
     )
 
 
@@ -84,7 +85,7 @@ def _answered_too_often(view: RunView, sides: Compared) -> Iterator[str]:
     for index, label in enumerate(matrix.labels):
         given, true = sum(row[index] for row in matrix.counts) / whole, sum(matrix.counts[index]) / whole
         if given > TOO_OFTEN * true and given - true >= WORTH_NAMING / 2:
-            yield f"{label} is answered for {_percent(given)} of the rows and right for {_percent(true)}"
+            yield f"{_name(label)} is answered for {_percent(given)} of the rows and right for {_percent(true)}"
     outside = sum(row[-1] for row in matrix.counts) if matrix.answers[-1] is None else 0
     if outside:
         yield f"{outside:,} of {whole:,} answers are none of the labels"
@@ -100,7 +101,7 @@ def _moved_labels(view: RunView, sides: Compared) -> Iterator[str]:
     for label, what in ((ranked[-1], "Largest gain"), (ranked[0], "Largest loss")) if ranked else ():
         if (moved[label] if what == "Largest gain" else -moved[label]) >= WORTH_NAMING / 2:
             then, now = _percent(before[label].recall), _percent(after[label].recall)
-            yield f"{what}: {label}, {then} found by {sides.before} and {now} by {sides.after}"
+            yield f"{what}: {_name(label)}, {then} found by {sides.before} and {now} by {sides.after}"
 
 
 def _changed_rows(view: RunView, sides: Compared) -> Iterator[str]:
@@ -171,6 +172,11 @@ def _records(view: RunView, predictor: str) -> dict[str, ClassRecord]:
 def _unit(view: RunView) -> str:
     units = [metric_of(view, name).support_unit for name in view.metric_names]
     return next((unit for unit in units if unit != "rows"), "rows")
+
+
+def _name(label: str) -> str:
+    """A label between the marks that keep its direction of writing apart from the sentence's (UAX 9: FSI, PDI)."""
+    return f"{FSI}{label.replace(FSI, '').replace(PDI, '')}{PDI}"
 
 
 def _percent(value: float | None) -> str:

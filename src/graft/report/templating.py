@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from graft.report.format import count
+from graft.report.isolates import isolated
 from graft.report.row_changes import cut, marked
 
 
@@ -44,6 +45,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"marked": marked, "cut": cut}
+    environment.filters |= {"marked": marked, "cut": cut, "isolated": isolated}
     environment.globals |= {"count": count}
     return environment
