@@ -146,9 +146,10 @@ def test_a_metric_file_of_ones_own_goes_the_whole_way_with_title_digits_and_dire
         ("excess length", "4.0 (4.0–4.0)", "1.0 (1.0–1.0)", "−3.0 (−3.0 to −3.0), p < 0.01"),
         ("shouted rows", "1 (1–1)", "0 (0–0)", "−1 (−1 to −1), p < 0.01"),
     ]
-    assert table.verdict(found).startswith("The tuned model is better: excess length 4.0 → 1.0 (")
+    better = "The tuned model is better than its base and the baselines: excess length 4.0 → 1.0, copied input 2.2 ("
+    assert table.verdict(found).startswith(better)
     again = evaluate([tuned, base], rows, Criteria([f"{path}:EXCESS"])).document
-    assert table.verdict(again).startswith("The base model is worse: ")
+    assert table.verdict(again).startswith("The base model is worse than tuned, and worse than copying the input: ")
     with pytest.raises(InputError, match="'up'"):
         evaluate([base], rows, Criteria([f"{path}:wrong"]))
     flat = evaluate([base], rows, Criteria([f"{path}:FLAT"])).document

@@ -51,6 +51,7 @@ def test_a_task_is_learned_and_judged_again_from_disk(
     of_classes = ["most_common", "tfidf"]
     baselines = {"classes": of_classes, "several": of_classes, "summaries": ["copied_input"]}
     assert list(first["baselines"]) == baselines.get(kind, [])
+    assert ("forgetting" in first) == (kind == "summaries")  # a head writes no text
 
     page = (run / "report.html").read_text(encoding="utf-8")
     assert page.count("<table")
