@@ -101,6 +101,24 @@ def test_everything_wrong_is_said_at_once(run, tasks, capsys):
     assert "none.yaml: this file cannot be read" in said and "benchmarks" not in evaluation(run)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("doc_to_target: label", "doc_to_target: lable", "is 'lable', which is none of the choices"),
+        ("{{text}}", "{{txt}}", "names what its rows do not have: 'txt' is undefined"),
+        ("test_split: test", "test_split: valid", "'test_split' is 'valid', and data files are named for: test, train"),
+        ("multiple_choice", "multiple_choise", "invalid output_type 'multiple_choise'"),
+        ("rows.jsonl", "empty.jsonl", "this task has no rows"),
+    ],
+)
+def test_a_task_that_could_only_give_zeros_is_refused(old, new, said, run, tasks, capsys):
+    (tasks / "empty.jsonl").touch()
+    moods = (tasks / "moods.yaml").read_text(encoding="utf-8")
+    (tasks / "moods.yaml").write_text(moods.replace(old, new), encoding="utf-8")
+    assert main(["benchmark", str(run), "--tasks", str(tasks / "moods.yaml")]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_templates_of_tasks_run_no_code(run, tasks, capsys):
     moods = (tasks / "moods.yaml").read_text(encoding="utf-8")
     escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}"

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jinja2 import TemplateError
 
 from graft.errors import InputError, reason_of
 from graft.evaluation.benchmark.harness import offline
 
+FAILURES = (ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError, ImportError, TemplateError)
+"""What tasks end with, of which any may have code of its own."""
 HARNESS_SEEDS = (0, 1234, 1234, 1234)
 """Those of Python, NumPy, PyTorch and the choice of few-shot examples."""
 
@@ -105,7 +108,7 @@ def judge(model: Any, loaded: Mapping[str, Any], criteria: Criteria) -> Judged:
                 fewshot_as_multiturn=criteria.fewshot_as_multiturn,
                 confirm_run_unsafe_code=criteria.unsafe_code,
             )
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError, ConnectionError) as error:
+    except FAILURES as error:
         raise InputError(f"the harness cannot run these tasks: {reason_of(error)}", where="--tasks") from error
     sizes = {name: int(count["original"]) for name, count in found["n-samples"].items()}
     return Judged(

@@ -52,6 +52,7 @@ def read_task(path: Path, trusted: bool) -> dict[str, Any]:
     for part in task_parts(found):
         _resolve(part, path.parent, problems, path)
         _check_names(part, problems, path)
+        _check_splits(part, problems, path)
     problems.raise_if_any()
     return found
 
@@ -122,6 +123,16 @@ def _resolve(task: dict[str, Any], folder: Path, problems: Problems, path: Path)
     if given in LOCAL and not (isinstance(kwargs, dict) and {"data_files", "data_dir"} & set(kwargs)):
         remedy = "dataset_kwargs: {data_files: {test: rows.jsonl}}"
         problems.add(f"'dataset_path' is {given}, and no data file is named", path, remedy)
+
+
+def _check_splits(task: Mapping[str, Any], problems: Problems, path: Path) -> None:
+    """Refuse splits that no data file is named for."""
+    files = (task.get("dataset_kwargs") or {}).get("data_files") if task.get("dataset_path") in LOCAL else None
+    there = list(files) if isinstance(files, dict) else ["train"] if files else []
+    for key in ("training_split", "validation_split", "test_split", "fewshot_split"):
+        split = task.get(key)
+        if there and isinstance(split, str) and split.partition("[")[0] not in there:
+            problems.add(f"'{key}' is {shown(split)}, and data files are named for: {', '.join(there)}", path)
 
 
 def _check_names(task: Mapping[str, Any], problems: Problems, path: Path) -> None:

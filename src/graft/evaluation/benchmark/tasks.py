@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import jinja2
 
 from graft.documents import shown
 from graft.errors import InputError, Problems, did_you_mean, reason_of
@@ -17,6 +20,7 @@ from graft.evaluation.benchmark.task_index import TaskNames
 from graft.progress import Reporter
 from graft.shell import command
 
+ROWS_LOOKED_AT = 100
 Spec = str | dict[str, Any]
 
 
@@ -105,6 +109,10 @@ class LoadedTasks:
             problems.raise_if_any()
             flat = [each for made in built for each in (made if isinstance(made, list) else [made])]
             self.loaded: dict[str, Any] = _together(manager, flat)
+            for one in named:
+                if one.file is not None:
+                    _check_targets(one, self.loaded["tasks"], problems)
+            problems.raise_if_any()
         except BaseException:
             self.close()
             raise
@@ -118,6 +126,28 @@ class LoadedTasks:
     def close(self) -> None:
         """Remove the temporary folder."""
         self._stack.close()
+
+
+def _check_targets(named: NamedTask, tasks: dict[str, Any], problems: Problems) -> None:
+    """Refuse a task of the user's own whose targets are none of its choices, so that all answers would be wrong."""
+    for name, task in tasks.items():
+        own = name == named.name or name.startswith(f"{named.name}::")
+        if not own or task.get_config("output_type") != "multiple_choice" or task.multiple_input:
+            continue
+        rows = list(islice(task.eval_docs, ROWS_LOOKED_AT))
+        pairs = [(task.doc_to_target(row), task.doc_to_choice(row)) for row in rows]
+        if pairs and not any(_is_choice(target, choices) for target, choices in pairs):
+            target, choices = pairs[0]
+            what = f"the target of the first row of {name} is {shown(target)}, which is none of the choices"
+            listed = ", ".join(map(str, choices[:10]))
+            remedy = f"doc_to_target takes a column, a template, or the number of a choice from 0: {listed}"
+            problems.add(what, named.file or "", remedy)
+
+
+def _is_choice(target: Any, choices: Sequence[str]) -> bool:
+    if isinstance(target, list):
+        return any(_is_choice(each, choices) for each in target)
+    return 0 <= target < len(choices) if isinstance(target, int) else target in choices
 
 
 def _together(manager: Any, built: list[Any]) -> dict[str, Any]:
@@ -182,6 +212,11 @@ def _dataset(task: NamedTask, manager: Any) -> tuple[str, str | None] | None:
 
 def _refused(task: NamedTask, error: Exception, dataset: tuple[str, str | None] | None = None) -> InputError:
     where = str(task.file or task.given)
+    if dataset is None and isinstance(error, StopIteration):
+        return InputError("this task has no rows: a data file is empty", where=where)
+    if dataset is None and isinstance(error, jinja2.UndefinedError):
+        what = f"a template of this task names what its rows do not have: {reason_of(error)}"
+        return InputError(what, where=where, remedy="templates take the names of the rows' columns")
     if dataset is None:
         return InputError(f"this task cannot be loaded: {reason_of(error)}", where=where)
     path, name = dataset
