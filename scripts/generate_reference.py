@@ -51,7 +51,15 @@ from graft.methods import METHODS
 from graft.models.families import FAMILIES, UNLISTED
 from graft.planning.settings import settings_class
 from graft.registry import Registry
-from graft.runs import bundle_manifest, data_manifest, evaluation_document, manifest, run_manifest, search_manifest
+from graft.runs import (
+    bundle_manifest,
+    data_manifest,
+    evaluation_document,
+    judgment_record,
+    manifest,
+    run_manifest,
+    search_manifest,
+)
 from graft.tasks import TASKS
 from graft.training.losses import LOSSES
 from graft.training.passed_fields import EFFECTIVE, REFUSED
@@ -379,7 +387,7 @@ graft 0.1, which have no version, still open.
 
 ## evaluation.json and predictions.jsonl
 
-{_records(evaluation_document)}
+{_records(evaluation_document, judgment_record)}
 """
 
 

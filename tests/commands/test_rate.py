@@ -318,6 +318,20 @@ def test_rows_that_were_evaluated_elsewhere_cannot_be_asked_of_a_server(run, cap
     assert code == 2 and "predictions.jsonl is of other rows" in err, err
 
 
+@pytest.mark.slow
+def test_a_bundle_can_be_judged(tiny_llama, tmp_path, capsys) -> None:
+    run = tune(tiny_llama, question_file(tmp_path), tmp_path / "run", max_steps=6, evaluate=True)
+    assert main(["auto-opt", str(run), "--format", "hf", "-o", str(tmp_path / "packed")]) == 0
+    words = ("--rows", 3, "--max_new_tokens", 6, "--export", tmp_path / "x.csv")
+    code, _, err = graft(capsys, run, "--compare", f"reference,{tmp_path / 'packed'}", *words)
+    assert code == 0, err
+    record = json.loads((run / "rating.json").read_text(encoding="utf-8"))
+    assert record["models"] == ["reference", "packed"] and len(record["items"]) == 3
+    answers = {line["origin"]: line["answers"]["tuned"] for line in lines_of(run, "predictions.jsonl")}
+    for item in record["items"]:  # the bundle answers as the run does, as far as it may
+        assert item["answers"][1] and answers[item["row"]].startswith(item["answers"][1].strip()[:4])
+
+
 def test_answers_that_are_not_recorded_are_generated(tiny_llama, tmp_path, capsys) -> None:
     run = tune(tiny_llama, question_file(tmp_path), tmp_path / "run", max_steps=6)
     sheet = ("--rows", 3, "--max_new_tokens", 6, "--export", tmp_path / "x.csv")

@@ -157,7 +157,7 @@ def sample_size(rating: Rating) -> list[str]:
     a_pair = rows // pairs
     found = [f"{rows:,} rows by {raters}: {planned:,} judgments, {rating.made:,} of them made."]
     weakest = detectable_share(a_pair)
-    shown = f"a preference of {_ratio(weakest)} or stronger" if weakest else "no preference, however strong"
+    shown = f"a preference of {_ratio(weakest)} or stronger" if weakest else "no preference, however strong,"
     each = f"{a_pair:,} rows for each of {pairs} pairs of models" if pairs > 1 else f"{rows:,} rows"
     found.append(f"{each} prove {shown} with a power of 80 %, if no row is a tie; 60:40 needs {decided_needed(0.6)}.")
     return found
