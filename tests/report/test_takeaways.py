@@ -144,3 +144,12 @@ def test_bars_are_drawn_to_one_scale_that_is_said() -> None:
     many = [(str(n), 1) for n in range(77)]
     assert full_bar(many) == "2%" and round(bars(many)[0].length) == 65
     assert bars([]) == []
+
+
+def test_the_areas_under_the_pointer_are_not_seen(tmp_path: Path) -> None:
+    """No other chart has their class, so that its color cannot fill them."""
+    page = render(RunView.read(sample_run.classification(tmp_path)))
+    style, body = page.split("</style>", 1)
+    assert re.findall(r"[^}]*\.sight-area[^{]*\{([^}]*)\}", style) == [" fill: transparent; "]
+    bands = re.findall(r'<g class="sight"><title>[^<]*</title><rect [^>]*class="([^"]*)"', body.replace("'", '"'))
+    assert set(bands) == {"sight-area"}

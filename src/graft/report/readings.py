@@ -37,7 +37,7 @@ def _group(reading: Reading, at: float, start: float, end: float, y: svg.Scale, 
     half = len(reading.words) * LETTER / 2
     middle = min(max(at, area.left + half), max(area.end - half, area.left + half))
     band = svg.element(
-        "rect", x=start, y=area.top, width=max(end - start, 0.0), height=area.floor - area.top, class_="band"
+        "rect", x=start, y=area.top, width=max(end - start, 0.0), height=area.floor - area.top, class_="sight-area"
     )
     shown = (
         svg.line(at, area.top, at, area.floor, "cursor"),
