@@ -149,3 +149,14 @@ def test_a_model_whose_rows_are_not_known_is_greeted(base, tmp_path):
     assert code != code_of(bundle)
     printed(bundle, code)
     assert OnnxPredictor.open(bundle).generate([example], 5)
+
+
+def test_a_bundle_takes_and_gives_token_ids(base, tmp_path):
+    given = {"model_name_or_path": str(base), "precision": "float32", "skip_parity": True}
+    predictor = OnnxPredictor.open(export_model({**given, "output_path": tmp_path / "b"}))
+    prompt = predictor.tokenizer.encode("good or bad?")
+    (whole,) = predictor.generate_ids([prompt], 6)
+    assert predictor.generate_ids([prompt], 6, lambda ids: len(ids) == 2) == [whole[:2]]
+    ((score,),) = predictor.score_ids([prompt], [[whole[:2]]])
+    assert score.is_greedy and score.tokens == 2
+    assert predictor.context_length and predictor.context_length >= len(prompt)
