@@ -100,8 +100,10 @@ def test_no_string_becomes_an_element(sample: Any, tmp_path: Path) -> None:
             strange = set(found.found) - set(allowed.found) - {"details", "summary", "pre", "strong", "mark", "div"}
             if strange or {link for link in found.links if not link.startswith("#")}:
                 figures.faults.append(f"{attack!r}: {strange} {found.links}")
-            if found.attributes - allowed.attributes - {(tag, "class") for tag in found.found}:
-                figures.faults.append(f"{attack!r}: {found.attributes - allowed.attributes}")
+            scrolled = {("div", name) for name in ("aria-label", "role", "tabindex")}  # a table that may be wide
+            more = found.attributes - allowed.attributes - scrolled - {(tag, "class") for tag in found.found}
+            if more:
+                figures.faults.append(f"{attack!r}: {more}")
 
 
 @pytest.mark.parametrize("sample", [sample_run.classification, sample_run.free_text])
