@@ -270,7 +270,8 @@ def _further(view: RunView) -> list[FurtherDifference]:
     """The differences that the table of scores has no column for, the headline's first."""
     sides = compared(view)
     shown = (sides.before, sides.after) if sides else None
-    others = [each for each in view.differences if (each.before, each.after) != shown]
+    pairs = ((each, (each.before, each.after)) for each in view.differences)
+    others = [each for each, pair in pairs if pair != shown and {*pair} <= {*view.predictors}]
     others.sort(key=lambda each: each.metric != view.headline)
     return [_further_row(metric_of(view, each.metric), each) for each in others]
 
