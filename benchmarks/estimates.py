@@ -79,6 +79,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "qlora": {"method": "qlora"},
     "adapters": {"method": "adapters"},
     "full": {"method": "full"},
+    "full plain": {"method": "full", "engine": "plain"},
 }
 TIME_LIMIT = 900
 

@@ -143,3 +143,22 @@ def test_fields_that_contradict_are_answered_before_data_and_model_are_sought(ca
     assert main(words) == 2
     said = capsys.readouterr().err
     assert "--load_best_model_at_end would do nothing" in said and "no-model" not in said and "Hub" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan", "smollm2-135m-instruct"], "no data is given"),
+        (["finetune", "smollm2-135m-instruct"], "no data is given"),
+        (["init", "--yes"], "no data is given"),
+        (["plan", "a", "b", "c"], "too many arguments: c"),
+    ],
+)
+def test_what_is_missing_is_said_before_libraries_are_imported(words, said, tmp_path):
+    """In a process of its own: here they are imported already."""
+    line = [sys.executable, "-m", "graft.cli.main", *words]
+    done = subprocess.run(line, capture_output=True, check=False, encoding="utf-8", cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr
+    assert "loading libraries" not in done.stderr
+    if words[0] == "plan":
+        assert "graft finetune" not in done.stderr

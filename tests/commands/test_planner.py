@@ -3,7 +3,7 @@ import json
 import pytest
 
 from graft.cli.main import main
-from graft.commands.planner import advised_settings, given_values, planned
+from graft.commands.planner import advised_plan, given_values, planned
 from graft.errors import InputError
 from graft.planning.limits import Limits
 from graft.planning.settings import finetune_settings
@@ -56,9 +56,22 @@ def test_the_smallest_export_is_named_where_none_is_small_enough(given):
 
 def test_what_the_user_gave_stays(given):
     settings = finetune_settings({**plain(given).model_dump(exclude_unset=True), "method": "adapters"})
-    advised, inferred = advised_settings(settings)
-    assert advised.method == "adapters" and "method" not in {one.name for one in inferred}
-    assert given_values(advised)["engine"] == "exact"
+    advised = advised_plan(settings)
+    assert advised.settings.method == "adapters" and "method" not in {one.name for one in advised.inferred}
+    assert given_values(advised.settings)["engine"] == "exact"
+
+
+def test_auto_reads_the_rows_once_and_plans_what_the_advice_alone_would(given, monkeypatch):
+    from graft.planning import inputs
+    from graft.planning.plan import plan_run
+
+    read, times = inputs.load_readable, []
+    monkeypatch.setattr(inputs, "load_readable", lambda *words: times.append(words) or read(*words))
+    found = advised_plan(plain(given))
+    assert len(times) == 1
+    again = plan_run(found.settings)
+    assert again.training == found.training and again.tokens == found.tokens and again.rows is not found.rows
+    assert found.settings.method == "lora" and {"method", "engine"} <= {one.name for one in found.inferred}
 
 
 def test_the_command_prints_a_table_and_json(words, capsys, tmp_path, monkeypatch):

@@ -163,6 +163,17 @@ def test_other_architectures_are_counted_with_their_heads(tmp_path):
     assert found.step - found.workspaces == pytest.approx(real_peak(plan, found, list(plan.rows[:8])), rel=0.03)
 
 
+@pytest.mark.parametrize(("method", "gaps"), [("full", 1.2), ("lora", 1.5)])
+def test_padded_batches_that_train_all_weights_leave_few_gaps(tmp_path, method, gaps):
+    """An adapter's small tensors lie between the large ones; measured by benchmarks/estimates.py."""
+    rows = tmp_path / "tone.jsonl"
+    rows.write_text("\n".join(f'{{"text": "row {n}", "label": "{"ab"[n % 2]}"}}' for n in range(40)))
+    plan = planned(tiny_bert_folder(tmp_path), rows, method=method)
+    found = replace(footprint(subject_of(plan), list(plan.rows[:8])), step=2**32, evaluation=0)
+    expected = 30 + (found.weights + 8 * found.trained + gaps * 2**32) / 2**20
+    assert memory_of(plan, found, 0).training == pytest.approx(expected, abs=1)
+
+
 def test_an_encoder_decoder_is_counted(tmp_path):
     rows = tmp_path / "news.jsonl"
     rows.write_text("\n".join(f'{{"document": "news of day {n}", "summary": "day {n}"}}' for n in range(40)))

@@ -152,3 +152,17 @@ def test_its_step_prepares_data_by_its_option_and_as_a_pass(graft, files):
     graft("run", "--config", folder / "short.yaml")
     trained = (folder / "shortened" / "tune" / "data" / "train.jsonl").read_text(encoding="utf-8")
     assert '"say ' in trained and "once more" not in trained
+
+
+def test_its_strategy_proposes_the_trials_of_a_search(graft, files):
+    folder, model = files
+    out = graft("search", "--help").stdout
+    assert "halton" in out and "--halton_skip N" in out
+    words = ["--task", "echo", "--search_space", "learning_rate=0.001..0.1", "--num_trials", "4", "--max_steps", "1"]
+    words += ["--search_strategy", "halton", "--halton_skip", "2", "--no_evaluate", "--eval_share", "0.4"]
+    done = graft("search", model, folder / "rows.pipes", "-o", folder / "searched", *words)
+    assert "learning_rate" in done.stderr
+    lines = (folder / "searched" / "trials.jsonl").read_text(encoding="utf-8").splitlines()
+    rates = [json.loads(line)["settings"].get("learning_rate") for line in lines]
+    # The first trial has the defaults; trial n has the point n + 2 of base 2: 3 is 0.75, 4 is 0.125, 5 is 0.625.
+    assert rates[1:] == pytest.approx([0.001 + 0.099 * place for place in (0.75, 0.125, 0.625)])

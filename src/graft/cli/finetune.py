@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -26,7 +25,7 @@ from graft.errors import InputError, Problems
 from graft.files import is_there
 
 if TYPE_CHECKING:
-    from graft.data.inferred import InferredSetting
+    pass
 
 SETTINGS: tuple[type[Settings], ...] = tuple(base for base in FinetuneSettings.__bases__ if issubclass(base, Settings))
 """The groups of settings, as ``--help`` shows them."""
@@ -37,6 +36,7 @@ def run(arguments: Arguments) -> int:
     as_json, dry, auto = arguments.flag("json"), arguments.flag("dry_run"), arguments.flag("auto")
     with Screen(quiet=as_json, imports=False) as screen:
         settings = read_settings(arguments)
+        check_named(settings)
         screen.importing()
         from graft.commands.finetune import already_finished, carry_out, plan
         from graft.planning.quick_checks import HINT
@@ -45,13 +45,12 @@ def run(arguments: Arguments) -> int:
         if finished is not None:
             print_result(finished, as_json)
             return 0
-        advised: list[InferredSetting] = []
         if auto:
-            from graft.commands.planner import advised_settings
+            from graft.commands.planner import advised_plan
 
-            settings, advised = advised_settings(settings, screen)
-        planned = plan(settings, screen)
-        planned = replace(planned, inferred=[*planned.inferred, *advised])
+            planned = advised_plan(settings, screen)
+        else:
+            planned = plan(settings, screen)
         if dry:
             from graft.cli.console import Console
             from graft.planning.preview import preview, print_preview
@@ -75,8 +74,12 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def read_settings(arguments: Arguments) -> FinetuneSettings:
+def read_settings(arguments: Arguments, usage: str = "graft finetune MODEL DATA -o OUT") -> FinetuneSettings:
     """The file's settings, then the command line's over them.
+
+    Args:
+        arguments: What was typed.
+        usage: The remedy for too many words.
 
     Raises:
         InputError: when anything is unknown or out of bounds; all of it at once.
@@ -87,9 +90,7 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
     for name, word in zip(("model_name_or_path", "data"), arguments.words, strict=False):
         typed.update(positional(name, word))
     if len(arguments.words) > 2:
-        raise InputError(
-            f"too many arguments: {' '.join(arguments.words[2:])}", remedy="graft finetune MODEL DATA -o OUT"
-        )
+        raise InputError(f"too many arguments: {' '.join(arguments.words[2:])}", remedy=usage)
     from graft.planning.settings import finetune_settings, laid_over
     from graft.training.consistency import check_consistent
 
@@ -100,6 +101,20 @@ def read_settings(arguments: Arguments) -> FinetuneSettings:
     with problems.collecting():
         _look_at_data(given)
     raise InputError(*problems.found)
+
+
+def check_named(settings: FinetuneSettings) -> None:
+    """Check that there are a model and data before libraries are imported, which takes seconds.
+
+    Raises:
+        InputError: If one is missing. A run that is resumed has both.
+    """
+    from graft.planning.settings import unnamed
+
+    problems = Problems()
+    if not settings.resume:
+        unnamed(settings, problems)
+    problems.raise_if_any()
 
 
 def shown_files(config: Any) -> str:

@@ -13,6 +13,7 @@ from graft.cli.data_words import data_named
 from graft.cli.options import given_settings
 from graft.cli.progress import Screen
 from graft.config import InitSettings, build
+from graft.errors import InputError
 
 if TYPE_CHECKING:
     from graft.commands.init import Looked
@@ -44,6 +45,8 @@ def run(arguments: Arguments) -> int:
     arguments.options.update(data_named(arguments.words, USAGE))
     given = given_settings(arguments, InitSettings)
     settings: InitSettings = build(InitSettings, given.values, given.where)
+    if settings.data_files is None and settings.data_name is None:
+        raise InputError("no data is given", remedy="graft init DATA")
     asks = not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     with Screen(quiet=as_json) as screen:
         from graft.commands.init import look, plan_of, write_workflow

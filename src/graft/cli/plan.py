@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from graft.cli.arguments import Arguments
 from graft.cli.command import CONFIG, Command
-from graft.cli.finetune import SETTINGS, read_settings
+from graft.cli.finetune import SETTINGS, check_named, read_settings
 from graft.cli.output import fitted
 from graft.cli.progress import Screen
 
@@ -27,7 +27,8 @@ def run(arguments: Arguments) -> int:
 
     limits = Limits.read(*(arguments.take(name) for name in ("max_memory", "max_time", "max_size")))
     with Screen(quiet=as_json, imports=False) as screen:
-        settings = read_settings(arguments)
+        settings = read_settings(arguments, "graft plan MODEL DATA")
+        check_named(settings)
         screen.importing()
         from graft.commands.planner import planned
 

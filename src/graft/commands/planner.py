@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graft.commands.finetune import plan
+from graft.commands.resume import check_resumable, resumed
 from graft.config import FinetuneSettings
-from graft.data.inferred import InferredSetting
 from graft.export.outlook import export_outlook
 from graft.hardware.benchmark import memory_bandwidth
 from graft.hardware.machine import memory_available_mb
 from graft.methods import METHODS
 from graft.models.base import kind_of
 from graft.planning.choices import Choice, advice, as_settings, choices
+from graft.planning.inputs import check_again, rows_key
 from graft.planning.limits import Limits
 from graft.planning.model_needs import EXPORTED_BYTES
-from graft.planning.plan import RunPlan
+from graft.planning.plan import RunPlan, plan_rows, plan_run, plan_training
 from graft.planning.settings import finetune_settings, laid_over
-from graft.progress import SILENT, Reporter
+from graft.progress import SILENT, Reporter, enter
 from graft.shell import command
 
 PRECISIONS = {"onnx": ("int4", "float16", "float32"), "gguf": ("int4", "int8", "float16"), "hf": ("float16", "float32")}
@@ -93,7 +94,35 @@ def planned(settings: FinetuneSettings, limits: Limits, again: bool = False, rep
     Raises:
         InputError: With all that is wrong with the settings, the data and the model.
     """
-    run, given = plan(settings, reporter), given_values(settings)
+    return _planned(plan(settings, reporter), settings, limits, again, reporter)
+
+
+def advised_plan(settings: FinetuneSettings, reporter: Reporter = SILENT) -> RunPlan:
+    """The plan of a run with what ``graft plan`` advises for what was not given; the rows are read once.
+
+    Raises:
+        InputError: With all that is wrong with the settings, the data and the model.
+    """
+    enter(reporter, "reading")
+    settings = resumed(settings)
+    rows = plan_rows(settings, reporter)
+    run = plan_training(rows.inputs.settings, rows, reporter)
+    found = _planned(run, settings, Limits(), False, reporter)
+    if found.advised is None:
+        return check_resumable(run)
+    given = given_values(settings)
+    inferred = as_settings(found.advised, given, found.said)
+    advised = finetune_settings(laid_over(given, {one.name: one.value for one in inferred}))
+    if rows.inputs.parent is None and rows_key(advised) == rows_key(settings):
+        check_again(advised, rows.inputs)
+        run = plan_training(advised, rows, reporter)
+    else:
+        run = plan_run(advised, reporter)
+    return check_resumable(replace(run, inferred=[*run.inferred, *inferred]))
+
+
+def _planned(run: RunPlan, settings: FinetuneSettings, limits: Limits, again: bool, reporter: Reporter) -> Planned:
+    given = given_values(settings)
     limits = limits if limits.memory_mb else Limits(memory_available_mb(), limits.minutes, limits.size_mb)
     found = choices(run, given, limits, again, reporter)
     advised = advice(found)
@@ -102,18 +131,6 @@ def planned(settings: FinetuneSettings, limits: Limits, again: bool = False, rep
     said = _said(advised, limits, deployments)
     typed = None if advised is None else _command(advised, given)
     return Planned(run, limits, found, deployments, unmergeable, advised, said, typed)
-
-
-def advised_settings(
-    settings: FinetuneSettings, reporter: Reporter = SILENT
-) -> tuple[FinetuneSettings, list[InferredSetting]]:
-    """The settings with what ``graft plan`` advises for what was not given, and what was decided and why."""
-    found = planned(settings, Limits(), reporter=reporter)
-    if found.advised is None:
-        return settings, []
-    given = given_values(settings)
-    inferred = as_settings(found.advised, given, found.said)
-    return finetune_settings(laid_over(given, {one.name: one.value for one in inferred})), inferred
 
 
 def _merged_parameters(found: list[Choice]) -> int:

@@ -18,6 +18,7 @@ from graft.documents import read_yaml
 from graft.errors import InputError, Key, Problems, located, need_extra, renamed
 from graft.files import expanded
 from graft.planning.settings import finetune_settings, laid_over, settings_class
+from graft.registry import installed_names
 from graft.search.space import SearchSpace
 from graft.search.space_reading import component_choices, read_space
 from graft.search.strategies import STRATEGIES, Strategy, strategy_settings
@@ -26,13 +27,18 @@ Where = str | Callable[[str], str]
 
 
 def study_class(*given: Mapping[str, Any]) -> type[StudySettings]:
-    """Return the settings of a study, with the options of its strategies: the built-in ones, and those named."""
+    """Return the settings of a study, with the options of its strategies: built in, named, and installed."""
     names = {*STRATEGIES.builtin, *(mapping["search_strategy"] for mapping in given if _names_strategy(mapping))}
     components = []
     for name in sorted(names):
         with suppress(InputError):  # whoever needs the strategy says why it does not load
             components.append(Component("search_strategy", name, STRATEGIES.get(name).Config))
-    return compose(StudySettings, components)
+    made = compose(StudySettings, components)
+    for name in sorted({*installed_names(STRATEGIES.group)} - names):
+        with suppress(InputError):  # a package that is not used here is no reason to refuse the rest
+            components = [*components, Component("search_strategy", name, STRATEGIES.get(name).Config)]
+            made = compose(StudySettings, components)
+    return made
 
 
 def _names_strategy(given: Mapping[str, Any]) -> bool:

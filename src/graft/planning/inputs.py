@@ -15,6 +15,7 @@ from graft.models.base import Base, load_tokenizer, resolve
 from graft.planning.continuing import Parent, continued
 from graft.planning.new_tokens import with_new_tokens
 from graft.planning.quick_checks import checked
+from graft.planning.settings import unnamed
 from graft.planning.unused import check_used
 from graft.progress import Reporter
 from graft.runs.folder import RunFolder
@@ -114,10 +115,7 @@ def _check_settings(settings: FinetuneSettings, problems: Problems) -> None:
     if settings.output_path is not None:
         with problems.collecting():
             RunFolder(settings.output_path).check_free(settings.overwrite, settings.resume)
-    if settings.model_name_or_path is None and settings.adapter_path is None:
-        problems.add("no model is given", remedy="--model_name_or_path FOLDER, or smollm2-135m-instruct to start with")
-    if settings.data_name is None and settings.data_files is None:
-        problems.add("no data is given", remedy="--data_files rows.jsonl, or --data_name with a file, folder or hub id")
+    unnamed(settings, problems)
 
 
 def _loaded(settings: FinetuneSettings, problems: Problems) -> Loaded | None:

@@ -204,6 +204,14 @@ def _lifted(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, An
     return {**values, **lifted, "training_arguments": rest}
 
 
+def unnamed(settings: FinetuneSettings, problems: Problems) -> None:
+    """Add a problem where no model is named, and one where no data is."""
+    if settings.model_name_or_path is None and settings.adapter_path is None:
+        problems.add("no model is given", remedy="--model_name_or_path FOLDER, or smollm2-135m-instruct to start with")
+    if settings.data_name is None and settings.data_files is None:
+        problems.add("no data is given", remedy="--data_files rows.jsonl, or --data_name with a file, folder or hub id")
+
+
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Both mappings in one; ``above`` wins, whichever of its names a setting is called by."""
     known = option_names(settings_class(below, above))
