@@ -123,8 +123,8 @@ def test_the_command_line_wins_over_the_file_whatever_the_name(graft, run, tmp_p
     [
         (["evaluate"], "no run or model is given"),
         (["chat"], "give one run or model"),
-        (["show"], "give one run, bundle, search, model or prepared data set"),
-        (["show", "a", "b"], "give one run, bundle, search, model or prepared data set"),
+        (["show"], "give a run, bundle, search, model or prepared data set, or several runs"),
+        (["show", "a", "b"], "error: a: no such folder\nerror: b: no such folder"),
         (["chat", "a", "b"], "give one run or model"),
     ],
 )

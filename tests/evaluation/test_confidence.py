@@ -10,8 +10,17 @@ from graft.cli.main import main
 from graft.data.example import Origin
 from graft.errors import InputError
 from graft.evaluation.compare import evaluate
-from graft.evaluation.confidence import LabelScores, at_threshold, calibration, cross_fitted, fit_temperature, wilson
+from graft.evaluation.confidence import (
+    LabelScores,
+    at_threshold,
+    calibration,
+    cross_fitted,
+    fit_temperature,
+    sureness_of,
+    wilson,
+)
 from graft.evaluation.criteria import Criteria
+from graft.evaluation.metrics import Predictions
 from graft.evaluation.rows import EvaluationRows
 from graft.inference.predictor import CompletionScore
 
@@ -189,3 +198,9 @@ def test_the_terminal_and_the_page_say_it(tiny_llama, tmp_path, capsys):
     assert main(words) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "expected calibration error (ECE)" in printed and "Where it is at least 0.4 sure after scaling" in printed
+
+
+def test_a_broken_model_whose_likelihoods_are_no_numbers_has_no_confidence():
+    scores = [[CompletionScore(float("nan"), 1, False), CompletionScore(-1.0, 1, True)]] * 40
+    found = Predictions(["a"] * 40, labels=["a", "b"], candidate_scores=scores)
+    assert sureness_of({"broken": found}, Criteria()).section is None

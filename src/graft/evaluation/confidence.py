@@ -40,12 +40,14 @@ class LabelScores:
 
     @classmethod
     def of(cls, found: Predictions) -> LabelScores | None:
-        """Return those of some predictions; None where the labels were not scored."""
+        """Return those of some predictions; None where no labels were scored, or a broken model gave no numbers."""
         if found.labels is None or found.candidate_scores is None:
             return None
         place = {label: index for index, label in enumerate(found.labels)}
-        scores = [[score.log_likelihood for score in row] for row in found.candidate_scores]
-        return cls(np.array(scores, dtype=float), np.array([place[right] for right in found.references]))
+        scores = np.array([[score.log_likelihood for score in row] for row in found.candidate_scores], dtype=float)
+        if not np.isfinite(scores).all():
+            return None
+        return cls(scores, np.array([place[right] for right in found.references]))
 
     def probabilities(self, temperature: float | Array = 1.0) -> Array:
         """Return the softmax of the log-likelihoods over ``temperature``, one for all rows or one for each (n,)."""
